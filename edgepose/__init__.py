@@ -1,0 +1,25 @@
+"""edgepose: people's poses from a camera, over MQTT or from Python.
+
+>>> import edgepose
+>>> estimator = edgepose.PoseEstimator("posenet")
+>>> people = estimator.estimate(rgb)  # doctest: +SKIP
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from edgepose.api import Pose, PoseEstimator, draw, subscribe
+
+__all__ = ["Pose", "PoseEstimator", "draw", "subscribe"]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: `edgepose config check` must not wait for a network runtime.
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    from edgepose import api
+
+    return getattr(api, name)

@@ -1,0 +1,33 @@
+"""What happens to people: from tracks to events and to the camera's state.
+
+To add a kind of event: write `events/<kind>.py`, add one row here, inherit the
+contract test of `tests/contracts/event.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from edgepose.structures import Event, Track
+
+EVENTS: Final = {
+    "presence": "edgepose.events.presence:PresenceDetector",
+    "zones": "edgepose.events.zones:ZoneDetector",
+    "postures": "edgepose.events.postures:PostureDetector",
+    "falls": "edgepose.events.falls:FallDetector",
+    "gestures": "edgepose.events.gestures:GestureDetector",
+}
+
+
+class Detector(Protocol):
+    """Watches the tracks of one camera."""
+
+    def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
+        """Take the people of one frame, in order of time, and say what has happened.
+
+        `at_ns` is the frame's time and the only clock there is. Called for every
+        frame, also when nobody is there.
+        """
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """This detector's part of the topic `C/state`: keys of the contract, JSON-able."""

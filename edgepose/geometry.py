@@ -1,0 +1,74 @@
+"""Coordinate frames: from a region of a picture to the model's input and exactly back."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from edgepose.structures import Box, Floats, Size
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """A region of the frame, scaled uniformly into the model's input, the rest padded.
+
+    Positions are those of pixel centres: the first pixel's centre is (0, 0), so a
+    pixel at ``i`` covers ``i - 0.5`` to ``i + 0.5``. That is the convention of the
+    grid cells of PoseNet and of `cv2.resize`, and it makes the way back exact.
+    """
+
+    region: tuple[int, int, int, int]
+    """x, y, width, height in whole frame pixels; may reach beyond the frame."""
+
+    model: Size
+    """The model's input."""
+
+    inner: tuple[int, int, int, int]
+    """x, y, width, height in whole model pixels: where the region lands."""
+
+    @classmethod
+    def fit(cls, region: tuple[int, int, int, int], model: Size) -> Self:
+        """Place a region in the middle of the model's input, as large as it fits."""
+        _, _, width, height = region
+        if width < 1 or height < 1:
+            msg = f"region is {width} x {height} pixels; expected at least 1 x 1"
+            raise ValueError(msg)
+        scale = min(model.width / width, model.height / height)
+        inner_width = max(1, min(model.width, round(width * scale)))
+        inner_height = max(1, min(model.height, round(height * scale)))
+        left = (model.width - inner_width) // 2
+        top = (model.height - inner_height) // 2
+        return cls(region, model, (left, top, inner_width, inner_height))
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Model pixels per frame pixel along x and y; they differ by the rounding only."""
+        return self.inner[2] / self.region[2], self.inner[3] / self.region[3]
+
+    def to_model(self, points: Floats) -> Floats:
+        """Map ``(..., 2)`` points from frame pixels to model pixels."""
+        scale = np.array(self.scale)
+        region, inner = np.array(self.region[:2]), np.array(self.inner[:2])
+        return np.asarray((points + 0.5 - region) * scale + inner - 0.5, dtype=np.float32)
+
+    def to_frame(self, points: Floats) -> Floats:
+        """Map ``(..., 2)`` points from model pixels to frame pixels."""
+        scale = np.array(self.scale)
+        region, inner = np.array(self.region[:2]), np.array(self.inner[:2])
+        return np.asarray((points + 0.5 - inner) / scale + region - 0.5, dtype=np.float32)
+
+    def box_to_frame(self, box: Box) -> Box:
+        """Map a box from model pixels to frame pixels."""
+        corners = np.array(
+            [[box.x, box.y], [box.x + box.width, box.y + box.height]], dtype=np.float32
+        )
+        (left, top), (right, bottom) = self.to_frame(corners).tolist()
+        return Box(left, top, right - left, bottom - top)
+
+
+def box_around(keypoints: Floats, min_score: float = 0.2) -> Box:
+    """Return the box around the joints that are sure enough; around all if fewer than two are."""
+    sure = keypoints[keypoints[:, 2] >= min_score]
+    points = (sure if len(sure) >= 2 else keypoints)[:, :2]
+    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return Box(left, top, right - left, bottom - top)

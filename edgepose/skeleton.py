@@ -1,0 +1,107 @@
+"""The human skeleton: joints, limbs, left and right, and how exactly people label them."""
+
+from typing import Final
+
+import numpy as np
+
+from edgepose.structures import Floats
+
+JOINT_NAMES: Final = (
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+)
+"""COCO's order; left and right are the person's own."""
+
+JOINTS: Final = len(JOINT_NAMES)
+
+(
+    NOSE,
+    LEFT_EYE,
+    RIGHT_EYE,
+    LEFT_EAR,
+    RIGHT_EAR,
+    LEFT_SHOULDER,
+    RIGHT_SHOULDER,
+    LEFT_ELBOW,
+    RIGHT_ELBOW,
+    LEFT_WRIST,
+    RIGHT_WRIST,
+    LEFT_HIP,
+    RIGHT_HIP,
+    LEFT_KNEE,
+    RIGHT_KNEE,
+    LEFT_ANKLE,
+    RIGHT_ANKLE,
+) = range(JOINTS)
+
+LIMBS: Final = (
+    (NOSE, LEFT_EYE),
+    (LEFT_EYE, LEFT_EAR),
+    (NOSE, RIGHT_EYE),
+    (RIGHT_EYE, RIGHT_EAR),
+    (LEFT_SHOULDER, RIGHT_SHOULDER),
+    (LEFT_SHOULDER, LEFT_ELBOW),
+    (LEFT_ELBOW, LEFT_WRIST),
+    (RIGHT_SHOULDER, RIGHT_ELBOW),
+    (RIGHT_ELBOW, RIGHT_WRIST),
+    (LEFT_SHOULDER, LEFT_HIP),
+    (RIGHT_SHOULDER, RIGHT_HIP),
+    (LEFT_HIP, RIGHT_HIP),
+    (LEFT_HIP, LEFT_KNEE),
+    (LEFT_KNEE, LEFT_ANKLE),
+    (RIGHT_HIP, RIGHT_KNEE),
+    (RIGHT_KNEE, RIGHT_ANKLE),
+)
+"""Pairs of joints to draw a line between."""
+
+MIRRORED: Final = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
+"""Joint that takes the place of each when a picture is mirrored."""
+
+OKS_SIGMAS: Final[Floats] = np.array(
+    [26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89], dtype=np.float32
+) / np.float32(1000)
+"""(17,): how far annotators disagree on each joint, as a part of the person's size (COCO)."""
+
+
+def oks(a: Floats, b: Floats, area: float, *, min_score: float = 0.0) -> float:
+    """Compare two people: 1 for the same keypoints, towards 0 for different ones.
+
+    Parameters
+    ----------
+    a, b : (17, 3)
+        Keypoints ``x, y, score`` in the same coordinates.
+    area : float
+        The person's size in the square of those coordinates.
+    min_score : float
+        Joints below this score in either person are left out.
+
+    Returns
+    -------
+    float
+        Object keypoint similarity over the joints left; 0 when there are none.
+
+    References
+    ----------
+    COCO keypoint evaluation: ``exp(-d² / (2 area (2 sigma)²))``, mean over joints.
+    """
+    shared = (a[:, 2] >= min_score) & (b[:, 2] >= min_score)
+    if area <= 0 or not shared.any():
+        return 0.0
+    squared = ((a[shared, :2] - b[shared, :2]) ** 2).sum(axis=1)
+    spread = 2 * area * (2 * OKS_SIGMAS[shared]) ** 2
+    return float(np.exp(-squared / spread).mean())
