@@ -1,0 +1,156 @@
+"""Skeletons on pictures.
+
+Each person has one colour. The person's own left side is drawn in a lighter tone of
+it and the right side in a darker one, so that a mirrored picture gives itself away.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgepose.skeleton import JOINT_NAMES, LIMBS
+from edgepose.structures import Floats, Image, Pose, Size, Track
+
+COLOURS: Final = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+"""RGB. Okabe and Ito, "Color Universal Design", 2008: told apart by colour-blind eyes."""
+
+LEFT_TONE: Final = 0.4  # of the way to white
+RIGHT_TONE: Final = 0.3  # of the way to black
+SUBPIXEL_BITS: Final = 3  # OpenCV draws in parts of a pixel: eighths
+FAR_PX: Final = 1_000_000.0  # beyond any picture; keeps OpenCV's 32-bit coordinates whole
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pen:
+    """Strokes that fit the picture."""
+
+    line_px: int
+    joint_px: int
+    text_scale: float
+
+    @classmethod
+    def of(cls, image: Image) -> "_Pen":
+        side = min(image.shape[:2])
+        return cls(max(1, round(side / 180)), max(2, round(side / 120)), max(0.35, side / 900))
+
+
+def draw(
+    rgb: Image, people: Sequence[Pose | Track], *, min_score: float = 0.3, labels: bool = True
+) -> Image:
+    """Draw people's skeletons on a copy of a picture.
+
+    Parameters
+    ----------
+    rgb : (height, width, 3)
+        The picture; stays as it is.
+    people : sequence of Pose or Track
+        In pixels of the picture. A track keeps its colour from frame to frame.
+    min_score : float
+        Joints below this score, and limbs with one such end, are not drawn.
+    labels : bool
+        Write a track's id, and its posture where it is known, above the person.
+
+    Returns
+    -------
+    Image
+        A new picture of the same size.
+    """
+    canvas = np.array(rgb, dtype=np.uint8, order="C")
+    pen = _Pen.of(canvas)
+    for index, person in enumerate(people):
+        pose = person.pose if isinstance(person, Track) else person
+        number = person.id if isinstance(person, Track) else index
+        colour = COLOURS[number % len(COLOURS)]
+        _draw_person(canvas, pose.keypoints, colour, pen, min_score)
+        if labels and isinstance(person, Track):
+            seen = pose.keypoints[visible(pose.keypoints, min_score)]
+            _write(canvas, _label(person), seen, colour, pen)
+    return canvas
+
+
+def skeleton_picture(
+    size: Size, people: Sequence[Pose | Track], *, min_score: float = 0.3, labels: bool = True
+) -> Image:
+    """Draw people's skeletons on black: who does what, and nothing of the room."""
+    black = np.zeros((size.height, size.width, 3), dtype=np.uint8)
+    return draw(black, people, min_score=min_score, labels=labels)
+
+
+def _draw_person(
+    canvas: Image, keypoints: Floats, colour: Colour, pen: _Pen, min_score: float
+) -> None:
+    seen = visible(keypoints, min_score)
+    for start, end in LIMBS:
+        if seen[start] and seen[end]:
+            tone = _tone(colour, start, end)
+            ends = _fixed(keypoints[start]), _fixed(keypoints[end])
+            cv2.line(canvas, *ends, tone, pen.line_px, cv2.LINE_AA, SUBPIXEL_BITS)
+    for joint in np.flatnonzero(seen).tolist():
+        centre, tone = _fixed(keypoints[joint]), _tone(colour, joint, joint)
+        radius = pen.joint_px << SUBPIXEL_BITS
+        cv2.circle(canvas, centre, radius, tone, cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def visible(keypoints: Floats, min_score: float) -> NDArray[np.bool_]:
+    """Return (17,) bools: which joints are sure enough and have a place."""
+    # A score that is not a number compares False.
+    return np.asarray(
+        np.isfinite(keypoints[:, :2]).all(axis=1)
+        & (np.abs(keypoints[:, :2]) < FAR_PX).all(axis=1)
+        & (keypoints[:, 2] >= min_score)
+    )
+
+
+def _fixed(point: Floats) -> tuple[int, int]:
+    """Return x and y in OpenCV's parts of a pixel."""
+    x, y = (point[:2] * (1 << SUBPIXEL_BITS)).round().astype(int).tolist()
+    return x, y
+
+
+def _tone(colour: Colour, *joints: int) -> Colour:
+    """Lighten what is wholly on the left side, darken what is wholly on the right."""
+    sides = {JOINT_NAMES[joint].partition("_")[0] for joint in joints}
+    if sides == {"left"}:
+        return _mix(colour, 255, LEFT_TONE)
+    if sides == {"right"}:
+        return _mix(colour, 0, RIGHT_TONE)
+    return colour
+
+
+def _mix(colour: Colour, other: int, part: float) -> Colour:
+    red, green, blue = (round(value + (other - value) * part) for value in colour)
+    return red, green, blue
+
+
+def _label(track: Track) -> str:
+    return f"{track.id}" if track.posture == "unknown" else f"{track.id} {track.posture}"
+
+
+def _write(canvas: Image, text: str, seen: Floats, colour: Colour, pen: _Pen) -> None:
+    """Write above a person's highest joint, moved so that it stays in the picture."""
+    if not len(seen):
+        return
+    font, weight = cv2.FONT_HERSHEY_SIMPLEX, max(1, pen.line_px // 2)
+    (width, height), below = cv2.getTextSize(text, font, pen.text_scale, weight)
+    x, y = seen[seen[:, 1].argmin(), :2].tolist()
+    left = int(np.clip(x - width / 2, 0, max(0, canvas.shape[1] - width)))
+    base = int(np.clip(y - 3 * pen.joint_px, height, max(height, canvas.shape[0] - below)))
+    # A dark rim keeps it readable on any ground.
+    for tone, extra in (((0, 0, 0), 2), (_mix(colour, 255, LEFT_TONE), 0)):
+        cv2.putText(
+            canvas, text, (left, base), font, pen.text_scale, tone, weight + extra, cv2.LINE_AA
+        )
