@@ -1,20 +1,28 @@
 """Where pictures come from: a URI chooses a source.
 
 To add one: write `sources/<scheme>.py`, add one row here, inherit the contract
-test of `tests/contracts/source.py`.
+test of `tests/contracts/source.py`. What a row names is called with an `Address`
+and `Settings`, looks at the first picture where that is cheap, and returns a
+`Source` or raises `SourceError`.
 """
 
-from collections.abc import Iterator
-from typing import Final, Protocol, runtime_checkable
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol, Self, runtime_checkable
+from urllib.parse import parse_qsl, unquote
 
-from edgepose.structures import Frame
+from edgepose import registry
+from edgepose.errors import SourceError
+from edgepose.structures import Frame, Size
+from edgepose.timing import Clock
 
 SOURCES: Final = {
     "demo": "edgepose.sources.demo:DemoSource",
     "v4l2": "edgepose.sources.v4l2:V4l2Source",
-    "file": "edgepose.sources.files:FileSource",
+    "file": "edgepose.sources.files:open_files",
 }
-"""URI scheme to class."""
+"""URI scheme to class, or to a function that chooses one."""
 
 
 @runtime_checkable
@@ -24,8 +32,139 @@ class Source(Protocol):
     live: bool
     """True when frames are lost unless taken at once: the newest one wins."""
 
+    fps: float | None
+    """Frames a second at the source's own rate; None where it does not say."""
+
+    length: int | None
+    """How many frames there will be, as far as the source can tell; None for no end."""
+
     def frames(self) -> Iterator[Frame]:
-        """Yield frames in order until the end; a live source raises SourceError when it fails."""
+        """Yield frames in order until the end; a live source raises SourceError when it fails.
+
+        Asked for once: after the end, or after an error, open the source anew.
+        """
 
     def close(self) -> None:
         """Let go of the device or file; ends `frames`, also from another thread; twice is fine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the caller wants of any source."""
+
+    clock: Clock = field(default_factory=Clock)
+
+    realtime: bool = True
+    """Finite sources: pictures come at their own time; False: as fast as they are taken."""
+
+    fps: float | None = None
+    """The caller looks at no more pictures a second than this: a camera is asked for no
+    more where its address says nothing else, and still pictures follow each other at
+    this rate. Every frame of a video is delivered all the same."""
+
+    once: bool = False
+    """A source that would begin again at its end stops there instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A source's URI, taken apart."""
+
+    uri: str
+    """As the user wrote it, credentials included: for libraries, never for messages."""
+
+    scheme: str
+    """A key of `SOURCES`."""
+
+    path: str
+    """What stands between the scheme and the options."""
+
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What stands behind the question mark."""
+
+    @classmethod
+    def parse(cls, uri: str) -> Self:
+        """Take a URI, a device node or a path apart; a path is taken as it is."""
+        scheme, separator, rest = uri.partition("://")
+        if separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
+            path, _, query = rest.partition("?")
+            options = dict(parse_qsl(query, keep_blank_values=True))
+            return cls(uri, scheme.lower(), unquote(path), options)
+        if uri.startswith("/dev/"):
+            path, _, query = uri.partition("?")
+            return cls(uri, "v4l2", path, dict(parse_qsl(query, keep_blank_values=True)))
+        return cls(uri, "file", uri)
+
+    def __str__(self) -> str:
+        return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", self.uri)
+
+    def error(self, what: str) -> SourceError:
+        """Return an error about this source."""
+        return SourceError(f"source {self}: {what}")
+
+    def check(self, known: Collection[str]) -> None:
+        """Refuse options that this kind of source does not have."""
+        for name in self.options:
+            if name not in known:
+                expected = ", ".join(sorted(known)) or "none"
+                raise self.error(f'unknown option "{name}"; known: {expected}')
+
+    def size(self) -> Size | None:
+        """Return the option ``size``, such as ``1280x720``."""
+        if "size" not in self.options:
+            return None
+        found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", self.options["size"])
+        if found is None:
+            text = self.options["size"]
+            raise self.error(f'size is "{text}"; expected width and height such as 1280x720')
+        return Size(int(found[1]), int(found[2]))
+
+    def fps(self) -> float | None:
+        """Return the option ``fps``, frames a second."""
+        if "fps" not in self.options:
+            return None
+        text = self.options["fps"]
+        if not re.fullmatch(r"\d+(\.\d+)?", text) or not 0 < float(text) <= 1000:
+            raise self.error(f'fps is "{text}"; expected frames a second such as 30')
+        return float(text)
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """Return an option that is on (1) or off (0)."""
+        text = self.options.get(name, "1" if default else "0")
+        if text not in ("0", "1"):
+            raise self.error(f'{name} is "{text}"; expected 1 or 0')
+        return text == "1"
+
+
+def open_source(
+    uri: str,
+    *,
+    clock: Clock | None = None,
+    realtime: bool = True,
+    fps: float | None = None,
+    once: bool = False,
+) -> Source:
+    """Open a camera, video, picture, folder or glob of pictures, or the demo.
+
+    Parameters
+    ----------
+    uri : str
+        ``scheme://…``, a device node under ``/dev``, or a path.
+    clock : Clock, optional
+        What frames are stamped with.
+    realtime, fps, once
+        See `Settings`.
+
+    Raises
+    ------
+    SourceError
+        When there is nothing to be had from it; says what to do.
+    """
+    address = Address.parse(uri)
+    if not address.path and address.scheme == "file":
+        raise SourceError('source "": expected a path, a device or a URI')
+    if address.scheme not in SOURCES:
+        known = ", ".join(f"{scheme}://" for scheme in sorted(SOURCES))
+        raise address.error(f'unknown scheme "{address.scheme}"; known: {known}, or a path')
+    make: Callable[[Address, Settings], Source] = registry.load(SOURCES[address.scheme])
+    return make(address, Settings(clock or Clock(), realtime, fps, once))
