@@ -22,47 +22,65 @@ class Settling:
 
         self._needed_ns = (int(off_s * NS_PER_S), int(on_s * NS_PER_S))
         self._gap_ns = int(gap_s * NS_PER_S)
-        self._other_ns: int | None = None
-        """First frame on the other side, while it lasts."""
-
-        self._gap_from_ns: int | None = None
+        self._change = _Change()
 
     def update(self, seen: bool, at_ns: int) -> bool:
         """Take what one frame shows; True when the belief changes with it."""
+        change = self._change
         if seen == self.value:
-            self._forget_other(at_ns)
+            change.doubt(at_ns)
+            if self.value or change.doubtful(at_ns, self._gap_ns):
+                self._change = _Change()
             return False
-        self._gap_from_ns = None
-        if self._other_ns is None:
-            self._other_ns = at_ns
-        if at_ns - self._other_ns < self._needed_ns[seen]:
+        change.support(at_ns)
+        assert change.since_ns is not None
+        if at_ns - change.since_ns < self._needed_ns[seen]:
             return False
-        self._turn(self._other_ns)
+        self._turn(change.since_ns)
         return True
 
     def end(self, at_ns: int) -> bool:
         """Stop believing without waiting; True when something was believed."""
         if not self.value:
             return False
-        self._turn(at_ns if self._other_ns is None else self._other_ns)
+        self._turn(at_ns if self._change.since_ns is None else self._change.since_ns)
         return True
-
-    def _turn(self, at_ns: int) -> None:
-        self.lasted_ns = 0 if self.since_ns is None else at_ns - self.since_ns
-        self.value, self.since_ns, self._other_ns = not self.value, at_ns, None
 
     @property
     def quiet(self) -> bool:
         """True while it says no and nothing speaks for yes: nothing is lost by forgetting it."""
-        return not self.value and self._other_ns is None
+        return not self.value and self._change.since_ns is None
 
-    def _forget_other(self, at_ns: int) -> None:
-        """Give up a change in progress; on its way to yes a short gap is forgiven."""
-        if self._other_ns is None:
-            return
-        if not self.value:
-            if self._gap_from_ns is None:
-                self._gap_from_ns = at_ns
-            if self._gap_ns and at_ns - self._gap_from_ns < self._gap_ns:
-                return
-        self._other_ns = self._gap_from_ns = None
+    def _turn(self, at_ns: int) -> None:
+        self.lasted_ns = 0 if self.since_ns is None else at_ns - self.since_ns
+        self.value, self.since_ns, self._change = not self.value, at_ns, _Change()
+
+
+class _Change:
+    """A change of belief on its way."""
+
+    def __init__(self) -> None:
+        self.since_ns: int | None = None
+        self._for = 0
+        self._against = 0
+        self._gap_from_ns: int | None = None
+
+    def support(self, at_ns: int) -> None:
+        """Count a frame that speaks for the change."""
+        if self.since_ns is None:
+            self.since_ns = at_ns
+        self._for += 1
+        self._gap_from_ns = None
+
+    def doubt(self, at_ns: int) -> None:
+        """Count a frame that speaks against it."""
+        self._against += 1
+        if self._gap_from_ns is None:
+            self._gap_from_ns = at_ns
+
+    def doubtful(self, at_ns: int, gap_ns: int) -> bool:
+        """Say whether it is over: a gap too long, or a third of the frames against it."""
+        if self.since_ns is None or self._gap_from_ns is None:
+            return True
+        too_long = at_ns - self._gap_from_ns >= gap_ns
+        return too_long or 2 * self._against > self._for + 1
