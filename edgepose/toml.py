@@ -1,0 +1,244 @@
+"""TOML beside the standard library's reader: on which line a key stands, and writing.
+
+`tomllib` forgets where things stood and writes nothing. What is here is small
+because the text is known to be good TOML when `lines` reads it.
+"""
+
+import json
+import re
+import tomllib
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+Path = tuple[str | int, ...]
+"""Where a value stands: ``("camera", 0, "rotate")``."""
+
+BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+BARE_VALUE: Final = re.compile(r"[^,\]}#\r\n]+")  # numbers, booleans and dates
+SPACE: Final = re.compile(r"[ \t]*")
+BETWEEN: Final = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
+STRINGS: Final = (
+    re.compile(r'"""(?:[^"\\]|\\[\s\S]|"(?!""))*"{3,5}'),
+    re.compile(r"'''(?:[^']|'(?!''))*'{3,5}"),
+    re.compile(r'"(?:[^"\\\n]|\\.)*"'),
+    re.compile(r"'[^'\n]*'"),
+)
+"""Long ones first: two quotes begin also a long string."""
+
+DELETE: Final = "\x7f"  # the one control character that JSON lets stand and TOML does not
+
+
+def spell(path: Path) -> str:
+    """Write a path as people read it.
+
+    Examples
+    --------
+    >>> spell(("camera", 0, "rotate"))
+    'camera[0].rotate'
+    """
+    parts = (f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in path)
+    return "".join(parts).removeprefix(".")
+
+
+def line_of(text: str, path: Path) -> int | None:
+    """Return the line, from 1, of a value or of the nearest table around it.
+
+    None when not even its table is written there.
+    """
+    known = lines(text)
+    around = (path[:length] for length in range(len(path), 0, -1))
+    return next((known[place] for place in around if place in known), None)
+
+
+def lines(text: str) -> dict[Path, int]:
+    """Return the line, from 1, of everything a good TOML text defines."""
+    return _Reader(text).read()
+
+
+class _Reader:
+    """Walks over good TOML and notes where each value begins."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.breaks = [match.start() for match in re.finditer("\n", text)]
+        self.found: dict[Path, int] = {}
+        self.tables: dict[Path, int] = {}
+        """How often each ``[[table]]`` has begun so far."""
+
+    def read(self) -> dict[Path, int]:
+        """Read to the end; a text that is no TOML may end it early."""
+        table: Path = ()
+        self._skip(BETWEEN)
+        while self.at < len(self.text):
+            before = self.at
+            if self._take("["):
+                table = self._header()
+            else:
+                self._pair(table)
+            self._skip(BETWEEN)
+            if self.at == before:
+                break
+        return self.found
+
+    def _header(self) -> Path:
+        """Read ``[a.b]`` or ``[[a.b]]`` after its first bracket; return where its keys stand."""
+        line = self._line()
+        repeated = self._take("[")
+        *parents, last = self._keys()
+        self._take("]")
+        self._take("]" if repeated else "")
+        path = (*self._inside(parents, line), last)
+        self.found.setdefault(path, line)
+        if not repeated:
+            return path
+        self.tables[path] = self.tables.get(path, 0) + 1
+        path = (*path, self.tables[path] - 1)
+        self.found[path] = line
+        return path
+
+    def _inside(self, keys: Sequence[str], line: int) -> Path:
+        """Follow keys from the top into the newest entry of each repeated table."""
+        path: Path = ()
+        for key in keys:
+            path = (*path, key)
+            self.found.setdefault(path, line)
+            if path in self.tables:
+                path = (*path, self.tables[path] - 1)
+        return path
+
+    def _pair(self, table: Path) -> None:
+        """Read ``key = value``."""
+        line = self._line()
+        path = table
+        for key in self._keys():
+            path = (*path, key)
+            self.found.setdefault(path, line)
+        self._take("=")
+        self._skip(SPACE)
+        self._value(path)
+
+    def _keys(self) -> list[str]:
+        """Read ``a."b".c``."""
+        keys = [self._one_key()]
+        while self._take("."):
+            keys.append(self._one_key())
+        return keys
+
+    def _one_key(self) -> str:
+        self._skip(SPACE)
+        quoted = self._string()
+        if quoted:
+            return str(tomllib.loads(f"x = {quoted}")["x"])
+        bare = self._skip(BARE_KEY)
+        self._skip(SPACE)
+        return bare
+
+    def _value(self, path: Path) -> None:
+        self.found.setdefault(path, self._line())
+        if self._string():
+            return
+        if self._take("["):
+            self._list(path)
+        elif self._take("{"):
+            self._inline(path)
+        else:
+            self._skip(BARE_VALUE)
+
+    def _list(self, path: Path) -> None:
+        """Read the values of a list after its bracket."""
+        self._skip(BETWEEN)
+        index = 0
+        while self.at < len(self.text) and not self._take("]"):
+            before = self.at
+            self._value((*path, index))
+            self._skip(BETWEEN)
+            self._take(",")
+            self._skip(BETWEEN)
+            index += 1
+            if self.at == before:
+                return
+
+    def _inline(self, path: Path) -> None:
+        """Read the pairs of an inline table after its brace."""
+        self._skip(BETWEEN)
+        while self.at < len(self.text) and not self._take("}"):
+            before = self.at
+            self._pair(path)
+            self._skip(BETWEEN)
+            self._take(",")
+            self._skip(BETWEEN)
+            if self.at == before:
+                return
+
+    def _string(self) -> str:
+        matches = (pattern.match(self.text, self.at) for pattern in STRINGS)
+        match = next(filter(None, matches), None)
+        if match is None:
+            return ""
+        self.at = match.end()
+        return match[0]
+
+    def _take(self, mark: str) -> bool:
+        """Step over a mark and the space before it, if it is there."""
+        space = SPACE.match(self.text, self.at)
+        start = space.end() if space else self.at
+        if not mark or not self.text.startswith(mark, start):
+            return False
+        self.at = start + len(mark)
+        return True
+
+    def _skip(self, pattern: re.Pattern[str]) -> str:
+        match = pattern.match(self.text, self.at)
+        if match is None:
+            return ""
+        self.at = match.end()
+        return match[0]
+
+    def _line(self) -> int:
+        return bisect_left(self.breaks, self.at) + 1
+
+
+def value(found: Any) -> str:
+    """Write one value as TOML on one line."""
+    match found:
+        case bool():
+            return "true" if found else "false"
+        case str():
+            return json.dumps(found, ensure_ascii=False).replace(DELETE, "\\u007f")
+        case int() | float():
+            return repr(found)
+        case Mapping():
+            return "{" + ", ".join(f"{_key(k)} = {value(v)}" for k, v in found.items()) + "}"
+        case Sequence():
+            return "[" + ", ".join(map(value, found)) + "]"
+    return str(found)
+
+
+def dump(data: Mapping[str, Any]) -> str:
+    """Write a document: tables with headers, lists of tables repeated, the rest as values."""
+    return "\n".join(_table(data, ())).strip() + "\n"
+
+
+def _table(data: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    for key, found in data.items():
+        if not _tables(found):
+            yield f"{_key(key)} = {value(found)}"
+    for key, found in data.items():
+        name = ".".join(map(_key, (*path, key)))
+        for table in _tables(found):
+            yield f"\n[{name}]" if isinstance(found, Mapping) else f"\n[[{name}]]"
+            yield from _table(table, (*path, key))
+
+
+def _tables(found: Any) -> Sequence[Mapping[str, Any]]:
+    """Return the tables a value consists of; none if it is anything else."""
+    if isinstance(found, Mapping):
+        return [found]
+    listed = isinstance(found, Sequence) and not isinstance(found, str)
+    return found if listed and found and all(isinstance(i, Mapping) for i in found) else []
+
+
+def _key(key: str) -> str:
+    return key if BARE_KEY.fullmatch(key) else value(key)
