@@ -1,0 +1,524 @@
+"""The configuration: one frozen structure for each table of the TOML file.
+
+The text under each field is what `docs/config.md`, `edgepose config init` and the
+JSON Schema say about the key; the type is what is checked. To add a key, add a
+field with a default and such a text: nothing else is to be done.
+"""
+
+import os
+import re
+import socket
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from edgepose import complaints, toml
+from edgepose.addresses import address, broker, redact
+from edgepose.complaints import Problem, expected
+from edgepose.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgepose import zones
+
+DEFAULT_FILE: Final = Path("/etc/edgepose/edgepose.toml")
+CREDENTIAL: Final = "mqtt-password"
+PASSWORD_VARIABLE: Final = "EDGEPOSE_MQTT_PASSWORD"
+RESERVED: Final = frozenset({"availability", "status", "stats", "request", "response"})
+"""Topics of the device: a camera of that name would stand in their place."""
+
+TOLERANCE: Final = 1e-6  # 0.1 + 0.9 may be a little more than 1
+# "$" alone would let a final line break through.
+Id = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9_-]{1,64}(?!\n)$",
+        description='an id of at most 64 letters a to z, digits, "-" and "_"',
+    ),
+]
+Topic = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!\$)[^/#+\x00-\x1f\x7f]+(/[^/#+\x00-\x1f\x7f]+)*(?!\n)$",
+        description='a topic without wildcards and without "/" at its ends',
+    ),
+]
+Text = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
+Part = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
+Seconds = Annotated[float, Meta(ge=0, le=3600, description="seconds from 0 to 3600")]
+Point = Annotated[
+    tuple[Part, Part], Meta(description="a corner [x, y] within the frame, from 0 to 1")
+]
+Polygon = Annotated[
+    tuple[Point, ...],
+    Meta(
+        min_length=3,
+        description="three or more corners [x, y] within the frame, from 0 to 1",
+        examples=[[[0.1, 0.5], [0.6, 0.5], [0.6, 1.0], [0.1, 1.0]]],
+    ),
+]
+Gesture = Literal["hand_raised", "wave", "both_hands_up", "t_pose"]
+
+
+class Table(Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the file."""
+
+
+def host_id() -> str:
+    """Return this machine's name as an id."""
+    name = re.sub(r"[^a-z0-9_-]+", "-", socket.gethostname().partition(".")[0].lower())
+    return name.strip("-")[:64] or "edgepose"
+
+
+class Device(Table, frozen=True, kw_only=True):
+    """This daemon, as brokers and Home Assistant know it."""
+
+    id: Annotated[Id, Meta(examples=["hall-pi"])] = field(default_factory=host_id)
+    """Stands in every topic. Not given: the host name."""
+
+    name: str = ""
+    """What people call it. Empty: the id."""
+
+    @property
+    def title(self) -> str:
+        """What to show to people."""
+        return self.name or self.id
+
+
+class Mqtt(Table, frozen=True, kw_only=True):
+    """The broker that everything is said to."""
+
+    url: Text = "mqtt://localhost:1883"
+    """`mqtt://HOST:PORT`, `mqtts://HOST:PORT` for TLS, or `embedded` or `embedded:PORT` to
+    start a broker of our own that only this machine reaches."""
+
+    username: str = ""
+    """Empty: the broker asks for none."""
+
+    password_file: str = ""
+    """A file that holds nothing but the password. Without it, the systemd credential
+    `mqtt-password` or the environment's `EDGEPOSE_MQTT_PASSWORD` is taken."""
+
+    ca_file: str = ""
+    """Certificate of the authority that signed the broker's, in PEM. Empty: those the
+    system trusts."""
+
+    cert_file: str = ""
+    """Our own certificate in PEM, for brokers that ask for one."""
+
+    key_file: str = ""
+    """The key to `cert_file`. Empty: it stands in the same file."""
+
+    base_topic: Topic = "edgepose"
+    """First part of every topic: `base_topic/device/camera/poses`."""
+
+    protocol: Annotated[Literal[5, 4], Meta(description="5, or 4 for MQTT 3.1.1")] = 5
+    """5, falling back to 3.1.1 when the broker refuses; 4 forces 3.1.1."""
+
+
+class HomeAssistant(Table, frozen=True, kw_only=True):
+    """Home Assistant, which finds the device by itself."""
+
+    discovery: bool = True
+    """Tell Home Assistant which entities there are."""
+
+    prefix: Topic = "homeassistant"
+    """Home Assistant's own setting of the same name."""
+
+
+class Model(Table, frozen=True, kw_only=True):
+    """The network and what runs it."""
+
+    name: Text = "auto"
+    """A name that `edgepose models` lists, the path of a .tflite file, or `auto`: the best
+    for this hardware."""
+
+    delegate: Annotated[
+        str,
+        Meta(
+            pattern=r"^(auto|cpu|edgetpu(:(usb|pci):[0-9]{1,2})?|[^\n]*/[^\n]+)(?!\n)$",
+            description='"auto", "cpu", "edgetpu", "edgetpu:usb:0" or the path of a library',
+        ),
+    ] = "auto"
+    """`auto`, `cpu`, `edgetpu`, one of several such as `edgetpu:usb:0`, or the path of a
+    library that is a TFLite delegate."""
+
+    threads: Annotated[int, Meta(ge=0, le=64, description="a whole number from 0 to 64")] = 0
+    """Threads of the CPU that run the network. 0: all cores but one."""
+
+    policy: Literal["auto", "whole", "follow", "refine"] = "auto"
+    """Where to look: at the `whole` picture; `follow` the one person found before; find
+    people, then `refine` each by a second look; or `auto`."""
+
+
+class PoseSettings(Table, frozen=True, kw_only=True):
+    """What counts as a person."""
+
+    max_people: Annotated[int, Meta(ge=1, le=30, description="a whole number from 1 to 30")] = 6
+    """The most people to report in one frame."""
+
+    min_pose_score: Part = 0.25
+    """People below this score are left out."""
+
+    min_keypoint_score: Part = 0.3
+    """Keypoints below this score are sent, but posture, events and pictures do not rely on
+    them."""
+
+    smoothing: Literal["one-euro", "off"] = "one-euro"
+    """Take the tremor out of the keypoints, or send them as the model finds them."""
+
+
+class CameraZone(Table, frozen=True, kw_only=True):
+    """A part of the floor in one camera's frame."""
+
+    id: Annotated[Id, Meta(examples=["sofa"])]
+    """Stands in messages and names the entities."""
+
+    polygon: Polygon
+    """Corners as parts of the frame: [0, 0] is its top left, [1, 1] its bottom right. A
+    person is where the feet are."""
+
+    kind: Literal["area", "rest"] = "area"
+    """`rest`: lying here is no fall, as on a sofa or a bed."""
+
+    def on_floor(self) -> "zones.Zone":
+        """Return the zone as the event detectors know it."""
+        from edgepose.zones import Zone
+
+        return Zone(id=self.id, polygon=self.polygon, kind=self.kind)
+
+
+class Camera(Table, frozen=True, kw_only=True):
+    """Where pictures come from; repeat the table for each camera."""
+
+    id: Annotated[Id, Meta(examples=["camera"])]
+    """Stands in this camera's topics; each camera has its own."""
+
+    source: Annotated[Text, Meta(examples=["demo://"])]
+    """`picamera2://0` for a camera of the Pi, `/dev/video0` for one on USB, `rtsp://…`,
+    `http://…`, a video, an image, a folder of images, or `demo://`, the bundled clip."""
+
+    fps: Annotated[float, Meta(ge=0.1, le=240, description="frames a second from 0.1 to 240")] = (
+        10.0
+    )
+    """The most frames to look at in a second."""
+
+    realtime: bool = True
+    """Files at their own rate; false: as fast as they can be processed."""
+
+    rotate: Annotated[Literal[0, 90, 180, 270], Meta(description="0, 90, 180 or 270 degrees")] = 0
+    """Degrees clockwise, before everything else."""
+
+    mirror: bool = False
+    """Swap left and right of the picture, after `rotate`."""
+
+    roi: Annotated[
+        tuple[Part, Part, Part, Part],
+        Meta(description="[x, y, width, height] within the frame, from 0 to 1"),
+    ] = (0.0, 0.0, 1.0, 1.0)
+    """Only this part is looked at: x, y, width, height as parts of the frame."""
+
+    masks: tuple[Polygon, ...] = ()
+    """Polygons that are blacked out before the model sees the picture."""
+
+    zones: tuple[CameraZone, ...] = field(default=(), name="zone")
+    """Parts of the floor to tell apart."""
+
+
+class Events(Table, frozen=True, kw_only=True):
+    """What is worth a message of its own."""
+
+    presence_on_s: Seconds = 0.5
+    """Seconds that somebody must be in view before presence turns on."""
+
+    presence_off_s: Seconds = 5.0
+    """Seconds that nobody must be in view before presence turns off."""
+
+    fall: bool = True
+    """Watch for falls."""
+
+    gestures: tuple[Gesture, ...] = ("hand_raised", "wave", "both_hands_up", "t_pose")
+    """The gestures to watch for; an empty list: none."""
+
+
+class Metrics(Table, frozen=True, kw_only=True):
+    """Numbers for Prometheus."""
+
+    listen: str = "127.0.0.1:9464"
+    """`HOST:PORT` to serve them on. Empty: off."""
+
+
+class Web(Table, frozen=True, kw_only=True):
+    """The daemon's own page."""
+
+    listen: str = "127.0.0.1:8600"
+    """`HOST:PORT` to serve it on. Empty: off. Beyond this machine a token is required."""
+
+    picture: bool = False
+    """Show the camera's picture behind the skeletons."""
+
+
+class Log(Table, frozen=True, kw_only=True):
+    """What the daemon writes about itself."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is worth a line."""
+
+    format: Literal["auto", "json"] = "auto"
+    """`auto`: with priorities for systemd's journal, readable in a terminal; `json`: one
+    object a line."""
+
+
+class Config(Table, frozen=True, kw_only=True):
+    """The whole file; every table and almost every key may be left out."""
+
+    device: Device = field(default_factory=Device)
+    mqtt: Mqtt = Mqtt()
+    homeassistant: HomeAssistant = HomeAssistant()
+    model: Model = Model()
+    pose: PoseSettings = PoseSettings()
+    cameras: tuple[Camera, ...] = field(default=(), name="camera")
+    events: Events = Events()
+    metrics: Metrics = Metrics()
+    web: Web = Web()
+    log: Log = Log()
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file; relative paths in it start at its own folder."""
+    config, folder = loads(_read(path), str(path)), path.parent.absolute()
+    mqtt, model, replace = config.mqtt, config.model, msgspec.structs.replace
+    files = ("password_file", "ca_file", "cert_file", "key_file")
+    named = {name: str(folder / found) for name in files if (found := getattr(mqtt, name))}
+    if model.name.endswith(".tflite"):
+        model = replace(model, name=str(folder / model.name))
+    if "/" in model.delegate:
+        model = replace(model, delegate=str(folder / model.delegate))
+    cameras = tuple(
+        camera if "://" in camera.source else replace(camera, source=str(folder / camera.source))
+        for camera in config.cameras
+    )
+    return replace(config, mqtt=replace(mqtt, **named), model=model, cameras=cameras)
+
+
+def loads(text: str, where: str) -> Config:
+    """Read a configuration from TOML; `where` names it in errors.
+
+    Raises
+    ------
+    ConfigError
+        With the line, the key, what was found and what was expected.
+    """
+    try:
+        data = tomllib.loads(text)
+    except ValueError as error:  # also for a number with thousands of digits
+        raise ConfigError(complaints.syntax(str(error), where)) from None
+    except RecursionError:
+        msg = f"{where}: brackets within brackets without end; expected a few levels of them"
+        raise ConfigError(msg) from None
+    config, problems = examine(data)
+    if config is not None and not problems:
+        return config
+    line = toml.line_of(text, problems[0].path)
+    raise ConfigError(f"{where}:{line or ''}".removesuffix(":") + f": {problems[0].sentence}")
+
+
+def examine(data: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
+    """Build a configuration from plain data, with all there is to say against it.
+
+    The configuration is None where the data cannot even be read as one.
+    """
+    config, problems = complaints.examine(data, Config)
+    return config, [*problems, *(contradictions(config) if config else ())]
+
+
+def effective(file: Path | None, *, source: str = "", model: str = "", mqtt: str = "") -> Config:
+    """Return the configuration of a file with what the command line puts over it.
+
+    Without a file the usual one is read if it exists. A source takes the place of all
+    cameras; if exactly one is configured, its other settings stay.
+    """
+    config = load(file or DEFAULT_FILE) if file or DEFAULT_FILE.is_file() else Config()
+    replace = msgspec.structs.replace
+    if source:
+        only = config.cameras[0] if len(config.cameras) == 1 else Camera(id="camera", source="-")
+        config = replace(config, cameras=(replace(only, source=source),))
+    if model:
+        config = replace(config, model=replace(config.model, name=model))
+    if mqtt:
+        config = replace(config, mqtt=_reach(config.mqtt, mqtt))
+    for problem in contradictions(config):
+        raise ConfigError(f"command line: {problem.sentence}")
+    return config
+
+
+def _reach(mqtt: Mqtt, url: str) -> Mqtt:
+    """Put another broker in; without TLS the certificates of the configured one are idle."""
+    other = msgspec.structs.replace(mqtt, url=url)
+    if url.startswith("mqtts:"):
+        return other
+    return msgspec.structs.replace(other, ca_file="", cert_file="", key_file="")
+
+
+def require_cameras(config: Config, where: str) -> None:
+    """Raise an error if there is nothing to look at."""
+    if config.cameras:
+        return
+    msg = f"{where}: no camera; add a [[camera]] table with id and source, or give --source"
+    raise ConfigError(msg)
+
+
+def contradictions(config: Config) -> Iterator[Problem]:
+    """Find what no single type can: values that do not go together or make no sense."""
+    yield from _mqtt(config.mqtt)
+    yield from _listening(config)
+    cameras = [(("camera", index), camera) for index, camera in enumerate(config.cameras)]
+    yield from _twice([(path, camera.id) for path, camera in cameras])
+    for path, camera in cameras:
+        yield from _camera(path, camera)
+
+
+def login(mqtt: Mqtt) -> tuple[str, str | None]:
+    """Return user name and password for the broker; empty and None where there is none.
+
+    The password comes from the URL, `password_file`, the systemd credential or the
+    environment, whichever is there first. It is read anew each time, so that a
+    reload takes a changed one.
+    """
+    asked = broker(mqtt.url)
+    username = asked.username or mqtt.username
+    if asked.password:
+        return username, asked.password
+    if mqtt.password_file:
+        return username, _password(Path(mqtt.password_file), "mqtt.password_file")
+    credential = Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / CREDENTIAL
+    if credential.is_absolute() and credential.exists():
+        return username, _password(credential, f"credential {CREDENTIAL}")
+    return username, os.environ.get(PASSWORD_VARIABLE) or None
+
+
+def secret(config: Config) -> str | None:
+    """Return the broker's password, None if there is none; for no eyes but the broker's."""
+    return login(config.mqtt)[1]
+
+
+def shown(config: Config) -> dict[str, Any]:
+    """Return the effective values as plain data, without anything secret."""
+    data: dict[str, Any] = msgspec.to_builtins(config)
+    data["mqtt"]["url"] = redact(config.mqtt.url)
+    for camera in data["camera"]:
+        camera["source"] = redact(camera["source"])
+    return data
+
+
+def _read(path: Path) -> str:
+    try:
+        # Editors on Windows put a mark in front, which TOML does not know.
+        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except FileNotFoundError:
+        msg = f'{path}: there is no such file; "edgepose config init {path}" writes one'
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror}; expected a file this user may read"
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        msg = f"{path}:{line}: not UTF-8; save the file with that encoding"
+    raise ConfigError(msg) from None
+
+
+def _mqtt(mqtt: Mqtt) -> Iterator[Problem]:
+    try:
+        asked = broker(mqtt.url)
+    except ValueError:
+        what = 'mqtt://HOST:PORT, mqtts://HOST:PORT, "embedded" or "embedded:PORT"'
+        path = ("mqtt", "url")
+        # Before an "@" stands a password, also in what is no URL.
+        found = mqtt.url.rpartition("@")[-1]
+        found = mqtt.url if found == mqtt.url else f"***@{found}"
+        yield Problem(path, expected(path, found, what))
+        return
+    for name in ("ca_file", "cert_file", "key_file"):
+        found, path = getattr(mqtt, name), ("mqtt", name)
+        if found and not asked.tls:
+            what = "it only with a url that begins with mqtts://"
+            yield Problem(path, expected(path, found, what))
+    if mqtt.key_file and not mqtt.cert_file:
+        path = ("mqtt", "key_file")
+        yield Problem(path, expected(path, mqtt.key_file, "a cert_file beside it"))
+
+
+def _listening(config: Config) -> Iterator[Problem]:
+    for table, listen in (("metrics", config.metrics.listen), ("web", config.web.listen)):
+        try:
+            address(listen)
+        except ValueError:
+            path = (table, "listen")
+            what = 'HOST:PORT such as "127.0.0.1:8600", or "" for off'
+            yield Problem(path, expected(path, listen, what))
+
+
+def _twice(ids: Sequence[tuple[toml.Path, str]]) -> Iterator[Problem]:
+    """Find ids that an earlier table of the same kind has taken."""
+    first: dict[str, toml.Path] = {}
+    for path, id_ in ids:
+        if first.setdefault(id_, path) != path:
+            what = f"another id; {toml.spell(first[id_])} has this one"
+            yield Problem((*path, "id"), expected((*path, "id"), id_, what))
+
+
+def _camera(path: toml.Path, camera: Camera) -> Iterator[Problem]:
+    if camera.id in RESERVED:
+        what = "another id; a topic of the device has this name"
+        yield Problem((*path, "id"), expected((*path, "id"), camera.id, what))
+    x, y, width, height = camera.roi
+    if min(width, height) <= 0 or max(x + width, y + height) > 1 + TOLERANCE:
+        what = "[x, y, width, height] with x + width and y + height at most 1, none of it empty"
+        yield Problem((*path, "roi"), expected((*path, "roi"), camera.roi, what))
+    for index, mask in enumerate(camera.masks):
+        yield from _polygon((*path, "masks", index), mask)
+    zones = [((*path, "zone", index), zone) for index, zone in enumerate(camera.zones)]
+    yield from _twice([(place, zone.id) for place, zone in zones])
+    for place, zone in zones:
+        yield from _polygon((*place, "polygon"), zone.polygon)
+
+
+def _polygon(path: toml.Path, corners: Sequence[tuple[float, float]]) -> Iterator[Problem]:
+    """Find polygons whose edges cross: which side is inside would be a guess."""
+    edges = list(enumerate(zip(corners, [*corners[1:], corners[0]], strict=True), start=1))
+    for (i, a), (j, b) in combinations(edges, 2):
+        if _cross(a, b):
+            what = f"corners in order around it; the edges after corners {i} and {j} cross"
+            yield Problem(path, expected(path, corners, what))
+            return
+    doubled = sum(a[0] * b[1] - b[0] * a[1] for _, (a, b) in edges)
+    if abs(doubled) < TOLERANCE:
+        yield Problem(path, expected(path, corners, "corners that do not lie on one line"))
+
+
+Edge = tuple[tuple[float, float], tuple[float, float]]
+
+
+def _cross(a: Edge, b: Edge) -> bool:
+    """Say whether two edges cross in their inner parts; to touch is no crossing."""
+
+    def side(edge: Edge, point: tuple[float, float]) -> float:
+        (x0, y0), (x1, y1) = edge
+        return (x1 - x0) * (point[1] - y0) - (y1 - y0) * (point[0] - x0)
+
+    return side(a, b[0]) * side(a, b[1]) < 0 and side(b, a[0]) * side(b, a[1]) < 0
+
+
+def _password(path: Path, where: str) -> str:
+    try:
+        password = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        msg = f"{where} = {path}: cannot be read: {reason}; expected a file this user may read"
+        raise ConfigError(msg) from None
+    if password:
+        return password
+    msg = f"{where} = {path}: the file is empty; expected the password"
+    raise ConfigError(msg)
