@@ -1,0 +1,201 @@
+"""The command line: a table of commands, each imported only when it is chosen.
+
+To add a command: write `commands/<name>.py` with `add_arguments` and `run`, and add
+one row here.
+"""
+
+import argparse
+import logging
+import os
+import re
+import select
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from typing import Final, NamedTuple, NoReturn, Protocol, cast
+
+from edgepose import __version__, logs
+from edgepose.addresses import redact
+from edgepose.complaints import nearest
+from edgepose.errors import EdgeposeError, UsageError
+
+INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
+
+log = logging.getLogger(__name__)
+
+
+class Row(NamedTuple):
+    """A command in the table."""
+
+    module: str
+    help: str
+    """One line for `edgepose --help`; stands here so that nothing need be imported for it."""
+
+
+COMMANDS: Final = {
+    "watch": Row("edgepose.commands.watch", "show live messages in the terminal"),
+    "config": Row("edgepose.commands.config", "check, show or start a configuration file"),
+}
+
+
+class Command(Protocol):
+    """What the module of a command must provide; its docstring is the help's first text."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Say which arguments there are."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do it and return the exit code."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage."""
+        choice = re.search(r"invalid choice: '?(.+?)'? \(choose from (.*)\)", message)
+        if choice:
+            known = re.findall(r"[^\s',]+", choice[2])
+            raise UsageError(_strange("argument", choice[1], known, self.prog, listed=True))
+        msg = f'{self.prog}: {message}; see "{self.prog} --help"'
+        raise UsageError(msg)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code of the process."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    try:
+        code = _run(words)
+        sys.stdout.flush()  # a reader that has gone is noticed here, not after the end
+    except EdgeposeError as error:
+        return _say(str(error), error.exit_code, debug=debug)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError as error:
+        if not _reader_gone():
+            return _unexpected(error, debug=debug)
+        _silence()
+        return 1
+    except Exception as error:
+        return _unexpected(error, debug=debug)
+    return code
+
+
+def _run(words: list[str]) -> int:
+    try:
+        args, command = parse(words)
+    except SystemExit as done:  # argparse leaves so after --help and --version
+        return int(done.code or 0)
+    if command is None:
+        parser().print_help(sys.stderr)
+        return UsageError.exit_code
+    logs.configure("debug" if args.debug else "info")
+    return command.run(args)
+
+
+def parse(words: list[str]) -> tuple[argparse.Namespace, Command | None]:
+    """Read the command line; the command is None when none is given.
+
+    Raises
+    ------
+    UsageError
+        When there is no such command or argument.
+    """
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    if chosen is not None and chosen not in COMMANDS:
+        raise UsageError(_strange("command", chosen, COMMANDS, "edgepose", listed=True))
+    command = cast(Command, import_module(COMMANDS[chosen].module)) if chosen else None
+    args, strange = parser(chosen, command).parse_known_args(words)
+    if strange:
+        where = f"edgepose {chosen}" if chosen else "edgepose"
+        raise UsageError(_strange("argument", strange[0], args.known, where))
+    return args, command
+
+
+def parser(chosen: str | None = None, command: Command | None = None) -> Parser:
+    """Build the parser: all commands by name, the chosen one with its arguments."""
+    top = Parser(
+        prog="edgepose",
+        description="Watches cameras, finds people's poses, and says so over MQTT.",
+        epilog='"edgepose COMMAND --help" tells more about a command.',
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"edgepose {__version__}")
+    top.add_argument("--debug", action="store_true", help="tell more; tracebacks with errors")
+    top.set_defaults(known=["--version", "--debug", "--help"])
+    rows = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
+    for name, row in COMMANDS.items():
+        one = rows.add_parser(name, help=row.help, allow_abbrev=False)
+        if name == chosen and command is not None:
+            _fill(one, command)
+    return top
+
+
+def _fill(one: argparse.ArgumentParser, command: Command) -> None:
+    """Give the chosen command's parser its arguments."""
+    one.description = command.__doc__
+    one.formatter_class = argparse.RawDescriptionHelpFormatter
+    one.add_argument(
+        "--debug",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="tell more; tracebacks with errors",
+    )
+    command.add_arguments(one)
+    one.set_defaults(known=_options(one))
+
+
+def _options(parser: argparse.ArgumentParser) -> list[str]:
+    """Return all options of a command and of the commands below it."""
+    found = list(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found += [option for below in action.choices.values() for option in _options(below)]
+    return found
+
+
+def _strange(
+    what: str, word: str, known: Iterable[str], where: str, *, listed: bool = False
+) -> str:
+    """Say what is not known, what was probably meant, and what there is."""
+    match = nearest(word.partition("=")[0], known)
+    meant = f' did you mean "{match}"?' if match else ""
+    more = f"known: {', '.join(known)}" if listed else f'see "{where} --help"'
+    return f'{where}: unknown {what} "{word}";{meant} {more}'
+
+
+def _say(message: str, code: int, *, debug: bool) -> int:
+    """Print the one sentence, and where it comes from if asked."""
+    if debug:
+        print(redact(traceback.format_exc()), file=sys.stderr)
+    sentence = (
+        message if message.startswith(("edgepose ", "edgepose: ")) else f"edgepose: {message}"
+    )
+    print(redact(sentence), file=sys.stderr)
+    return code
+
+
+def _unexpected(error: Exception, *, debug: bool) -> int:
+    """Print what nobody foresaw: a file the system refuses, or a bug."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return _say(f"{error.filename}: {error.strerror}", 1, debug=debug)
+    name = type(error).__name__
+    more = "" if debug else "; --debug shows where; please report it"
+    return _say(f"unexpected {name}: {error}{more}", 1, debug=debug)
+
+
+def _reader_gone() -> bool:
+    """Say whether whoever read our output has gone; a lost network connection is another thing."""
+    poll = select.poll()
+    try:
+        poll.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):
+        return False
+    return any(state & select.POLLERR for _, state in poll.poll(0))
+
+
+def _silence() -> None:
+    """Let what is still to be written go nowhere, or the interpreter complains at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

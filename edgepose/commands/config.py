@@ -1,0 +1,110 @@
+"""Check, show or start a configuration file."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from edgepose import config, reference, toml
+from edgepose.addresses import redact
+from edgepose.config import DEFAULT_FILE, Config
+from edgepose.errors import UsageError
+
+STDOUT: Final = Path("-")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say which arguments there are."""
+    verbs = parser.add_subparsers(metavar="check|show|init|schema|docs", required=True)
+
+    check = verbs.add_parser("check", help="say whether a file is good")
+    check.set_defaults(verb=_check)
+    show = verbs.add_parser("show", help="print the values in force, defaults included")
+    show.set_defaults(verb=_show)
+    init = verbs.add_parser("init", help="write a commented file to start from")
+    init.set_defaults(verb=_init)
+    for verb in (check, show, init):
+        verb.add_argument("file", nargs="?", type=Path, default=DEFAULT_FILE, metavar="FILE")
+    init.add_argument("--source", default="demo://", metavar="URI", help="the camera's pictures")
+    init.add_argument("--force", action="store_true", help="write over a file that is there")
+
+    schema = verbs.add_parser("schema", help="print the JSON Schema of the file")
+    schema.set_defaults(verb=_schema)
+    docs = verbs.add_parser("docs", help="print what every key means, in Markdown")
+    docs.set_defaults(verb=_docs)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the verb says."""
+    args.verb(args)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    found = config.load(args.file)
+    config.require_cameras(found, str(args.file))
+    print(f"{args.file}: good")
+    print(summary(found))
+
+
+def _show(args: argparse.Namespace) -> None:
+    print(toml.dump(config.shown(config.load(args.file))), end="")
+
+
+def _init(args: argparse.Namespace) -> None:
+    text = reference.starter(args.source)
+    if args.file == STDOUT:
+        print(text, end="")
+        return
+    _write(args.file, text, force=args.force)
+    print(f"{args.file}: written; next: edit it, then edgepose config check {args.file}")
+
+
+def _schema(args: argparse.Namespace) -> None:
+    text = msgspec.json.format(msgspec.json.encode(reference.schema()), indent=2)
+    sys.stdout.write(text.decode() + "\n")
+
+
+def _docs(args: argparse.Namespace) -> None:
+    print(reference.markdown(), end="")
+
+
+def summary(found: Config) -> str:
+    """Say in a few lines what the daemon would do."""
+    zones = sum(len(camera.zones) for camera in found.cameras)
+    cameras = [f"  {camera.id}: {redact(camera.source)}" for camera in found.cameras]
+    discovery = "on" if found.homeassistant.discovery else "off"
+    return "\n".join(
+        [
+            f"device {found.device.id}, model {found.model.name}, {_many(zones, 'zone')}",
+            f"broker {redact(found.mqtt.url)}, Home Assistant discovery {discovery}",
+            f"{_many(len(found.cameras), 'camera')}:",
+            *cameras,
+        ]
+    )
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _write(file: Path, text: str, *, force: bool) -> None:
+    """Write the file as a whole or not at all."""
+    try:
+        file.parent.mkdir(exist_ok=True)
+        if force:
+            new = file.with_name(f".{file.name}.new")
+            new.write_text(text, encoding="utf-8")
+            new.replace(file)
+        else:
+            with file.open("x", encoding="utf-8") as stream:
+                stream.write(text)
+    except FileExistsError:
+        msg = f"{file}: is there already; --force writes over it"
+    except OSError as error:
+        msg = f"{file}: cannot be written: {error.strerror}; name a file this user may write"
+    else:
+        return
+    raise UsageError(msg)

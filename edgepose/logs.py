@@ -1,0 +1,139 @@
+"""Logging: for the journal, for people at a terminal, or as JSON lines; never a password."""
+
+import logging
+import os
+import sys
+import time
+from typing import Final, Literal, TextIO
+
+import msgspec
+
+from edgepose.addresses import redact
+from edgepose.timing import rfc3339
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["auto", "json"]
+
+PRIORITIES: Final = (
+    (logging.CRITICAL, 2),
+    (logging.ERROR, 3),
+    (logging.WARNING, 4),
+    (logging.INFO, 6),
+    (logging.NOTSET, 7),
+)
+"""From which level on which priority of syslog holds (sd-daemon(3))."""
+
+COLOURS: Final = {3: "\x1b[31m", 2: "\x1b[31m", 4: "\x1b[33m", 7: "\x1b[2m"}
+PLAIN: Final = "\x1b[0m"
+
+
+class Redaction(logging.Filter):
+    """Hides what is secret in the URLs of a record: the one place all records pass."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Replace the record's text and traceback by ones without secrets."""
+        record.msg, record.args = redact(_message(record)), None
+        if record.exc_info:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+            record.exc_info = None
+        record.exc_text = redact(record.exc_text) if record.exc_text else None
+        return True
+
+
+class Readable(logging.Formatter):
+    """For people: time, level and message; coloured where a terminal shows it."""
+
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s")
+        self.colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one record as text."""
+        text = super().format(record)
+        tint = COLOURS.get(priority(record.levelno)) if self.colour else None
+        return f"{tint}{text}{PLAIN}" if tint else text
+
+
+class Journal(logging.Formatter):
+    """For the journal, which keeps the time itself: each line begins with its priority."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one record as lines that each carry the priority."""
+        mark = f"<{priority(record.levelno)}>"
+        return "\n".join(mark + line for line in super().format(record).split("\n"))
+
+
+class Json(logging.Formatter):
+    """For programs: one JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one record as JSON."""
+        fields = {
+            "time": rfc3339(int(record.created * 1e9)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "thread": record.threadName,
+            "message": record.getMessage(),
+        }
+        if record.exc_text:
+            fields["traceback"] = record.exc_text
+        return msgspec.json.encode(fields).decode()
+
+
+class Handler(logging.StreamHandler[TextIO]):
+    """Our own handler, to be known again when logging is configured anew."""
+
+
+def configure(level: Level, format: Format = "auto") -> None:  # noqa: A002
+    """Send all records to stderr; may be called again to change level or format.
+
+    Libraries speak from warnings on; at level `debug` from `info` on.
+    """
+    handler = Handler(sys.stderr)
+    handler.addFilter(Redaction())
+    handler.setFormatter(formatter(format, sys.stderr))
+    root = logging.getLogger()
+    for old in [known for known in root.handlers if isinstance(known, Handler)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(logging.INFO if level == "debug" else logging.WARNING)
+    logging.getLogger("edgepose").setLevel(level.upper())
+    logging.captureWarnings(True)
+
+
+def formatter(format: Format, stream: TextIO) -> logging.Formatter:  # noqa: A002
+    """Choose the form that whoever reads the stream expects."""
+    if format == "json":
+        return Json()
+    if is_journal(stream):
+        return Journal()
+    colour = stream.isatty() and not os.environ.get("NO_COLOR")
+    chosen = Readable(colour=colour)
+    chosen.converter = time.localtime
+    return chosen
+
+
+def is_journal(stream: TextIO) -> bool:
+    """Say whether a stream ends in systemd's journal.
+
+    systemd names device and inode of the journal's socket in `$JOURNAL_STREAM`; a
+    stream that was sent elsewhere later has others (systemd.exec(5)).
+    """
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def priority(level: int) -> int:
+    """Return the priority of syslog for a level of logging."""
+    return next(number for least, number in PRIORITIES if level >= least)
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return a record's text, also when its arguments do not fit: logging would print them."""
+    try:
+        return record.getMessage()
+    except Exception:
+        return f"{record.msg} (its arguments do not fit)"
