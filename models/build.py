@@ -32,20 +32,10 @@ def posenet_stride32(inputs: Path) -> bytes:
     return convert.to_float16(network)
 
 
-def posenet_353x481(inputs: Path) -> bytes:
-    """Whole numbers, calibrated for one size."""
-    return posenet_uint8(inputs, height=353, width=481)
-
-
-def posenet_481x641(inputs: Path) -> bytes:
-    """Whole numbers, calibrated for the larger size."""
-    return posenet_uint8(inputs, height=481, width=641)
-
-
-def posenet_uint8(inputs: Path, *, height: int, width: int) -> bytes:
-    """Whole numbers for one size; the picture's bytes go in as they are."""
-    network = networks.posenet(inputs / POSENET, height=height, width=width)
-    photos = pictures.letterboxed(inputs / PHOTOS, height=height, width=width)
+def posenet_uint8(inputs: Path) -> bytes:
+    """Stride 16 in whole numbers; a resized input finds its ranges wide enough, too."""
+    network = networks.posenet(inputs / POSENET, height=353, width=481)
+    photos = pictures.for_calibration(inputs.glob(PHOTOS), height=353, width=481)
     return convert.to_uint8(network, [photo / 127.5 - 1 for photo in photos])
 
 
@@ -72,7 +62,7 @@ def thunder_int8(inputs: Path) -> bytes:
 def movenet_int8(inputs: Path, weights: str, *, side: int) -> bytes:
     """Whole numbers up to the four heads."""
     network = networks.movenet_heads(inputs / weights, side=side)
-    photos = pictures.letterboxed(inputs / PHOTOS, height=side, width=side)
+    photos = pictures.for_calibration(inputs.glob(PHOTOS), height=side, width=side)
     return convert.to_uint8(network, list(photos))
 
 
@@ -86,12 +76,11 @@ POSENET: Final = "human-models/models/posenet.json"
 LIGHTNING: Final = "human-models/models/movenet-lightning.json"
 THUNDER: Final = "human-models/models/movenet-thunder.json"
 MULTIPOSE: Final = "human-models/models/movenet-multipose.json"
-PHOTOS: Final = "face-api/demo"
+PHOTOS: Final = "face-api/demo/sample?.jpg"
 
 PRODUCTS: Final[dict[str, Callable[[Path], bytes]]] = {
     "posenet_075_float16": posenet,
-    "posenet_075_353x481_uint8": posenet_353x481,
-    "posenet_075_481x641_uint8": posenet_481x641,
+    "posenet_075_353x481_uint8": posenet_uint8,
     "posenet_075_257_stride32_float16": posenet_stride32,
     "movenet_lightning_float16": lightning,
     "movenet_lightning_int8": lightning_int8,

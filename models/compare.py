@@ -1,12 +1,14 @@
 """Hold the built files against TensorFlow itself, in 32 bits, on pictures of people.
 
-Prints, for each file and output, the largest and the mean difference over all
-pictures of a folder.
+Prints, for each file and output, the largest and the mean difference over the
+pictures and their mirrors.
 """
 
 import argparse
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from types import EllipsisType
 from typing import Final
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -20,17 +22,20 @@ from ai_edge_litert.interpreter import Interpreter
 from networks import Network
 from numpy.typing import NDArray
 
-FILES: Final = {
-    "posenet_075_float16": (build.POSENET, 257, 257),
-    "posenet_075_353x481_uint8": (build.POSENET, 353, 481),
-    "posenet_075_481x641_uint8": (build.POSENET, 481, 641),
-    "posenet_075_257_stride32_float16": (build.POSENET, 257, 257),
-    "movenet_lightning_float16": (build.LIGHTNING, 192, 192),
-    "movenet_lightning_int8": (build.LIGHTNING, 192, 192),
-    "movenet_thunder_float16": (build.THUNDER, 256, 256),
-    "movenet_thunder_int8": (build.THUNDER, 256, 256),
-    "movenet_multipose_float16": (build.MULTIPOSE, 256, 256),
-}
+CASES: Final = (
+    ("posenet_075_float16", build.POSENET, 257, 257),
+    ("posenet_075_float16", build.POSENET, 353, 481),
+    ("posenet_075_353x481_uint8", build.POSENET, 353, 481),
+    ("posenet_075_353x481_uint8", build.POSENET, 481, 641),
+    ("posenet_075_257_stride32_float16", build.POSENET, 257, 257),
+    ("movenet_lightning_float16", build.LIGHTNING, 192, 192),
+    ("movenet_lightning_int8", build.LIGHTNING, 192, 192),
+    ("movenet_thunder_float16", build.THUNDER, 256, 256),
+    ("movenet_thunder_int8", build.THUNDER, 256, 256),
+    ("movenet_multipose_float16", build.MULTIPOSE, 256, 256),
+    ("movenet_multipose_float16", build.MULTIPOSE, 192, 256),
+)
+"""File, its weights, and the height and width of the pictures."""
 
 
 def reference(name: str, weights: Path, height: int, width: int) -> Network:
@@ -64,25 +69,43 @@ def real(stored: NDArray[np.generic], detail: dict) -> NDArray[np.float32]:
     return (stored.astype(np.float32) - zero_point) * scale if scale else stored
 
 
+def differences(
+    network: Network, path: Path, photos: Iterable[NDArray[np.float32]]
+) -> list[NDArray[np.float32]]:
+    """Return, for each output, how far the file is from TensorFlow where people are."""
+    scaled = network.outputs[0] == "heatmap"  # PoseNet takes floats within [-1, 1]
+    found: list[list[NDArray[np.float32]]] = [[] for _ in network.outputs]
+    for photo in photos:
+        truth = networks.run(network, photo / 127.5 - 1 if scaled else photo)
+        where = people(network, truth)
+        for gaps, expected, actual in zip(found, truth, run(path, photo), strict=True):
+            gaps.append(np.abs(expected - actual)[where].ravel())
+    return [np.concatenate(gaps) for gaps in found]
+
+
+def people(network: Network, truth: list[NDArray[np.float32]]) -> NDArray[np.bool_] | EllipsisType:
+    """Return the grid cells near a joint: elsewhere nobody reads what the heads say."""
+    if "heatmap" not in network.outputs:
+        return ...
+    heatmap = truth[network.outputs.index("heatmap")]
+    logits = network.outputs[0] == "heatmap"
+    return heatmap.max(axis=-1) > (0.0 if logits else 0.2)
+
+
 def main() -> None:
     """Print the differences of every file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=Path, required=True, help="the unpacked npm packages")
     parser.add_argument("--data", type=Path, required=True, help="where the files are")
-    parser.add_argument("--pictures", type=Path, required=True, help="pictures to look at")
+    parser.add_argument("pictures", type=Path, nargs="+", help="pictures to look at")
     options = parser.parse_args()
-    for name, (weights, height, width) in FILES.items():
+    for name, weights, height, width in CASES:
         network = reference(name, options.inputs / weights, height, width)
-        scaled = network.outputs[0] == "heatmap"  # PoseNet takes floats in [-1, 1]
-        found: dict[str, list[NDArray[np.float32]]] = {output: [] for output in network.outputs}
-        for picture in pictures.letterboxed(options.pictures, height=height, width=width):
-            truth = networks.run(network, picture / 127.5 - 1 if scaled else picture)
-            outputs = run(options.data / f"{name}.tflite", picture)
-            for output, expected, actual in zip(network.outputs, truth, outputs, strict=True):
-                found[output].append(np.abs(expected - actual))
-        for output, differences in found.items():
-            gap = np.stack(differences)
-            print(f"{name:34} {output:18} max {gap.max():9.2g}  mean {gap.mean():9.2g}", flush=True)
+        photos = pictures.letterboxed(options.pictures, height=height, width=width)
+        gaps = differences(network, options.data / f"{name}.tflite", photos)
+        for output, gap in zip(network.outputs, gaps, strict=True):
+            said = f"max {gap.max():8.2g}  mean {gap.mean():8.2g}"
+            print(f"{name:33} {height}x{width}  {output:17} {said}", flush=True)
 
 
 if __name__ == "__main__":
