@@ -1,0 +1,315 @@
+"""Tests of the command line's frame and of `edgepose config`."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from edgepose import __version__, cli, errors
+from edgepose.cli import main
+
+HEAVY = ("cv2", "numpy", "paho", "ai_edge_litert", "tflite_runtime", "amqtt", "prometheus_client")
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], int]], None]:
+    """Return what puts a command `probe` into the table that does what it is given."""
+
+    def put(action: Callable[[], int]) -> None:
+        module = ModuleType("probe")
+        module.__doc__ = "Probe."
+        module.add_arguments = lambda parser: parser.add_argument("--depth")  # type: ignore[attr-defined]
+        module.run = lambda args: action()  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "probe", module)
+        monkeypatch.setitem(cli.COMMANDS, "probe", cli.Row("probe", "probes"))
+
+    return put
+
+
+def fail(error: BaseException) -> Callable[[], int]:
+    """Return an action that raises."""
+
+    def action() -> int:
+        raise error
+
+    return action
+
+
+def edgepose(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the program as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "edgepose", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,  # type: ignore[call-overload]
+    )
+
+
+def test_help_lists_every_command_without_loading_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each row has its line; none of the modules has to exist for it."""
+    assert main(["--help"]) == 0
+
+    said = capsys.readouterr().out
+    for name, row in cli.COMMANDS.items():
+        assert name in said
+        assert " ".join(row.help.split()[:2]) in said
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A row of the table names a module with a docstring, arguments and `run`."""
+    if find_spec(cli.COMMANDS[name].module) is None:
+        pytest.skip(f"{cli.COMMANDS[name].module} is still to come")
+
+    assert main([name, "--help"]) == 0
+
+    said = capsys.readouterr().out
+    assert f"usage: edgepose {name}" in said
+    assert "--debug" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["cofnig"], ['unknown command "cofnig"', 'did you mean "config"?', "known: "]),
+        (["--verzion"], ['unknown argument "--verzion"', '"--version"', '"edgepose --help"']),
+        (["config", "chek"], ['edgepose config: unknown argument "chek"', '"check"', "init"]),
+        (["config", "init", "--forze"], ['"--forze"', 'did you mean "--force"?']),
+        (["config"], ["edgepose config: ", "required", '"edgepose config --help"']),
+        (["config", "check", "a", "b"], ['unknown argument "b"']),
+        (["config", "init", "--source"], ["--source", "expected one argument"]),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_2(
+    words: list[str], parts: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says what is not known, what was probably meant and where to read on."""
+    assert main(words) == 2
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("edgepose")
+    assert err.count("\n") == 1
+    for part in parts:
+        assert part in err
+
+
+def test_no_command_shows_the_help_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    """Alone it does nothing, and a script notices."""
+    assert main([]) == 2
+
+    assert "usage: edgepose" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.EdgeposeError("x"), 1),
+        (errors.ConfigError("x"), 2),
+        (errors.SourceError("x"), 3),
+        (errors.ModelError("x"), 4),
+        (errors.BrokerError("x"), 5),
+        (KeyboardInterrupt(), 130),
+        (ZeroDivisionError("x"), 1),
+        (BrokenPipeError("x"), 1),
+    ],
+)
+def test_an_error_ends_with_its_exit_code(
+    command: Callable[..., None],
+    error: BaseException,
+    code: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One line on stderr, no traceback."""
+    command(fail(error))
+
+    assert main(["probe"]) == code
+
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    assert err.count("\n") == (0 if code == 130 else 1)
+
+
+@pytest.mark.parametrize("words", [["--debug", "probe"], ["probe", "--debug"]])
+def test_debug_shows_the_traceback_but_no_password(
+    command: Callable[..., None], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Developers see where; secrets stay hidden even then."""
+    command(fail(ValueError("rtsp://ann:swordfish@camera")))
+
+    assert main(words) == 1
+
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "swordfish" not in err
+    assert "ann:***@camera" in err
+
+
+def test_a_file_that_the_system_refuses_is_no_bug(
+    command: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sentence names the file and the reason."""
+    command(fail(PermissionError(13, "Permission denied", "/root/x")))
+
+    assert main(["probe"]) == 1
+
+    assert capsys.readouterr().err == "edgepose: /root/x: Permission denied\n"
+
+
+def test_the_exit_code_is_the_commands(command: Callable[..., None]) -> None:
+    """What `run` returns is what the shell sees."""
+    command(lambda: 7)
+
+    assert main(["probe", "--depth", "3"]) == 7
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--version` prints one line."""
+    assert main(["--version"]) == 0
+
+    assert capsys.readouterr().out == f"edgepose {__version__}\n"
+
+
+def test_a_command_module_has_the_two_functions() -> None:
+    """The protocol is what the frame calls."""
+    from edgepose.commands import config as module
+
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+
+    assert parser.parse_args(["schema"]).verb is not None
+    assert callable(module.run)
+
+
+def test_config_init_check_and_show_fit_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What init writes, check finds good, and show prints a file that check finds good too."""
+    file, again = tmp_path / "new" / "edgepose.toml", tmp_path / "again.toml"
+
+    assert main(["config", "init", str(file), "--source", "/dev/video0"]) == 0
+    capsys.readouterr()
+    assert main(["config", "check", str(file)]) == 0
+    assert f"{file}: good" in capsys.readouterr().out
+    assert main(["config", "show", str(file)]) == 0
+
+    shown = capsys.readouterr().out
+    assert tomllib.loads(shown)["camera"][0]["source"] == "/dev/video0"
+    again.write_text(shown)
+    assert main(["config", "check", str(again)]) == 0
+
+
+def test_config_init_does_not_overwrite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that is there is kept unless --force is given; `-` prints instead."""
+    file = tmp_path / "edgepose.toml"
+    file.write_text("mine")
+
+    assert main(["config", "init", str(file)]) == 2
+    assert file.read_text() == "mine"
+    assert "--force" in capsys.readouterr().err
+    assert main(["config", "init", str(file), "--force"]) == 0
+    assert "[[camera]]" in file.read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["edgepose.toml"]
+    assert main(["config", "init", str(tmp_path / "a" / "b" / "c.toml")]) == 2
+
+
+def test_config_check_refuses_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bad file ends with 2 and its line; one without cameras is not good either."""
+    file = tmp_path / "edgepose.toml"
+    file.write_text("[log]\nlevel = 3\n")
+
+    assert main(["config", "check", str(file)]) == 2
+    assert f"edgepose: {file}:2: log.level = 3: expected" in capsys.readouterr().err
+    file.write_text("")
+    assert main(["config", "check", str(file)]) == 2
+    assert "no camera; add a [[camera]]" in capsys.readouterr().err
+
+
+def test_config_shows_no_password(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither the values in force nor the summary hold one."""
+    file = tmp_path / "edgepose.toml"
+    file.write_text(
+        '[mqtt]\nurl = "mqtt://ann:swordfish@h"\n'
+        '[[camera]]\nid = "a"\nsource = "rtsp://ann:swordfish@c/"\n'
+    )
+
+    assert main(["config", "check", str(file)]) == 0
+    assert main(["config", "show", str(file)]) == 0
+
+    assert "swordfish" not in capsys.readouterr().out
+
+
+def test_config_prints_schema_and_reference(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both are complete documents on stdout."""
+    assert main(["config", "schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["$schema"].startswith("https://json-schema.org")
+
+    assert main(["config", "docs"]) == 0
+    assert capsys.readouterr().out.startswith("# Configuration")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["config", "check", "FILE"], ["config", "show", "FILE"]]
+)
+def test_start_up_loads_nothing_heavy(tmp_path: Path, words: list[str]) -> None:
+    """Looking at a file needs neither the runtime nor numpy: it is quick and works anywhere."""
+    file = tmp_path / "edgepose.toml"
+    file.write_text(
+        '[[camera]]\nid = "a"\nsource = "demo://"\n'
+        '[[camera.zone]]\nid = "z"\npolygon = [[0, 0], [1, 0], [1, 1]]\n'
+    )
+    program = (
+        "import sys; from edgepose.cli import main; code = main(sys.argv[1:]);"
+        f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr);"
+        "raise SystemExit(code)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, *(str(file) if w == "FILE" else w for w in words)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr.strip()) == (0, "[]")
+
+
+@pytest.mark.slow
+def test_a_reader_that_leaves_is_no_error() -> None:
+    """`edgepose … | head` ends without a word."""
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "edgepose", "config", "schema"],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.slow
+def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
+    """`python -m edgepose` is the command; its exit code reaches the shell."""
+    done = edgepose("config", "check", str(tmp_path / "none.toml"))
+
+    assert done.returncode == 2
+    assert "there is no such file" in done.stderr
