@@ -8,7 +8,7 @@ model pixels. Positions stay floats until they are printed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ Image = NDArray[np.uint8]
 
 Posture = Literal["standing", "sitting", "lying", "unknown"]
 Kind = Literal["poses", "stats", "state", "event"]
+
+PAYLOAD_VERSION: Final = 1
+"""Of what is published, as `v` in each payload; a change that breaks readers raises it."""
 
 
 class Size(NamedTuple):
