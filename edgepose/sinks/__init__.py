@@ -4,6 +4,7 @@ To add one: write `sinks/<name>.py`, add one row here, inherit the contract test
 of `tests/contracts/sink.py`.
 """
 
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from edgepose.structures import Message
@@ -21,3 +22,19 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Send what is under way and let go; twice is fine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What came in from a topic we listen to."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    """True for a message that was there before we came."""
+
+    response_topic: str | None = None
+    """MQTT 5: where the answer is wanted."""
+
+    correlation: bytes | None = None
+    """MQTT 5: what the answer has to carry, unchanged."""

@@ -1,0 +1,445 @@
+"""The MQTT sink, against real brokers."""
+
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgepose.errors import BrokerError, ConfigError
+from edgepose.sinks import Received
+from edgepose.sinks.mqtt import MqttSink, Options, backoff_s
+from edgepose.structures import Message
+from tests.brokers import (
+    Authority,
+    Line,
+    Mosquitto,
+    Witness,
+    free_port,
+    needs_mosquitto,
+    wait_until,
+    with_passwords,
+    with_tls,
+    witness,
+)
+from tests.contracts.sink import SinkContract
+
+AVAILABILITY = "edgepose/pi/availability"
+
+
+def pose(payload: bytes = b"{}") -> Message:
+    return Message("edgepose/pi/hall/poses", payload, "poses", expiry_s=2)
+
+
+def state(payload: bytes = b"{}") -> Message:
+    return Message("edgepose/pi/hall/state", payload, "state", qos=1, retain=True)
+
+
+def options(url: str, **settings: Any) -> Options:
+    quick = {"availability_topic": AVAILABILITY, "retry_s": (0.05, 0.2), "keepalive_s": 2}
+    return Options.from_url(url, **(quick | settings))
+
+
+@contextmanager
+def started(sink: MqttSink, *, connected: bool = True) -> Iterator[MqttSink]:
+    sink.start()
+    try:
+        assert not connected or sink.wait_connected(10), "no session"
+        yield sink
+    finally:
+        sink.close()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path) as running:
+        yield running
+
+
+class TestOptions:
+    def test_a_url_says_where_and_as_whom(self) -> None:
+        """Ports have their defaults, percent signs their meaning, settings the last word."""
+        plain = Options.from_url("mqtt://broker")
+        full = Options.from_url("mqtts://me:p%40ss@[::1]:1234", username="you")
+
+        assert (plain.host, plain.port, plain.tls) == ("broker", 1883, False)
+        assert (full.host, full.port, full.tls) == ("::1", 1234, True)
+        assert (full.username, full.password) == ("you", "p@ss")
+        assert Options.from_url("mqtts://broker").port == 8883
+
+    @pytest.mark.parametrize(
+        "url", ["http://me:secret@broker", "broker:1883", "mqtt://", "mqtt://me:secret@b:99999", ""]
+    )
+    def test_a_url_that_cannot_be_meant_is_refused_without_its_password(self, url: str) -> None:
+        """What is printed may be read by others."""
+        with pytest.raises(ConfigError, match=r"mqtt\.url") as caught:
+            Options.from_url(url)
+
+        assert "secret" not in str(caught.value)
+
+    def test_a_password_is_never_shown(self) -> None:
+        """Options end in logs."""
+        assert "secret" not in repr(Options.from_url("mqtt://me:secret@broker"))
+
+    @pytest.mark.parametrize("key", ["ca_file", "cert_file"])
+    def test_a_file_that_is_none_names_its_key(self, key: str, tmp_path: Path) -> None:
+        """A wrong path or content is said at the start, not while connecting."""
+        (tmp_path / "empty").write_text("")
+
+        for path in (tmp_path / "absent", tmp_path / "empty"):
+            with pytest.raises(ConfigError, match=rf"mqtt\.{key}"):
+                MqttSink(Options.from_url("mqtts://broker", **{key: path}))
+
+
+class TestBackoff:
+    def test_it_doubles_up_to_its_limit_and_never_comes_early(self) -> None:
+        """Even after weeks, and for the luckiest device, a pause remains."""
+        longest = [backoff_s(failures, (1, 30), 1.0) for failures in (1, 2, 3, 4, 5, 6, 10**6)]
+        shortest = [backoff_s(failures, (1, 30), 0.0) for failures in (1, 2, 10**6)]
+
+        assert longest == [1, 2, 4, 8, 16, 30, 30]
+        assert shortest == [0.5, 1, 15]
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestContract(SinkContract):
+    @pytest.fixture
+    def outside(self, broker: Mosquitto) -> Iterator[Witness]:
+        with witness(broker.port) as seen:
+            yield seen
+
+    @pytest.fixture
+    def sink(self, broker: Mosquitto, outside: Witness) -> Iterator[MqttSink]:
+        with started(MqttSink(options(broker.url))) as running:
+            yield running
+
+    @pytest.fixture
+    def arrived(self, outside: Witness) -> Callable[[Message], bytes]:
+        return lambda message: bytes(outside.on(message.topic).payload)
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestSession:
+    def test_it_is_born_and_says_goodbye(self, broker: Mosquitto) -> None:
+        """Availability is retained, `online` while there and `offline` after."""
+        with witness(broker.port) as outside:
+            with started(MqttSink(options(broker.url))) as sink:
+                birth = outside.on(AVAILABILITY)
+                assert sink.protocol == 5
+            farewell = outside.on(AVAILABILITY)
+        with witness(broker.port) as later:
+            left = later.on(AVAILABILITY)
+
+        assert (birth.payload, farewell.payload) == (b"online", b"offline")
+        assert (left.payload, left.retain) == (b"offline", True)
+
+    def test_it_tells_what_mqtt_5_can_tell(self, broker: Mosquitto) -> None:
+        """Readers see content type, payload format, version, and poses expire."""
+        with witness(broker.port) as outside, started(MqttSink(options(broker.url))) as sink:
+            sink.publish(pose())
+            sink.publish(Message("a/snapshot", b"\xff", "poses", content_type="image/jpeg"))
+            poses = outside.on("edgepose/pi/hall/poses").properties
+            picture = outside.on("a/snapshot").properties
+
+        assert poses.ContentType == "application/json"
+        assert poses.PayloadFormatIndicator == 1
+        assert poses.MessageExpiryInterval <= 2
+        assert dict(poses.UserProperty) == {"v": "1"}
+        assert picture.ContentType == "image/jpeg"
+        assert not hasattr(picture, "PayloadFormatIndicator")
+        assert not hasattr(picture, "MessageExpiryInterval")
+
+    def test_it_tells_when_the_broker_has_a_message(self, broker: Mosquitto) -> None:
+        """Each QoS 1 message is acknowledged once, in order; a spool relies on it."""
+        told: list[tuple[int, bool]] = []
+        with started(MqttSink(options(broker.url))) as sink:
+            for n in range(100):
+                assert sink.publish(state(b"%d" % n), lambda ok, n=n: told.append((n, ok)))
+            assert sink.flush(10)
+            assert wait_until(lambda: len(told) == 100)
+
+        assert told == [(n, True) for n in range(100)]
+
+    def test_it_listens_again_after_a_restart_and_survives_a_bad_listener(
+        self, broker: Mosquitto
+    ) -> None:
+        """A mistake of a listener costs neither the session nor the other listeners."""
+        heard: list[Received] = []
+        sessions: list[bool] = []
+
+        def bad(received: Received) -> None:
+            raise ZeroDivisionError(received.topic)
+
+        sink = MqttSink(options(broker.url))
+        sink.on_connect(lambda: sessions.append(sink.publish(state())))
+        sink.on_connect(lambda: bad(Received("hook", b"", retained=False)))
+        sink.subscribe("in/+", bad)
+        sink.subscribe("in/+", heard.append)
+        with started(sink):
+            for n in (1, 2):
+                with witness(broker.port) as outside:
+                    outside.publish("in/set", b"%d" % n, retain=True)
+                assert wait_until(lambda n=n: len(heard) == n)
+                broker.stop()
+                assert wait_until(lambda: not sink.connected)
+                broker.start()
+                assert sink.wait_connected(10)
+
+        assert [received.payload for received in heard] == [b"1", b"2"]
+        assert sessions == [True, True, True]
+
+    def test_it_contradicts_a_late_last_will(self, broker: Mosquitto) -> None:
+        """A predecessor whose line died is declared dead minutes later; we are not."""
+        with witness(broker.port) as outside, started(MqttSink(options(broker.url))):
+            outside.on(AVAILABILITY, b"online")
+            outside.publish(AVAILABILITY, b"offline", retain=True)
+            outside.on(AVAILABILITY, b"offline")
+            outside.on(AVAILABILITY, b"online")
+
+    def test_its_last_will_is_carried_out_when_it_is_killed(self, broker: Mosquitto) -> None:
+        """The house learns of a crash at once."""
+        script = (
+            "import sys, time; from edgepose.sinks.mqtt import *\n"
+            "sink = MqttSink(Options.from_url(sys.argv[1], availability_topic=sys.argv[2]))\n"
+            "sink.start(); time.sleep(60)"
+        )
+        with witness(broker.port) as outside:
+            child = subprocess.Popen([sys.executable, "-c", script, broker.url, AVAILABILITY])
+            try:
+                outside.on(AVAILABILITY, b"online")
+            finally:
+                child.send_signal(signal.SIGKILL)
+                child.wait()
+            outside.on(AVAILABILITY, b"offline", timeout_s=5)
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestAway:
+    def test_it_starts_without_a_broker_and_says_so_once(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Nothing is taken, nothing raised; when the broker comes, so do we."""
+        broker = Mosquitto(tmp_path)
+        failures: list[BrokerError] = []
+        sink = MqttSink(options(broker.url), on_failure=failures.append)
+        with caplog.at_level(logging.DEBUG, "edgepose"), started(sink, connected=False):
+            assert sink.wait_tried(10)
+            assert not sink.connected
+            assert not sink.publish(pose())
+            assert not sink.publish(state())
+            assert wait_until(lambda: len(caplog.records) >= 4)
+            with broker:
+                assert sink.wait_connected(10)
+                said = [r for r in caplog.records if r.levelno >= logging.INFO]
+
+        assert [r.levelname for r in said] == ["WARNING", "INFO"]
+        assert failures == []
+
+    def test_it_returns_after_kill_and_restart_with_nothing_stale(
+        self, broker: Mosquitto, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What was refused while away is not sent later behind its owner's back."""
+        with caplog.at_level(logging.INFO), started(MqttSink(options(broker.url))) as sink:
+            broker.kill()
+            assert wait_until(lambda: not sink.connected)
+            assert not sink.publish(state(b"stale"))
+            broker.start()
+            with witness(broker.port) as outside:
+                assert sink.wait_connected(10)
+                assert sink.publish(state(b"fresh"))
+                outside.on("edgepose/pi/hall/state", b"fresh")
+
+        assert b"stale" not in {message.payload for message in outside.seen}
+        lost = [r for r in caplog.records if r.levelno == logging.WARNING]
+        assert len(lost) == 1
+
+    def test_a_broker_that_hangs_is_noticed_and_makes_nobody_wait(self, broker: Mosquitto) -> None:
+        """A full line takes no more poses; after twice the keepalive the session is over."""
+        with started(MqttSink(options(broker.url, keepalive_s=1))) as sink:
+            broker.pause()
+            big = pose(bytes(100_000))
+            assert wait_until(lambda: not sink.publish(big), 5), "poses are queued without end"
+            assert wait_until(lambda: not sink.connected, 10)
+            broker.resume()
+            assert sink.wait_connected(10)
+
+    def test_it_closes_in_two_seconds_when_the_broker_hangs(self, broker: Mosquitto) -> None:
+        """The service manager waits five seconds for all of us."""
+        with started(MqttSink(options(broker.url))) as sink:
+            broker.pause()
+            sink.publish(state())
+            began_s = time.monotonic()
+            sink.close()
+            took_s = time.monotonic() - began_s
+
+        assert took_s < 3  # 1.8 s at most on a machine that is not busy
+        assert wait_until(lambda: "mqtt" not in {t.name for t in threading.enumerate()}, 5)
+
+    @pytest.mark.parametrize("spoil", ["swallow", "stall", "reset"])
+    def test_a_line_that_fails_without_a_word_is_given_up(
+        self, broker: Mosquitto, spoil: str
+    ) -> None:
+        """Half-open connections do not fool it; what was unacknowledged is not called sent."""
+        told: list[bool] = []
+        with (
+            Line(broker.port) as line,
+            started(MqttSink(options(line.url, keepalive_s=1))) as sink,
+        ):
+            getattr(line, spoil)()
+            sink.publish(state(b"lost"), told.append)
+            assert wait_until(lambda: not sink.connected, 10)
+            assert told == []
+            line.go_on()
+            assert sink.wait_connected(10)
+
+            assert sink.publish(state(b"fresh"), told.append)
+            assert sink.flush(10)
+            assert wait_until(lambda: told == [True])
+
+    def test_a_port_that_takes_but_never_answers_ends_an_attempt(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is tried again instead of waited for."""
+        monkeypatch.setattr("edgepose.sinks.mqtt.CONNECT_TIMEOUT_S", 0.3)
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            url = f"mqtt://127.0.0.1:{mute.getsockname()[1]}"
+            sink = MqttSink(options(url, keepalive_s=60))
+            with started(sink, connected=False):
+                assert sink.wait_tried(9)
+                assert not sink.connected
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestRefusal:
+    @pytest.mark.parametrize("protocol", [4, 5])
+    def test_a_wrong_password_is_final_and_not_repeated(
+        self, tmp_path: Path, protocol: int
+    ) -> None:
+        """Exit code 5, in words, without the password; no knocking for ever."""
+        told: list[BrokerError] = []
+        with with_passwords(tmp_path, {"edgepose": "right"}) as broker:
+            login = options(broker.url, username="edgepose", password="wr0ng", protocol=protocol)
+            with started(MqttSink(login, on_failure=told.append), connected=False) as sink:
+                assert wait_until(lambda: told, 5)
+                assert not sink.wait_connected(0)
+
+        assert told == [sink.failure]
+        assert told[0].exit_code == 5
+        assert "edgepose" in str(told[0])
+        assert "wr0ng" not in str(told[0])
+
+    def test_a_broker_that_knew_us_may_refuse_for_a_while(self, tmp_path: Path) -> None:
+        """Its user database may still be starting when it does."""
+        told: list[BrokerError] = []
+        with with_passwords(tmp_path, {"edgepose": "right"}) as broker:
+            login = options(broker.url, username="edgepose", password="right")
+            with started(MqttSink(login, on_failure=told.append)) as sink:
+                broker.stop()
+                passwords = (tmp_path / "passwords").read_text()
+                (tmp_path / "passwords").write_text("")
+                broker.start()
+                assert wait_until(lambda: not sink.connected)
+                assert not sink.wait_connected(0.5)
+                broker.stop()
+                (tmp_path / "passwords").write_text(passwords)
+                broker.start()
+                assert sink.wait_connected(10)
+
+        assert told == []
+
+    def test_a_topic_that_is_refused_is_reported_once(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """An access list with a gap is seen, and its owner told that it is no use."""
+        told: list[bool] = []
+        acl = "user edgepose\ntopic readwrite edgepose/#\n"
+        with with_passwords(tmp_path, {"edgepose": "right"}, acl) as broker:
+            login = options(broker.url, username="edgepose", password="right")
+            with started(MqttSink(login)) as sink:
+                for _ in range(2):
+                    sink.publish(Message("homeassistant/x", b"{}", "state", 1), told.append)
+                sink.publish(state(), told.append)
+                assert wait_until(lambda: len(told) == 3)
+
+        assert told == [False, False, True]
+        assert list(sink.refused) == ["homeassistant/x"]
+        assert len([r for r in caplog.records if "homeassistant/x" in r.message]) == 1
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestTls:
+    def test_it_trusts_its_authority_and_no_other(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A private CA works; a stranger's certificate is refused with the reason."""
+        ours, other = Authority(tmp_path), Authority(tmp_path, "other")
+        with with_tls(tmp_path, ours) as broker:
+            with started(MqttSink(options(broker.url, ca_file=ours.certificate))) as sink:
+                assert sink.publish(state())
+                assert sink.flush(10)
+            wrong = MqttSink(options(broker.url, ca_file=other.certificate))
+            with started(wrong, connected=False):
+                assert wrong.wait_tried(10)
+                assert not wrong.connected
+
+        assert "not trusted" in caplog.text
+        assert "mqtt.ca_file" in caplog.text
+
+    def test_a_certificate_of_another_name_is_no_good(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Whoever answers must be whom we called."""
+        ours = Authority(tmp_path)
+        with with_tls(tmp_path, ours, name="elsewhere.example") as broker:
+            sink = MqttSink(options(broker.url, ca_file=ours.certificate))
+            with started(sink, connected=False):
+                assert sink.wait_tried(10)
+                assert not sink.connected
+
+        assert "127.0.0.1" in caplog.text
+        assert "not trusted" in caplog.text
+
+    def test_it_shows_its_own_certificate_where_asked(self, tmp_path: Path) -> None:
+        """Without one it is told what is missing; with one it is let in."""
+        ours = Authority(tmp_path)
+        certificate, key = ours.sign("hall-pi")
+        broker = with_tls(tmp_path, ours)
+        broker.configure(
+            "allow_anonymous true", f"certfile {tmp_path / '127.0.0.1.crt'}",
+            f"keyfile {tmp_path / '127.0.0.1.key'}", f"cafile {ours.certificate}",
+            "require_certificate true",
+        )  # fmt: skip
+        with broker:
+            bare = MqttSink(options(broker.url, ca_file=ours.certificate))
+            with started(bare, connected=False):
+                assert bare.wait_tried(10)
+                assert not bare.connected
+            shown = options(
+                broker.url, ca_file=ours.certificate, cert_file=certificate, key_file=key
+            )
+            with started(MqttSink(shown)) as sink:
+                assert sink.connected
+
+
+def test_nothing_waits_for_a_port_that_is_closed() -> None:
+    """Starting and stopping without a broker costs no time."""
+    sink = MqttSink(options(f"mqtt://127.0.0.1:{free_port()}"))
+
+    with started(sink, connected=False):
+        tried = sink.wait_tried(10)
+
+    assert tried
+    assert not sink.connected
