@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal, Self
-from urllib.parse import unquote, urlsplit
 
 from paho.mqtt.client import Client, MQTTMessage, topic_matches_sub
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -28,6 +27,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edgepose import addresses
 from edgepose.errors import BrokerError, ConfigError
 from edgepose.sinks import Received
 from edgepose.structures import PAYLOAD_VERSION, Message
@@ -69,13 +69,13 @@ class Options:
     tls: bool = False
     username: str | None = None
     password: str | None = field(default=None, repr=False)
-    ca_file: Path | None = None
+    ca_file: str | Path | None = None
     """Certificate of the authority to trust instead of the system's."""
 
-    cert_file: Path | None = None
+    cert_file: str | Path | None = None
     """Our own certificate, where the broker asks for one; with its `key_file`."""
 
-    key_file: Path | None = None
+    key_file: str | Path | None = None
     protocol: Literal[4, 5] = 5
     """5 falls back to 3.1.1 when the broker does not know it; 4 is 3.1.1 at once."""
 
@@ -94,7 +94,7 @@ class Options:
 
     @classmethod
     def from_url(cls, url: str, **settings: Any) -> Self:
-        """Read ``mqtt[s]://[user[:password]@]host[:port]``; settings win over the URL.
+        """Read ``mqtt[s]://[user[:password]@]host[:port]``; settings that are given win over it.
 
         Raises
         ------
@@ -102,24 +102,17 @@ class Options:
             When the URL cannot be meant; never repeats its password.
         """
         try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError as error:
-            msg = f"mqtt.url: {error}; expected such as mqtt://localhost:1883"
-            raise ConfigError(msg) from None
-        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
-            shown = f"{parts.scheme}://{parts.hostname or ''}" if parts.scheme else "no scheme"
-            msg = f"mqtt.url: found {shown}; expected mqtt://host:port, or mqtts:// for TLS"
+            found = addresses.broker(url)
+        except ValueError:
+            found = None
+        if found is None or found.port is None or found.embedded:
+            _, at, rest = url.rpartition("@")
+            shown = f"***@{rest}" if at else url
+            msg = f"mqtt.url = {shown!r}: expected mqtt://HOST:PORT, or mqtts://HOST:PORT for TLS"
             raise ConfigError(msg)
-        tls = parts.scheme == "mqtts"
-        found: dict[str, Any] = {
-            "host": parts.hostname,
-            "port": port or (8883 if tls else 1883),
-            "tls": tls,
-            "username": unquote(parts.username) if parts.username else None,
-            "password": unquote(parts.password) if parts.password else None,
-        }
-        return cls(**(found | {key: value for key, value in settings.items() if value is not None}))
+        given = {key: value for key, value in settings.items() if value not in {None, ""}}
+        login = {"username": found.username or None, "password": found.password or None}
+        return cls(**({"host": found.host, "port": found.port, "tls": found.tls} | login | given))
 
     @property
     def address(self) -> str:
