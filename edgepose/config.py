@@ -21,6 +21,7 @@ from edgepose import complaints, toml
 from edgepose.addresses import address, broker, redact
 from edgepose.complaints import Problem, expected
 from edgepose.errors import ConfigError
+from edgepose.gestures import BUILT_IN, Gesture
 
 if TYPE_CHECKING:
     from edgepose import zones
@@ -61,7 +62,10 @@ Polygon = Annotated[
         examples=[[[0.1, 0.5], [0.6, 0.5], [0.6, 1.0], [0.1, 1.0]]],
     ),
 ]
-Gesture = Literal["hand_raised", "wave", "both_hands_up", "t_pose"]
+BuiltIn = Literal[
+    "hand_raised", "wave", "both_hands_up", "t_pose", "pointing_left", "pointing_right"
+]
+Sentence = Annotated[str, Meta(description='a condition such as "wrist above shoulder by 0.4"')]
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True):
@@ -241,8 +245,38 @@ class Events(Table, frozen=True, kw_only=True):
     fall: bool = True
     """Watch for falls."""
 
-    gestures: tuple[Gesture, ...] = ("hand_raised", "wave", "both_hands_up", "t_pose")
-    """The gestures to watch for; an empty list: none."""
+    gestures: tuple[BuiltIn, ...] = ("hand_raised", "wave", "both_hands_up", "t_pose")
+    """The built-in gestures to watch for; those of [[gesture]] are watched for as well."""
+
+
+class GestureRule(Table, frozen=True, kw_only=True):
+    """A gesture of your own; repeat the table for each one."""
+
+    id: Annotated[Id, Meta(examples=["hand_on_head"])]
+    """Names it in events; that of a built-in gesture takes its place."""
+
+    when: Annotated[
+        tuple[Sentence, ...],
+        Meta(
+            min_length=1,
+            description="a list of one or more conditions in quotes",
+            examples=[["wrist above nose by 0.1", "angle elbow < 90"]],
+        ),
+    ]
+    """All of these must hold, such as `wrist above shoulder by 0.4`."""
+
+    unless: tuple[Sentence, ...] = ()
+    """None of these may hold."""
+
+    hold_s: Seconds = 0.7
+    """Seconds that it must be held."""
+
+    cooldown_s: Seconds = 2.0
+    """Seconds after it in which the same person's does not count again."""
+
+    def rule(self) -> Gesture:
+        """Return the rule as the detector knows it; an error names the wrong sentence."""
+        return Gesture.parse(self.id, self.when, self.unless, self.hold_s, self.cooldown_s)
 
 
 class Metrics(Table, frozen=True, kw_only=True):
@@ -283,9 +317,15 @@ class Config(Table, frozen=True, kw_only=True):
     pose: PoseSettings = PoseSettings()
     cameras: tuple[Camera, ...] = field(default=(), name="camera")
     events: Events = Events()
+    gestures: tuple[GestureRule, ...] = field(default=(), name="gesture")
     metrics: Metrics = Metrics()
     web: Web = Web()
     log: Log = Log()
+
+    def rules(self) -> tuple[Gesture, ...]:
+        """Return the gestures to watch for: the built-in ones asked for and all own ones."""
+        named = {name: BUILT_IN[name] for name in self.events.gestures}
+        return tuple((named | {own.id: own.rule() for own in self.gestures}).values())
 
 
 def load(path: Path) -> Config:
@@ -376,6 +416,7 @@ def contradictions(config: Config) -> Iterator[Problem]:
     """Find what no single type can: values that do not go together or make no sense."""
     yield from _mqtt(config.mqtt)
     yield from _listening(config)
+    yield from _gestures(config.gestures)
     cameras = [(("camera", index), camera) for index, camera in enumerate(config.cameras)]
     yield from _twice([(path, camera.id) for path, camera in cameras])
     for path, camera in cameras:
@@ -458,6 +499,18 @@ def _listening(config: Config) -> Iterator[Problem]:
             path = (table, "listen")
             what = 'HOST:PORT such as "127.0.0.1:8600", or "" for off'
             yield Problem(path, expected(path, listen, what))
+
+
+def _gestures(own: Sequence[GestureRule]) -> Iterator[Problem]:
+    placed: list[tuple[toml.Path, GestureRule]] = [
+        (("gesture", index), gesture) for index, gesture in enumerate(own)
+    ]
+    yield from _twice([(path, gesture.id) for path, gesture in placed])
+    for path, gesture in placed:
+        try:
+            gesture.rule()
+        except ConfigError as error:
+            yield Problem(path, f"{toml.spell(path)}: {error}")
 
 
 def _twice(ids: Sequence[tuple[toml.Path, str]]) -> Iterator[Problem]:

@@ -129,7 +129,7 @@ def starter(source: str) -> str:
     """Return a commented file with one camera and every key there is."""
     parts = [BEGIN]
     for path, table in tables():
-        repeated, optional = isinstance(path[-1], int), len(path) > 2
+        repeated, optional = isinstance(path[-1], int), path[0] == "gesture" or len(path) > 2
         header = ("[[{}]]" if repeated else "[{}]").format(_dotted(path))
         mark = "#" if optional else ""
         parts.append(f"{_comment(inspect.getdoc(table) or '')}{mark}{header}\n")

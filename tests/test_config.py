@@ -9,6 +9,7 @@ import pytest
 from edgepose import config, reference, toml
 from edgepose.config import Camera, Config, load, loads
 from edgepose.errors import ConfigError
+from edgepose.gestures import BUILT_IN
 
 CAMERA = '[[camera]]\nid = "hall"\nsource = "demo://"\n'
 ZONE = CAMERA + '[[camera.zone]]\nid = "sofa"\npolygon = [[0, 0], [1, 0], [1, 1]]\n'
@@ -57,6 +58,12 @@ presence_on_s = 1
 presence_off_s = 2.5
 fall = false
 gestures = ["wave"]
+[[gesture]]
+id = "bow"
+when = ["nose below hip"]
+unless = ["knee below hip by 0.5"]
+hold_s = 1
+cooldown_s = 5
 [metrics]
 listen = ""
 [web]
@@ -77,11 +84,13 @@ def complaint(text: str) -> str:
 
 def test_every_key_takes_effect() -> None:
     """No key is accepted and forgotten: each value of a full file differs from the default."""
-    bare = loads('[[camera]]\nid = "-"\nsource = "-"', "bare")
+    gesture = '[[gesture]]\nid = "-"\nwhen = ["nose above hip"]\n'
+    bare = loads(f'{gesture}[[camera]]\nid = "-"\nsource = "-"', "bare")
 
     found, default = (config.shown(one) for one in (loads(WHOLE, "whole"), bare))
 
-    found, default = (one | {"camera": one["camera"][0]} for one in (found, default))
+    for one in (found, default):
+        one |= {name: one[name][0] for name in ("camera", "gesture")}
     assert found.keys() == default.keys()
     for table, keys in default.items():
         for key, value in keys.items():
@@ -127,6 +136,18 @@ def test_a_zone_is_what_the_detectors_know() -> None:
     floor = zone.on_floor()
 
     assert (floor.id, floor.polygon, floor.kind) == (zone.id, zone.polygon, "rest")
+
+
+def test_gestures_are_the_built_in_ones_and_ones_own() -> None:
+    """Each name that may be listed exists; an own gesture is there without being listed."""
+    listed = ", ".join(f'"{name}"' for name in BUILT_IN)
+
+    everything = loads(f"[events]\ngestures = [{listed}]", "x").rules()
+    own = loads(WHOLE, "x").rules()
+
+    assert everything == tuple(BUILT_IN.values())
+    assert [rule.id for rule in own] == ["wave", "bow"]
+    assert own[1].hold_s == 1.0
 
 
 @pytest.mark.parametrize(
@@ -188,6 +209,12 @@ def test_a_zone_is_what_the_detectors_know() -> None:
         ),
         (CAMERA + "masks = [[[0,0],[1,1],[1,0],[0,1]]]", 4, ["corners 1 and 3 cross"]),
         (CAMERA + "masks = [[[0,0],[0.5,0.5],[1,1]]]", 4, ["do not lie on one line"]),
+        (
+            "[[gesture]]\nid = 'bow'\nwhen = ['nose below hipp']",
+            1,
+            ["gesture[0]: condition 'nose below hipp'", "did you mean 'hip'?"],
+        ),
+        ("[[gesture]]\nid = 'bow'\nwhen = []", 3, ["gesture[0].when = []: expected a list"]),
         # no TOML
         ("[mqtt]\nurl = localhost", 2, ["not TOML at column 7", "text needs quotes"]),
         ("[mqtt]\nurl 'x'", 2, ["not TOML", "key = value"]),

@@ -33,7 +33,8 @@ def test_the_starter_is_good_with_every_mark_taken_away() -> None:
     found = config.loads(text, "starter")
 
     camera = Camera(id="camera", source="demo://", zones=found.cameras[0].zones)
-    assert found == Config(cameras=(camera,))
+    assert found == Config(cameras=(camera,), gestures=found.gestures)
+    assert len(found.rules()) == len(found.events.gestures) + 1
     assert [zone.id for zone in camera.zones] == ["sofa"]
     missing = [param.values[2].name for param in EVERY_KEY if not _offers(text, param.values[2])]
     assert missing == []
