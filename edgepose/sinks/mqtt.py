@@ -112,7 +112,8 @@ class Options:
             raise ConfigError(msg)
         given = {key: value for key, value in settings.items() if value not in {None, ""}}
         login = {"username": found.username or None, "password": found.password or None}
-        return cls(**({"host": found.host, "port": found.port, "tls": found.tls} | login | given))
+        place: dict[str, Any] = {"host": found.host, "port": found.port, "tls": found.tls}
+        return cls(**(place | login | given))
 
     @property
     def address(self) -> str:
