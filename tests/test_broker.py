@@ -38,17 +38,30 @@ def test_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 @amqtt
 @pytest.mark.slow
 class TestEmbeddedBroker:
-    @pytest.mark.parametrize("protocol", [4, 5])
-    def test_it_carries_messages_of_both_qualities(self, protocol: int) -> None:
-        """It is a real broker; a client that asks for version 5 falls back at once."""
+    @pytest.mark.parametrize("will", ["", "b/d/availability"])
+    def test_a_client_of_version_5_falls_back(
+        self, will: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A broker of 3.1.1 only is used, whether it refuses the newer version or is mute."""
+        monkeypatch.setattr("edgepose.sinks.mqtt.CONNECT_TIMEOUT_S", 0.5)
+        with EmbeddedBroker(free_port()) as running:
+            sink = MqttSink(Options.from_url(running.url, availability_topic=will))
+            sink.start()
+            assert sink.wait_connected(10)
+            assert sink.protocol == 4
+            assert sink.publish(Message("b/d/c/event", b"{}", "event", qos=1))
+            assert sink.flush(10)
+            sink.close()
+
+    def test_it_carries_messages_of_both_qualities(self) -> None:
+        """It is a real broker, small as it is."""
         with EmbeddedBroker(free_port()) as running, witness(running.port, protocol=OLD) as outside:
             options = Options.from_url(
-                running.url, protocol=protocol, availability_topic="b/d/availability"
+                running.url, protocol=broker.PROTOCOL, availability_topic="b/d/availability"
             )
             sink = MqttSink(options)
             sink.start()
             assert sink.wait_connected(5)
-            assert sink.protocol == 4
             for n in range(20):
                 assert sink.publish(Message("b/d/c/poses", b"%d" % n, "poses", expiry_s=2))
                 assert sink.publish(Message("b/d/c/event", b"%d" % n, "event", qos=1))

@@ -201,7 +201,8 @@ class _End:
     """Waiting will not help; somebody has to change something."""
 
     unspoken: bool = False
-    """It hung up, or talked nonsense, instead of answering: maybe it knows 3.1.1 only."""
+    """It refused the version, hung up or stayed mute: maybe it knows 3.1.1 only. (amqtt is
+    mute when the request of a version it does not know holds a last will.)"""
 
     @classmethod
     def unreached(cls, error: Exception) -> Self:
@@ -319,9 +320,8 @@ class _Session:
         if closing.is_set():
             self._finish("stopped")
         elif time.monotonic() > deadline_s:
-            self._finish(
-                f"it took the connection but gave no answer within {CONNECT_TIMEOUT_S:g} s"
-            )
+            reason = f"it took the connection but gave no answer within {CONNECT_TIMEOUT_S:g} s"
+            self._finish(reason, unspoken=True)
 
     def _finish(
         self, reason: str, code: int | None = None, *, mend: bool = False, unspoken: bool = False
