@@ -1,0 +1,237 @@
+"""Show the messages of running devices: a live table in a terminal, a line each elsewhere."""
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from edgepose.addresses import EMBEDDED, broker, redact
+from edgepose.config import PASSWORD_VARIABLE
+from edgepose.errors import UsageError
+from edgepose.messages import (
+    AnyMessage,
+    AvailabilityMessage,
+    EventMessage,
+    PersonMessage,
+    PosesMessage,
+    StateMessage,
+    StatsMessage,
+    StatusMessage,
+)
+from edgepose.subscriber import DEFAULT_URL, Subscription
+
+REFRESH_S: Final = 0.2
+RATE_OVER_S: Final = 5.0
+SILENT_S: Final = 3.0  # then the table says that nothing comes
+EVENTS_SHOWN: Final = 5
+HOME: Final = "\x1b[H"
+CLEAR_LINE: Final = "\x1b[K"
+CLEAR_BELOW: Final = "\x1b[J"
+CLEAR_ALL: Final = "\x1b[2J"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say which arguments there are."""
+    parser.add_argument(
+        "--mqtt",
+        default=DEFAULT_URL,
+        metavar="URL",
+        help=f"the broker, mqtt://[USER[:PASSWORD]@]HOST[:PORT]; {DEFAULT_URL} without."
+        f" A password may also stand in the environment's {PASSWORD_VARIABLE}",
+    )
+    parser.add_argument("--device", metavar="D", help="only this device")
+    parser.add_argument("--camera", metavar="C", help="only this camera")
+    parser.add_argument(
+        "--base-topic", default="edgepose", metavar="TOPIC", help="edgepose without"
+    )
+    parser.add_argument("--ca-file", metavar="FILE", help="certificate of the broker's authority")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Listen until Ctrl-C."""
+    live = sys.stdout.isatty()
+    with _listen(args) as subscription:
+        try:
+            if live:
+                _show(subscription, redact(_url(args)))
+            else:
+                for message in subscription:
+                    print(harmless(line(message)), flush=True)
+        except KeyboardInterrupt:
+            if live:
+                print()
+    return 0
+
+
+def _url(args: argparse.Namespace) -> str:
+    url: str = args.mqtt
+    if url.partition(":")[0] != EMBEDDED:
+        return url
+    port = broker(url).port
+    if port is None:
+        msg = 'watch: --mqtt "embedded" may be at any port; give the url that edgepose run printed'
+        raise UsageError(msg)
+    return f"mqtt://127.0.0.1:{port}"
+
+
+def _listen(args: argparse.Namespace) -> Subscription:
+    url = _url(args)
+    named = ":" in url.rpartition("@")[0].partition("//")[2]
+    password = None if named else os.environ.get(PASSWORD_VARIABLE)
+    return Subscription(
+        url,
+        device=args.device,
+        camera=args.camera,
+        base_topic=args.base_topic,
+        ca_file=args.ca_file,
+        password=password,
+    )
+
+
+def _show(subscription: Subscription, where: str) -> None:
+    """Draw the table again and again; also when nothing comes, because that is news too."""
+    table = Table(time.monotonic)
+    print(CLEAR_ALL, end="")
+    drawn_s = 0.0
+    while True:
+        message = subscription.take(REFRESH_S)
+        if message is not None:
+            table.add(message)
+        if time.monotonic() - drawn_s < REFRESH_S:
+            continue
+        drawn_s = time.monotonic()
+        away = "" if subscription.connected else "  (no connection)"
+        size = shutil.get_terminal_size()
+        rows = [f"{where}{away}  Ctrl-C ends", "", *table.rows()][: size.lines - 1]
+        text = "\n".join(harmless(row)[: size.columns] + CLEAR_LINE for row in rows)
+        print(f"{HOME}{text}\n{CLEAR_BELOW}", end="", flush=True)
+
+
+class Table:
+    """The latest of each camera, as rows of text.
+
+    Parameters
+    ----------
+    now_s : callable
+        Seconds on a clock that only goes forward.
+    """
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._began_s = now_s()
+        self._latest: dict[tuple[str, str], PosesMessage] = {}
+        self._states: dict[tuple[str, str], StateMessage] = {}
+        self._seen_s: dict[tuple[str, str], float] = {}
+        self._arrivals: dict[tuple[str, str], deque[float]] = {}
+        self._offline: set[tuple[str, str | None]] = set()
+        self._events: deque[EventMessage] = deque(maxlen=EVENTS_SHOWN)
+
+    def add(self, message: AnyMessage) -> None:
+        """Note a message."""
+        match message:
+            case PosesMessage():
+                key = (message.device, message.camera)
+                self._latest[key] = message
+                self._seen_s[key] = self._now_s()
+                self._arrivals.setdefault(key, deque()).append(self._now_s())
+            case StateMessage():
+                self._states[message.device, message.camera] = message
+            case EventMessage():
+                self._events.append(message)
+            case AvailabilityMessage(online=True):
+                self._offline.discard((message.device, message.camera))
+            case AvailabilityMessage():
+                self._offline.add((message.device, message.camera))
+            case _:
+                pass
+
+    def rows(self) -> list[str]:
+        """Return the table as it stands now."""
+        keys = sorted({*self._latest, *self._states})
+        if not keys and not self._events:
+            return ["nothing yet"]
+        rows = [row for key in keys for row in self._camera(key)]
+        return [*rows, *(line(event) for event in reversed(self._events))]
+
+    def _camera(self, key: tuple[str, str]) -> Iterator[str]:
+        latest, state = self._latest.get(key), self._states.get(key)
+        head = f"{key[0]}/{key[1]}"
+        if latest is None:
+            yield f"{head:24}  {self._condition(key, state) or 'no frame yet'}"
+        else:
+            yield (
+                f"{head:24} {self._rate(key):5.1f} fps  {latest.latency_ms:6.1f} ms"
+                f"  {len(latest.poses)} in view  {self._condition(key, state)}"
+            )
+            yield from (f"  {person(one)}" for one in latest.poses)
+        yield ""
+
+    def _condition(self, key: tuple[str, str], state: StateMessage | None) -> str:
+        device, camera = key
+        if self._offline & {(device, None), (device, camera)}:
+            return "offline"
+        if state is not None and state.paused:
+            return "paused"
+        silent_s = self._now_s() - self._seen_s.get(key, self._now_s())
+        if silent_s > SILENT_S:
+            return f"nothing for {silent_s:.0f} s"
+        return "FALL" if state is not None and state.fall else ""
+
+    def _rate(self, key: tuple[str, str]) -> float:
+        """Return frames a second over the last seconds."""
+        arrivals, now_s = self._arrivals[key], self._now_s()
+        while arrivals and arrivals[0] < now_s - RATE_OVER_S:
+            arrivals.popleft()
+        watched_s = min(RATE_OVER_S, now_s - self._began_s)
+        return len(arrivals) / watched_s if watched_s > 0 else 0.0
+
+
+def harmless(text: str) -> str:
+    """Return text without what a terminal would obey: anybody may publish anything."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+def person(one: PersonMessage) -> str:
+    """Say a person in a few words."""
+    name = "someone" if one.id is None else f"#{one.id}"
+    x, y, width, height = one.bbox
+    zones = f" in {', '.join(one.zones)}" if one.zones else ""
+    where = f"at {x + width / 2:.0f}, {y + height / 2:.0f}"
+    return f"{name} {one.posture} {one.score:.2f} {where}{zones}"
+
+
+def line(message: AnyMessage) -> str:
+    """Say a message in one line."""
+    match message:
+        case PosesMessage():
+            people = "; ".join(person(one) for one in message.poses) or "nobody"
+            return (
+                f"{message.captured_at} {message.device}/{message.camera} #{message.seq}"
+                f" {message.latency_ms:.1f} ms: {people}"
+            )
+        case EventMessage():
+            who = "" if message.person is None else f" #{message.person}"
+            more = "".join(f" {key}={value}" for key, value in message.data.items())
+            return f"{message.at} {message.device}/{message.camera} {message.type}{who}{more}"
+        case StateMessage():
+            zones = Counter({name: zone.count for name, zone in message.zones.items()})
+            inside = "".join(f", {count} in {name}" for name, count in zones.items() if count)
+            words = [f"{message.count} in view{inside}", message.posture]
+            words += [word for word in ("fall", "paused") if getattr(message, word)]
+            return f"{message.device}/{message.camera} state: {', '.join(words)}"
+        case StatusMessage():
+            cameras = ", ".join(f"{name} {c.state}" for name, c in message.cameras.items())
+            return (
+                f"{message.device} edgepose {message.version}, {message.model} on"
+                f" {message.delegate.name}, cameras: {cameras or 'none'}"
+            )
+        case StatsMessage():
+            rates = ", ".join(f"{name} {c.fps:.1f} fps" for name, c in message.cameras.items())
+            return f"{message.at} {message.device} stats: {rates}"
+        case AvailabilityMessage():
+            name = "/".join(part for part in (message.device, message.camera) if part)
+            return f"{name} {'online' if message.online else 'offline'}"
