@@ -5,9 +5,9 @@ test of `tests/contracts/decoder.py`.
 """
 
 from dataclasses import dataclass
-from typing import Final, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self
 
-from edgepose import registry
+from edgepose import models, registry
 from edgepose.errors import ModelError
 from edgepose.models import ModelInfo, Outputs
 from edgepose.structures import ModelPose
@@ -15,8 +15,15 @@ from edgepose.structures import ModelPose
 DECODERS: Final = {
     "posenet": "edgepose.decoders.posenet:PoseNetDecoder",
     "movenet": "edgepose.decoders.movenet:MoveNetDecoder",
+    "yolo pose": "edgepose.decoders.yolo:YoloPoseDecoder",
 }
 """Family name to class; asked in this order."""
+
+CUSTOM_OPS: Final = {
+    "PosenetDecoderOp": "edgepose.decoders.posenet_op:load",
+}
+"""Custom operators that do the decoder's work: what takes them out, ``(content, info)``
+to `Loaded`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +47,17 @@ class Pixels:
 class Decoder(Protocol):
     """What a model family must provide."""
 
-    family: str
-    """Name for people: ``posenet``, ``movenet single``, ``movenet multi``."""
+    @property
+    def family(self) -> str:
+        """Name for people: ``posenet``, ``movenet single``, ``movenet multi``."""
 
-    people: int | None
-    """The most people it can find at once; None for no limit of its own."""
+    @property
+    def people(self) -> int | None:
+        """The most people it can find at once; None for no limit of its own."""
 
-    pixels: Pixels
+    @property
+    def pixels(self) -> Pixels:
+        """How it wants its picture."""
 
     @classmethod
     def recognise(cls, model: ModelInfo) -> Self | None:
@@ -54,6 +65,34 @@ class Decoder(Protocol):
 
     def decode(self, outputs: Outputs, limits: Limits) -> list[ModelPose]:
         """Return people in model pixels, best first; an empty list is normal."""
+
+
+class Loaded(NamedTuple):
+    """A model file, made ready for any runtime."""
+
+    content: bytes
+    """What the runtime is to load; not always what was in the file."""
+
+    model: ModelInfo
+    """What `content` takes and gives."""
+
+    decoder: Decoder
+
+
+def load(content: bytes, name: str) -> Loaded:
+    """Go from the bytes of a .tflite file to what it is.
+
+    Raises
+    ------
+    ModelError
+        When the file is broken or of no known family.
+    """
+    info = models.read(content, name)
+    for op in info.custom_ops:
+        if op in CUSTOM_OPS:
+            loaded: Loaded = registry.load(CUSTOM_OPS[op])(content, info)
+            return loaded
+    return Loaded(content, info, recognise(info))
 
 
 def recognise(model: ModelInfo) -> Decoder:
