@@ -1,6 +1,6 @@
 """The human skeleton: joints, limbs, left and right, and how exactly people label them."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -105,3 +105,33 @@ def oks(a: Floats, b: Floats, area: float, *, min_score: float = 0.0) -> float:
     squared = ((a[shared, :2] - b[shared, :2]) ** 2).sum(axis=1)
     spread = 2 * area * (2 * OKS_SIGMAS[shared]) ** 2
     return float(np.exp(-squared / spread).mean())
+
+
+class Figure(NamedTuple):
+    """The middles of the body's pairs of joints, ``(x, y)``; None where neither is sure."""
+
+    shoulders: Floats | None
+    hips: Floats | None
+    knees: Floats | None
+    ankles: Floats | None
+
+
+def figure(keypoints: Floats, min_score: float = 0.3) -> Figure:
+    """Reduce ``(17, 3)`` keypoints to the line of the body.
+
+    The middle of a pair says the same for left and right swapped, which models do
+    with backs and profiles; of one joint where only that one is sure.
+    """
+    return Figure(
+        _middle(keypoints, LEFT_SHOULDER, min_score),
+        _middle(keypoints, LEFT_HIP, min_score),
+        _middle(keypoints, LEFT_KNEE, min_score),
+        _middle(keypoints, LEFT_ANKLE, min_score),
+    )
+
+
+def _middle(keypoints: Floats, left: int, min_score: float) -> Floats | None:
+    """Return the middle of a left joint and the right one after it."""
+    pair = keypoints[left : left + 2]
+    sure = pair[pair[:, 2] >= min_score, :2]
+    return np.asarray(sure.mean(axis=0), dtype=np.float32) if len(sure) else None
