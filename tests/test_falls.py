@@ -1,0 +1,234 @@
+"""Falls: who falls rings, who bends, sits, kneels or lies down does not."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgepose.events.falls import FallDetector, FallOptions
+from edgepose.geometry import box_around
+from edgepose.skeleton import MIRRORED
+from edgepose.structures import Event, Pose, Track
+from edgepose.timing import NS_PER_S
+from edgepose.zones import Zone
+from tests.body import (
+    Actor,
+    Camera,
+    Moment,
+    Scene,
+    bend_down,
+    crawl,
+    fall,
+    get_down,
+    get_up,
+    get_up_from_lying,
+    lie_down,
+    push_ups,
+    sit,
+    sit_down,
+    stand,
+    tie_shoes,
+    walk,
+)
+from tests.contracts.event import DetectorContract
+from tests.scenes import FALLS, QUIET, SHORT, cases
+from tests.scoring import replayed, tally
+
+BED = Zone("bed", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)), "rest")
+CAMERA = Camera(1.8).aimed_at(4.5)
+FALLING = Scene(
+    (Actor.doing(stand(3), fall("left", stay=15), get_up_from_lying(), stand(3), at=(4.5, 0)),),
+    CAMERA,
+)
+
+
+def rung(moments: Iterable[Moment], detector: FallDetector | None = None) -> list[Event]:
+    """Return all events of a detector that sees these moments."""
+    detector = detector or FallDetector()
+    return [event for m in moments for event in detector.update(m.tracks(), m.at_ns)]
+
+
+def types(events: Iterable[Event]) -> list[str]:
+    return [event.type for event in events]
+
+
+@pytest.mark.parametrize("direction", ["forwards", "backwards", "left", "right"])
+@pytest.mark.parametrize("heading", [180, 120])
+def test_a_fall_is_suspected_then_confirmed_then_over(direction: str, heading: float) -> None:
+    """The three events in this order; the alarm is on from the second to the third."""
+    acts = [stand(3), fall(direction, stay=15), get_up_from_lying(), stand(3)]
+    actor = Actor.doing(*acts, at=(4.5, 0), heading_deg=heading)
+    detector, events, alarm = FallDetector(), [], []
+    for moment in Scene((actor,), CAMERA).truth():
+        events += detector.update(moment.tracks(), moment.at_ns)
+        alarm.append(detector.state["fall"])
+
+    suspected, confirmed, recovered = events
+
+    assert types(events) == ["fall_suspected", "fall_confirmed", "fall_recovered"]
+    assert 3.0 < suspected.at_ns / NS_PER_S < 5.5
+    assert 9.5 < confirmed.data["duration_s"] < 10.5
+    assert recovered.at_ns / NS_PER_S > 18.9
+    assert alarm.count(True) / 10 == pytest.approx(
+        (recovered.at_ns - confirmed.at_ns) / NS_PER_S, abs=0.11
+    )
+
+
+@pytest.mark.parametrize(
+    "acts",
+    [
+        [stand(2), *bend_down(0.8, 12), stand(2)],
+        [stand(2), *tie_shoes(20), stand(2)],
+        [stand(2), sit_down(0.8), sit(15), get_up()],
+        [stand(2), *lie_down(4.0, stay=20)],
+        [stand(2), *get_down(3.0), push_ups(8), *get_up_from_lying(), stand(2)],
+        [stand(2), *get_down(2.0), crawl(10)],
+        [walk(12, turn_deg=300)],
+    ],
+    ids=["bending", "shoes", "sitting", "sofa", "push-ups", "crawling", "walking"],
+)
+@pytest.mark.parametrize("heading", [0, 90, 150])
+def test_daily_life_does_not_ring(acts: list[object], heading: float) -> None:
+    """Seen exactly, nothing but a fall is even suspected."""
+    actor = Actor.doing(*acts, at=(4.5, 0), heading_deg=heading)  # type: ignore[arg-type]
+
+    assert rung(Scene((actor,), CAMERA).truth()) == []
+
+
+def test_a_rest_zone_silences_only_those_within() -> None:
+    """Flopping into bed is no fall; the same beside the bed is one."""
+
+    def fell(zones: tuple[str, ...]) -> bool:
+        detector = FallDetector([BED, replace(BED, id="hall", kind="area")])
+        events: list[Event] = []
+        for moment in FALLING.truth():
+            tracks = [replace(track, zones=zones) for track in moment.tracks()]
+            events += detector.update(tracks, moment.at_ns)
+        return bool(events)
+
+    assert not fell(("bed", "hall"))
+    assert fell(("hall",))
+    assert fell(())
+
+
+def test_a_track_lost_while_falling_goes_on_under_a_new_id() -> None:
+    """Lost from the way down on for two seconds, back as somebody new: still a fall."""
+    events: list[Event] = []
+    detector = FallDetector()
+    for moment in FALLING.truth():
+        if 3.2 < moment.seconds < 5.0:
+            tracks: list[Track] = []
+        else:
+            tracks = [replace(t, id=1 if moment.seconds < 4 else 9) for t in moment.tracks()]
+        events += detector.update(tracks, moment.at_ns)
+
+    assert types(events) == ["fall_suspected", "fall_confirmed", "fall_recovered"]
+    assert {event.person for event in events} == {9}
+
+
+def test_a_fallen_person_who_is_lost_from_view_is_still_fallen() -> None:
+    """The alarm comes and stays; only a long absence ends it, and says so."""
+    detector = FallDetector(options=FallOptions(gone_s=30))
+    for moment in FALLING.truth():
+        if moment.seconds < 6:
+            detector.update(moment.tracks(), moment.at_ns)
+
+    events, alarm = [], {}
+    for second in range(6, 60):
+        events += detector.update([], second * NS_PER_S)
+        alarm[second] = detector.state["fall"]
+
+    assert types(events) == ["fall_confirmed", "fall_recovered"]
+    assert events[1].data["gone"] is True
+    assert alarm[20]
+    assert not alarm[59]
+
+
+def test_walking_out_of_the_picture_is_no_fall() -> None:
+    """Somebody who comes near, sinks below the lower border and is gone has not fallen."""
+    for heading in (180, 150, 90):
+        actor = Actor.doing(stand(2), walk(4, 1.2), at=(4.5, 0), heading_deg=heading)
+
+        assert rung(Scene((actor,), Camera(2.2).aimed_at(4.5)).truth()) == []
+
+
+def test_of_several_people_only_the_one_who_falls_rings() -> None:
+    """The others walk by and sit down; the events name the fallen one."""
+    actors = (
+        Actor.doing(stand(2), sit_down(1.0), sit(20), at=(5.0, 1.5)),
+        Actor.doing(stand(3), fall("right", stay=15), at=(4.5, -0.5)),
+        Actor.doing(walk(20, 0.3, 360), at=(6.0, 0)),
+    )
+
+    events = rung(Scene(actors, CAMERA).truth())
+
+    assert types(events) == ["fall_suspected", "fall_confirmed"]
+    assert {event.person for event in events} == {2}
+
+
+def test_waiting_longer_confirms_later() -> None:
+    """`confirm_s` is what it says, and a fall shorter than it is never confirmed."""
+    early, late, never = (
+        rung(FALLING.truth(), FallDetector(options=FallOptions(confirm_s=s))) for s in (4, 12, 30)
+    )
+
+    assert late[1].at_ns - early[1].at_ns == pytest.approx(8 * NS_PER_S, abs=0.2 * NS_PER_S)
+    assert types(never) == ["fall_suspected", "fall_recovered"]
+    assert never[1].data["confirmed"] is False
+
+
+def test_mirror_and_scale_change_nothing() -> None:
+    """The mirrored picture, and one of three times as many pixels, ring at the same moments."""
+
+    def turned(pose: Pose, *, mirror: bool, scale: float) -> Pose:
+        points = pose.keypoints.copy()
+        if mirror:
+            points = points[list(MIRRORED)]
+            points[:, 0] = 1279 - points[:, 0]
+        points[:, :2] *= scale
+        return replace(pose, keypoints=points, box=box_around(points))
+
+    def moments(*, mirror: bool, scale: float) -> list[tuple[str, int]]:
+        seen = (
+            replace(
+                m, people={n: turned(p, mirror=mirror, scale=scale) for n, p in m.people.items()}
+            )
+            for m in FALLING.observe(seed=3)
+        )
+        return [(event.type, event.at_ns) for event in rung(seen)]
+
+    plain = moments(mirror=False, scale=1)
+
+    assert len(plain) == 3
+    assert moments(mirror=True, scale=1) == plain
+    assert moments(mirror=False, scale=3) == plain
+
+
+def test_the_frame_rate_changes_little() -> None:
+    """From 5 to 30 frames a second the same events come within half a second."""
+    runs = [rung(FALLING.truth(fps)) for fps in (5, 10, 30)]
+
+    assert {tuple(types(run)) for run in runs} == {
+        ("fall_suspected", "fall_confirmed", "fall_recovered")
+    }
+    for kind in range(3):
+        at = [run[kind].at_ns / NS_PER_S for run in runs]
+        assert np.ptp(at) < 0.5
+
+
+@pytest.mark.slow
+def test_generated_falls_ring_and_generated_life_does_not() -> None:
+    """The line of the table in docs/events.md, held on scenes of other seeds."""
+    falls = tally(replayed(case) for case in cases(2, tuple(FALLS), first=500))
+    quiet = tally(replayed(case) for case in cases(2, tuple(QUIET), first=500))
+    short = tally(replayed(case) for case in cases(3, tuple(SHORT), first=500))
+
+    assert falls.confirmed >= 0.8 * falls.falls
+    assert quiet.false_confirmed <= 1
+    assert short.confirmed == 0
+
+
+class TestFallDetector(DetectorContract):
+    def detector(self) -> FallDetector:
+        return FallDetector()
