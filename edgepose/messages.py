@@ -67,8 +67,8 @@ class CameraTopics:
         return f"{self.prefix}/set"
 
     def listed(self) -> dict[str, str]:
-        """Return every topic by its name, as `status` tells them."""
-        names = ("availability", "poses", "state", "event", "snapshot", "set")
+        """Return the topics it speaks on by their names, as `status` tells them."""
+        names = ("availability", "poses", "state", "event")
         return {name: getattr(self, name) for name in names}
 
 
@@ -112,7 +112,7 @@ class Topics:
         return CameraTopics(self.device, camera, f"{self.prefix}/{camera}")
 
     def listed(self) -> dict[str, str]:
-        """Return every topic by its name, as `status` tells them."""
+        """Return the topics it speaks on by their names, as `status` tells them."""
         return {name: getattr(self, name) for name in ("availability", "status", "stats")}
 
 

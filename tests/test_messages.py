@@ -3,7 +3,8 @@
 import json
 import math
 import re
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -19,6 +20,7 @@ TOPICS = Topics("edgepose", "hall-pi")
 HALL = TOPICS.camera("hall")
 UNIX_NS = 1_795_377_901_123_456_789
 CAPTURED_NS = 5_000 * NS_PER_S
+DOCS: Final = Path(__file__).parent.parent / "docs" / "mqtt.md"
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -310,3 +312,30 @@ def test_every_topic_stands_under_its_device() -> None:
 
     assert all(topic.startswith("edgepose/hall-pi/") for topic in found)
     assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize("leaf", list(messages.BY_TOPIC))
+def test_the_documented_example_is_what_is_sent(leaf: str) -> None:
+    """Every payload is documented, and its example has all fields in the order we write."""
+    found = re.findall(rf"```json {leaf}\n(.*?)```", DOCS.read_text(), re.DOTALL)
+
+    for example in found:
+        read = msgspec.json.decode(example, type=messages.BY_TOPIC[leaf])
+        assert json.loads(messages.encode(read)) == json.loads(example)
+
+    assert len(found) == 1
+
+
+def test_every_topic_is_documented_with_its_quality_and_retention() -> None:
+    """Nothing is said that is not in the table, and as it says."""
+    table = dict(re.findall(r"^\| `([BC]/\w+)` (\| [01] \| \w+)", DOCS.read_text(), re.MULTILINE))
+    event = messages.event(HALL, Event("wave", 0, 1, 0.5), frame())
+    said = [poses(), event, messages.state(HALL, []), messages.status(TOPICS, status())]
+    said += [messages.availability(topics, online=True) for topics in (TOPICS, HALL)]
+
+    for message in said:
+        short = message.topic.replace(HALL.prefix, "C").replace(TOPICS.prefix, "B")
+        retained = "yes" if message.retain else "no"
+        assert table[short] == f"| {message.qos} | {retained}", short
+    listed = [*TOPICS.listed().values(), *HALL.listed().values()]
+    assert len(table) == len(listed)

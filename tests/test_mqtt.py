@@ -8,13 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from edgepose.errors import BrokerError, ConfigError
+from edgepose.messages import Topics
 from edgepose.sinks import Received
 from edgepose.sinks.mqtt import MqttSink, Options, backoff_s
 from edgepose.structures import Message
@@ -32,7 +33,8 @@ from tests.brokers import (
 )
 from tests.contracts.sink import SinkContract
 
-AVAILABILITY = "edgepose/pi/availability"
+DEPLOY: Final = Path(__file__).parent.parent / "deploy"
+AVAILABILITY: Final = "edgepose/pi/availability"
 
 
 def pose(payload: bytes = b"{}") -> Message:
@@ -376,6 +378,67 @@ class TestRefusal:
         assert told == [False, False, True]
         assert list(sink.refused) == ["homeassistant/x"]
         assert len([r for r in caplog.records if "homeassistant/x" in r.message]) == 1
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestAccessList:
+    """The list in `deploy/mosquitto`."""
+
+    @pytest.fixture
+    def guarded(self, tmp_path: Path) -> Iterator[Mosquitto]:
+        users = dict.fromkeys(("hall-pi", "attic-pi", "homeassistant", "dashboard"), "secret")
+        acl = (DEPLOY / "mosquitto" / "edgepose.acl").read_text()
+        with with_passwords(tmp_path, users, acl) as running:
+            yield running
+
+    def log_in(self, broker: Mosquitto, user: str) -> MqttSink:
+        will = f"edgepose/{user}/availability" if user.endswith("-pi") else None
+        login = {"username": user, "password": "secret", "availability_topic": will}
+        return MqttSink(options(broker.url, **login))
+
+    def test_a_device_says_all_of_its_own_and_nothing_else(self, guarded: Mosquitto) -> None:
+        """Everything edgepose does works; another device's name cannot be borrowed."""
+        topics = Topics("edgepose", "hall-pi")
+        hall = topics.camera("hall")
+        own = [*topics.listed().values(), *hall.listed().values(), topics.response("ping")]
+        own += [hall.snapshot, "homeassistant/device/hall-pi/config"]
+        foreign = ["edgepose/attic-pi/hall/state", "homeassistant/device/attic-pi/config", "x"]
+        told: dict[str, bool] = {}
+
+        with started(self.log_in(guarded, "hall-pi")) as sink:
+            for topic in own + foreign:
+                message = Message(topic, b"{}", "state", qos=1)
+                sink.publish(message, lambda ok, topic=topic: told.update({topic: ok}))
+            assert wait_until(lambda: len(told) == len(own + foreign))
+
+        assert [topic for topic, ok in told.items() if ok] == own
+        assert list(sink.refused) == foreign
+
+    def test_a_device_hears_what_is_meant_for_it_and_no_other(self, guarded: Mosquitto) -> None:
+        """Poses are between the device and those who are named."""
+        heard: dict[str, list[str]] = {"hall-pi": [], "attic-pi": [], "dashboard": []}
+        hall = Topics("edgepose", "hall-pi").camera("hall")
+        with ExitStack() as stack:
+            for user, topics in heard.items():
+                sink = self.log_in(guarded, user)
+                for filter_ in (hall.set, hall.poses, hall.event):
+                    sink.subscribe(filter_, lambda r, topics=topics: topics.append(r.topic))
+                stack.enter_context(started(sink))
+                assert sink.flush(10)
+                if user == "hall-pi":
+                    device = sink
+            house = stack.enter_context(started(self.log_in(guarded, "homeassistant")))
+
+            assert house.publish(Message(hall.set, b"{}", "state", qos=1))
+            assert wait_until(lambda: heard["hall-pi"])
+            assert device.publish(Message(hall.poses, b"{}", "poses"))
+            assert device.publish(Message(hall.event, b"{}", "event", qos=1))
+            assert wait_until(lambda: hall.event in heard["dashboard"])
+
+        assert heard["hall-pi"] == [hall.set]
+        assert heard["attic-pi"] == []
+        assert {hall.poses, hall.event} <= set(heard["dashboard"])
 
 
 @needs_mosquitto
