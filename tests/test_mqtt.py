@@ -268,10 +268,11 @@ class TestAway:
 
     def test_a_broker_that_hangs_is_noticed_and_makes_nobody_wait(self, broker: Mosquitto) -> None:
         """A full line takes no more poses; after twice the keepalive the session is over."""
-        with started(MqttSink(options(broker.url, keepalive_s=1))) as sink:
+        with started(MqttSink(options(broker.url, keepalive_s=2))) as sink:
             broker.pause()
             big = pose(bytes(100_000))
             assert wait_until(lambda: not sink.publish(big), 5), "poses are queued without end"
+            assert sink.connected, "only the end of the session ended the queueing"
             assert wait_until(lambda: not sink.connected, 10)
             broker.resume()
             assert sink.wait_connected(10)
