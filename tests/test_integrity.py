@@ -175,3 +175,10 @@ def test_it_refuses_references_to_what_is_not_there() -> None:
         patched = bytearray(content)
         struct.pack_into("<i", patched, inputs, value)
         assert refused(bytes(patched))
+
+
+def test_it_refuses_a_text_without_its_end() -> None:
+    """C reads a name up to its zero, and on through the file where there is none."""
+    content = tiny()
+
+    assert refused(content.replace(b"image\0", b"image!"))

@@ -162,7 +162,7 @@ def test_it_takes_heads_of_every_type(dtype: str) -> None:
 
 def test_it_takes_the_person_in_the_middle() -> None:
     """Of two equally sure people the heads' reader follows the nearer to the centre."""
-    people = np.array([stand(40, 96, scale=0.5), stand(104, 92, scale=0.5)])
+    people = np.array([stand(40, 60, scale=0.5), stand(104, 96, scale=0.5)])
 
     found = decoders.recognise(heads(people).model).decode(heads(people), Limits())
 

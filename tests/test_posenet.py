@@ -11,6 +11,8 @@ from edgepose.decoders import Limits, Pixels
 from edgepose.decoders.posenet import (
     EDGES,
     PLAN,
+    REFINEMENT_STEPS,
+    Grid,
     Options,
     PoseNetDecoder,
     choose_pixels,
@@ -391,3 +393,31 @@ def test_it_is_the_posenet_family() -> None:
     assert isinstance(decoder, PoseNetDecoder)
     assert decoder.family == "posenet"
     assert decoder.people == 20
+
+
+def test_it_costs_ten_people_hardly_more_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are walked together: the number of array operations grows with the tree's depth only."""
+    reads = []
+    at = Grid.at
+    monkeypatch.setattr(Grid, "at", lambda *args: reads.append(1) or at(*args))
+    counts = []
+    for people in (1, 10):
+        reads.clear()
+        assert len(find(as_outputs(crowd(4, people, Size(41, 31))))) == people
+        counts.append(len(reads))
+
+    assert counts == [8 * (1 + REFINEMENT_STEPS) + 1] * 2
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (1, 6), (4, 1), (1, 1)])
+def test_it_reads_between_the_cells_and_up_to_the_border(shape: tuple[int, int]) -> None:
+    """A plane is read exactly everywhere on the grid, also on one of a single row."""
+    row, column = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    grid = Grid((3 * row + 5 * column)[..., None])
+    place = grid.clamp(np.float32([[-1, 0.25, 1.5, 9], [9, 2.5, 0.125, -1]]))
+
+    read = grid.at(place, np.zeros(4, dtype=np.intp) + grid.corners)
+
+    assert read[0] == pytest.approx(3 * place[0] + 5 * place[1], abs=1e-5)
+    assert (place >= 0).all()
+    assert (place <= np.array(shape)[:, None] - 1).all()
