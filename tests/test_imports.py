@@ -17,6 +17,7 @@ NOUNS: Final = {
     "errors",
     "geometry",
     "gestures",
+    "integrity",
     "models",
     "registry",
     "skeleton",
