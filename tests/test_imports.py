@@ -73,7 +73,7 @@ WIRING: Final = {
 }
 """May import everything above."""
 
-NOUN_LIBRARIES: Final = {"numpy", "msgspec"}
+NOUN_LIBRARIES: Final = {"msgspec", "numpy", "tflite"}  # tflite: the schema, no runtime
 
 ONE_FILE: Final = (
     {"paho"},
