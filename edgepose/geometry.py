@@ -72,3 +72,14 @@ def box_around(keypoints: Floats, min_score: float = 0.2) -> Box:
     points = (sure if len(sure) >= 2 else keypoints)[:, :2]
     (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     return Box(left, top, right - left, bottom - top)
+
+
+def extent(sides: Floats) -> Floats:
+    """Say how large people are in pixels, however they are turned: (n,).
+
+    The root of the area of a box with these widths and heights (n, 2), at least half
+    the longer side: someone who lies along the view is thin, not small.
+    """
+    width, height = sides[:, 0], sides[:, 1]
+    size = np.maximum(np.sqrt(width * height), np.maximum(width, height) / 2)
+    return np.asarray(np.maximum(size, 1), np.float32)
