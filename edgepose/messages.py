@@ -353,7 +353,7 @@ def _people(people: Sequence[Track | Pose]) -> list[PersonMessage]:
         np.add(rows, 0.0, out=rows)  # so that -0.0 is 0.0
     return [
         PersonMessage(
-            id=track.id if track else None,
+            id=(track.id or None) if track else None,
             score=score,
             bbox=(x, y, width, height),
             posture=track.posture if track else "unknown",
@@ -397,7 +397,9 @@ def poses(
         model=model,
         poses=_people(people),
     )
-    return Message(camera.poses, encode(message), "poses", expiry_s=POSES_EXPIRY_S)
+    return Message(
+        camera.poses, encode(message), "poses", expiry_s=POSES_EXPIRY_S, read_ns=frame.read_ns
+    )
 
 
 def event(camera: CameraTopics, happened: Event, frame: Frame) -> Message:

@@ -17,6 +17,9 @@ Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
 
 Posture = Literal["standing", "sitting", "lying", "unknown"]
+NOT_FOLLOWED: Final = 0
+"""Stands for the id of a person that nobody follows."""
+
 Kind = Literal["poses", "stats", "state", "event"]
 
 PAYLOAD_VERSION: Final = 1
@@ -119,7 +122,8 @@ class Track:
     """A person followed through time, as seen in one frame."""
 
     id: int
-    """Stable while the person is in view; never used again while the daemon runs."""
+    """Stable while the person is in view; never used again while the daemon runs.
+    `NOT_FOLLOWED` for somebody in a single picture."""
 
     pose: Pose
     """Where the person is in this frame."""
@@ -170,3 +174,6 @@ class Message:
     """MQTT 5: the broker forgets it after so many seconds."""
 
     content_type: str = "application/json"
+
+    read_ns: int = 0
+    """`Frame.read_ns` of the frame it tells of, for measuring latency; 0 for none."""

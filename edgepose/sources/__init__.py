@@ -168,3 +168,9 @@ def open_source(
         raise address.error(f'unknown scheme "{address.scheme}"; known: {known}, or a path')
     make: Callable[[Address, Settings], Source] = registry.load(SOURCES[address.scheme])
     return make(address, Settings(clock or Clock(), realtime, fps, once))
+
+
+def is_live(uri: str) -> bool:
+    """Say, without opening it, whether a source keeps only its newest frame."""
+    row = SOURCES.get(Address.parse(uri).scheme)
+    return bool(row and getattr(registry.load(row), "live", False))

@@ -1,0 +1,104 @@
+"""Models by name: what is bundled, what a name, a path and a size mean."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from edgepose.errors import ModelError
+from edgepose.structures import Size
+
+DATA: Final = resources.files("edgepose") / "data"
+DEFAULT: Final = "movenet-multipose"
+_SIZED: Final = re.compile(r"(?P<name>.+)@(?P<height>\d+)x(?P<width>\d+)")
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One model of the catalogue: a table of `data/models.toml`."""
+
+    file: str
+    sha256: str
+    bytes: int
+    family: str
+    people: Literal["one", "many"]
+    licence: str
+    origin: str
+    description: str
+    input: str = ""
+    """Height x width to set, for files that take any size; else the file's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a model's name stands for."""
+
+    name: str
+    path: Path
+    size: Size | None
+    """Input size to set; None for the file's own."""
+
+
+@cache
+def entries() -> dict[str, Entry]:
+    """Return the models that ship with edgepose, by name."""
+    text = (DATA / "models.toml").read_text("utf-8")
+    return msgspec.convert(tomllib.loads(text), dict[str, Entry])
+
+
+def choose(name: str) -> Choice:
+    """Find a model by catalogue name or path, either with ``@HEIGHTxWIDTH`` behind it.
+
+    Raises
+    ------
+    ModelError
+        When there is no such name and no such file.
+    """
+    if name == "auto":
+        name = DEFAULT
+    size = None
+    plain = name
+    if sized := _SIZED.fullmatch(name):
+        plain, size = sized["name"], Size(int(sized["width"]), int(sized["height"]))
+    if entry := entries().get(plain):
+        return Choice(name, Path(str(DATA / entry.file)), size or _size(entry.input))
+    path = Path(plain).expanduser()
+    if path.is_file():
+        return Choice(path.name, path, size)
+    raise ModelError(_unknown(plain))
+
+
+def read_file(path: Path) -> bytes:
+    """Read a model file.
+
+    Raises
+    ------
+    ModelError
+        When it cannot be read; says why.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        msg = f"model {path}: cannot be read: {error.strerror}"
+        raise ModelError(msg) from error
+
+
+def _size(text: str) -> Size | None:
+    if not text:
+        return None
+    height, _, width = text.partition("x")
+    return Size(int(width), int(height))
+
+
+def _unknown(name: str) -> str:
+    known = ", ".join(entries())
+    if name.endswith(".tflite") or "/" in name:
+        return f"model {name}: no such file; expected a .tflite file or one of: {known}"
+    near = get_close_matches(name, entries(), n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f'unknown model "{name}"{hint} known: {known}, or the path of a .tflite file'

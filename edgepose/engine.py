@@ -1,0 +1,142 @@
+"""The loaded interpreter: the only file that knows a TFLite runtime."""
+
+import os
+import threading
+from dataclasses import replace
+from importlib import metadata
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgepose.errors import ModelError
+from edgepose.models import ModelInfo, Outputs, TensorInfo
+from edgepose.structures import Size
+
+try:
+    from ai_edge_litert import interpreter as tflite
+
+    RUNTIME: Final = "ai-edge-litert"
+except ImportError:
+    try:
+        from tflite_runtime import interpreter as tflite
+
+        RUNTIME: Final = "tflite-runtime"  # type: ignore[misc]
+    except ImportError as error:
+        _MISSING = (
+            "no TFLite runtime is installed; expected ai-edge-litert, or tflite-runtime "
+            "on 32-bit machines: pip install ai-edge-litert"
+        )
+        raise ModelError(_MISSING) from error
+
+
+def runtime() -> str:
+    """Name the runtime and its version."""
+    return f"{RUNTIME} {metadata.version(RUNTIME)}"
+
+
+def thread_count(asked: int) -> int:
+    """Turn the configuration's 0 into all cores but one: decoding and sending need it."""
+    return asked or max(1, (os.cpu_count() or 1) - 1)
+
+
+class Engine:
+    """One model in one interpreter, used by one caller at a time.
+
+    Parameters
+    ----------
+    content : bytes
+        A .tflite file that `models.read` has accepted: runtimes may crash on others.
+    info : ModelInfo
+        What the file says about itself.
+    threads : int
+        Threads of the network; 0 for all cores but one.
+    size : Size, optional
+        Input size to set, for models that take any.
+
+    Raises
+    ------
+    ModelError
+        When the runtime cannot prepare the model.
+    """
+
+    def __init__(
+        self, content: bytes, info: ModelInfo, *, threads: int = 0, size: Size | None = None
+    ) -> None:
+        self.threads = thread_count(threads)
+        self._lock = threading.Lock()
+        try:
+            self._interpreter = tflite.Interpreter(model_content=content, num_threads=self.threads)
+            if size is not None and size != info.input_size:
+                _resize(self._interpreter, size)
+            self._interpreter.allocate_tensors()
+        except Exception as error:
+            # tflite-runtime raises SystemError with numpy 2, others ValueError or RuntimeError
+            raise ModelError(_sentence(info, error)) from error
+        self._input: int = self._interpreter.get_input_details()[0]["index"]
+        self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
+        self.info = _as_loaded(info, self._interpreter)
+
+    def infer(self, tensor: NDArray[Any]) -> Outputs:
+        """Run the network; other threads go on meanwhile, a second caller waits.
+
+        Parameters
+        ----------
+        tensor : (1, height, width, 3)
+            In the type of the model's input.
+
+        Returns
+        -------
+        Outputs
+            As stored by the model, copied: the next call does not touch them.
+        """
+        with self._lock:
+            self._interpreter.set_tensor(self._input, tensor)
+            self._interpreter.invoke()
+            arrays = tuple(self._interpreter.get_tensor(index) for index in self._outputs)
+        return Outputs(self.info, arrays)
+
+    def spin(self, times: int) -> None:
+        """Run the network over and over on what its input holds: what benchmarks compare with."""
+        with self._lock:
+            for _ in range(times):
+                self._interpreter.invoke()
+
+    def warm_up(self) -> None:
+        """Run once on black: the first inference packs weights and may take long."""
+        tensor = self.info.inputs[0]
+        self.infer(np.zeros(tensor.shape, dtype=tensor.dtype))
+
+
+def _resize(interpreter: Any, size: Size) -> None:
+    index = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(index, [1, size.height, size.width, 3])
+
+
+def _as_loaded(info: ModelInfo, interpreter: Any) -> ModelInfo:
+    """Return the model's description with the sizes it really has now."""
+    inputs = _with_shapes(info.inputs, interpreter.get_input_details())
+    outputs = _with_shapes(info.outputs, interpreter.get_output_details())
+    return replace(info, inputs=inputs, outputs=outputs)
+
+
+def _with_shapes(
+    tensors: tuple[TensorInfo, ...], details: list[dict[str, Any]]
+) -> tuple[TensorInfo, ...]:
+    return tuple(
+        replace(tensor, shape=tuple(int(side) for side in detail["shape"]))
+        for tensor, detail in zip(tensors, details, strict=True)
+    )
+
+
+def _sentence(info: ModelInfo, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:200]
+    if info.needs_edgetpu:
+        return (
+            f"model {info.name}: compiled for the Edge TPU and none is in use; "
+            'expected its CPU twin: set model.delegate = "edgetpu" or choose another model'
+        )
+    if info.custom_ops:
+        ops = ", ".join(info.custom_ops)
+        return f"model {info.name}: needs the operators {ops}, which {RUNTIME} does not have"
+    return f"model {info.name}: {RUNTIME} refuses it: {reason}"

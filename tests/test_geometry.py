@@ -1,0 +1,85 @@
+"""Coordinate frames."""
+
+import numpy as np
+import pytest
+
+from edgepose.geometry import Letterbox, box_around
+from edgepose.structures import Box, Size
+
+REGIONS = {
+    "landscape": (0, 0, 1920, 1080),
+    "portrait": (0, 0, 384, 640),
+    "off the origin": (311, 97, 403, 211),
+    "beyond the frame": (-50, -20, 300, 500),
+    "tiny": (5, 5, 3, 2),
+}
+MODELS = (Size(481, 353), Size(192, 192), Size(257, 257))
+
+
+@pytest.mark.parametrize("region", REGIONS.values(), ids=REGIONS)
+@pytest.mark.parametrize("model", MODELS, ids=str)
+def test_there_and_back_is_exact_to_a_hundredth_of_a_pixel(
+    region: tuple[int, int, int, int], model: Size
+) -> None:
+    """Whatever the region and the model, a point comes back to where it was."""
+    letterbox = Letterbox.fit(region, model)
+    x, y, width, height = region
+    rng = np.random.default_rng(7)
+    inside = rng.uniform(-0.2, 1.2, (500, 2)) * (width, height) + (x, y)
+    points = inside.astype(np.float32)
+
+    back = letterbox.to_frame(letterbox.to_model(points))
+
+    assert np.abs(back - points).max() < 0.01
+
+
+@pytest.mark.parametrize("region", REGIONS.values(), ids=REGIONS)
+def test_the_region_fills_the_model_along_one_side(region: tuple[int, int, int, int]) -> None:
+    """Nothing of the region is lost, and no more is padded than must be."""
+    letterbox = Letterbox.fit(region, Size(481, 353))
+    left, top, width, height = letterbox.inner
+
+    assert width == 481 or height == 353
+    assert left >= 0
+    assert top >= 0
+    assert left + width <= 481
+    assert top + height <= 353
+
+
+def test_the_corners_of_pixels_meet() -> None:
+    """The region's outer corner, half a pixel before its first centre, is the inner one's."""
+    letterbox = Letterbox.fit((10, 20, 640, 480), Size(192, 192))
+    left, top, width, height = letterbox.inner
+    corners = np.array([[9.5, 19.5], [649.5, 499.5]], dtype=np.float32)
+
+    mapped = letterbox.to_model(corners)
+
+    expected = [[left - 0.5, top - 0.5], [left + width - 0.5, top + height - 0.5]]
+    assert np.allclose(mapped, expected, atol=1e-3)
+
+
+def test_a_box_follows_its_corners() -> None:
+    """A box in model pixels lands where its corner points land."""
+    letterbox = Letterbox.fit((100, 50, 800, 300), Size(256, 256))
+    box = Box(20, 100, 60, 40)
+
+    mapped = letterbox.box_to_frame(box)
+
+    corners = letterbox.to_frame(np.array([[20, 100], [80, 140]], dtype=np.float32))
+    assert np.allclose([mapped.x, mapped.y], corners[0])
+    assert np.allclose([mapped.x + mapped.width, mapped.y + mapped.height], corners[1], atol=1e-3)
+
+
+def test_an_empty_region_is_refused() -> None:
+    """A region without pixels is a mistake of the caller, said in words."""
+    with pytest.raises(ValueError, match="at least 1 x 1"):
+        Letterbox.fit((0, 0, 0, 10), Size(192, 192))
+
+
+def test_a_box_is_drawn_around_the_joints_that_are_sure() -> None:
+    """A wild guess far away does not stretch the person; alone it is all there is."""
+    keypoints = np.zeros((17, 3), dtype=np.float32)
+    keypoints[:5] = [[10, 20, 0.9], [30, 20, 0.9], [20, 60, 0.8], [15, 30, 0.7], [900, 900, 0.05]]
+
+    assert box_around(keypoints) == Box(10, 20, 20, 40)
+    assert box_around(keypoints, min_score=0.99) == Box(0, 0, 900, 900)
