@@ -5,9 +5,11 @@ contract test of `tests/contracts/event.py`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
+from edgepose.config import Config
 from edgepose.structures import Event, Track
+from edgepose.zones import Zone
 
 EVENTS: Final = {
     "presence": "edgepose.events.presence:PresenceDetector",
@@ -20,6 +22,10 @@ EVENTS: Final = {
 
 class Detector(Protocol):
     """Watches the tracks of one camera."""
+
+    @classmethod
+    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
+        """Make what the configuration asks for; None for nothing."""
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
         """Take the people of one frame, in order of time, and say what has happened.

@@ -13,10 +13,11 @@ the size of the person and the distance to the camera do not matter.
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 
+from edgepose.config import Config
 from edgepose.skeleton import Figure, figure
 from edgepose.structures import Event, Floats, Track
 from edgepose.timing import NS_PER_S
@@ -141,6 +142,12 @@ class FallDetector:
         self.options = options or FallOptions()
         self._rest = {zone.id for zone in zones if zone.kind == "rest"}
         self._people: dict[int, _Person] = {}
+
+    @classmethod
+    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
+        """Make what the configuration asks for; None for nothing."""
+        options = FallOptions(min_keypoint_score=config.pose.min_keypoint_score)
+        return cls(zones, options) if config.events.fall else None
 
     @property
     def state(self) -> Mapping[str, Any]:

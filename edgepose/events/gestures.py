@@ -3,13 +3,15 @@
 from collections import deque
 from collections.abc import Mapping, Sequence
 from math import acos, degrees, hypot
-from typing import Any, Final
+from typing import Any, Final, Self
 
+from edgepose.config import Config
 from edgepose.events.settling import Settling
 from edgepose.gestures import Condition, Gesture, Measure, Side
 from edgepose.skeleton import JOINT_NAMES
 from edgepose.structures import Event, Track
 from edgepose.timing import NS_PER_S
+from edgepose.zones import Zone
 
 RELEASE_S: Final = 0.3  # a hand that trembles at the limit is held once, not twice
 GAP_S: Final = 0.25  # models lose a wrist in single frames
@@ -52,6 +54,12 @@ class GestureDetector:
         )
         self._min_score = min_score
         self._people: dict[int, _Person] = {}
+
+    @classmethod
+    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
+        """Make what the configuration asks for; None for nothing."""
+        rules = config.rules()
+        return cls(rules, min_score=config.pose.min_keypoint_score) if rules else None
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
         """Say which gestures were made."""

@@ -1,10 +1,12 @@
 """Postures: who has changed theirs, and what the nearest person does."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
+from edgepose.config import Config
 from edgepose.structures import Event, Posture, Track
 from edgepose.timing import NS_PER_S
+from edgepose.zones import Zone
 
 GONE_S: Final = 10.0  # models lose people who lie for seconds; the same person goes on
 ABSENT_S: Final = 1.0  # how long the state keeps the posture of one who is not seen
@@ -21,6 +23,11 @@ class PostureDetector:
         self._known: dict[int, tuple[Posture, int]] = {}
         self._nearest: Posture = "unknown"
         self._nearest_ns: int | None = None
+
+    @classmethod
+    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self:
+        """Make what the configuration asks for."""
+        return cls()
 
     @property
     def state(self) -> Mapping[str, Any]:

@@ -1,11 +1,13 @@
 """Is somebody there, how many, who came and who went."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
+from edgepose.config import Config
 from edgepose.events.settling import Settling
 from edgepose.structures import Event, Track
 from edgepose.timing import NS_PER_S
+from edgepose.zones import Zone
 
 GAP_S: Final = 0.25  # models miss a person in single frames; two of those at 10 per second
 
@@ -23,6 +25,12 @@ class PresenceDetector:
         self._at_least: list[Settling] = []
         self._people: dict[int, Settling] = {}
         self._scores: dict[int, float] = {}
+
+    @classmethod
+    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self:
+        """Make what the configuration asks for."""
+        events = config.events
+        return cls(on_s=events.presence_on_s, off_s=events.presence_off_s)
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
         """Say who has appeared and who has left."""

@@ -1,8 +1,9 @@
 """Who enters and leaves a zone, and how many are in it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
+from edgepose.config import Config
 from edgepose.events.settling import Settling
 from edgepose.structures import Event, Track
 from edgepose.timing import NS_PER_S
@@ -27,6 +28,11 @@ class ZoneDetector:
         self._off_s = off_s
         self._people: dict[int, _Whereabouts] = {}
         self._at_least: dict[str, list[Settling]] = {zone: [] for zone in self._zones}
+
+    @classmethod
+    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self:
+        """Make what the configuration asks for."""
+        return cls(zones, off_s=config.events.presence_off_s)
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
         """Say who has entered or left which zone."""

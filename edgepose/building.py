@@ -1,0 +1,110 @@
+"""From the configuration's tables to the objects that do the work."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from edgepose import addresses, messages, registry, sources
+from edgepose import config as configuration
+from edgepose.broker import PROTOCOL, EmbeddedBroker
+from edgepose.camera import Camera
+from edgepose.config import Config
+from edgepose.decoders import Limits
+from edgepose.errors import BrokerError
+from edgepose.estimator import PoseEstimator
+from edgepose.events import EVENTS, Detector
+from edgepose.health import CameraHealth
+from edgepose.pipeline import Composer, Follower, Pipeline
+from edgepose.posture import PostureReader
+from edgepose.sinks.mqtt import MqttSink, Options
+from edgepose.smoothing import Smoother
+from edgepose.tracking import Tracker
+from edgepose.zones import Zone
+
+if TYPE_CHECKING:
+    from edgepose.daemon import Daemon
+
+
+def estimator(config: Config) -> PoseEstimator:
+    """Load the configured model."""
+    limits = Limits(config.pose.max_people, config.pose.min_pose_score)
+    return PoseEstimator(config.model.name, threads=config.model.threads, limits=limits)
+
+
+def follower(config: Config, camera: configuration.Camera) -> Follower:
+    """Make what turns one camera's poses into people over time and events."""
+    zones = [zone.on_floor() for zone in camera.zones]
+    return Follower(
+        tracker=Tracker(),
+        smoother=Smoother() if config.pose.smoothing == "one-euro" else None,
+        zones=zones,
+        posture=PostureReader(config.pose.min_keypoint_score),
+        detectors=detectors(config, zones),
+    )
+
+
+def detectors(config: Config, zones: list[Zone]) -> list[Detector]:
+    """Make the detectors that the configuration asks for."""
+    asked = (registry.load(row).configured(config, zones) for row in EVENTS.values())
+    return [detector for detector in asked if detector is not None]
+
+
+def broker(config: Config) -> EmbeddedBroker | None:
+    """Start the broker of our own, if the configuration asks for it."""
+    if not addresses.broker(config.mqtt.url).embedded:
+        return None
+    return EmbeddedBroker.from_url(config.mqtt.url).start()
+
+
+def sink(
+    config: Config,
+    topics: messages.Topics,
+    own: EmbeddedBroker | None,
+    refused: Callable[[BrokerError], None],
+) -> MqttSink:
+    """Make the way to the configured broker, or to our own."""
+    mqtt = config.mqtt
+    username, password = configuration.login(mqtt)
+    options = Options.from_url(
+        own.url if own else mqtt.url,
+        username=username,
+        password=password,
+        ca_file=mqtt.ca_file,
+        cert_file=mqtt.cert_file,
+        key_file=mqtt.key_file,
+        protocol=PROTOCOL if own else mqtt.protocol,
+        client_id=f"edgepose-{config.device.id}",
+        availability_topic=topics.availability,
+    )
+    return MqttSink(options, on_failure=refused)
+
+
+def camera(id_: str, daemon: "Daemon") -> Camera:
+    """Make one configured camera, ready to start."""
+    config = daemon.config
+    settings = next(entry for entry in config.cameras if entry.id == id_)
+    health = CameraHealth()
+    people = follower(config, settings)
+    composer = Composer(
+        daemon.topics.camera(id_),
+        model=daemon.estimator.model.name,
+        follower=people,
+        clock=daemon.clock,
+    )
+    return Camera(
+        id_,
+        open_source=lambda: sources.open_source(
+            settings.source,
+            clock=daemon.clock,
+            realtime=settings.realtime,
+            fps=settings.fps,
+            once=daemon.once,
+        ),
+        live=sources.is_live(settings.source),
+        max_fps=settings.fps,
+        pipeline=Pipeline(daemon.estimator, people, composer.compose, health, daemon.clock),
+        lanes=daemon.lanes,
+        outbox=daemon.link.outbox,
+        health=health,
+        failure=daemon.failure,
+        changed=daemon.camera_changed,
+    )

@@ -1,0 +1,197 @@
+"""One configured camera at work: its threads, from the source to the outbox."""
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Final
+
+from edgepose.errors import SourceError
+from edgepose.estimator import Glance
+from edgepose.health import CameraHealth, State
+from edgepose.models import Outputs
+from edgepose.pipeline import Pipeline
+from edgepose.queues import Failure, Lanes, Outbox, Slot
+from edgepose.sources import Source
+from edgepose.structures import Frame
+from edgepose.timing import NS_PER_S
+
+log: Final = logging.getLogger("edgepose.camera")
+
+RETRY_S: Final = (0.5, 1, 2, 5, 10, 30)  # a plug that was knocked comes back soon, a thief does not
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A frame on its way through the shared engine; without a frame, the camera's last."""
+
+    camera: "Camera"
+    frame: Frame | None = None
+    glance: Glance | None = None
+    outputs: Outputs | None = None
+
+
+class Camera:
+    """Runs one pipeline: a thread reads, one prepares, one finishes; the engine is shared.
+
+    Parameters
+    ----------
+    id : str
+        The camera's id in the configuration.
+    open_source : callable
+        Opens the source anew; called again after a live source was lost.
+    live : bool
+        Whether the source is one that keeps only its newest frame.
+    max_fps : float
+        Upper limit for live sources; frames in between are left out.
+    changed : callable
+        Told after each change of `health.state`.
+    """
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002  # the contract's word
+        *,
+        open_source: Callable[[], Source],
+        live: bool,
+        max_fps: float,
+        pipeline: Pipeline,
+        lanes: Lanes[Job],
+        outbox: Outbox,
+        health: CameraHealth,
+        failure: Failure,
+        changed: Callable[["Camera"], None],
+    ) -> None:
+        self.id = id
+        self.live = live
+        self.health = health
+        self.pipeline = pipeline
+        self._open_source = open_source
+        self._period_ns = NS_PER_S / max_fps
+        self._lanes = lanes
+        self._outbox = outbox
+        self._failure = failure
+        self._changed = changed
+        self._stop = threading.Event()
+        self._source: Source | None = None
+        self._frames: Slot[Frame] = Slot(newest_wins=live)
+        self._answers: Slot[Job] = Slot(newest_wins=False)
+        self.tried = threading.Event()
+        """Set once the source has delivered, failed or ended for the first time."""
+
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(work,), name=f"{id}:{name}", daemon=True)
+            for name, work in (
+                ("source", self._read),
+                ("prepare", self._prepare),
+                ("finish", self._finish),
+            )
+        ]
+
+    def start(self) -> None:
+        """Start the camera's threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def answer(self, job: Job) -> None:
+        """Take a frame back from the engine."""
+        self._answers.put(job)
+
+    def close(self) -> None:
+        """Stop the source and let the threads run dry; twice is fine."""
+        self._stop.set()
+        if self._source is not None:
+            self._source.close()
+        self._frames.close()
+        self._answers.close()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the threads' end; False when they did not come to it."""
+        for thread in self._threads:
+            thread.join(timeout_s)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    @property
+    def ended(self) -> bool:
+        """Whether a finite source is over and its last frame is through."""
+        return self.health.state == "ended" and not self._threads[-1].is_alive()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # handed to the main thread, which raises it
+            self._failure.report(error)
+
+    def _read(self) -> None:
+        """Put the source's frames into the slot; a live one is opened again for ever."""
+        failures = 0
+        while not self._stop.is_set():
+            received = self.health.received
+            error = self._read_once()
+            if not self.live or self._stop.is_set():
+                break
+            self._become("offline", error)
+            # what delivered before is tried again soon
+            failures = 0 if self.health.received > received else failures + 1
+            self._stop.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
+        self._frames.close()
+
+    def _read_once(self) -> str:
+        """Read until the source ends; say why a live one did."""
+        try:
+            self._source = self._open_source()
+            with closing(self._source):
+                self._put_all(self._source)
+        except SourceError as error:
+            if not self.live:
+                raise
+            return str(error)
+        return "the stream ended"
+
+    def _put_all(self, source: Source) -> None:
+        next_ns = 0.0
+        for frame in source.frames():
+            self.health.received += 1
+            if self.live:
+                # A camera's time stamps jitter: a frame a quarter early still counts.
+                if frame.captured_ns < next_ns - self._period_ns / 4:
+                    continue
+                next_ns = max(next_ns + self._period_ns, frame.captured_ns)
+            self._become("online")
+            if self._stop.is_set() or not self._frames.put(frame):
+                return
+            self.health.dropped = self._frames.dropped
+
+    def _prepare(self) -> None:
+        """Make the newest frame ready as soon as the engine can soon take it."""
+        while self._lanes.wait_until_free(self.id):
+            frame = self._frames.take()
+            if frame is None:
+                break
+            self._lanes.put(self.id, Job(self, frame, self.pipeline.prepare(frame.image)))
+        self._lanes.put(self.id, Job(self))
+
+    def _finish(self) -> None:
+        """Turn the engine's answers into messages, in order."""
+        while (job := self._answers.take()) is not None and job.frame is not None:
+            assert job.glance is not None
+            assert job.outputs is not None
+            for message in self.pipeline.finish(job.frame, job.glance, job.outputs):
+                self._outbox.put(message)
+            self.health.processed += 1
+        if not self._stop.is_set():
+            self._become("ended")
+
+    def _become(self, state: State, error: str = "") -> None:
+        if (state, error) == (self.health.state, self.health.error):
+            return
+        was = self.health.state
+        self.health.state, self.health.error = state, error
+        self.tried.set()
+        if state == "offline" and was != "offline":
+            log.warning("camera %s: lost: %s; trying again until it is back", self.id, error)
+        elif state == "online" and was == "offline":
+            self.health.reconnects += 1
+            log.info("camera %s: back", self.id)
+        self._changed(self)

@@ -1,0 +1,49 @@
+"""Watch the cameras and say over MQTT what is seen: the daemon, in the foreground."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+from edgepose import config as configuration
+from edgepose import logs
+from edgepose.config import Config
+
+SWITCH_S: Final = 0.0005  # the engine's thread must not wait 5 ms for another one's Python
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="configuration file")
+    parser.add_argument("--source", metavar="URI", default="", help="look at this instead")
+    parser.add_argument("--model", metavar="NAME", default="", help="with this model")
+    parser.add_argument("--mqtt", metavar="URL", default="", help="speak to this broker")
+    parser.add_argument("--once", action="store_true", help="stop at the end of a finite source")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until stopped by a signal."""
+
+    def read_config() -> Config:
+        config = configuration.effective(
+            args.config, source=args.source, model=args.model, mqtt=args.mqtt
+        )
+        configuration.require_cameras(config, str(args.config or configuration.DEFAULT_FILE))
+        return config
+
+    config = read_config()
+    logs.configure("debug" if args.debug else config.log.level, config.log.format)
+    sys.setswitchinterval(SWITCH_S)
+
+    # after the configuration is known to be good: these imports take most of the start
+    from edgepose import preprocess
+    from edgepose.daemon import Daemon
+
+    preprocess.use_one_thread()
+    daemon = Daemon(config, once=args.once, read_config=read_config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: daemon.stop())
+    signal.signal(signal.SIGHUP, lambda *_: daemon.reload())
+    daemon.run()
+    return 0

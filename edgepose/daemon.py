@@ -1,0 +1,295 @@
+"""The daemon: opens, starts, watches, reloads, closes."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from edgepose import __version__, building, engine, messages, vitals
+from edgepose.camera import Camera, Job
+from edgepose.config import Config
+from edgepose.errors import EdgeposeError, SourceError
+from edgepose.estimator import PoseEstimator
+from edgepose.health import Durations
+from edgepose.link import Link
+from edgepose.messages import Percentiles
+from edgepose.queues import Failure, Lanes
+from edgepose.structures import Message
+from edgepose.timing import NS_PER_S, Clock, rfc3339
+
+log: Final = logging.getLogger("edgepose.daemon")
+
+STATS_S: Final = 10.0
+CLOSE_S: Final = 1.0  # for each of: cameras, engine, broker; the contract gives five in all
+
+
+class Daemon:
+    """Everything that runs, from the cameras to the broker.
+
+    Parameters
+    ----------
+    config : Config
+        What to run.
+    once : bool
+        Stop when all sources have ended.
+    read_config : callable, optional
+        Reads the configuration again when asked to reload.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        once: bool = False,
+        read_config: Callable[[], Config] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.config = config
+        self.once = once
+        self.clock = clock or Clock()
+        self.published: Callable[[Message], None] = lambda message: None
+        """Told of each message that the broker's socket has taken."""
+
+        self._wake = threading.Event()
+        self.topics = messages.Topics(config.mqtt.base_topic, config.device.id)
+        self.cameras: dict[str, Camera] = {}
+        self.lanes: Lanes[Job] = Lanes()
+        self.failure = Failure(self._wake.set)
+        self.engine = Durations()
+        self._read_config = read_config or (lambda: self.config)
+        self._started_ns = self.clock.now_ns()
+        self._started_unix_ns = self.clock.unix_ns()
+        self._stats_ns = self._started_ns
+        self._stopping = False
+        self._reloading = False
+        self._processor = vitals.Processor()
+        self._engine_thread = threading.Thread(target=self._infer, name="engine", daemon=True)
+
+    def stop(self) -> None:
+        """Ask the daemon to end; from any thread or signal handler."""
+        self._stopping = True
+        self._wake.set()
+
+    def reload(self) -> None:
+        """Ask the daemon to read its configuration again; from any thread or signal handler."""
+        self._reloading = True
+        self._wake.set()
+
+    def run(self) -> None:
+        """Run until stopped, or to the end of the sources where that is asked for.
+
+        Raises
+        ------
+        EdgeposeError
+            When there is no usable source or model, or the broker refused us.
+        """
+        self.link = self._new_link()
+        try:
+            self._open()
+            self._watch()
+        finally:
+            self._close()
+        if self.failure.error is not None:
+            raise self.failure.error
+
+    def _new_link(self) -> Link:
+        return Link(
+            self.config,
+            self.topics,
+            self.clock,
+            refused=self.failure.report,
+            published=self.published,
+        )
+
+    def _open(self) -> None:
+        """Start everything; the broker is being reached for while the model loads."""
+        self.link.start()
+        self.estimator = building.estimator(self.config)
+        self.estimator.warm_up()
+        log.info("model: %s with %s", self.estimator.model.name, engine.runtime())
+        self._engine_thread.start()
+        for settings in self.config.cameras:
+            self._start(settings.id)
+        self._tell_status()
+        self._await_cameras()
+
+    def _start(self, id_: str) -> None:
+        self.cameras[id_] = camera = building.camera(id_, self)
+        camera.start()
+
+    def _await_cameras(self) -> None:
+        """Wait until every source has been tried; it is an error if none can be used."""
+        for camera in self.cameras.values():
+            while not (camera.tried.wait(0.1) or self._stopping or self.failure.error):
+                pass
+        states = [camera.health.state for camera in self.cameras.values()]
+        if states and all(state == "offline" for state in states):
+            errors = "; ".join(camera.health.error for camera in self.cameras.values())
+            msg = f"no usable source: {errors}"
+            raise SourceError(msg)
+
+    def _watch(self) -> None:
+        """Wait for an end or a reload, and say every ten seconds how things are."""
+        while not self._stopping and self.failure.error is None:
+            due_ns = self._stats_ns + int(STATS_S * NS_PER_S)
+            self._wake.wait(max(0.0, (due_ns - self.clock.now_ns()) / NS_PER_S))
+            self._wake.clear()
+            if self._reloading:
+                self._reloading = False
+                self._take_new_config()
+            if self.clock.now_ns() >= due_ns:
+                self._tell_stats()
+            if self.once and all(camera.ended for camera in self.cameras.values()):
+                return
+
+    def _close(self) -> None:
+        """Stop capture, let what is under way come through, say `offline`, let go."""
+        self._stopping = True
+        for camera in self.cameras.values():
+            camera.close()
+        self.lanes.close()
+        for camera in self.cameras.values():
+            camera.join(CLOSE_S)
+        for id_ in self.cameras:
+            self.link.put(messages.availability(self.topics.camera(id_), online=False))
+        self.link.close(CLOSE_S)
+
+    def _infer(self) -> None:
+        """Give the engine one prepared frame after the other: the one thread that waits for it."""
+        try:
+            while (job := self.lanes.take()) is not None:
+                if job.glance is not None:
+                    started_ns = self.clock.now_ns()
+                    job.outputs = job.camera.pipeline.infer(job.glance)
+                    self.engine.add(self.clock.now_ns() - started_ns)
+                job.camera.answer(job)
+        except Exception as error:  # handed to the main thread, which raises it
+            self.failure.report(error)
+
+    def camera_changed(self, camera: Camera) -> None:
+        """Say that a camera came or went."""
+        online = camera.health.state == "online"
+        topics = self.topics.camera(camera.id)
+        self.link.put(messages.availability(topics, online=online))
+        self._tell_status()
+        self._wake.set()
+
+    def _take_new_config(self) -> None:
+        """Apply a changed configuration; a bad one is refused and the old one stays."""
+        try:
+            config = self._read_config()
+            estimator = self._estimator_for(config)
+        except EdgeposeError as error:
+            log.error("reload refused, nothing changed: %s", error)
+            return
+        old, self.config = self.config, config
+        fresh = estimator is not self.estimator
+        self.estimator = estimator
+        self._relink(old)
+        self._restart_cameras(old, all_of_them=fresh)
+        self._tell_status()
+        log.info("reloaded")
+
+    def _estimator_for(self, config: Config) -> PoseEstimator:
+        if (config.model, config.pose) == (self.config.model, self.config.pose):
+            return self.estimator
+        estimator = building.estimator(config)
+        estimator.warm_up()
+        return estimator
+
+    def _relink(self, old: Config) -> None:
+        """Go to another broker, or under another name, if that is what has changed."""
+        if (old.mqtt, old.device) == (self.config.mqtt, self.config.device):
+            return
+        for id_ in self.cameras:
+            self.link.put(messages.availability(self.topics.camera(id_), online=False))
+        self.link.close(CLOSE_S)
+        self.topics = messages.Topics(self.config.mqtt.base_topic, self.config.device.id)
+        self.link = self._new_link()
+        self.link.start()
+
+    def _restart_cameras(self, old: Config, *, all_of_them: bool) -> None:
+        was = {settings.id: settings for settings in old.cameras}
+        now = {settings.id: settings for settings in self.config.cameras}
+        shared = (old.mqtt, old.device, old.events) == (
+            self.config.mqtt,
+            self.config.device,
+            self.config.events,
+        )
+        for id_ in list(self.cameras):
+            if all_of_them or not shared or was.get(id_) != now.get(id_):
+                self._end(id_)
+        for id_ in now:
+            if id_ not in self.cameras:
+                self._start(id_)
+
+    def _end(self, id_: str) -> None:
+        camera = self.cameras.pop(id_)
+        camera.close()
+        camera.join(CLOSE_S)
+        self.link.put(messages.availability(self.topics.camera(id_), online=False))
+
+    def _tell_status(self) -> None:
+        config = self.config
+        status = messages.StatusMessage(
+            device=config.device.id,
+            name=config.device.title,
+            version=__version__,
+            started_at=rfc3339(self._started_unix_ns),
+            model=self.estimator.model.name,
+            runtime=engine.runtime(),
+            delegate=messages.DelegateStatus(name="cpu", reason="no other is configured"),
+            cameras={
+                id_: messages.CameraStatus(
+                    state=camera.health.state,
+                    error=camera.health.error or None,
+                    topics=self.topics.camera(id_).listed(),
+                )
+                for id_, camera in self._running()
+            },
+            topics=self.topics.listed(),
+        )
+        self.link.put(messages.status(self.topics, status))
+
+    def _tell_stats(self) -> None:
+        now_ns = self.clock.now_ns()
+        self._stats_ns = now_ns
+        stats = messages.StatsMessage(
+            device=self.config.device.id,
+            at=rfc3339(self.clock.unix_ns(now_ns)),
+            uptime_s=(now_ns - self._started_ns) / NS_PER_S,
+            cameras={id_: self._camera_stats(camera, now_ns) for id_, camera in self._running()},
+            stages_ms=self.stages_ms(),
+            messages_dropped=self.link.outbox.counts(),
+            cpu_percent=self._processor.percent(),
+            memory_mb=vitals.memory_mb(),
+            temperature_c=vitals.temperature_c(),
+            throttled=vitals.throttled(),
+        )
+        self.link.put(messages.stats(self.topics, stats))
+
+    def _running(self) -> list[tuple[str, Camera]]:
+        return list(self.cameras.items())
+
+    def _camera_stats(self, camera: Camera, now_ns: int) -> messages.CameraStats:
+        latency = self.link.latency.get(self.topics.camera(camera.id).poses)
+        return messages.CameraStats(
+            fps=camera.health.rate_hz(now_ns),
+            frames=camera.health.processed,
+            dropped=camera.health.dropped,
+            latency_ms=None if latency is None else _summary(latency),
+        )
+
+    def stages_ms(self) -> dict[str, Percentiles]:
+        """Return how long each stage takes, the slow end too."""
+        measured = {"infer": self.engine, "publish": self.link.publishing}
+        for camera in self.cameras.values():
+            for stage, durations in camera.health.stages.items():
+                measured.setdefault(stage, durations)
+        summaries = {stage: _summary(durations) for stage, durations in measured.items()}
+        return {stage: summary for stage, summary in summaries.items() if summary is not None}
+
+
+def _summary(durations: Durations) -> Percentiles | None:
+    found = durations.percentiles_ms()
+    return None if found is None else Percentiles(p50=found[0], p99=found[1])

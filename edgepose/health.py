@@ -1,0 +1,100 @@
+"""Counters and latencies, and what the watchdog asks: do frames go through."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Literal, ParamSpec, TypeVar
+
+from edgepose.timing import NS_PER_MS, NS_PER_S, Clock
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+WINDOW: Final = 512  # measurements a percentile looks at; about 20 s at 25 frames a second
+
+State = Literal["starting", "online", "offline", "ended"]
+
+
+class Durations:
+    """The latest durations of one thing."""
+
+    def __init__(self) -> None:
+        self._ns: deque[int] = deque(maxlen=WINDOW)
+
+    def add(self, duration_ns: int) -> None:
+        """Note one duration."""
+        self._ns.append(duration_ns)
+
+    def percentiles_ms(self) -> tuple[float, float] | None:
+        """Return the median and the 99th percentile in milliseconds; None before the first."""
+        ordered = sorted(self._ns.copy())
+        if not ordered:
+            return None
+        last = len(ordered) - 1
+        return tuple(ordered[round(last * part)] / NS_PER_MS for part in (0.50, 0.99))  # type: ignore[return-value]  # two parts, two numbers
+
+
+@dataclass(slots=True)
+class CameraHealth:
+    """What happened to one camera's frames since the start."""
+
+    state: State = "starting"
+    error: str = ""
+    received: int = 0
+    dropped: int = 0
+    processed: int = 0
+    reconnects: int = 0
+    stages: dict[str, Durations] = field(default_factory=dict)
+    _rate: tuple[int, int] = (0, 0)
+
+    def timed(self, stage: str, function: Callable[P, R], clock: Clock) -> Callable[P, R]:
+        """Wrap a stage so that its durations are noted under its name."""
+        durations = self.stages.setdefault(stage, Durations())
+
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            started_ns = clock.now_ns()
+            result = function(*args, **kwargs)
+            durations.add(clock.now_ns() - started_ns)
+            return result
+
+        return run
+
+    def rate_hz(self, now_ns: int) -> float:
+        """Return frames processed a second since the last call."""
+        since_ns, before = self._rate
+        self._rate = (now_ns, self.processed)
+        if not since_ns or now_ns <= since_ns:
+            return 0.0
+        return (self.processed - before) * NS_PER_S / (now_ns - since_ns)
+
+
+class Progress:
+    """Says whether frames have gone through since it was last asked."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+        self._waiting = 0
+        self._asked = 0
+
+    def began(self) -> None:
+        """Note that the engine was given a frame."""
+        with self._lock:
+            self._waiting += 1
+
+    def done(self) -> None:
+        """Note that the engine gave its answer."""
+        with self._lock:
+            self._waiting -= 1
+            self._count += 1
+
+    def fine(self) -> bool:
+        """Return False only when the engine has been busy since the last question in vain.
+
+        A camera that delivers nothing is no stall: then the engine has nothing to do.
+        """
+        with self._lock:
+            moved = self._count != self._asked or not self._waiting
+            self._asked = self._count
+            return moved

@@ -1,0 +1,95 @@
+"""The way to the broker: outbox, sink, the thread between them and a broker of our own if asked."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from edgepose import building
+from edgepose.config import Config
+from edgepose.health import Durations
+from edgepose.messages import Topics
+from edgepose.queues import Outbox
+from edgepose.structures import Message
+from edgepose.timing import Clock
+
+log: Final = logging.getLogger("edgepose.link")
+
+AGAIN_S: Final = 0.05  # a session may have ended a moment before we are told
+
+
+class Link:
+    """Sends messages in a thread of its own; what waits while the broker is away, the outbox says.
+
+    Parameters
+    ----------
+    config : Config
+        Names the broker.
+    topics : Topics
+        Where the device speaks.
+    clock : Clock
+        For the latency from the camera to the broker.
+    refused : callable
+        Told when the broker refuses us and trying again cannot help.
+    published : callable
+        Told of each message that the broker's socket has taken.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        topics: Topics,
+        clock: Clock,
+        *,
+        refused: Callable[[BaseException], None],
+        published: Callable[[Message], None],
+    ) -> None:
+        self.outbox = Outbox()
+        self.latency: dict[str, Durations] = {}
+        self.publishing = Durations()
+        self.put = self.outbox.put
+        self._published = published
+        self._clock = clock
+        self._closing = threading.Event()
+        self._broker = building.broker(config)
+        self._sink = building.sink(config, topics, self._broker, refused)
+        self._sink.on_connect(self._online)
+        self._sink.on_disconnect(self._offline)
+        self._thread = threading.Thread(target=self._send, name="mqtt", daemon=True)
+
+    def start(self) -> None:
+        """Begin to reach for the broker; never waits for it."""
+        self._thread.start()
+        self._sink.start()
+
+    def close(self, timeout_s: float) -> None:
+        """Send what waits if there is a connection, then say `offline` and let go."""
+        self.outbox.close()
+        self._closing.set()
+        self._thread.join(timeout_s)
+        self._sink.close()
+        if self._broker is not None:
+            self._broker.close()
+
+    def _online(self) -> None:
+        self.outbox.set_online(True)
+
+    def _offline(self) -> None:
+        self.outbox.set_online(False)
+
+    def _send(self) -> None:
+        while (message := self.outbox.take()) is not None:
+            started_ns = self._clock.now_ns()
+            if self._sink.publish(message):
+                self._measure(message, started_ns)
+                self._published(message)
+                continue
+            self.outbox.back(message)
+            if self._closing.wait(AGAIN_S):
+                return
+
+    def _measure(self, message: Message, started_ns: int) -> None:
+        now_ns = self._clock.now_ns()
+        self.publishing.add(now_ns - started_ns)
+        if message.read_ns:
+            self.latency.setdefault(message.topic, Durations()).add(now_ns - message.read_ns)

@@ -1,0 +1,131 @@
+"""The order of the stages; one frame's walk."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from edgepose import messages
+from edgepose.estimator import Glance, PoseEstimator
+from edgepose.events import Detector
+from edgepose.health import CameraHealth
+from edgepose.models import Outputs
+from edgepose.posture import PostureReader
+from edgepose.smoothing import Smoother
+from edgepose.structures import Event, Frame, Message, Pose, Size, Track
+from edgepose.timing import NS_PER_MS, Clock
+from edgepose.tracking import Tracker
+from edgepose.zones import Zone, locate
+
+Compose = Callable[[Frame, Sequence[Track], Sequence[Event]], list[Message]]
+
+
+class Follower:
+    """From poses to people over time and what they do: all that needs no picture.
+
+    A camera's pipeline and the replay of a recording walk through the same one,
+    and it takes its time from the frames alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        tracker: Tracker,
+        smoother: Smoother | None,
+        zones: Sequence[Zone],
+        posture: PostureReader,
+        detectors: Sequence[Detector],
+    ) -> None:
+        self.tracker = tracker
+        self.smoother = smoother
+        self.zones = tuple(zones)
+        self.posture = posture
+        self.detectors = tuple(detectors)
+
+    def follow(
+        self, poses: Sequence[Pose], at_ns: int, size: Size
+    ) -> tuple[list[Track], list[Event]]:
+        """Take the poses of one frame; return its people and what has happened."""
+        tracks = self.tracker.update(poses, at_ns)
+        if self.smoother is not None:
+            tracks = self.smoother.smooth(tracks, at_ns)
+        tracks = locate(tracks, self.zones, size)
+        tracks = self.posture.update(tracks, at_ns)
+        events = [event for detector in self.detectors for event in detector.update(tracks, at_ns)]
+        return tracks, events
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The camera's state as the detectors see it: keys of the topic `C/state`."""
+        return {key: value for detector in self.detectors for key, value in detector.state.items()}
+
+
+class Composer:
+    """Puts what a frame brought into messages for one camera's topics."""
+
+    def __init__(
+        self, topics: messages.CameraTopics, *, model: str, follower: Follower, clock: Clock
+    ) -> None:
+        self._topics = topics
+        self._model = model
+        self._follower = follower
+        self._clock = clock
+        self._seq = 0
+        self._state: dict[str, Any] | None = None
+
+    def compose(
+        self, frame: Frame, tracks: Sequence[Track], events: Sequence[Event]
+    ) -> list[Message]:
+        """Return the frame's poses, what has happened, and the state if it is another now."""
+        self._seq += 1
+        latency_ms = (self._clock.now_ns() - frame.read_ns) / NS_PER_MS
+        composed = [
+            messages.poses(
+                self._topics,
+                frame,
+                tracks,
+                seq=self._seq,
+                latency_ms=latency_ms,
+                model=self._model,
+            )
+        ]
+        composed += [messages.event(self._topics, event, frame) for event in events]
+        state = self._follower.state
+        if state != self._state:
+            self._state = state
+            composed.append(messages.state(self._topics, [state]))
+        return composed
+
+
+class Pipeline:
+    """One camera's walk from pixels to messages; the nouns of `structures` pass between the lines.
+
+    `process` is the whole of it. The daemon runs its three parts on three
+    threads, in this order, so that preparing the next frame and finishing the
+    last one overlap the network.
+    """
+
+    def __init__(
+        self,
+        estimator: PoseEstimator,
+        follower: Follower,
+        compose: Compose,
+        health: CameraHealth,
+        clock: Clock,
+    ) -> None:
+        # Timed here, once, so that the walk below stays clean.
+        self.prepare = health.timed("prepare", estimator.prepare, clock)
+        self.infer = estimator.infer
+        self.decode = health.timed("decode", estimator.decode, clock)
+        self.follow = health.timed("follow", follower.follow, clock)
+        self.compose = health.timed("compose", compose, clock)
+
+    def process(self, frame: Frame) -> list[Message]:
+        """Walk one frame from pixels to messages."""
+        glance = self.prepare(frame.image)
+        outputs = self.infer(glance)
+        return self.finish(frame, glance, outputs)
+
+    def finish(self, frame: Frame, glance: Glance, outputs: Outputs) -> list[Message]:
+        """Walk the part behind the network."""
+        poses = self.decode(glance, outputs)
+        tracks, events = self.follow(poses, frame.captured_ns, frame.size)
+        return self.compose(frame, tracks, events)

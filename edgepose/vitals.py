@@ -1,0 +1,50 @@
+"""How this machine is: memory, processor, temperature, throttling."""
+
+import time
+from pathlib import Path
+from typing import Final
+
+THERMAL: Final = Path("/sys/class/thermal/thermal_zone0/temp")
+THROTTLED: Final = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+"""The firmware's flags on a Raspberry Pi: bits 0 to 3 are "right now"."""
+
+
+def memory_mb(pid: int | None = None) -> float | None:
+    """Return the memory a process holds in RAM, in megabytes; this one's if none is named."""
+    try:
+        for line in Path(f"/proc/{pid or 'self'}/status").read_text("ascii").splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1000
+    except OSError:
+        pass
+    return None
+
+
+def temperature_c() -> float | None:
+    """Return the processor's temperature; None where the machine does not tell."""
+    try:
+        return int(THERMAL.read_text("ascii")) / 1000
+    except (OSError, ValueError):
+        return None
+
+
+def throttled() -> bool | None:
+    """Return whether a Pi is slowed down by heat or a weak supply right now."""
+    try:
+        return bool(int(THROTTLED.read_text("ascii"), 16) & 0xF)
+    except (OSError, ValueError):
+        return None
+
+
+class Processor:
+    """How busy this process keeps the processor."""
+
+    def __init__(self) -> None:
+        self._last = (time.monotonic(), time.process_time())
+
+    def percent(self) -> float:
+        """Return the share of one core used since the last call."""
+        wall, busy = self._last
+        self._last = (time.monotonic(), time.process_time())
+        passed = self._last[0] - wall
+        return 100 * (self._last[1] - busy) / passed if passed > 0 else 0.0

@@ -1,0 +1,214 @@
+"""One camera at work: order, ends, losses, rates."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgepose.camera import Camera, Job
+from edgepose.errors import SourceError
+from edgepose.health import CameraHealth
+from edgepose.queues import Failure, Lanes, Outbox
+from edgepose.structures import Frame, Message
+from edgepose.timing import NS_PER_S
+
+BLACK = np.zeros((4, 4, 3), dtype=np.uint8)
+
+
+def frame(number: int, *, hz: float = 10) -> Frame:
+    at_ns = int(number * NS_PER_S / hz)
+    return Frame(BLACK, at_ns, at_ns, at_ns, name=str(number))
+
+
+class Listed:
+    """A source that yields what it is given, then fails if told to."""
+
+    live = False
+    fps: float | None = None
+    length: int | None = None
+
+    def __init__(self, frames: list[Frame], error: SourceError | None = None) -> None:
+        self._frames = frames
+        self._error = error
+        self.closed = threading.Event()
+
+    def frames(self) -> Iterator[Frame]:
+        for entry in self._frames:
+            if self.closed.is_set():
+                return
+            yield entry
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Names:
+    """A pipeline that writes down which frames came through."""
+
+    def __init__(self, fail_at: str = "") -> None:
+        self.seen: list[str] = []
+        self._fail_at = fail_at
+
+    def prepare(self, image: Any) -> Any:
+        return image
+
+    def finish(self, frame: Frame, glance: Any, outputs: Any) -> list[Message]:
+        if frame.name == self._fail_at:
+            raise ZeroDivisionError(frame.name)
+        self.seen.append(frame.name)
+        return []
+
+
+class Bench:
+    """A camera with everything around it, and an engine that answers at once."""
+
+    def __init__(
+        self,
+        open_source: Callable[[], Any],
+        *,
+        live: bool = False,
+        max_fps: float = 1000,
+        pipeline: Names | None = None,
+    ) -> None:
+        self.states: list[tuple[str, str]] = []
+        self.changed = threading.Condition()
+        self.failed = threading.Event()
+        self.failure = Failure(self.failed.set)
+        self.lanes: Lanes[Job] = Lanes()
+        self.pipeline = pipeline or Names()
+        self.camera = Camera(
+            "hall",
+            open_source=open_source,
+            live=live,
+            max_fps=max_fps,
+            pipeline=self.pipeline,  # type: ignore[arg-type]  # walks without a network
+            lanes=self.lanes,
+            outbox=Outbox(),
+            health=CameraHealth(),
+            failure=self.failure,
+            changed=self._note,
+        )
+        self.engine = threading.Thread(target=self._infer, daemon=True)
+        self.engine.start()
+
+    def _infer(self) -> None:
+        while (job := self.lanes.take()) is not None:
+            job.outputs = job.glance
+            job.camera.answer(job)
+
+    def _note(self, camera: Camera) -> None:
+        with self.changed:
+            self.states.append((camera.health.state, camera.health.error))
+            self.changed.notify_all()
+
+    def wait_for(self, state: str, times: int = 1) -> None:
+        with self.changed:
+            found = self.changed.wait_for(
+                lambda: sum(entry[0] == state for entry in self.states) >= times, 10
+            )
+        assert found, self.states
+
+    def close(self) -> None:
+        self.camera.close()
+        self.lanes.close()
+        assert self.camera.join(5)
+
+
+def test_every_frame_of_a_finite_source_comes_through_in_order() -> None:
+    """A file is read in full, and its end is its end."""
+    frames = [frame(number) for number in range(200)]
+    bench = Bench(lambda: Listed(frames))
+
+    bench.camera.start()
+    bench.wait_for("ended")
+
+    assert bench.pipeline.seen == [str(number) for number in range(200)]
+    assert bench.camera.health.processed == 200
+    assert bench.camera.health.dropped == 0
+    assert [state for state, _ in bench.states] == ["online", "ended"]
+    bench.close()
+
+
+def test_a_finite_source_that_cannot_be_opened_is_the_daemons_failure() -> None:
+    """Trying a missing file again would not find it."""
+
+    def missing() -> Listed:
+        raise SourceError("video x.mp4: no such file")
+
+    bench = Bench(missing)
+    bench.camera.start()
+
+    assert bench.failed.wait(5)
+    assert isinstance(bench.failure.error, SourceError)
+    bench.close()
+
+
+@pytest.mark.slow
+def test_a_live_source_is_opened_again_after_a_loss() -> None:
+    """The camera says it is away, tries again, and says it is back."""
+    attempts: list[Listed] = []
+
+    def plugged_in_again() -> Listed:
+        if len(attempts) == 1:
+            attempts.append(Listed([]))
+            raise SourceError("no such device")
+        error = SourceError("unplugged")
+        attempts.append(Listed([frame(number + 100 * len(attempts)) for number in range(3)], error))
+        return attempts[-1]
+
+    bench = Bench(plugged_in_again, live=True)
+    bench.camera.start()
+    bench.wait_for("online", times=2)
+
+    said = [entry for entry in bench.states if entry[0] != "starting"]
+    assert said[0] == ("online", "")
+    assert said[1] == ("offline", "unplugged")
+    assert said[2] == ("offline", "no such device")
+    assert bench.camera.health.reconnects >= 1
+    assert all(source.closed.is_set() for source in attempts[2:-1])
+    bench.close()
+
+
+def test_a_live_source_is_looked_at_no_more_often_than_asked() -> None:
+    """30 frames a second, 10 of them wanted: every third counts."""
+    frames = [frame(number, hz=30) for number in range(90)]
+    source = Listed(frames, SourceError("end"))
+    bench = Bench(lambda: source, live=True, max_fps=10)
+    taken: list[int] = []
+    put = bench.camera._frames.put
+    bench.camera._frames.put = lambda entry: taken.append(int(entry.name)) or put(entry)  # type: ignore[method-assign,func-returns-value]
+
+    bench.camera.start()
+    bench.wait_for("offline")
+
+    assert taken == list(range(0, 90, 3))
+    bench.close()
+
+
+def test_a_fault_in_a_stage_is_handed_to_the_main_thread() -> None:
+    """It is not swallowed, and the camera's threads can still be ended."""
+    bench = Bench(
+        lambda: Listed([frame(number) for number in range(50)]), pipeline=Names(fail_at="7")
+    )
+
+    bench.camera.start()
+
+    assert bench.failed.wait(5)
+    assert isinstance(bench.failure.error, ZeroDivisionError)
+    bench.close()
+
+
+def test_closing_ends_a_camera_in_the_middle() -> None:
+    """And closing it twice is fine."""
+    bench = Bench(lambda: Listed([frame(number) for number in range(100_000)]))
+    bench.camera.start()
+    bench.wait_for("online")
+
+    bench.close()
+    bench.close()
+
+    assert bench.states[-1][0] == "online"

@@ -1,0 +1,285 @@
+"""The daemon as a process, against a real broker: what users start, kill and reload."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from tests.brokers import Mosquitto, Witness, free_port, wait_until, with_passwords, witness
+
+pytestmark = pytest.mark.slow
+
+DEVICE = "edgepose/test-pi"
+CAMERA = '[[camera]]\nid = "hall"\nsource = "demo://"\n'
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path) as running:
+        yield running
+
+
+class Running:
+    """A daemon in a process of its own."""
+
+    def __init__(self, folder: Path, url: str, tables: str = CAMERA, *words: str) -> None:
+        self.file = folder / "edgepose.toml"
+        self.url = url
+        self.write(tables)
+        self._log = folder / "log"
+        command = [sys.executable, "-m", "edgepose", "run", "-c", str(self.file), *words]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(command, stderr=log)
+
+    def write(self, tables: str) -> None:
+        """Put the tables into the configuration file."""
+        model = "" if "[model]" in tables else '[model]\nname = "movenet-lightning"\n'
+        head = f'[device]\nid = "test-pi"\n[mqtt]\nurl = "{self.url}"\n'
+        self.file.write_text(head + model + tables)
+
+    def said(self) -> str:
+        """Return what it has logged."""
+        return self._log.read_text()
+
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def wait(self, timeout_s: float = 10) -> int:
+        """Wait for its end and return the exit code."""
+        return self.process.wait(timeout_s)
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Start daemons that end with the test."""
+    started: list[Running] = []
+
+    def start(url: str, tables: str = CAMERA, *words: str) -> Running:
+        started.append(Running(tmp_path, url, tables, *words))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.process.kill()
+        running.process.wait()
+
+
+def poses(watcher: Witness, camera: str = "hall") -> dict[str, Any]:
+    """Wait for the next pose message and return it."""
+    found: dict[str, Any] = json.loads(watcher.on(f"{DEVICE}/{camera}/poses").payload)
+    return found
+
+
+def status(watcher: Witness, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Wait for a status of some kind and return it."""
+    topic = f"{DEVICE}/status"
+    message = watcher.until(lambda m: m.topic == topic and wanted(json.loads(m.payload)))
+    found: dict[str, Any] = json.loads(message.payload)
+    return found
+
+
+def video(path: Path, frames: int) -> Path:
+    """Make a video in which something moves."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (320, 240))
+    for number in range(frames):
+        picture = np.full((240, 320, 3), 90, dtype=np.uint8)
+        cv2.circle(picture, (20 + 2 * number, 120), 15, (20, 60, 200), -1)
+        writer.write(picture)
+    writer.release()
+    return path
+
+
+def test_what_the_contract_says_is_on_the_wire(
+    broker: Mosquitto, daemon: Callable[..., Running]
+) -> None:
+    """Availability, status, state and poses are where and what users rely on."""
+    with witness(broker.port) as watcher:
+        daemon(broker.url)
+        watcher.on(f"{DEVICE}/availability", b"online")
+        watcher.on(f"{DEVICE}/hall/availability", b"online")
+        told = status(watcher, lambda m: m["cameras"]["hall"]["state"] == "online")
+        first = poses(watcher)
+        state = json.loads(watcher.on(f"{DEVICE}/hall/state").payload)
+        later = poses(watcher)
+
+    assert first["v"] == 1
+    assert (first["device"], first["camera"]) == ("test-pi", "hall")
+    assert first["width"] > 0
+    assert first["captured_at"] < later["captured_at"]
+    assert later["seq"] > first["seq"]
+    assert 0 < later["latency_ms"] < 5000
+    assert told["model"] == "movenet-lightning"
+    assert len(told["keypoints"]) == 17
+    assert {"occupied", "count", "fall", "posture", "zones", "paused"} <= set(state)
+
+
+def test_people_of_the_demo_are_found(broker: Mosquitto, daemon: Callable[..., Running]) -> None:
+    """The bundled model really finds people in the bundled clip."""
+    with witness(broker.port) as watcher:
+        daemon(broker.url)
+        seen = [poses(watcher) for _ in range(30)]
+
+    with_people = [message for message in seen if message["poses"]]
+    assert len(with_people) > 20
+    person = with_people[-1]["poses"][0]
+    assert len(person["keypoints"]) == 17
+    assert person["id"] >= 1
+    assert 0 < person["score"] <= 1
+
+
+def test_a_termination_ends_it_cleanly(broker: Mosquitto, daemon: Callable[..., Running]) -> None:
+    """SIGTERM: `offline` is said by ourselves, exit 0 within five seconds."""
+    with witness(broker.port) as watcher:
+        running = daemon(broker.url)
+        poses(watcher)
+
+        running.send(signal.SIGTERM)
+
+        assert running.wait(5) == 0
+        watcher.on(f"{DEVICE}/hall/availability", b"offline")
+        watcher.on(f"{DEVICE}/availability", b"offline")
+    assert "Traceback" not in running.said()
+
+
+def test_a_kill_leaves_the_last_will(broker: Mosquitto, daemon: Callable[..., Running]) -> None:
+    """Whoever dies without a word is offline all the same."""
+    with witness(broker.port) as watcher:
+        running = daemon(broker.url)
+        poses(watcher)
+
+        running.send(signal.SIGKILL)
+
+        watcher.on(f"{DEVICE}/availability", b"offline")
+
+
+def test_a_broker_that_comes_later_is_found(tmp_path: Path, daemon: Callable[..., Running]) -> None:
+    """The daemon starts without one, says so once, and frames go through meanwhile."""
+    broker = Mosquitto(tmp_path)
+    running = daemon(broker.url)
+    assert wait_until(lambda: "cannot reach" in running.said())
+
+    with broker, witness(broker.port) as watcher:
+        message = poses(watcher)
+
+    assert message["seq"] > 1
+    assert running.said().count("cannot reach") == 1
+
+
+def test_a_broker_that_was_killed_hears_everything_again(
+    broker: Mosquitto, daemon: Callable[..., Running]
+) -> None:
+    """Without persistence it has forgotten; every retained topic is said anew."""
+    with witness(broker.port) as watcher:
+        running = daemon(broker.url)
+        before = poses(watcher)
+
+    broker.kill()
+    assert wait_until(lambda: "lost" in running.said())
+    broker.start()
+
+    with witness(broker.port) as watcher:
+        watcher.on(f"{DEVICE}/availability", b"online")
+        watcher.on(f"{DEVICE}/hall/availability", b"online")
+        watcher.on(f"{DEVICE}/hall/state")
+        after = poses(watcher)
+    assert after["seq"] > before["seq"] + 1
+    assert running.process.poll() is None
+
+
+def test_a_finite_source_is_read_in_full(
+    tmp_path: Path, broker: Mosquitto, daemon: Callable[..., Running]
+) -> None:
+    """`--once`: every frame counts, then exit 0."""
+    clip = video(tmp_path / "clip.mp4", frames=120)
+    tables = f'[[camera]]\nid = "hall"\nsource = "{clip}"\nrealtime = false\n'
+
+    with witness(broker.port) as watcher:
+        running = daemon(broker.url, tables, "--once")
+        assert running.wait(30) == 0
+        watcher.on(f"{DEVICE}/availability", b"offline")
+
+    messages = [json.loads(m.payload) for m in watcher.seen if m.topic.endswith("/poses")]
+    sequence = [message["seq"] for message in messages]
+    assert sequence == sorted(set(sequence))
+    assert sequence[-1] == 120
+
+
+def test_a_reload_applies_what_has_changed(
+    broker: Mosquitto, daemon: Callable[..., Running]
+) -> None:
+    """A camera comes, a camera goes, a bad file changes nothing."""
+    with witness(broker.port) as watcher:
+        running = daemon(broker.url)
+        poses(watcher)
+
+        running.write(CAMERA + CAMERA.replace("hall", "yard"))
+        running.send(signal.SIGHUP)
+        poses(watcher, "yard")
+        running.write(CAMERA + "wrong = 1\n")
+        running.send(signal.SIGHUP)
+        assert wait_until(lambda: "reload refused" in running.said())
+        poses(watcher, "yard")
+        running.write(CAMERA.replace("hall", "yard"))
+        running.send(signal.SIGHUP)
+
+        watcher.on(f"{DEVICE}/hall/availability", b"offline")
+        told = status(watcher, lambda m: "hall" not in m["cameras"])
+        assert set(told["cameras"]) == {"yard"}
+        poses(watcher, "yard")
+
+
+@pytest.mark.parametrize(
+    ("tables", "code", "words"),
+    [
+        (CAMERA + "rotat = 3\n", 2, 'did you mean "rotate"'),
+        ('[[camera]]\nid = "hall"\nsource = "/nowhere.mp4"\n', 3, "no such file"),
+        ('[[camera]]\nid = "hall"\nsource = "/dev/video99"\n', 3, "/dev/video99"),
+        ('[model]\nname = "movenet-lightening"\n' + CAMERA, 4, "did you mean movenet-lightning"),
+    ],
+)
+def test_what_cannot_work_ends_with_its_exit_code(
+    broker: Mosquitto, daemon: Callable[..., Running], tables: str, code: int, words: str
+) -> None:
+    """One sentence, and a code by which the service manager knows whether to try again."""
+    running = daemon(broker.url, tables)
+
+    assert running.wait(20) == code
+    assert words in running.said()
+    assert "Traceback" not in running.said()
+
+
+def test_a_refused_login_ends_with_code_five(
+    tmp_path: Path, daemon: Callable[..., Running]
+) -> None:
+    """Trying again with the same password cannot help."""
+    with with_passwords(tmp_path, {"somebody": "else"}) as broker:
+        running = daemon(broker.url)
+
+        assert running.wait(20) == 5
+    assert "refuses us" in running.said()
+
+
+def test_the_embedded_broker_serves_others_too(daemon: Callable[..., Running]) -> None:
+    """`mqtt.url = "embedded:PORT"` is all a first try needs."""
+    port = free_port()
+    daemon(f"embedded:{port}")
+    assert wait_until(lambda: listens(port))
+
+    with witness(port, protocol=MQTTProtocolVersion.MQTTv311) as watcher:
+        assert poses(watcher)["camera"] == "hall"
+
+
+def listens(port: int) -> bool:
+    """Say whether somebody answers on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
