@@ -34,8 +34,13 @@ class Row(NamedTuple):
 
 
 COMMANDS: Final = {
+    "run": Row("edgepose.commands.run", "the daemon: watch cameras, publish what is seen"),
+    "detect": Row("edgepose.commands.detect", "find people in pictures and videos"),
     "watch": Row("edgepose.commands.watch", "show live messages in the terminal"),
     "config": Row("edgepose.commands.config", "check, show or start a configuration file"),
+    "models": Row("edgepose.commands.models", "list models, or show what is in a .tflite"),
+    "bench": Row("edgepose.commands.bench", "measure the daemon against the bare network"),
+    "demo": Row("edgepose.commands.demo", "the daemon on the bundled clip, broker included"),
 }
 
 

@@ -62,6 +62,7 @@ WIRING: Final = {
     "link",
     "logs",
     "metrics",
+    "pictures",
     "pipeline",
     "queues",
     "reference",
@@ -82,8 +83,8 @@ ONE_FILE: Final = (
 )
 """Libraries of a group are imported in the same one file, so that it can be left unloaded."""
 
-PICTURES: Final = ("preprocess", "drawing", "sources.")
-"""Where pictures are resized, drawn or read: the only places of cv2."""
+PICTURES: Final = ("preprocess", "drawing", "pictures", "sources.")
+"""Where pictures are resized, drawn, read or written: the only places of cv2."""
 
 FILES: Final = sorted(ROOT.rglob("*.py"))
 

@@ -1,0 +1,263 @@
+"""How fast the whole daemon is, against the network's own bare loop in the same run."""
+
+import os
+import platform
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from edgepose import __version__, catalogue, engine, toml, vitals
+from edgepose import config as configuration
+from edgepose.broker import EmbeddedBroker
+from edgepose.config import Config
+from edgepose.daemon import Daemon
+from edgepose.messages import Percentiles, PosesMessage
+from edgepose.structures import Message
+from edgepose.subscriber import subscribe
+from edgepose.timing import NS_PER_S
+
+SETTLE: Final = 20  # frames until the broker's session stands and caches are warm
+
+EDGEPOSE: Final = (sys.executable, "-m", "edgepose")
+
+BARE: Final = """
+import sys, numpy
+try:
+    from ai_edge_litert.interpreter import Interpreter
+except ImportError:
+    from tflite_runtime.interpreter import Interpreter
+interpreter = Interpreter(model_path=sys.argv[1])
+interpreter.allocate_tensors()
+interpreter.invoke()
+print(next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmRSS")) / 1000)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One turn of each, right after each other: what disturbs one disturbs both."""
+
+    daemon_hz: float
+    """Frames a second from the source to the broker."""
+
+    bare_hz: float
+    """The model's `invoke()` alone, in the same interpreter, with as many threads."""
+
+    @property
+    def ratio(self) -> float:
+        """1 means: the network is the limit and nothing else is."""
+        return self.daemon_hz / self.bare_hz
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a benchmark of one model found."""
+
+    rounds: tuple[Round, ...]
+    stages_ms: dict[str, Percentiles]
+    threads: int
+    frames: int
+
+    @property
+    def ratio(self) -> float:
+        """The median of the rounds."""
+        return statistics.median(entry.ratio for entry in self.rounds)
+
+
+class Stopwatch:
+    """Counts the pose messages that reach the broker's socket, and when."""
+
+    def __init__(self, daemon: Daemon, frames: int) -> None:
+        self._daemon = daemon
+        self._frames = frames
+        self._moments_ns: list[int] = []
+
+    def published(self, message: Message) -> None:
+        """Note a message; after enough of them, ask the daemon to stop."""
+        if message.kind != "poses":
+            return
+        self._moments_ns.append(self._daemon.clock.now_ns())
+        if len(self._moments_ns) == SETTLE + self._frames:
+            self._daemon.stop()
+
+    @property
+    def hz(self) -> float:
+        """Messages a second, the first ones left out."""
+        moments = self._moments_ns[SETTLE:]
+        return (len(moments) - 1) * NS_PER_S / (moments[-1] - moments[0])
+
+
+def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Round | Result]:
+    """Run daemon and bare loop in turns; yield each round, then what they come to.
+
+    The configuration's source is read as fast as its frames are taken. The order
+    within a round changes, so that neither always finds the warmer machine.
+    """
+    done: list[Round] = []
+    daemon: Daemon | None = None
+    for number in range(rounds):
+        bare_hz = _spin(daemon, frames) if daemon and number % 2 else 0.0
+        daemon = Daemon(config, once=True)
+        stopwatch = Stopwatch(daemon, frames)
+        daemon.published = stopwatch.published
+        daemon.run()
+        done.append(Round(stopwatch.hz, bare_hz or _spin(daemon, frames)))
+        yield done[-1]
+    assert daemon is not None
+    yield Result(tuple(done), daemon.stages_ms(), daemon.estimator.engine.threads, frames)
+
+
+def _spin(daemon: Daemon, frames: int) -> float:
+    """Return how often a second the network of a daemon that has ended runs alone."""
+    started = time.perf_counter()
+    daemon.estimator.engine.spin(frames)
+    return frames / (time.perf_counter() - started)
+
+
+def summary(result: Result) -> dict[str, Any]:
+    """Return what was measured, and on what, as plain data for a file of results."""
+    return {
+        "edgepose": __version__,
+        "machine": machine(),
+        "runtime": engine.runtime(),
+        "threads": result.threads,
+        "frames": result.frames,
+        "ratio": round(result.ratio, 4),
+        "rounds": [
+            {
+                "daemon_hz": round(entry.daemon_hz, 2),
+                "bare_hz": round(entry.bare_hz, 2),
+                "ratio": round(entry.ratio, 4),
+            }
+            for entry in result.rounds
+        ],
+        "stages_ms": {
+            stage: {"p50": round(found.p50, 3), "p99": round(found.p99, 3)}
+            for stage, found in result.stages_ms.items()
+        },
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Say what this is measured on."""
+    return {
+        "board": _board(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "temperature_c": vitals.temperature_c(),
+        "throttled": vitals.throttled(),
+    }
+
+
+def _board() -> str:
+    """Return the name of the board, or of the processor where there is no such name."""
+    model = Path("/proc/device-tree/model")
+    if model.exists():
+        return model.read_text("utf-8").strip("\0\n ")
+    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+@contextmanager
+def broker(url: str) -> Iterator[str]:
+    """Lend a broker: the one asked for, a mosquitto of our own, or else the embedded one."""
+    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if url:
+        yield url
+    elif program is None:
+        with EmbeddedBroker() as own:
+            yield own.url
+    else:
+        with _mosquitto(program) as own_url:
+            yield own_url
+
+
+@contextmanager
+def _mosquitto(program: str) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [program, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        _await_port(port)
+        yield f"mqtt://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _await_port(port: int) -> None:
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)  # a broker that starts has no other way to tell
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What a daemon in a process of its own needs."""
+
+    first_pose_s: float
+    """From the start of the process to its first pose at a subscriber."""
+
+    memory_mb: dict[int, float]
+    """In RAM after so many frames."""
+
+    bare_mb: float
+    """numpy and the loaded model alone, after one inference, in another process."""
+
+
+def whole_process(config: Config, marks: Sequence[int]) -> Whole:
+    """Run the daemon as the service does, and look at it from outside."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "edgepose.toml"
+        file.write_text(toml.dump(configuration.shown(config)), "utf-8")
+        started = time.monotonic()
+        process = subprocess.Popen([*EDGEPOSE, "run", "-c", str(file)], stderr=subprocess.DEVNULL)
+        try:
+            first_pose_s, memory_mb = _observe(config, process.pid, started, marks)
+        finally:
+            process.terminate()
+            process.wait()
+    return Whole(first_pose_s, memory_mb, _bare_memory_mb(config))
+
+
+def _observe(
+    config: Config, pid: int, started: float, marks: Sequence[int]
+) -> tuple[float, dict[int, float]]:
+    first_pose_s, memory_mb = 0.0, {}
+    for message in subscribe(config.mqtt.url, device=config.device.id):
+        if not isinstance(message, PosesMessage):
+            continue
+        first_pose_s = first_pose_s or time.monotonic() - started
+        for mark in marks:
+            if message.seq >= mark and mark not in memory_mb:
+                memory_mb[mark] = vitals.memory_mb(pid) or 0.0
+        if len(memory_mb) == len(marks):
+            break
+    return first_pose_s, memory_mb
+
+
+def _bare_memory_mb(config: Config) -> float:
+    """Return what numpy and a loaded model that has run once take, and nothing else."""
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, str(catalogue.choose(config.model.name).path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout)

@@ -1,0 +1,103 @@
+"""Measure the whole daemon against the model's bare loop, stage by stage."""
+
+import argparse
+import hashlib
+import json
+import logging
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from tqdm import tqdm
+
+from edgepose import catalogue
+from edgepose.config import Camera, Config, Device, Model, Mqtt
+
+if TYPE_CHECKING:
+    from edgepose import benchmarking
+
+SWITCH_S: Final = 0.0005  # as the daemon sets it
+MARKS: Final = (200, 500, 1000, 2000)  # frames after which memory is looked at
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("-m", "--model", metavar="NAME", default="", help="the model to measure")
+    parser.add_argument("--source", metavar="URI", default="demo://", help="a video; default demo")
+    parser.add_argument("--mqtt", metavar="URL", default="", help="a broker; default: mosquitto")
+    parser.add_argument("--threads", type=int, default=0, help="of the network; 0: all but one")
+    parser.add_argument("--frames", type=int, default=300, help="in each round")
+    parser.add_argument("--rounds", type=int, default=5, help="daemon and bare loop in turns")
+    parser.add_argument("--memory", action="store_true", help="also memory and start-up")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure one model and print what was found."""
+    from edgepose import benchmarking, preprocess
+
+    sys.setswitchinterval(SWITCH_S)
+    preprocess.use_one_thread()
+    logging.getLogger("edgepose").setLevel(logging.WARNING)
+    with benchmarking.broker(args.mqtt) as url:
+        config = _config(args, url)
+        rounds = benchmarking.measure(config, frames=args.frames, rounds=args.rounds)
+        for found in tqdm(rounds, total=args.rounds + 1, disable=not sys.stderr.isatty()):
+            result = found
+        whole = benchmarking.whole_process(config, MARKS) if args.memory else None
+    assert isinstance(result, benchmarking.Result)
+    report = _report(args, result, whole)
+    print(json.dumps(report, indent=2) if args.json else _page(report))
+    return 0
+
+
+def _config(args: argparse.Namespace, url: str) -> Config:
+    camera = Camera(id="bench", source=args.source, realtime=False, fps=240)
+    return Config(
+        device=Device(id="bench"),
+        mqtt=Mqtt(url=url),
+        model=Model(name=args.model, threads=args.threads, delegate="cpu"),
+        cameras=(camera,),
+    )
+
+
+def _report(
+    args: argparse.Namespace, result: "benchmarking.Result", whole: "benchmarking.Whole | None"
+) -> dict[str, Any]:
+    from edgepose import benchmarking
+
+    choice = catalogue.choose(args.model)
+    report = benchmarking.summary(result) | {
+        "model": choice.name,
+        "sha256": hashlib.sha256(catalogue.read_file(choice.path)).hexdigest(),
+        "source": args.source,
+    }
+    if whole is not None:
+        report |= {
+            "first_pose_s": round(whole.first_pose_s, 3),
+            "memory_mb": {str(mark): round(mb, 1) for mark, mb in whole.memory_mb.items()},
+            "bare_memory_mb": round(whole.bare_mb, 1),
+        }
+    return report
+
+
+def _page(report: dict[str, Any]) -> str:
+    lines = [
+        f"{report['model']} with {report['runtime']}, {report['threads']} threads, on "
+        f"{report['machine']['board']}",
+        "",
+        f"{'round':<8}{'daemon':>12}{'bare':>12}{'ratio':>8}",
+    ]
+    for number, entry in enumerate(report["rounds"], 1):
+        lines.append(
+            f"{number:<8}{entry['daemon_hz']:>9.1f} Hz{entry['bare_hz']:>9.1f} Hz"
+            f"{entry['ratio']:>8.3f}"
+        )
+    lines += [f"{'median':<32}{report['ratio']:>8.3f}", "", f"{'stage':<10}{'p50':>12}{'p99':>12}"]
+    for stage, found in report["stages_ms"].items():
+        lines.append(f"{stage:<10}{found['p50']:>9.2f} ms{found['p99']:>9.2f} ms")
+    if "first_pose_s" in report:
+        lines += ["", f"start to first pose: {report['first_pose_s']:.2f} s"]
+        for mark, mb in report["memory_mb"].items():
+            over = mb - report["bare_memory_mb"]
+            lines.append(f"memory after {mark} frames: {mb:.0f} MB, {over:+.0f} MB over the model")
+    return "\n".join(lines)

@@ -1,0 +1,144 @@
+"""Find people in pictures, folders, globs and videos, without a broker.
+
+Without options one readable line a picture; --json prints the message that the
+daemon would publish; -o writes annotated pictures or a video. What is written when
+Ctrl-C comes is complete.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import closing, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from tqdm import tqdm
+
+from edgepose import messages, posture, sources
+from edgepose.decoders import Limits
+from edgepose.drawing import draw
+from edgepose.errors import SourceError
+from edgepose.estimator import PoseEstimator
+from edgepose.pictures import Album
+from edgepose.sources import Source
+from edgepose.structures import NOT_FOLLOWED, Frame, Track
+from edgepose.timing import NS_PER_MS, Clock
+from edgepose.tracking import Tracker
+
+log: Final = logging.getLogger("edgepose.detect")
+
+TOPICS: Final = messages.Topics("edgepose", "detect").camera("detect")
+FPS: Final = 25.0  # of an annotated video whose source does not say its own
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("source", nargs="+", metavar="SOURCE", help="picture, folder, glob, video")
+    parser.add_argument("-m", "--model", metavar="NAME", default="auto", help="name or .tflite")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="picture, folder or video")
+    parser.add_argument("--json", action="store_true", help="one JSON message a line")
+    parser.add_argument("--single", action="store_true", help="one person, decoded the simple way")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="0: all cores but one")
+    parser.add_argument("--max-people", type=int, default=6, metavar="N")
+    parser.add_argument("--min-score", type=float, default=0.25, metavar="S", help="of a person")
+    parser.add_argument(
+        "--min-keypoint-score", type=float, default=0.3, metavar="S", help="of what is drawn"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look at every source in turn; go on after one that cannot be read."""
+    limits = Limits(args.max_people, args.min_score, single=args.single)
+    estimator = PoseEstimator(args.model, threads=args.threads, limits=limits)
+    album = Album(args.output) if args.output else None
+    failed = False
+    with closing(album) if album else nullcontext():
+        for uri in args.source:
+            try:
+                with closing(sources.open_source(uri, realtime=False, once=True)) as source:
+                    Detection(estimator, album, args).run(source, uri)
+            except SourceError as error:
+                if len(args.source) == 1:
+                    raise
+                failed = True
+                log.error("%s", error)
+    return SourceError.exit_code if failed else 0
+
+
+class Detection:
+    """One source's way from frames to lines, messages and pictures."""
+
+    def __init__(
+        self, estimator: PoseEstimator, album: Album | None, args: argparse.Namespace
+    ) -> None:
+        self._estimator = estimator
+        self._album = album
+        self._args = args
+        self._clock = Clock()
+        self._tracker = Tracker()
+        self._seq = 0
+
+    def run(self, source: Source, uri: str) -> None:
+        """Look at all frames of a source."""
+        fps = source.fps or FPS
+        for frame in _with_progress(source, uri, json_follows=self._args.json):
+            people = self._look(frame)
+            self._seq += 1
+            print(self._line(frame, people, uri), flush=self._args.json)
+            if self._album is not None:
+                score = self._args.min_keypoint_score
+                annotated = draw(frame.image, people, min_score=score)
+                self._album.put(frame, annotated, title=Path(uri).stem, fps=fps)
+        if self._album is not None:
+            self._album.end_of_source()
+
+    def _look(self, frame: Frame) -> list[Track]:
+        """Return the people of a frame: followed in a video, each for itself in a picture."""
+        poses = self._estimator.estimate(frame.image)
+        if frame.name:
+            tracks = [Track(NOT_FOLLOWED, pose, frame.captured_ns) for pose in poses]
+        else:
+            tracks = self._tracker.update(poses, frame.captured_ns)
+        return [replace(track, posture=posture.read(track.pose)) for track in tracks]
+
+    def _line(self, frame: Frame, people: list[Track], uri: str) -> str:
+        if not self._args.json:
+            where = frame.name or f"{uri} frame {self._seq}"
+            return f"{where}: {_people(people)}"
+        message = messages.poses(
+            TOPICS,
+            frame,
+            people,
+            seq=self._seq,
+            latency_ms=(self._clock.now_ns() - frame.read_ns) / NS_PER_MS,
+            model=self._estimator.model.name,
+        )
+        return message.payload.decode()
+
+
+def _people(people: list[Track]) -> str:
+    if not people:
+        return "nobody"
+    found = "1 person" if len(people) == 1 else f"{len(people)} people"
+    return f"{found}: " + "; ".join(_person(track) for track in people)
+
+
+def _person(track: Track) -> str:
+    x, y, width, height = track.pose.box
+    name = f"#{track.id} " if track.id else ""
+    body = "" if track.posture == "unknown" else f" {track.posture}"
+    return f"{name}{track.pose.score:.2f}{body} at {x:.0f},{y:.0f} {width:.0f}x{height:.0f}"
+
+
+def _with_progress(source: Source, uri: str, *, json_follows: bool) -> Iterator[Frame]:
+    """Show a progress bar while the work is long and somebody watches the terminal."""
+    shown = sys.stderr.isatty() and (json_follows or not sys.stdout.isatty())
+    yield from tqdm(
+        source.frames(),
+        desc=Path(uri).name or uri,
+        total=source.length,
+        unit=" frames",
+        disable=not shown or source.length == 1,
+    )

@@ -1,0 +1,120 @@
+"""Where annotated pictures and videos go; whatever happens, what is there is whole."""
+
+from pathlib import Path
+from typing import Final
+
+import cv2
+
+from edgepose.errors import UsageError
+from edgepose.structures import Frame, Image, Size
+
+PICTURES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+VIDEOS: Final = (".mp4", ".avi", ".mkv", ".mov")
+CODECS: Final = {".avi": "MJPG"}
+"""By file ending; what is not listed holds MPEG-4, which every OpenCV can write."""
+
+MIN_FPS: Final = 1.0
+
+
+class Album:
+    """Takes annotated frames; one picture, one video, or a folder of both.
+
+    Parameters
+    ----------
+    output : Path
+        A name that ends like a picture's or a video's is that file; else a folder.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self._output = output
+        self._ending = output.suffix.lower()
+        self._is_file = self._ending in PICTURES + VIDEOS and not output.is_dir()
+        self._taken: set[Path] = set()
+        self._video: cv2.VideoWriter | None = None
+
+    def put(self, frame: Frame, annotated: Image, *, title: str, fps: float) -> None:
+        """Keep one annotated frame.
+
+        Parameters
+        ----------
+        title : str
+            Names the video that the frame belongs to, if it belongs to one.
+        fps : float
+            That video's frames a second.
+
+        Raises
+        ------
+        UsageError
+            When it does not fit what was asked for; says what would.
+        """
+        if frame.name and not (self._is_file and self._ending in VIDEOS):
+            self._put_picture(Path(frame.name), annotated)
+        else:
+            self._put_frame(annotated, frame.size, title, fps)
+
+    def end_of_source(self) -> None:
+        """Complete the video of the source that has ended, unless one file takes them all."""
+        if not self._is_file:
+            self.close()
+
+    def close(self) -> None:
+        """Complete what is open; twice is fine."""
+        if self._video is not None:
+            self._video.release()
+            self._video = None
+
+    def _put_picture(self, source: Path, annotated: Image) -> None:
+        if self._is_file:
+            path = self._output
+            if path in self._taken:
+                msg = (
+                    f"-o {path}: one picture, and there are several; expected the name of a folder"
+                )
+                raise UsageError(msg)
+        else:
+            ending = source.suffix.lower() if source.suffix.lower() in PICTURES else ".png"
+            path = self._free(source.stem, ending)
+        self._taken.add(path)
+        _write(path, annotated)
+
+    def _put_frame(self, annotated: Image, size: Size, title: str, fps: float) -> None:
+        if self._is_file and self._ending in PICTURES:
+            msg = f"-o {self._output}: a picture, and the source is a video; expected such as x.mp4"
+            raise UsageError(msg)
+        if self._video is None:
+            path = self._output if self._is_file else self._free(title, ".mp4")
+            self._taken.add(path)
+            self._video = _open_video(path, size, fps)
+            self._size = size
+        if size != self._size:
+            annotated = cv2.resize(annotated, self._size).astype("uint8")
+        self._video.write(cv2.cvtColor(annotated, cv2.COLOR_RGB2BGR))
+
+    def _free(self, stem: str, ending: str) -> Path:
+        """Return a path in the folder that no other picture of this run has."""
+        path, number = self._output / f"{stem}{ending}", 2
+        while path in self._taken:
+            path, number = self._output / f"{stem}-{number}{ending}", number + 1
+        return path
+
+
+def _write(path: Path, rgb: Image) -> None:
+    """Write a picture under another name and give it its own when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done, encoded = cv2.imencode(path.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    if not done:
+        msg = f"-o {path}: cannot be written as {path.suffix}; expected {', '.join(PICTURES)}"
+        raise UsageError(msg)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(encoded.tobytes())
+    part.replace(path)
+
+
+def _open_video(path: Path, size: Size, fps: float) -> cv2.VideoWriter:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    codec = cv2.VideoWriter.fourcc(*CODECS.get(path.suffix.lower(), "mp4v"))
+    video = cv2.VideoWriter(str(path), codec, max(MIN_FPS, fps), tuple(size))
+    if not video.isOpened():
+        msg = f"-o {path}: cannot be written; expected a folder that exists and one of {VIDEOS}"
+        raise UsageError(msg)
+    return video
