@@ -107,12 +107,9 @@ def _draw_person(
 
 def visible(keypoints: Floats, min_score: float) -> NDArray[np.bool_]:
     """Return (17,) bools: which joints are sure enough and have a place."""
-    # A score that is not a number compares False.
-    return np.asarray(
-        np.isfinite(keypoints[:, :2]).all(axis=1)
-        & (np.abs(keypoints[:, :2]) < FAR_PX).all(axis=1)
-        & (keypoints[:, 2] >= min_score)
-    )
+    # What is not a number compares False.
+    placed = (np.abs(keypoints[:, :2]) < FAR_PX).all(axis=1)
+    return np.asarray(placed & (keypoints[:, 2] >= min_score))
 
 
 def _fixed(point: Floats) -> tuple[int, int]:

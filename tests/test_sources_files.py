@@ -128,6 +128,21 @@ def test_frames_stand_apart_as_the_container_says(tmp_path: Path) -> None:
     assert np.diff(moments) == pytest.approx(NS_PER_S / 12.5, abs=NS_PER_S / 1000)
 
 
+@pytest.mark.parametrize("stamps", [[0, 0, 0, 0], [0, 100, 50, 60], [70, 20, 10, 0]])
+def test_times_grow_where_the_container_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stamps: list[float]
+) -> None:
+    """Missing stamps, and some that go back, give way to the video's own rate."""
+    source = open_source(str(clip(tmp_path / "clip.avi", 4, fps=10.0)), realtime=False)
+    told = iter(stamps)
+    monkeypatch.setattr(source._capture, "get", lambda _: next(told))  # type: ignore[attr-defined]
+
+    moments = [frame.captured_ns for frame in source.frames()]
+
+    assert len(moments) == 4
+    assert (np.diff(moments) > 0).all()
+
+
 def test_a_paced_video_waits_for_each_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
