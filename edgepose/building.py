@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def estimator(config: Config) -> PoseEstimator:
     """Load the configured model."""
     limits = Limits(config.pose.max_people, config.pose.min_pose_score)
-    return PoseEstimator(config.model.name, threads=config.model.threads, limits=limits)
+    model = config.model
+    return PoseEstimator(model.name, policy=model.policy, threads=model.threads, limits=limits)
 
 
 def follower(config: Config, camera: configuration.Camera) -> Follower:
@@ -86,7 +87,7 @@ def camera(id_: str, daemon: "Daemon") -> Camera:
     people = follower(config, settings)
     composer = Composer(
         daemon.topics.camera(id_),
-        model=daemon.estimator.model.name,
+        model=daemon.estimator.name,
         follower=people,
         clock=daemon.clock,
     )

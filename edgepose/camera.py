@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
@@ -29,7 +29,7 @@ class Job:
     camera: "Camera"
     frame: Frame | None = None
     glance: Glance | None = None
-    outputs: Outputs | None = None
+    outputs: Sequence[Outputs] | None = None
 
 
 class Camera:
@@ -169,7 +169,7 @@ class Camera:
             frame = self._frames.take()
             if frame is None:
                 break
-            self._lanes.put(self.id, Job(self, frame, self.pipeline.prepare(frame.image)))
+            self._lanes.put(self.id, Job(self, frame, self.pipeline.prepare(frame)))
         self._lanes.put(self.id, Job(self))
 
     def _finish(self) -> None:

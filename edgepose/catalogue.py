@@ -16,6 +16,19 @@ from edgepose.structures import Size
 
 DATA: Final = resources.files("edgepose") / "data"
 DEFAULT: Final = "movenet-multipose"
+LOOKER: Final = "movenet-thunder-int8"
+"""Looks again where nothing is said but `refine`."""
+
+PAIRS: Final = {
+    "refined": "posenet-481x641+movenet-thunder",
+    "best": (
+        "movenet-multipose|movenet-multipose@384x384|movenet-multipose@512x512|posenet-481x641"
+        "+movenet-thunder"
+    ),
+}
+"""Names of models together: finders with ``|`` between them, ``+``, who looks again.
+`best` takes the time it takes; docs/accuracy.md has the figures."""
+
 _SIZED: Final = re.compile(r"(?P<name>.+)@(?P<height>\d+)x(?P<width>\d+)")
 
 
@@ -42,6 +55,26 @@ class Choice:
     path: Path
     size: Size | None
     """Input size to set; None for the file's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """One model, or finders and one that looks again at whom they found."""
+
+    name: str
+    finders: tuple[Choice, ...]
+    looker: Choice | None = None
+
+    @property
+    def members(self) -> tuple[Choice, ...]:
+        """All models, the one that looks again last."""
+        return self.finders if self.looker is None else (*self.finders, self.looker)
+
+    def with_looker(self) -> "Team":
+        """Return the same with one that looks again, the usual one where none is named."""
+        if self.looker is not None:
+            return self
+        return Team(f"{self.name}+{LOOKER}", self.finders, choose(LOOKER))
 
 
 @cache
@@ -71,6 +104,25 @@ def choose(name: str) -> Choice:
     if path.is_file():
         return Choice(path.name, path, size)
     raise ModelError(_unknown(plain))
+
+
+def team(name: str) -> Team:
+    """Find models by the name of one, of a pair, or ``FINDER|FINDER+LOOKER``.
+
+    Raises
+    ------
+    ModelError
+        When there is no such name and no such file, or nobody to find or look again.
+    """
+    meant = PAIRS.get(name, name)
+    if Path(meant).expanduser().is_file() or not {"|", "+"} & set(meant):
+        choice = choose(meant)
+        return Team(choice.name, (choice,))
+    finders, plus, looker = meant.rpartition("+")
+    if not (plus and finders and looker):
+        msg = f'model "{name}": expected FINDER+LOOKER, or several finders with | between them'
+        raise ModelError(msg)
+    return Team(name, tuple(map(choose, finders.split("|"))), choose(looker))
 
 
 def read_file(path: Path) -> bytes:

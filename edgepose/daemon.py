@@ -106,7 +106,8 @@ class Daemon:
         self.link.start()
         self.estimator = building.estimator(self.config)
         self.estimator.warm_up()
-        log.info("model: %s with %s", self.estimator.model.name, engine.runtime())
+        self._keep_pace()
+        log.info("model: %s with %s", self.estimator.name, engine.runtime())
         self._engine_thread.start()
         for settings in self.config.cameras:
             self._start(settings.id)
@@ -185,6 +186,7 @@ class Daemon:
         old, self.config = self.config, config
         fresh = estimator is not self.estimator
         self.estimator = estimator
+        self._keep_pace()
         self._relink(old)
         self._restart_cameras(old, all_of_them=fresh)
         self._tell_status()
@@ -196,6 +198,11 @@ class Daemon:
         estimator = building.estimator(config)
         estimator.warm_up()
         return estimator
+
+    def _keep_pace(self) -> None:
+        """Let second looks take no more time than the cameras' frames leave."""
+        if self.config.cameras:
+            self.estimator.keep_pace(sum(camera.fps for camera in self.config.cameras))
 
     def _relink(self, old: Config) -> None:
         """Go to another broker, or under another name, if that is what has changed."""
@@ -236,7 +243,7 @@ class Daemon:
             name=config.device.title,
             version=__version__,
             started_at=rfc3339(self._started_unix_ns),
-            model=self.estimator.model.name,
+            model=self.estimator.name,
             runtime=engine.runtime(),
             delegate=messages.DelegateStatus(name="cpu", reason="no other is configured"),
             cameras={

@@ -1,34 +1,76 @@
 """`PoseEstimator`: the one way from a picture to poses.
 
 The daemon, every command and `import edgepose` use it. `estimate` is `prepare`,
-`infer` and `decode` in a row; the daemon runs the three on different threads.
+`infer` and `decode` in a row, twice for policies that look twice; the daemon runs the
+three on different threads, once for each frame.
 """
 
-from dataclasses import dataclass
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepose import catalogue, decoders
+from edgepose import catalogue, decoders, policies
 from edgepose.decoders import Limits
 from edgepose.engine import Engine
+from edgepose.errors import UsageError
 from edgepose.geometry import Letterbox, box_around
-from edgepose.models import Outputs
+from edgepose.models import ModelInfo, Outputs
+from edgepose.policies import Aim, Follow, Policy, Refine, Seen, Whole
 from edgepose.preprocess import Preprocessor
-from edgepose.structures import Image, ModelPose, Pose
+from edgepose.structures import Image, ModelPose, Pose, Size
+
+PolicyName = Literal["auto", "whole", "follow", "refine"]
+
+FINDS: Final = 2  # times as many finds, half as sure, as people asked for: a second look decides
+TIMED_RUNS: Final = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """A part of a picture, made ready for one network."""
+
+    aim: Aim
+    tensor: NDArray[Any]
+    """(1, height, width, 3) in the type of the network's input."""
+
+    letterbox: Letterbox
+    """The way back to the picture."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Glance:
-    """A picture made ready for the network."""
+    """A picture made ready: everything that the networks are to look at in it."""
 
-    tensor: NDArray[Any]
-    """(1, height, width, 3) in the type of the model's input."""
+    looks: tuple[Look, ...]
 
-    letterbox: Letterbox
-    """The way back to the picture."""
+
+class Network:
+    """One model, ready to run: its engine, its decoder, and how it wants its pictures."""
+
+    def __init__(self, choice: catalogue.Choice, threads: int) -> None:
+        content, info, self.decoder = decoders.load(catalogue.read_file(choice.path), choice.name)
+        self.engine = Engine(content, info, threads=threads, size=choice.size)
+        self.preprocessor = Preprocessor(
+            self.engine.info.inputs[0],
+            scale=self.decoder.pixels.scale,
+            shift=self.decoder.pixels.shift,
+        )
+
+    @property
+    def size(self) -> Size:
+        """Width and height of its input."""
+        return self.engine.info.input_size
+
+    def prepare(self, image: Image, aim: Aim) -> Look:
+        """Write a part of a picture into an input."""
+        letterbox = Letterbox.fit(aim.region, self.size)
+        return Look(aim, self.preprocessor.prepare(image, letterbox), letterbox)
 
 
 class PoseEstimator:
@@ -38,7 +80,11 @@ class PoseEstimator:
     ----------
     model : str or Path
         A catalogue name, ``"auto"`` or the path of a .tflite file; behind either
-        ``@HEIGHTxWIDTH`` sets the input of models that take any size.
+        ``@HEIGHTxWIDTH`` sets the input of models that take any size. Two of them with a
+        ``+`` between: the first finds people, the second looks again at each.
+    policy : str
+        Where to look: ``"whole"``, ``"follow"``, ``"refine"``, or ``"auto"``: what suits
+        the model.
     threads : int
         Threads of the network; 0 for all cores but one.
     limits : Limits
@@ -48,21 +94,47 @@ class PoseEstimator:
     ------
     ModelError
         When the model is unknown, broken or of no known family; in words.
+    UsageError
+        When the policy does not suit the model.
     """
 
     def __init__(
-        self, model: str | Path = "auto", *, threads: int = 0, limits: Limits | None = None
+        self,
+        model: str | Path = "auto",
+        *,
+        policy: PolicyName = "auto",
+        threads: int = 0,
+        limits: Limits | None = None,
     ) -> None:
-        choice = catalogue.choose(str(model))
-        content, info, self.decoder = decoders.load(catalogue.read_file(choice.path), choice.name)
+        team = catalogue.team(str(model))
+        if policy == "refine":
+            team = team.with_looker()
         self.limits = limits or Limits()
-        self.engine = Engine(content, info, threads=threads, size=choice.size)
-        self.model = self.engine.info
-        self._preprocessor = Preprocessor(
-            self.model.inputs[0],
-            scale=self.decoder.pixels.scale,
-            shift=self.decoder.pixels.shift,
-        )
+        self._costs_s: list[float] = []
+        self.networks = [Network(choice, threads) for choice in team.members]
+        self.policy = choose_policy(policy, team, self.networks)
+        self.name = team.name
+        """What to call the model, or the models together."""
+
+    @property
+    def engine(self) -> Engine:
+        """The first network's engine; the only one unless the policy is `refine`."""
+        return self.networks[0].engine
+
+    @property
+    def decoder(self) -> decoders.Decoder:
+        """The first network's decoder."""
+        return self.networks[0].decoder
+
+    @property
+    def model(self) -> ModelInfo:
+        """What the first network's file says about itself."""
+        return self.engine.info
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether it matters to `prepare` who is known."""
+        return self.policy.name != "whole"
 
     def estimate(self, image: Image, *, limits: Limits | None = None) -> list[Pose]:
         """Find the people in a picture.
@@ -79,30 +151,99 @@ class PoseEstimator:
         list of Pose
             In pixels of the picture, best first; empty when nobody is there.
         """
+        limits = limits or self.limits
         glance = self.prepare(image)
-        return self.decode(glance, self.infer(glance), limits=limits)
+        found = self._merge(glance, self.infer(glance), limits)
+        if aims := self.policy.again(_size(image), found):
+            glance = self._look(image, aims)
+            found = self._merge(glance, self.infer(glance), limits)
+        return _within(found, limits)
 
-    def prepare(self, image: Image) -> Glance:
-        """Write the picture into an input of the network; any thread."""
+    def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> Glance:
+        """Write what is to be looked at into inputs of the networks; any thread.
+
+        Parameters
+        ----------
+        image : (height, width, 3)
+            RGB, uint8.
+        people : sequence of Pose
+            Who is known from the frames before, where they should be by now.
+        turn : int
+            Number of the frame: whose turn it is, where not everybody is looked at again.
+        """
         _check(image)
-        height, width = image.shape[:2]
-        letterbox = Letterbox.fit((0, 0, width, height), self.model.input_size)
-        return Glance(self._preprocessor.prepare(image, letterbox), letterbox)
+        return self._look(image, self.policy.aims(_size(image), people, turn))
 
-    def infer(self, glance: Glance) -> Outputs:
-        """Run the network; the only part that holds the engine."""
-        return self.engine.infer(glance.tensor)
+    def infer(self, glance: Glance) -> list[Outputs]:
+        """Run the networks; the only part that holds the engines."""
+        return [self.networks[look.aim.network].engine.infer(look.tensor) for look in glance.looks]
 
     def decode(
-        self, glance: Glance, outputs: Outputs, *, limits: Limits | None = None
+        self, glance: Glance, outputs: Sequence[Outputs], *, limits: Limits | None = None
     ) -> list[Pose]:
-        """Turn what the network said into poses in pixels of the picture; any thread."""
-        found = self.decoder.decode(outputs, limits or self.limits)
-        return [to_frame(pose, glance.letterbox) for pose in found]
+        """Turn what the networks said into poses in pixels of the picture; any thread."""
+        limits = limits or self.limits
+        return _within(self._merge(glance, outputs, limits), limits)
 
     def warm_up(self) -> None:
-        """Run the network once on black, so that the first picture is not slow."""
-        self.engine.warm_up()
+        """Run the networks once on black, so that the first picture is not slow."""
+        for network in self.networks:
+            network.engine.warm_up()
+
+    def keep_pace(self, fps: float) -> None:
+        """Look again at no more people than this many frames a second leave time for."""
+        if isinstance(self.policy, Refine):
+            self._costs_s = self._costs_s or [_seconds(net.engine) for net in self.networks]
+            *finders, looker = self._costs_s
+            self.policy = policies.pace(self.policy, 1 / fps, find_s=sum(finders), look_s=looker)
+
+    def _look(self, image: Image, aims: Sequence[Aim]) -> Glance:
+        return Glance(tuple(self.networks[aim.network].prepare(image, aim) for aim in aims))
+
+    def _merge(self, glance: Glance, outputs: Sequence[Outputs], limits: Limits) -> list[Pose]:
+        seen = [
+            self._decode(look, said, limits)
+            for look, said in zip(glance.looks, outputs, strict=True)
+        ]
+        return self.policy.merge(seen)
+
+    def _decode(self, look: Look, outputs: Outputs, limits: Limits) -> Seen:
+        if look.aim.person is not None:
+            limits = Limits(max_people=1, min_pose_score=0)
+        elif self.policy.name == "refine":
+            limits = replace(
+                limits,
+                max_people=FINDS * limits.max_people,
+                min_pose_score=limits.min_pose_score / FINDS,
+            )
+        found = self.networks[look.aim.network].decoder.decode(outputs, limits)
+        return Seen(look.aim, [to_frame(pose, look.letterbox) for pose in found])
+
+
+def choose_policy(asked: PolicyName, team: catalogue.Team, networks: Sequence[Network]) -> Policy:
+    """Return the policy asked for, or what suits the networks.
+
+    Raises
+    ------
+    UsageError
+        When the two do not go together.
+    """
+    one = [network.decoder.people == 1 for network in networks]
+    if team.looker is not None:
+        if asked not in {"auto", "refine"}:
+            msg = f'policy "{asked}" takes one model; "{team.name}" are several: use "refine"'
+            raise UsageError(msg)
+        if not one[-1]:
+            msg = f"model {team.looker.name}: finds several people; expected one that finds one"
+            raise UsageError(msg)
+        if one[0]:
+            msg = f"model {team.name}: the first finds one person; expected one that finds several"
+            raise UsageError(msg)
+        return Refine(finders=len(networks) - 1)
+    if asked == "follow" and not one[0]:
+        msg = f'policy "follow" follows one person; model {team.name} finds several: use "whole"'
+        raise UsageError(msg)
+    return Follow() if one[0] and asked != "whole" else Whole()
 
 
 def to_frame(pose: ModelPose, letterbox: Letterbox) -> Pose:
@@ -112,6 +253,25 @@ def to_frame(pose: ModelPose, letterbox: Letterbox) -> Pose:
     keypoints[:, 2] = pose.keypoints[:, 2]
     box = box_around(keypoints) if pose.box is None else letterbox.box_to_frame(pose.box)
     return Pose(keypoints, pose.score, box)
+
+
+def _within(poses: Sequence[Pose], limits: Limits) -> list[Pose]:
+    sure = [pose for pose in poses if pose.score >= limits.min_pose_score]
+    return sure[: limits.max_people]
+
+
+def _seconds(engine: Engine) -> float:
+    """Return how long one inference takes here."""
+    times = []
+    for _ in range(TIMED_RUNS):
+        started = time.perf_counter()
+        engine.warm_up()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def _size(image: Image) -> Size:
+    return Size(image.shape[1], image.shape[0])
 
 
 def _check(image: Image) -> None:

@@ -1,5 +1,6 @@
 """The order of the stages; one frame's walk."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,18 +40,30 @@ class Follower:
         self.zones = tuple(zones)
         self.posture = posture
         self.detectors = tuple(detectors)
+        self._lock = threading.Lock()
+        self._seen: frozenset[int] = frozenset()
 
     def follow(
         self, poses: Sequence[Pose], at_ns: int, size: Size
     ) -> tuple[list[Track], list[Event]]:
         """Take the poses of one frame; return its people and what has happened."""
-        tracks = self.tracker.update(poses, at_ns)
+        with self._lock:
+            tracks = self.tracker.update(poses, at_ns)
+            self._seen = frozenset(track.id for track in tracks)
         if self.smoother is not None:
             tracks = self.smoother.smooth(tracks, at_ns)
         tracks = locate(tracks, self.zones, size)
         tracks = self.posture.update(tracks, at_ns)
         events = [event for detector in self.detectors for event in detector.update(tracks, at_ns)]
         return tracks, events
+
+    def expect(self, at_ns: int) -> list[Pose]:
+        """Return the people of the newest frame where they should be by then; any thread.
+
+        It never waits for a frame, only while the people of one are being sorted.
+        """
+        with self._lock:
+            return [track.pose for track in self.tracker.predict(at_ns) if track.id in self._seen]
 
     @property
     def state(self) -> dict[str, Any]:
@@ -111,8 +124,11 @@ class Pipeline:
         health: CameraHealth,
         clock: Clock,
     ) -> None:
+        self._estimator = estimator
+        self._follower = follower
+        self._turn = 0
         # Timed here, once, so that the walk below stays clean.
-        self.prepare = health.timed("prepare", estimator.prepare, clock)
+        self.prepare = health.timed("prepare", self._prepare, clock)
         self.infer = estimator.infer
         self.decode = health.timed("decode", estimator.decode, clock)
         self.follow = health.timed("follow", follower.follow, clock)
@@ -120,12 +136,18 @@ class Pipeline:
 
     def process(self, frame: Frame) -> list[Message]:
         """Walk one frame from pixels to messages."""
-        glance = self.prepare(frame.image)
+        glance = self.prepare(frame)
         outputs = self.infer(glance)
         return self.finish(frame, glance, outputs)
 
-    def finish(self, frame: Frame, glance: Glance, outputs: Outputs) -> list[Message]:
+    def finish(self, frame: Frame, glance: Glance, outputs: Sequence[Outputs]) -> list[Message]:
         """Walk the part behind the network."""
         poses = self.decode(glance, outputs)
         tracks, events = self.follow(poses, frame.captured_ns, frame.size)
         return self.compose(frame, tracks, events)
+
+    def _prepare(self, frame: Frame) -> Glance:
+        """Look where the people of the newest frame should be by now."""
+        self._turn += 1
+        people = self._follower.expect(frame.captured_ns) if self._estimator.looks_back else ()
+        return self._estimator.prepare(frame.image, people, self._turn)

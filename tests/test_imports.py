@@ -32,6 +32,7 @@ STAGES: Final = {
     "drawing",
     "engine",
     "messages",
+    "policies",
     "posture",
     "preprocess",
     "smoothing",

@@ -113,7 +113,7 @@ class Detection:
             people,
             seq=self._seq,
             latency_ms=(self._clock.now_ns() - frame.read_ns) / NS_PER_MS,
-            model=self._estimator.model.name,
+            model=self._estimator.name,
         )
         return message.payload.decode()
 
