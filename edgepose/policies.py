@@ -58,6 +58,9 @@ class Aim(NamedTuple):
     person: Pose | None = None
     """Whom to look at again; None for "who is there?"."""
 
+    found: bool = False
+    """Whether the person was found in this very picture, not only expected in it."""
+
 
 class Seen(NamedTuple):
     """What came of an aim."""
@@ -159,7 +162,7 @@ class Refine:
 
     def again(self, size: Size, found: Sequence[Pose]) -> list[Aim]:
         """Look again at everybody found."""
-        return [Aim(self.finders, crop(person), person) for person in found]
+        return [Aim(self.finders, crop(person), person, found=True) for person in found]
 
     def merge(self, seen: Sequence[Seen]) -> list[Pose]:
         """Make one list of finds and second looks.
@@ -173,7 +176,7 @@ class Refine:
         looks = [entry for entry in seen if entry.aim.person is not None]
         if not looks:
             return single_out(pose for poses in finds for pose in poses)
-        people = [judge(entry, still=not finds) for entry in looks]
+        people = [judge(entry) for entry in looks]
         again = [pose for pose in people if pose is not None]
         if finds:
             again = [
@@ -236,18 +239,18 @@ def square(x: float, y: float, half: float) -> Region:
     return round(x - side / 2), round(y - side / 2), side, side
 
 
-def judge(entry: Seen, *, still: bool) -> Pose | None:
+def judge(entry: Seen) -> Pose | None:
     """Return the person as the second look saw them.
 
-    When it saw someone else, what was found in the same picture is kept with a lower
-    score; what was only expected from earlier pictures is not seen at all.
+    When it saw someone else, a person found in this very picture stays with a lower score;
+    one who was only expected from earlier pictures is not there.
     """
     person = entry.aim.person
     assert person is not None
     if entry.poses and agree(person.keypoints, entry.poses[0].keypoints, entry.aim.region):
         look = entry.poses[0]
         return replace(look, score=float(look.keypoints[:, 2].mean()))
-    return replace(person, score=person.score * DISAGREED) if still else None
+    return replace(person, score=person.score * DISAGREED) if entry.aim.found else None
 
 
 def agree(first: Floats, second: Floats, region: Region) -> bool:
