@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "watch": Row("edgepose.commands.watch", "show live messages in the terminal"),
     "config": Row("edgepose.commands.config", "check, show or start a configuration file"),
     "models": Row("edgepose.commands.models", "list models, or show what is in a .tflite"),
+    "eval": Row("edgepose.commands.eval", "measure accuracy on pictures in COCO's format"),
     "bench": Row("edgepose.commands.bench", "measure the daemon against the bare network"),
     "demo": Row("edgepose.commands.demo", "the daemon on the bundled clip, broker included"),
 }

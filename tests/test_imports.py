@@ -58,6 +58,7 @@ WIRING: Final = {
     "commands",
     "daemon",
     "estimator",
+    "evaluation",
     "health",
     "homeassistant",
     "link",

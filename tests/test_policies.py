@@ -72,6 +72,14 @@ def test_it_follows_with_room_on_every_side() -> None:
     assert aim.region[2] == aim.region[3] < 720
 
 
+def test_a_hand_stretched_far_is_in_the_crop() -> None:
+    """Somebody who reaches up does not lose the hand."""
+    known = person(600, 500)
+    known.keypoints[9, :2] = (620, 330)
+
+    assert holds(body_crop(known, WIDE), known)
+
+
 def test_it_follows_only_by_joints_that_are_sure() -> None:
     """A foot that the network guesses on the far wall does not make the crop larger."""
     known, guessed = person(600, 400), person(600, 400)

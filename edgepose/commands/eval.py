@@ -1,0 +1,141 @@
+"""Measure accuracy: OKS AP and AR as COCO defines them, on any set in COCO's format.
+
+People are asked for as COCO's own evaluation does: up to 20 a picture, the doubtful ones
+too, since the order counts and not a threshold. Pictures that are not in the folder are
+left out and named. With few pictures ask for --bootstrap: it tells how little the figures
+say.
+"""
+
+import argparse
+import json
+import logging
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from tqdm import tqdm
+
+from edgepose import evaluation
+from edgepose.decoders import Limits
+from edgepose.engine import runtime
+from edgepose.estimator import PoseEstimator
+from edgepose.evaluation import Scores, Truth
+from edgepose.preprocess import use_one_thread
+from edgepose.sources.files import read_picture
+
+log: Final = logging.getLogger("edgepose.eval")
+
+NAMED: Final = 3  # missing pictures named in the log; the rest are counted
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--annotations", type=Path, required=True, metavar="COCO.json")
+    parser.add_argument("-m", "--model", metavar="NAME", default="auto", help="name or .tflite")
+    parser.add_argument("--policy", choices=("auto", "whole", "follow", "refine"), default="auto")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="0: all cores but one")
+    parser.add_argument("--max-people", type=int, default=20, metavar="N", help="as COCO: 20")
+    parser.add_argument("--min-score", type=float, default=0.0, metavar="S", help="of a person")
+    parser.add_argument(
+        "--bootstrap", type=int, default=0, metavar="N", help="resamples for an interval of AP"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look at every picture, compare, print."""
+    truth = evaluation.read(args.annotations, args.images)
+    if truth.missing:
+        names = ", ".join(truth.missing[:NAMED]) + (", …" if truth.missing[NAMED:] else "")
+        log.warning(
+            "%d of %d pictures are not in %s and are left out: %s",
+            len(truth.missing),
+            len(truth.missing) + len(truth.pictures),
+            args.images,
+            names,
+        )
+    estimator = PoseEstimator(
+        args.model,
+        policy=args.policy,
+        threads=args.threads,
+        limits=Limits(args.max_people, args.min_score),
+    )
+    found, times_ms = look(estimator, truth)
+    report = summary(estimator, truth, found, times_ms, args.bootstrap)
+    print(json.dumps(report) if args.json else table(report))
+    return 0
+
+
+def look(estimator: PoseEstimator, truth: Truth) -> tuple[list[dict[str, Any]], list[float]]:
+    """Find people in all pictures; return them in COCO's format, and the times it took."""
+    use_one_thread()
+    estimator.warm_up()
+    found, times_ms = [], []
+    shown = sys.stderr.isatty()
+    for picture in tqdm(truth.pictures, desc=estimator.name, unit=" pictures", disable=not shown):
+        image = read_picture(picture.path)
+        started = time.perf_counter()
+        poses = estimator.estimate(image)
+        times_ms.append(1000 * (time.perf_counter() - started))
+        found += evaluation.detections(picture, poses, truth.category)
+    return found, times_ms
+
+
+def summary(
+    estimator: PoseEstimator,
+    truth: Truth,
+    found: list[dict[str, Any]],
+    times_ms: list[float],
+    resamples: int,
+) -> dict[str, Any]:
+    """Return all figures as plain data."""
+    alone = truth.alone()
+    interval = evaluation.interval(truth, found, resamples) if resamples else None
+    return {
+        "model": estimator.name,
+        "policy": estimator.policy.name,
+        "runtime": runtime(),
+        "threads": estimator.engine.threads,
+        "pictures": len(truth.pictures),
+        "missing": list(truth.missing),
+        "people": truth.people,
+        "found": len(found),
+        "ms_per_picture": round(statistics.median(times_ms), 1),
+        "scores": rounded(evaluation.score(truth, found)),
+        "AP_interval": None if interval is None else [round(value, 1) for value in interval],
+        "one_person": {
+            "pictures": len(alone),
+            "scores": rounded(evaluation.score(truth, found, alone)),
+        },
+    }
+
+
+def rounded(scores: Scores) -> dict[str, float | None]:
+    """Return figures with one decimal: the sets are too small for more."""
+    return {name: None if value is None else round(value, 1) for name, value in scores.items()}
+
+
+def table(report: dict[str, Any]) -> str:
+    """Return the figures for people."""
+    lines = [
+        f"{report['model']}, policy {report['policy']}, {report['threads']} threads: "
+        f"{report['pictures']} pictures, {report['people']} people with labelled joints",
+        "",
+        line("", evaluation.FIGURES),
+        line("all", report["scores"].values()),
+    ]
+    one = report["one_person"]
+    if one["pictures"]:
+        lines.append(line(f"one person ({one['pictures']})", one["scores"].values()))
+    if report["AP_interval"]:
+        low, high = report["AP_interval"]
+        lines += ["", f"nine of ten sets like this one: AP {low} to {high}"]
+    return "\n".join([*lines, "", f"{report['ms_per_picture']} ms a picture (median)"])
+
+
+def line(title: str, cells: Any) -> str:
+    """Return one row of the table; a dash where the set has no such people."""
+    return f"{title:16}" + "".join(f"{'-' if cell is None else cell:>10}" for cell in cells)
