@@ -13,6 +13,7 @@ from edgepose.structures import Event, Pose, Track
 from edgepose.timing import NS_PER_S
 from edgepose.zones import Zone
 from tests.body import (
+    SITTING,
     Actor,
     Camera,
     Moment,
@@ -23,7 +24,9 @@ from tests.body import (
     get_down,
     get_up,
     get_up_from_lying,
+    hold,
     lie_down,
+    move,
     push_ups,
     sit,
     sit_down,
@@ -143,6 +146,43 @@ def test_a_fallen_person_who_is_lost_from_view_is_still_fallen() -> None:
     assert events[1].data["gone"] is True
     assert alarm[20]
     assert not alarm[59]
+
+
+def test_a_glimpse_of_somebody_upright_ends_nothing() -> None:
+    """Half a second of a standing pose in its place (a helper, a slip of the model) is no rise."""
+    standing = next(iter(FALLING.truth())).people
+    moments = (
+        replace(m, people=standing) if 15 < m.seconds < 15.6 else m
+        for m in FALLING.truth()
+        if m.seconds < 18
+    )
+
+    assert types(rung(moments)) == ["fall_suspected", "fall_confirmed"]
+
+
+def test_a_trunk_that_goes_over_while_the_hips_stay_is_no_fall() -> None:
+    """From a seat flat onto what is behind: fast, low and lying, but the hips have stayed."""
+    perched = replace(SITTING, lift=0.0)
+    back = replace(perched, tip=-80, left_hip=90, right_hip=90, left_knee=70, right_knee=70)
+
+    def hips_stay(heading: float) -> list[Event]:
+        acts = [hold("perch", perched, 4.0), move("back", back, 0.6), hold("rest", back, 15)]
+        actor = Actor.doing(*acts, at=(4.5, 0), heading_deg=heading)
+        return rung(_with_still_hips(Scene((actor,), CAMERA).truth()))
+
+    assert [hips_stay(heading) for heading in (60, 90, 120, 270)] == [[]] * 4
+
+
+def _with_still_hips(moments: Iterable[Moment]) -> Iterable[Moment]:
+    """Move each body so that its hips stay where they were first."""
+    first: np.ndarray | None = None
+    for moment in moments:
+        points = moment.people[0].keypoints.copy()
+        hips = points[11:13, :2].mean(axis=0)
+        first = hips if first is None else first
+        points[:, :2] += first - hips
+        pose = replace(moment.people[0], keypoints=points, box=box_around(points))
+        yield replace(moment, people={0: pose})
 
 
 def test_walking_out_of_the_picture_is_no_fall() -> None:

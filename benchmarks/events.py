@@ -1,0 +1,128 @@
+"""Prints the tables of docs/events.md: postures and falls over generated scenes.
+
+python -m benchmarks.events --scenes 40
+"""
+
+import argparse
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from edgepose.posture import POSTURES, PostureReader, read
+from edgepose.structures import Posture
+from tests.scenes import FALLS, KINDS, QUIET, Case, cases
+from tests.scoring import Tally, replayed, tally
+
+FIRST: Final = 10_000  # seeds far from those the limits were chosen on (0 to 24)
+SETTLED_S: Final = 1.5  # a change of posture may take so long to show
+TRUE: Final = ("standing", "sitting", "lying")
+Seen = Counter[tuple[str, Posture]]
+
+
+def main() -> None:
+    """Run the scenes, each kind by itself, and print Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenes", type=int, default=40, help="of each kind")
+    count = parser.parse_args().scenes
+    print_falls(count)
+    print_postures(count)
+
+
+def print_falls(count: int) -> None:
+    """Print what was found in each kind of scene, and the sums."""
+    row(
+        "scenes",
+        "n",
+        "falls",
+        "suspected",
+        "confirmed",
+        "s to both",
+        "false: suspected",
+        "confirmed",
+    )
+    row(*["---"] * 8)
+    tallies: dict[str, Tally] = {}
+    for kind in KINDS:
+        tallies[kind] = found = tally(replayed(case) for case in cases(count, [kind], FIRST))
+        row(
+            kind,
+            found.scenes,
+            found.falls,
+            found.suspected,
+            found.confirmed,
+            f"{median(found.suspect_delays_s)}, {median(found.confirm_delays_s)}",
+            found.false_suspected,
+            found.false_confirmed,
+        )
+    sums(tallies)
+
+
+def sums(tallies: dict[str, Tally]) -> None:
+    """Print precision, recall, and false alarms a day."""
+    staying = [tallies[kind] for kind in FALLS]
+    hours = sum(tallies[kind].hours for kind in QUIET)
+    falls, right = sum(t.falls for t in staying), sum(t.confirmed for t in staying)
+    wrong = sum(t.false_confirmed for t in tallies.values())
+    quiet = sum(tallies[kind].false_confirmed for kind in QUIET)
+    out()
+    out(f"Recall of confirmed falls: {right / falls:.3f} ({right} of {falls}).")
+    out(f"Precision of confirmed falls: {right / max(1, right + wrong):.3f} ({wrong} false).")
+    out(
+        f"False alarms: {quiet} in {hours:.2f} h of dense activity, {24 * quiet / hours:.1f} a day."
+    )
+    out()
+
+
+def print_postures(count: int) -> None:
+    """Print what was said while a posture was true, per picture and settled."""
+    still, settled = Counter[tuple[str, Posture]](), Counter[tuple[str, Posture]]()
+    for case in cases(count, first=FIRST):
+        look(case, still, settled)
+    for name, seen in (("single pictures", still), ("settled", settled)):
+        row(f"{name}: truth", "samples", *POSTURES)
+        row(*["---"] * (2 + len(POSTURES)))
+        for true in TRUE:
+            total = sum(seen[true, said] for said in POSTURES)
+            row(true, total, *[f"{100 * seen[true, said] / total:.1f} %" for said in POSTURES])
+        out()
+
+
+def look(case: Case, still: Seen, settled: Seen) -> None:
+    """Compare one scene's postures with the truth, at most 5 times a second."""
+    reader = PostureReader()
+    labels = [label for label in case.scene.labels if label.name in TRUE]
+    step = max(1, round(case.fps / 5))
+    for frame, moment in enumerate(case.scene.observe(case.fps, case.seed)):
+        for track in reader.update(moment.tracks(), moment.at_ns):
+            if frame % step:
+                continue
+            for label in labels:
+                if label.actor != track.id - 1 or not moment.seconds < label.end_s:
+                    continue
+                if moment.seconds >= label.start_s:
+                    still[label.name, read(track.pose)] += 1
+                if moment.seconds >= label.start_s + SETTLED_S:
+                    settled[label.name, track.posture] += 1
+
+
+def median(values: Iterable[float]) -> str:
+    """Return the middle value with one decimal, or a dash."""
+    known = list(values)
+    return f"{statistics.median(known):.1f}" if known else "-"
+
+
+def row(*cells: object) -> None:
+    """Print one row of a Markdown table."""
+    out("| " + " | ".join(str(cell) for cell in cells) + " |")
+
+
+def out(line: str = "") -> None:
+    """Print a line at once, for a long run to be watched."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
