@@ -26,11 +26,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=40, help="of each kind")
     count = parser.parse_args().scenes
-    print_falls(count)
+    out("With true ids and nothing smoothed:\n")
+    print_falls(count, followed=False)
+    out("With the daemon's own tracking and smoothing:\n")
+    print_falls(count, followed=True)
     print_postures(count)
 
 
-def print_falls(count: int) -> None:
+def print_falls(count: int, *, followed: bool) -> None:
     """Print what was found in each kind of scene, and the sums."""
     row(
         "scenes",
@@ -45,7 +48,10 @@ def print_falls(count: int) -> None:
     row(*["---"] * 8)
     tallies: dict[str, Tally] = {}
     for kind in KINDS:
-        tallies[kind] = found = tally(replayed(case) for case in cases(count, [kind], FIRST))
+        tallies[kind] = found = tally(
+            (replayed(case, followed=followed) for case in cases(count, [kind], FIRST)),
+            anybody=followed,
+        )
         row(
             kind,
             found.scenes,

@@ -2,10 +2,13 @@
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+import edgepose
 from edgepose.events.postures import PostureDetector
 from edgepose.geometry import box_around
 from edgepose.posture import PostureReader, read
@@ -164,3 +167,27 @@ def test_changes_are_told_and_the_largest_person_is_the_state() -> None:
 class TestPostureDetector(DetectorContract):
     def detector(self) -> PostureDetector:
         return PostureDetector()
+
+
+SHARED = Path(__file__).parents[2] / "shared" / "testdata"
+PICTURES = {
+    "image1.png": {"standing"},
+    "image3.jpeg": {"standing"},
+    "test_image.png": {"standing", "unknown"},
+    "test_couple.jpg": {"standing", "unknown"},
+    "squat.png": {"unknown", "sitting"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared pictures are not here")
+@pytest.mark.parametrize("name", PICTURES)
+def test_real_pictures_are_read_by_a_real_model(name: str) -> None:
+    """People who stand stand; one who squats neither stands nor lies."""
+    image = cv2.cvtColor(cv2.imread(str(SHARED / name)), cv2.COLOR_BGR2RGB)
+    estimator = edgepose.PoseEstimator(str(SHARED / "movenet_single_pose_lightning_ptq.tflite"))
+
+    people = estimator.estimate(image)
+
+    assert {read(pose) for pose in people} <= PICTURES[name]
+    assert people
