@@ -13,6 +13,7 @@ from edgepose.skeleton import JOINT_NAMES
 from edgepose.structures import Event, Pose, Track
 from edgepose.timing import NS_PER_S
 from tests import body
+from tests.contracts.event import DetectorContract
 
 FRONT, BACK = 180.0, 0.0
 SHOWN = {
@@ -313,3 +314,8 @@ def test_swings_are_moves_that_turn_back() -> None:
     ]
 
     assert counts == [3, 3, 3, 0, 0]
+
+
+class TestGestureDetector(DetectorContract):
+    def detector(self) -> GestureDetector:
+        return GestureDetector(tuple(BUILT_IN.values()))

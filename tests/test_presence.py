@@ -7,6 +7,7 @@ import numpy as np
 from edgepose.events.presence import PresenceDetector
 from edgepose.structures import Box, Event, Pose, Track
 from edgepose.timing import NS_PER_S
+from tests.contracts.event import DetectorContract
 
 POSE = Pose(np.zeros((17, 3), dtype=np.float32), 0.8, Box(100, 50, 40, 120))
 
@@ -170,3 +171,8 @@ def test_who_comes_back_after_leaving_appears_anew() -> None:
         ("person_left", 7),
         ("person_appeared", 7),
     ]
+
+
+class TestPresenceDetector(DetectorContract):
+    def detector(self) -> PresenceDetector:
+        return PresenceDetector()

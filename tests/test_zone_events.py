@@ -8,6 +8,7 @@ from edgepose.events.zones import ZoneDetector
 from edgepose.structures import Box, Event, Pose, Size, Track
 from edgepose.timing import NS_PER_S
 from edgepose.zones import Zone, locate
+from tests.contracts.event import DetectorContract
 
 FRAME = Size(400, 200)
 SOFA = Zone("sofa", ((0.25, 0.5), (0.5, 0.5), (0.5, 1.0), (0.25, 1.0)), kind="rest")
@@ -133,3 +134,8 @@ def test_people_in_a_zone_are_counted() -> None:
 
     assert [event.person for event in events] == [1, 2]
     assert detector.state["zones"]["sofa"] == {"occupied": True, "count": 2}
+
+
+class TestZoneDetector(DetectorContract):
+    def detector(self) -> ZoneDetector:
+        return ZoneDetector([SOFA])

@@ -146,6 +146,15 @@ def test_zones_scale_with_the_frame() -> None:
     assert where == [("square", "corner")] * 3
 
 
+def test_half_a_pixel_decides_at_the_border() -> None:
+    """Keypoints are places of pixels' centres: 99.5 of 400 pixels is a quarter of the width."""
+    right = Zone("right", ((0.25, 0.0), (1.0, 0.0), (1.0, 1.0), (0.25, 1.0)))
+
+    where = [locate([track(x, 50)], [right], Size(400, 100))[0].zones for x in (99.4, 99.6)]
+
+    assert where == [(), ("right",)]
+
+
 def test_locating_says_only_where_people_are() -> None:
     """Everything else about a person stays, and a person outside is in no zone."""
     someone = track(1200, 100)

@@ -11,6 +11,8 @@ from edgepose.structures import Message
 
 SINKS: Final = {
     "mqtt": "edgepose.sinks.mqtt:MqttSink",
+    "jsonl": "edgepose.sinks.jsonl:JsonlSink",
+    "mcap": "edgepose.sinks.mcap:McapSink",
 }
 
 

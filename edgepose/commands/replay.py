@@ -1,0 +1,132 @@
+"""Publish a recording again, as fast as it was or at another speed.
+
+Times stay as recorded unless --now shifts them. Nothing is retained unless --retain
+asks for it, so no broker remembers a device that is not there. With --events poses
+alone are read, and events and states are found anew by this version.
+"""
+
+import argparse
+import queue
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from edgepose import config as configuration
+from edgepose import recording
+from edgepose.commands.record import add_broker, link
+from edgepose.errors import BrokerError, UsageError
+from edgepose.recording import Entry, Recording
+from edgepose.sinks.mqtt import MqttSink
+from edgepose.structures import Message
+from edgepose.timing import NS_PER_S, Clock
+
+AGAIN_S: Final = 0.05
+PATIENCE_S: Final = 10.0  # a broker that takes nothing for so long has gone
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("recording", type=Path, metavar="FILE", help="JSON Lines or MCAP")
+    add_broker(parser)
+    parser.add_argument("--device", metavar="D", help="publish as this device")
+    parser.add_argument(
+        "--speed", type=float, default=1.0, metavar="X", help="2: twice as fast; 0: at once"
+    )
+    parser.add_argument("--now", action="store_true", help="shift the times to now")
+    parser.add_argument("--retain", action="store_true", help="let the broker keep states")
+    parser.add_argument("--events", action="store_true", help="find events and states anew")
+    parser.add_argument(
+        "-c", "--config", type=Path, metavar="FILE", help="zones and events, for --events"
+    )
+    parser.add_argument(
+        "--print", action="store_true", help="print the payloads, without a broker, at once"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Publish until the end of the file."""
+    if not 0 <= args.speed < float("inf"):
+        msg = f"replay: --speed {args.speed}: expected a number from 0 up"
+        raise UsageError(msg)
+    source = recording.open_recording(args.recording)
+    entries = _rederived(source, args.config) if args.events else source.entries()
+    if args.print:
+        for entry in _restamped(entries, source, args):
+            print(entry.payload.decode(errors="replace"))
+        return 0
+    failures: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    sink = link(args, "edgepose-replay", failures)
+    sink.start()
+    counts: Counter[str] = Counter()
+    try:
+        _connect(sink)
+        for entry in _paced(_restamped(entries, source, args), args.speed):
+            _publish(sink, recording.message(entry.topic, entry.payload, retain=args.retain))
+            counts[entry.topic.rpartition("/")[2]] += 1
+        sink.flush(PATIENCE_S)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sink.close()
+    told = ", ".join(f"{number} {leaf}" for leaf, number in sorted(counts.items()))
+    print(f"published {told or 'nothing'}", file=sys.stderr)
+    return 0
+
+
+def _rederived(source: Recording, file: Path | None) -> Iterator[Entry]:
+    """Yield what this version says of the poses, at the times of their frames."""
+    config = configuration.effective(file)
+    began_ns: int | None = None
+    for step in recording.rederive(source, config):
+        began_ns = step.frame.at_ns if began_ns is None else began_ns
+        t_s = (step.frame.at_ns - began_ns) / NS_PER_S
+        yield from (Entry(t_s, m.topic, m.payload) for m in step.messages(source.base_topic))
+
+
+def _restamped(
+    entries: Iterator[Entry], source: Recording, args: argparse.Namespace
+) -> Iterator[Entry]:
+    """Yield entries with the device and the times that are asked for."""
+    shift = _shift(source, args.speed) if args.now else None
+    for entry in entries:
+        yield recording.restamp(entry, source.base_topic, device=args.device, shift_ns=shift)
+
+
+def _shift(source: Recording, speed: float) -> Callable[[int], int]:
+    """Return the way from recorded wall time to the one at which it is published."""
+    first = next(recording.frames(source), None)
+    began_ns = 0 if first is None else first.unix_ns
+    now_ns = Clock().unix_ns()
+    return lambda unix_ns: now_ns + int((unix_ns - began_ns) / (speed or 1.0))
+
+
+def _paced(entries: Iterator[Entry], speed: float) -> Iterator[Entry]:
+    """Yield entries when their time has come; one behind its time at once."""
+    began_s = time.monotonic()
+    for entry in entries:
+        wait_s = began_s + entry.t_s / speed - time.monotonic() if speed else 0.0
+        if wait_s > 0:
+            time.sleep(wait_s)
+        yield entry
+
+
+def _connect(sink: MqttSink) -> None:
+    sink.wait_tried(PATIENCE_S)
+    if sink.failure is not None:
+        raise sink.failure
+    if not sink.wait_connected(PATIENCE_S):
+        msg = f"replay: no broker at {sink.options.address}; expected one at --mqtt"
+        raise BrokerError(msg)
+
+
+def _publish(sink: MqttSink, message: Message) -> None:
+    """Hand a message over, waiting for a broker that is slow."""
+    end_s = time.monotonic() + PATIENCE_S
+    while not sink.publish(message):
+        if time.monotonic() > end_s:
+            msg = f"replay: the broker at {sink.options.address} takes nothing any more"
+            raise BrokerError(msg)
+        time.sleep(AGAIN_S)

@@ -1,0 +1,64 @@
+"""Score events: a recording against labels of what really happened.
+
+The recorded poses are walked through this version's events, with the zones and
+events of the configuration, and compared with the labels, one to one. Other
+versions and other settings can so be compared on the same recording.
+"""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from edgepose import config as configuration
+from edgepose import messages, recording, scoring
+from edgepose.errors import UsageError
+from edgepose.messages import EventMessage
+from edgepose.recording import Recording
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("recording", type=Path, metavar="RECORDING", help="JSON Lines or MCAP")
+    parser.add_argument("labels", type=Path, metavar="LABELS", help="TOML, or JSON Lines (.jsonl)")
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="zones and events")
+    parser.add_argument(
+        "--recorded", action="store_true", help="score the events in the recording instead"
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print precision, recall, delay and false alarms a day for each kind of event."""
+    source = recording.open_recording(args.recording)
+    first = next(recording.frames(source), None)
+    if first is None:
+        msg = f"{args.recording}: no frames; expected messages of the topic poses"
+        raise UsageError(msg)
+    labels = scoring.read_labels(args.labels, first.unix_ns)
+    said = _recorded(source) if args.recorded else _rederived(source, args.config)
+    events = [scoring.happened(event, first.unix_ns) for event in said]
+    watched_s = scoring.watched_s(recording.frames(source))
+    scores = scoring.score(labels, events, watched_s)
+    if args.json:
+        print(msgspec.json.encode({"watched_s": watched_s, "scores": scores}).decode())
+    else:
+        print(scoring.table(scores, watched_s))
+    return 0
+
+
+def _rederived(source: Recording, file: Path | None) -> list[EventMessage]:
+    config = configuration.effective(file)
+    steps = recording.rederive(source, config)
+    said = (message for step in steps for message in step.messages(source.base_topic))
+    return _events(source, ((message.topic, message.payload) for message in said))
+
+
+def _recorded(source: Recording) -> list[EventMessage]:
+    return _events(source, ((entry.topic, entry.payload) for entry in source.entries()))
+
+
+def _events(source: Recording, said: Iterable[tuple[str, bytes]]) -> list[EventMessage]:
+    read = (messages.read(source.base_topic, topic, payload) for topic, payload in said)
+    return [message for message in read if isinstance(message, EventMessage)]
