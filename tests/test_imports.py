@@ -72,6 +72,7 @@ WIRING: Final = {
     "remote",
     "scoring",
     "spool",
+    "storage",
     "subscriber",
     "systemd",
     "vitals",
