@@ -158,6 +158,16 @@ class ZoneState(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 0
 
 
+class CameraSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `C/set` may change, as it is in force now."""
+
+    fps: float
+    min_pose_score: Score
+    min_keypoint_score: Score
+    fall: bool
+    """Falls are watched for."""
+
+
 class StateMessage(msgspec.Struct, frozen=True, kw_only=True):
     """The topic `C/state`: the latest, retained."""
 
@@ -170,6 +180,9 @@ class StateMessage(msgspec.Struct, frozen=True, kw_only=True):
     posture: Posture = "unknown"
     zones: dict[str, ZoneState] = {}
     paused: bool = False
+    """Nobody looks at this camera's frames; all else says that nobody is there."""
+
+    settings: CameraSettings | None = None
 
 
 class EventMessage(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ Posture = Literal["standing", "sitting", "lying", "unknown"]
 NOT_FOLLOWED: Final = 0
 """Stands for the id of a person that nobody follows."""
 
-Kind = Literal["poses", "stats", "state", "event"]
+Kind = Literal["poses", "stats", "snapshot", "answer", "state", "event"]
 
 PAYLOAD_VERSION: Final = 1
 """Of what is published, as `v` in each payload; a change that breaks readers raises it."""
@@ -165,8 +165,8 @@ class Message:
     topic: str
     payload: bytes
     kind: Kind
-    """Says what happens to it while the broker is away: `poses` and `stats` are dropped,
-    of `state` the latest a topic is kept, an `event` waits on disk."""
+    """Says what happens to it while the broker is away: of `state` the latest a topic is
+    kept, an `event` waits on disk, all others are dropped."""
 
     qos: Literal[0, 1] = 0
     retain: bool = False
@@ -177,3 +177,6 @@ class Message:
 
     read_ns: int = 0
     """`Frame.read_ns` of the frame it tells of, for measuring latency; 0 for none."""
+
+    correlation: bytes | None = None
+    """MQTT 5: of an answer, what tells the asker which question it belongs to."""

@@ -71,6 +71,8 @@ WIRING: Final = {
     "reference",
     "remote",
     "scoring",
+    "settings",
+    "snapshots",
     "spool",
     "storage",
     "subscriber",

@@ -174,7 +174,7 @@ class _Packed(Properties):
 
 
 @lru_cache(maxsize=64)
-def _properties(content_type: str, expiry_s: int | None) -> Properties:
+def _properties(content_type: str, expiry_s: int | None, correlation: bytes | None) -> Properties:
     """Say of a payload what MQTT 5 can say; few differ, so they are kept."""
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.ContentType = content_type
@@ -182,6 +182,8 @@ def _properties(content_type: str, expiry_s: int | None) -> Properties:
         properties.PayloadFormatIndicator = 1
     if expiry_s is not None:
         properties.MessageExpiryInterval = expiry_s
+    if correlation is not None:
+        properties.CorrelationData = correlation
     properties.UserProperty = ("v", str(PAYLOAD_VERSION))
     return _Packed(properties)
 
@@ -392,7 +394,7 @@ class _Session:
             return False
         properties = None
         if self.protocol == MQTTProtocolVersion.MQTTv5:
-            properties = _properties(message.content_type, message.expiry_s)
+            properties = _properties(message.content_type, message.expiry_s, message.correlation)
         # Held until the id is noted: the acknowledgement may come before we are back here.
         with self._changed:
             info = self._client.publish(

@@ -1,0 +1,511 @@
+"""Home Assistant: one message from which it makes the device and its entities.
+
+The device form of MQTT discovery. Names are what a person would call things;
+templates take the values out of our own topics, so nothing is published twice.
+
+Home Assistant forgets an entity only when it is told of one that it knows and then,
+in a second message, that this one is only a platform any more. Whether it listened
+is known for sure only after its birth message. So what was announced is noted in
+the state directory, and what is to go is announced once more and then taken away:
+at the start, and again at the next birth message, after which it is forgotten.
+"""
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from edgepose import __version__
+from edgepose.config import Camera, Config
+from edgepose.messages import CameraTopics, Topics
+from edgepose.sinks import Received
+from edgepose.storage import Note
+from edgepose.structures import Message
+
+log: Final = logging.getLogger("edgepose.homeassistant")
+
+BOARD: Final = Path("/proc/device-tree/model")
+BIRTH: Final = b"online"
+DELAY_S: Final = (0.5, 3.0)  # the devices of a house do not all answer in the same moment
+FORGET_S: Final = 3.0  # Home Assistant needs 0.5 s when it loads a platform for the first time
+STALE_S: Final = 60  # a gesture that waited in the spool must not switch a lamp
+EXPIRES_S: Final = 45  # stats come every ten seconds
+
+FALLS: Final = ("fall_suspected", "fall_confirmed", "fall_recovered")
+POSTURES: Final = ("standing", "sitting", "lying")
+
+Component = dict[str, Any]
+
+
+def topic(config: Config) -> str:
+    """Return where the device is announced."""
+    return f"{config.homeassistant.prefix}/device/{config.device.id}/config"
+
+
+def components(config: Config, topics: Topics) -> dict[str, Component]:
+    """Return every entity by its key, which never changes; so its `unique_id` does not."""
+    found = dict(_of_device(topics))
+    for camera in config.cameras:
+        for key, entity in _of_camera(config, camera, topics):
+            found[f"{camera.id}.{key}"] = entity
+    for key, entity in found.items():
+        entity["unique_id"] = f"edgepose.{config.device.id}.{key}"
+    return found
+
+
+def device(config: Config) -> dict[str, Any]:
+    """Return the discovery message without its components."""
+    return {
+        "device": {
+            "identifiers": [f"edgepose.{config.device.id}"],
+            "name": config.device.title,
+            "manufacturer": "edgepose",
+            "model": board(),
+            "sw_version": __version__,
+        },
+        "origin": {"name": "edgepose", "sw_version": __version__},
+        "qos": 1,
+    }
+
+
+def payload(about: Mapping[str, Any], entities: Mapping[str, Component]) -> bytes:
+    """Write the discovery message; without an entity it says that there is no device."""
+    return msgspec.json.encode({**about, "components": entities}) if entities else b""
+
+
+def board(path: Path = BOARD) -> str:
+    """Return the name of the machine where it has one, as a Raspberry Pi does."""
+    try:
+        return path.read_text("utf-8", errors="replace").strip("\0 \n") or "Linux"
+    except OSError:
+        return "Linux"
+
+
+def title(id_: str) -> str:
+    """Return an id as a person would write it: ``living_room`` is Living room."""
+    words = " ".join(id_.replace("_", " ").replace("-", " ").split())
+    return words[:1].upper() + words[1:]
+
+
+def _of_device(topics: Topics) -> Iterator[tuple[str, Component]]:
+    """Yield what is one for all cameras."""
+    here = _available(topics.availability)
+    yield (
+        "temperature",
+        here
+        | _diagnostic("Temperature", topics.stats)
+        | {
+            "device_class": "temperature",
+            "unit_of_measurement": "°C",
+            "state_class": "measurement",
+            "suggested_display_precision": 1,
+            "value_template": "{{ value_json.temperature_c | default(none) }}",
+        },
+    )
+    yield (
+        "delegate",
+        here
+        | _diagnostic("Runs on", topics.status)
+        | {
+            "icon": "mdi:chip",
+            "value_template": "{{ (value_json.delegate | default({})).name | default(none) }}",
+        },
+    )
+
+
+def _of_camera(config: Config, camera: Camera, topics: Topics) -> Iterator[tuple[str, Component]]:
+    place = title(camera.id) if len(config.cameras) > 1 else ""
+    where = topics.camera(camera.id)
+    here = _available(topics.availability, where.availability)
+    for key, entity in _of_people(place, where):
+        yield key, here | entity
+    if config.events.fall:
+        yield "fall", here | _fall(place, where)
+        yield "fall_event", _fall_event(place, where)
+    if gestures := [rule.id for rule in config.rules()]:
+        yield "gesture", _gesture_event(place, where, gestures)
+    for key, entity in _controls(place, where, topics):
+        yield key, here | entity
+    for zone in camera.zones:
+        for key, entity in _of_zone(place, where, zone.id):
+            yield f"zone.{zone.id}.{key}", here | entity
+    for key, entity in _numbers(place, where, topics):
+        yield key, here | entity
+
+
+def _of_people(place: str, where: CameraTopics) -> Iterator[tuple[str, Component]]:
+    yield (
+        "occupancy",
+        _switched("occupancy", where, _named(place, "Occupancy"), "value_json.occupied"),
+    )
+    yield "people", _people(where, _named(place, "People"), "value_json.count | default(none)")
+    yield (
+        "posture",
+        {
+            "platform": "sensor",
+            "name": _named(place, "Posture"),
+            "icon": "mdi:human",
+            "device_class": "enum",
+            "options": list(POSTURES),
+            "state_topic": where.state,
+            "value_template": (
+                "{{ value_json.posture if value_json.posture | default('') in "
+                f"{list(POSTURES)} else none }}}}"
+            ),
+        },
+    )
+
+
+def _of_zone(place: str, where: CameraTopics, id_: str) -> Iterator[tuple[str, Component]]:
+    zone, spot = f"(value_json.zones | default({{}})).get('{id_}', {{}})", title(id_)
+    name = f"{place} {spot.lower()}" if place else spot
+    yield (
+        "occupancy",
+        _switched("occupancy", where, f"{name} occupancy", f"{zone}.occupied | default(false)"),
+    )
+    yield "people", _people(where, f"{name} people", f"{zone}.count | default(none)")
+
+
+def _fall(place: str, where: CameraTopics) -> Component:
+    return _switched("safety", where, _named(place, "Fall"), "value_json.fall") | {
+        "icon": "mdi:human-handsdown"
+    }
+
+
+def _switched(class_: str, where: CameraTopics, name: str, condition: str) -> Component:
+    return {
+        "platform": "binary_sensor",
+        "name": name,
+        "device_class": class_,
+        "state_topic": where.state,
+        "value_template": f"{{{{ 'ON' if {condition} else 'OFF' }}}}",
+    }
+
+
+def _people(where: CameraTopics, name: str, count: str) -> Component:
+    return {
+        "platform": "sensor",
+        "name": name,
+        "icon": "mdi:account-group",
+        "unit_of_measurement": "people",
+        "state_class": "measurement",
+        "state_topic": where.state,
+        "value_template": f"{{{{ {count} }}}}",
+    }
+
+
+# Events have no availability: a plain state trigger would fire at each return.
+
+
+def _fall_event(place: str, where: CameraTopics) -> Component:
+    return {
+        "platform": "event",
+        "name": _named(place, "Fall event"),
+        "icon": "mdi:alert",
+        "event_types": list(FALLS),
+        "state_topic": where.event,
+        "value_template": _event(f"value_json.type in {list(FALLS)}", "value_json.type"),
+    }
+
+
+def _gesture_event(place: str, where: CameraTopics, gestures: list[str]) -> Component:
+    fresh = f"(now() - as_datetime(value_json.at)).total_seconds() < {STALE_S}"
+    asked = f"value_json.type == 'gesture' and value_json.data.gesture in {gestures} and {fresh}"
+    return {
+        "platform": "event",
+        "name": _named(place, "Gesture"),
+        "icon": "mdi:hand-wave",
+        "event_types": gestures,
+        "state_topic": where.event,
+        "value_template": _event(
+            asked, "value_json.data.gesture", ", 'side': value_json.data.side | default(none)"
+        ),
+    }
+
+
+def _event(condition: str, type_: str, more: str = "") -> str:
+    """Return the template of an event; one that is sent again counts once, known by its id."""
+    return (
+        f"{{% if {condition} and value_json.id != state_attr(entity_id, 'id') %}}"
+        f"{{{{ {{'event_type': {type_}, 'id': value_json.id, 'person': value_json.person,"
+        f" 'at': value_json.at, 'score': value_json.score{more}}} | to_json }}}}{{% endif %}}"
+    )
+
+
+def _controls(place: str, where: CameraTopics, topics: Topics) -> Iterator[tuple[str, Component]]:
+    yield (
+        "processing",
+        {
+            "platform": "switch",
+            "name": _named(place, "Processing"),
+            "icon": "mdi:motion-play",
+            "state_topic": where.state,
+            "value_template": "{{ 'OFF' if value_json.paused else 'ON' }}",
+            "state_on": "ON",
+            "state_off": "OFF",
+            "command_topic": where.set,
+            "payload_on": '{"paused":false}',
+            "payload_off": '{"paused":true}',
+        },
+    )
+    yield (
+        "min_pose_score",
+        {
+            "platform": "number",
+            "name": _named(place, "Minimum score"),
+            "icon": "mdi:filter-variant",
+            "entity_category": "config",
+            "min": 0,
+            "max": 1,
+            "step": 0.01,
+            "mode": "slider",
+            "state_topic": where.state,
+            "value_template": (
+                "{{ (value_json.settings | default({})).min_pose_score | default(none) }}"
+            ),
+            "command_topic": where.set,
+            "command_template": '{"min_pose_score":{{ value }}}',
+        },
+    )
+    yield (
+        "snapshot",
+        {
+            "platform": "button",
+            "name": _named(place, "Snapshot"),
+            "icon": "mdi:camera-iris",
+            "command_topic": topics.request("snapshot"),
+            "payload_press": msgspec.json.encode({"camera": where.camera}).decode(),
+        },
+    )
+    yield (
+        "picture",
+        {
+            "platform": "image",
+            "name": _named(place, "Skeleton"),
+            "icon": "mdi:human-male-board",
+            "image_topic": where.snapshot,
+            "content_type": "image/jpeg",
+        },
+    )
+
+
+def _numbers(place: str, where: CameraTopics, topics: Topics) -> Iterator[tuple[str, Component]]:
+    mine = f"(value_json.cameras | default({{}})).get('{where.camera}', {{}})"
+    latency = f"({mine}.latency_ms | default({{}}, true)).p50"
+    yield (
+        "fps",
+        _diagnostic(_named(place, "Frame rate"), topics.stats)
+        | {
+            "icon": "mdi:speedometer",
+            "unit_of_measurement": "fps",
+            "state_class": "measurement",
+            "suggested_display_precision": 1,
+            "value_template": f"{{{{ {mine}.fps | default(none) }}}}",
+        },
+    )
+    yield (
+        "latency",
+        _diagnostic(_named(place, "Latency"), topics.stats)
+        | {
+            "device_class": "duration",
+            "unit_of_measurement": "ms",
+            "state_class": "measurement",
+            "suggested_display_precision": 0,
+            "value_template": f"{{{{ {latency} | default(none) }}}}",
+        },
+    )
+
+
+def _diagnostic(name: str, state_topic: str) -> Component:
+    return {
+        "platform": "sensor",
+        "name": name,
+        "entity_category": "diagnostic",
+        "enabled_by_default": False,
+        "state_topic": state_topic,
+    } | ({"expire_after": EXPIRES_S} if state_topic.endswith("/stats") else {})
+
+
+def _available(*all_of: str) -> Component:
+    return {
+        "availability": [{"topic": topic} for topic in all_of],
+        "availability_mode": "all",
+    }
+
+
+def _named(place: str, what: str) -> str:
+    return f"{place} {what.lower()}" if place else what
+
+
+class Announced(msgspec.Struct):
+    """What Home Assistant may know of us."""
+
+    topic: str
+    device: dict[str, Any]
+    """The message without its components."""
+
+    components: dict[str, Component] = {}
+    going: dict[str, Component] = {}
+    """Components that are no more, until Home Assistant has surely forgotten them."""
+
+    tried: bool = False
+    """It was told at a start, when nobody knows whether it listened."""
+
+
+class Announcer:
+    """Announces the device, and again when Home Assistant is born; takes away what is no more.
+
+    Parameters
+    ----------
+    put : callable
+        Sends a retained message, of which the latest is sent again in each session.
+    repeat : callable
+        Sends all states again.
+    note : Note
+        Remembers what was announced; of type `Announced`.
+    delay_s : tuple of two floats
+        The shortest and longest pause before a birth message is answered.
+    """
+
+    def __init__(
+        self,
+        put: Callable[[Message], None],
+        repeat: Callable[[], None],
+        note: Note,
+        *,
+        delay_s: tuple[float, float] = DELAY_S,
+        forget_s: float = FORGET_S,
+    ) -> None:
+        self._put, self._repeat, self._note = put, repeat, note
+        self._delay_s, self._forget_s = delay_s, forget_s
+        self._lock = threading.Lock()
+        self._timers: set[threading.Timer] = set()
+        self._closed = False
+        self._known: Announced | None = note.read()
+        self._wanted: tuple[Config, dict[str, Component]] | None = None
+        self._connected = False
+
+    def configure(self, config: Config, topics: Topics) -> None:
+        """Announce what is configured now, or take the device away if that is asked for."""
+        with self._lock:
+            asked = config.homeassistant.discovery
+            self._wanted = (config, components(config, topics) if asked else {})
+            self._leave(topic(config))
+            if asked or self._known is not None:
+                self._merge()
+                self._announce(born=False)
+
+    def connected(self) -> None:
+        """Finish what a connection is needed for."""
+        with self._lock:
+            self._connected = True
+            if self._known is not None and self._known.going and not self._known.tried:
+                self._later(self._forget_s, self._finish)
+
+    def disconnected(self) -> None:
+        """Wait with what is to be taken away."""
+        with self._lock:
+            self._connected = False
+
+    def heard(self, received: Received) -> None:
+        """Answer Home Assistant's birth message after a moment."""
+        if received.payload == BIRTH and not received.retained:
+            with self._lock:
+                self._later(random.uniform(*self._delay_s), self._born)
+
+    def close(self) -> None:
+        """Start nothing any more."""
+        with self._lock:
+            self._closed = True
+            for timer in self._timers:
+                timer.cancel()
+
+    def _leave(self, here: str) -> None:
+        """Take the device away from a topic that is not ours any more."""
+        known = self._known
+        if known is not None and known.topic != here:
+            self._put(_retained(known.topic, b""))
+            self._known = None
+
+    def _merge(self) -> None:
+        """Note what is to be there, and what of the known is to go."""
+        assert self._wanted is not None
+        config, wanted = self._wanted
+        known = self._known or Announced(topic(config), {})
+        before = known.going | known.components
+        going = {key: entity for key, entity in before.items() if key not in wanted}
+        tried = known.tried and going.keys() <= known.going.keys()
+        self._known = Announced(known.topic, device(config), wanted, going, tried)
+        self._note.write(self._known)
+
+    def _announce(self, *, born: bool) -> None:
+        """Say everything; with what is to go, which is then taken away in a second message."""
+        known = self._known
+        if known is None:
+            return
+        again = known.going and (born or not known.tried)
+        if not again:
+            self._say(known.components)
+            return
+        self._say(known.components | known.going)
+        if self._connected or born:
+            self._later(self._forget_s, self._forget if born else self._finish)
+
+    def _finish(self) -> None:
+        """Take away what is to go, at a start: it will be done again at the next birth."""
+        with self._lock:
+            known = self._known
+            if known is None or not self._connected or self._closed:
+                return
+            self._take_away(known)
+            known.tried = True
+            self._note.write(known)
+
+    def _forget(self) -> None:
+        """Take away what is to go: Home Assistant was there, so this was the last of it."""
+        with self._lock:
+            known = self._known
+            if known is None or not self._connected or self._closed:
+                return
+            self._take_away(known)
+            known.going = {}
+            if not known.components:
+                self._known = None
+            self._note.write(self._known)
+
+    def _take_away(self, known: Announced) -> None:
+        stubs = {key: {"platform": entity["platform"]} for key, entity in known.going.items()}
+        self._say(known.components | stubs if known.components else {})
+
+    def _born(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._announce(born=True)
+        self._repeat()
+
+    def _say(self, entities: dict[str, Component]) -> None:
+        known = self._known
+        assert known is not None
+        self._put(_retained(known.topic, payload(known.device, entities)))
+
+    def _later(self, delay_s: float, do: Callable[[], None]) -> None:
+        if self._closed:
+            return
+
+        def run() -> None:
+            self._timers.discard(timer)
+            do()
+
+        timer = threading.Timer(delay_s, run)
+        timer.daemon = True
+        self._timers.add(timer)
+        timer.start()
+
+
+def _retained(where: str, content: bytes) -> Message:
+    return Message(where, content, "state", qos=1, retain=True)
