@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from edgepose import addresses, messages, registry, sources
+from edgepose import addresses, messages, registry, sources, storage
 from edgepose import config as configuration
 from edgepose.broker import PROTOCOL, EmbeddedBroker
 from edgepose.camera import Camera
@@ -17,6 +17,8 @@ from edgepose.pipeline import Composer, Follower, Pipeline
 from edgepose.posture import PostureReader
 from edgepose.sinks.mqtt import MqttSink, Options
 from edgepose.smoothing import Smoother
+from edgepose.spool import Spool
+from edgepose.timing import Clock
 from edgepose.tracking import Tracker
 from edgepose.zones import Zone
 
@@ -54,6 +56,14 @@ def broker(config: Config) -> EmbeddedBroker | None:
     if not addresses.broker(config.mqtt.url).embedded:
         return None
     return EmbeddedBroker.from_url(config.mqtt.url).start()
+
+
+def spool(config: Config, clock: Clock) -> Spool:
+    """Make the place where events wait; a broker of our own ends with us, and they with it."""
+    if addresses.broker(config.mqtt.url).embedded:
+        return Spool(None, clock)
+    folder = storage.state_directory(config.device.id)
+    return Spool(folder and folder / "spool", clock)
 
 
 def sink(

@@ -3,13 +3,15 @@
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from edgepose import building
 from edgepose.config import Config
 from edgepose.health import Durations
 from edgepose.messages import Topics
-from edgepose.queues import Outbox
+from edgepose.queues import Outbox, Outgoing
+from edgepose.sinks import Received
 from edgepose.structures import Message
 from edgepose.timing import Clock
 
@@ -44,13 +46,14 @@ class Link:
         refused: Callable[[BaseException], None],
         published: Callable[[Message], None],
     ) -> None:
-        self.outbox = Outbox()
+        self.outbox = Outbox(building.spool(config, clock))
         self.latency: dict[str, Durations] = {}
         self.publishing = Durations()
         self.put = self.outbox.put
         self._published = published
         self._clock = clock
         self._closing = threading.Event()
+        self._sending = threading.Lock()
         self._broker = building.broker(config)
         self._sink = building.sink(config, topics, self._broker, refused)
         self._sink.on_connect(self._online)
@@ -68,25 +71,59 @@ class Link:
         self._closing.set()
         self._thread.join(timeout_s)
         self._sink.close()
+        self.outbox.end()
         if self._broker is not None:
             self._broker.close()
+
+    def answer(self, message: Message) -> bool:
+        """Send a message now or never."""
+        return self._sink.publish(message)
+
+    def subscribe(self, topic: str, listener: Callable[[Received], None]) -> None:
+        """Listen to a topic or filter."""
+        self._sink.subscribe(topic, listener)
+
+    def on_connect(self, hook: Callable[[], None]) -> None:
+        """Have something done in each new session."""
+        self._sink.on_connect(hook)
+
+    def on_disconnect(self, hook: Callable[[], None]) -> None:
+        """Have something done after each session."""
+        self._sink.on_disconnect(hook)
 
     def _online(self) -> None:
         self.outbox.set_online(True)
 
     def _offline(self) -> None:
-        self.outbox.set_online(False)
+        # Not while an event is between the spool and the session that has ended: in the
+        # next session it would overtake older ones.
+        with self._sending:
+            self.outbox.set_online(False)
 
     def _send(self) -> None:
-        while (message := self.outbox.take()) is not None:
-            started_ns = self._clock.now_ns()
-            if self._sink.publish(message):
-                self._measure(message, started_ns)
-                self._published(message)
-                continue
-            self.outbox.back(message)
-            if self._closing.wait(AGAIN_S):
+        while self.outbox.wait():
+            self.outbox.keep()
+            with self._sending:
+                taken = self._send_one()
+            if not taken and self._closing.wait(AGAIN_S):
                 return
+
+    def _send_one(self) -> bool:
+        """Send what is next; False when there was something that the session did not take."""
+        outgoing = self.outbox.next()
+        if outgoing is None:
+            return True
+        started_ns = self._clock.now_ns()
+        settled = partial(self._settled, outgoing)
+        if not self._sink.publish(outgoing.message, settled if outgoing.number else None):
+            self.outbox.back(outgoing)
+            return False
+        self._measure(outgoing.message, started_ns)
+        self._published(outgoing.message)
+        return True
+
+    def _settled(self, outgoing: Outgoing, accepted: bool) -> None:
+        self.outbox.settle(outgoing, accepted=accepted)
 
     def _measure(self, message: Message, started_ns: int) -> None:
         now_ns = self._clock.now_ns()

@@ -136,6 +136,10 @@ class Spool:
             self._unsynced_ns = now_ns
         self._keep_limits(now_ns)
 
+    def waiting(self) -> list[Waiting]:
+        """Return all events that are not acknowledged, oldest first."""
+        return list(self._waiting.values())
+
     @property
     def ready(self) -> bool:
         """Whether `next` has something to send."""
@@ -150,7 +154,6 @@ class Spool:
         """Return the oldest event that is to be sent now, and count it as under way."""
         now_ns = self._clock.now_ns()
         self._keep_limits(now_ns)
-        self._ask_again(now_ns)
         while self.ready:
             number = self._unsent.popleft()
             entry = self._waiting.get(number)
@@ -188,7 +191,7 @@ class Spool:
         self._unsent = deque(self._waiting)
 
     def due_s(self) -> float | None:
-        """Return in how many seconds `next` or `to_sync` should be asked at the latest."""
+        """Return in how many seconds `ask_again` or `to_sync` has something to do."""
         dues = [at_ns + int(REFUSED_S * NS_PER_S) for at_ns in self._refused_topics.values()]
         if self._unsynced_ns is not None and self._disk.used:
             dues.append(self._unsynced_ns + int(SYNC_S * NS_PER_S))
@@ -221,9 +224,9 @@ class Spool:
         self._unsynced_ns = None
         self._said = False
 
-    def _ask_again(self, now_ns: int) -> None:
+    def ask_again(self) -> None:
         """Send to topics that were refused long ago, in the old order."""
-        long_ago_ns = now_ns - int(REFUSED_S * NS_PER_S)
+        long_ago_ns = self._clock.now_ns() - int(REFUSED_S * NS_PER_S)
         if not self._refused_topics or min(self._refused_topics.values()) > long_ago_ns:
             return
         self._refused_topics.clear()

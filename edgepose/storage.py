@@ -16,12 +16,12 @@ SET_ASIDE: Final = ".damaged"
 def state_directory(device: str) -> Path | None:
     """Return a device's own folder, made if need be; None, and a sentence, where there can be none.
 
-    Under systemd it lies in the unit's state directory, else where XDG says that state
-    belongs, `~/.local/state/edgepose`.
+    Under systemd it is the unit's state directory; else it lies where XDG says that
+    state belongs, in `~/.local/state/edgepose`.
     """
     given = os.environ.get(VARIABLE, "").partition(":")[0]
     try:
-        folder = (Path(given) if given else _of_user()) / device
+        folder = Path(given) if given else _of_user() / device
     except RuntimeError:
         _say_without(Path("~"), "this user has no home")
         return None

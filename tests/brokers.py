@@ -180,7 +180,11 @@ class Line:
         with suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._target))
+                try:
+                    far = socket.create_connection(("127.0.0.1", self._target))
+                except OSError:  # the broker is away; the line stays
+                    near.close()
+                    continue
                 self._ends += [near, far]
                 for source, target in ((near, far), (far, near)):
                     threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
@@ -247,6 +251,13 @@ class Witness:
                     return message
         seen = [(message.topic, message.payload[:60]) for message in self.seen]
         raise AssertionError(f"not seen within {timeout_s} s; seen: {seen}")
+
+    def noted(self) -> list[MQTTMessage]:
+        """Return all that has come so far."""
+        with suppress(Empty):
+            while True:
+                self.seen.append(self._queue.get_nowait())
+        return self.seen
 
     def on(self, topic: str, payload: bytes | None = None, timeout_s: float = 10.0) -> MQTTMessage:
         """Wait for a message on a topic, with this payload where given."""

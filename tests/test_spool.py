@@ -140,7 +140,15 @@ class TestRefused:
     def test_it_is_asked_again_in_a_new_session_and_after_a_while(self) -> None:
         """In the old order, so that nothing has overtaken."""
         clock = ClockByHand()
-        for again in (Spool.restart, lambda _: clock.forward(module.REFUSED_S)):
+
+        def later(spool: Spool) -> None:
+            spool.ask_again()
+            assert not spool.ready
+            assert spool.due_s() == module.REFUSED_S
+            clock.forward(module.REFUSED_S)
+            spool.ask_again()
+
+        for again in (Spool.restart, later):
             spool = filled(None, 3, clock)
             for entry in (spool.next(), spool.next()):
                 assert entry is not None
