@@ -1,7 +1,7 @@
 """From the configuration's tables to the objects that do the work."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgepose import addresses, messages, registry, sources, storage
 from edgepose import config as configuration
@@ -15,14 +15,18 @@ from edgepose.events import EVENTS, Detector
 from edgepose.health import CameraHealth
 from edgepose.pipeline import Composer, Follower, Pipeline
 from edgepose.posture import PostureReader
+from edgepose.settings import Noted, Overrides
 from edgepose.sinks.mqtt import MqttSink, Options
 from edgepose.smoothing import Smoother
+from edgepose.snapshots import Snapshots
 from edgepose.spool import Spool
+from edgepose.storage import Note
 from edgepose.timing import Clock
 from edgepose.tracking import Tracker
 from edgepose.zones import Zone
 
 if TYPE_CHECKING:
+    from edgepose.control import Control
     from edgepose.daemon import Daemon
 
 
@@ -66,6 +70,17 @@ def spool(config: Config, clock: Clock) -> Spool:
     return Spool(folder and folder / "spool", clock)
 
 
+def overrides(config: Config) -> Overrides:
+    """Make what remembers the settings that came over MQTT."""
+    return Overrides(note(config, "settings.json", Noted))
+
+
+def note(config: Config, name: str, type_: Any) -> Note:
+    """Make a note in the device's folder."""
+    folder = storage.state_directory(config.device.id)
+    return Note(folder and folder / name, type_)
+
+
 def sink(
     config: Config,
     topics: messages.Topics,
@@ -89,19 +104,24 @@ def sink(
     return MqttSink(options, on_failure=refused)
 
 
-def camera(id_: str, daemon: "Daemon") -> Camera:
-    """Make one configured camera, ready to start."""
-    config = daemon.config
-    settings = next(entry for entry in config.cameras if entry.id == id_)
+def camera(id_: str, daemon: "Daemon") -> "Control":
+    """Make one configured camera, ready to start, with what it is changed by."""
+    from edgepose.control import Control
+
+    table = next(entry for entry in daemon.config.cameras if entry.id == id_)
+    config, settings = daemon.overrides.effective(daemon.config, table)
+    topics = daemon.topics.camera(id_)
     health = CameraHealth()
     people = follower(config, settings)
+    snapshots = Snapshots(topics, settings, config.pose.min_keypoint_score)
     composer = Composer(
-        daemon.topics.camera(id_),
+        topics,
         model=daemon.estimator.name,
         follower=people,
         clock=daemon.clock,
+        picture=snapshots.see,
     )
-    return Camera(
+    made = Camera(
         id_,
         open_source=lambda: sources.open_source(
             settings.source,
@@ -111,6 +131,7 @@ def camera(id_: str, daemon: "Daemon") -> Camera:
             once=daemon.once,
         ),
         live=sources.is_live(settings.source),
+        runs_on=sources.is_live(settings.source) or settings.realtime,
         max_fps=settings.fps,
         pipeline=Pipeline(daemon.estimator, people, composer.compose, health, daemon.clock),
         lanes=daemon.lanes,
@@ -119,3 +140,4 @@ def camera(id_: str, daemon: "Daemon") -> Camera:
         failure=daemon.failure,
         changed=daemon.camera_changed,
     )
+    return Control(made, people, composer, snapshots)

@@ -43,6 +43,8 @@ class Camera:
         Opens the source anew; called again after a live source was lost.
     live : bool
         Whether the source is one that keeps only its newest frame.
+    runs_on : bool
+        Whether its frames pass unseen while it is paused; else they wait.
     max_fps : float
         Upper limit for live sources; frames in between are left out.
     changed : callable
@@ -55,6 +57,7 @@ class Camera:
         *,
         open_source: Callable[[], Source],
         live: bool,
+        runs_on: bool = True,
         max_fps: float,
         pipeline: Pipeline,
         lanes: Lanes[Job],
@@ -65,6 +68,7 @@ class Camera:
     ) -> None:
         self.id = id
         self.live = live
+        self._runs_on = runs_on
         self.health = health
         self.pipeline = pipeline
         self._open_source = open_source
@@ -74,6 +78,9 @@ class Camera:
         self._failure = failure
         self._changed = changed
         self._stop = threading.Event()
+        self._paused = False
+        self._awake = threading.Event()
+        self._awake.set()
         self._source: Source | None = None
         self._frames: Slot[Frame] = Slot(newest_wins=live)
         self._answers: Slot[Job] = Slot(newest_wins=False)
@@ -94,6 +101,18 @@ class Camera:
         for thread in self._threads:
             thread.start()
 
+    def pause(self, paused: bool) -> None:
+        """Look at no frame, or go on."""
+        self._paused = paused
+        if paused:
+            self._awake.clear()
+        else:
+            self._awake.set()
+
+    def pace(self, max_fps: float) -> None:
+        """Look at no more frames a second than this."""
+        self._period_ns = NS_PER_S / max_fps
+
     def answer(self, job: Job) -> None:
         """Take a frame back from the engine."""
         self._answers.put(job)
@@ -101,6 +120,7 @@ class Camera:
     def close(self) -> None:
         """Stop the source and let the threads run dry; twice is fine."""
         self._stop.set()
+        self._awake.set()
         if self._source is not None:
             self._source.close()
         self._frames.close()
@@ -159,9 +179,18 @@ class Camera:
                     continue
                 next_ns = max(next_ns + self._period_ns, frame.captured_ns)
             self._become("online")
+            if self._paused and not self._rest():
+                continue
             if self._stop.is_set() or not self._frames.put(frame):
                 return
             self.health.dropped = self._frames.dropped
+
+    def _rest(self) -> bool:
+        """Leave a frame out, unless it can wait; say whether it is looked at after all."""
+        if self._runs_on:
+            return False
+        self._awake.wait()
+        return True
 
     def _prepare(self) -> None:
         """Make the newest frame ready as soon as the engine can soon take it."""

@@ -229,6 +229,13 @@ class Camera(Table, frozen=True, kw_only=True):
     masks: tuple[Polygon, ...] = ()
     """Polygons that are blacked out before the model sees the picture."""
 
+    snapshot: Literal["skeleton", "camera"] = "skeleton"
+    """What pictures over MQTT show: the `skeleton` on black, or the `camera`'s picture
+    with the skeletons on it. Whoever may read the broker sees them."""
+
+    snapshot_on: tuple[Literal["fall", "gesture"], ...] = ()
+    """Events that a picture is sent with, besides those that somebody asks for."""
+
     zones: tuple[CameraZone, ...] = field(default=(), name="zone")
     """Parts of the floor to tell apart."""
 

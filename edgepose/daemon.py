@@ -8,14 +8,19 @@ from typing import Final
 from edgepose import __version__, building, engine, messages, vitals
 from edgepose.camera import Camera, Job
 from edgepose.config import Config
+from edgepose.control import Control
 from edgepose.errors import EdgeposeError, SourceError
 from edgepose.estimator import PoseEstimator
 from edgepose.health import Durations
+from edgepose.homeassistant import Announced, Announcer
 from edgepose.link import Link
 from edgepose.messages import Percentiles
 from edgepose.queues import Failure, Lanes
+from edgepose.remote import Remote
+from edgepose.settings import Settings
 from edgepose.structures import Message
 from edgepose.timing import NS_PER_S, Clock, rfc3339
+from edgepose.verbs import verbs
 
 log: Final = logging.getLogger("edgepose.daemon")
 
@@ -53,10 +58,12 @@ class Daemon:
         self._wake = threading.Event()
         self.topics = messages.Topics(config.mqtt.base_topic, config.device.id)
         self.cameras: dict[str, Camera] = {}
+        self.controls: dict[str, Control] = {}
+        self._setting = threading.Lock()
         self.lanes: Lanes[Job] = Lanes()
         self.failure = Failure(self._wake.set)
         self.engine = Durations()
-        self._read_config = read_config or (lambda: self.config)
+        self.read_config = read_config or (lambda: self.config)
         self._started_ns = self.clock.now_ns()
         self._started_unix_ns = self.clock.unix_ns()
         self._stats_ns = self._started_ns
@@ -83,7 +90,7 @@ class Daemon:
         EdgeposeError
             When there is no usable source or model, or the broker refused us.
         """
-        self.link = self._new_link()
+        self._connect()
         try:
             self._open()
             self._watch()
@@ -92,14 +99,49 @@ class Daemon:
         if self.failure.error is not None:
             raise self.failure.error
 
-    def _new_link(self) -> Link:
-        return Link(
-            self.config,
+    def _connect(self) -> None:
+        """Make the way to the broker, and those who listen to what comes from there."""
+        config = self.config
+        self.overrides = building.overrides(config)
+        self.link = link = Link(
+            config,
             self.topics,
             self.clock,
             refused=self.failure.report,
             published=self.published,
         )
+        remote = Remote(
+            self.topics,
+            cameras=lambda: set(self.controls),
+            apply=self._set,
+            verbs=verbs(self),
+            answer=link.answer,
+            clock=self.clock,
+        )
+        for topic in remote.filters:
+            link.subscribe(topic, remote.take)
+        note = building.note(config, "announced.json", Announced | None)
+        self.announcer = Announcer(link.put, link.outbox.repeat, note)
+        link.subscribe(f"{config.homeassistant.prefix}/status", self.announcer.heard)
+        link.on_connect(self.announcer.connected)
+        link.on_disconnect(self.announcer.disconnected)
+        self.announcer.configure(config, self.topics)
+
+    def _set(self, id_: str, settings: Settings) -> None:
+        """Put settings that came over MQTT into force."""
+        with self._setting:
+            self.overrides.take(id_, settings)
+            self._control(id_)
+
+    def _control(self, id_: str) -> None:
+        """Put what is in force into a camera, and say so."""
+        table = next((entry for entry in self.config.cameras if entry.id == id_), None)
+        control = self.controls.get(id_)
+        if table is None or control is None:
+            return
+        config, camera = self.overrides.effective(self.config, table)
+        told, paused = self.overrides.told(config, camera), self.overrides.paused(id_)
+        self.link.put(control.apply(config, camera, told, paused=paused))
 
     def _open(self) -> None:
         """Start everything; the broker is being reached for while the model loads."""
@@ -115,7 +157,10 @@ class Daemon:
         self._await_cameras()
 
     def _start(self, id_: str) -> None:
-        self.cameras[id_] = camera = building.camera(id_, self)
+        with self._setting:
+            self.controls[id_] = building.camera(id_, self)
+            self.cameras[id_] = camera = self.controls[id_].camera
+            self._control(id_)
         camera.start()
 
     def _await_cameras(self) -> None:
@@ -153,6 +198,7 @@ class Daemon:
             camera.join(CLOSE_S)
         for id_ in self.cameras:
             self.link.put(messages.availability(self.topics.camera(id_), online=False))
+        self.announcer.close()
         self.link.close(CLOSE_S)
 
     def _infer(self) -> None:
@@ -178,7 +224,7 @@ class Daemon:
     def _take_new_config(self) -> None:
         """Apply a changed configuration; a bad one is refused and the old one stays."""
         try:
-            config = self._read_config()
+            config = self.read_config()
             estimator = self._estimator_for(config)
         except EdgeposeError as error:
             log.error("reload refused, nothing changed: %s", error)
@@ -206,13 +252,16 @@ class Daemon:
 
     def _relink(self, old: Config) -> None:
         """Go to another broker, or under another name, if that is what has changed."""
-        if (old.mqtt, old.device) == (self.config.mqtt, self.config.device):
+        new = self.config
+        if (old.mqtt, old.device, old.homeassistant) == (new.mqtt, new.device, new.homeassistant):
+            self.announcer.configure(new, self.topics)
             return
-        for id_ in self.cameras:
-            self.link.put(messages.availability(self.topics.camera(id_), online=False))
+        for id_ in list(self.cameras):  # what happens from now on belongs to the new one
+            self._end(id_)
+        self.announcer.close()
         self.link.close(CLOSE_S)
-        self.topics = messages.Topics(self.config.mqtt.base_topic, self.config.device.id)
-        self.link = self._new_link()
+        self.topics = messages.Topics(new.mqtt.base_topic, new.device.id)
+        self._connect()
         self.link.start()
 
     def _restart_cameras(self, old: Config, *, all_of_them: bool) -> None:
@@ -231,14 +280,20 @@ class Daemon:
                 self._start(id_)
 
     def _end(self, id_: str) -> None:
-        camera = self.cameras.pop(id_)
+        with self._setting:
+            camera = self.cameras.pop(id_)
+            del self.controls[id_]
         camera.close()
         camera.join(CLOSE_S)
         self.link.put(messages.availability(self.topics.camera(id_), online=False))
 
     def _tell_status(self) -> None:
+        self.link.put(messages.status(self.topics, self.status()))
+
+    def status(self) -> messages.StatusMessage:
+        """Say what runs here."""
         config = self.config
-        status = messages.StatusMessage(
+        return messages.StatusMessage(
             device=config.device.id,
             name=config.device.title,
             version=__version__,
@@ -256,7 +311,6 @@ class Daemon:
             },
             topics=self.topics.listed(),
         )
-        self.link.put(messages.status(self.topics, status))
 
     def _tell_stats(self) -> None:
         now_ns = self.clock.now_ns()

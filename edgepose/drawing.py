@@ -90,6 +90,21 @@ def skeleton_picture(
     return draw(black, people, min_score=min_score, labels=labels)
 
 
+def jpeg(rgb: Image, *, quality: int = 85) -> bytes:
+    """Write a picture as JPEG.
+
+    Parameters
+    ----------
+    rgb : (height, width, 3)
+        The picture.
+    quality : int
+        From 1 to 100.
+    """
+    settings = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    _, content = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), settings)
+    return bytes(content)
+
+
 def _draw_person(
     canvas: Image, keypoints: Floats, colour: Colour, pen: _Pen, min_score: float
 ) -> None:

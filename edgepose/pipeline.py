@@ -1,10 +1,12 @@
 """The order of the stages; one frame's walk."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from edgepose import messages
+from edgepose.decoders import Limits
 from edgepose.estimator import Glance, PoseEstimator
 from edgepose.events import Detector
 from edgepose.health import CameraHealth
@@ -40,6 +42,8 @@ class Follower:
         self.zones = tuple(zones)
         self.posture = posture
         self.detectors = tuple(detectors)
+        """Replaced as a whole, by any thread."""
+
         self._lock = threading.Lock()
         self._seen: frozenset[int] = frozenset()
 
@@ -72,16 +76,34 @@ class Follower:
 
 
 class Composer:
-    """Puts what a frame brought into messages for one camera's topics."""
+    """Puts what a frame brought into messages for one camera's topics.
+
+    Parameters
+    ----------
+    extra : mapping, optional
+        Keys of `C/state` that no detector knows.
+    picture : callable, optional
+        Takes what `compose` takes and returns pictures to send with it.
+    """
 
     def __init__(
-        self, topics: messages.CameraTopics, *, model: str, follower: Follower, clock: Clock
+        self,
+        topics: messages.CameraTopics,
+        *,
+        model: str,
+        follower: Follower,
+        clock: Clock,
+        extra: Mapping[str, Any] = MappingProxyType({}),
+        picture: Compose | None = None,
     ) -> None:
+        self.extra = extra
+        self._picture = picture
         self._topics = topics
         self._model = model
         self._follower = follower
         self._clock = clock
         self._seq = 0
+        self._seen: dict[str, Any] = {}
         self._state: dict[str, Any] | None = None
 
     def compose(
@@ -101,11 +123,21 @@ class Composer:
             )
         ]
         composed += [messages.event(self._topics, event, frame) for event in events]
-        state = self._follower.state
-        if state != self._state:
-            self._state = state
-            composed.append(messages.state(self._topics, [state]))
+        if self._picture is not None:
+            composed += self._picture(frame, tracks, events)
+        self._seen = self._follower.state
+        if self._state != self._now():
+            composed.append(self.tell())
         return composed
+
+    def tell(self) -> Message:
+        """Return the camera's state; any thread."""
+        self._state = self._now()
+        return messages.state(self._topics, [self._state])
+
+    def _now(self) -> dict[str, Any]:
+        """While it is paused nobody is there, as far as anybody knows."""
+        return {**({} if self.extra.get("paused") else self._seen), **self.extra}
 
 
 class Pipeline:
@@ -124,6 +156,9 @@ class Pipeline:
         health: CameraHealth,
         clock: Clock,
     ) -> None:
+        self.limits: Limits | None = None
+        """How sure and how many, where this camera differs from the others."""
+
         self._estimator = estimator
         self._follower = follower
         self._turn = 0
@@ -142,7 +177,7 @@ class Pipeline:
 
     def finish(self, frame: Frame, glance: Glance, outputs: Sequence[Outputs]) -> list[Message]:
         """Walk the part behind the network."""
-        poses = self.decode(glance, outputs)
+        poses = self.decode(glance, outputs, limits=self.limits)
         tracks, events = self.follow(poses, frame.captured_ns, frame.size)
         return self.compose(frame, tracks, events)
 

@@ -48,6 +48,8 @@ realtime = false
 rotate = 90
 mirror = true
 roi = [0.5, 0.0, 0.5, 1.0]
+snapshot = "camera"
+snapshot_on = ["fall"]
 masks = [[[0,0],[0.2,0],[0.2,0.3],[0,0.3]]]
   [[camera.zone]]
   id = "sofa"

@@ -56,6 +56,7 @@ WIRING: Final = {
     "catalogue",
     "cli",
     "commands",
+    "control",
     "daemon",
     "estimator",
     "evaluation",
@@ -77,6 +78,7 @@ WIRING: Final = {
     "storage",
     "subscriber",
     "systemd",
+    "verbs",
     "vitals",
 }
 """May import everything above."""

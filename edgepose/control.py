@@ -1,0 +1,63 @@
+"""The handles by which one camera is changed while it runs."""
+
+from edgepose import building, registry
+from edgepose.camera import Camera
+from edgepose.config import Camera as CameraTable
+from edgepose.config import Config
+from edgepose.decoders import Limits
+from edgepose.events import EVENTS, Detector
+from edgepose.messages import CameraSettings
+from edgepose.pipeline import Composer, Follower
+from edgepose.snapshots import Snapshots
+from edgepose.structures import Message
+
+ANEW = ("falls", "gestures")
+"""Detectors that settings change; the others go on with the people they know."""
+
+
+class Control:
+    """Puts settings into force, without a restart and without losing who is who.
+
+    Parameters
+    ----------
+    camera : Camera
+        Its pipeline and its pace.
+    follower, composer, snapshots
+        What depends on settings behind the network.
+    """
+
+    def __init__(
+        self, camera: Camera, follower: Follower, composer: Composer, snapshots: Snapshots
+    ) -> None:
+        self.camera, self.snapshots = camera, snapshots
+        self._follower, self._composer = follower, composer
+        self._detected: tuple[bool, float] | None = None
+
+    def apply(
+        self, config: Config, camera: CameraTable, told: CameraSettings, *, paused: bool
+    ) -> Message:
+        """Put settings into force and return the camera's state with them."""
+        pose = config.pose
+        self.camera.pace(camera.fps)
+        self.camera.pipeline.limits = Limits(pose.max_people, pose.min_pose_score)
+        self._follower.posture.min_score = pose.min_keypoint_score
+        self.snapshots.min_score = pose.min_keypoint_score
+        self._detect(config, camera)
+        self._composer.extra = {"paused": paused, "settings": told}
+        self.camera.pause(paused)
+        self.snapshots.forget()
+        return self._composer.tell()
+
+    def _detect(self, config: Config, camera: CameraTable) -> None:
+        asked = (config.events.fall, config.pose.min_keypoint_score)
+        before, self._detected = self._detected, asked
+        if before in {None, asked}:
+            return
+        anew = tuple(registry.load(EVENTS[name]) for name in ANEW)
+        known: dict[type, Detector] = {
+            type(detector): detector
+            for detector in self._follower.detectors
+            if not isinstance(detector, anew)
+        }
+        fresh = building.detectors(config, [zone.on_floor() for zone in camera.zones])
+        self._follower.detectors = tuple(known.get(type(each), each) for each in fresh)
