@@ -25,9 +25,9 @@ def pedestrians(seconds: int = 80, every: int = 1) -> list[tuple[int, list[Pose]
     if not PEDESTRIANS.exists():
         pytest.skip("no clip: apt install opencv-doc")
     import cv2
-    from edgepose.estimator import PoseEstimator
 
     from edgepose.decoders import Limits
+    from edgepose.estimator import PoseEstimator
 
     estimator = PoseEstimator(MODEL, limits=Limits(max_people=6, min_pose_score=WEAK))
     clip = cv2.VideoCapture(str(PEDESTRIANS))
