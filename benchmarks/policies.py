@@ -1,0 +1,193 @@
+"""Accuracy, time and memory of each way of looking, as in models/README.md.
+
+Run from the repository: ``python -m benchmarks.policies IMAGES ANNOTATIONS``. All models
+are timed in one process, in turns, so that a busy machine disturbs all alike; memory is
+that of a process that has done nothing else. Results go to `benchmarks/results`.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from tqdm import tqdm
+
+from edgepose import engine, evaluation, sources, vitals
+from edgepose.benchmarking import machine
+from edgepose.decoders import Limits
+from edgepose.estimator import PoseEstimator
+from edgepose.evaluation import Truth
+from edgepose.preprocess import use_one_thread
+from edgepose.sources.files import read_picture
+from edgepose.structures import Image, Pose
+
+ROWS: Final = (
+    ("movenet-lightning-int8", "whole"),
+    ("movenet-lightning", "whole"),
+    ("movenet-thunder-int8", "whole"),
+    ("movenet-thunder", "whole"),
+    ("movenet-lightning-int8", "follow"),
+    ("movenet-lightning", "follow"),
+    ("movenet-thunder-int8", "follow"),
+    ("movenet-thunder", "follow"),
+    ("posenet-257", "whole"),
+    ("posenet", "whole"),
+    ("posenet-uint8", "whole"),
+    ("posenet-481x641", "whole"),
+    ("movenet-multipose", "whole"),
+    ("posenet-uint8+movenet-lightning-int8", "refine"),
+    ("posenet-uint8+movenet-thunder-int8", "refine"),
+    ("movenet-multipose+movenet-thunder-int8", "refine"),
+    ("posenet-481x641+movenet-thunder-int8", "refine"),
+    ("posenet-481x641+movenet-thunder", "refine"),
+    ("movenet-multipose+movenet-thunder", "refine"),
+    ("movenet-multipose|posenet-481x641+movenet-thunder", "refine"),
+    ("best", "refine"),
+)
+CROWDS: Final = (1, 3, 6)
+ROUNDS: Final = 15
+RESAMPLES: Final = 200
+PERSON: Final = (slice(40, 350), slice(90, 260))  # of the demo's first picture
+RESULTS: Final = Path(__file__).parent / "results" / "policies.json"
+
+
+def main() -> None:
+    """Measure every row and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("images", type=Path, nargs="?")
+    parser.add_argument("annotations", type=Path, nargs="?")
+    parser.add_argument("--memory", nargs=2, metavar=("MODEL", "POLICY"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    use_one_thread()
+    if args.memory:
+        sys.stdout.write(f"{memory_here(*args.memory)}\n")
+        return
+    if args.annotations is None:
+        parser.error("expected the folder of pictures and the annotations")
+    truth = evaluation.read(args.annotations, args.images)
+    estimators = [load(model, policy) for model, policy in ROWS]
+    times = timed(estimators)
+    rows = [
+        {"model": model, "policy": policy, "memory_mb": memory(model, policy)}
+        | {"ms": times[number]}
+        | accuracy(estimators[number], truth)
+        for number, (model, policy) in enumerate(tqdm(ROWS, desc="accuracy"))
+    ]
+    report = {
+        "machine": machine(),
+        "runtime": engine.runtime(),
+        "threads": estimators[0].engine.threads,
+        "rounds": ROUNDS,
+        "pictures": len(truth.pictures),
+        "people": truth.people,
+        "rows": rows,
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    sys.stdout.write(table(rows))
+
+
+def load(model: str, policy: str) -> PoseEstimator:
+    """Load a row's models, one thread each: the machines meant have other things to do."""
+    limits = Limits(20, 0.0)
+    estimator = PoseEstimator(model, policy=policy, threads=1, limits=limits)  # type: ignore[arg-type]
+    estimator.warm_up()
+    return estimator
+
+
+def timed(estimators: list[PoseEstimator]) -> list[dict[str, float]]:
+    """Return for each estimator the milliseconds of a frame with so many known people."""
+    room = {count: crowd(count) for count in CROWDS}
+    spent: list[dict[int, list[float]]] = [{count: [] for count in CROWDS} for _ in estimators]
+    for turn in tqdm(range(ROUNDS), desc="time"):
+        for estimator, times in zip(estimators, spent, strict=True):
+            for count, (image, people) in room.items():
+                times[count].append(frame_ms(estimator, image, people, turn))
+    return [
+        {str(count): round(statistics.median(values), 1) for count, values in times.items()}
+        for times in spent
+    ]
+
+
+def frame_ms(estimator: PoseEstimator, image: Image, people: list[Pose], turn: int) -> float:
+    """Return how long one frame of a film takes, from picture to poses."""
+    limits = Limits(6, 0.25)
+    started = time.perf_counter()
+    glance = estimator.prepare(image, people, turn)
+    estimator.decode(glance, estimator.infer(glance), limits=limits)
+    return 1000 * (time.perf_counter() - started)
+
+
+def crowd(count: int) -> tuple[Image, list[Pose]]:
+    """Return a picture with so many people side by side, and where they are."""
+    with closing(sources.open_source("demo://", realtime=False, once=True)) as source:
+        person = next(iter(source.frames())).image[PERSON]
+    canvas = np.full((720, 1280, 3), 128, dtype=np.uint8)
+    for index in range(count):
+        left = 20 + 200 * index
+        canvas[300 : 300 + person.shape[0], left : left + person.shape[1]] = person
+    finder = PoseEstimator("movenet-multipose@384x384", limits=Limits(count, 0.1))
+    people = finder.estimate(canvas)
+    if len(people) != count:
+        msg = f"the picture shows {count} people and {len(people)} are found"
+        raise RuntimeError(msg)
+    return canvas, people
+
+
+def accuracy(estimator: PoseEstimator, truth: Truth) -> dict[str, Any]:
+    """Return the figures of a set."""
+    found = [
+        entry
+        for picture in truth.pictures
+        for entry in evaluation.detections(
+            picture, estimator.estimate(read_picture(picture.path)), truth.category
+        )
+    ]
+    return {
+        "scores": evaluation.score(truth, found),
+        "AP_interval": evaluation.interval(truth, found, RESAMPLES),
+    }
+
+
+def memory(model: str, policy: str) -> float:
+    """Return the memory in MB of a process that looks with these models only."""
+    command = [sys.executable, "-m", "benchmarks.policies", "--memory", model, policy]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def memory_here(model: str, policy: str) -> float:
+    """Return the memory in MB of this process after one picture."""
+    canvas = np.full((720, 1280, 3), 128, dtype=np.uint8)
+    estimator = load(model, policy)
+    estimator.estimate(canvas)
+    return round(vitals.memory_mb() or 0.0, 1)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the table of models/README.md."""
+    head = "| model | policy | AP | AR | ms, 1 person | 3 | 6 | MB |\n"
+    lines = [head, "|---|---|---|---|---|---|---|---|\n"]
+    for row in rows:
+        low, high = row["AP_interval"]
+        model = row["model"].replace("|", "\\|")
+        cells = [
+            f"`{model}`",
+            row["policy"],
+            f"{row['scores']['AP']:.1f} ({low:.0f}–{high:.0f})",
+            f"{row['scores']['AR']:.1f}",
+            *(f"{row['ms'][str(count)]:.0f}" for count in CROWDS),
+            f"{row['memory_mb']:.0f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |\n")
+    return "".join(lines)
+
+
+if __name__ == "__main__":
+    main()
