@@ -20,7 +20,7 @@ from edgepose import config as configuration
 from edgepose.broker import EmbeddedBroker
 from edgepose.config import Config
 from edgepose.daemon import Daemon
-from edgepose.messages import Percentiles, PosesMessage
+from edgepose.messages import AvailabilityMessage, Percentiles, PosesMessage
 from edgepose.structures import Message
 from edgepose.subscriber import subscribe
 from edgepose.timing import NS_PER_S
@@ -241,6 +241,9 @@ def _observe(
 ) -> tuple[float, dict[int, float]]:
     first_pose_s, memory_mb = 0.0, {}
     for message in subscribe(config.mqtt.url, device=config.device.id):
+        if isinstance(message, AvailabilityMessage) and message.camera and first_pose_s:
+            if not message.online:
+                break  # the source has ended before the last mark
         if not isinstance(message, PosesMessage):
             continue
         first_pose_s = first_pose_s or time.monotonic() - started
