@@ -36,6 +36,10 @@ try:
 except ImportError:
     from tflite_runtime.interpreter import Interpreter
 interpreter = Interpreter(model_path=sys.argv[1])
+height, width = map(int, sys.argv[2:])
+if height:
+    index = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(index, [1, height, width, 3])
 interpreter.allocate_tensors()
 interpreter.invoke()
 print(next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmRSS")) / 1000)
@@ -241,9 +245,8 @@ def _observe(
 ) -> tuple[float, dict[int, float]]:
     first_pose_s, memory_mb = 0.0, {}
     for message in subscribe(config.mqtt.url, device=config.device.id):
-        if isinstance(message, AvailabilityMessage) and message.camera and first_pose_s:
-            if not message.online:
-                break  # the source has ended before the last mark
+        if isinstance(message, AvailabilityMessage) and first_pose_s and not message.online:
+            break  # the source has ended before the last mark
         if not isinstance(message, PosesMessage):
             continue
         first_pose_s = first_pose_s or time.monotonic() - started
@@ -257,8 +260,10 @@ def _observe(
 
 def _bare_memory_mb(config: Config) -> float:
     """Return what numpy and a loaded model that has run once take, and nothing else."""
+    choice = catalogue.choose(config.model.name)
+    width, height = choice.size or (0, 0)
     done = subprocess.run(
-        [sys.executable, "-c", BARE, str(catalogue.choose(config.model.name).path)],
+        [sys.executable, "-c", BARE, str(choice.path), str(height), str(width)],
         capture_output=True,
         text=True,
         check=True,

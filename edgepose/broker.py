@@ -38,6 +38,8 @@ class EmbeddedBroker:
         None: the usual port, or a free one when that is taken.
     """
 
+    protocol: Final = PROTOCOL
+
     def __init__(self, port: int | None = None) -> None:
         self._wanted = port
         self._process: subprocess.Popen[str] | None = None

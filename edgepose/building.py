@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from edgepose import addresses, messages, registry, sources, storage
 from edgepose import config as configuration
-from edgepose.broker import PROTOCOL, EmbeddedBroker
 from edgepose.camera import Camera
 from edgepose.config import Config
 from edgepose.decoders import Limits
@@ -26,6 +25,7 @@ from edgepose.tracking import Tracker
 from edgepose.zones import Zone
 
 if TYPE_CHECKING:
+    from edgepose.broker import EmbeddedBroker
     from edgepose.control import Control
     from edgepose.daemon import Daemon
 
@@ -55,10 +55,12 @@ def detectors(config: Config, zones: list[Zone]) -> list[Detector]:
     return [detector for detector in asked if detector is not None]
 
 
-def broker(config: Config) -> EmbeddedBroker | None:
+def broker(config: Config) -> "EmbeddedBroker | None":
     """Start the broker of our own, if the configuration asks for it."""
     if not addresses.broker(config.mqtt.url).embedded:
         return None
+    from edgepose.broker import EmbeddedBroker  # brings asyncio, which nothing else needs
+
     return EmbeddedBroker.from_url(config.mqtt.url).start()
 
 
@@ -84,7 +86,7 @@ def note(config: Config, name: str, type_: Any) -> Note:
 def sink(
     config: Config,
     topics: messages.Topics,
-    own: EmbeddedBroker | None,
+    own: "EmbeddedBroker | None",
     refused: Callable[[BrokerError], None],
 ) -> MqttSink:
     """Make the way to the configured broker, or to our own."""
@@ -97,7 +99,7 @@ def sink(
         ca_file=mqtt.ca_file,
         cert_file=mqtt.cert_file,
         key_file=mqtt.key_file,
-        protocol=PROTOCOL if own else mqtt.protocol,
+        protocol=own.protocol if own else mqtt.protocol,
         client_id=f"edgepose-{config.device.id}",
         availability_topic=topics.availability,
     )

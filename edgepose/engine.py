@@ -4,6 +4,7 @@ import os
 import threading
 from dataclasses import replace
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -45,8 +46,9 @@ class Engine:
 
     Parameters
     ----------
-    content : bytes
+    content : bytes or Path
         A .tflite file that `models.read` has accepted: runtimes may crash on others.
+        A path is mapped into memory instead of copied: a small Pi is thankful.
     info : ModelInfo
         What the file says about itself.
     threads : int
@@ -61,12 +63,17 @@ class Engine:
     """
 
     def __init__(
-        self, content: bytes, info: ModelInfo, *, threads: int = 0, size: Size | None = None
+        self, content: bytes | Path, info: ModelInfo, *, threads: int = 0, size: Size | None = None
     ) -> None:
         self.threads = thread_count(threads)
         self._lock = threading.Lock()
         try:
-            self._interpreter = tflite.Interpreter(model_content=content, num_threads=self.threads)
+            whence = (
+                {"model_content": content}
+                if isinstance(content, bytes)
+                else {"model_path": str(content)}
+            )
+            self._interpreter = tflite.Interpreter(**whence, num_threads=self.threads)
             if size is not None and size != info.input_size:
                 _resize(self._interpreter, size)
             self._interpreter.allocate_tensors()

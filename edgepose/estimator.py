@@ -54,8 +54,10 @@ class Network:
     """One model, ready to run: its engine, its decoder, and how it wants its pictures."""
 
     def __init__(self, choice: catalogue.Choice, threads: int) -> None:
-        content, info, self.decoder = decoders.load(catalogue.read_file(choice.path), choice.name)
-        self.engine = Engine(content, info, threads=threads, size=choice.size)
+        read = catalogue.read_file(choice.path)
+        content, info, self.decoder = decoders.load(read, choice.name)
+        as_it_is = choice.path if content is read else content
+        self.engine = Engine(as_it_is, info, threads=threads, size=choice.size)
         self.preprocessor = Preprocessor(
             self.engine.info.inputs[0],
             scale=self.decoder.pixels.scale,
