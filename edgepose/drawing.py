@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgepose.skeleton import JOINT_NAMES, LIMBS
-from edgepose.structures import Floats, Image, Pose, Size, Track
+from edgepose.structures import NOT_FOLLOWED, Floats, Image, Pose, Size, Track
 
 COLOURS: Final = (
     (230, 159, 0),
@@ -149,7 +149,8 @@ def _mix(colour: Colour, other: int, part: float) -> Colour:
 
 
 def _label(track: Track) -> str:
-    return f"{track.id}" if track.posture == "unknown" else f"{track.id} {track.posture}"
+    name = "" if track.id == NOT_FOLLOWED else str(track.id)
+    return " ".join(word for word in (name, track.posture) if word and word != "unknown")
 
 
 def _write(canvas: Image, text: str, seen: Floats, colour: Colour, pen: _Pen) -> None:

@@ -1,0 +1,111 @@
+"""The article's way, from the picture to the drawing, with each of its mistakes left out."""
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import edgepose
+from edgepose.cli import main
+from edgepose.decoders import Limits
+from edgepose.structures import Image, Pose
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "article.md"
+PICTURE = ROOT / "docs" / "images" / "person.jpg"
+BODY = slice(5, 17)
+
+
+@pytest.fixture(scope="module")
+def rgb() -> Image:
+    bgr = cv2.imread(str(PICTURE))
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def single(model: str, rgb: Image) -> Pose:
+    estimator = edgepose.PoseEstimator(model, limits=Limits(single=True), policy="whole")
+    (person,) = estimator.estimate(rgb)
+    return person
+
+
+def off(a: Pose, b: Pose) -> float:
+    """Return how far the joints of the body lie apart in the median, in pixels."""
+    distance = np.linalg.norm(a.keypoints[BODY, :2] - b.keypoints[BODY, :2], axis=1)
+    return float(np.median(distance))
+
+
+def test_it_finds_the_person_in_pixels_of_the_original(rgb: Image) -> None:
+    """One map back undoes resizing and padding: the nine by nine cells agree with a finer grid."""
+    coarse, fine = single("posenet-257", rgb), single("posenet@481x641", rgb)
+
+    assert coarse.score > 0.8
+    assert coarse.keypoints[:, 0].max() > 500  # beyond the network's own 257 pixels
+    assert off(coarse, fine) < 20
+
+
+def test_it_feeds_red_green_blue(rgb: Image) -> None:
+    """OpenCV reads blue first; fed so, the person would be less sure."""
+    right, wrong = (single("posenet-257", picture) for picture in (rgb, rgb[:, :, ::-1].copy()))
+
+    assert right.score > wrong.score
+
+
+def test_it_does_not_stretch_the_picture(rgb: Image) -> None:
+    """A wide picture with the same person in it gives the same person, moved."""
+    border = 480
+    wide = cv2.copyMakeBorder(rgb, 0, 0, border, border, cv2.BORDER_REPLICATE)
+    estimator = edgepose.PoseEstimator("posenet-257", limits=Limits(single=True), policy="whole")
+
+    glance = estimator.prepare(np.asarray(wide, dtype=np.uint8))
+
+    across, down = glance.looks[0].letterbox.scale
+    assert across == pytest.approx(down, rel=0.01)
+
+
+def test_it_draws_on_the_original(rgb: Image) -> None:
+    """Not on the shrunken copy: same size, and the copy alone is changed."""
+    before = rgb.copy()
+
+    drawn = edgepose.draw(rgb, [single("posenet-257", rgb)])
+
+    assert drawn.shape == rgb.shape
+    assert np.array_equal(rgb, before)
+    assert not np.array_equal(drawn, rgb)
+
+
+@pytest.mark.parametrize("model", ["posenet-uint8", "posenet", "posenet@353x353"])
+def test_it_takes_other_grids_and_whole_numbers(model: str, rgb: Image) -> None:
+    """The same way works for every PoseNet file, quantised or not, of any size."""
+    assert off(single(model, rgb), single("posenet@481x641", rgb)) < 20
+
+
+def test_the_first_step_prints_inputs_and_outputs(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the article prints as dictionaries, for people."""
+    assert main(["models", "show", "posenet-257"]) == 0
+
+    printed = capsys.readouterr().out
+    assert "1 x 257 x 257 x 3 float32" in printed
+    for channels in (17, 34, 32):
+        assert f"1 x 9 x 9 x {channels} float32" in printed
+
+
+def test_the_last_step_draws_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`detect -o` is the article's end."""
+    out = tmp_path / "out.png"
+
+    code = main(["detect", str(PICTURE), "-m", "posenet-257", "--single", "-o", str(out)])
+
+    assert code == 0
+    assert "1 person" in capsys.readouterr().out
+    assert cv2.imread(str(out)).shape == cv2.imread(str(PICTURE)).shape
+
+
+def test_every_test_that_the_page_names_exists() -> None:
+    """The table of mistakes stays true."""
+    named = re.findall(r"`tests/(test_\w+\.py)::([\w:]+)`", PAGE.read_text("utf-8"))
+
+    assert len(named) >= 11
+    for file, test in named:
+        assert f"def {test.rpartition('::')[2]}(" in (ROOT / "tests" / file).read_text("utf-8")
