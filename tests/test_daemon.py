@@ -283,3 +283,16 @@ def listens(port: int) -> bool:
     """Say whether somebody answers on a port of this machine."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_the_demo_prints_what_is_published() -> None:
+    """One command: broker, daemon and reader; Ctrl-C ends all three."""
+    command = [sys.executable, "-m", "edgepose", "demo", "--model", "movenet-lightning"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as demo:
+        assert demo.stdout is not None
+        lines = [demo.stdout.readline().decode() for _ in range(12)]
+        demo.send_signal(signal.SIGINT)
+        demo.communicate(timeout=15)
+
+    assert demo.returncode == 0
+    assert any("camera" in line and "standing" in line for line in lines), lines

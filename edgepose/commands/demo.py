@@ -26,8 +26,9 @@ def run(args: argparse.Namespace) -> int:
     # whoever stops us with `kill` means the whole demo
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        watched = argparse.Namespace(mqtt=broker.url, device=None, camera=None, debug=False)
-        return watch.run(watched)
+        parser = argparse.ArgumentParser()
+        watch.add_arguments(parser)
+        return watch.run(parser.parse_args(["--mqtt", broker.url]))
     finally:
         daemon.terminate()
         daemon.wait()
