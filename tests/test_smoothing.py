@@ -129,17 +129,35 @@ def test_after_a_gap_it_starts_anew() -> None:
 
 
 def test_a_doubtful_keypoint_drags_nothing() -> None:
-    """It passes as it is, and leaves the filter where sure ones had put it."""
-    smoother = Smoother()
-    smoother.smooth([track(BODY)], 0)
+    """It passes as it is, and what comes after is as if it had not been."""
+    disturbed, calm = Smoother(), Smoother()
+    for smoother in (disturbed, calm):
+        smoother.smooth([track(BODY)], 0)
     astray = BODY.copy()
     astray[NOSE] = (0, 0, 0.05)
+    moved = track(BODY + np.array([5, 0, 0], np.float32))
 
-    during = smoother.smooth([track(astray)], NS_PER_S // 10)[0].pose.keypoints
-    after = smoother.smooth([track(BODY)], NS_PER_S // 5)[0].pose.keypoints
+    during = disturbed.smooth([track(astray)], NS_PER_S // 10)[0].pose.keypoints
+    after = disturbed.smooth([moved], NS_PER_S // 5)[0].pose.keypoints
 
     assert during[NOSE] == pytest.approx(astray[NOSE])
-    assert after == pytest.approx(track(BODY).pose.keypoints, abs=1e-3)
+    expected = calm.smooth([moved], NS_PER_S // 5)[0].pose.keypoints
+    assert after[NOSE] == pytest.approx(expected[NOSE])
+
+
+def test_a_joint_that_was_long_hidden_starts_anew() -> None:
+    """The person stayed, the hand was away for a second: it is not dragged back."""
+    smoother = Smoother(Options(prompt=0))
+    smoother.smooth([track(BODY)], 0)
+    hidden, elsewhere = BODY.copy(), BODY.copy()
+    hidden[LEFT_WRIST, 2] = 0.05
+    elsewhere[LEFT_WRIST, :2] += 100
+    for frame in range(1, 10):
+        smoother.smooth([track(hidden)], frame * NS_PER_S // 10)
+
+    back = smoother.smooth([track(elsewhere)], NS_PER_S)[0].pose.keypoints
+
+    assert back[LEFT_WRIST, :2] == pytest.approx(elsewhere[LEFT_WRIST, :2])
 
 
 def test_people_do_not_touch_each_other() -> None:

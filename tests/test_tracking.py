@@ -263,6 +263,38 @@ def test_a_second_skeleton_on_the_same_person_is_nobody() -> None:
     assert frames[-1] == [1]
 
 
+def test_somebody_else_being_sure_takes_nothing_from_a_doubtful_person() -> None:
+    """Of two people one is found surely and one doubtfully: both keep their ids."""
+    both = replace(WALKS["side by side"], noise=CLEAN)
+    moments = list(both.film(10))[:60]
+    weak = [
+        replace(m, poses=[m.poses[0], *(replace(p, score=0.15) for p in m.poses[1:])])
+        for m in moments[10:]
+    ]
+
+    frames = ids(follow(moments[:10] + weak))
+
+    assert frames[10:] == [[1, 2, 3]] * len(weak)
+
+
+def test_a_shaky_double_of_a_known_person_is_nobody() -> None:
+    """Too unlike to be thrown away, too like to be somebody: it starts no person."""
+    rng = np.random.default_rng(0)
+    shaky = []
+    for moment in STANDING.film(10):
+        pose = moment.poses[0]
+        again = pose.keypoints.copy()
+        again[:, :2] += rng.normal(0, 9, (17, 2))
+        double = replace(changed(pose, again), score=0.4)
+        shaky.append(replace(moment, poses=[pose, double]))
+
+    kept = [len(single_out(moment.poses, 0.2)[0]) for moment in shaky]
+    frames = ids(follow(shaky))
+
+    assert sum(kept) > 1.4 * len(kept)
+    assert {i for tracks in frames for i in tracks} == {1}
+
+
 def test_it_finds_a_person_by_the_box_when_joints_are_hidden() -> None:
     """With no keypoint to go by, overlapping boxes keep the id."""
     moments = list(STROLL.film(10))
