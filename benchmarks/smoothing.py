@@ -15,7 +15,8 @@ from tests.clips import pedestrians
 from tests.test_smoothing import film, late_s, shake, wrist_reach
 
 RATES_HZ = (5, 10, 15, 30)
-LEAST_SCORE = 0.3
+SPAN = 5  # frames to either side that a pace is taken over
+FRAME_S = 0.1
 
 
 def made_up() -> None:
@@ -31,7 +32,7 @@ def made_up() -> None:
 
 
 def clip() -> None:
-    """Print the same of pedestrians as a model sees them."""
+    """Print the same of pedestrians as a model sees them: how uneven their trunks move."""
     tracker, smoother = Tracker(), Smoother()
     seen: dict[int, list[Track]] = {}
     smooth: dict[int, list[Track]] = {}
@@ -40,36 +41,36 @@ def clip() -> None:
         for before, after in zip(tracks, smoother.smooth(tracks, at_ns), strict=True):
             seen.setdefault(before.id, []).append(before)
             smooth.setdefault(after.id, []).append(after)
-    shakes = [(jolts(seen[person]), jolts(smooth[person])) for person in seen]
-    before, after = (np.sqrt(np.mean(np.concatenate(part))) for part in zip(*shakes, strict=True))
-    lag = np.median(np.concatenate([lags(seen[person], smooth[person]) for person in seen]))
-    print(f"pedestrians: {len(seen)} people, jolt {100 * before:.2f} -> {100 * after:.2f} % of")
-    print(f"their height, trunk behind by {1000 * lag:.0f} ms (median)")
+    long = [person for person, tracks in seen.items() if len(tracks) > 2 * SPAN]
+    parts = [_compare(_trunk(seen[person]), _trunk(smooth[person])) for person in long]
+    pace, before, after, late_s = (np.concatenate(part) for part in zip(*parts, strict=True))
+    print("| pedestrians | jolt before | after | late, ms |")
+    print("|---|---|---|---|")
+    for name, which in (("standing", pace < 0.15), ("walking", pace > 0.3)):
+        jolts = " | ".join(f"{100 * np.median(part[which]):.2f} %" for part in (before, after))
+        late = f"{1000 * np.median(late_s[which]):.0f}" if name == "walking" else "-"
+        print(f"| {name} | {jolts} | {late} |")
 
 
-def places(tracks: list[Track]) -> Floats:
-    """Return joints in heights of the box: (frames, 17, 2)."""
-    tall = max(float(np.median([track.pose.box.height for track in tracks])), 1.0)
-    return np.stack([track.pose.keypoints[:, :2] for track in tracks]) / np.float32(tall)
+def _trunk(tracks: list[Track]) -> Floats:
+    """Return shoulders and hips in heights of the box: (frames, 4, 2)."""
+    tall = np.float32(max(np.median([track.pose.box.height for track in tracks]), 1))
+    return np.stack([track.pose.keypoints[[5, 6, 11, 12], :2] for track in tracks]) / tall
 
 
-def jolts(tracks: list[Track]) -> Floats:
-    """Return the squared second differences of every joint: 0 for even motion."""
-    if len(tracks) < 3:
-        return np.empty(0, np.float32)
-    return np.asarray(np.diff(places(tracks), n=2, axis=0).ravel() ** 2, np.float32)
+def _compare(seen: Floats, smooth: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return, frame by frame, pace (heights/s), both jolts (heights) and lateness (s)."""
+    middle = seen.mean(axis=1)
+    speed = (middle[2 * SPAN :] - middle[: -2 * SPAN]) / (2 * SPAN * FRAME_S)
+    pace = np.hypot(speed[:, 0], speed[:, 1])
+    late = ((middle - smooth.mean(axis=1))[SPAN:-SPAN] * speed).sum(axis=1)
+    return pace, _jolt(seen), _jolt(smooth), late / np.maximum(pace**2, 1e-6)
 
 
-def lags(seen: list[Track], smooth: list[Track], frame_s: float = 0.1) -> Floats:
-    """Return by how many seconds each walking trunk is behind where it was seen."""
-    if len(seen) < 11:
-        return np.empty(0, np.float32)
-    raw = places(seen)[:, 5:13:1].mean(axis=1)
-    late = raw - places(smooth)[:, 5:13:1].mean(axis=1)
-    speed = (raw[10:] - raw[:-10]) / (10 * frame_s)
-    pace = (speed**2).sum(axis=1)
-    walking = pace > 0.3**2
-    return np.asarray((late[5:-5] * speed).sum(axis=1)[walking] / pace[walking], np.float32)
+def _jolt(trunk: Floats) -> Floats:
+    """Return how far joints are off even motion: the second difference, in heights."""
+    second = np.diff(trunk, n=2, axis=0)[SPAN - 1 : 1 - SPAN]
+    return np.asarray(np.hypot(second[:, :, 0], second[:, :, 1]).mean(axis=1), np.float32)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class Options:
     still_hz: float = 0.7
     """Cut-off for a joint at rest: lower is steadier and later."""
 
-    prompt: float = 4.0
+    prompt: float = 3.0
     """Hertz by which the cut-off rises for each size of the body a second."""
 
     speed_hz: float = 1.0

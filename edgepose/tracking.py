@@ -28,6 +28,9 @@ STEADY: Final[Floats] = np.array(
 )
 """(17,): how much each joint tells about where the whole body goes: hands least."""
 
+OKS_FALL: Final[Floats] = np.asarray(-1 / (2 * (2 * OKS_SIGMAS) ** 2), np.float32)
+"""(17,): what the square of a distance in sizes is multiplied by."""
+
 SHARED_JOINTS: Final = 4  # three points of a face fit any other face nearby
 STRAY: Final = 0.15  # in sizes: a joint this far from where the body moved counts half
 SPEED: Final = 0.7  # in sizes a second, along an axis: people mostly stand; walking is 1.5
@@ -36,6 +39,7 @@ UNSURE: Final = 0.1  # in sizes: how far a pose may be off its person
 REACH: Final = 3.0  # in standard deviations: farther from the expected place is someone else
 VAGUE: Final = 0.25  # power by which an unsure place counts against a person
 BODY_FADES_S: Final = 1.0  # a hidden joint is carried along for about so long
+GROWS: Final = 0.5  # of the way to a larger size in one frame: a single stray joint is no growth
 SAME_PERSON: Final = 0.7  # OKS of two poses in one frame that are one person found twice
 OVERSHADOWED: Final = 0.4  # OKS with a known person: too like them to be somebody new
 SAME_SHAPE: Final = 0.2  # OKS once laid over each other: less is another size or a jumble
@@ -102,6 +106,9 @@ class Person:
     body: Floats
     """(17, 3): each joint where it was last seen, moved along with the others since."""
 
+    size: float
+    """Pixels; see `geometry.extent`. Shrinks slowly, so that half a body stays as large."""
+
     box: Box
     score: float
     since_ns: int
@@ -129,15 +136,21 @@ class Person:
         reach = SPEED_KEPT_S * (1 - math.exp(-self.age_s(at_ns) / SPEED_KEPT_S))
         return self.lead[0] + reach * self.velocity[0], self.lead[1] + reach * self.velocity[1]
 
+    def fade(self, at_ns: int) -> float:
+        """Return what is left by then of the trust in joints that are hidden."""
+        return math.exp(-self.age_s(at_ns) / BODY_FADES_S)
+
     def age_s(self, at_ns: int) -> float:
         """Return the seconds since the person was seen."""
         return (at_ns - self.seen_ns) / NS_PER_S
 
     def learn(
-        self, pose: Pose, body: Floats, shift: tuple[float, float], doubt: Doubt, at_ns: int
+        self, pose: Pose, body: Floats, size: float, shift: Floats, *, doubt: Doubt, at_ns: int
     ) -> None:
         """Take a sighting that is `shift` pixels from the expected, doubtful place."""
-        self._correct(*shift, doubt, self.age_s(at_ns))
+        off_x, off_y = shift.tolist()
+        self._correct(off_x, off_y, doubt, self.age_s(at_ns))
+        self.size += (size - self.size) * (GROWS if size > self.size else 1 - self.fade(at_ns))
         self.body, self.box, self.score, self.seen_ns = body, pose.box, pose.score, at_ns
         self.seen += 1
 
@@ -247,11 +260,11 @@ class Tracker:
         if not people or not poses:
             return {}
         doubts = [person.doubt.after(person.age_s(now_ns)) for person in people]
-        expected = foresee(people, now_ns, self.options.joint_score)
+        expected = foresee(people, now_ns)
         likeness = compare(expected, crowd, doubts, self.options.joint_score)
         pairs = self._pair(likeness.value, sure)
 
-        fades = np.array([math.exp(-p.age_s(now_ns) / BODY_FADES_S) for p in people], np.float32)
+        fades = np.array([person.fade(now_ns) for person in people], np.float32)
         bodies = carry(
             expected,
             crowd,
@@ -261,8 +274,8 @@ class Tracker:
             joint_score=self.options.joint_score,
         )
         for (row, column), body in zip(pairs, bodies, strict=True):
-            off_x, off_y = likeness.shift[row, column].tolist()
-            people[row].learn(poses[column], body, (off_x, off_y), doubts[row], now_ns)
+            size, shift = float(crowd.sizes[column]), likeness.shift[row, column]
+            people[row].learn(poses[column], body, size, shift, doubt=doubts[row], at_ns=now_ns)
         return {people[row]: poses[column] for row, column in pairs}
 
     def _pair(self, value: Floats, sure: int) -> list[tuple[int, int]]:
@@ -294,7 +307,8 @@ class Tracker:
         """Make candidates of new poses that are not somebody's second skeleton."""
         for pose in sure:
             if pose not in known and not overshadowed(pose, known, self.options.joint_score):
-                person = Person(pose.keypoints, pose.box, pose.score, now_ns, now_ns)
+                size = float(gather([pose]).sizes[0])
+                person = Person(pose.keypoints, size, pose.box, pose.score, now_ns, now_ns)
                 self._people.append(person)
 
     def _name(self, found: dict[Person, Pose], now_ns: int) -> list[Track]:
@@ -318,30 +332,25 @@ class Tracker:
 
 def gather(poses: Sequence[Pose]) -> Crowd:
     """Put poses side by side; how large they are is said by their boxes."""
-    keypoints = np.array([pose.keypoints for pose in poses], np.float32).reshape(-1, JOINTS, 3)
+    keypoints = stack([pose.keypoints for pose in poses])
     boxes = np.array([pose.box for pose in poses], np.float32).reshape(-1, 4)
     return Crowd(keypoints, boxes, extent(boxes[:, 2:]))
 
 
-def foresee(people: Sequence[Person], at_ns: int, joint_score: float) -> Crowd:
+def stack(bodies: Sequence[Floats]) -> Floats:
+    """Return bodies (17, 3) as one array (n, 17, 3); none are an empty one."""
+    # A third of the time that numpy.stack takes.
+    return np.concatenate([*bodies, np.empty((0, 3), np.float32)]).reshape(-1, JOINTS, 3)
+
+
+def foresee(people: Sequence[Person], at_ns: int) -> Crowd:
     """Put people side by side where they should be by then."""
     ways = np.array([person.way(at_ns) for person in people], np.float32)
-    bodies = np.stack([person.body for person in people])
+    bodies = stack([person.body for person in people])
     bodies[:, :, :2] += ways[:, None]
     boxes = np.array([person.box for person in people], np.float32)
     boxes[:, :2] += ways
-    return Crowd(bodies, boxes, extent(reach(bodies, boxes, joint_score)))
-
-
-def reach(bodies: Floats, boxes: Floats, joint_score: float) -> Floats:
-    """Return width and height (n, 2) of bodies, of their boxes where few joints are sure."""
-    sure = bodies[:, :, 2:] >= joint_score
-    points = bodies[:, :, :2]
-    low = np.where(sure, points, np.inf).min(axis=1)
-    high = np.where(sure, points, -np.inf).max(axis=1)
-    few = sure.sum(axis=1) < SHARED_JOINTS
-    with np.errstate(invalid="ignore"):  # where no joint is sure, which `few` leaves out
-        return np.where(few, boxes[:, 2:], high - low).astype(np.float32)
+    return Crowd(bodies, boxes, np.array([person.size for person in people], np.float32))
 
 
 def compare(people: Crowd, poses: Crowd, doubts: Sequence[Doubt], joint_score: float) -> Likeness:
@@ -382,10 +391,13 @@ def compare(people: Crowd, poses: Crowd, doubts: Sequence[Doubt], joint_score: f
     too_few = shared.sum(axis=1) < SHARED_JOINTS
     by_pose[(squared > REACH**2) | (shape < SAME_SHAPE) | too_few] = 0
 
-    iou, middle = overlap(people.boxes[row], poses.boxes[column])
-    by_box = np.where(iou >= SAME_PLACE, BOX_TRUST * iou, 0)
-    value[row, column] = np.maximum(by_pose, by_box)
-    shifts[row, column] = np.where(by_pose[:, None] > 0, shift, middle)
+    value[row, column], shifts[row, column] = by_pose, shift
+    silent = by_pose == 0
+    if silent.any():
+        row, column = row[silent], column[silent]
+        iou, middle = overlap(people.boxes[row], poses.boxes[column])
+        value[row, column] = BOX_TRUST * iou * (iou >= SAME_PLACE)
+        shifts[row, column] = middle
     return Likeness(value, shifts)
 
 
@@ -426,19 +438,19 @@ def align(
     move the body.
     """
     shared = (bodies[:, :, 2] >= joint_score) & (keypoints[:, :, 2] >= joint_score)
-    delta = keypoints[:, :, :2] - bodies[:, :, :2]
+    moved = keypoints - bodies
+    moved[:, :, 2] = 1  # so that one product sums the weights too
     weight = shared * STEADY
-    shift = weigh(weight, delta)
-    rest = delta - shift[:, None]
-    weight /= 1 + squares(rest) / (STRAY * sizes[:, None]) ** 2
-    shift = weigh(weight, delta)
-    return shift, delta - shift[:, None], shared
+    rest = moved[:, :, :2] - mean(weight, moved)[:, None]
+    weight /= 1 + squares(rest) / ((STRAY * sizes) ** 2)[:, None]
+    shift = mean(weight, moved)
+    return shift, moved[:, :, :2] - shift[:, None], shared
 
 
-def weigh(weight: Floats, points: Floats) -> Floats:
-    """Return the mean (k, 2) of points (k, 17, 2) by weights (k, 17); 0 if all are 0."""
-    moment = np.einsum("kj,kjc->kc", weight, points)
-    return np.asarray(moment / np.maximum(weight.sum(axis=1), 1e-6)[:, None], np.float32)
+def mean(weight: Floats, points: Floats) -> Floats:
+    """Return the mean (k, 2) of points ``x, y, 1`` (k, 17, 3) by weights (k, 17), or 0."""
+    total = np.matmul(weight[:, None], points)[:, 0]
+    return np.asarray(total[:, :2] / np.maximum(total[:, 2:], 1e-6), np.float32)
 
 
 def squares(points: Floats) -> Floats:
@@ -458,8 +470,7 @@ def oks_of(rest: Floats, shared: NDArray[np.bool_], sizes: Floats) -> Floats:
     sizes : (k,)
         Roots of the people's areas, in pixels.
     """
-    spread = 2 * (2 * OKS_SIGMAS * sizes[:, None]) ** 2
-    each = np.exp(-squares(rest) / spread) * shared
+    each = np.exp(squares(rest) * OKS_FALL / (sizes * sizes)[:, None]) * shared
     return np.asarray(each.sum(axis=1) / np.maximum(shared.sum(axis=1), 1), np.float32)
 
 
@@ -558,13 +569,13 @@ def assign(value: Floats) -> list[tuple[int, int]]:
     .. [1] Jonker and Volgenant, "A shortest augmenting path algorithm for dense and
        sparse linear assignment problems", Computing 38, 1987
     """
-    possible = [(int(row), int(column)) for row, column in np.argwhere(value > 0)]
-    by_row = Counter(row for row, _ in possible)
-    by_column = Counter(column for _, column in possible)
-    pairs = [pair for pair in possible if by_row[pair[0]] == by_column[pair[1]] == 1]
-    crowded = [pair for pair in possible if by_row[pair[0]] > 1 or by_column[pair[1]] > 1]
-    if not crowded:
+    asked = list(zip(*(index.tolist() for index in (value > 0).nonzero()), strict=True))
+    by_row = Counter(row for row, _ in asked)
+    by_column = Counter(column for _, column in asked)
+    pairs = [(row, column) for row, column in asked if by_row[row] == by_column[column] == 1]
+    if len(pairs) == len(asked):
         return pairs
+    crowded = set(asked).difference(pairs)
     rows = sorted({row for row, _ in crowded})
     columns = sorted({column for _, column in crowded})
     return sorted(pairs + _assign_crowded(value, rows, columns))
