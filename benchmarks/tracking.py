@@ -11,11 +11,11 @@ import time
 
 from edgepose.tracking import Tracker
 from tests.marks import Marks, mark
-from tests.walks import WALKS, crowd
+from tests.walks import WALKS, Walk, Walker, crowd
 
 RATES_HZ = (30, 10, 5)
 SEEDS = range(10)
-FRAMES = 300
+SECONDS = 30.0
 
 
 def walks() -> None:
@@ -34,23 +34,28 @@ def _show(row: Marks) -> str:
 
 def times() -> None:
     """Print the median and the 99th percentile of one update."""
-    print("| people | update, ms, p50 | p99 |")
-    print("|---|---|---|")
+    print("| people | apart, ms: p50 | p99 | among each other, ms: p50 | p99 |")
+    print("|---|---|---|---|---|")
     for people in (1, 2, 5, 10, 20):
-        taken = _time(people)
-        p99 = statistics.quantiles(taken, n=100)[-1]
-        print(f"| {people} | {statistics.median(taken):.2f} | {p99:.2f} |")
+        cells = [*_time(apart(people)), *_time(crowd(people, SECONDS))]
+        print(f"| {people} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")
 
 
-def _time(people: int) -> list[float]:
-    """Return the processor milliseconds of each update of people who wander among each other."""
-    films = list(crowd(people, FRAMES / 10).film(10))
+def apart(people: int) -> Walk:
+    """Let people stroll beside each other, a body's height between them."""
+    lanes = [200.0 * lane for lane in range(people)]
+    walkers = (Walker(((0, 100 + x, 600), (SECONDS, 500 + x, 600))) for x in lanes)
+    return Walk(tuple(walkers), SECONDS, width=5000)
+
+
+def _time(walk: Walk) -> tuple[float, float]:
+    """Return percentiles 50 and 99 of the processor's milliseconds in one update."""
     tracker, taken = Tracker(), []
-    for moment in films:
+    for moment in list(walk.film(10)):
         begin = time.thread_time()
         tracker.update(moment.poses, moment.at_ns)
         taken.append(1000 * (time.thread_time() - begin))
-    return taken[20:]
+    return statistics.median(taken[20:]), statistics.quantiles(taken[20:], n=100)[-1]
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ class Walker:
 class Noise:
     """What a model makes of people.
 
-    Measured from MoveNet multi-pose on a clip of pedestrians, 30 to 90 pixels tall of
+    Measured from MoveNet multi-pose on a clip of pedestrians, 40 to 100 pixels tall in
     its input; `docs/tracking.md` says how. Weak joints and doubles are PoseNet's habit
     and assumed.
     """
