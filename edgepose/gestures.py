@@ -261,8 +261,8 @@ BUILT_IN: Final = {
             "hand_raised",
             # A hand at the ear or in the hair has a sharper elbow.
             ["wrist above shoulder by 0.4", "wrist above elbow by 0.2", "angle elbow > 80"],
-            unless=["other_wrist above other_shoulder by 0.2", "swings wrist > 2", *LYING],
-            hold_s=1.0,
+            unless=["other_wrist above other_shoulder by 0.2", "swings wrist > 1", *LYING],
+            hold_s=1.2,
         ),
         Gesture.parse(
             "both_hands_up",

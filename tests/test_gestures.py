@@ -1,17 +1,22 @@
 """Gestures: rules over joints, from any side, once each time."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edgepose.config import loads
 from edgepose.errors import ConfigError
 from edgepose.events.gestures import GestureDetector, count_swings
 from edgepose.gestures import BUILT_IN, Gesture, parse_condition
 from edgepose.skeleton import JOINT_NAMES
+from edgepose.smoothing import Smoother
 from edgepose.structures import Event, Pose, Track
 from edgepose.timing import NS_PER_S
+from edgepose.tracking import Tracker
 from tests import body
 from tests.contracts.event import DetectorContract
 
@@ -221,18 +226,46 @@ def test_a_hand_that_is_only_held_up_is_no_wave() -> None:
     assert names(watch(moments)) == ["hand_raised"]
 
 
-def test_noise_as_of_real_models_leaves_most_gestures_standing() -> None:
-    """With misplaced, lost and swapped joints: nearly all are seen, and hardly any wrong one."""
-    right = wrong = 0
-    for name, act in SHOWN.items():
-        for seed in range(5):
-            noisy = [(m.at_ns, m.tracks()) for m in scene(act).observe(10, seed)]
-            found = set(names(watch(noisy)))
-            right += name in found
-            wrong += len(found - {name})
+def daemon(scene: body.Scene, seed: int) -> list[str]:
+    """Name the gestures that come out of what a model would say, followed and smoothed."""
+    tracker, smoother = Tracker(), Smoother()
+    moments = [
+        (m.at_ns, smoother.smooth(tracker.update(list(m.people.values()), m.at_ns), m.at_ns))
+        for m in scene.observe(10, seed)
+    ]
+    return names(watch(moments))
 
-    assert right >= 24, f"{right} of 30"
-    assert wrong <= 3, f"{wrong} wrong"
+
+@pytest.mark.slow
+def test_with_the_noise_of_real_models_most_gestures_are_seen() -> None:
+    """Misplaced, lost and swapped joints: nine in ten are seen, few others with them."""
+    found = [
+        (name, daemon(scene(act, heading=heading), seed))
+        for name, act in SHOWN.items()
+        for heading in (FRONT, FRONT + 25, BACK)
+        for seed in range(6)
+    ]
+
+    seen = sum(name in events for name, events in found)
+    others = sum(name != other for name, events in found for other in events)
+    assert seen >= 0.85 * len(found), f"{seen} of {len(found)}"
+    assert others <= 0.1 * len(found), f"{others} of {len(found)}"
+
+
+@pytest.mark.slow
+def test_with_the_noise_of_real_models_daily_life_is_no_gesture() -> None:
+    """A quarter of an hour of standing, sitting, walking, exercising and telephoning."""
+    acts = [body.stand(50), body.walk(4), body.sit(50), body.squats(15), body.plank(20)]
+    acts.append(body.hold("on the phone", PHONE, 50))
+
+    found = [
+        (act.name, name)
+        for act in acts
+        for heading in (FRONT, BACK, 90.0, 225.0)
+        for name in daemon(scene(act, heading=heading), seed=9)
+    ]
+
+    assert len(found) <= 1, found
 
 
 def test_a_gesture_of_ones_own_needs_only_sentences() -> None:
@@ -301,6 +334,29 @@ def test_a_wrong_rule_is_refused(wrong: dict[str, object]) -> None:
 
     with pytest.raises(ConfigError):
         Gesture.parse(**(right | wrong))  # type: ignore[arg-type]
+
+
+def test_the_example_of_the_documentation_is_a_gesture() -> None:
+    """What docs/events.md shows can be copied into the configuration."""
+    text = (Path(__file__).parent.parent / "docs" / "events.md").read_text()
+    (example,) = re.findall(r"```toml\n(\[\[gesture\]\].*?)```", text, re.DOTALL)
+
+    own = loads(example, "docs/events.md").rules()[-1]
+
+    assert names(watch(truth(scene(SHOWN["pointing_right"])), [own])) == [own.id]
+
+
+def test_the_documentation_names_every_gesture() -> None:
+    """And how long each must be held."""
+    text = (Path(__file__).parent.parent / "docs" / "events.md").read_text()
+    rows = {
+        name: row
+        for row in re.findall(r"^\| `.*` \|.* s \|.*\|$", text, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row.split("|")[1])
+    }
+
+    assert set(BUILT_IN) <= set(rows)
+    assert all(f"| {gesture.hold_s:g} s |" in rows[id_] for id_, gesture in BUILT_IN.items())
 
 
 def test_swings_are_moves_that_turn_back() -> None:

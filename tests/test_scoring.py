@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,16 @@ def test_labels_that_cannot_be_meant_are_refused(tmp_path: Path, text: str, name
 
     assert str(path) in str(error.value)
     assert named in str(error.value)
+
+
+def test_the_example_of_the_documentation_can_be_read(tmp_path: Path) -> None:
+    """What docs/events.md shows is how labels are written."""
+    text = (Path(__file__).parent.parent / "docs" / "events.md").read_text()
+    (example,) = re.findall(r"```toml\n(types = .*?)```", text, re.DOTALL)
+    path = tmp_path / "labels.toml"
+    path.write_text(example)
+
+    assert [one.type for one in read_labels(path, BEGAN_NS).labels] == ["fall_confirmed", "gesture"]
 
 
 def recorded(path: Path, seen: dict[float, bool]) -> None:

@@ -18,7 +18,7 @@ GAP_S: Final = 0.25  # models lose a wrist in single frames
 WINDOW_S: Final = 2.5  # people wave once to twice a second: five turns or more
 TORSO_S: Final = 1.0  # people come nearer slowly; what changes faster is the model's error
 LOST_S: Final = 0.5  # what happened before a longer gap belongs to another movement
-SWING: Final = 0.38  # parts of the torso: some 12 cm; brushing teeth is less, a wave more
+SWING: Final = 0.3  # parts of the torso: some 15 cm, less what smoothing takes from a wave
 TURNED: Final = 0.25  # shoulders nearer than this part of the torso: seen from the side
 
 # Shoulders are 0.259 and the torso 0.288 of the body's height (see `zones`).
@@ -213,7 +213,9 @@ class _Body:
         else:
             side, _, part = joint.partition("_")
             point = self.at(f"{side}_{CARRIERS[part]}")
-            carrier = None if point is None else point[0]
+            # Arms swing in walking, and sweep aside on their way up: neither is a wave.
+            hangs = part == "wrist" and point is not None and here[1] > point[1]
+            carrier = None if point is None or hangs else point[0]
         return None if carrier is None else (here[0] - carrier) / torso
 
 
