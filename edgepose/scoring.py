@@ -329,4 +329,4 @@ def table(scores: Sequence[Score], watched: float) -> str:
         ).rstrip()
         for row in (head, *rows)
     ]
-    return "\n".join([*lines, "", f"watched {watched / 3600:.2f} hours"])
+    return "\n".join([*lines, "", f"watched {watched:.0f} s, {watched / 3600:.2f} hours"])
