@@ -1,8 +1,9 @@
 """Accuracy, time and memory of each way of looking, as in models/README.md.
 
 Run from the repository: ``python -m benchmarks.policies IMAGES ANNOTATIONS``. All models
-are timed in one process, in turns, so that a busy machine disturbs all alike; memory is
-that of a process that has done nothing else. Results go to `benchmarks/results`.
+are timed in one process, in turns, on one thread, in time of the processor, so that what
+else the machine does matters little; memory is that of a process that has done nothing
+else. Results go to `benchmarks/results`.
 """
 
 import argparse
@@ -116,12 +117,12 @@ def timed(estimators: list[PoseEstimator]) -> list[dict[str, float]]:
 
 
 def frame_ms(estimator: PoseEstimator, image: Image, people: list[Pose], turn: int) -> float:
-    """Return how long one frame of a film takes, from picture to poses."""
+    """Return the processor's time for one frame of a film, from picture to poses."""
     limits = Limits(6, 0.25)
-    started = time.perf_counter()
+    started = time.process_time()
     glance = estimator.prepare(image, people, turn)
     estimator.decode(glance, estimator.infer(glance), limits=limits)
-    return 1000 * (time.perf_counter() - started)
+    return 1000 * (time.process_time() - started)
 
 
 def crowd(count: int) -> tuple[Image, list[Pose]]:
