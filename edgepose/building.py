@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 from edgepose import addresses, messages, registry, sources, storage
 from edgepose import config as configuration
 from edgepose.camera import Camera
+from edgepose.choosing import Chooser
 from edgepose.config import Config
 from edgepose.decoders import Limits
 from edgepose.errors import BrokerError
 from edgepose.estimator import PoseEstimator
 from edgepose.events import EVENTS, Detector
 from edgepose.health import CameraHealth
+from edgepose.models import Plugin
 from edgepose.pipeline import Composer, Follower, Pipeline
 from edgepose.posture import PostureReader
 from edgepose.settings import Noted, Overrides
@@ -19,6 +21,7 @@ from edgepose.sinks.mqtt import MqttSink, Options
 from edgepose.smoothing import Smoother
 from edgepose.snapshots import Snapshots
 from edgepose.spool import Spool
+from edgepose.standby import Standby
 from edgepose.storage import Note
 from edgepose.timing import Clock
 from edgepose.tracking import Tracker
@@ -30,11 +33,22 @@ if TYPE_CHECKING:
     from edgepose.daemon import Daemon
 
 
-def estimator(config: Config) -> PoseEstimator:
-    """Load the configured model."""
+def estimator(
+    config: Config, chooser: Chooser, clock: Clock, changed: Callable[[], None]
+) -> Standby:
+    """Decide what is to run and load it."""
     limits = Limits(config.pose.max_people, config.pose.min_pose_score)
-    model = config.model
-    return PoseEstimator(model.name, policy=model.policy, threads=model.threads, limits=limits)
+
+    def build(model: str, plugin: Plugin | None) -> PoseEstimator:
+        return PoseEstimator(
+            model,
+            policy=config.model.policy,
+            threads=config.model.threads,
+            limits=limits,
+            plugin=plugin,
+        )
+
+    return Standby(build, chooser.plan(config), chooser.bench, clock, changed)
 
 
 def follower(config: Config, camera: configuration.Camera) -> Follower:
@@ -115,10 +129,11 @@ def camera(id_: str, daemon: "Daemon") -> "Control":
     topics = daemon.topics.camera(id_)
     health = CameraHealth()
     people = follower(config, settings)
+    estimator = daemon.estimator
     snapshots = Snapshots(topics, settings, config.pose.min_keypoint_score)
     composer = Composer(
         topics,
-        model=daemon.estimator.name,
+        model=lambda: estimator.name,
         follower=people,
         clock=daemon.clock,
         picture=snapshots.see,
@@ -135,7 +150,7 @@ def camera(id_: str, daemon: "Daemon") -> "Control":
         live=sources.is_live(settings.source),
         runs_on=sources.is_live(settings.source) or settings.realtime,
         max_fps=settings.fps,
-        pipeline=Pipeline(daemon.estimator, people, composer.compose, health, daemon.clock),
+        pipeline=Pipeline(estimator, people, composer.compose, health, daemon.clock),
         lanes=daemon.lanes,
         outbox=daemon.link.outbox,
         health=health,

@@ -2,15 +2,13 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from edgepose.errors import SourceError
-from edgepose.estimator import Glance
 from edgepose.health import CameraHealth, State
-from edgepose.models import Outputs
 from edgepose.pipeline import Pipeline
 from edgepose.queues import Failure, Lanes, Outbox, Slot
 from edgepose.sources import Source
@@ -28,8 +26,10 @@ class Job:
 
     camera: "Camera"
     frame: Frame | None = None
-    glance: Glance | None = None
-    outputs: Sequence[Outputs] | None = None
+    glance: Any = None
+    """What the estimator's `prepare` made of the frame, and below what its `infer` returned."""
+
+    outputs: Any = None
 
 
 class Camera:
@@ -204,8 +204,6 @@ class Camera:
     def _finish(self) -> None:
         """Turn the engine's answers into messages, in order."""
         while (job := self._answers.take()) is not None and job.frame is not None:
-            assert job.glance is not None
-            assert job.outputs is not None
             for message in self.pipeline.finish(job.frame, job.glance, job.outputs):
                 self._outbox.put(message)
             self.health.processed += 1

@@ -1,5 +1,6 @@
-"""Models by name: what is bundled, what a name, a path and a size mean."""
+"""Models by name: what is bundled or can be fetched, what a name, a path and a size mean."""
 
+import os
 import re
 import tomllib
 from dataclasses import dataclass
@@ -29,6 +30,12 @@ PAIRS: Final = {
 """Names of models together: finders with ``|`` between them, ``+``, who looks again.
 `best` takes the time it takes; docs/accuracy.md has the figures."""
 
+SYSTEM: Final = Path("/var/lib/edgepose")
+"""Where the service keeps what must outlive it; fetched models are looked for there too."""
+
+TPU_MARK: Final = "_edgetpu"
+"""The compiler for the Edge TPU puts it behind the name of the file it was given."""
+
 _SIZED: Final = re.compile(r"(?P<name>.+)@(?P<height>\d+)x(?P<width>\d+)")
 
 
@@ -45,6 +52,20 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description: str
     input: str = ""
     """Height x width to set, for files that take any size; else the file's own."""
+
+    url: str = ""
+    """Where to fetch it; empty when it is bundled."""
+
+    cpu: str = ""
+    """Of a model for the Edge TPU: the name of the one that runs in its place on the CPU."""
+
+    @property
+    def path(self) -> Path | None:
+        """Where its file is; None when it has not been fetched."""
+        if not self.url:
+            return Path(str(DATA / self.file))
+        found = (folder / self.file for folder in folders())
+        return next((path for path in found if _whole(path, self.bytes)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +100,14 @@ class Team:
 
 @cache
 def entries() -> dict[str, Entry]:
-    """Return the models that ship with edgepose, by name."""
+    """Return the models that ship with edgepose or can be fetched, by name."""
     text = (DATA / "models.toml").read_text("utf-8")
     return msgspec.convert(tomllib.loads(text), dict[str, Entry])
+
+
+def bundled() -> dict[str, Entry]:
+    """Return the models that ship with edgepose, by name."""
+    return {name: entry for name, entry in entries().items() if not entry.url}
 
 
 def choose(name: str) -> Choice:
@@ -99,7 +125,7 @@ def choose(name: str) -> Choice:
     if sized := _SIZED.fullmatch(name):
         plain, size = sized["name"], Size(int(sized["width"]), int(sized["height"]))
     if entry := entries().get(plain):
-        return Choice(name, Path(str(DATA / entry.file)), size or _size(entry.input))
+        return Choice(name, _fetched(plain, entry), size or _size(entry.input))
     path = Path(plain).expanduser()
     if path.is_file():
         return Choice(path.name, path, size)
@@ -138,6 +164,54 @@ def read_file(path: Path) -> bytes:
     except OSError as error:
         msg = f"model {path}: cannot be read: {error.strerror}"
         raise ModelError(msg) from error
+
+
+def twin(name: str) -> str | None:
+    """Return the model that runs on the CPU in place of one for the Edge TPU, if there is one.
+
+    The catalogue knows pairs; beside a file the compiler's input is looked for, which
+    has the same name without ``_edgetpu``.
+    """
+    if entry := entries().get(name):
+        other = entries().get(entry.cpu)
+        return entry.cpu if other and other.path else None
+    path = Path(name).expanduser()
+    beside = path.with_name(path.name.replace(TPU_MARK, ""))
+    return str(beside) if beside != path and beside.is_file() else None
+
+
+def for_edgetpu(name: str) -> str | None:
+    """Return the model for the Edge TPU whose twin this one is, if the catalogue knows one."""
+    return next((other for other, entry in entries().items() if entry.cpu == name), None)
+
+
+def folders() -> list[Path]:
+    """Return where fetched models are looked for; the first is where they are put."""
+    given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    xdg = os.environ.get("XDG_STATE_HOME", "")
+    found = [Path(given)] if given else []
+    if os.geteuid() == 0:  # whoever is root fetches for the service
+        found.append(SYSTEM)
+    if xdg.startswith("/"):
+        found.append(Path(xdg) / "edgepose")
+    elif home := os.environ.get("HOME", ""):
+        found.append(Path(home) / ".local/state/edgepose")
+    return [folder / "models" for folder in dict.fromkeys([*found, SYSTEM])]
+
+
+def _whole(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False
+
+
+def _fetched(name: str, entry: Entry) -> Path:
+    path = entry.path
+    if path is None:
+        msg = f"model {name}: is not on this machine; fetch it: edgepose models fetch {name}"
+        raise ModelError(msg)
+    return path
 
 
 def _size(text: str) -> Size | None:

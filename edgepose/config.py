@@ -141,6 +141,10 @@ class Model(Table, frozen=True, kw_only=True):
     """A name that `edgepose models` lists, the path of a .tflite file, or `auto`: the best
     for this hardware."""
 
+    twin: str = ""
+    """The model to run on the CPU in place of one for the Edge TPU. Empty: the one that the
+    catalogue knows, or the file of the same name without `_edgetpu`."""
+
     delegate: Annotated[
         str,
         Meta(
@@ -343,6 +347,8 @@ def load(path: Path) -> Config:
     named = {name: str(folder / found) for name in files if (found := getattr(mqtt, name))}
     if model.name.endswith(".tflite"):
         model = replace(model, name=str(folder / model.name))
+    if model.twin.endswith(".tflite"):
+        model = replace(model, twin=str(folder / model.twin))
     if "/" in model.delegate:
         model = replace(model, delegate=str(folder / model.delegate))
     cameras = tuple(

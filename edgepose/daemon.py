@@ -5,12 +5,12 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from edgepose import __version__, building, engine, messages, vitals
+from edgepose import __version__, building, engine, messages, storage, vitals
 from edgepose.camera import Camera, Job
+from edgepose.choosing import Chooser, Plan
 from edgepose.config import Config
 from edgepose.control import Control
 from edgepose.errors import EdgeposeError, SourceError
-from edgepose.estimator import PoseEstimator
 from edgepose.health import Durations
 from edgepose.homeassistant import Announced, Announcer
 from edgepose.link import Link
@@ -18,6 +18,7 @@ from edgepose.messages import Percentiles
 from edgepose.queues import Failure, Lanes
 from edgepose.remote import Remote
 from edgepose.settings import Settings
+from edgepose.standby import HANG_S, Standby
 from edgepose.structures import Message
 from edgepose.timing import NS_PER_S, Clock, rfc3339
 from edgepose.verbs import verbs
@@ -25,6 +26,7 @@ from edgepose.verbs import verbs
 log: Final = logging.getLogger("edgepose.daemon")
 
 STATS_S: Final = 10.0
+LOOK_S: Final = 2.0  # how often to look whether the delegate still answers
 CLOSE_S: Final = 1.0  # for each of: cameras, engine, broker; the contract gives five in all
 
 
@@ -70,7 +72,12 @@ class Daemon:
         self._stopping = False
         self._reloading = False
         self._processor = vitals.Processor()
-        self._engine_thread = threading.Thread(target=self._infer, name="engine", daemon=True)
+        self._engine_thread: threading.Thread | None = None
+        self._loaded = False
+        self._job: Job | None = None
+        self._trial: Trial | None = None
+        self.stuck = False
+        """Whether a thread has been left within a delegate's library: it cannot be ended."""
 
     def stop(self) -> None:
         """Ask the daemon to end; from any thread or signal handler."""
@@ -146,11 +153,12 @@ class Daemon:
     def _open(self) -> None:
         """Start everything; the broker is being reached for while the model loads."""
         self.link.start()
-        self.estimator = building.estimator(self.config)
-        self.estimator.warm_up()
+        folder = storage.state_directory(self.config.device.id)
+        self.chooser = Chooser(folder, self.clock, ending=lambda: self._stopping)
+        self.estimator = self._new_estimator(self.config)
+        self._loaded = True
         self._keep_pace()
-        log.info("model: %s with %s", self.estimator.name, engine.runtime())
-        self._engine_thread.start()
+        self._start_engine()
         for settings in self.config.cameras:
             self._start(settings.id)
         self._tell_status()
@@ -174,12 +182,28 @@ class Daemon:
             msg = f"no usable source: {errors}"
             raise SourceError(msg)
 
+    def _new_estimator(self, config: Config) -> Standby:
+        estimator = building.estimator(config, self.chooser, self.clock, self._estimator_changed)
+        plan = estimator.plan
+        log.info("model: %s with %s", estimator.name, engine.runtime())
+        if plan.model_reason:
+            log.info("model: %s", plan.model_reason)
+        log.info("delegate: %s: %s", plan.delegate.name, plan.reason)
+        return estimator
+
+    def _estimator_changed(self) -> None:
+        """Say what runs now; called by whichever thread has changed it."""
+        self._tell_status()
+        self._wake.set()
+
     def _watch(self) -> None:
         """Wait for an end or a reload, and say every ten seconds how things are."""
         while not self._stopping and self.failure.error is None:
             due_ns = self._stats_ns + int(STATS_S * NS_PER_S)
-            self._wake.wait(max(0.0, (due_ns - self.clock.now_ns()) / NS_PER_S))
+            wait_s = (due_ns - self.clock.now_ns()) / NS_PER_S
+            self._wake.wait(min(max(0.0, wait_s), LOOK_S))
             self._wake.clear()
+            self._look_after_delegate()
             if self._reloading:
                 self._reloading = False
                 self._take_new_config()
@@ -187,6 +211,30 @@ class Daemon:
                 self._tell_stats()
             if self.once and all(camera.ended for camera in self.cameras.values()):
                 return
+
+    def _look_after_delegate(self) -> None:
+        """Go on without a delegate that hangs; go back to one whose time on the bench is over."""
+        estimator = self.estimator
+        if estimator.hangs():
+            log.warning("delegate %s: hangs", estimator.plan.delegate.name)
+            estimator.give_up(estimator.current, f"gave no answer within {HANG_S:g} s")
+            self.stuck = True
+            self._start_engine(self._job)
+        if self._trial is None and self.chooser.worth_a_try(self.config, estimator.plan):
+            self._trial = Trial(self.chooser, self.config, self._wake.set)
+        if self._trial is not None and self._trial.over:
+            trial, self._trial = self._trial, None
+            if trial.plan is not None and trial.config is self.config:
+                (estimator.note if trial.plan.delegate.plugin is None else estimator.take)(
+                    trial.plan
+                )
+
+    def _start_engine(self, job: Job | None = None) -> None:
+        """Start the thread that waits for the engine; one that is stuck is left to itself."""
+        self._engine_thread = threading.Thread(
+            target=self._infer, args=(job,), name="engine", daemon=True
+        )
+        self._engine_thread.start()
 
     def _close(self) -> None:
         """Stop capture, let what is under way come through, say `offline`, let go."""
@@ -200,16 +248,24 @@ class Daemon:
             self.link.put(messages.availability(self.topics.camera(id_), online=False))
         self.announcer.close()
         self.link.close(CLOSE_S)
+        if self._loaded:
+            self.estimator.close()
 
-    def _infer(self) -> None:
+    def _infer(self, job: Job | None) -> None:
         """Give the engine one prepared frame after the other: the one thread that waits for it."""
         try:
-            while (job := self.lanes.take()) is not None:
+            job = job or self.lanes.take()
+            while job is not None:
+                self._job = job
                 if job.glance is not None:
                     started_ns = self.clock.now_ns()
-                    job.outputs = job.camera.pipeline.infer(job.glance)
+                    outputs = job.camera.pipeline.infer(job.glance)
+                    if threading.current_thread() is not self._engine_thread:
+                        return  # it took so long that another thread has taken over
+                    job.outputs = outputs
                     self.engine.add(self.clock.now_ns() - started_ns)
                 job.camera.answer(job)
+                job = self.lanes.take()
         except Exception as error:  # handed to the main thread, which raises it
             self.failure.report(error)
 
@@ -238,12 +294,11 @@ class Daemon:
         self._tell_status()
         log.info("reloaded")
 
-    def _estimator_for(self, config: Config) -> PoseEstimator:
+    def _estimator_for(self, config: Config) -> Standby:
         if (config.model, config.pose) == (self.config.model, self.config.pose):
             return self.estimator
-        estimator = building.estimator(config)
-        estimator.warm_up()
-        return estimator
+        self.estimator.rest()
+        return self._new_estimator(config)
 
     def _keep_pace(self) -> None:
         """Let second looks take no more time than the cameras' frames leave."""
@@ -292,15 +347,16 @@ class Daemon:
 
     def status(self) -> messages.StatusMessage:
         """Say what runs here."""
-        config = self.config
+        config, plan = self.config, self.estimator.plan
         return messages.StatusMessage(
             device=config.device.id,
             name=config.device.title,
             version=__version__,
             started_at=rfc3339(self._started_unix_ns),
             model=self.estimator.name,
+            model_reason=plan.model_reason,
             runtime=engine.runtime(),
-            delegate=messages.DelegateStatus(name="cpu", reason="no other is configured"),
+            delegate=messages.DelegateStatus(name=plan.delegate.name, reason=plan.reason),
             cameras={
                 id_: messages.CameraStatus(
                     state=camera.health.state,
@@ -349,6 +405,26 @@ class Daemon:
                 measured.setdefault(stage, durations)
         summaries = {stage: _summary(durations) for stage, durations in measured.items()}
         return {stage: summary for stage, summary in summaries.items() if summary is not None}
+
+
+class Trial:
+    """A plan being made in a thread of its own, while frames go through on the CPU."""
+
+    def __init__(self, chooser: Chooser, config: Config, done: Callable[[], None]) -> None:
+        self.config = config
+        self.plan: Plan | None = None
+        self.over = False
+        self._chooser = chooser
+        self._done = done
+        threading.Thread(target=self._run, name="trial", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self.plan = self._chooser.plan(self.config)
+        except EdgeposeError as error:
+            log.warning("delegate: cannot be tried again: %s", error)
+        self.over = True
+        self._done()
 
 
 def _summary(durations: Durations) -> Percentiles | None:

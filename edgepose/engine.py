@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepose.errors import ModelError
-from edgepose.models import ModelInfo, Outputs, TensorInfo
+from edgepose.errors import DelegateError, ModelError
+from edgepose.models import ModelInfo, Outputs, Plugin, TensorInfo
 from edgepose.structures import Size
 
 try:
@@ -55,30 +55,47 @@ class Engine:
         Threads of the network; 0 for all cores but one.
     size : Size, optional
         Input size to set, for models that take any.
+    plugin : Plugin, optional
+        A delegate to load and to hand the model to. Loading one may crash the process
+        or hold all its threads up for long: `trials` finds out beforehand.
 
     Raises
     ------
     ModelError
         When the runtime cannot prepare the model.
+    DelegateError
+        When the delegate cannot be loaded, or does not take what it should.
     """
 
     def __init__(
-        self, content: bytes | Path, info: ModelInfo, *, threads: int = 0, size: Size | None = None
+        self,
+        content: bytes | Path,
+        info: ModelInfo,
+        *,
+        threads: int = 0,
+        size: Size | None = None,
+        plugin: Plugin | None = None,
     ) -> None:
         self.threads = thread_count(threads)
+        self.plugin = plugin
         self._lock = threading.Lock()
+        delegates = [] if plugin is None else [_load(plugin)]
         try:
             whence = (
                 {"model_content": content}
                 if isinstance(content, bytes)
                 else {"model_path": str(content)}
             )
-            self._interpreter = tflite.Interpreter(**whence, num_threads=self.threads)
+            self._interpreter = tflite.Interpreter(
+                **whence, num_threads=self.threads, experimental_delegates=delegates
+            )
             if size is not None and size != info.input_size:
                 _resize(self._interpreter, size)
             self._interpreter.allocate_tensors()
         except Exception as error:
             # tflite-runtime raises SystemError with numpy 2, others ValueError or RuntimeError
+            if plugin is not None:
+                raise DelegateError(_not_taken(info, plugin, error)) from error
             raise ModelError(_sentence(info, error)) from error
         self._input: int = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
@@ -96,10 +113,15 @@ class Engine:
         -------
         Outputs
             As stored by the model, copied: the next call does not touch them.
+
+        Raises
+        ------
+        DelegateError
+            When a delegate failed; without one a failure is a bug.
         """
         with self._lock:
             self._interpreter.set_tensor(self._input, tensor)
-            self._interpreter.invoke()
+            self._invoke()
             arrays = tuple(self._interpreter.get_tensor(index) for index in self._outputs)
         return Outputs(self.info, arrays)
 
@@ -107,12 +129,46 @@ class Engine:
         """Run the network over and over on what its input holds: what benchmarks compare with."""
         with self._lock:
             for _ in range(times):
-                self._interpreter.invoke()
+                self._invoke()
 
     def warm_up(self) -> None:
         """Run once on black: the first inference packs weights and may take long."""
         tensor = self.info.inputs[0]
         self.infer(np.zeros(tensor.shape, dtype=tensor.dtype))
+
+    def _invoke(self) -> None:
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            if self.plugin is None:
+                raise
+            msg = f"delegate {self.plugin.library}: failed while running: {_brief(error)}"
+            raise DelegateError(msg) from error
+
+
+def _load(plugin: Plugin) -> Any:
+    try:
+        return tflite.load_delegate(plugin.library, dict(plugin.options))
+    except OSError as error:
+        msg = f"delegate {plugin.library}: the library cannot be loaded: {_brief(error)}"
+        raise DelegateError(msg) from error
+    except ValueError as error:
+        # "Failed to load delegate from NAME", a line break, and what the library said, if anything
+        said = " ".join(str(error).split("\n")[1:]).strip()
+        msg = f"delegate {plugin.library}: it refuses to start: {said or 'it gives no reason'}"
+        raise DelegateError(msg) from error
+
+
+def _not_taken(info: ModelInfo, plugin: Plugin, error: Exception) -> str:
+    left = [op for op in info.custom_ops if f"unresolved custom op: {op}" in str(error)]
+    if left:
+        return f"delegate {plugin.library}: does not take {left[0]} of model {info.name} over"
+    return f"delegate {plugin.library}: cannot run model {info.name}: {_brief(error)}"
+
+
+def _brief(error: Exception) -> str:
+    """Return the end of a runtime's message, which grows by every earlier failure."""
+    return " ".join(str(error).split())[-200:]
 
 
 def _resize(interpreter: Any, size: Size) -> None:

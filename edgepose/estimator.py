@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from edgepose.decoders import Limits
 from edgepose.engine import Engine
 from edgepose.errors import UsageError
 from edgepose.geometry import Letterbox, box_around
-from edgepose.models import ModelInfo, Outputs
+from edgepose.models import ModelInfo, Outputs, Plugin
 from edgepose.policies import Aim, Follow, Policy, Refine, Seen, Whole
 from edgepose.preprocess import Preprocessor
 from edgepose.structures import Image, ModelPose, Pose, Size
@@ -53,11 +53,15 @@ class Glance:
 class Network:
     """One model, ready to run: its engine, its decoder, and how it wants its pictures."""
 
-    def __init__(self, choice: catalogue.Choice, threads: int) -> None:
+    def __init__(
+        self, choice: catalogue.Choice, threads: int, plugin: Plugin | None = None
+    ) -> None:
         read = catalogue.read_file(choice.path)
         content, info, self.decoder = decoders.load(read, choice.name)
         as_it_is = choice.path if content is read else content
-        self.engine = Engine(as_it_is, info, threads=threads, size=choice.size)
+        if plugin is not None and not plugin.helps(info):
+            plugin = None
+        self.engine = Engine(as_it_is, info, threads=threads, size=choice.size, plugin=plugin)
         self.preprocessor = Preprocessor(
             self.engine.info.inputs[0],
             scale=self.decoder.pixels.scale,
@@ -73,6 +77,23 @@ class Network:
         """Write a part of a picture into an input."""
         letterbox = Letterbox.fit(aim.region, self.size)
         return Look(aim, self.preprocessor.prepare(image, letterbox), letterbox)
+
+
+class Estimator(Protocol):
+    """What a pipeline needs: `PoseEstimator`, or what stands in its place."""
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether it matters to `prepare` who is known."""
+
+    def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> Any:
+        """Make a picture ready; any thread."""
+
+    def infer(self, glance: Any) -> Any:
+        """Run the networks on what `prepare` made."""
+
+    def decode(self, glance: Any, outputs: Any, *, limits: Limits | None = None) -> list[Pose]:
+        """Turn what `infer` returned into poses; any thread."""
 
 
 class PoseEstimator:
@@ -91,6 +112,8 @@ class PoseEstimator:
         Threads of the network; 0 for all cores but one.
     limits : Limits
         How many people, and how sure, unless a call says otherwise.
+    plugin : Plugin, optional
+        A delegate to run the networks on that have anything for it.
 
     Raises
     ------
@@ -107,13 +130,14 @@ class PoseEstimator:
         policy: PolicyName = "auto",
         threads: int = 0,
         limits: Limits | None = None,
+        plugin: Plugin | None = None,
     ) -> None:
         team = catalogue.team(str(model))
         if policy == "refine":
             team = team.with_looker()
         self.limits = limits or Limits()
         self._costs_s: list[float] = []
-        self.networks = [Network(choice, threads) for choice in team.members]
+        self.networks = [Network(choice, threads, plugin) for choice in team.members]
         self.policy = choose_policy(policy, team, self.networks)
         self.name = team.name
         """What to call the model, or the models together."""

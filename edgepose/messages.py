@@ -226,6 +226,9 @@ class StatusMessage(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     started_at: Timestamp
     model: str
+    model_reason: str = ""
+    """Why this model, where it was not named."""
+
     runtime: str
     delegate: DelegateStatus
     cameras: dict[str, CameraStatus]

@@ -80,6 +80,24 @@ class ModelInfo:
         return replace(self, inputs=(picture, *self.inputs[1:]))
 
 
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A library that takes operators of a model over from the runtime: a TFLite delegate."""
+
+    library: str
+    """What to load: a path, or a name that the system's loader knows."""
+
+    options: tuple[tuple[str, str], ...] = ()
+    """Key and value, as the library names them."""
+
+    op: str = ""
+    """The custom operator it is for; empty where it may take any operator."""
+
+    def helps(self, model: ModelInfo) -> bool:
+        """Say whether the model has anything that it may take over."""
+        return not self.op or self.op in model.custom_ops
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Outputs:
     """What the network said: arrays as stored, in the order of the model's outputs."""

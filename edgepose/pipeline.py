@@ -7,10 +7,9 @@ from typing import Any
 
 from edgepose import messages
 from edgepose.decoders import Limits
-from edgepose.estimator import Glance, PoseEstimator
+from edgepose.estimator import Estimator
 from edgepose.events import Detector
 from edgepose.health import CameraHealth
-from edgepose.models import Outputs
 from edgepose.posture import PostureReader
 from edgepose.smoothing import Smoother
 from edgepose.structures import Event, Frame, Message, Pose, Size, Track
@@ -90,7 +89,7 @@ class Composer:
         self,
         topics: messages.CameraTopics,
         *,
-        model: str,
+        model: Callable[[], str],
         follower: Follower,
         clock: Clock,
         extra: Mapping[str, Any] = MappingProxyType({}),
@@ -119,7 +118,7 @@ class Composer:
                 tracks,
                 seq=self._seq,
                 latency_ms=latency_ms,
-                model=self._model,
+                model=self._model(),
             )
         ]
         composed += [messages.event(self._topics, event, frame) for event in events]
@@ -150,7 +149,7 @@ class Pipeline:
 
     def __init__(
         self,
-        estimator: PoseEstimator,
+        estimator: Estimator,
         follower: Follower,
         compose: Compose,
         health: CameraHealth,
@@ -175,13 +174,13 @@ class Pipeline:
         outputs = self.infer(glance)
         return self.finish(frame, glance, outputs)
 
-    def finish(self, frame: Frame, glance: Glance, outputs: Sequence[Outputs]) -> list[Message]:
+    def finish(self, frame: Frame, glance: Any, outputs: Any) -> list[Message]:
         """Walk the part behind the network."""
         poses = self.decode(glance, outputs, limits=self.limits)
         tracks, events = self.follow(poses, frame.captured_ns, frame.size)
         return self.compose(frame, tracks, events)
 
-    def _prepare(self, frame: Frame) -> Glance:
+    def _prepare(self, frame: Frame) -> Any:
         """Look where the people of the newest frame should be by now."""
         self._turn += 1
         people = self._follower.expect(frame.captured_ns) if self._estimator.looks_back else ()

@@ -32,6 +32,7 @@ discovery = false
 prefix = "ha"
 [model]
 name = "movenet-lightning"
+twin = "posenet"
 delegate = "edgetpu:usb:0"
 threads = 2
 policy = "whole"

@@ -17,7 +17,11 @@ import edgepose
 
 ROOT: Final = Path(__file__).parents[1]
 DATA: Final = Path(edgepose.__file__).with_name("data")
-CATALOGUE: Final[dict[str, dict[str, Any]]] = tomllib.loads((DATA / "models.toml").read_text())
+CATALOGUE: Final[dict[str, dict[str, Any]]] = {
+    name: row
+    for name, row in tomllib.loads((DATA / "models.toml").read_text()).items()
+    if "url" not in row
+}
 TESTDATA: Final = ROOT.parent / "shared" / "testdata"
 
 KEYS: Final = {

@@ -1,6 +1,8 @@
 """Watch the cameras and say over MQTT what is seen: the daemon, in the foreground."""
 
 import argparse
+import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -45,5 +47,11 @@ def run(args: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
     signal.signal(signal.SIGHUP, lambda *_: daemon.reload())
-    daemon.run()
+    try:
+        daemon.run()
+    finally:
+        if daemon.stuck:
+            # The library that hangs would hold up the end, or crash it.
+            logging.shutdown()
+            os._exit(0 if daemon.failure.error is None else 1)
     return 0
