@@ -45,7 +45,8 @@ class Control:
         self._detect(config, camera)
         self._composer.extra = {"paused": paused, "settings": told}
         self.camera.pause(paused)
-        self.snapshots.forget()
+        if paused:
+            self.snapshots.forget()
         return self._composer.tell()
 
     def _detect(self, config: Config, camera: CameraTable) -> None:

@@ -136,7 +136,9 @@ class Composer:
 
     def _now(self) -> dict[str, Any]:
         """While it is paused nobody is there, as far as anybody knows."""
-        return {**({} if self.extra.get("paused") else self._seen), **self.extra}
+        nobody: dict[str, Any] = {"zones": {zone.id: {} for zone in self._follower.zones}}
+        seen = {} if self.extra.get("paused") else self._seen
+        return {**nobody, **seen, **self.extra}
 
 
 class Pipeline:

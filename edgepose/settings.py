@@ -35,7 +35,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
 
     def over(self, older: "Settings") -> "Settings":
         """Return the two in one: what is not given here stays as it was, null is taken out."""
-        fields = older.given() | self.given()
+        fields = older.given() | self.given() | ({"paused": None} if self.paused is False else {})
         return Settings(**{name: value for name, value in fields.items() if value is not None})
 
     def given(self) -> dict[str, Any]:
