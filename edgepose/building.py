@@ -1,6 +1,7 @@
 """From the configuration's tables to the objects that do the work."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepose import addresses, messages, registry, sources, storage
@@ -79,10 +80,8 @@ def broker(config: Config) -> "EmbeddedBroker | None":
 
 
 def spool(config: Config, clock: Clock) -> Spool:
-    """Make the place where events wait; a broker of our own ends with us, and they with it."""
-    if addresses.broker(config.mqtt.url).embedded:
-        return Spool(None, clock)
-    folder = storage.state_directory(config.device.id)
+    """Make the place where events wait."""
+    folder = _memory(config)
     return Spool(folder and folder / "spool", clock)
 
 
@@ -93,8 +92,15 @@ def overrides(config: Config) -> Overrides:
 
 def note(config: Config, name: str, type_: Any) -> Note:
     """Make a note in the device's folder."""
-    folder = storage.state_directory(config.device.id)
+    folder = _memory(config)
     return Note(folder and folder / name, type_)
+
+
+def _memory(config: Config) -> Path | None:
+    """Return where things are remembered; a broker of our own ends with us, and all with it."""
+    if addresses.broker(config.mqtt.url).embedded:
+        return None
+    return storage.state_directory(config.device.id)
 
 
 def sink(

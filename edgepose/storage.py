@@ -12,6 +12,9 @@ log: Final = logging.getLogger("edgepose.storage")
 VARIABLE: Final = "STATE_DIRECTORY"  # systemd's, from StateDirectory= in the unit
 SET_ASIDE: Final = ".damaged"
 
+_said: Final[set[Path]] = set()
+"""Folders that were complained about: once is enough."""
+
 
 def state_directory(device: str) -> Path | None:
     """Return a device's own folder, made if need be; None, and a sentence, where there can be none.
@@ -44,6 +47,9 @@ def _of_user() -> Path:
 
 
 def _say_without(folder: Path, reason: str | None) -> None:
+    if folder in _said:
+        return
+    _said.add(folder)
     log.warning(
         "%s: %s; events that wait and settings are kept in memory only and lost with a restart;"
         " set %s to a folder this user may write to",

@@ -2,8 +2,10 @@
 
 import threading
 from collections import Counter
+from pathlib import Path
 
 from edgepose.queues import Failure, Lanes, Outbox, Slot
+from edgepose.spool import Spool
 from edgepose.structures import Message
 
 
@@ -193,3 +195,64 @@ def test_the_first_failure_counts() -> None:
 
     assert failure.error is first
     assert stopped.is_set()
+
+
+def event(n: int) -> Message:
+    return Message("b/c/event", b"%d" % n, "event", qos=1)
+
+
+def test_events_wait_for_the_connection_and_poses_do_not() -> None:
+    """In order, and none is dropped."""
+    outbox = Outbox()
+    for n in range(3):
+        outbox.put(event(n))
+        outbox.put(poses(n))
+    outbox.set_online(True)
+    outbox.close()
+
+    assert [outbox.take() for _ in range(4)] == [event(0), event(1), event(2), None]
+    assert outbox.counts() == {"poses": 3, "stats": 0, "snapshot": 0, "state": 0, "event": 0}
+
+
+def test_events_and_poses_take_turns() -> None:
+    """Thousands of events after an outage do not hold up what is seen now, nor are they held."""
+    outbox = Outbox()
+    for n in range(10):
+        outbox.put(event(n))
+    outbox.set_online(True)
+    for n in range(4):
+        outbox.put(poses(n))
+
+    first = [message.kind for message in (outbox.take() for _ in range(8)) if message]
+
+    assert first.count("event") == first.count("poses") == 4
+
+
+def test_an_event_is_kept_in_the_given_spool_until_it_is_acknowledged(tmp_path: Path) -> None:
+    """An empty spool is one, too."""
+    spool = Spool(tmp_path)
+    outbox = Outbox(spool)
+    outbox.put(event(0))
+    outbox.set_online(True)
+    sent = outbox.next()
+    assert sent is not None
+    waiting = outbox.waiting()
+
+    outbox.settle(sent, accepted=True)
+
+    assert (waiting, len(spool), outbox.waiting()) == (1, 0, 0)
+
+
+def test_a_session_that_ends_gives_back_what_it_carried() -> None:
+    """Before anything newer."""
+    outbox = Outbox()
+    for n in range(3):
+        outbox.put(event(n))
+    outbox.set_online(True)
+    assert [outbox.take(), outbox.take()] == [event(0), event(1)]
+
+    outbox.set_online(False)
+    outbox.set_online(True)
+    outbox.close()
+
+    assert [outbox.take() for _ in range(4)] == [event(0), event(1), event(2), None]
