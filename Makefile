@@ -4,7 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check format clean venv
+RUNTIMES := .venv-tflite
+RUNTIME_TESTS := $(addprefix tests/,test_engine.py test_models.py test_models_shipped.py \
+	test_movenet.py test_posenet.py test_posenet_op.py test_yolo.py test_integrity.py \
+	test_delegates.py test_trials.py golden)
+
+.PHONY: demo test test-runtimes check format clean venv
 
 demo: $(STAMP) ## the real daemon on the bundled clip, with a broker of its own
 	@$(BIN)/edgepose demo
@@ -12,6 +17,27 @@ demo: $(STAMP) ## the real daemon on the bundled clip, with a broker of its own
 test: $(STAMP) ## everything, with a real broker
 	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || sh tests/install-mosquitto.sh
 	$(BIN)/pytest
+	@$(MAKE) --no-print-directory test-runtimes
+
+test-runtimes: $(STAMP) ## the tests of models once more, with tflite-runtime and numpy 1
+	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 12))'; then \
+		$(MAKE) --no-print-directory $(RUNTIMES)/.installed \
+			&& PYTHONPATH=$(RUNTIMES)/lib/schema $(RUNTIMES)/bin/python -m pytest $(RUNTIME_TESTS); \
+	else \
+		echo "tflite-runtime is not tested: it ends at Python 3.11, this is $$($(PYTHON) -V)"; \
+	fi
+
+# ai-edge-litert is left out, or it would be taken: but the tests build networks with its schema.
+$(RUNTIMES)/.installed: pyproject.toml $(STAMP)
+	$(PYTHON) -m venv $(RUNTIMES)
+	$(RUNTIMES)/bin/python -m pip install --quiet "tflite-runtime>=2.14" "numpy<2" \
+		"opencv-python-headless<4.12" msgspec paho-mqtt prometheus-client tflite tqdm \
+		flatbuffers pytest pytest-timeout
+	$(RUNTIMES)/bin/python -m pip install --quiet --no-deps -e .
+	mkdir -p $(RUNTIMES)/lib/schema/ai_edge_litert
+	cp $$($(BIN)/python -c 'import ai_edge_litert.schema_py_generated as s; print(s.__file__)') \
+		$(RUNTIMES)/lib/schema/ai_edge_litert/
+	@touch $@
 
 check: $(STAMP) ## format, lint, types, fast tests
 	$(BIN)/ruff format --check .
@@ -32,4 +58,4 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) $(RUNTIMES) .mypy_cache .ruff_cache .pytest_cache build dist

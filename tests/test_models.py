@@ -20,7 +20,7 @@ MODELS = sorted(DATA.glob("*.tflite"))
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_it_reads_what_the_runtime_reads(path: Path) -> None:
     """Names, shapes, types, scales and their order are those of the runtime itself."""
-    from ai_edge_litert.interpreter import Interpreter
+    from tests.runtimes import Interpreter
 
     interpreter = Interpreter(model_path=str(path))
 

@@ -34,7 +34,7 @@ def file(
 
 def run(loaded: decoders.Loaded) -> Outputs:
     """Run a network on a black picture, whatever its content, in a stock runtime."""
-    from ai_edge_litert.interpreter import Interpreter
+    from tests.runtimes import Interpreter
 
     interpreter = Interpreter(model_content=loaded.content)
     interpreter.allocate_tensors()

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter
 
 from edgepose import decoders
 from edgepose.decoders import Limits
@@ -15,6 +14,7 @@ from edgepose.structures import Floats, ModelPose, Size
 from tests import networks
 from tests.contracts.decoder import DecoderContract, match
 from tests.posenet_truth import quantise, stand
+from tests.runtimes import Interpreter
 
 SIZE = Size(320, 256)
 ANCHORS = 40 * 32 + 20 * 16 + 10 * 8
