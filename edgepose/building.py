@@ -46,7 +46,7 @@ def estimator(
             policy=config.model.policy,
             threads=config.model.threads,
             limits=limits,
-            plugin=plugin,
+            delegate=plugin or "cpu",
         )
 
     return Standby(build, chooser.plan(config), chooser.bench, clock, changed)

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepose import catalogue, decoders, policies
+from edgepose import catalogue, decoders, delegates, policies
 from edgepose.decoders import Limits
 from edgepose.engine import Engine
 from edgepose.errors import UsageError
@@ -112,13 +112,17 @@ class PoseEstimator:
         Threads of the network; 0 for all cores but one.
     limits : Limits
         How many people, and how sure, unless a call says otherwise.
-    plugin : Plugin, optional
-        A delegate to run the networks on that have anything for it.
+    delegate : str or Plugin
+        What runs the networks that have anything for it: ``"cpu"``, ``"edgetpu"``, one of
+        several such as ``"edgetpu:usb:0"``, the path of a TFLite delegate, or ``"auto"``:
+        an Edge TPU if one is plugged in. It is loaded into this process, without a trial.
 
     Raises
     ------
     ModelError
         When the model is unknown, broken or of no known family; in words.
+    DelegateError
+        When the delegate cannot be loaded, or does not take what it should.
     UsageError
         When the policy does not suit the model.
     """
@@ -130,8 +134,9 @@ class PoseEstimator:
         policy: PolicyName = "auto",
         threads: int = 0,
         limits: Limits | None = None,
-        plugin: Plugin | None = None,
+        delegate: str | Plugin = "cpu",
     ) -> None:
+        plugin = _plugin(delegate) if isinstance(delegate, str) else delegate
         team = catalogue.team(str(model))
         if policy == "refine":
             team = team.with_looker()
@@ -270,6 +275,11 @@ def choose_policy(asked: PolicyName, team: catalogue.Team, networks: Sequence[Ne
         msg = f'policy "follow" follows one person; model {team.name} finds several: use "whole"'
         raise UsageError(msg)
     return Follow() if one[0] and asked != "whole" else Whole()
+
+
+def _plugin(delegate: str) -> Plugin | None:
+    named = delegates.named(delegate)
+    return None if delegate == "auto" and named.absent() else named.plugin
 
 
 def to_frame(pose: ModelPose, letterbox: Letterbox) -> Pose:

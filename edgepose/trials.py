@@ -151,7 +151,7 @@ def _run(task: Task, plugin: Plugin) -> float:
     from edgepose.estimator import PoseEstimator
 
     _say("it was loaded")
-    estimator = PoseEstimator(task.model, threads=task.threads, plugin=plugin)
+    estimator = PoseEstimator(task.model, threads=task.threads, delegate=plugin)
     _say("it ran the first inference")
     estimator.warm_up()
     _say(f"it ran the next {RUNS} inferences")

@@ -11,6 +11,7 @@ from edgepose.delegates.edgetpu import EdgeTpu
 from edgepose.delegates.library import Library
 from edgepose.engine import Engine
 from edgepose.errors import ConfigError, DelegateError, ModelError
+from edgepose.estimator import PoseEstimator
 from edgepose.models import Plugin
 from tests import tpu
 
@@ -157,3 +158,19 @@ def test_without_a_delegate_a_model_for_the_edge_tpu_is_refused() -> None:
 
     with pytest.raises(ModelError, match="compiled for the Edge TPU"):
         Engine(content, info, threads=1)
+
+
+@pytest.mark.usefixtures("buses")
+def test_programs_of_ones_own_name_a_delegate_too(tmp_path: Path) -> None:
+    """By its path; `auto` is the CPU where no Edge TPU is plugged in, and so by itself."""
+    model, twin = tpu.pair(tmp_path)
+    library = tpu.compile_delegate(tmp_path)
+    picture = np.zeros((48, 64, 3), dtype=np.uint8)
+
+    by_path = PoseEstimator(model, delegate=str(library), threads=1).estimate(picture)
+    by_auto = PoseEstimator(twin, delegate="auto", threads=1).estimate(picture)
+
+    assert by_path[0].keypoints[0, 2] == pytest.approx(tpu.SAID)
+    assert by_auto[0].keypoints[0, 2] == pytest.approx(0.9)
+    with pytest.raises(ModelError, match="compiled for the Edge TPU"):
+        PoseEstimator(model, delegate="auto")

@@ -30,7 +30,7 @@ RETRY = FIRST_S - 3
 
 
 def build(model: str, plugin: Plugin | None) -> PoseEstimator:
-    return PoseEstimator(model, threads=1, plugin=plugin)
+    return PoseEstimator(model, threads=1, delegate=plugin or "cpu")
 
 
 def standby(folder: Path, **told: str | int) -> Standby:
