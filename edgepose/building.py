@@ -1,14 +1,15 @@
 """From the configuration's tables to the objects that do the work."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from edgepose import addresses, messages, registry, sources, storage
+from edgepose import addresses, messages, registry, sources, storage, tracking
 from edgepose import config as configuration
 from edgepose.camera import Camera
 from edgepose.choosing import Chooser
-from edgepose.config import Config
+from edgepose.config import Config, PoseSettings
 from edgepose.decoders import Limits
 from edgepose.errors import BrokerError
 from edgepose.estimator import PoseEstimator
@@ -33,30 +34,49 @@ if TYPE_CHECKING:
     from edgepose.control import Control
     from edgepose.daemon import Daemon
 
+WEAK: Final = 0.6  # of the least score: the dip of somebody turning away; docs/tracking.md
+
 
 def estimator(
     config: Config, chooser: Chooser, clock: Clock, changed: Callable[[], None]
 ) -> Standby:
     """Decide what is to run and load it."""
-    limits = Limits(config.pose.max_people, config.pose.min_pose_score)
 
     def build(model: str, plugin: Plugin | None) -> PoseEstimator:
         return PoseEstimator(
             model,
             policy=config.model.policy,
             threads=config.model.threads,
-            limits=limits,
+            limits=limits(config.pose),
             delegate=plugin or "cpu",
         )
 
     return Standby(build, chooser.plan(config), chooser.bench, clock, changed)
 
 
-def follower(config: Config, camera: configuration.Camera) -> Follower:
-    """Make what turns one camera's poses into people over time and events."""
+def limits(pose: PoseSettings) -> Limits:
+    """Return what the decoder is asked for: weaker poses too, which continue a known person."""
+    return Limits(pose.max_people, WEAK * pose.min_pose_score)
+
+
+def births(pose: PoseSettings) -> tracking.Options:
+    """Return how tracks are made: nobody new below the score that the owner asks for."""
+    return tracking.Options(birth_score=pose.min_pose_score)
+
+
+def follower(
+    config: Config, camera: configuration.Camera, ids: Iterator[int] | None = None
+) -> Follower:
+    """Make what turns one camera's poses into people over time and events.
+
+    Parameters
+    ----------
+    ids : iterator of int, optional
+        Where people's ids come from; the same one after a reload, so that none comes twice.
+    """
     zones = [zone.on_floor() for zone in camera.zones]
     return Follower(
-        tracker=Tracker(),
+        tracker=Tracker(births(config.pose), ids),
         smoother=Smoother() if config.pose.smoothing == "one-euro" else None,
         zones=zones,
         posture=PostureReader(config.pose.min_keypoint_score),
@@ -134,7 +154,8 @@ def camera(id_: str, daemon: "Daemon") -> "Control":
     config, settings = daemon.overrides.effective(daemon.config, table)
     topics = daemon.topics.camera(id_)
     health = CameraHealth()
-    people = follower(config, settings)
+    ids = daemon.ids.setdefault(id_, itertools.count(1))
+    people = follower(config, settings, ids)
     estimator = daemon.estimator
     snapshots = Snapshots(topics, settings, config.pose.min_keypoint_score)
     composer = Composer(

@@ -4,7 +4,6 @@ from edgepose import building, registry
 from edgepose.camera import Camera
 from edgepose.config import Camera as CameraTable
 from edgepose.config import Config
-from edgepose.decoders import Limits
 from edgepose.events import EVENTS, Detector
 from edgepose.messages import CameraSettings
 from edgepose.pipeline import Composer, Follower
@@ -39,7 +38,8 @@ class Control:
         """Put settings into force and return the camera's state with them."""
         pose = config.pose
         self.camera.pace(camera.fps)
-        self.camera.pipeline.limits = Limits(pose.max_people, pose.min_pose_score)
+        self.camera.pipeline.limits = building.limits(pose)
+        self._follower.tracker.options = building.births(pose)
         self._follower.posture.min_score = pose.min_keypoint_score
         self.snapshots.min_score = pose.min_keypoint_score
         self._detect(config, camera)

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from edgepose import __version__, building, engine, messages, storage, vitals
@@ -62,6 +62,9 @@ class Daemon:
         self.cameras: dict[str, Camera] = {}
         self.controls: dict[str, Control] = {}
         self._setting = threading.Lock()
+        self.ids: dict[str, Iterator[int]] = {}
+        """Where each camera's people get their ids; outlives a reload."""
+
         self.lanes: Lanes[Job] = Lanes()
         self.failure = Failure(self._wake.set)
         self.engine = Durations()

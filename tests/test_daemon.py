@@ -296,3 +296,25 @@ def test_the_demo_prints_what_is_published() -> None:
 
     assert demo.returncode == 0
     assert any("camera" in line and "standing" in line for line in lines), lines
+
+
+def test_ids_are_not_used_again_after_a_reload(
+    broker: Mosquitto, daemon: Callable[..., Running]
+) -> None:
+    """Whoever counted on an id must not meet another person under it."""
+    with witness(broker.port) as watcher:
+        running = daemon(broker.url)
+        first = people(watcher)
+
+        running.write(CAMERA + "fps = 20\n")
+        running.send(signal.SIGHUP)
+        watcher.on(f"{DEVICE}/hall/availability", b"offline")
+
+        assert min(people(watcher)) > max(first)
+
+
+def people(watcher: Witness) -> set[int]:
+    """Wait for a frame with somebody in it and return the ids."""
+    while not (found := {person["id"] for person in poses(watcher)["poses"]}):
+        continue
+    return found

@@ -48,6 +48,15 @@ def filled(folder: Path | None, count: int, clock: Clock | None = None) -> Spool
     return spool
 
 
+def reopened(folder: Path, *clock: Clock) -> list[Message]:
+    """Return what a spool on disk still holds, as the next start would send it."""
+    spool = Spool(folder, *clock)
+    try:
+        return drain(spool)
+    finally:
+        spool.close()
+
+
 def drain(spool: Spool) -> list[Message]:
     """Send everything to a broker that accepts at once."""
     sent = []
@@ -186,7 +195,7 @@ class TestDisk:
             os.close(spool._disk._lock or 0)
 
         assert used == 0
-        assert drain(Spool(tmp_path)) == []
+        assert reopened(tmp_path) == []
 
     def test_segments_go_when_all_in_them_are_done(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -224,7 +233,7 @@ class TestDisk:
             spool = Spool(folder)
             spool.put(event(9))
             spool.close()
-            assert drain(Spool(folder)) == [*events(sum(end <= size for end in ends)), event(9)]
+            assert reopened(folder) == [*events(sum(end <= size for end in ends)), event(9)]
 
         assert "set aside" in caplog.text
 
@@ -247,7 +256,7 @@ class TestDisk:
             spoiled[place : place + length] = noise
             (folder / f"1{SUFFIX}").write_bytes(spoiled)
 
-            sent = drain(Spool(folder))
+            sent = reopened(folder)
 
             whole = [n for n, span in enumerate(spans) if spoiled[span] == content[span]]
             assert sent == [event(n) for n in whole]
@@ -272,7 +281,7 @@ class TestDisk:
         assert "memory only" in caplog.text
         assert len(second) == 3
         first.close()
-        assert drain(Spool(tmp_path)) == events(2)
+        assert reopened(tmp_path) == events(2)
 
     def test_a_full_disk_is_said_once_and_loses_nothing(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -292,7 +301,7 @@ class TestDisk:
         spool.close()
 
         assert len([r for r in caplog.records if r.levelno >= logging.ERROR]) == 1
-        assert drain(Spool(tmp_path)) == [*events(3), event(6)]
+        assert reopened(tmp_path) == [*events(3), event(6)]
         assert drain(spool) == events(7)
 
     def test_it_survives_a_kill_at_once(self, tmp_path: Path) -> None:
@@ -310,7 +319,7 @@ class TestDisk:
         ended = subprocess.run([sys.executable, "-c", script, tmp_path], check=False, cwd=root)
 
         assert ended.returncode == -signal.SIGKILL
-        assert drain(Spool(tmp_path)) == events(5)
+        assert reopened(tmp_path) == events(5)
 
     def test_it_is_forced_onto_the_disk_only_when_the_broker_does_not_answer(
         self, tmp_path: Path
@@ -374,7 +383,7 @@ class TestLimits:
         spool.close()
         clock.began_unix_ns = 1_795_464_301 * NS_PER_S
 
-        assert drain(Spool(tmp_path, clock)) == events(2)
+        assert reopened(tmp_path, clock) == events(2)
 
     def test_the_disk_is_not_filled(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Also when one refused event holds its segment and thousands pass by."""
