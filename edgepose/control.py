@@ -39,7 +39,7 @@ class Control:
         pose = config.pose
         self.camera.pace(camera.fps)
         self.camera.pipeline.limits = building.limits(pose)
-        self._follower.tracker.options = building.births(pose)
+        self._follower.admit(building.births(pose))
         self._follower.posture.min_score = pose.min_keypoint_score
         self.snapshots.min_score = pose.min_keypoint_score
         self._detect(config, camera)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from edgepose import messages
+from edgepose import messages, tracking
 from edgepose.decoders import Limits
 from edgepose.estimator import Estimator
 from edgepose.events import Detector
@@ -59,6 +59,13 @@ class Follower:
         tracks = self.posture.update(tracks, at_ns)
         events = [event for detector in self.detectors for event in detector.update(tracks, at_ns)]
         return tracks, events
+
+    def admit(self, options: tracking.Options) -> None:
+        """Follow by other options from now on; whom they might not have let in is forgotten."""
+        with self._lock:
+            if options != self.tracker.options:
+                self.tracker.options = options
+                self.tracker.forget()
 
     def expect(self, at_ns: int) -> list[Pose]:
         """Return the people of the newest frame where they should be by then; any thread.
