@@ -27,6 +27,7 @@ from edgepose.standby import Standby
 from edgepose.storage import Note
 from edgepose.timing import Clock
 from edgepose.tracking import Tracker
+from edgepose.view import View
 from edgepose.zones import Zone
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ def follower(
         posture=PostureReader(config.pose.min_keypoint_score),
         detectors=detectors(config, zones),
     )
+
+
+def view(camera: configuration.Camera) -> View:
+    """Make what turns a camera's pictures into those that are looked at."""
+    return View(rotate=camera.rotate, mirror=camera.mirror, roi=camera.roi, masks=camera.masks)
 
 
 def detectors(config: Config, zones: list[Zone]) -> list[Detector]:
@@ -177,7 +183,9 @@ def camera(id_: str, daemon: "Daemon") -> "Control":
         live=sources.is_live(settings.source),
         runs_on=sources.is_live(settings.source) or settings.realtime,
         max_fps=settings.fps,
-        pipeline=Pipeline(estimator, people, composer.compose, health, daemon.clock),
+        pipeline=Pipeline(
+            estimator, people, composer.compose, health, daemon.clock, view=view(settings)
+        ),
         lanes=daemon.lanes,
         outbox=daemon.link.outbox,
         health=health,

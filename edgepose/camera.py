@@ -198,6 +198,7 @@ class Camera:
             frame = self._frames.take()
             if frame is None:
                 break
+            frame = self.pipeline.show(frame)
             self._lanes.put(self.id, Job(self, frame, self.pipeline.prepare(frame)))
         self._lanes.put(self.id, Job(self))
 

@@ -222,7 +222,7 @@ class Camera(Table, frozen=True, kw_only=True):
     """Degrees clockwise, before everything else."""
 
     mirror: bool = False
-    """Swap left and right of the picture, after `rotate`."""
+    """Swap left and right of the picture, after `rotate`. The people in it keep theirs."""
 
     roi: Annotated[
         tuple[Part, Part, Part, Part],
@@ -231,7 +231,8 @@ class Camera(Table, frozen=True, kw_only=True):
     """Only this part is looked at: x, y, width, height as parts of the frame."""
 
     masks: tuple[Polygon, ...] = ()
-    """Polygons that are blacked out before the model sees the picture."""
+    """Polygons that are blacked out before anything sees the picture: the model, and
+    whoever gets a picture of the camera."""
 
     snapshot: Literal["skeleton", "camera"] = "skeleton"
     """What pictures over MQTT show: the `skeleton` on black, or the `camera`'s picture

@@ -15,6 +15,7 @@ from edgepose.smoothing import Smoother
 from edgepose.structures import Event, Frame, Message, Pose, Size, Track
 from edgepose.timing import NS_PER_MS, Clock
 from edgepose.tracking import Tracker
+from edgepose.view import View
 from edgepose.zones import Zone, locate
 
 Compose = Callable[[Frame, Sequence[Track], Sequence[Event]], list[Message]]
@@ -163,29 +164,35 @@ class Pipeline:
         compose: Compose,
         health: CameraHealth,
         clock: Clock,
+        *,
+        view: View | None = None,
     ) -> None:
         self.limits: Limits | None = None
         """How sure and how many, where this camera differs from the others."""
 
         self._estimator = estimator
         self._follower = follower
+        self._view = view or View()
         self._turn = 0
         # Timed here, once, so that the walk below stays clean.
+        plain, show = self._view.plain, self._view.show
+        self.show = show if plain else health.timed("show", show, clock)
         self.prepare = health.timed("prepare", self._prepare, clock)
         self.infer = estimator.infer
-        self.decode = health.timed("decode", estimator.decode, clock)
+        self.decode = health.timed("decode", self._decode, clock)
         self.follow = health.timed("follow", follower.follow, clock)
         self.compose = health.timed("compose", compose, clock)
 
     def process(self, frame: Frame) -> list[Message]:
         """Walk one frame from pixels to messages."""
+        frame = self.show(frame)
         glance = self.prepare(frame)
         outputs = self.infer(glance)
         return self.finish(frame, glance, outputs)
 
     def finish(self, frame: Frame, glance: Any, outputs: Any) -> list[Message]:
         """Walk the part behind the network."""
-        poses = self.decode(glance, outputs, limits=self.limits)
+        poses = self.decode(frame, glance, outputs)
         tracks, events = self.follow(poses, frame.captured_ns, frame.size)
         return self.compose(frame, tracks, events)
 
@@ -193,4 +200,9 @@ class Pipeline:
         """Look where the people of the newest frame should be by now."""
         self._turn += 1
         people = self._follower.expect(frame.captured_ns) if self._estimator.looks_back else ()
-        return self._estimator.prepare(frame.image, people, self._turn)
+        inward = self._view.inward(people, frame.size)
+        return self._estimator.prepare(self._view.part(frame.image), inward, self._turn)
+
+    def _decode(self, frame: Frame, glance: Any, outputs: Any) -> Sequence[Pose]:
+        poses = self._estimator.decode(glance, outputs, limits=self.limits)
+        return self._view.outward(poses, frame.size)

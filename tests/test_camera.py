@@ -53,6 +53,9 @@ class Names:
         self.seen: list[str] = []
         self._fail_at = fail_at
 
+    def show(self, frame: Frame) -> Frame:
+        return frame
+
     def prepare(self, image: Any) -> Any:
         return image
 

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
+from edgepose.skeleton import LEFT_WRIST, RIGHT_WRIST
 from tests.brokers import Mosquitto, Witness, free_port, wait_until, with_passwords, witness
 
 pytestmark = pytest.mark.slow
 
+PERSON = Path(__file__).parent.parent / "docs" / "images" / "person.jpg"
 DEVICE = "edgepose/test-pi"
 CAMERA = '[[camera]]\nid = "hall"\nsource = "demo://"\n'
 
@@ -212,6 +214,55 @@ def test_a_finite_source_is_read_in_full(
     sequence = [message["seq"] for message in messages]
     assert sequence == sorted(set(sequence))
     assert sequence[-1] == 120
+
+
+def test_a_camera_shows_what_its_table_says(
+    tmp_path: Path, broker: Mosquitto, daemon: Callable[..., Running]
+) -> None:
+    """Turned, mirrored, in part and masked: the coordinates on the wire are the shown frame's."""
+    picture = cv2.imread(str(PERSON))
+    assert picture is not None
+    height, width = picture.shape[:2]
+    black = np.zeros_like(picture)
+    upright = film(tmp_path / "upright.avi", np.hstack([picture, black]))
+    sideways = film(tmp_path / "sideways.avi", cv2.rotate(np.hstack([picture, black]), 2))
+    tables = {
+        "plain": upright,
+        "turned": f'{sideways}"\nrotate = 90\nmirror = true\nroi = [0.5, 0, 0.5, 1]\n#',
+        "masked": f'{upright}"\nmasks = [[[0, 0], [0.5, 0], [0.5, 1], [0, 1]]]\n#',
+        "beside": f'{upright}"\nroi = [0.5, 0, 0.5, 1]\n#',
+    }
+    cameras = "".join(
+        f'[[camera]]\nid = "{id_}"\nrealtime = false\nsource = "{source}"\n'
+        for id_, source in tables.items()
+    )
+
+    with witness(broker.port) as watcher:
+        assert daemon(broker.url, cameras, "--once").wait(60) == 0
+        watcher.on(f"{DEVICE}/availability", b"offline")
+        last = {
+            id_: [json.loads(m.payload) for m in watcher.noted() if f"/{id_}/poses" in m.topic][-1]
+            for id_ in tables
+        }
+
+    assert {(told["width"], told["height"]) for told in last.values()} == {(2 * width, height)}
+    assert last["masked"]["poses"] == last["beside"]["poses"] == []
+    (plain,), (turned,) = last["plain"]["poses"], last["turned"]["poses"]
+    for joint in (LEFT_WRIST, RIGHT_WRIST):
+        x, y, _ = plain["keypoints"][joint]
+        assert turned["keypoints"][joint][:2] == pytest.approx(
+            [2 * width - 1 - x, y], abs=0.08 * width
+        )
+
+
+def film(path: Path, picture: Any) -> str:
+    """Make a video of one picture."""
+    size = (picture.shape[1], picture.shape[0])
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, size)
+    for _ in range(10):
+        writer.write(picture)
+    writer.release()
+    return str(path)
 
 
 def test_a_reload_applies_what_has_changed(

@@ -37,6 +37,7 @@ STAGES: Final = {
     "preprocess",
     "smoothing",
     "tracking",
+    "view",
     "decoders",
     "delegates",
     "events",
@@ -96,7 +97,7 @@ ONE_FILE: Final = (
 )
 """Libraries of a group are imported in the same one file, so that it can be left unloaded."""
 
-PICTURES: Final = ("preprocess", "drawing", "pictures", "sources.")
+PICTURES: Final = ("preprocess", "drawing", "pictures", "sources.", "view")
 """Where pictures are resized, drawn, read or written: the only places of cv2."""
 
 FILES: Final = sorted(ROOT.rglob("*.py"))
