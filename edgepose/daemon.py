@@ -11,7 +11,7 @@ from edgepose.choosing import Chooser, Plan
 from edgepose.config import Config
 from edgepose.control import Control
 from edgepose.errors import EdgeposeError, SourceError
-from edgepose.health import Durations
+from edgepose.health import Durations, Progress
 from edgepose.homeassistant import Announced, Announcer
 from edgepose.link import Link
 from edgepose.messages import Percentiles
@@ -20,6 +20,7 @@ from edgepose.remote import Remote
 from edgepose.settings import Settings
 from edgepose.standby import HANG_S, Standby
 from edgepose.structures import Message
+from edgepose.systemd import Service
 from edgepose.timing import NS_PER_S, Clock, rfc3339
 from edgepose.verbs import verbs
 
@@ -27,6 +28,8 @@ log: Final = logging.getLogger("edgepose.daemon")
 
 STATS_S: Final = 10.0
 LOOK_S: Final = 2.0  # how often to look whether the delegate still answers
+SOON_S: Final = 0.1  # how often to look whether all has been tried
+RELOAD_S: Final = 90.0  # a new model may be tried on a delegate, timed and loaded
 CLOSE_S: Final = 1.0  # for each of: cameras, engine, broker; the contract gives five in all
 
 
@@ -78,6 +81,8 @@ class Daemon:
         self._engine_thread: threading.Thread | None = None
         self._loaded = False
         self._job: Job | None = None
+        self._progress = Progress()
+        self.service = Service(self._progress.fine)
         self._trial: Trial | None = None
         self.stuck = False
         """Whether a thread has been left within a delegate's library: it cannot be ended."""
@@ -155,6 +160,7 @@ class Daemon:
 
     def _open(self) -> None:
         """Start everything; the broker is being reached for while the model loads."""
+        self.service.status("starting")
         self.link.start()
         folder = storage.state_directory(self.config.device.id)
         self.chooser = Chooser(folder, self.clock, ending=lambda: self._stopping)
@@ -204,16 +210,48 @@ class Daemon:
         while not self._stopping and self.failure.error is None:
             due_ns = self._stats_ns + int(STATS_S * NS_PER_S)
             wait_s = (due_ns - self.clock.now_ns()) / NS_PER_S
-            self._wake.wait(min(max(0.0, wait_s), LOOK_S))
+            look_s = min(LOOK_S, self.service.beat_s) if self.service.is_ready else SOON_S
+            self._wake.wait(min(max(0.0, wait_s), look_s))
             self._wake.clear()
+            self._tell_service_manager()
             self._look_after_delegate()
             if self._reloading:
                 self._reloading = False
+                self.service.reloading(RELOAD_S)
                 self._take_new_config()
+                self.service.reloaded(self.sentence())
             if self.clock.now_ns() >= due_ns:
                 self._tell_stats()
             if self.once and all(camera.ended for camera in self.cameras.values()):
                 return
+
+    def _tell_service_manager(self) -> None:
+        """Say `ready` once everything has been tried, and from then on that frames go through."""
+        if not self.service.is_ready and self.link.tried and self._has_looked():
+            self.service.ready(self.sentence())
+        self.service.beat(self.clock.now_ns())
+
+    def _has_looked(self) -> bool:
+        """Say whether a frame has gone all the way, or no camera delivers one to look at."""
+        running = self._running()
+        looking = [
+            camera
+            for id_, camera in running
+            if camera.health.state == "online" and not self.overrides.paused(id_)
+        ]
+        return not looking or any(camera.health.processed for _, camera in running)
+
+    def sentence(self, fps: float | None = None) -> str:
+        """Say in one sentence what is being done, at which rate, and what is amiss."""
+        plan, running = self.estimator.plan, self._running()
+        parts = [] if fps is None else [f"{fps:.1f} frames a second"]
+        parts.append(f"{self.estimator.name} on {plan.delegate.name}")
+        if not self.link.connected:
+            parts.append("the broker is away")
+        offline = [id_ for id_, camera in running if camera.health.state == "offline"]
+        if offline:
+            parts.append(f"offline: {', '.join(offline)}")
+        return "; ".join(parts)
 
     def _look_after_delegate(self) -> None:
         """Go on without a delegate that hangs; go back to one whose time on the bench is over."""
@@ -242,6 +280,7 @@ class Daemon:
     def _close(self) -> None:
         """Stop capture, let what is under way come through, say `offline`, let go."""
         self._stopping = True
+        self.service.stopping()
         for camera in self.cameras.values():
             camera.close()
         self.lanes.close()
@@ -260,6 +299,7 @@ class Daemon:
             job = job or self.lanes.take()
             while job is not None:
                 self._job = job
+                self._progress.began()
                 if job.glance is not None:
                     started_ns = self.clock.now_ns()
                     outputs = job.camera.pipeline.infer(job.glance)
@@ -268,6 +308,7 @@ class Daemon:
                     job.outputs = outputs
                     self.engine.add(self.clock.now_ns() - started_ns)
                 job.camera.answer(job)
+                self._progress.done()
                 job = self.lanes.take()
         except Exception as error:  # handed to the main thread, which raises it
             self.failure.report(error)
@@ -386,6 +427,7 @@ class Daemon:
             temperature_c=vitals.temperature_c(),
             throttled=vitals.throttled(),
         )
+        self.service.status(self.sentence(sum(camera.fps for camera in stats.cameras.values())))
         self.link.put(messages.stats(self.topics, stats))
 
     def _running(self) -> list[tuple[str, Camera]]:

@@ -1,6 +1,5 @@
 """Counters and latencies, and what the watchdog asks: do frames go through."""
 
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -70,31 +69,28 @@ class CameraHealth:
 
 
 class Progress:
-    """Says whether frames have gone through since it was last asked."""
+    """Says whether the frame that was in the engine at the last question has come back."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._count = 0
-        self._waiting = 0
+        self._begun = 0
+        self._busy = False
         self._asked = 0
 
     def began(self) -> None:
-        """Note that the engine was given a frame."""
-        with self._lock:
-            self._waiting += 1
+        """Note that the engine was given a frame; whoever hung before is out of it."""
+        self._begun += 1
+        self._busy = True
 
     def done(self) -> None:
-        """Note that the engine gave its answer."""
-        with self._lock:
-            self._waiting -= 1
-            self._count += 1
+        """Note that the engine's answer is on its way."""
+        self._busy = False
 
     def fine(self) -> bool:
-        """Return False only when the engine has been busy since the last question in vain.
+        """Return False only when it is still the same frame that the engine is busy with.
 
         A camera that delivers nothing is no stall: then the engine has nothing to do.
         """
-        with self._lock:
-            moved = self._count != self._asked or not self._waiting
-            self._asked = self._count
-            return moved
+        busy_with = self._begun if self._busy else 0
+        stuck = busy_with > 0 and busy_with == self._asked
+        self._asked = busy_with
+        return not stuck

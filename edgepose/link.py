@@ -83,6 +83,16 @@ class Link:
         """Listen to a topic or filter."""
         self._sink.subscribe(topic, listener)
 
+    @property
+    def tried(self) -> bool:
+        """Whether the broker has been reached, or not, at least once."""
+        return self._sink.wait_tried(0)
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a session with the broker."""
+        return self._sink.connected
+
     def on_connect(self, hook: Callable[[], None]) -> None:
         """Have something done in each new session."""
         self._sink.on_connect(hook)
