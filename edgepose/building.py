@@ -183,6 +183,7 @@ def camera(id_: str, daemon: "Daemon") -> "Control":
         live=sources.is_live(settings.source),
         runs_on=sources.is_live(settings.source) or settings.realtime,
         max_fps=settings.fps,
+        engine_threads=estimator.engine.threads,
         pipeline=Pipeline(
             estimator, people, composer.compose, health, daemon.clock, view=view(settings)
         ),

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
 
+from edgepose import vitals
 from edgepose.errors import SourceError
 from edgepose.health import CameraHealth, State
 from edgepose.pipeline import Pipeline
@@ -47,6 +48,8 @@ class Camera:
         Whether its frames pass unseen while it is paused; else they wait.
     max_fps : float
         Upper limit for live sources; frames in between are left out.
+    engine_threads : int
+        How many cores the network takes; the camera's threads keep to the others.
     changed : callable
         Told after each change of `health.state`.
     """
@@ -59,6 +62,7 @@ class Camera:
         live: bool,
         runs_on: bool = True,
         max_fps: float,
+        engine_threads: int,
         pipeline: Pipeline,
         lanes: Lanes[Job],
         outbox: Outbox,
@@ -73,6 +77,7 @@ class Camera:
         self.pipeline = pipeline
         self._open_source = open_source
         self._period_ns = NS_PER_S / max_fps
+        self._engine_threads = engine_threads
         self._lanes = lanes
         self._outbox = outbox
         self._failure = failure
@@ -138,6 +143,7 @@ class Camera:
         return self.health.state == "ended" and not self._threads[-1].is_alive()
 
     def _guarded(self, work: Callable[[], None]) -> None:
+        vitals.keep_to_rest(self._engine_threads)
         try:
             work()
         except Exception as error:  # handed to the main thread, which raises it

@@ -1,5 +1,7 @@
 """How this machine is: memory, processor, temperature, throttling."""
 
+import os
+import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -7,6 +9,24 @@ from typing import Final
 THERMAL: Final = Path("/sys/class/thermal/thermal_zone0/temp")
 THROTTLED: Final = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 """The firmware's flags on a Raspberry Pi: bits 0 to 3 are "right now"."""
+
+
+def cores() -> frozenset[int]:
+    """Return the processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
+def keep_to_rest(engine_threads: int) -> None:
+    """Keep this thread, and those it starts, to the cores that the network leaves.
+
+    Else the scheduler wakes it up where the network computes, and both wait. Without a
+    core to spare everything stays as it is.
+    """
+    rest = sorted(cores())[engine_threads:]
+    if rest and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(threading.get_native_id(), rest)
 
 
 def memory_mb(pid: int | None = None) -> float | None:

@@ -1,5 +1,6 @@
 """One camera at work: order, ends, losses, rates."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgepose import vitals
 from edgepose.camera import Camera, Job
 from edgepose.errors import SourceError
 from edgepose.health import CameraHealth
@@ -88,6 +90,7 @@ class Bench:
             open_source=open_source,
             live=live,
             max_fps=max_fps,
+            engine_threads=1,
             pipeline=self.pipeline,  # type: ignore[arg-type]  # walks without a network
             lanes=self.lanes,
             outbox=Outbox(),
@@ -215,3 +218,22 @@ def test_closing_ends_a_camera_in_the_middle() -> None:
     bench.close()
 
     assert bench.states[-1][0] == "online"
+
+
+@pytest.mark.skipif(len(vitals.cores()) < 2, reason="one core: nothing to leave")
+def test_its_threads_keep_to_the_cores_that_the_network_leaves() -> None:
+    """What reads and sends does not make the network wait, and the others stay free."""
+    seen: list[set[int]] = []
+
+    class Noting(Names):
+        def prepare(self, frame: Frame) -> Any:
+            seen.append(os.sched_getaffinity(threading.get_native_id()))
+            return frame.image
+
+    bench = Bench(lambda: Listed([frame(0)]), pipeline=Noting())
+    bench.camera.start()
+    bench.wait_for("ended")
+
+    assert seen == [set(sorted(vitals.cores())[1:])]
+    assert os.sched_getaffinity(0) == vitals.cores()
+    bench.close()

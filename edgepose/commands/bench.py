@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from edgepose import catalogue
 from edgepose.config import Camera, Config, Device, Model, Mqtt
+from edgepose.errors import UsageError
 
 if TYPE_CHECKING:
     from edgepose import benchmarking
@@ -33,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure one model and print what was found."""
+    if catalogue.team(args.model).looker is not None:
+        msg = f"bench: {args.model} is several models; expected one, to compare with its bare loop"
+        raise UsageError(msg)
     from edgepose import benchmarking, preprocess
 
     sys.setswitchinterval(SWITCH_S)
