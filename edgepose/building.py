@@ -159,7 +159,7 @@ def camera(id_: str, daemon: "Daemon") -> "Control":
     table = next(entry for entry in daemon.config.cameras if entry.id == id_)
     config, settings = daemon.overrides.effective(daemon.config, table)
     topics = daemon.topics.camera(id_)
-    health = CameraHealth()
+    health = CameraHealth(since_ns=daemon.clock.now_ns())
     ids = daemon.ids.setdefault(id_, itertools.count(1))
     people = follower(config, settings, ids)
     estimator = daemon.estimator

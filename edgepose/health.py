@@ -45,7 +45,10 @@ class CameraHealth:
     processed: int = 0
     reconnects: int = 0
     stages: dict[str, Durations] = field(default_factory=dict)
-    _rate: tuple[int, int] = (0, 0)
+    since_ns: int = 0
+    """When it began to count."""
+
+    _counted: int = 0
 
     def timed(self, stage: str, function: Callable[P, R], clock: Clock) -> Callable[P, R]:
         """Wrap a stage so that its durations are noted under its name."""
@@ -60,12 +63,12 @@ class CameraHealth:
         return run
 
     def rate_hz(self, now_ns: int) -> float:
-        """Return frames processed a second since the last call."""
-        since_ns, before = self._rate
-        self._rate = (now_ns, self.processed)
-        if not since_ns or now_ns <= since_ns:
+        """Return frames processed a second since the last call, or since it began to count."""
+        since_ns, before = self.since_ns, self._counted
+        self.since_ns, self._counted = now_ns, self.processed
+        if now_ns <= since_ns:
             return 0.0
-        return (self.processed - before) * NS_PER_S / (now_ns - since_ns)
+        return (self._counted - before) * NS_PER_S / (now_ns - since_ns)
 
 
 class Progress:
