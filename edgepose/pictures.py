@@ -32,25 +32,25 @@ class Album:
         self._taken: set[Path] = set()
         self._video: cv2.VideoWriter | None = None
 
-    def put(self, frame: Frame, annotated: Image, *, title: str, fps: float) -> None:
+    def put(self, frame: Frame, annotated: Image, *, source: str, fps: float) -> None:
         """Keep one annotated frame.
 
         Parameters
         ----------
-        title : str
-            Names the video that the frame belongs to, if it belongs to one.
+        source : str
+            Path or address of the picture or the video that the frame is from.
         fps : float
             That video's frames a second.
 
         Raises
         ------
         UsageError
-            When it does not fit what was asked for; says what would.
+            When it does not fit what was asked for, or would write over its own source.
         """
         if frame.name and not (self._is_file and self._ending in VIDEOS):
-            self._put_picture(Path(frame.name), annotated)
+            self._put_picture(Path(source), annotated)
         else:
-            self._put_frame(annotated, frame.size, title, fps)
+            self._put_frame(annotated, frame.size, Path(source), fps)
 
     def end_of_source(self) -> None:
         """Complete the video of the source that has ended, unless one file takes them all."""
@@ -75,15 +75,17 @@ class Album:
             ending = source.suffix.lower() if source.suffix.lower() in PICTURES else ".png"
             path = self._free(source.stem, ending)
         self._taken.add(path)
+        _keep_source(source, path)
         _write(path, annotated)
 
-    def _put_frame(self, annotated: Image, size: Size, title: str, fps: float) -> None:
+    def _put_frame(self, annotated: Image, size: Size, source: Path, fps: float) -> None:
         if self._is_file and self._ending in PICTURES:
             msg = f"-o {self._output}: a picture, and the source is a video; expected such as x.mp4"
             raise UsageError(msg)
         if self._video is None:
-            path = self._output if self._is_file else self._free(title, ".mp4")
+            path = self._output if self._is_file else self._free(source.stem, ".mp4")
             self._taken.add(path)
+            _keep_source(source, path)
             self._video = _open_video(path, size, fps)
             self._size = size
         if size != self._size:
@@ -96,6 +98,13 @@ class Album:
         while path in self._taken:
             path, number = self._output / f"{stem}-{number}{ending}", number + 1
         return path
+
+
+def _keep_source(source: Path, path: Path) -> None:
+    """Refuse to write over what is being read: a photograph exists once."""
+    if source.exists() and path.exists() and path.samefile(source):
+        msg = f"-o {path}: is the source itself; expected another name or folder"
+        raise UsageError(msg)
 
 
 def _write(path: Path, rgb: Image) -> None:

@@ -90,7 +90,7 @@ class Detection:
             if self._album is not None:
                 score = self._args.min_keypoint_score
                 annotated = draw(frame.image, people, min_score=score)
-                self._album.put(frame, annotated, title=Path(uri).stem, fps=fps)
+                self._album.put(frame, annotated, source=frame.name or uri, fps=fps)
         if self._album is not None:
             self._album.end_of_source()
 
