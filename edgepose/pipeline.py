@@ -48,13 +48,17 @@ class Follower:
         self._seen: frozenset[int] = frozenset()
 
     def follow(
-        self, poses: Sequence[Pose], at_ns: int, size: Size
+        self, poses: Sequence[Pose], at_ns: int, size: Size, *, still: bool = False
     ) -> tuple[list[Track], list[Event]]:
-        """Take the poses of one frame; return its people and what has happened."""
+        """Take the poses of one frame; return its people and what has happened.
+
+        A `still` is a picture of its own, not one moment of a movement: its people
+        count at once, and their keypoints stay where they were found.
+        """
         with self._lock:
-            tracks = self.tracker.update(poses, at_ns)
+            tracks = self.tracker.update(poses, at_ns, at_once=still)
             self._seen = frozenset(track.id for track in tracks)
-        if self.smoother is not None:
+        if self.smoother is not None and not still:
             tracks = self.smoother.smooth(tracks, at_ns)
         tracks = locate(tracks, self.zones, size)
         tracks = self.posture.update(tracks, at_ns)
@@ -193,7 +197,8 @@ class Pipeline:
     def finish(self, frame: Frame, glance: Any, outputs: Any) -> list[Message]:
         """Walk the part behind the network."""
         poses = self.decode(frame, glance, outputs)
-        tracks, events = self.follow(poses, frame.captured_ns, frame.size)
+        still = bool(frame.name)
+        tracks, events = self.follow(poses, frame.captured_ns, frame.size, still=still)
         return self.compose(frame, tracks, events)
 
     def _prepare(self, frame: Frame) -> Any:

@@ -467,7 +467,7 @@ class KnownPeople(Tracker):
         super().__init__()
         self._since_ns: dict[int, int] = {}
 
-    def update(self, poses: Sequence[Pose], at_ns: int) -> list[Track]:
+    def update(self, poses: Sequence[Pose], at_ns: int, *, at_once: bool = False) -> list[Track]:
         """Take recorded poses; one without an id is left out."""
         return [
             Track(pose.person, pose, self._since_ns.setdefault(pose.person, at_ns))

@@ -208,21 +208,24 @@ class Tracker:
         self._people: list[Person] = []
         self._now_ns: int | None = None
 
-    def update(self, poses: Sequence[Pose], at_ns: int) -> list[Track]:
+    def update(self, poses: Sequence[Pose], at_ns: int, *, at_once: bool = False) -> list[Track]:
         """Take the poses of one frame and return the people seen in it, by id.
 
         Sure poses are assigned first, doubtful ones continue whoever is left. Someone
         out of sight is not returned, but keeps the id for `Options.lost_s`. When the
         time does not increase, none has passed; a jump back by more than
-        `Options.lost_s` forgets everybody.
+        `Options.lost_s` forgets everybody. With `at_once` somebody new has an id in the
+        first frame: of pictures there may be no second.
         """
         now_ns = self._advance(at_ns)
         ranked, crowd = single_out(poses, self.options.joint_score)
         sure = sum(pose.score >= self.options.birth_score for pose in ranked)
         found = self._recognise(ranked, crowd, sure, now_ns)
         self._drop_nobodies(found, now_ns)
-        self._begin(ranked[:sure], list(found.values()), now_ns)
-        return self._name(found, now_ns)
+        new = self._begin(ranked[:sure], list(found.values()), now_ns)
+        if at_once:
+            return self._name(found | new, now_ns, watched_s=0.0)
+        return self._name(found, now_ns, watched_s=self.options.confirm_s)
 
     def predict(self, at_ns: int) -> list[Track]:
         """Return everybody who has an id, also out of sight, where they should be by then.
@@ -303,19 +306,24 @@ class Tracker:
             or (person.seen > person.missed and person.age_s(now_ns) <= CANDIDATE_S)
         ]
 
-    def _begin(self, sure: Sequence[Pose], known: Sequence[Pose], now_ns: int) -> None:
+    def _begin(
+        self, sure: Sequence[Pose], known: Sequence[Pose], now_ns: int
+    ) -> dict[Person, Pose]:
         """Make candidates of new poses that are not somebody's second skeleton."""
+        new = {}
         for pose in sure:
             if pose not in known and not overshadowed(pose, known, self.options.joint_score):
                 size = float(gather([pose]).sizes[0])
                 person = Person(pose.keypoints, size, pose.box, pose.score, now_ns, now_ns)
                 self._people.append(person)
+                new[person] = pose
+        return new
 
-    def _name(self, found: dict[Person, Pose], now_ns: int) -> list[Track]:
+    def _name(self, found: dict[Person, Pose], now_ns: int, *, watched_s: float) -> list[Track]:
         """Give ids to those watched for long enough; return everybody with one."""
         tracks = []
         for person, pose in found.items():
-            if person.id is None and now_ns - person.since_ns >= self.options.confirm_s * NS_PER_S:
+            if person.id is None and now_ns - person.since_ns >= watched_s * NS_PER_S:
                 person.id = next(self._ids)
             if person.id is not None:
                 tracks.append(Track(person.id, pose, person.since_ns))
