@@ -226,5 +226,5 @@ def _unknown(name: str) -> str:
     if name.endswith(".tflite") or "/" in name:
         return f"model {name}: no such file; expected a .tflite file or one of: {known}"
     near = get_close_matches(name, entries(), n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = f"; did you mean {near[0]}?" if near else ";"
     return f'unknown model "{name}"{hint} known: {known}, or the path of a .tflite file'

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -259,6 +259,9 @@ def choose_policy(asked: PolicyName, team: catalogue.Team, networks: Sequence[Ne
     UsageError
         When the two do not go together.
     """
+    if asked not in get_args(PolicyName):
+        msg = f'policy is "{asked}"; expected one of: {", ".join(get_args(PolicyName))}'
+        raise UsageError(msg)
     one = [network.decoder.people == 1 for network in networks]
     if team.looker is not None:
         if asked not in {"auto", "refine"}:

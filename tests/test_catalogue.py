@@ -44,7 +44,7 @@ def test_a_path_is_a_model_too(tmp_path: Path) -> None:
     ("name", "words"),
     [
         ("movenet-lightening", "did you mean movenet-lightning"),
-        ("nothing-like-it", "known: posenet"),
+        ("nothing-like-it", "; known: posenet"),
         ("missing.tflite", "no such file"),
         ("/nowhere/at/all", "no such file"),
     ],

@@ -95,6 +95,7 @@ def test_refine_takes_the_usual_second_model_where_none_is_named() -> None:
         (PAIR, "whole"),
         (PAIR, "follow"),
         ("movenet-multipose", "follow"),
+        ("movenet-lightning", "folow"),
         ("movenet-lightning", "refine"),
         ("movenet-lightning+movenet-thunder", "auto"),
         ("movenet-multipose+posenet", "auto"),
