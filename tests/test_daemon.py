@@ -16,6 +16,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from edgepose.skeleton import LEFT_WRIST, RIGHT_WRIST
 from tests.brokers import Mosquitto, Witness, free_port, wait_until, with_passwords, witness
+from tests.streams import PASSWORD, USER, Camera
 
 pytestmark = pytest.mark.slow
 
@@ -263,6 +264,48 @@ def film(path: Path, picture: Any) -> str:
         writer.write(picture)
     writer.release()
     return str(path)
+
+
+def test_a_stream_that_breaks_off_comes_back(
+    broker: Mosquitto, daemon: Callable[..., Running]
+) -> None:
+    """A camera on the network that restarts is lost once, found again, and never named in full."""
+    pytest.importorskip("av")
+    port = free_port()
+    with witness(broker.port) as watcher:
+        with Camera(port) as camera:
+            url = camera.url("login", f"{USER}:{PASSWORD}")
+            running = daemon(broker.url, f'[[camera]]\nid = "hall"\nsource = "{url}"\n')
+            before = poses(watcher)
+        watcher.on(f"{DEVICE}/hall/availability", b"offline")
+        with Camera(port):
+            assert wait_until(lambda: "camera hall: back" in running.said())
+            after = poses(watcher)
+            said = running.said()
+        noted = watcher.noted()
+
+    assert after["seq"] > before["seq"]
+    assert running.process.poll() is None
+    assert PASSWORD not in said + "".join(str(message.payload) for message in noted)
+    assert said.count("camera hall: lost") == 1
+
+
+def test_a_frozen_stream_does_not_hold_up_the_end(
+    broker: Mosquitto, daemon: Callable[..., Running]
+) -> None:
+    """SIGTERM is obeyed in time while a camera's reader waits for what does not come."""
+    pytest.importorskip("av")
+    with witness(broker.port) as watcher, Camera() as camera:
+        url = camera.url("freezes#timeout=60")
+        running = daemon(broker.url, f'[[camera]]\nid = "hall"\nsource = "{url}"\n')
+        poses(watcher)
+        assert camera.frozen.wait(10)
+
+        running.send(signal.SIGTERM)
+
+        assert running.wait(5) == 0
+        watcher.on(f"{DEVICE}/availability", b"offline")
+    assert "Traceback" not in running.said()
 
 
 def test_a_reload_applies_what_has_changed(

@@ -13,6 +13,7 @@ from typing import Final, Protocol, Self, runtime_checkable
 from urllib.parse import parse_qsl, unquote
 
 from edgepose import registry
+from edgepose.addresses import redact
 from edgepose.errors import SourceError
 from edgepose.structures import Frame, Size
 from edgepose.timing import Clock
@@ -20,6 +21,10 @@ from edgepose.timing import Clock
 SOURCES: Final = {
     "demo": "edgepose.sources.demo:DemoSource",
     "v4l2": "edgepose.sources.v4l2:V4l2Source",
+    "rtsp": "edgepose.sources.ffmpeg:StreamSource",
+    "rtsps": "edgepose.sources.ffmpeg:StreamSource",
+    "http": "edgepose.sources.ffmpeg:StreamSource",
+    "https": "edgepose.sources.ffmpeg:StreamSource",
     "file": "edgepose.sources.files:open_files",
 }
 """URI scheme to class, or to a function that chooses one."""
@@ -96,7 +101,7 @@ class Address:
         return cls(uri, "file", uri)
 
     def __str__(self) -> str:
-        return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", self.uri)
+        return redact(self.uri)
 
     def error(self, what: str) -> SourceError:
         """Return an error about this source."""
