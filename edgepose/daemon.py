@@ -15,6 +15,7 @@ from edgepose.health import Durations, Progress
 from edgepose.homeassistant import Announced, Announcer
 from edgepose.link import Link
 from edgepose.messages import Percentiles
+from edgepose.metrics import Endpoint, families
 from edgepose.queues import Failure, Lanes
 from edgepose.remote import Remote
 from edgepose.settings import Settings
@@ -83,6 +84,7 @@ class Daemon:
         self._job: Job | None = None
         self._progress = Progress()
         self.service = Service(self._progress.fine)
+        self._metrics = Endpoint(lambda: families(self))
         self._trial: Trial | None = None
         self.stuck = False
         """Whether a thread has been left within a delegate's library: it cannot be ended."""
@@ -161,6 +163,7 @@ class Daemon:
     def _open(self) -> None:
         """Start everything; the broker is being reached for while the model loads."""
         self.service.status("starting")
+        self._metrics.listen(self.config.metrics.listen)
         self.link.start()
         folder = storage.state_directory(self.config.device.id)
         self.chooser = Chooser(folder, self.clock, ending=lambda: self._stopping)
@@ -177,6 +180,7 @@ class Daemon:
         with self._setting:
             self.controls[id_] = building.camera(id_, self)
             self.cameras[id_] = camera = self.controls[id_].camera
+            camera.health.rate_hz(self.clock.now_ns())  # the first ten seconds count, too
             self._control(id_)
         camera.start()
 
@@ -289,6 +293,7 @@ class Daemon:
         for id_ in self.cameras:
             self.link.put(messages.availability(self.topics.camera(id_), online=False))
         self.announcer.close()
+        self._metrics.close()
         self.link.close(CLOSE_S)
         if self._loaded:
             self.estimator.close()
@@ -332,6 +337,7 @@ class Daemon:
         old, self.config = self.config, config
         fresh = estimator is not self.estimator
         self.estimator = estimator
+        self._metrics.listen(config.metrics.listen)
         self._keep_pace()
         self._relink(old)
         self._restart_cameras(old, all_of_them=fresh)

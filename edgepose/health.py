@@ -1,8 +1,10 @@
 """Counters and latencies, and what the watchdog asks: do frames go through."""
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final, Literal, ParamSpec, TypeVar
 
 from edgepose.timing import NS_PER_MS, NS_PER_S, Clock
@@ -12,18 +14,31 @@ R = TypeVar("R")
 
 WINDOW: Final = 512  # measurements a percentile looks at; about 20 s at 25 frames a second
 
+BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Upper ends of the buckets that all durations are counted in: what frames take on a Pi."""
+
+BOUNDS_NS: Final = tuple(round(bound * NS_PER_S) for bound in BOUNDS_S)
+
 State = Literal["starting", "online", "offline", "ended"]
 
 
 class Durations:
-    """The latest durations of one thing."""
+    """The durations of one thing: the latest, and how many of each length there were."""
 
     def __init__(self) -> None:
         self._ns: deque[int] = deque(maxlen=WINDOW)
+        self._counts = [0] * (len(BOUNDS_NS) + 1)
+        self._sum_ns = 0
 
     def add(self, duration_ns: int) -> None:
         """Note one duration."""
         self._ns.append(duration_ns)
+        self._counts[bisect_left(BOUNDS_NS, duration_ns)] += 1
+        self._sum_ns += duration_ns
+
+    def histogram(self) -> tuple[list[int], float]:
+        """Return how many took no longer than each bound, all at the end; and their sum in s."""
+        return list(accumulate(self._counts)), self._sum_ns / NS_PER_S
 
     def percentiles_ms(self) -> tuple[float, float] | None:
         """Return the median and the 99th percentile in milliseconds; None before the first."""
