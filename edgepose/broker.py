@@ -134,9 +134,23 @@ def _free(port: int) -> int | None:
 async def _listen(port: int) -> Any:
     from amqtt.broker import Broker
 
+    class OwnMessagesOnly(Broker):  # type: ignore[misc]  # the library has no types
+        """Gives a client the retained messages that it subscribes to.
+
+        That of amqtt 0.12 gives each one that connects those that others subscribe
+        to as well.
+        """
+
+        async def _publish_retained_messages_for_subscription(
+            self, subscription: tuple[str, int], session: Any
+        ) -> None:
+            subscribers = self._subscriptions.get(subscription[0], ())
+            if any(subscriber is session for subscriber, _ in subscribers):
+                await super()._publish_retained_messages_for_subscription(subscription, session)
+
     plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
     listener = {"type": "tcp", "bind": f"{HOST}:{port}"}
-    broker = Broker({"listeners": {"default": listener}, "plugins": plugins})
+    broker = OwnMessagesOnly({"listeners": {"default": listener}, "plugins": plugins})
     await broker.start()
     return broker
 

@@ -75,6 +75,22 @@ class TestEmbeddedBroker:
         poses = [m.payload for m in outside.seen if m.topic == "b/d/c/poses"]
         assert poses == [b"%d" % n for n in range(20)]
 
+    def test_a_client_gets_what_it_subscribes_to_and_nothing_else(self) -> None:
+        """What is retained for others that listen is not sent to everybody who connects."""
+        with EmbeddedBroker(free_port()) as running, witness(running.port, protocol=OLD) as all_:
+            all_.publish("b/d/status", b"{}", retain=True)
+            all_.on("b/d/status")
+
+            with witness(running.port, "other/#", protocol=OLD) as one:
+                one.publish("other/last", b"")
+                one.on("other/last")
+            with witness(running.port, "b/+/status", protocol=OLD) as two:
+                two.publish("b/last/status", b"")
+                two.on("b/last/status")
+
+        assert [message.topic for message in one.seen] == ["other/last"]
+        assert [message.topic for message in two.seen] == ["b/d/status", "b/last/status"]
+
     def test_it_ends_with_close_and_closes_twice(self) -> None:
         """The port is free again at once."""
         running = EmbeddedBroker(free_port()).start()
