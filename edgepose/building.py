@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -136,9 +137,15 @@ def sink(
     refused: Callable[[BrokerError], None],
 ) -> MqttSink:
     """Make the way to the configured broker, or to our own."""
+    options = login(config, own)
+    return MqttSink(replace(options, availability_topic=topics.availability), on_failure=refused)
+
+
+def login(config: Config, own: "EmbeddedBroker | None" = None) -> Options:
+    """Say where the configured broker is, or our own, and who we are to it."""
     mqtt = config.mqtt
     username, password = configuration.login(mqtt)
-    options = Options.from_url(
+    return Options.from_url(
         own.url if own else mqtt.url,
         username=username,
         password=password,
@@ -147,9 +154,7 @@ def sink(
         key_file=mqtt.key_file,
         protocol=own.protocol if own else mqtt.protocol,
         client_id=f"edgepose-{config.device.id}",
-        availability_topic=topics.availability,
     )
-    return MqttSink(options, on_failure=refused)
 
 
 def camera(id_: str, daemon: "Daemon") -> "Control":

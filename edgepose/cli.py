@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "replay": Row("edgepose.commands.replay", "publish a recording again"),
     "score": Row("edgepose.commands.score", "measure events against labels of a recording"),
     "config": Row("edgepose.commands.config", "check, show or start a configuration file"),
+    "doctor": Row("edgepose.commands.doctor", "check camera, model, broker and machine"),
     "models": Row("edgepose.commands.models", "list models, or show what is in a .tflite"),
     "eval": Row("edgepose.commands.eval", "measure accuracy on pictures in COCO's format"),
     "bench": Row("edgepose.commands.bench", "measure the daemon against the bare network"),

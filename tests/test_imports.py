@@ -60,6 +60,7 @@ WIRING: Final = {
     "commands",
     "control",
     "daemon",
+    "doctor",
     "estimator",
     "evaluation",
     "fetching",

@@ -486,6 +486,9 @@ class MqttSink:
         self.refused: dict[str, str] = {}
         """Topics on which the broker refuses our messages, and its reason."""
 
+        self.trouble = ""
+        """Why the last attempt came to nothing; empty while there is a session."""
+
         self._on_failure = on_failure
         self._context = tls_context(options) if options.tls else None
         # The same for all our sessions: a broker then ends a half-open one before it
@@ -633,6 +636,7 @@ class MqttSink:
 
     def _open(self, session: _Session) -> None:
         self._known_s = time.monotonic()
+        self.trouble = ""
         self._said.clear()
         version = "5" if session.protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1"
         log.info("mqtt: connected to %s with MQTT %s", self.options.address, version)
@@ -693,6 +697,7 @@ class MqttSink:
             _guarded(self._on_failure, failure)
 
     def _tell_away(self, end: _End) -> None:
+        self.trouble = end.reason
         with self._changed:
             self._tried = True
             self._changed.notify_all()

@@ -1,0 +1,390 @@
+"""Tests of what `edgepose doctor` finds, and of what it says is to be done."""
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgepose import cli, doctor, engine, vitals
+from edgepose.config import Camera, Config, loads
+from edgepose.delegates import edgetpu
+from edgepose.doctor import Finding
+from edgepose.errors import ModelError, SourceError
+from tests import tpu
+from tests.brokers import free_port, needs_mosquitto, with_passwords
+
+CAMERA = '[[camera]]\nid = "hall"\nsource = "demo://"\n'
+
+
+def config(text: str) -> Config:
+    return loads(text + CAMERA, "test")
+
+
+def is_helpful(finding: Finding) -> bool:
+    """Say whether whoever reads it knows what to do, if there is anything to do."""
+    return bool(finding.found) and bool(finding.mend) == (finding.verdict != "ok")
+
+
+@pytest.fixture
+def no_edgetpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Take away what may be plugged in; return where devices are looked for."""
+    monkeypatch.setattr(edgetpu, "USB_DEVICES", tmp_path / "usb")
+    monkeypatch.setattr(edgetpu, "NODES", tmp_path / "dev")
+    monkeypatch.setattr(doctor, "NODES", tmp_path / "nodes")
+    return tmp_path
+
+
+def plug_in(folder: Path, *, mode: int) -> None:
+    """Put an Edge TPU on USB, with a node of this mode."""
+    device = folder / "usb" / "1-2"
+    device.mkdir(parents=True)
+    says = {"idVendor": "18d1", "idProduct": "9302", "busnum": "1", "devnum": "7"}
+    for name, text in says.items():
+        (device / name).write_text(text + "\n")
+    node = folder / "nodes" / "001" / "007"
+    node.parent.mkdir(parents=True)
+    node.touch(mode)
+
+
+def test_a_good_configuration_is_said_to_be_good(tmp_path: Path) -> None:
+    """It is read with everything that belongs to it."""
+    file = tmp_path / "edgepose.toml"
+    file.write_text(CAMERA)
+
+    found, finding = doctor.read(file)
+
+    assert found is not None
+    assert finding.verdict == "ok"
+
+
+@pytest.mark.parametrize("text", ["[nonsense]\n", "", None])
+def test_a_bad_configuration_fails(text: str | None, tmp_path: Path) -> None:
+    """A wrong key, no camera, no file: each with the way on."""
+    file = tmp_path / "edgepose.toml"
+    if text is not None:
+        file.write_text(text)
+
+    found, finding = doctor.read(file)
+
+    assert found is None
+    assert finding.verdict == "fail"
+    assert ("config init" in finding.mend) == (text is None)
+    assert is_helpful(finding)
+
+
+@pytest.mark.parametrize(
+    ("mode", "url", "verdict"),
+    [
+        (0o644, "mqtt://ann:swordfish@h", "warn"),
+        (0o640, "mqtt://ann:swordfish@h", "ok"),
+        (0o644, "mqtt://h", "ok"),
+    ],
+)
+def test_an_open_password_is_a_warning(mode: int, url: str, verdict: str, tmp_path: Path) -> None:
+    """Only where there is one, and everybody may read it."""
+    file = tmp_path / "edgepose.toml"
+    file.write_text(f'[mqtt]\nurl = "{url}"\n')
+    file.chmod(mode)
+
+    finding = doctor.secrets(file)
+
+    assert finding.verdict == verdict
+    assert is_helpful(finding)
+    assert "swordfish" not in finding.found + finding.mend
+
+
+def test_the_state_directory_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one events are kept in memory only: a warning."""
+    good = doctor.state(config(""))
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "file" / "below"))
+    bad = doctor.state(config(""))
+
+    assert (good.verdict, bad.verdict) == ("ok", "warn")
+    assert is_helpful(bad)
+
+
+def test_a_missing_runtime_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what to install."""
+    good = doctor.runtime()
+
+    def missing() -> str:
+        raise ModelError("no TFLite runtime is installed")
+
+    monkeypatch.setattr(engine, "runtime", missing)
+    bad = doctor.runtime()
+
+    assert (good.verdict, bad.verdict) == ("ok", "fail")
+    assert "pip install" in bad.mend
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"), [("movenet-lightning", "ok"), ("auto", "ok"), ("movenet-nonsense", "fail")]
+)
+def test_the_model_is_really_run(name: str, verdict: str) -> None:
+    """An unknown one fails; `auto` is not measured, which would take seconds."""
+    finding = doctor.model(config(f'[model]\nname = "{name}"\n'))
+
+    assert finding.verdict == verdict
+    assert ("ms" in finding.found) == (verdict == "ok")
+    assert is_helpful(finding)
+
+
+@pytest.mark.parametrize(
+    ("asked", "verdict"), [("cpu", "ok"), ("auto", "ok"), ("edgetpu", "fail"), ("/no/lib", "fail")]
+)
+@pytest.mark.usefixtures("no_edgetpu")
+def test_an_absent_delegate_fails_only_if_it_was_named(asked: str, verdict: str) -> None:
+    """`auto` is content with the CPU."""
+    finding = doctor.delegate(config(f'[model]\ndelegate = "{asked}"\n'))
+
+    assert finding.verdict == verdict
+    assert is_helpful(finding)
+
+
+def test_an_edgetpu_that_may_not_be_opened_is_named(
+    no_edgetpu: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node and the group: what the udev rule is for."""
+    plug_in(no_edgetpu, mode=0o600)
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: "007" not in str(path))
+
+    finding = doctor.delegate(config('[model]\ndelegate = "edgetpu"\n'))
+
+    assert finding.verdict == "fail"
+    assert "001/007" in finding.found
+    assert "plugdev" in finding.mend
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("told", "verdict", "words"),
+    [
+        ({}, "ok", "passed its trial"),
+        ({"AT_INVOKE": "CRASH"}, "fail", "crashed"),
+        ({"AT_LOAD": "REFUSE"}, "fail", "delegate"),
+    ],
+)
+def test_a_delegate_is_tried_in_a_child_process(
+    told: dict[str, str], verdict: str, words: str, tmp_path: Path
+) -> None:
+    """One that crashes is a finding, not our end."""
+    library = tpu.compile_delegate(tmp_path, **told)
+    for_the_tpu, _ = tpu.pair(tmp_path)
+    tables = f'[model]\nname = "{for_the_tpu}"\ndelegate = "{library}"\n'
+
+    finding = doctor.delegate(config(tables))
+    on_cpu = doctor.model(config(tables))
+
+    assert finding.verdict == verdict, finding
+    assert words in finding.found
+    assert is_helpful(finding)
+    assert on_cpu.verdict == "ok"  # its twin
+
+
+def test_a_camera_is_asked_for_one_picture(tmp_path: Path) -> None:
+    """Its size is told; a finite source is no exception."""
+    cv2.imwrite(str(tmp_path / "one.png"), np.zeros((48, 64, 3), np.uint8))
+
+    finding = doctor.source(Camera(id="hall", source=str(tmp_path / "one.png")))
+
+    assert finding.verdict == "ok"
+    assert "64x48" in finding.found
+
+
+@pytest.mark.parametrize("source", ["/dev/video99", "/no/such.mp4", "nonsense://x"])
+def test_a_camera_without_a_picture_fails(source: str) -> None:
+    """Whatever the reason, the sentence is the source's own."""
+    finding = doctor.source(Camera(id="hall", source=source))
+
+    assert finding.verdict == "fail"
+    assert is_helpful(finding)
+
+
+def test_a_camera_that_says_nothing_does_not_hold_us_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stalled stream raises nothing, ever."""
+    monkeypatch.setattr(doctor, "PICTURE_S", 0.05)
+    monkeypatch.setattr(doctor.sources, "open_source", lambda *_, **__: Silent())
+
+    finding = doctor.source(Camera(id="hall", source="/dev/video0"))
+
+    assert finding.verdict == "fail"
+    assert "no picture" in finding.found
+
+
+class Silent:
+    """A source that waits for the end of the test run in a thread that nobody waits for."""
+
+    def frames(self) -> Iterator[None]:
+        import threading
+
+        threading.Event().wait()
+        yield None
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def test_a_broker_that_is_not_there_fails() -> None:
+    """With the system's own reason."""
+    finding = doctor.broker(config(f'[mqtt]\nurl = "mqtt://127.0.0.1:{free_port()}"\n'))
+
+    assert finding.verdict == "fail"
+    assert "refused" in finding.found
+    assert is_helpful(finding)
+
+
+@pytest.mark.parametrize(("there", "verdict"), [(object(), "ok"), (None, "fail")])
+def test_the_built_in_broker_needs_its_library(
+    there: object, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is an extra, and says which."""
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: there)
+
+    finding = doctor.broker(config('[mqtt]\nurl = "embedded"\n'))
+
+    assert finding.verdict == verdict
+    assert is_helpful(finding)
+
+
+@pytest.mark.slow
+@needs_mosquitto
+@pytest.mark.parametrize(("password", "verdict"), [("right", "ok"), ("wrong", "fail")])
+def test_the_login_is_tried(
+    password: str, verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal names the user and never the password."""
+    with with_passwords(tmp_path, {"ann": "right"}) as broker:
+        monkeypatch.setenv("EDGEPOSE_MQTT_PASSWORD", password)
+        finding = doctor.broker(config(f'[mqtt]\nurl = "{broker.url}"\nusername = "ann"\n'))
+
+    assert finding.verdict == verdict
+    assert is_helpful(finding)
+    assert verdict == "ok" or "'ann'" in finding.found
+    assert password not in finding.found.replace("right?", "")
+
+
+@pytest.mark.parametrize(("said", "verdict"), [(0, "ok"), (5, "warn"), (-1, "ok")])
+def test_a_clock_that_nobody_keeps_is_a_warning(
+    said: int, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As adjtimex(2) counts; where we may not ask, nothing is claimed."""
+
+    class Library:
+        def adjtimex(self, _: object) -> int:
+            return said
+
+    monkeypatch.setattr(doctor.ctypes, "CDLL", lambda _: Library())
+
+    finding = doctor.clock()
+
+    assert finding.verdict == verdict
+    assert ("synchronised" in finding.found) == (said >= 0)
+    assert is_helpful(finding)
+
+
+@pytest.mark.parametrize(
+    ("temperature_c", "throttled", "verdict"),
+    [(None, None, "ok"), (55.0, False, "ok"), (85.0, False, "warn"), (60.0, True, "warn")],
+)
+def test_heat_is_a_warning(
+    temperature_c: float | None,
+    throttled: bool | None,
+    verdict: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A slow Pi is a Pi that works."""
+    monkeypatch.setattr(vitals, "temperature_c", lambda: temperature_c)
+    monkeypatch.setattr(vitals, "throttled", lambda: throttled)
+
+    finding = doctor.heat()
+
+    assert finding.verdict == verdict
+    assert is_helpful(finding)
+
+
+@pytest.fixture
+def examined(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let the checks find what the test wants."""
+
+    def let(*findings: Finding) -> None:
+        monkeypatch.setattr(doctor, "_findings", lambda file: iter(findings))
+
+    return let
+
+
+FINE = Finding("clock", "ok", "synchronised")
+ODD = Finding("heat", "warn", "85 °C", "air")
+BAD = Finding("camera", "fail", "rtsp://ann:swordfish@h/: gone", "look at its cable")
+
+
+@pytest.mark.parametrize(
+    ("findings", "code"), [((FINE,), 0), ((FINE, ODD), 0), ((BAD, FINE), 1), ((FINE, ODD, BAD), 1)]
+)
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_only_a_failure_fails(
+    findings: tuple[Finding, ...],
+    code: int,
+    words: list[str],
+    examined: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """For people and for programs the same, and no secret for either."""
+    examined(*findings)
+
+    assert cli.main(["doctor", *words]) == code
+
+    said = capsys.readouterr().out
+    assert "swordfish" not in said
+    if words:
+        report = json.loads(said)
+        assert report["ok"] == (code == 0)
+        assert [one["check"] for one in report["findings"]] == [one.check for one in findings]
+    else:
+        assert [line.split()[0] for line in said.splitlines() if not line.startswith(" ")] == [
+            one.verdict for one in findings
+        ]
+        assert all(f"-> {one.mend}" in said for one in findings if one.mend)
+
+
+@pytest.mark.slow
+def test_all_of_it_looks_at_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A real run: nothing raises, and what does not work is found."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+    file = tmp_path / "edgepose.toml"
+    file.write_text(f'[mqtt]\nurl = "mqtt://127.0.0.1:{port}"\n{CAMERA}')
+
+    code = cli.main(["doctor", "--json", "-c", str(file)])
+
+    report = json.loads(capsys.readouterr().out)
+    verdicts = {one["check"]: one["verdict"] for one in report["findings"]}
+    assert code == 1
+    assert verdicts["broker"] == "fail"
+    fine = ("configuration", "runtime", "model", "camera hall", "permissions", "state")
+    assert {verdicts[check] for check in fine} == {"ok"}
+    assert {"clock", "heat", "delegate"} <= set(verdicts)
+
+
+def test_a_source_without_an_end_of_its_own_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon, or the next check, wants the device."""
+    closed = []
+
+    class Failing:
+        def frames(self) -> Iterator[None]:
+            raise SourceError("the cable is loose")
+            yield
+
+        def close(self) -> None:
+            closed.append(True)
+
+    monkeypatch.setattr(doctor.sources, "open_source", lambda *_, **__: Failing())
+
+    finding = doctor.source(Camera(id="hall", source="/dev/video0"))
+
+    assert finding.found == "the cable is loose"
+    assert closed == [True]
