@@ -20,6 +20,7 @@ from edgepose.timing import Clock
 
 SOURCES: Final = {
     "demo": "edgepose.sources.demo:DemoSource",
+    "picamera2": "edgepose.sources.picamera2:Picamera2Source",
     "v4l2": "edgepose.sources.v4l2:V4l2Source",
     "rtsp": "edgepose.sources.ffmpeg:StreamSource",
     "rtsps": "edgepose.sources.ffmpeg:StreamSource",
