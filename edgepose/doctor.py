@@ -33,6 +33,10 @@ HOT_C: Final = 80.0  # where a Raspberry Pi begins to slow down
 TIME_ERROR: Final = 5  # adjtimex(2): nobody keeps the clock
 NODES: Final = Path("/dev/bus/usb")
 RUNNING: Final = "if edgepose is running it holds the device: systemctl stop edgepose, then again"
+NO_PASSWORD: Final = (
+    "set a password; one that only the service has, as a credential, is tried so: systemd-run"
+    " --pipe -p LoadCredential=mqtt-password:edgepose.mqtt-password edgepose doctor"
+)
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -226,7 +230,8 @@ def broker(config: Config) -> Finding:
     failure, protocol, trouble = sink.failure, sink.protocol, sink.trouble
     sink.close()
     if failure is not None:
-        return Finding("broker", "fail", str(failure), "correct user name or password")
+        mend = "correct user name or password" if options.password else NO_PASSWORD
+        return Finding("broker", "fail", str(failure), mend)
     if protocol is None:
         mend = "is the broker running, and is mqtt.url right? The daemon tries again for ever"
         found = f"{options.address}: {trouble or 'no answer'}"
