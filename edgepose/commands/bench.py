@@ -29,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, default=300, help="in each round")
     parser.add_argument("--rounds", type=int, default=5, help="daemon and bare loop in turns")
     parser.add_argument("--memory", action="store_true", help="also memory and start-up")
+    parser.add_argument(
+        "--marks", type=int, nargs="+", default=MARKS, metavar="N", help="frames to look after"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -47,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         rounds = benchmarking.measure(config, frames=args.frames, rounds=args.rounds)
         for found in tqdm(rounds, total=args.rounds + 1, disable=not sys.stderr.isatty()):
             result = found
-        whole = benchmarking.whole_process(config, MARKS) if args.memory else None
+        whole = benchmarking.whole_process(config, args.marks) if args.memory else None
     assert isinstance(result, benchmarking.Result)
     report = _report(args, result, whole)
     print(json.dumps(report, indent=2) if args.json else _page(report))

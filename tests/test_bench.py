@@ -1,0 +1,37 @@
+"""The benchmark: a real daemon, a real broker, the bare loop beside them."""
+
+import json
+
+import pytest
+
+from edgepose.benchmarking import Round
+from edgepose.cli import main
+
+
+def test_a_round_compares_what_ran_side_by_side() -> None:
+    """1 is: the network is the limit."""
+    assert Round(daemon_hz=95, bare_hz=100).ratio == pytest.approx(0.95)
+
+
+def test_several_models_have_no_bare_loop(capsys: pytest.CaptureFixture[str]) -> None:
+    """The sentence says so instead of printing a number that means nothing."""
+    assert main(["bench", "-m", "refined"]) == 2
+    assert "several models" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_it_says_what_was_measured_on_what(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ratio, rounds, stages, memory and start-up, with the model's checksum."""
+    words = ["bench", "-m", "movenet-lightning", "--rounds", "2", "--frames", "20"]
+
+    assert main([*words, "--memory", "--marks", "30", "--json"]) == 0
+
+    report = json.loads(capsys.readouterr().out)
+    assert len(report["rounds"]) == 2
+    assert report["ratio"] > 0
+    assert {"prepare", "infer", "decode", "follow", "compose", "publish"} <= set(
+        report["stages_ms"]
+    )
+    assert report["memory_mb"]["30"] > report["bare_memory_mb"] > 10
+    assert 0 < report["first_pose_s"] < 30
+    assert len(report["sha256"]) == 64

@@ -1,0 +1,52 @@
+"""The human skeleton."""
+
+import numpy as np
+import pytest
+
+from edgepose.skeleton import JOINT_NAMES, LIMBS, MIRRORED, oks
+
+RNG = np.random.default_rng(3)
+
+
+def someone() -> np.ndarray:  # type: ignore[type-arg]
+    place = RNG.uniform(0, 200, (17, 2))
+    return np.column_stack([place, np.ones(17)]).astype(np.float32)
+
+
+def test_mirroring_swaps_left_and_right_and_nothing_else() -> None:
+    """Twice is not at all; the nose stays."""
+    for joint, other in enumerate(MIRRORED):
+        swapped = JOINT_NAMES[joint].replace("left", "x").replace("right", "left")
+        assert JOINT_NAMES[other] == swapped.replace("x", "right")
+        assert MIRRORED[other] == joint
+
+
+def test_limbs_join_different_joints_once() -> None:
+    """No line is drawn twice, none from a joint to itself."""
+    pairs = {frozenset(limb) for limb in LIMBS}
+
+    assert len(pairs) == len(LIMBS)
+    assert all(len(pair) == 2 for pair in pairs)
+
+
+def test_likeness_falls_with_distance_and_not_with_scale() -> None:
+    """The same person is 1; as far off in sizes is as unlike, near or far from the camera."""
+    person = someone()
+    near, far = person.copy(), person.copy()
+    near[:, 0] += 5
+    far[:, 0] += 40
+
+    assert oks(person, person, 10_000) == pytest.approx(1)
+    assert 1 > oks(person, near, 10_000) > oks(person, far, 10_000) > 0
+    doubled = oks(2 * person, 2 * near, 40_000)
+    assert doubled == pytest.approx(oks(person, near, 10_000), rel=1e-5)
+
+
+def test_without_a_joint_in_common_there_is_no_likeness() -> None:
+    """Nothing is guessed."""
+    a, b = someone(), someone()
+    a[:8, 2] = 0
+    b[8:, 2] = 0
+
+    assert oks(a, b, 10_000, min_score=0.3) == 0
+    assert oks(a, a, 0) == 0
