@@ -5,6 +5,7 @@ one row here.
 """
 
 import argparse
+import errno
 import logging
 import os
 import re
@@ -191,6 +192,10 @@ def _unexpected(error: Exception, *, debug: bool) -> int:
     """Print what nobody foresaw: a file the system refuses, or a bug."""
     if isinstance(error, OSError) and error.filename is not None:
         return _say(f"{error.filename}: {error.strerror}", 1, debug=debug)
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return _say(
+            "nothing can be written: the disk is full; make room and try again", 1, debug=debug
+        )
     name = type(error).__name__
     more = "" if debug else "; --debug shows where; please report it"
     return _say(f"unexpected {name}: {error}{more}", 1, debug=debug)

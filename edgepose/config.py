@@ -213,7 +213,8 @@ class Camera(Table, frozen=True, kw_only=True):
     fps: Annotated[float, Meta(ge=0.1, le=240, description="frames a second from 0.1 to 240")] = (
         10.0
     )
-    """The most frames to look at in a second."""
+    """The most frames of a camera to look at in a second. Videos and the demo come at their
+    own rate, every frame."""
 
     realtime: bool = True
     """Files at their own rate; false: as fast as they can be processed."""
@@ -299,7 +300,7 @@ class Metrics(Table, frozen=True, kw_only=True):
 
 
 class Web(Table, frozen=True, kw_only=True):
-    """The daemon's own page."""
+    """The daemon's own page; this version does not serve it yet."""
 
     listen: str = "127.0.0.1:8600"
     """`HOST:PORT` to serve it on. Empty: off. Beyond this machine a token is required."""

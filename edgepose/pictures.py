@@ -30,7 +30,23 @@ class Album:
         self._ending = output.suffix.lower()
         self._is_file = self._ending in PICTURES + VIDEOS and not output.is_dir()
         self._taken: set[Path] = set()
+        self._expected = False
         self._video: cv2.VideoWriter | None = None
+
+    def expect(self, frames: int | None) -> None:
+        """Refuse, before any work, what one picture cannot hold: frames yet to come.
+
+        Parameters
+        ----------
+        frames : int or None
+            How many there will be; None where nobody knows.
+        """
+        if self._is_file and self._ending in PICTURES and (frames != 1 or self._expected):
+            raise UsageError(self._one_picture())
+        self._expected = True
+
+    def _one_picture(self) -> str:
+        return f"-o {self._output}: one picture, and there are several; expected a folder's name"
 
     def put(self, frame: Frame, annotated: Image, *, source: str, fps: float) -> None:
         """Keep one annotated frame.
@@ -67,10 +83,7 @@ class Album:
         if self._is_file:
             path = self._output
             if path in self._taken:
-                msg = (
-                    f"-o {path}: one picture, and there are several; expected the name of a folder"
-                )
-                raise UsageError(msg)
+                raise UsageError(self._one_picture())
         else:
             ending = source.suffix.lower() if source.suffix.lower() in PICTURES else ".png"
             path = self._free(source.stem, ending)

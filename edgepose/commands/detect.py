@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     limits = Limits(args.max_people, args.min_score, single=args.single)
     estimator = PoseEstimator(args.model, threads=args.threads, limits=limits)
     album = Album(args.output) if args.output else None
+    if album is not None and len(args.source) > 1:
+        album.expect(len(args.source))
     failed = False
     with closing(album) if album else nullcontext():
         for uri in args.source:
@@ -83,6 +85,8 @@ class Detection:
     def run(self, source: Source, uri: str) -> None:
         """Look at all frames of a source."""
         fps = source.fps or FPS
+        if self._album is not None and self._args.source == [uri]:
+            self._album.expect(source.length)
         for frame in _with_progress(source, uri, json_follows=self._args.json):
             people = self._look(frame)
             self._seq += 1

@@ -156,7 +156,7 @@ def _page(description: dict[str, Any]) -> str:
 
 def _tensor(tensor: TensorInfo) -> str:
     shape = " x ".join("any" if side < 0 else str(side) for side in tensor.shape)
-    text = f"{shape} {tensor.dtype}"
+    text = f"{shape or 'any shape'} {tensor.dtype}"
     if tensor.quantisation is not None:
         scale, zero_point = tensor.quantisation
         text += f", real = {scale:.6g} * (stored - {zero_point})"
