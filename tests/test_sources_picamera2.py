@@ -1,7 +1,9 @@
 """A Pi's camera without the Pi: our side, against a camera of the library's documented ways."""
 
+import gc
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -50,6 +52,7 @@ class Sensor:
         if self.refuses is not None:
             raise self.refuses
         self.number = number
+        self.myself: Sensor | None = None
         self.lent = self.jobs = self.closed = 0
         self.stalls = 0
         self.broken = False
@@ -212,6 +215,24 @@ def test_a_missing_camera_is_told_before_it_is_opened(sensor: type[Sensor]) -> N
         open_source("picamera2://0")
 
     assert sensor.made == []
+
+
+def test_cameras_that_were_closed_do_not_pile_up(sensor: type[Sensor]) -> None:
+    """Each holds descriptors until it is gone; opening the next one sees to that."""
+    gc.disable()
+    try:
+        open_source("picamera2://0").close()
+        camera = sensor.made.pop()
+        camera.myself = camera  # as Picamera2 and its event loop know each other
+        gone = weakref.ref(camera)
+        del camera
+        assert gone() is not None
+
+        open_source("picamera2://0").close()
+
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("error", [RuntimeError("sequence did not complete"), IndexError("0")])

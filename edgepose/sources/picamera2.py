@@ -1,5 +1,6 @@
 """Cameras of a Raspberry Pi, through the system's Picamera2."""
 
+import gc
 import logging
 import threading
 from collections.abc import Iterator
@@ -113,6 +114,8 @@ def connect(address: Address, size: Size, fps: float) -> Any:
         from picamera2 import Picamera2
     except ImportError as error:
         raise address.error(INSTALL) from error
+    # A closed camera is in a circle of references, and has two descriptors until it is found.
+    gc.collect()
     # Each camera object that fails to open keeps a descriptor for ever: ask first.
     # Its number is its place in this list, whatever libcamera calls it.
     models = [info.get("Model", "unnamed") for info in Picamera2.global_camera_info()]
