@@ -258,6 +258,9 @@ class Events(Table, frozen=True, kw_only=True):
     fall: bool = True
     """Watch for falls."""
 
+    fall_confirm_s: Seconds = 10.0
+    """Seconds after which a suspected fall is confirmed, if the person is still down."""
+
     gestures: tuple[BuiltIn, ...] = ("hand_raised", "wave", "both_hands_up", "t_pose")
     """The built-in gestures to watch for; those of [[gesture]] are watched for as well."""
 

@@ -59,6 +59,7 @@ masks = [[[0,0],[0.2,0],[0.2,0.3],[0,0.3]]]
 [events]
 presence_on_s = 1
 presence_off_s = 2.5
+fall_confirm_s = 20.0
 fall = false
 gestures = ["wave"]
 [[gesture]]

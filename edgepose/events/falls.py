@@ -30,9 +30,11 @@ ACROSS_DEG: Final = 50.0  # a torso that lies across the picture
 LOW: Final = 1.15  # shoulders above ankles of one who lies across the picture
 REACHING: Final = 1.15  # and no more than this part of hips to ankles; crouching 1.2 to 1.8
 HANGING: Final = 0.45  # knees below hips: on all fours 0.85
+FLAT: Final = 0.6  # shoulders above ankles so low that knees below hips by
+HANGING_FLAT: Final = 0.75  # more than that are only badly seen
 SHRUNK: Final = 0.75  # a torso that lies along the line of sight, of its own length
-SHRUNK_LOW: Final = 1.35  # shoulders above ankles of one who lies so; squatting 1.5
-LEG_TO_TORSO: Final = (1.0, 2.7)  # 1.7 lying straight; kneeling towards the camera 5
+SHRUNK_LOW: Final = 1.3  # shoulders above ankles of one who lies so; squatting 1.5
+LEG_TO_TORSO: Final = (1.2, 2.7)  # 1.7 lying straight; kneeling 1.0 to 1.2, or towards us 5
 HIPS_DOWN: Final = 0.5  # how far hips come down at least; bending and sit-ups leave them
 
 TRUNK: Final = 0.288 / (0.288 + 0.491)  # of shoulders to ankles; lengths as in `zones`
@@ -42,10 +44,18 @@ DROP_PER_S: Final = 0.65  # and farther by this for each second it takes
 HISTORY_S: Final = 2.6
 SIZE_S: Final = 6.0  # how long the person's own size is remembered
 SMOOTH_S: Final = 0.12  # time constant; shorter than any fall
+WAY_S: Final = 1.6  # from last being high to being down; on purpose it takes 2 s and more
+CARRY_S: Final = 0.8  # a way down is remembered until the body is seen to lie
 DECIDE_S: Final = 0.8  # the way down may end so long after "down" is first seen
+ARRIVED: Final = 0.6  # hips of one who has come to rest move less in half a second
 CLEAR: Final = 1.4  # times the drop that is asked for: beyond doubt
 SEEN_DOWN_S: Final = 0.35  # a single odd frame is no fall
 DOUBT_S: Final = 1.0  # the same where the way down alone leaves doubt
+LIES: Final = 0.5  # part of the looks in which one who is confirmed is down
+REST_S: Final = 5.0  # and how long that body must have been at rest:
+RESTING: Final = 0.24  # spread of the shoulders; 0.14 lying still, sit-ups 0.4
+RESTING_HIGH: Final = 0.17  # the same up and down alone; 0.1 lying still, push-ups 0.2
+SETTLING: Final = 0.75  # one who lies back after sitting down on the floor sinks on by 1.4
 NEAR: Final = 3.0  # torsos; a body that falls over moves its shoulders by 2.7
 ADOPT_S: Final = 3.0  # a new track near one lost so lately is the same person
 
@@ -105,10 +115,39 @@ class _Fall:
     suspected_ns: int
     score: float
     where: Floats
+    low: float
+    """Height of the shoulders in the picture when suspected."""
+    size: float
     seen: int = 0
     down: int = 0
     confirmed_ns: int | None = None
     up_since_ns: int | None = None
+    lately: deque[tuple[int, Floats]] = field(default_factory=deque)
+    """Where the shoulders were within `REST_S`."""
+
+    def look(self, sight: _Sight, *, down: bool) -> None:
+        """Take one more look at the body."""
+        self.seen += 1
+        self.down += down
+        self.lately.append((sight.at_ns, sight.shoulders))
+        while sight.at_ns - self.lately[0][0] > REST_S * NS_PER_S:
+            self.lately.popleft()
+
+    @property
+    def lies(self) -> bool:
+        """Mostly down, at rest, and no lower than at the end of the way down.
+
+        Who moves to and fro is exercising, and who goes on sinking lies down on purpose.
+        """
+        if self.up_since_ns is not None or self.down < LIES * self.seen:
+            return False
+        if len(self.lately) < 3:
+            return True
+        places = np.array([place for _, place in self.lately]) / self.size
+        sunk = float(np.median(places[:, 1])) - self.low / self.size
+        across, high = places.std(axis=0).tolist()
+        at_rest = high <= RESTING_HIGH and np.hypot(across, high) <= RESTING
+        return bool(at_rest) and sunk <= SETTLING
 
 
 @dataclass(slots=True)
@@ -120,6 +159,8 @@ class _Person:
     sights: deque[_Sight] = field(default_factory=deque)
     sizes: deque[tuple[int, float]] = field(default_factory=deque)
     down_since_ns: int | None = None
+    ways: deque[tuple[int, float]] = field(default_factory=deque)
+    """How fast the body came down lately: times and `_drop`."""
     dropped: float = 0.0
     """How far the body came down fast, over what is asked for; 0 when it did not."""
     hips_dropped: float = 0.0
@@ -146,7 +187,10 @@ class FallDetector:
     @classmethod
     def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
         """Make what the configuration asks for; None for nothing."""
-        options = FallOptions(min_keypoint_score=config.pose.min_keypoint_score)
+        options = FallOptions(
+            confirm_s=config.events.fall_confirm_s,
+            min_keypoint_score=config.pose.min_keypoint_score,
+        )
         return cls(zones, options) if config.events.fall else None
 
     @property
@@ -204,7 +248,7 @@ class FallDetector:
     def _sight(self, person: _Person, track: Track, at_ns: int) -> _Sight | None:
         """Take one look, smoothed a little; None when shoulders or hips are hidden."""
         body = figure(track.pose.keypoints, self.options.min_keypoint_score)
-        hips = _hips(body)
+        hips = _hips(body, person.size())
         if body.shoulders is None or hips is None:
             return None
         sight = _Sight(at_ns, body.shoulders, hips, body.knees, body.ankles)
@@ -240,17 +284,22 @@ class FallDetector:
 
     def _suspect(self, person: _Person, sight: _Sight, *, down: bool, size: float) -> list[Event]:
         """Suspect a fall once somebody who came down fast has been down for a moment."""
+        drop = 0.0 if _is_high(sight, size) else _drop(person, sight, size)
+        person.ways.append((sight.at_ns, drop))
+        while sight.at_ns - person.ways[0][0] > CARRY_S * NS_PER_S:
+            person.ways.popleft()
         if person.down_since_ns is None:
-            if not down:
+            if not down or _since_high_s(person, sight, size) > WAY_S:
                 return []
             person.down_since_ns = sight.at_ns
-            person.dropped = person.hips_dropped = 0.0
+            person.dropped = max(way for _, way in person.ways)
+            person.hips_dropped = 0.0
             person.downs = person.sights_since = 0
         since_s = (sight.at_ns - person.down_since_ns) / NS_PER_S
         person.sights_since += 1
         person.downs += down
         if since_s <= DECIDE_S:
-            person.dropped = max(person.dropped, _drop(person, sight, size))
+            person.dropped = max(person.dropped, drop)
             person.hips_dropped = max(person.hips_dropped, _hips_dropped(person, sight, size))
         share = person.downs / person.sights_since
         if share < 0.5:
@@ -259,19 +308,22 @@ class FallDetector:
         wait_s = SEEN_DOWN_S if person.dropped >= CLEAR else DOUBT_S
         enough = since_s >= wait_s and person.downs >= 2 and share >= 0.6 and down
         fast = person.dropped >= 1.0 and person.hips_dropped >= HIPS_DOWN
-        if not enough or not fast or person.resting or since_s > 2 * DECIDE_S:
+        if not enough or not fast or person.resting:
+            return []
+        if _travelled(person, sight) > ARRIVED * size:
             return []
         score = round(share * min(1.0, 0.5 + 0.5 * (person.dropped - 1)), 3)
         began_ns = person.down_since_ns
-        person.fall = _Fall(person.id, began_ns, sight.at_ns, score, sight.hips)
+        person.fall = _Fall(
+            person.id, began_ns, sight.at_ns, score, sight.hips, float(sight.shoulders[1]), size
+        )
         return [self._event("fall_suspected", person, person.fall, sight.at_ns)]
 
     def _watch(
         self, person: _Person, fall: _Fall, sight: _Sight, *, down: bool, size: float
     ) -> list[Event]:
         """Look whether somebody who fell is up again."""
-        fall.seen += 1
-        fall.down += down
+        fall.look(sight, down=down)
         if down or not _is_up(sight, size):
             if down:
                 fall.where = sight.hips
@@ -296,8 +348,7 @@ class FallDetector:
             del self._people[person.id]
             return [event]
         waited_s = (at_ns - fall.began_ns) / NS_PER_S
-        still_down = fall.down >= 0.5 * fall.seen and fall.up_since_ns is None
-        if fall.confirmed_ns is None and waited_s >= self.options.confirm_s and still_down:
+        if fall.confirmed_ns is None and waited_s >= self.options.confirm_s and fall.lies:
             fall.confirmed_ns = at_ns
             return [self._event("fall_confirmed", person, fall, at_ns)]
         return []
@@ -319,10 +370,15 @@ class FallDetector:
         return Event(kind, at_ns, person.id, fall.score, data)
 
 
-def _hips(body: Figure) -> Floats | None:
-    """Return the hips, or where they are in a straight body whose trunk hides them."""
+def _hips(body: Figure, size: float | None) -> Floats | None:
+    """Return the hips, or where they are in a straight body whose trunk hides them.
+
+    A body that is high and hides its hips bends towards the camera: it is not straight.
+    """
     if body.hips is not None or body.shoulders is None or body.ankles is None:
         return body.hips
+    if size is None or body.ankles[1] - body.shoulders[1] > size:
+        return None
     return np.asarray(body.shoulders + TRUNK * (body.ankles - body.shoulders))
 
 
@@ -348,7 +404,9 @@ def _recent(person: _Person, at_ns: int) -> bool:
 
 def _is_down(sight: _Sight, size: float, person: _Person) -> bool:
     """Say whether a body lies, across the picture or along the line of sight."""
-    if sight.knees is not None and sight.knees[1] - sight.hips[1] > HANGING * size:
+    sure = person.fall is not None and sight.height is not None and sight.height <= FLAT * size
+    hanging = (HANGING_FLAT if sure else HANGING) * size
+    if sight.knees is not None and sight.knees[1] - sight.hips[1] > hanging:
         return False
     if sight.torso_deg >= ACROSS_DEG:
         return _lies_across(sight, size, person)
@@ -393,11 +451,33 @@ def _drop(person: _Person, sight: _Sight, size: float) -> float:
     best = 0.0
     for before in person.sights:
         elapsed_s = (sight.at_ns - before.at_ns) / NS_PER_S
-        high = before.torso_deg < UPRIGHT_DEG and (
-            before.height is None or before.height >= HIGH * size
-        )
-        if not high or elapsed_s <= 0:
+        if not _is_high(before, size) or elapsed_s <= 0:
             continue
         dropped = float(sight.shoulders[1] - before.shoulders[1]) / size
         best = max(best, dropped / (DROP + DROP_PER_S * elapsed_s))
     return best
+
+
+def _is_high(sight: _Sight, size: float) -> bool:
+    """Say whether a body may fall: upright, and not on the floor already."""
+    low = sight.height is not None and sight.height < HIGH * size
+    return sight.torso_deg < UPRIGHT_DEG and not low
+
+
+def _since_high_s(person: _Person, sight: _Sight, size: float) -> float:
+    """Return how long the person has been seen not high any more; infinite if always.
+
+    The time in which nobody saw the person, as models lose those who fall, is left out.
+    """
+    since_ns: int | None = None
+    for before in reversed(person.sights):
+        if _is_high(before, size):
+            return (sight.at_ns - (since_ns or sight.at_ns)) / NS_PER_S
+        since_ns = before.at_ns
+    return float("inf")
+
+
+def _travelled(person: _Person, sight: _Sight) -> float:
+    """Return how far the hips have moved within the last half second, in pixels."""
+    lately = [before for before in person.sights if sight.at_ns - before.at_ns <= NS_PER_S // 2]
+    return float(np.hypot(*(sight.hips - lately[0].hips)))
