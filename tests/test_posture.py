@@ -1,5 +1,6 @@
 """Postures: read from single pictures, settled over time, measured on generated bodies."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import edgepose
+from edgepose.cli import main
 from edgepose.events.postures import PostureDetector
 from edgepose.geometry import box_around
 from edgepose.posture import PostureReader, read
@@ -167,6 +169,34 @@ def test_changes_are_told_and_the_largest_person_is_the_state() -> None:
 class TestPostureDetector(DetectorContract):
     def detector(self) -> PostureDetector:
         return PostureDetector()
+
+
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "person.jpg"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("turn", "posture"),
+    [
+        (None, "standing"),
+        (cv2.ROTATE_90_CLOCKWISE, "lying"),
+        (cv2.ROTATE_90_COUNTERCLOCKWISE, "lying"),
+    ],
+    ids=["upright", "on the left", "on the right"],
+)
+def test_a_single_picture_tells_its_posture(
+    turn: int | None, posture: Posture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`detect --json` says what the body of one still picture does."""
+    path = tmp_path / "still.png"
+    image = cv2.imread(str(PICTURE))
+    cv2.imwrite(str(path), image if turn is None else cv2.rotate(image, turn))
+
+    code = main(["detect", str(path), "--json"])
+
+    assert code == 0
+    (person,) = json.loads(capsys.readouterr().out)["poses"]
+    assert person["posture"] == posture
 
 
 SHARED = Path(__file__).parents[2] / "shared" / "testdata"
