@@ -1,5 +1,6 @@
 """How this machine is: memory, processor, temperature, throttling."""
 
+import ctypes
 import os
 import threading
 import time
@@ -9,6 +10,9 @@ from typing import Final
 THERMAL: Final = Path("/sys/class/thermal/thermal_zone0/temp")
 THROTTLED: Final = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 """The firmware's flags on a Raspberry Pi: bits 0 to 3 are "right now"."""
+
+M_ARENA_MAX: Final = -8  # malloc.h of glibc
+M_TRIM_THRESHOLD: Final = -1
 
 
 def cores() -> frozenset[int]:
@@ -27,6 +31,19 @@ def keep_to_rest(engine_threads: int) -> None:
     rest = sorted(cores())[engine_threads:]
     if rest and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(threading.get_native_id(), rest)
+
+
+def give_memory_back() -> None:
+    """Have the C library keep one heap for all threads and return what is free of it.
+
+    Else each thread keeps a heap of its own with room for its largest picture.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return  # not glibc: others do not do so
+    mallopt(M_ARENA_MAX, 1)
+    mallopt(M_TRIM_THRESHOLD, 128 * 1024)
 
 
 def memory_mb(pid: int | None = None) -> float | None:

@@ -38,6 +38,9 @@ def run(args: argparse.Namespace) -> int:
     logs.configure("debug" if args.debug else config.log.level, config.log.format)
     sys.setswitchinterval(SWITCH_S)
 
+    from edgepose import vitals
+
+    vitals.give_memory_back()
     # after the configuration is known to be good: these imports take most of the start
     from edgepose import preprocess
     from edgepose.daemon import Daemon
