@@ -6,7 +6,6 @@ import tomllib
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,7 +14,7 @@ import msgspec
 from edgepose.errors import ModelError
 from edgepose.structures import Size
 
-DATA: Final = resources.files("edgepose") / "data"
+DATA: Final = Path(__file__).parent / "data"
 DEFAULT: Final = "movenet-multipose"
 LOOKER: Final = "movenet-thunder-int8"
 """Looks again where nothing is said but `refine`."""

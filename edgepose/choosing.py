@@ -7,7 +7,6 @@ very machine. What was measured is kept, so only the first start takes its time.
 import logging
 import os
 import platform
-import statistics
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
+import numpy as np
 
 from edgepose import __version__, catalogue, delegates, models, trials
 from edgepose import engine as engines
@@ -313,7 +313,7 @@ class Stopwatch:
 def _measured_ms(choice: catalogue.Choice, threads: int) -> float:
     warm_up = Network(choice, threads).engine.warm_up
     warm_up()
-    return statistics.median(_timed_ms(warm_up) for _ in range(RUNS))
+    return float(np.median([_timed_ms(warm_up) for _ in range(RUNS)]))
 
 
 def _timed_ms(function: Callable[[], None]) -> float:

@@ -170,6 +170,7 @@ class Daemon:
         self.estimator = self._new_estimator(self.config)
         self._loaded = True
         self._keep_pace()
+        vitals.give_back_now()
         self._start_engine()
         for settings in self.config.cameras:
             self._start(settings.id)
@@ -310,7 +311,7 @@ class Daemon:
                     outputs = job.camera.pipeline.infer(job.glance)
                     if threading.current_thread() is not self._engine_thread:
                         return  # it took so long that another thread has taken over
-                    job.outputs = outputs
+                    job.outputs, job.glance = outputs, job.glance.seen()
                     self.engine.add(self.clock.now_ns() - started_ns)
                 job.camera.answer(job)
                 self._progress.done()

@@ -1,9 +1,10 @@
 """The loaded interpreter: the only file that knows a TFLite runtime."""
 
 import os
+import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,12 +34,17 @@ except ImportError:
 
 def runtime() -> str:
     """Name the runtime and its version."""
-    return f"{RUNTIME} {metadata.version(RUNTIME)}"
+    package = sys.modules[RUNTIME.replace("-", "_")]
+    return f"{RUNTIME} {getattr(package, '__version__', 'of unknown version')}"
 
 
 def thread_count(asked: int) -> int:
     """Turn the configuration's 0 into all cores but one: decoding and sending need it."""
     return asked or max(1, (os.cpu_count() or 1) - 1)
+
+
+def _copy(tensor: NDArray[Any], into: NDArray[Any]) -> None:
+    np.copyto(into, tensor, casting="no")
 
 
 class Engine:
@@ -101,13 +107,17 @@ class Engine:
         self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
         self.info = _as_loaded(info, self._interpreter)
 
-    def infer(self, tensor: NDArray[Any]) -> Outputs:
+    def infer(
+        self, tensor: NDArray[Any], write: Callable[[NDArray[Any], NDArray[Any]], None] = _copy
+    ) -> Outputs:
         """Run the network; other threads go on meanwhile, a second caller waits.
 
         Parameters
         ----------
         tensor : (1, height, width, 3)
-            In the type of the model's input.
+            In the type of the model's input, or what `write` makes it of.
+        write : callable
+            Writes ``(tensor, input)``, straight into the network's own memory.
 
         Returns
         -------
@@ -120,7 +130,8 @@ class Engine:
             When a delegate failed; without one a failure is a bug.
         """
         with self._lock:
-            self._interpreter.set_tensor(self._input, tensor)
+            # The view must be gone before the network runs: the runtime checks.
+            write(tensor, self._interpreter.tensor(self._input)())
             self._invoke()
             arrays = tuple(self._interpreter.get_tensor(index) for index in self._outputs)
         return Outputs(self.info, arrays)

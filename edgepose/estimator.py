@@ -5,7 +5,6 @@ The daemon, every command and `import edgepose` use it. `estimate` is `prepare`,
 three on different threads, once for each frame.
 """
 
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +36,7 @@ class Look:
 
     aim: Aim
     tensor: NDArray[Any]
-    """(1, height, width, 3) in the type of the network's input."""
+    """(1, height, width, 3): RGB bytes, of the network's size."""
 
     letterbox: Letterbox
     """The way back to the picture."""
@@ -48,6 +47,10 @@ class Glance:
     """A picture made ready: everything that the networks are to look at in it."""
 
     looks: tuple[Look, ...]
+
+    def seen(self) -> "Glance":
+        """Return it without the networks' inputs: they are large and not needed any more."""
+        return Glance(tuple(replace(look, tensor=look.tensor[:0].copy()) for look in self.looks))
 
 
 class Network:
@@ -77,6 +80,10 @@ class Network:
         """Write a part of a picture into an input."""
         letterbox = Letterbox.fit(aim.region, self.size)
         return Look(aim, self.preprocessor.prepare(image, letterbox), letterbox)
+
+    def infer(self, look: Look) -> Outputs:
+        """Write the picture into the network's input as it wants it, and run it."""
+        return self.engine.infer(look.tensor, self.preprocessor.write)
 
 
 class Estimator(Protocol):
@@ -207,7 +214,7 @@ class PoseEstimator:
 
     def infer(self, glance: Glance) -> list[Outputs]:
         """Run the networks; the only part that holds the engines."""
-        return [self.networks[look.aim.network].engine.infer(look.tensor) for look in glance.looks]
+        return [self.networks[look.aim.network].infer(look) for look in glance.looks]
 
     def decode(
         self, glance: Glance, outputs: Sequence[Outputs], *, limits: Limits | None = None
@@ -306,7 +313,7 @@ def _seconds(engine: Engine) -> float:
         started = time.perf_counter()
         engine.warm_up()
         times.append(time.perf_counter() - started)
-    return statistics.median(times)
+    return float(np.median(times))
 
 
 def _size(image: Image) -> Size:

@@ -31,6 +31,10 @@ class Turn:
     glance: Glance
     again: tuple[Image, Sequence[Pose], int]
 
+    def seen(self) -> "Turn":
+        """Return it without the networks' inputs."""
+        return replace(self, glance=self.glance.seen())
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Said:
@@ -102,11 +106,11 @@ class Standby:
             turn = self.prepare(*turn.again)
         self._busy_since_ns = self._clock.now_ns()
         try:
-            return Said(turn, turn.estimator.infer(turn.glance))
+            return Said(turn.seen(), turn.estimator.infer(turn.glance))
         except DelegateError as error:
             self.give_up(turn.estimator, str(error))
             turn = self.prepare(*turn.again)
-            return Said(turn, turn.estimator.infer(turn.glance))
+            return Said(turn.seen(), turn.estimator.infer(turn.glance))
         finally:
             self._busy_since_ns = None
 

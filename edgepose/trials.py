@@ -9,7 +9,6 @@ import logging
 import os
 import resource
 import signal
-import statistics
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from edgepose.errors import EdgeposeError
 from edgepose.models import Plugin
@@ -155,7 +155,7 @@ def _run(task: Task, plugin: Plugin) -> float:
     _say("it ran the first inference")
     estimator.warm_up()
     _say(f"it ran the next {RUNS} inferences")
-    return statistics.median(_timed_ms(estimator.warm_up) for _ in range(RUNS))
+    return float(np.median([_timed_ms(estimator.warm_up) for _ in range(RUNS)]))
 
 
 def _timed_ms(function: Callable[[], None]) -> float:

@@ -1,9 +1,11 @@
 """How this machine is: memory, processor, temperature, throttling."""
 
 import ctypes
+import gc
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +46,13 @@ def give_memory_back() -> None:
         return  # not glibc: others do not do so
     mallopt(M_ARENA_MAX, 1)
     mallopt(M_TRIM_THRESHOLD, 128 * 1024)
+
+
+def give_back_now() -> None:
+    """Return what starting has left behind: models were parsed, files were read."""
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def memory_mb(pid: int | None = None) -> float | None:

@@ -1,9 +1,12 @@
 """The bundled clip: two people, for a first look without a camera."""
 
-from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Final
 
 from edgepose.sources import Address, Settings
 from edgepose.sources.files import VideoSource
+
+CLIP: Final = Path(__file__).parent.parent / "data" / "demo.mp4"
 
 
 class DemoSource(VideoSource):
@@ -14,5 +17,4 @@ class DemoSource(VideoSource):
         if address.path:
             raise address.error(f'found "{address.path}" behind the scheme; expected nothing')
         loop = address.flag("loop", default=True) and not settings.once
-        with as_file(files("edgepose") / "data" / "demo.mp4") as path:
-            super().__init__(path, settings, loop=loop)
+        super().__init__(CLIP, settings, loop=loop)
