@@ -190,7 +190,13 @@ def camera(id_: str, daemon: "Daemon") -> "Control":
         max_fps=settings.fps,
         engine_threads=estimator.engine.threads,
         pipeline=Pipeline(
-            estimator, people, composer.compose, health, daemon.clock, view=view(settings)
+            estimator,
+            people,
+            composer.compose,
+            health,
+            daemon.clock,
+            view=view(settings),
+            keeps_picture=settings.snapshot == "camera",
         ),
         lanes=daemon.lanes,
         outbox=daemon.link.outbox,

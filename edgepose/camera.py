@@ -205,7 +205,9 @@ class Camera:
             if frame is None:
                 break
             frame = self.pipeline.show(frame)
-            self._lanes.put(self.id, Job(self, frame, self.pipeline.prepare(frame)))
+            glance = self.pipeline.prepare(frame)
+            frame = self.pipeline.lighten(frame)
+            self._lanes.put(self.id, Job(self, frame, glance))
         self._lanes.put(self.id, Job(self))
 
     def _finish(self) -> None:

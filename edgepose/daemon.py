@@ -311,7 +311,7 @@ class Daemon:
                     outputs = job.camera.pipeline.infer(job.glance)
                     if threading.current_thread() is not self._engine_thread:
                         return  # it took so long that another thread has taken over
-                    job.outputs, job.glance = outputs, job.glance.seen()
+                    job.outputs = outputs
                     self.engine.add(self.clock.now_ns() - started_ns)
                 job.camera.answer(job)
                 self._progress.done()

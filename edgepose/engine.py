@@ -3,7 +3,6 @@
 import os
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -41,10 +40,6 @@ def runtime() -> str:
 def thread_count(asked: int) -> int:
     """Turn the configuration's 0 into all cores but one: decoding and sending need it."""
     return asked or max(1, (os.cpu_count() or 1) - 1)
-
-
-def _copy(tensor: NDArray[Any], into: NDArray[Any]) -> None:
-    np.copyto(into, tensor, casting="no")
 
 
 class Engine:
@@ -107,17 +102,13 @@ class Engine:
         self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
         self.info = _as_loaded(info, self._interpreter)
 
-    def infer(
-        self, tensor: NDArray[Any], write: Callable[[NDArray[Any], NDArray[Any]], None] = _copy
-    ) -> Outputs:
+    def infer(self, tensor: NDArray[Any]) -> Outputs:
         """Run the network; other threads go on meanwhile, a second caller waits.
 
         Parameters
         ----------
         tensor : (1, height, width, 3)
-            In the type of the model's input, or what `write` makes it of.
-        write : callable
-            Writes ``(tensor, input)``, straight into the network's own memory.
+            In the type of the model's input.
 
         Returns
         -------
@@ -130,8 +121,10 @@ class Engine:
             When a delegate failed; without one a failure is a bug.
         """
         with self._lock:
-            # The view must be gone before the network runs: the runtime checks.
-            write(tensor, self._interpreter.tensor(self._input)())
+            # Holds Python's lock throughout: to let go and ask for it again while frames
+            # are being finished would cost up to a whole switch interval.
+            self._interpreter.set_tensor(self._input, tensor)
+            del tensor  # the network has its own copy: the memory serves the next frame
             self._invoke()
             arrays = tuple(self._interpreter.get_tensor(index) for index in self._outputs)
         return Outputs(self.info, arrays)

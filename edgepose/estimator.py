@@ -30,16 +30,22 @@ FINDS: Final = 2  # times as many finds, half as sure, as people asked for: a se
 TIMED_RUNS: Final = 3
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Look:
     """A part of a picture, made ready for one network."""
 
     aim: Aim
-    tensor: NDArray[Any]
-    """(1, height, width, 3): RGB bytes, of the network's size."""
+    tensor: NDArray[Any] | None
+    """(1, height, width, 3) in the type of the network's input, until it is taken."""
 
     letterbox: Letterbox
     """The way back to the picture."""
+
+    def take(self) -> NDArray[Any]:
+        """Hand the network's input over: it is large, and nobody needs it twice."""
+        tensor, self.tensor = self.tensor, None
+        assert tensor is not None, "a look is for one inference"
+        return tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,10 +53,6 @@ class Glance:
     """A picture made ready: everything that the networks are to look at in it."""
 
     looks: tuple[Look, ...]
-
-    def seen(self) -> "Glance":
-        """Return it without the networks' inputs: they are large and not needed any more."""
-        return Glance(tuple(replace(look, tensor=look.tensor[:0].copy()) for look in self.looks))
 
 
 class Network:
@@ -80,10 +82,6 @@ class Network:
         """Write a part of a picture into an input."""
         letterbox = Letterbox.fit(aim.region, self.size)
         return Look(aim, self.preprocessor.prepare(image, letterbox), letterbox)
-
-    def infer(self, look: Look) -> Outputs:
-        """Write the picture into the network's input as it wants it, and run it."""
-        return self.engine.infer(look.tensor, self.preprocessor.write)
 
 
 class Estimator(Protocol):
@@ -213,8 +211,8 @@ class PoseEstimator:
         return self._look(image, self.policy.aims(_size(image), people, turn))
 
     def infer(self, glance: Glance) -> list[Outputs]:
-        """Run the networks; the only part that holds the engines."""
-        return [self.networks[look.aim.network].infer(look) for look in glance.looks]
+        """Run the networks, once for each glance; the only part that holds the engines."""
+        return [self.networks[look.aim.network].engine.infer(look.take()) for look in glance.looks]
 
     def decode(
         self, glance: Glance, outputs: Sequence[Outputs], *, limits: Limits | None = None

@@ -159,6 +159,12 @@ class Pipeline:
     `process` is the whole of it. The daemon runs its three parts on three
     threads, in this order, so that preparing the next frame and finishing the
     last one overlap the network.
+
+    Parameters
+    ----------
+    keeps_picture : bool
+        Whether composing shows the camera's picture; else it goes as soon as it is
+        prepared, because several frames are under way and each is a megabyte.
     """
 
     def __init__(
@@ -170,6 +176,7 @@ class Pipeline:
         clock: Clock,
         *,
         view: View | None = None,
+        keeps_picture: bool = False,
     ) -> None:
         self.limits: Limits | None = None
         """How sure and how many, where this camera differs from the others."""
@@ -177,6 +184,7 @@ class Pipeline:
         self._estimator = estimator
         self._follower = follower
         self._view = view or View()
+        self._keeps_picture = keeps_picture
         self._turn = 0
         # Timed here, once, so that the walk below stays clean.
         plain, show = self._view.plain, self._view.show
@@ -192,7 +200,11 @@ class Pipeline:
         frame = self.show(frame)
         glance = self.prepare(frame)
         outputs = self.infer(glance)
-        return self.finish(frame, glance, outputs)
+        return self.finish(self.lighten(frame), glance, outputs)
+
+    def lighten(self, frame: Frame) -> Frame:
+        """Let a frame's picture go once it has been prepared, unless it is to be shown."""
+        return frame if self._keeps_picture else frame.without_picture()
 
     def finish(self, frame: Frame, glance: Any, outputs: Any) -> list[Message]:
         """Walk the part behind the network."""

@@ -38,11 +38,8 @@ class Preprocessor:
         self._plain = tensor.dtype == "uint8" and _nearly_bytes(stored)
         self._dtype = np.dtype(tensor.dtype)
 
-    def prepare(self, image: Image, letterbox: Letterbox) -> Image:
-        """Return ``(1, height, width, 3)`` in bytes, of the model's size; padding is black.
-
-        Bytes wait for the network, not its numbers: those of a float model are four
-        times as large, and `write` puts them where the network reads them.
+    def prepare(self, image: Image, letterbox: Letterbox) -> NDArray[Any]:
+        """Return ``(1, height, width, 3)`` in the model's own type; padding is black.
 
         Parameters
         ----------
@@ -60,24 +57,16 @@ class Preprocessor:
         shrinks = region.shape[0] > 2 * height
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         cv2.resize(region, (width, height), dst=inside, interpolation=how)
-        return canvas[None]
+        return self._numbers(canvas)[None]
 
-    def write(self, pixels: Image, into: NDArray[Any]) -> None:
-        """Write pixels as the numbers that the model wants.
-
-        Parameters
-        ----------
-        pixels, into : (1, height, width, 3)
-            As `prepare` returned them; the model's input, in its own type.
-        """
+    def _numbers(self, canvas: Image) -> NDArray[Any]:
         if self._plain:
-            np.copyto(into, pixels)
-        elif self._dtype in (np.float32, np.uint8, np.int8, np.int32):
-            cv2.LUT(pixels[0], self._table, dst=into[0])
-        else:
-            into[0] = np.take_along_axis(self._table[0], pixels.reshape(-1, 3), axis=0).reshape(
-                pixels.shape[1:]
-            )
+            return canvas
+        if self._dtype in (np.float32, np.uint8, np.int8, np.int32):
+            return cv2.LUT(canvas, self._table)
+        return np.take_along_axis(self._table[0], canvas.reshape(-1, 3), axis=0).reshape(
+            canvas.shape
+        )
 
 
 def _store(real: NDArray[np.float64], tensor: TensorInfo) -> NDArray[np.float64]:

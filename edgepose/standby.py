@@ -25,15 +25,12 @@ Build = Callable[[str, Plugin | None], PoseEstimator]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turn:
-    """A picture made ready, by whom, and what it takes to make it ready again."""
+    """A picture made ready, and by whom."""
 
     estimator: PoseEstimator
     glance: Glance
-    again: tuple[Image, Sequence[Pose], int]
-
-    def seen(self) -> "Turn":
-        """Return it without the networks' inputs."""
-        return replace(self, glance=self.glance.seen())
+    again: tuple[Image, Sequence[Pose], int] | None
+    """What it takes to make it ready again, where that may be needed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,19 +95,21 @@ class Standby:
     def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> Turn:
         """Make a picture ready for the estimator in use; any thread."""
         estimator = self.current
-        return Turn(estimator, estimator.prepare(image, people, turn), (image, people, turn))
+        again = None if estimator.engine.plugin is None else (image, people, turn)
+        return Turn(estimator, estimator.prepare(image, people, turn), again)
 
     def infer(self, turn: Turn) -> Said:
         """Run the networks; on the CPU, and from now on, if the delegate fails."""
-        if turn.estimator is not self.current:
+        if turn.again is not None and turn.estimator is not self.current:
             turn = self.prepare(*turn.again)
         self._busy_since_ns = self._clock.now_ns()
         try:
-            return Said(turn.seen(), turn.estimator.infer(turn.glance))
+            return Said(turn, turn.estimator.infer(turn.glance))
         except DelegateError as error:
+            assert turn.again is not None
             self.give_up(turn.estimator, str(error))
             turn = self.prepare(*turn.again)
-            return Said(turn.seen(), turn.estimator.infer(turn.glance))
+            return Said(turn, turn.estimator.infer(turn.glance))
         finally:
             self._busy_since_ns = None
 

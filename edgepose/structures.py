@@ -7,7 +7,7 @@ model pixels. Positions stay floats until they are printed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -86,6 +86,10 @@ class Frame:
     def size(self) -> Size:
         """Width and height in pixels."""
         return Size(self.image.shape[1], self.image.shape[0])
+
+    def without_picture(self) -> "Frame":
+        """Return it all black: it then takes no memory, however large it is."""
+        return replace(self, image=np.broadcast_to(np.uint8(0), self.image.shape))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

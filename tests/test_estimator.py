@@ -1,5 +1,6 @@
 """Tests of the estimator with real models, on the picture that ships with edgepose."""
 
+import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from functools import cache
@@ -70,6 +71,21 @@ def test_it_is_prepare_infer_and_decode_in_a_row() -> None:
     assert len(once) == len(poses) == 2
     for a, b in zip(once, poses, strict=True):
         np.testing.assert_array_equal(a.keypoints, b.keypoints)
+
+
+def test_it_lets_the_networks_input_go_before_the_network_runs() -> None:
+    """A float model's input is four pictures large, and frames wait in several places."""
+    looker = estimator("movenet-multipose")
+    glance = looker.prepare(street())
+    held = weakref.ref(glance.looks[0].tensor)  # type: ignore[type-var]
+    engine = looker.networks[0].engine
+    seen = []
+    invoke = engine._interpreter.invoke
+
+    engine._interpreter.invoke = lambda: (seen.append(held()), invoke())
+    looker.infer(glance)
+
+    assert seen == [None]
 
 
 @pytest.mark.parametrize(

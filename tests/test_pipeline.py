@@ -1,16 +1,19 @@
 """The pipeline: what a frame goes through."""
 
+from collections.abc import Sequence
 from itertools import count
 
 import numpy as np
 import pytest
 
+from edgepose.estimator import PoseEstimator
 from edgepose.geometry import box_around
-from edgepose.pipeline import Follower
+from edgepose.health import CameraHealth
+from edgepose.pipeline import Follower, Pipeline
 from edgepose.posture import PostureReader
 from edgepose.smoothing import Smoother
-from edgepose.structures import Pose, Size
-from edgepose.timing import NS_PER_S
+from edgepose.structures import Event, Frame, Message, Pose, Size, Track
+from edgepose.timing import NS_PER_S, Clock
 from edgepose.tracking import Tracker
 
 SIZE = Size(1280, 720)
@@ -62,3 +65,30 @@ def test_a_flicker_in_a_video_is_nobody() -> None:
     seen = [people.follow(poses, 0, SIZE)[0] for poses in ([somebody(100)], [])]
 
     assert seen == [[], []]
+
+
+@pytest.mark.parametrize("keeps_picture", [True, False])
+def test_a_picture_that_nobody_shows_goes_before_the_frame_is_composed(keeps_picture: bool) -> None:
+    """Frames are under way in several places, and their pictures are what is large."""
+    composed = []
+
+    def compose(frame: Frame, _: Sequence[Track], __: Sequence[Event]) -> list[Message]:
+        composed.append(frame)
+        return []
+
+    pipeline = Pipeline(
+        PoseEstimator("movenet-lightning"),
+        follower(),
+        compose,
+        CameraHealth(),
+        Clock(),
+        keeps_picture=keeps_picture,
+    )
+    image = np.full((720, 1280, 3), 9, dtype=np.uint8)
+
+    pipeline.process(Frame(image, 0, 0, 0))
+
+    (frame,) = composed
+    assert frame.size == SIZE
+    assert bool(frame.image.any()) == keeps_picture
+    assert (frame.image.base is None) == keeps_picture
