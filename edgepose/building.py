@@ -175,6 +175,7 @@ def camera(id_: str, daemon: "Daemon") -> "Control":
         follower=people,
         clock=daemon.clock,
         picture=snapshots.see,
+        packed=config.mqtt.encoding == "msgpack",
     )
     made = Camera(
         id_,

@@ -123,6 +123,10 @@ class Mqtt(Table, frozen=True, kw_only=True):
     protocol: Annotated[Literal[5, 4], Meta(description="5, or 4 for MQTT 3.1.1")] = 5
     """5, falling back to 3.1.1 when the broker refuses; 4 forces 3.1.1."""
 
+    encoding: Literal["json", "msgpack"] = "json"
+    """`msgpack`: poses are said in MessagePack too, on a topic of its own that ends in
+    `poses/msgpack`."""
+
 
 class HomeAssistant(Table, frozen=True, kw_only=True):
     """Home Assistant, which finds the device by itself."""

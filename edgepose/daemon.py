@@ -399,6 +399,7 @@ class Daemon:
     def status(self) -> messages.StatusMessage:
         """Say what runs here."""
         config, plan = self.config, self.estimator.plan
+        packed = config.mqtt.encoding == "msgpack"
         return messages.StatusMessage(
             device=config.device.id,
             name=config.device.title,
@@ -412,7 +413,7 @@ class Daemon:
                 id_: messages.CameraStatus(
                     state=camera.health.state,
                     error=camera.health.error or None,
-                    topics=self.topics.camera(id_).listed(),
+                    topics=self.topics.camera(id_).listed(packed=packed),
                 )
                 for id_, camera in self._running()
             },

@@ -7,7 +7,7 @@ does not know, so fields may be added; any other change raises `PAYLOAD_VERSION`
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Self, cast
 
 import msgspec
@@ -47,6 +47,11 @@ class CameraTopics:
         return f"{self.prefix}/poses"
 
     @property
+    def poses_msgpack(self) -> str:
+        """What `poses` says, in MessagePack; where `mqtt.encoding` asks for it."""
+        return f"{self.prefix}/poses/msgpack"
+
+    @property
     def state(self) -> str:
         """Retained; on change."""
         return f"{self.prefix}/state"
@@ -66,9 +71,10 @@ class CameraTopics:
         """Settings come in here."""
         return f"{self.prefix}/set"
 
-    def listed(self) -> dict[str, str]:
-        """Return the topics it speaks on by their names, as `status` tells them."""
-        names = ("availability", "poses", "state", "event")
+    def listed(self, *, packed: bool = False) -> dict[str, str]:
+        """Return its topics by their names, as `status` tells them."""
+        names = ["availability", "poses", "state", "event", "snapshot", "set"]
+        names += ["poses_msgpack"] if packed else []
         return {name: getattr(self, name) for name in names}
 
 
@@ -322,14 +328,46 @@ def _plain(value: Any) -> Any:
     raise NotImplementedError(msg)
 
 
+_POINT: Final = np.dtype(
+    [("three", "u1")] + [field for name in "xys" for field in ((f"f{name}", "u1"), (name, ">f4"))]
+)
+"""A keypoint in MessagePack: an array of three numbers of 32 bits, each after its mark."""
+
+_ARRAY_OF_3: Final = 0x93
+_FLOAT_32: Final = 0xCA
+_KEYPOINTS: Final = bytes((0xDC, 0, len(JOINT_NAMES)))  # an array of 17
+
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=_plain)
 _ORDERED: Final = msgspec.json.Encoder(enc_hook=_plain, order="sorted")
 _DECODERS: Final = {leaf: msgspec.json.Decoder(type_) for leaf, type_ in BY_TOPIC.items()}
+_PACKER: Final = msgspec.msgpack.Encoder()
+_UNPACKER: Final = msgspec.msgpack.Decoder(PosesMessage)
 
 
 def encode(message: msgspec.Struct) -> bytes:
     """Write a struct as one line of JSON; a number that is none becomes null."""
     return _ENCODER.encode(message)
+
+
+def pack(message: PosesMessage) -> bytes:
+    """Write poses as MessagePack, of the same shape as in JSON.
+
+    Keypoints have 32 bits a number: with the 64 of Python's the message would be longer
+    than in JSON.
+    """
+    people = [
+        msgspec.structs.replace(person, keypoints=_packed(person.keypoints))
+        for person in message.poses
+    ]
+    return _PACKER.encode(msgspec.structs.replace(message, poses=people))
+
+
+def _packed(keypoints: Sequence[Keypoint]) -> msgspec.Raw:
+    points = np.empty(len(keypoints), _POINT)
+    points["three"] = _ARRAY_OF_3
+    for column, name in zip(np.array(keypoints).T, "xys", strict=True):
+        points[f"f{name}"], points[name] = _FLOAT_32, column
+    return msgspec.Raw(_KEYPOINTS + points.tobytes())
 
 
 def read(base: str, topic: str, payload: bytes) -> AnyMessage | None:
@@ -341,7 +379,11 @@ def read(base: str, topic: str, payload: bytes) -> AnyMessage | None:
         When the payload is not what the topic should carry.
     """
     levels = topic.removeprefix(f"{base}/").split("/")
-    if not topic.startswith(f"{base}/") or len(levels) not in {2, 3}:
+    if not topic.startswith(f"{base}/"):
+        return None
+    if len(levels) == 4 and levels[2:] == ["poses", "msgpack"]:
+        return _UNPACKER.decode(payload)
+    if len(levels) not in {2, 3}:
         return None
     device, leaf = levels[0], levels[-1]
     if leaf == "availability":
@@ -415,6 +457,16 @@ def poses(
     )
     return Message(
         camera.poses, encode(message), "poses", expiry_s=POSES_EXPIRY_S, read_ns=frame.read_ns
+    )
+
+
+def packed(camera: CameraTopics, poses: Message) -> Message:
+    """Say once more who is in a frame, for those who read MessagePack."""
+    return replace(
+        poses,
+        topic=camera.poses_msgpack,
+        payload=pack(msgspec.json.decode(poses.payload, type=PosesMessage)),
+        content_type="application/msgpack",
     )
 
 

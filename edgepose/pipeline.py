@@ -95,6 +95,8 @@ class Composer:
         Keys of `C/state` that no detector knows.
     picture : callable, optional
         Takes what `compose` takes and returns pictures to send with it.
+    packed : bool
+        Whether poses are said in MessagePack too.
     """
 
     def __init__(
@@ -106,9 +108,11 @@ class Composer:
         clock: Clock,
         extra: Mapping[str, Any] = MappingProxyType({}),
         picture: Compose | None = None,
+        packed: bool = False,
     ) -> None:
         self.extra = extra
         self._picture = picture
+        self._packed = packed
         self._topics = topics
         self._model = model
         self._follower = follower
@@ -133,6 +137,8 @@ class Composer:
                 model=self._model(),
             )
         ]
+        if self._packed:
+            composed.append(messages.packed(self._topics, composed[0]))
         composed += [messages.event(self._topics, event, frame) for event in events]
         if self._picture is not None:
             composed += self._picture(frame, tracks, events)

@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 import msgspec
 
@@ -19,6 +19,12 @@ log = logging.getLogger(__name__)
 DEFAULT_URL: Final = "mqtt://localhost:1883"
 DEPTH: Final = 256
 """Messages that wait for a slow reader before the oldest poses are dropped."""
+
+
+Encoding = Literal["json", "msgpack"]
+
+POSES: Final = {"json": "poses", "msgpack": "poses/msgpack"}
+"""Where a camera's poses come, in each encoding."""
 
 
 class Inbox:
@@ -97,6 +103,7 @@ class Subscription:
         device: str | None = None,
         camera: str | None = None,
         base_topic: str = "edgepose",
+        encoding: Encoding = "json",
         depth: int = DEPTH,
         **settings: Any,
     ) -> None:
@@ -106,7 +113,7 @@ class Subscription:
         self._inbox = Inbox(depth)
         options = Options.from_url(url, client_id="edgepose-reader", **settings)
         self._link = MqttSink(options, on_failure=self._inbox.fail)
-        for topic in filters(base_topic, device, camera):
+        for topic in filters(base_topic, device, camera, encoding):
             self._link.subscribe(topic, self._receive)
         self._link.start()
 
@@ -165,21 +172,26 @@ class Subscription:
         self.close()
 
 
-def filters(base_topic: str, device: str | None, camera: str | None) -> list[str]:
+def filters(
+    base_topic: str, device: str | None, camera: str | None, encoding: Encoding = "json"
+) -> list[str]:
     """Return what to listen to: no filter covers another, so nothing comes twice.
 
     Raises
     ------
     UsageError
-        When a name holds what is no part of a name in topics.
+        When a name holds what is no part of a name in topics, or an encoding is none.
     """
+    if encoding not in POSES:
+        msg = f"encoding = {encoding!r}: expected json or msgpack"
+        raise UsageError(msg)
     for name in (device, camera):
         if name is not None and (not name or set(name) & set("+#/")):
             msg = f"{name!r} is no name of a device or camera; expected letters, digits, - and _"
             raise UsageError(msg)
     prefix = f"{base_topic}/{device or '+'}"
     of_device = [f"{prefix}/{leaf}" for leaf in ("availability", "status", "stats")]
-    leaves = ("availability", "poses", "state", "event")
+    leaves = ("availability", POSES[encoding], "state", "event")
     return of_device + [f"{prefix}/{camera or '+'}/{leaf}" for leaf in leaves]
 
 
@@ -199,7 +211,8 @@ def subscribe(
     device, camera : str, optional
         Ids; without them all are listened to.
     **settings
-        `base_topic`, `depth` (how many messages may wait for you), and `username`,
+        `base_topic`, `depth` (how many messages may wait for you), `encoding`
+        (``"msgpack"`` for poses in MessagePack, of devices that send it), and `username`,
         `password`, `ca_file`, `cert_file`, `key_file`, `protocol` as in the
         configuration file.
 

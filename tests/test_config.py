@@ -27,6 +27,7 @@ cert_file = "cert.pem"
 key_file = "key.pem"
 base_topic = "house/edgepose"
 protocol = 4
+encoding = "msgpack"
 [homeassistant]
 discovery = false
 prefix = "ha"

@@ -118,6 +118,31 @@ def test_scores_stay_within_their_bounds() -> None:
     assert read.poses[0].score == 1
 
 
+def test_messagepack_says_the_same_in_fewer_bytes() -> None:
+    """Robots read what everybody reads; any library of the format understands it."""
+    told = poses(*(track(number, someone(number)) for number in range(1, 4)))
+    packed = messages.packed(HALL, told)
+
+    plain = messages.read("edgepose", told.topic, told.payload)
+    read = messages.read("edgepose", packed.topic, packed.payload)
+    untyped = msgspec.msgpack.decode(packed.payload)
+
+    assert isinstance(plain, messages.PosesMessage)
+    assert isinstance(read, messages.PosesMessage)
+    for mine, its in zip(read.poses, plain.poses, strict=True):
+        assert np.allclose(mine.keypoints, its.keypoints, rtol=1e-6)
+        assert msgspec.structs.replace(mine, keypoints=its.keypoints) == its
+    assert msgspec.structs.replace(read, poses=plain.poses) == plain
+    assert list(untyped) == list(body(told))
+    assert np.shape(untyped["poses"][0]["keypoints"]) == (17, 3)
+    assert len(packed.payload) < len(told.payload)
+    assert (packed.kind, packed.expiry_s, packed.qos, packed.retain) == ("poses", 2, 0, False)
+    nobody = messages.packed(HALL, poses())
+    assert messages.read("edgepose", nobody.topic, nobody.payload) == messages.read(
+        "edgepose", HALL.poses, poses().payload
+    )
+
+
 def test_an_event_carries_the_time_at_which_it_happened() -> None:
     """A fall is confirmed in a later frame than it happened in."""
     happened = Event("fall_confirmed", CAPTURED_NS - 2 * NS_PER_S, 7, 0.51239, {"zone": None})
@@ -275,7 +300,8 @@ def test_a_device_and_a_camera_are_told_apart() -> None:
 
 @pytest.mark.parametrize(
     "topic", ["other/pi/hall/poses", "edgepose/pi/poses", "edgepose/pi/hall/status", "edgepose",
-              "edgepose/pi/hall/set", "edgepose/pi/request/ping", "edgepose/a/b/c/poses"]
+              "edgepose/pi/hall/set", "edgepose/pi/request/ping", "edgepose/a/b/c/poses",
+              "edgepose/pi/poses/msgpack"]
 )  # fmt: skip
 def test_other_topics_are_nobodys(topic: str) -> None:
     """What is not listed is passed over, not guessed."""
@@ -307,7 +333,7 @@ def test_every_struct_has_a_schema() -> None:
 
 def test_every_topic_stands_under_its_device() -> None:
     """One access rule covers a device."""
-    found = [*TOPICS.listed().values(), *HALL.listed().values()]
+    found = [*TOPICS.listed().values(), *HALL.listed(packed=True).values()]
     found += [TOPICS.request("ping"), TOPICS.response("ping")]
 
     assert all(topic.startswith("edgepose/hall-pi/") for topic in found)
@@ -328,14 +354,21 @@ def test_the_documented_example_is_what_is_sent(leaf: str) -> None:
 
 def test_every_topic_is_documented_with_its_quality_and_retention() -> None:
     """Nothing is said that is not in the table, and as it says."""
-    table = dict(re.findall(r"^\| `([BC]/\w+)` (\| [01] \| \w+)", DOCS.read_text(), re.MULTILINE))
+    row = r"^\| `([BC]/[\w/]+)` (\| \w+ \| \w*)"
+    table = dict(re.findall(row, DOCS.read_text(), re.MULTILINE))
     event = messages.event(HALL, Event("wave", 0, 1, 0.5), frame())
-    said = [poses(), event, messages.state(HALL, []), messages.status(TOPICS, status())]
+    said = [
+        poses(),
+        messages.packed(HALL, poses()),
+        event,
+        messages.state(HALL, []),
+        messages.status(TOPICS, status()),
+    ]
     said += [messages.availability(topics, online=True) for topics in (TOPICS, HALL)]
 
     for message in said:
         short = message.topic.replace(HALL.prefix, "C").replace(TOPICS.prefix, "B")
         retained = "yes" if message.retain else "no"
         assert table[short] == f"| {message.qos} | {retained}", short
-    listed = [*TOPICS.listed().values(), *HALL.listed().values()]
+    listed = [*TOPICS.listed().values(), *HALL.listed(packed=True).values()]
     assert len(table) == len(listed)

@@ -403,8 +403,8 @@ class TestAccessList:
         """Everything edgepose does works; another device's name cannot be borrowed."""
         topics = Topics("edgepose", "hall-pi")
         hall = topics.camera("hall")
-        own = [*topics.listed().values(), *hall.listed().values(), topics.response("ping")]
-        own += [hall.snapshot, "homeassistant/device/hall-pi/config"]
+        own = [*topics.listed().values(), *hall.listed(packed=True).values()]
+        own += [topics.response("ping"), "homeassistant/device/hall-pi/config"]
         foreign = ["edgepose/attic-pi/hall/state", "homeassistant/device/attic-pi/config", "x"]
         told: dict[str, bool] = {}
 

@@ -124,6 +124,11 @@ class TestFilters:
         other = filters("edgepose", "pi", "garden")
         assert not any(topic_matches_sub(one, HALL.poses) for one in other)
 
+    def test_an_encoding_that_there_is_none_of_is_refused(self) -> None:
+        """Waiting for what nobody sends would look like an empty house."""
+        with pytest.raises(UsageError, match="msgpack"):
+            subscribe("mqtt://localhost", encoding="cbor")
+
     @pytest.mark.parametrize("name", ["", "+", "a/b", "#"])
     def test_a_name_that_is_none_is_refused(self, name: str) -> None:
         """A wildcard would quietly mean something else."""
@@ -194,6 +199,19 @@ class TestSubscription:
 
         assert isinstance(found, PosesMessage)
         assert (found.camera, found.seq) == ("garden", 2)
+
+    def test_it_reads_messagepack_where_told(self, broker: Mosquitto, device: MqttSink) -> None:
+        """The same types; poses come once, all else as ever."""
+        told = poses(7, someone(3))
+        with subscribe(broker.url, device="pi", encoding="msgpack") as subscription:
+            assert next_of(subscription, StateMessage) == typed(state(1))
+            device.publish(told)
+            device.publish(messages.packed(HALL, told))
+            device.publish(messages.packed(HALL, poses(8)))
+            found = [next_of(subscription, PosesMessage) for _ in range(2)]
+
+        assert [one.seq for one in found if isinstance(one, PosesMessage)] == [7, 8]
+        assert found[0] == typed(messages.packed(HALL, told))
 
     def test_closing_ends_the_loop(self, broker: Mosquitto) -> None:
         """A program can stop reading from another thread."""
