@@ -27,6 +27,8 @@ class Broker(NamedTuple):
     tls: bool = False
     username: str = ""
     password: str = ""
+    others: tuple[Address, ...] = ()
+    """More servers of the same cluster, for when this one is not there."""
 
     @property
     def embedded(self) -> bool:
@@ -60,6 +62,8 @@ def address(listen: str) -> Address | None:
 def broker(url: str) -> Broker:
     """Take apart ``mqtt://user:password@host:port``, ``mqtts://…`` or ``embedded[:port]``.
 
+    The servers of a cluster follow each other with commas: ``mqtt://one,two:1884``.
+
     Raises
     ------
     ValueError
@@ -68,15 +72,18 @@ def broker(url: str) -> Broker:
     name, colon, port = url.partition(":")
     if name == EMBEDDED:
         return Broker("", _port(port) if colon else None)
-    parts = urlsplit(url)
-    if parts.scheme not in PORTS or not parts.hostname or not _bare(parts):
+    # Only behind the password, which may hold a comma, do commas part servers.
+    end = url.rfind("@") + 1 or url.find("//") + 2
+    first, *more = url[end:].split(",")
+    parts = urlsplit(url[:end] + first)
+    if parts.scheme not in PORTS:
         raise ValueError(redact(url))
     return Broker(
-        parts.hostname,
-        PORTS[parts.scheme] if parts.port is None else _port(str(parts.port)),
+        *_server(parts),
         parts.scheme == "mqtts",
         unquote(parts.username or ""),
         unquote(parts.password or ""),
+        tuple(_server(urlsplit(f"{parts.scheme}://{server}")) for server in more),
     )
 
 
@@ -101,6 +108,9 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _bare(parts: SplitResult) -> bool:
-    """Say whether a URL names a host and nothing on it."""
-    return not (parts.path.strip("/") or parts.query or parts.fragment)
+def _server(parts: SplitResult) -> Address:
+    """Return the host that a URL names, and nothing on it, with its port or the usual one."""
+    if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(redact(parts.geturl()))
+    port = PORTS[parts.scheme] if parts.port is None else _port(str(parts.port))
+    return Address(parts.hostname, port)

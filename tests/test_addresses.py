@@ -36,6 +36,12 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         ("mqtts://broker/", Broker("broker", 8883, tls=True)),
         ("mqtt://[fe80::1]:1884", Broker("fe80::1", 1884)),
         ("mqtt://ann:p%40ss@broker:1", Broker("broker", 1, username="ann", password="p@ss")),
+        (
+            "mqtts://ann:p%2Css,!@one,[::1]:1884,three/",
+            Broker(
+                "one", 8883, True, "ann", "p,ss,!", (Address("::1", 1884), Address("three", 8883))
+            ),
+        ),
         ("embedded", Broker("", None)),
         ("embedded:1885", Broker("", 1885)),
     ],
@@ -58,6 +64,10 @@ def test_a_broker_url_says_where_and_how(url: str, expected: Broker) -> None:
         "mqtt://broker:0",
         "mqtt://broker:99999",
         "mqtt://broker/topic",
+        "mqtt://one,",
+        "mqtt://one,,two",
+        "mqtt://one/topic,two",
+        "mqtt://one,two:99999",
         "embedded:x",
         "mqtt://[::1",
     ],

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -40,6 +40,7 @@ FAREWELL_S: Final = 1.0  # what a broker that hangs may cost when we stop
 LEAVE_S: Final = 0.4  # from "disconnect" to the end of the thread
 SETTLED_S: Final = 10.0  # a session that lasted so long was no failed attempt
 PATIENCE_S: Final = 300.0  # a broker that knew us may refuse us while its user database starts
+ASK_AGAIN_S: Final = (5.0, 300.0)  # a cluster that has lost a node refuses topics for a while
 BLOCKED_S: Final = 0.5  # a line on which nothing has moved for so long makes poses late
 SEND_BUFFER: Final = 64 * 1024  # what the kernel holds of it would arrive late as well
 MAX_UNACKNOWLEDGED: Final = 1000
@@ -66,6 +67,9 @@ class Options:
 
     host: str
     port: int = 1883
+    others: tuple[addresses.Address, ...] = ()
+    """More servers of the same cluster."""
+
     tls: bool = False
     username: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -94,7 +98,7 @@ class Options:
 
     @classmethod
     def from_url(cls, url: str, **settings: Any) -> Self:
-        """Read ``mqtt[s]://[user[:password]@]host[:port]``; settings that are given win over it.
+        """Read ``mqtt[s]://[user[:password]@]host[:port][,host…]``; given settings win over it.
 
         Raises
         ------
@@ -113,7 +117,13 @@ class Options:
         given = {key: value for key, value in settings.items() if value not in {None, ""}}
         login = {"username": found.username or None, "password": found.password or None}
         place: dict[str, Any] = {"host": found.host, "port": found.port, "tls": found.tls}
-        return cls(**(place | login | given))
+        return cls(**(place | {"others": found.others} | login | given))
+
+    def at(self, turn: int) -> Self:
+        """Return the same for one server alone: each in its turn."""
+        servers = (addresses.Address(self.host, self.port), *self.others)
+        host, port = servers[turn % len(servers)]
+        return replace(self, host=host, port=port, others=())
 
     @property
     def address(self) -> str:
@@ -235,13 +245,17 @@ class _Session:
         opened: Callable[["_Session"], None],
         received: Listener,
         refused: Callable[[str, str], None],
+        granted: Callable[[str], None],
     ) -> None:
         self._options = options
-        self._opened, self._received, self._refused = opened, received, refused
+        self._opened, self._received = opened, received
+        self._refused, self._granted = refused, granted
         self._inbox: deque[Callable[[], None]] = deque()
         self._changed = threading.Condition()
         self._unacknowledged: dict[int, tuple[str, Acknowledged | None]] = {}
         self._asked: dict[int, str] = {}
+        self._denied: set[str] = set()
+        self._ask_again_s, self._patience_s = math.inf, ASK_AGAIN_S[0]
         self._flowing_s = 0.0
         self._accepted_s: float | None = None
         self._end: _End | None = None
@@ -305,6 +319,8 @@ class _Session:
             self._flowing_s = time.monotonic()
         while self._inbox:
             self._inbox.popleft()()
+        if time.monotonic() > self._ask_again_s:
+            self._ask_again()
         if self._end is None and (
             code != MQTTErrorCode.MQTT_ERR_SUCCESS or self._given_up.is_set()
         ):
@@ -368,6 +384,18 @@ class _Session:
         for reason in reasons:
             if reason.is_failure:
                 self._refused(topic, str(reason).lower())
+                self._denied.add(topic)
+                self._ask_again_s = time.monotonic() + self._patience_s
+            else:
+                self._denied.discard(topic)
+                self._granted(topic)
+
+    def _ask_again(self) -> None:
+        """Ask for topics that were refused; each time later, for most refusals are meant."""
+        self._ask_again_s = math.inf
+        self._patience_s = min(2 * self._patience_s, ASK_AGAIN_S[1])
+        for topic in self._denied:
+            self.subscribe(topic)
 
     def _receive(self, message: MQTTMessage) -> None:
         properties = message.properties
@@ -504,6 +532,9 @@ class MqttSink:
         self._tried = False
         self._said: set[str] = set()
         self._known_s: float | None = None
+        # Devices begin at different servers of a cluster, and go on to the next.
+        self._turn = random.randrange(1 + len(options.others))
+        self._at = options.at(self._turn)
         self._thread = threading.Thread(target=self._keep_connected, name="mqtt", daemon=True)
 
     def start(self) -> None:
@@ -608,6 +639,8 @@ class MqttSink:
 
     def _connect_and_stay(self) -> _End:
         """Live through one session, in the newest protocol that the broker speaks."""
+        self._at = self.options.at(self._turn)
+        self._turn += 1
         end = self._live(MQTTProtocolVersion(self.options.protocol))
         older = self.options.protocol == 5 and end.unspoken
         if older and not self._closing.is_set():
@@ -616,13 +649,14 @@ class MqttSink:
 
     def _live(self, protocol: MQTTProtocolVersion) -> _End:
         self._attempt = _Session(
-            self.options,
+            self._at,
             self._context,
             self._client_id,
             protocol,
             opened=self._open,
             received=self._dispatch,
             refused=self._note_refused,
+            granted=self._note_granted,
         )
         try:
             return self._attempt.run(self._closing)
@@ -639,7 +673,7 @@ class MqttSink:
         self.trouble = ""
         self._said.clear()
         version = "5" if session.protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1"
-        log.info("mqtt: connected to %s with MQTT %s", self.options.address, version)
+        log.info("mqtt: connected to %s with MQTT %s", self._at.address, version)
         self._announce(session, ONLINE)
         with self._changed:
             for topic in self._topics():
@@ -679,13 +713,17 @@ class MqttSink:
             log.warning("mqtt: the broker refuses %s: %s; check its access list", topic, reason)
         self.refused[topic] = reason
 
+    def _note_granted(self, topic: str) -> None:
+        if self.refused.pop(topic, None) is not None:
+            log.info("mqtt: the broker grants %s now", topic)
+
     def _is_hopeless(self) -> bool:
         return self._known_s is None or time.monotonic() - self._known_s > PATIENCE_S
 
     def _fail(self, end: _End) -> None:
         who = f"user {self.options.username!r}" if self.options.username else "no user name"
         failure = BrokerError(
-            f"mqtt: {self.options.address} refuses us ({who}): {end.reason}; check mqtt.username"
+            f"mqtt: {self._at.address} refuses us ({who}): {end.reason}; check mqtt.username"
             " and the password (mqtt.password_file, the systemd credential mqtt-password or"
             " EDGEPOSE_MQTT_PASSWORD)"
         )
@@ -705,5 +743,5 @@ class MqttSink:
         news = not self._said or (end.mend and end.reason not in self._said)
         level = logging.WARNING if news else logging.DEBUG
         what = "lost" if end.lasted_s else "cannot reach"
-        log.log(level, "mqtt: %s %s: %s; trying again", what, self.options.address, end.reason)
+        log.log(level, "mqtt: %s %s: %s; trying again", what, self._at.address, end.reason)
         self._said.add(end.reason)
