@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, NoReturn, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepose import integrity
+from edgepose import integrity, tflite_schema
 from edgepose.errors import ModelError
 from edgepose.structures import Floats, Size
 
@@ -143,9 +143,7 @@ class _Reader:
     """Reads one file; it is whole, but its numbers may still make no sense."""
 
     def __init__(self, content: bytes, name: str) -> None:
-        from tflite.Model import Model  # takes 60 ms: only where a file is read
-
-        self.model = Model.GetRootAs(content, 0)
+        self.model = tflite_schema.root(content)
         self.name = name
 
     def read(self) -> ModelInfo:
@@ -212,12 +210,10 @@ class _Reader:
 
     def dtype(self, number: int) -> str:
         """Return numpy's name of a tensor type."""
-        from tflite.TensorType import TensorType
-
-        names = {value: name.lower() for name, value in vars(TensorType).items() if name.isupper()}
+        names = tflite_schema.dtypes()
         if number not in names:
             self.refuse(f"a tensor is of type {number}, which this version does not know")
-        return str(names[number])
+        return names[number]
 
     def quantisation(self, parameters: Any, name: str) -> Quantisation | None:
         """Read scale and zero point; None where the numbers stand for themselves."""

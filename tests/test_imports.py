@@ -22,6 +22,7 @@ NOUNS: Final = {
     "registry",
     "skeleton",
     "structures",
+    "tflite_schema",
     "timing",
     "toml",
     "zones",
@@ -95,6 +96,7 @@ ONE_FILE: Final = (
     {"paho"},
     {"picamera2", "libcamera"},
     {"ai_edge_litert", "tflite_runtime", "tensorflow"},
+    {"tflite"},
 )
 """Libraries of a group are imported in the same one file, so that it can be left unloaded."""
 

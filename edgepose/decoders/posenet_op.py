@@ -9,7 +9,7 @@ TPU keeps its alignment.
 import struct
 from typing import Any, Final
 
-from edgepose import models
+from edgepose import models, tflite_schema
 from edgepose.decoders import Loaded
 from edgepose.decoders.posenet import Options, PoseNetDecoder
 from edgepose.errors import ModelError
@@ -44,9 +44,7 @@ def cut(content: bytes, info: ModelInfo) -> tuple[bytes, ModelInfo, Options]:
     ModelError
         When the operator is not the last one, or its options make no sense.
     """
-    from tflite.Model import Model
-
-    model = Model.GetRootAs(content, 0)
+    model = tflite_schema.root(content)
     graph = model.Subgraphs(0)
     last = graph.OperatorsLength() - 1
     heads = inputs_of_op(model, graph, last, info)
