@@ -54,7 +54,7 @@ venv: $(STAMP)
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --group dev -e '.[broker,eval]'
+	$(BIN)/python -m pip install --quiet --group dev -e '.[broker,eval,web]'
 	@touch $@
 
 clean:

@@ -1,6 +1,7 @@
 """Where to connect and where to listen, and hiding what is secret in an address."""
 
 import re
+from ipaddress import ip_address
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -57,6 +58,20 @@ def address(listen: str) -> Address | None:
     if not re.fullmatch(r"[^\s/\[\]]+", bare) or (":" in bare) != bracketed:
         raise ValueError(listen)
     return Address(bare, _port(port))
+
+
+def is_local(host: str) -> bool:
+    """Say whether only this machine reaches a host.
+
+    Examples
+    --------
+    >>> is_local("127.0.0.1"), is_local("0.0.0.0")
+    (True, False)
+    """
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def broker(url: str) -> Broker:

@@ -62,6 +62,13 @@ Polygon = Annotated[
         examples=[[[0.1, 0.5], [0.6, 0.5], [0.6, 1.0], [0.1, 1.0]]],
     ),
 ]
+Host = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(?!\n)$",
+        description='a name such as "pose.example", without "https://" and port',
+    ),
+]
 BuiltIn = Literal[
     "hand_raised", "wave", "both_hands_up", "t_pose", "pointing_left", "pointing_right"
 ]
@@ -308,13 +315,24 @@ class Metrics(Table, frozen=True, kw_only=True):
 
 
 class Web(Table, frozen=True, kw_only=True):
-    """The daemon's own page; this version does not serve it yet."""
+    """The daemon's own page: live skeletons, and an editor of zones; needs the extra `web`."""
 
     listen: str = "127.0.0.1:8600"
-    """`HOST:PORT` to serve it on. Empty: off. Beyond this machine a token is required."""
+    """`HOST:PORT` to serve it on. Empty: off. Beyond this machine a token is required:
+    `edgepose web token` makes one."""
 
     picture: bool = False
     """Show the camera's picture behind the skeletons."""
+
+    hosts: tuple[Host, ...] = ()
+    """Names by which people reach the page, beyond addresses, `localhost` and this machine's
+    own name: those of a proxy, or of your network's name server. Other names are refused."""
+
+    cert_file: str = ""
+    """Certificate for HTTPS in PEM, with those between it and its authority. Empty: HTTP."""
+
+    key_file: str = ""
+    """The key to `cert_file`. Empty: it stands in the same file."""
 
 
 class Log(Table, frozen=True, kw_only=True):
@@ -355,6 +373,11 @@ def load(path: Path) -> Config:
     mqtt, model, replace = config.mqtt, config.model, msgspec.structs.replace
     files = ("password_file", "ca_file", "cert_file", "key_file")
     named = {name: str(folder / found) for name in files if (found := getattr(mqtt, name))}
+    served = {
+        name: str(folder / found)
+        for name in ("cert_file", "key_file")
+        if (found := getattr(config.web, name))
+    }
     if model.name.endswith(".tflite"):
         model = replace(model, name=str(folder / model.name))
     if model.twin.endswith(".tflite"):
@@ -365,7 +388,13 @@ def load(path: Path) -> Config:
         camera if "://" in camera.source else replace(camera, source=str(folder / camera.source))
         for camera in config.cameras
     )
-    return replace(config, mqtt=replace(mqtt, **named), model=model, cameras=cameras)
+    return replace(
+        config,
+        mqtt=replace(mqtt, **named),
+        model=model,
+        cameras=cameras,
+        web=replace(config.web, **served),
+    )
 
 
 def loads(text: str, where: str) -> Config:
@@ -417,6 +446,33 @@ def effective(file: Path | None, *, source: str = "", model: str = "", mqtt: str
     for problem in contradictions(config):
         raise ConfigError(f"command line: {problem.sentence}")
     return config
+
+
+class Origin(Struct, frozen=True, kw_only=True):
+    """Where a configuration comes from: a file, and what the command line puts over it."""
+
+    file: str = ""
+    """Empty: the usual one, if it exists."""
+
+    source: str = ""
+    model: str = ""
+    mqtt: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The file, whether it exists or not."""
+        return Path(self.file) if self.file else DEFAULT_FILE
+
+    def read(self) -> Config:
+        """Read what is to run; an error if there is nothing to look at."""
+        config = effective(
+            Path(self.file) if self.file else None,
+            source=self.source,
+            model=self.model,
+            mqtt=self.mqtt,
+        )
+        require_cameras(config, str(self.path))
+        return config
 
 
 def _reach(mqtt: Mqtt, url: str) -> Mqtt:
@@ -522,6 +578,9 @@ def _listening(config: Config) -> Iterator[Problem]:
             path = (table, "listen")
             what = 'HOST:PORT such as "127.0.0.1:8600", or "" for off'
             yield Problem(path, expected(path, listen, what))
+    if config.web.key_file and not config.web.cert_file:
+        path = ("web", "key_file")
+        yield Problem(path, expected(path, config.web.key_file, "a cert_file beside it"))
 
 
 def _gestures(own: Sequence[GestureRule]) -> Iterator[Problem]:

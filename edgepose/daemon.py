@@ -8,7 +8,7 @@ from typing import Final
 from edgepose import __version__, building, engine, messages, storage, vitals
 from edgepose.camera import Camera, Job
 from edgepose.choosing import Chooser, Plan
-from edgepose.config import Config
+from edgepose.config import Config, Origin
 from edgepose.control import Control
 from edgepose.errors import EdgeposeError, SourceError
 from edgepose.health import Durations, Progress
@@ -16,6 +16,7 @@ from edgepose.homeassistant import Announced, Announcer
 from edgepose.link import Link
 from edgepose.messages import Percentiles
 from edgepose.metrics import Endpoint, families
+from edgepose.page import Page
 from edgepose.queues import Failure, Lanes
 from edgepose.remote import Remote
 from edgepose.settings import Settings
@@ -43,8 +44,8 @@ class Daemon:
         What to run.
     once : bool
         Stop when all sources have ended.
-    read_config : callable, optional
-        Reads the configuration again when asked to reload.
+    origin : Origin, optional
+        Where the configuration is read again when asked to reload.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Daemon:
         config: Config,
         *,
         once: bool = False,
-        read_config: Callable[[], Config] | None = None,
+        origin: Origin | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.config = config
@@ -72,7 +73,8 @@ class Daemon:
         self.lanes: Lanes[Job] = Lanes()
         self.failure = Failure(self._wake.set)
         self.engine = Durations()
-        self.read_config = read_config or (lambda: self.config)
+        self.origin = origin
+        self.read_config = origin.read if origin else lambda: self.config
         self._started_ns = self.clock.now_ns()
         self._started_unix_ns = self.clock.unix_ns()
         self._stats_ns = self._started_ns
@@ -85,6 +87,7 @@ class Daemon:
         self._progress = Progress()
         self.service = Service(self._progress.fine)
         self._metrics = Endpoint(lambda: families(self))
+        self._page = Page(self)
         self._trial: Trial | None = None
         self.stuck = False
         """Whether a thread has been left within a delegate's library: it cannot be ended."""
@@ -126,8 +129,9 @@ class Daemon:
             self.clock,
             refused=self.failure.report,
             published=self.published,
+            seen=self._page.see,
         )
-        remote = Remote(
+        self.remote = remote = Remote(
             self.topics,
             cameras=lambda: set(self.controls),
             apply=self._set,
@@ -164,6 +168,7 @@ class Daemon:
         """Start everything; the broker is being reached for while the model loads."""
         self.service.status("starting")
         self._metrics.listen(self.config.metrics.listen)
+        self._page.configure(self.config)
         self.link.start()
         folder = storage.state_directory(self.config.device.id)
         self.chooser = Chooser(folder, self.clock, ending=lambda: self._stopping)
@@ -220,15 +225,21 @@ class Daemon:
             self._wake.clear()
             self._tell_service_manager()
             self._look_after_delegate()
+            self._page.tell_link(self.link.trouble)
             if self._reloading:
                 self._reloading = False
-                self.service.reloading(RELOAD_S)
-                self._take_new_config()
-                self.service.reloaded(self.sentence())
+                self._reload()
             if self.clock.now_ns() >= due_ns:
                 self._tell_stats()
             if self.once and all(camera.ended for camera in self.cameras.values()):
                 return
+
+    def _reload(self) -> None:
+        asked = self._page.reload_begins()
+        self.service.reloading(RELOAD_S)
+        error = self._take_new_config()
+        self.service.reloaded(self.sentence())
+        self._page.reloaded(asked, error)
 
     def _tell_service_manager(self) -> None:
         """Say `ready` once everything has been tried, and from then on that frames go through."""
@@ -295,6 +306,7 @@ class Daemon:
             self.link.put(messages.availability(self.topics.camera(id_), online=False))
         self.announcer.close()
         self._metrics.close()
+        self._page.close()
         self.link.close(CLOSE_S)
         if self._loaded:
             self.estimator.close()
@@ -327,14 +339,17 @@ class Daemon:
         self._tell_status()
         self._wake.set()
 
-    def _take_new_config(self) -> None:
-        """Apply a changed configuration; a bad one is refused and the old one stays."""
+    def _take_new_config(self) -> str:
+        """Apply a changed configuration; a bad one is refused and the old one stays.
+
+        Returns why it was refused; an empty text when it was not.
+        """
         try:
             config = self.read_config()
             estimator = self._estimator_for(config)
         except EdgeposeError as error:
             log.error("reload refused, nothing changed: %s", error)
-            return
+            return str(error)
         old, self.config = self.config, config
         fresh = estimator is not self.estimator
         self.estimator = estimator
@@ -343,13 +358,20 @@ class Daemon:
         self._relink(old)
         self._restart_cameras(old, all_of_them=fresh)
         self._tell_status()
+        self._page.configure(config)
         log.info("reloaded")
+        return ""
 
     def _estimator_for(self, config: Config) -> Standby:
         if (config.model, config.pose) == (self.config.model, self.config.pose):
             return self.estimator
         self.estimator.rest()
         return self._new_estimator(config)
+
+    @property
+    def engine_threads(self) -> int:
+        """How many cores the network takes; 0 before it is loaded."""
+        return self.estimator.engine.threads if self._loaded else 0
 
     def _keep_pace(self) -> None:
         """Let second looks take no more time than the cameras' frames leave."""

@@ -90,6 +90,16 @@ def skeleton_picture(
     return draw(black, people, min_score=min_score, labels=labels)
 
 
+def shrink(rgb: Image, longest_px: int) -> Image:
+    """Return a picture no side of which is longer; the same one if none is."""
+    height, width = rgb.shape[:2]
+    scale = longest_px / max(height, width)
+    if scale >= 1:
+        return rgb
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
 def jpeg(rgb: Image, *, quality: int = 85) -> bytes:
     """Write a picture as JPEG.
 

@@ -35,6 +35,8 @@ class Link:
         Told when the broker refuses us and trying again cannot help.
     published : callable
         Told of each message that the broker's socket has taken.
+    seen : callable, optional
+        Told of each message before that, also while there is no broker.
     """
 
     def __init__(
@@ -45,8 +47,9 @@ class Link:
         *,
         refused: Callable[[BaseException], None],
         published: Callable[[Message], None],
+        seen: Callable[[Message], None] = lambda message: None,
     ) -> None:
-        self.outbox = Outbox(building.spool(config, clock))
+        self.outbox = Outbox(building.spool(config, clock), seen)
         self.latency: dict[str, Durations] = {}
         self.publishing = Durations()
         self.put = self.outbox.put
@@ -92,6 +95,13 @@ class Link:
     def connected(self) -> bool:
         """Whether there is a session with the broker."""
         return self._sink.connected
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no session with the broker; empty while there is one."""
+        if self.connected:
+            return ""
+        return self._sink.trouble or "not yet reached"
 
     def on_connect(self, hook: Callable[[], None]) -> None:
         """Have something done in each new session."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edgepose import __version__, engine, vitals
 from edgepose.addresses import address
 from edgepose.health import BOUNDS_S, Durations
+from edgepose.listening import listen
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -40,10 +41,7 @@ class Endpoint:
         self._listener: socket.socket | None = None
 
     def listen(self, where: str) -> None:
-        """Listen on ``HOST:PORT``, there only; on nothing if it is empty.
-
-        A port that is taken is no reason to end: people are watched without numbers, too.
-        """
+        """Listen on ``HOST:PORT``, there only; on nothing if it is empty."""
         if where == self._where:
             return
         self.close()
@@ -51,12 +49,8 @@ class Endpoint:
         place = address(where)
         if place is None:
             return
-        family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
-        try:
-            self._listener = socket.create_server(place, family=family)
-        except OSError as error:
-            todo = 'set metrics.listen to another port, or to "" for off'
-            log.warning("metrics: cannot listen on %s: %s; %s", where, error.strerror, todo)
+        self._listener = listen(place, "metrics.listen", log)
+        if self._listener is None:
             return
         log.info("metrics: on http://%s/metrics", where)
         work = (self._listener, self._collect)

@@ -131,12 +131,19 @@ class Outbox:
     ----------
     spool : Spool, optional
         Where events wait; not given: in memory.
+    seen : callable, optional
+        Told of each message at once, whatever becomes of it; by any thread.
     """
 
     DEPTH = 8
     """Pose frames that may wait for a slow network before the oldest is dropped."""
 
-    def __init__(self, spool: Spool | None = None) -> None:
+    def __init__(
+        self,
+        spool: Spool | None = None,
+        seen: Callable[[Message], None] = lambda message: None,
+    ) -> None:
+        self._seen = seen
         self._changed = threading.Condition()
         self._online = False
         self._closed = False
@@ -149,6 +156,7 @@ class Outbox:
 
     def put(self, message: Message) -> None:
         """Hand a message over; never waits for the network."""
+        self._seen(message)
         with self._changed:
             if message.kind == "state":
                 self._states[message.topic] = message

@@ -143,13 +143,23 @@ class Remote:
     def _set(self, camera: str, received: Received) -> None:
         try:
             self._admit(received)
-            if camera not in self._cameras():
-                raise Refusal(f'camera "{_short(camera)}" is not known', "unknown")
-            self._apply(camera, self._read(Settings, received.payload))
+            self.change(camera, received.payload)
         except Refusal as refusal:
             self._refuse(refusal, None, received, UNSET)
         else:
             self._respond(None, received, Response(ok=True))
+
+    def change(self, camera: str, payload: bytes) -> None:
+        """Put settings into force, as `C/set` writes them; any thread.
+
+        Raises
+        ------
+        Refusal
+            When there is no such camera, or they are not settings.
+        """
+        if camera not in self._cameras():
+            raise Refusal(f'camera "{_short(camera)}" is not known', "unknown")
+        self._apply(camera, self._read(Settings, payload))
 
     def _request(self, name: str, received: Received) -> None:
         id_: Id | UnsetType = UNSET

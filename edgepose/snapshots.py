@@ -48,6 +48,12 @@ class Snapshots:
             newest = self._newest
         return None if newest is None else self._draw(*newest)
 
+    @property
+    def newest(self) -> Frame | None:
+        """The frame that was seen last; None before the first, and while paused."""
+        with self._lock:
+            return self._newest and self._newest[0]
+
     def forget(self) -> None:
         """Keep no frame: the camera is paused."""
         with self._lock:

@@ -59,9 +59,16 @@ def _say_without(folder: Path, reason: str | None) -> None:
     )
 
 
-def write(path: Path, content: bytes) -> None:
-    """Replace a file so that after a power cut it is the old or the new one, whole."""
+def write(path: Path, content: bytes, *, mode: int | None = None) -> None:
+    """Replace a file so that after a power cut it is the old or the new one, whole.
+
+    With a mode nobody else can read it at any moment, not even a draft of it.
+    """
     draft = path.with_name(f"{path.name}.new")
+    if mode is not None:
+        draft.unlink(missing_ok=True)
+        draft.touch(mode, exist_ok=False)
+        draft.chmod(mode)
     with draft.open("wb") as file:
         file.write(content)
         file.flush()

@@ -74,6 +74,9 @@ listen = ""
 [web]
 listen = "[::1]:8600"
 picture = true
+hosts = ["pose.example"]
+cert_file = "page.pem"
+key_file = "page.key"
 [log]
 level = "debug"
 format = "json"
@@ -200,6 +203,8 @@ def test_gestures_are_the_built_in_ones_and_ones_own() -> None:
         ("[mqtt]\nca_file = 'ca.pem'", 2, ["mqtt.ca_file", "mqtts://"]),
         ("[mqtt]\nurl='mqtts://h'\nkey_file = 'k'", 3, ["mqtt.key_file", "cert_file"]),
         ("[web]\nlisten = '8600'", 2, ['web.listen = "8600": expected HOST:PORT']),
+        ("[web]\nhosts = ['https://pose.example']", 2, ["web.hosts[0]", 'without "https://"']),
+        ("[web]\nkey_file = 'k'", 2, ["web.key_file", "cert_file"]),
         ("[metrics]\nlisten = 'h:99999'", 2, ["metrics.listen"]),
         (CAMERA + CAMERA, 5, ['camera[1].id = "hall": expected another id; camera[0] has']),
         (CAMERA.replace("hall", "status"), 2, ["camera[0].id", "topic of the device"]),

@@ -68,8 +68,10 @@ WIRING: Final = {
     "health",
     "homeassistant",
     "link",
+    "listening",
     "logs",
     "metrics",
+    "page",
     "pictures",
     "pipeline",
     "queues",
@@ -87,6 +89,7 @@ WIRING: Final = {
     "trials",
     "verbs",
     "vitals",
+    "web",
 }
 """May import everything above."""
 

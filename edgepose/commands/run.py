@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from edgepose import config as configuration
 from edgepose import logs
-from edgepose.config import Config
+from edgepose.config import Origin
 
 SWITCH_S: Final = 0.0005  # the engine's thread must not wait 5 ms for another one's Python
 
@@ -26,15 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until stopped by a signal."""
-
-    def read_config() -> Config:
-        config = configuration.effective(
-            args.config, source=args.source, model=args.model, mqtt=args.mqtt
-        )
-        configuration.require_cameras(config, str(args.config or configuration.DEFAULT_FILE))
-        return config
-
-    config = read_config()
+    origin = Origin(
+        file=str(args.config or ""), source=args.source, model=args.model, mqtt=args.mqtt
+    )
+    config = origin.read()
     logs.configure("debug" if args.debug else config.log.level, config.log.format)
     sys.setswitchinterval(SWITCH_S)
 
@@ -46,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from edgepose.daemon import Daemon
 
     preprocess.use_one_thread()
-    daemon = Daemon(config, once=args.once, read_config=read_config)
+    daemon = Daemon(config, once=args.once, origin=origin)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
     signal.signal(signal.SIGHUP, lambda *_: daemon.reload())

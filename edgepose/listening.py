@@ -1,0 +1,20 @@
+"""Sockets that others connect to."""
+
+import logging
+import socket
+
+from edgepose.addresses import Address
+
+
+def listen(place: Address, key: str, log: logging.Logger) -> socket.socket | None:
+    """Listen on a place, there only; None, and a warning that names the key, where that fails.
+
+    A port that is taken is no reason to end: people are watched without it, too.
+    """
+    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+    try:
+        return socket.create_server(place, family=family)
+    except OSError as error:
+        where, todo = f"{place.host}:{place.port}", f'set {key} to another port, or to "" for off'
+        log.warning("cannot listen on %s: %s; %s", where, error.strerror, todo)
+        return None
