@@ -1,0 +1,432 @@
+/** The view in which one camera is aimed and drawn on. */
+
+import * as api from "./api.js";
+import { ask } from "./dialog.js";
+import { h, remember, recall, say, set, write } from "./dom.js";
+import {
+  added, changed, changes, differences, draft, located, REGION, removed, shapes, subject,
+} from "./draft.js";
+import { History } from "./history.js";
+import { swaps } from "./orientation.js";
+import { Panel } from "./panel.js";
+import { Screen } from "./screen.js";
+import { isWhole, region, rectangle, same } from "./shapes.js";
+import { Stage } from "./stage.js";
+import { listed, sentence } from "./words.js";
+
+const SET_EVERY_MS = 200;
+
+const HELP = {
+  idle: "Choose a shape to change it: drag it, its corners, or the small dots between them. By keyboard, Tab to a shape, Enter to its corners, arrows to move, Delete to take out.",
+  draw: "Click each corner, and the first one again to finish; or drag a rectangle. By keyboard, arrows move the cross, Enter sets a corner, Escape cancels.",
+};
+
+export class Aim {
+  #selected = null;
+  #kind = null; // what is being drawn
+  #problems = [];
+  #saving = false;
+  #sent = null; // thresholds that are on their way
+  #timer = 0;
+  #stop = new AbortController();
+
+  /** `page` holds `live`, `config` and `refresh()`, which reads the configuration anew. */
+  constructor(main, page, camera) {
+    Object.assign(this, { page, id: camera });
+    this.#begin();
+    this.#build(main);
+    this.#listen();
+    this.#show();
+  }
+
+  get dirty() {
+    return this.history.dirty;
+  }
+
+  /** Ask what becomes of changes; say whether the view may be left. */
+  async leave() {
+    if (!this.dirty) return true;
+    const answer = await ask(
+      "Leave without saving?",
+      [`${sentence(listed(this.#mine()))} of ${this.id} would be as before.`],
+      [["save", "Save and leave"], ["discard", "Leave without saving"], ["stay", "Stay"]],
+    );
+    if (answer === "save") return this.#save();
+    if (answer === "discard") this.#discard();
+    return answer === "discard";
+  }
+
+  close() {
+    this.#stop.abort();
+    this.screen.close();
+  }
+
+  // What is edited
+
+  #begin() {
+    this.config = this.page.config;
+    this.camera = this.config.cameras.find(({ id }) => id === this.id);
+    this.history = new History(draft(this.camera, this.#inForce()));
+    this.#problems = [];
+  }
+
+  /** The thresholds as the camera has them now: somebody may have set them over MQTT. */
+  #inForce() {
+    const told = this.page.live.states.get(this.id)?.settings ?? {};
+    const { pose } = this.config;
+    const entries = Object.keys(pose).map((name) => [name, told[name] ?? pose[name]]);
+    return Object.fromEntries(entries);
+  }
+
+  #mine() {
+    return differences(this.history.base, this.history.value);
+  }
+
+  #take(value, tag = null) {
+    this.history.take(value, tag);
+    this.#changed();
+  }
+
+  #changed() {
+    const { value } = this.history;
+    this.#problems = this.#problems.filter((one) => same(one.about, subject(value, one)));
+    this.#setThresholds(value.pose);
+    this.#show();
+  }
+
+  #undo(way) {
+    this.history[way]();
+    this.#changed();
+    say(way === "undo" ? "Undone" : "Done again");
+  }
+
+  #discard() {
+    this.history.take(this.history.base);
+    this.#problems = [];
+    this.#changed();
+  }
+
+  #select(key, focus = false) {
+    this.#selected = key;
+    this.#show();
+    if (focus) this.stage.focus(key);
+  }
+
+  #remove(key) {
+    const { value } = this.history;
+    const { title } = shapes(value, key).find((shape) => shape.key === key);
+    this.#selected = null;
+    this.#take(key === REGION ? { ...value, roi: [0, 0, 1, 1] } : removed(value, key));
+    this.undo.focus();
+    say(`${title} deleted. Undo brings it back`);
+  }
+
+  // Drawing
+
+  #draw(kind) {
+    if (kind === REGION) {
+      this.#choosePart();
+      return;
+    }
+    this.#kind = kind;
+    this.stage.begin(kind);
+    this.#show();
+  }
+
+  /** A region is a rectangle: it is there at once, to be pulled into shape. */
+  #choosePart() {
+    const { value } = this.history;
+    if (isWhole(value.roi)) {
+      this.#take({ ...value, roi: region(rectangle([0.1, 0.1], [0.9, 0.9])) });
+    }
+    this.#select(REGION, true);
+  }
+
+  #drawn({ polygon, byHand }) {
+    const [value, key] = added(this.history.value, this.#kind, polygon);
+    const zone = this.#kind === "zone";
+    this.#kind = null;
+    this.#selected = key;
+    this.#take(value);
+    say(zone ? "Zone drawn. Give it a name" : "Mask drawn");
+    // A finger would call up the keyboard, which hides what was just drawn.
+    if (zone && !(byHand && matchMedia("(pointer: coarse)").matches)) this.panel.focusName(key);
+    else this.stage.focus(key);
+  }
+
+  #cancel() {
+    this.stage.stop();
+    this.#kind = null;
+    this.#show();
+    say("Drawing cancelled");
+  }
+
+  // Thresholds take effect while the slider moves
+
+  #setThresholds(pose) {
+    if (this.#sent === null && same(pose, this.history.base.pose)) return;
+    if (same(pose, this.#sent)) return;
+    this.#sent = pose;
+    if (this.#timer) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = 0;
+      this.#send(this.#sent);
+    }, SET_EVERY_MS);
+  }
+
+  async #send(values) {
+    try {
+      await api.settings(this.id, values);
+    } catch (refused) {
+      this.#tell(`The threshold is not in force: ${refused.message}.`, "bad");
+    }
+  }
+
+  /** Go back to the thresholds of before; also when the page is closed in the middle. */
+  #restore() {
+    if (this.#sent === null || same(this.#sent, this.history.base.pose)) return;
+    clearTimeout(this.#timer);
+    const { pose } = this.config;
+    const before = Object.entries(this.history.base.pose);
+    // Null is "what the file says": a setting that says the same would outlive the next change.
+    this.#send(Object.fromEntries(
+      before.map(([name, value]) => [name, value === pose[name] ? null : value]),
+    ));
+  }
+
+  // Saving
+
+  async #save() {
+    const body = changes(this.id, this.history.base, this.history.value);
+    this.#saving = true;
+    this.#tell("Saving…");
+    this.#showBar();
+    try {
+      return await this.#put(body, this.config.revision);
+    } catch (refused) {
+      this.#refused(refused);
+      return false;
+    } finally {
+      this.#saving = false;
+      this.#showBar();
+    }
+  }
+
+  async #put(body, revision) {
+    try {
+      const { reload } = await api.save(body, revision);
+      await this.#saved(body, reload);
+      return true;
+    } catch (refused) {
+      if (refused.status !== 409) throw refused;
+      return this.#conflict(body);
+    }
+  }
+
+  async #saved(body, reload) {
+    if (body.pose) {
+      const names = Object.keys(this.history.value.pose);
+      await this.#send(Object.fromEntries(names.map((name) => [name, null])));
+    }
+    const pose = { ...this.history.value.pose };
+    await this.page.refresh();
+    this.#begin();
+    this.#sent = null;
+    // The daemon's next state has them; what it said last is older than what was saved.
+    this.history = new History({ ...this.history.value, pose });
+    this.#show();
+    if (reload) this.#tell(`Saved, but not in force: ${reload}.`, "bad");
+    else this.#tell("Saved, and in force.", "good");
+  }
+
+  #refused({ message, problems }) {
+    const { value } = this.history;
+    this.#problems = problems
+      .map((problem) => located(value, this.id, problem))
+      .map((problem) => ({ ...problem, about: subject(value, problem) }));
+    this.#show();
+    const count = problems.length === 1 ? "One value was refused" : `${problems.length} values were refused`;
+    const homeless = this.#problems.filter(({ field }) => !field).map(({ text }) => text);
+    const words = problems.length ? [`${count}; nothing was saved.`, ...homeless] : [`Not saved: ${message}.`];
+    this.#tell(words.join(" "), "bad");
+    this.panel.focusProblem();
+  }
+
+  /** Somebody else has saved meanwhile: tell what, and let the user decide. */
+  async #conflict(body) {
+    await this.page.refresh();
+    const camera = this.page.config.cameras.find(({ id }) => id === this.id);
+    if (!camera) throw new Error(`the camera ${this.id} is no longer in the file`);
+    const before = this.history.base;
+    const theirs = differences(draft(this.camera, this.config.pose), draft(camera, this.page.config.pose));
+    const mine = differences(before, this.history.value);
+    const both = mine.filter((name) => theirs.includes(name));
+    const answer = await ask(
+      "Somebody else saved meanwhile",
+      [
+        theirs.length
+          ? `There, ${listed(theirs)} of ${this.id} changed; here, ${listed(mine)}.`
+          : `There, nothing of ${this.id} changed; here, ${listed(mine)}.`,
+        both.length
+          ? `Saving yours replaces ${listed(both)} of theirs. The file of before is kept as a backup.`
+          : "Nothing of theirs is lost if you save yours.",
+      ],
+      [["mine", "Save mine"], ["theirs", "Take theirs"], ["later", "Not yet"]],
+    );
+    if (answer === "mine") return this.#put(body, this.page.config.revision);
+    if (answer === "theirs") {
+      this.#restore();
+      this.#begin();
+      this.#show();
+      this.#tell("This is what somebody else saved.");
+    } else {
+      this.#tell("Not saved yet. Somebody else has saved meanwhile.", "bad");
+    }
+    return false;
+  }
+
+  /** The file has changed: by another browser, or by hand. */
+  async #elsewhere() {
+    if (this.#saving || this.page.live.revision === this.config.revision) return;
+    if (this.dirty) {
+      this.#tell("Somebody else has saved meanwhile. You will be asked when you save.", "bad");
+      return;
+    }
+    await this.page.refresh();
+    if (!this.page.config.cameras.some(({ id }) => id === this.id)) return;
+    this.#begin();
+    this.#show();
+    this.#tell("Somebody else has saved; this is what it is now.");
+  }
+
+  // The view
+
+  #build(main) {
+    this.canvas = h("canvas", { role: "img", "aria-label": `Skeletons seen by ${this.id}, live` });
+    this.host = h("div", { class: "stage" }, this.canvas);
+    this.stage = new Stage(this.host);
+    this.panel = new Panel();
+    this.help = h("p", { class: "hint", id: "drawing-help" });
+    this.finish = this.#button("Finish", () => this.stage.finish());
+    this.cancel = this.#button("Cancel", () => this.#cancel());
+    this.undo = this.#button("Undo", () => this.#undo("undo"));
+    this.redo = this.#button("Redo", () => this.#undo("redo"));
+    this.note = h("p", { class: "told", role: "status" });
+    this.discard = this.#button("Discard", () => this.#discard());
+    this.saver = this.#button("Save", () => this.#save(), "main");
+    const title = h("h1", { tabindex: -1 }, `Aim and draw: ${this.id}`);
+    main.replaceChildren(
+      h("div", { class: "heading" }, h("a", { href: "#/", class: "back" }, "All cameras"), title),
+      ...this.#warnings(),
+      h(
+        "div", { class: "bench" },
+        h(
+          "section", { class: "easel", "aria-label": "Live view" },
+          h("div", { class: "frame" }, this.host),
+          h("div", { class: "under" }, this.help, h("div", { class: "row" }, this.finish, this.cancel)),
+        ),
+        this.panel.element,
+      ),
+      h(
+        "div", { class: "bar", role: "group", "aria-label": "Changes" },
+        h("div", { class: "row" }, this.undo, this.redo), this.note,
+        h("div", { class: "row" }, this.discard, this.saver),
+      ),
+    );
+    this.screen = new Screen(this.canvas, this.page.live, this.id, () => this.#look());
+    title.focus({ preventScroll: true });
+  }
+
+  #button(text, onclick, kind = "") {
+    return h("button", { type: "button", class: kind, onclick }, text);
+  }
+
+  #warnings() {
+    if (this.config.editable) return [];
+    const why = this.config.why_not ? `: ${this.config.why_not}` : "";
+    return [h("p", { class: "notice" }, `Nothing can be saved here${why}.`)];
+  }
+
+  #listen() {
+    const { signal } = this.#stop;
+    const on = (target, type, act) =>
+      target.addEventListener(type, ({ detail }) => act(detail), { signal });
+    on(this.stage, "select", ({ key }) => this.#select(key));
+    on(this.stage, "change", ({ key, polygon, tag }) =>
+      this.#take(changed(this.history.value, key, { polygon }), tag));
+    on(this.stage, "remove", ({ key }) => this.#remove(key));
+    on(this.stage, "corner", () => this.#showTools());
+    on(this.stage, "drawn", (drawn) => this.#drawn(drawn));
+    on(this.stage, "cancel", () => this.#cancel());
+    on(this.panel, "take", ({ value, tag }) => this.#take(value, tag));
+    on(this.panel, "select", ({ key, focus }) => this.#select(key, focus));
+    on(this.panel, "draw", ({ kind }) => this.#draw(kind));
+    on(this.page.live, "config", () => this.#elsewhere());
+    on(this.page.live, "poses", ({ camera }) => camera === this.id && this.#shape());
+    document.addEventListener("keydown", (event) => this.#shortcut(event), { signal });
+    window.addEventListener("pagehide", () => this.#restore(), { signal });
+    window.addEventListener("beforeunload", (event) => this.dirty && event.preventDefault(), { signal });
+  }
+
+  #shortcut(event) {
+    if (!event.ctrlKey && !event.metaKey) return;
+    if (event.target.matches("input[type=text]")) return;
+    const key = event.key.toLowerCase();
+    const way = key === "y" || (key === "z" && event.shiftKey) ? "redo" : key === "z" && "undo";
+    if (!way) return;
+    event.preventDefault();
+    this.#undo(way);
+  }
+
+  #look() {
+    const { value } = this.history;
+    return {
+      zones: [], occupied: new Set(), minScore: value.pose.min_keypoint_score,
+      from: this.camera, to: value,
+    };
+  }
+
+  #show() {
+    const { value } = this.history;
+    const all = shapes(value, this.#selected);
+    if (!all.some(({ key }) => key === this.#selected)) this.#selected = null;
+    this.stage.show(all, this.#selected);
+    this.panel.show(value, this.#selected, this.#problems);
+    this.#shape();
+    this.#showTools();
+    this.#showBar();
+    this.screen.refresh();
+  }
+
+  /** Give the stage the shape of the frame as it will be. */
+  #shape() {
+    const newest = this.page.live.newest(this.id);
+    const known = newest && newest.width / newest.height;
+    if (known) remember(`shape-${this.id}`, String(known));
+    const now = known ?? (Number(recall(`shape-${this.id}`)) || 16 / 9);
+    const ratio = swaps(this.camera, this.history.value) ? 1 / now : now;
+    this.host.style.setProperty("--shape", ratio.toFixed(4));
+  }
+
+  #showTools() {
+    const { drawing } = this.stage;
+    write(this.help, drawing ? HELP.draw : HELP.idle);
+    this.finish.disabled = !this.stage.complete;
+    for (const button of [this.finish, this.cancel]) set(button, "class", drawing ? "" : "absent");
+  }
+
+  #showBar() {
+    const { canUndo, canRedo, dirty } = this.history;
+    this.undo.disabled = !canUndo;
+    this.redo.disabled = !canRedo;
+    this.discard.disabled = !dirty || this.#saving;
+    this.saver.disabled = !dirty || this.#saving || !this.config.editable;
+    if (dirty && this.note.dataset.mood !== "bad" && !this.#saving) this.#tell("Not saved yet.");
+    if (!dirty && this.note.textContent === "Not saved yet.") this.#tell("");
+  }
+
+  #tell(text, mood = "") {
+    write(this.note, text);
+    this.note.dataset.mood = mood;
+  }
+}

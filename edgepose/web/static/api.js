@@ -1,0 +1,51 @@
+/** Questions to the daemon. Whatever goes wrong comes back as a sentence. */
+
+/** An answer that is a refusal. */
+export class Refused extends Error {
+  constructor(status, answer) {
+    super(answer.error ?? `the daemon answered ${status}`);
+    this.status = status;
+    this.problems = answer.problems ?? [];
+    this.revision = answer.revision ?? null;
+  }
+}
+
+export const session = () => ask("GET", "api/session");
+export const login = (token) => ask("POST", "api/login", { token });
+export const logout = () => ask("POST", "api/logout", {});
+export const configuration = () => ask("GET", "api/config");
+
+/** Write what has changed; refused with 409 if the file is no longer the one of `revision`. */
+export const save = (changes, revision) =>
+  ask("PUT", "api/config", changes, { headers: { "If-Match": `"${revision}"` } });
+
+/** Put settings of one camera into force; also while the page is being closed. */
+export const settings = (camera, values) =>
+  ask("POST", `api/cameras/${encodeURIComponent(camera)}/set`, values, { keepalive: true });
+
+async function ask(method, path, body, { headers = {}, ...options } = {}) {
+  const request = { method, headers, ...options };
+  if (body !== undefined) {
+    request.body = JSON.stringify(body);
+    request.headers = { ...headers, "Content-Type": "application/json" };
+  }
+  const response = await fetched(path, request);
+  const answer = response.status === 204 ? {} : await response.json().catch(() => ({}));
+  if (!response.ok) throw new Refused(response.status, { ...answer, ...waiting(response) });
+  return answer;
+}
+
+async function fetched(path, request) {
+  try {
+    return await fetch(path, request);
+  } catch {
+    throw new Refused(0, { error: "the daemon does not answer; is it running?" });
+  }
+}
+
+function waiting(response) {
+  const seconds = response.headers.get("Retry-After");
+  return response.status === 429 && seconds
+    ? { error: `too many tries; wait ${seconds} seconds` }
+    : {};
+}

@@ -1,0 +1,152 @@
+/** One camera in the view of all. */
+
+import * as api from "./api.js";
+import { h, set, write } from "./dom.js";
+import { Screen } from "./screen.js";
+import { number, people, person, sentence } from "./words.js";
+
+const SILENT_MS = 4000; // slower cameras than one frame in this time tell so by their rate
+const MOODS = { online: "good", starting: "", ended: "", offline: "bad" };
+
+export class Card {
+  /** `page` holds `live` and `config`. */
+  constructor(page, camera) {
+    Object.assign(this, { page, id: camera });
+    this.#build();
+    this.screen = new Screen(this.canvas, page.live, camera, () => this.#look());
+    this.show();
+  }
+
+  close() {
+    this.screen.close();
+  }
+
+  #build() {
+    const title = `camera-${this.id}`;
+    this.state = h("span", { class: "pill" });
+    this.count = h("span", { class: "count" });
+    this.canvas = h("canvas", { role: "img", "aria-label": `Skeletons seen by ${this.id}, live` });
+    this.reason = h("p", { class: "reason", hidden: true });
+    this.badge = h("p", { class: "badge", hidden: true }, "Camera picture");
+    this.seen = h("ul", { class: "unseen", "aria-label": `People in view of ${this.id}` });
+    this.zones = h("ul", { class: "chips", "aria-label": "Zones" });
+    this.numbers = {};
+    this.pause = h("button", { type: "button", class: "quiet", onclick: () => this.#pause() });
+    this.trouble = h("p", { class: "problem", role: "alert" });
+    this.element = h(
+      "article",
+      { class: "card", "aria-labelledby": title },
+      h(
+        "header", {},
+        h("h2", { id: title }, this.id), this.state, this.count,
+        this.pause, h("a", { class: "button", href: `#/aim/${encodeURIComponent(this.id)}` }, "Aim and draw"),
+      ),
+      h("div", { class: "stage" }, this.canvas, this.reason, this.badge),
+      this.seen,
+      this.zones,
+      h("dl", { class: "numbers" }, this.#number("Rate"), this.#number("Latency"), this.#number("Dropped")),
+      this.trouble,
+    );
+  }
+
+  #number(name) {
+    this.numbers[name] = h("dd", {}, "–");
+    return h("div", {}, h("dt", {}, name), this.numbers[name]);
+  }
+
+  get #told() {
+    return this.page.live.states.get(this.id) ?? null;
+  }
+
+  get #aim() {
+    return this.page.config?.cameras.find(({ id }) => id === this.id) ?? null;
+  }
+
+  #look() {
+    const { pose } = this.page.config ?? {};
+    const minScore = this.#told?.settings?.min_keypoint_score ?? pose?.min_keypoint_score ?? 0.3;
+    const occupied = Object.entries(this.#told?.zones ?? {}).filter(([, zone]) => zone.occupied);
+    return { zones: this.#aim?.zones ?? [], occupied: new Set(occupied.map(([id]) => id)), minScore };
+  }
+
+  /** Show the newest; called a few times a second. */
+  show() {
+    const { live } = this.page;
+    const status = live.status?.cameras[this.id] ?? { state: "starting", error: null };
+    this.#showState(status);
+    this.#showReason(status);
+    this.#showPeople();
+    this.#showZones();
+    this.#showNumbers();
+    this.badge.hidden = !live.pictures.has(this.id);
+  }
+
+  #showState({ state }) {
+    const paused = this.#told?.paused ?? false;
+    const fallen = this.#told?.fall ?? false;
+    write(this.state, fallen ? "fall" : paused ? "paused" : state);
+    this.state.dataset.mood = fallen ? "bad" : paused ? "warn" : (MOODS[state] ?? "");
+    set(this.element, "data-fall", fallen);
+    const count = this.#told?.count ?? 0;
+    write(this.count, count ? people(count) : "nobody");
+    write(this.pause, paused ? "Go on" : "Pause");
+    set(this.pause, "aria-label", `${paused ? "Go on" : "Pause"}: ${this.id}`);
+  }
+
+  #showReason({ state, error }) {
+    const text = this.#reason(state, error);
+    write(this.reason, text);
+    this.reason.hidden = !text;
+  }
+
+  #reason(state, error) {
+    const { live } = this.page;
+    if (!live.connected) return "No line to the daemon. Trying again.";
+    if (this.#told?.paused) return "Paused: nobody looks at this camera.";
+    if (error) return `${sentence(error)}.`;
+    if (state === "starting") return "Starting.";
+    if (state !== "online") return `The camera is ${state}.`;
+    return live.pace(this.id).silence > SILENT_MS ? "Waiting for the next frame." : "";
+  }
+
+  /** The same as the picture, for those who do not see it. */
+  #showPeople() {
+    const lines = (this.page.live.newest(this.id)?.poses ?? []).map(person);
+    const items = this.seen.children;
+    while (items.length > lines.length) items[items.length - 1].remove();
+    while (items.length < lines.length) this.seen.append(h("li"));
+    lines.forEach((line, index) => write(items[index], line));
+  }
+
+  #showZones() {
+    const zones = this.#aim?.zones ?? [];
+    const told = this.#told?.zones ?? {};
+    if (this.zones.dataset.zones !== zones.map(({ id, kind }) => `${id} ${kind}`).join()) {
+      this.zones.replaceChildren(...zones.map(({ id, kind }) => h("li", { "data-zone": id, "data-kind": kind }, id)));
+      this.zones.dataset.zones = zones.map(({ id, kind }) => `${id} ${kind}`).join();
+    }
+    for (const chip of this.zones.children) {
+      const { occupied = false, count = 0 } = told[chip.dataset.zone] ?? {};
+      set(chip, "data-occupied", occupied);
+      write(chip, `${chip.dataset.zone}: ${occupied ? people(count) : "empty"}`);
+    }
+  }
+
+  #showNumbers() {
+    const pace = this.page.live.pace(this.id);
+    const stats = this.page.live.stats?.cameras[this.id];
+    const fresh = pace.silence < SILENT_MS;
+    write(this.numbers.Rate, fresh ? number(pace.fps, 1, " fps") : "–");
+    write(this.numbers.Latency, fresh ? number(pace.latency, 0, " ms") : "–");
+    write(this.numbers.Dropped, number(stats?.dropped));
+  }
+
+  async #pause() {
+    write(this.trouble, "");
+    try {
+      await api.settings(this.id, { paused: !this.#told?.paused });
+    } catch (refused) {
+      write(this.trouble, `${sentence(refused.message)}.`);
+    }
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * A camera's aim while it is edited: what the file says of it, with a key for each shape so that
+ * it can be followed while it is renamed and moved.
+ */
+
+import { between } from "./orientation.js";
+import { corners, isWhole, region, same, tidy } from "./shapes.js";
+
+export const REGION = "region";
+
+let made = 0;
+const fresh = () => `shape-${(made += 1)}`;
+
+/** Begin from a camera of the configuration and the thresholds that are in force. */
+export function draft(camera, pose) {
+  return {
+    rotate: camera.rotate,
+    mirror: camera.mirror,
+    roi: camera.roi,
+    masks: camera.masks.map((polygon) => ({ key: fresh(), polygon })),
+    zones: camera.zones.map((zone) => ({ key: fresh(), ...zone })),
+    pose,
+  };
+}
+
+/** Turn the picture and all that is drawn on it, which stays at its place in the room. */
+export function turned(value, view) {
+  const turn = between(value, view);
+  const carried = (shape) => ({ ...shape, polygon: shape.polygon.map((at) => tidy(turn(at))) });
+  return {
+    ...value,
+    ...view,
+    roi: region(corners(value.roi).map(turn).map(tidy)),
+    masks: value.masks.map(carried),
+    zones: value.zones.map(carried),
+  };
+}
+
+/** Put a shape of a kind ("zone" or "mask") into it; return the new draft and the shape's key. */
+export function added(value, kind, polygon) {
+  const key = fresh();
+  if (kind === "mask") return [{ ...value, masks: [...value.masks, { key, polygon }] }, key];
+  const zone = { key, id: unused(value.zones), polygon, kind: "area" };
+  return [{ ...value, zones: [...value.zones, zone] }, key];
+}
+
+function unused(zones) {
+  const taken = new Set(zones.map((zone) => zone.id));
+  for (let number = 1; ; number += 1) {
+    if (!taken.has(`zone-${number}`)) return `zone-${number}`;
+  }
+}
+
+/** Change some fields of one shape. */
+export function changed(value, key, fields) {
+  if (key === REGION) return { ...value, roi: region(fields.polygon) };
+  const apply = (shape) => (shape.key === key ? { ...shape, ...fields } : shape);
+  return { ...value, masks: value.masks.map(apply), zones: value.zones.map(apply) };
+}
+
+/** Take one shape out. */
+export function removed(value, key) {
+  const others = (shape) => shape.key !== key;
+  return { ...value, masks: value.masks.filter(others), zones: value.zones.filter(others) };
+}
+
+/** All that is drawn, in the order in which it lies on each other, with words for each. */
+export function shapes(value, shown) {
+  const whole = isWhole(value.roi) && shown !== REGION;
+  const part = { key: REGION, kind: "region", title: "Region", polygon: corners(value.roi) };
+  const masks = value.masks.map((mask, index) => ({
+    ...mask,
+    kind: "mask",
+    title: `Mask ${index + 1}`,
+  }));
+  const zones = value.zones.map(({ kind, ...zone }) => ({
+    ...zone,
+    kind: kind === "rest" ? "rest" : "zone",
+    title: `Zone ${zone.id || "without a name"}`,
+  }));
+  return [...(whole ? [] : [part]), ...masks, ...zones];
+}
+
+/** The draft as the file has it. */
+export function plain(value) {
+  return {
+    rotate: value.rotate,
+    mirror: value.mirror,
+    roi: value.roi,
+    masks: value.masks.map((mask) => mask.polygon),
+    zones: value.zones.map(({ id, polygon, kind }) => ({ id, polygon, kind })),
+  };
+}
+
+/** What has to be written to come from one draft to another. */
+export function changes(camera, before, after) {
+  const aim = differing(plain(before), plain(after));
+  const pose = differing(before.pose, after.pose);
+  return {
+    ...(Object.keys(pose).length ? { pose } : {}),
+    ...(Object.keys(aim).length ? { cameras: { [camera]: aim } } : {}),
+  };
+}
+
+function differing(before, after) {
+  return Object.fromEntries(
+    Object.entries(after).filter(([key, value]) => !same(value, before[key])),
+  );
+}
+
+const NAMES = {
+  rotate: "the rotation",
+  mirror: "the mirroring",
+  roi: "the region",
+  masks: "the masks",
+  zones: "the zones",
+  min_pose_score: "the threshold for people",
+  min_keypoint_score: "the threshold for keypoints",
+};
+
+/** What differs between two drafts, in words. */
+export function differences(before, after) {
+  const keys = [
+    ...Object.keys(differing(plain(before), plain(after))),
+    ...Object.keys(differing(before.pose, after.pose)),
+  ];
+  return keys.map((key) => NAMES[key]);
+}
+
+/** Which of a draft's fields a problem is about: `{key, field, text}`; key is null for the camera's own. */
+export function located(value, camera, { where, text }) {
+  const path = where.split(".");
+  if (path[0] === "pose") return { key: null, field: path[1], text };
+  if (path[0] !== "camera" || path[1] !== camera) return { key: null, field: null, text };
+  if (path[2] === "zone") {
+    const zone = value.zones.find(({ id }) => id === path[3]) ?? value.zones[Number(path[3])];
+    return { key: zone?.key ?? null, field: zone ? (path[4] ?? "id") : null, text };
+  }
+  if (path[2] === "masks") {
+    const mask = value.masks[Number(path[3])];
+    return { key: mask?.key ?? null, field: mask ? "polygon" : null, text };
+  }
+  return { key: null, field: path[2] ?? null, text };
+}
+
+/** What a problem is about, to see when it has been changed. */
+export function subject(value, { key, field }) {
+  const shape = [...value.masks, ...value.zones].find((one) => one.key === key);
+  return shape ?? value.pose[field] ?? value[field] ?? null;
+}

@@ -1,0 +1,51 @@
+/** What was, is and will be again: undo and redo over values that never change themselves. */
+
+import { same } from "./shapes.js";
+
+export class History {
+  #past = [];
+  #future = [];
+  #tag = null;
+
+  constructor(value) {
+    this.base = value;
+    this.value = value;
+  }
+
+  /** Take a new value. Changes in a row with the same tag, such as one drag, are one step. */
+  take(value, tag = null) {
+    if (same(value, this.value)) return;
+    if (tag === null || tag !== this.#tag) this.#past.push(this.value);
+    this.#tag = tag;
+    this.#future = [];
+    this.value = value;
+  }
+
+  undo() {
+    this.#step(this.#past, this.#future);
+  }
+
+  redo() {
+    this.#step(this.#future, this.#past);
+  }
+
+  #step(from, to) {
+    if (!from.length) return;
+    to.push(this.value);
+    this.value = from.pop();
+    this.#tag = null;
+  }
+
+  get canUndo() {
+    return this.#past.length > 0;
+  }
+
+  get canRedo() {
+    return this.#future.length > 0;
+  }
+
+  /** Whether anything differs from what is saved. */
+  get dirty() {
+    return !same(this.value, this.base);
+  }
+}

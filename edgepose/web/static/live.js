@@ -1,0 +1,129 @@
+/** What the daemon says as it happens, and the newest of all it has said. */
+
+import { Pace } from "./pace.js";
+
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 15_000;
+const EVENTS_KEPT = 50;
+const POSES_KEPT = 12; // a picture comes a little after the poses of its frame
+
+/**
+ * The line to the daemon. It fires an event of each message's type (`poses`, `state`, …) after
+ * noting it, and `line` when the line itself comes or goes.
+ */
+export class Live extends EventTarget {
+  connected = false;
+  hello = null;
+  status = null;
+  stats = null;
+  broker = null;
+  revision = null;
+  events = [];
+  states = new Map();
+  poses = new Map(); // camera -> its newest messages, oldest first
+  paces = new Map();
+  pictures = new Map();
+
+  #socket = null;
+  #wait = FIRST_WAIT_MS;
+  #wanted = null;
+  #retry = null;
+
+  open() {
+    clearTimeout(this.#retry);
+    const where = new URL("api/live", document.baseURI);
+    where.protocol = where.protocol.replace("http", "ws");
+    this.#socket = new WebSocket(where);
+    this.#socket.binaryType = "arraybuffer";
+    this.#socket.onmessage = ({ data }) => this.#take(data);
+    this.#socket.onclose = () => this.#lost();
+  }
+
+  close() {
+    clearTimeout(this.#retry);
+    if (this.#socket) this.#socket.onclose = null;
+    this.#socket?.close();
+    this.#socket = null;
+    this.#set(false);
+  }
+
+  /** Say which cameras somebody looks at, and whether with the picture. */
+  watch(cameras, picture) {
+    this.#wanted = JSON.stringify({ type: "watch", cameras, picture });
+    if (!picture) this.#forget();
+    if (this.connected) this.#socket.send(this.#wanted);
+  }
+
+  /** The newest poses of a camera, or null. */
+  newest(camera) {
+    return this.poses.get(camera)?.at(-1) ?? null;
+  }
+
+  pace(camera) {
+    if (!this.paces.has(camera)) this.paces.set(camera, new Pace());
+    return this.paces.get(camera);
+  }
+
+  #lost() {
+    this.#set(false);
+    this.#retry = setTimeout(() => this.open(), this.#wait * (0.5 + Math.random() / 2));
+    this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT_MS);
+  }
+
+  #set(connected) {
+    const changed = this.connected !== connected;
+    this.connected = connected;
+    if (changed || !connected) this.#fire("line");
+  }
+
+  #take(data) {
+    if (typeof data !== "string") {
+      this.#picture(data);
+      return;
+    }
+    const said = JSON.parse(data);
+    this.#note[said.type]?.(said);
+    this.#fire(said.type, said);
+  }
+
+  #fire(type, detail = null) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  #note = {
+    hello: (said) => {
+      this.hello = said;
+      this.events = [];
+      this.#wait = FIRST_WAIT_MS;
+      this.#set(true);
+      if (this.#wanted) this.#socket.send(this.#wanted);
+    },
+    status: ({ message }) => (this.status = message),
+    stats: ({ message }) => (this.stats = message),
+    link: ({ broker }) => (this.broker = broker),
+    config: ({ revision }) => (this.revision = revision),
+    state: ({ camera, message }) => this.states.set(camera, message),
+    event: ({ message }) => (this.events = [...this.events, message].slice(-EVENTS_KEPT)),
+    poses: ({ camera, message }) => {
+      const before = this.poses.get(camera) ?? [];
+      this.poses.set(camera, [...before, message].slice(-POSES_KEPT));
+      this.pace(camera).note(message);
+    },
+  };
+
+  /** Four bytes tell how long the header is, then the header, then a JPEG. */
+  async #picture(data) {
+    const length = new DataView(data).getUint32(0);
+    const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
+    const jpeg = new Blob([new Uint8Array(data, 4 + length)], { type: "image/jpeg" });
+    const bitmap = await createImageBitmap(jpeg);
+    this.pictures.get(header.camera)?.bitmap.close();
+    this.pictures.set(header.camera, { seq: header.seq, bitmap });
+    this.#fire("picture", header);
+  }
+
+  #forget() {
+    for (const { bitmap } of this.pictures.values()) bitmap.close();
+    this.pictures.clear();
+  }
+}

@@ -1,0 +1,134 @@
+/** The page: signs in, keeps the line to the daemon, and shows the view that the address names. */
+
+import { Aim } from "./aim.js";
+import * as api from "./api.js";
+import { h, recall, remember, say, set, write } from "./dom.js";
+import { Live } from "./live.js";
+import * as login from "./login.js";
+import { Watch, wantsPicture } from "./watch.js";
+
+const main = document.getElementById("main");
+const live = new Live();
+
+const THEMES = { system: "As the system", light: "Light", dark: "Dark" };
+
+/** What all views share. */
+const page = {
+  live,
+  config: null,
+
+  async refresh() {
+    page.config = await api.configuration();
+  },
+
+  /** Ask for what is seen now: one camera or all, nothing behind another window. */
+  watch() {
+    const all = page.config?.cameras.map(({ id }) => id) ?? [];
+    const seen = view instanceof Aim ? [view.id] : all;
+    live.watch(document.hidden ? [] : seen, wantsPicture() && Boolean(live.hello?.picture));
+  },
+};
+
+let view = null;
+let shown = null; // the address of the view
+
+async function start() {
+  const { signed_in: signedIn, token_needed: needed } = await api.session();
+  document.getElementById("sign-out").hidden = !needed || !signedIn;
+  if (needed && !signedIn) {
+    leaveAll();
+    login.show(main, start);
+    return;
+  }
+  await page.refresh();
+  live.open();
+}
+
+function leaveAll() {
+  live.close();
+  view?.close();
+  view = null;
+  shown = null;
+}
+
+/** Show the view that the address names. */
+function route() {
+  if (!live.hello || !page.config) return;
+  const [, name, camera] = location.hash.split("/").map(decodeURIComponent);
+  const known = page.config.cameras.some(({ id }) => id === camera);
+  view?.close();
+  view = name === "aim" && known ? new Aim(main, page, camera) : new Watch(main, page);
+  shown = location.hash;
+  document.title = view instanceof Aim ? `${camera} · edgepose` : `${live.hello.device.name} · edgepose`;
+  page.watch();
+}
+
+async function moved() {
+  if (location.hash === shown) return;
+  const wanted = location.hash;
+  // What is not saved keeps the user here until that is decided.
+  history.replaceState(null, "", shown || "#/");
+  if (view && !(await view.leave())) return;
+  history.replaceState(null, "", wanted || "#/");
+  route();
+}
+
+live.addEventListener("hello", () => {
+  write(document.getElementById("device"), live.hello.device.name);
+  if (!view) route();
+  else page.watch();
+});
+
+function showLine() {
+  const line = document.getElementById("line");
+  const broker = live.broker === null || live.broker === "connected";
+  const words = broker ? "live" : "live, but no broker";
+  write(line, live.connected ? words : "no line to the daemon");
+  line.dataset.mood = live.connected ? (broker ? "good" : "warn") : "bad";
+}
+
+live.addEventListener("link", showLine);
+live.addEventListener("line", async () => {
+  showLine();
+  if (live.connected) return;
+  // A line that is refused may mean that the session has ended.
+  const told = await api.session().catch(() => null);
+  if (told?.token_needed && !told.signed_in) start();
+});
+
+function showTheme() {
+  const theme = recall("theme") ?? "system";
+  set(document.documentElement, "data-theme", theme === "system" ? null : theme);
+  write(document.getElementById("theme"), `Colours: ${THEMES[theme].toLowerCase()}`);
+}
+
+function nextTheme() {
+  const names = Object.keys(THEMES);
+  const next = names[(names.indexOf(recall("theme") ?? "system") + 1) % names.length];
+  remember("theme", next === "system" ? null : next);
+  showTheme();
+  say(`Colours: ${THEMES[next]}`);
+}
+
+async function signOut() {
+  await api.logout();
+  start();
+}
+
+async function begin() {
+  try {
+    await start();
+  } catch (refused) {
+    main.replaceChildren(
+      h("p", { class: "notice", role: "alert" }, `This page cannot start: ${refused.message}.`),
+      h("button", { type: "button", onclick: begin }, "Try again"),
+    );
+  }
+}
+
+document.getElementById("theme").addEventListener("click", nextTheme);
+document.getElementById("sign-out").addEventListener("click", signOut);
+document.addEventListener("visibilitychange", () => page.watch());
+window.addEventListener("hashchange", moved);
+showTheme();
+begin();

@@ -1,0 +1,277 @@
+/** The settings beside the drawing area: each with its name, its hint and what is wrong with it. */
+
+import { changed, REGION, removed, turned } from "./draft.js";
+import { h, set, write } from "./dom.js";
+import { isWhole, WHOLE } from "./shapes.js";
+
+const TURNS = [0, 90, 180, 270];
+
+const THRESHOLDS = {
+  min_pose_score: ["People", "People the model is less sure of are left out."],
+  min_keypoint_score: [
+    "Keypoints", "Posture, zones and events do not rely on keypoints below this.",
+  ],
+};
+
+/**
+ * It fires `take` {value, tag} with a changed draft, `select` {key} and `draw` {kind}.
+ */
+export class Panel extends EventTarget {
+  #value = null;
+  #rows = new Map(); // shape's key -> its row
+  #problems = new Map(); // "key field" -> where its sentence stands and what it is about
+
+  constructor() {
+    super();
+    this.element = h(
+      "form",
+      { class: "panel settings", "aria-label": "Settings", onsubmit: (event) => event.preventDefault() },
+      this.#picture(), this.#zones(), this.#masks(), this.#region(), this.#thresholds(),
+    );
+  }
+
+  /** Show a draft, the selected shape and what was refused: `{key, field, text}`. */
+  show(value, selected, problems) {
+    this.#value = value;
+    for (const radio of this.turns) radio.checked = Number(radio.value) === value.rotate;
+    this.mirror.checked = value.mirror;
+    this.#list(this.zones, value.zones, (zone) => this.#zoneRow(zone));
+    this.#list(this.masks, value.masks, (mask) => this.#maskRow(mask));
+    value.zones.forEach((zone) => this.#rows.get(zone.key).show(zone));
+    value.masks.forEach((mask, index) => this.#rows.get(mask.key).show(mask, index));
+    for (const [key, { row }] of this.#rows) set(row, "data-selected", key === selected);
+    this.#showRegion(value.roi);
+    for (const [name, slider] of Object.entries(this.sliders)) slider.show(value.pose[name]);
+    this.#showProblems(problems);
+  }
+
+  /** Bring the keyboard to the first value that was refused; say whether there is one. */
+  focusProblem() {
+    const wrong = this.element.querySelector("[data-wrong]");
+    wrong?.focus();
+    return wrong !== null;
+  }
+
+  /** Bring the keyboard to a zone's name. */
+  focusName(key) {
+    const { input } = this.#rows.get(key) ?? {};
+    input?.focus();
+    input?.select();
+  }
+
+  #take(value, tag = null) {
+    this.dispatchEvent(new CustomEvent("take", { detail: { value, tag } }));
+  }
+
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  // The parts
+
+  #picture() {
+    this.turns = TURNS.map((degrees) =>
+      h("input", {
+        type: "radio", name: "rotate", value: degrees, id: `rotate-${degrees}`,
+        onchange: () => this.#turn({ rotate: degrees, mirror: this.#value.mirror }),
+      }),
+    );
+    this.mirror = h("input", {
+      type: "checkbox", id: "mirror",
+      onchange: () => this.#turn({ rotate: this.#value.rotate, mirror: this.mirror.checked }),
+    });
+    const choices = this.turns.map((radio, index) =>
+      h("span", {}, radio, h("label", { for: radio.id }, `${TURNS[index]}°`)),
+    );
+    return h(
+      "fieldset", {},
+      h("legend", {}, "Picture"),
+      h("div", { class: "choice", role: "radiogroup", "aria-label": "Rotate clockwise" }, ...choices),
+      this.#problem(null, "rotate", this.turns[0]),
+      h("label", { class: "check" }, this.mirror, "Mirror: swap left and right"),
+      this.#problem(null, "mirror", this.mirror),
+    );
+  }
+
+  #turn(view) {
+    this.#take(turned(this.#value, view));
+  }
+
+  #zones() {
+    this.zones = h("ul", { class: "rows" });
+    return h(
+      "fieldset", {},
+      h("legend", {}, "Zones"),
+      h("p", { class: "hint" }, "Places on the floor. A person is where the feet are."),
+      this.zones,
+      this.#button("Draw a zone", () => this.#tell("draw", { kind: "zone" })),
+    );
+  }
+
+  #zoneRow({ key }) {
+    const name = h("input", {
+      type: "text", id: `name-${key}`, maxlength: 64, autocomplete: "off", autocapitalize: "none",
+      spellcheck: "false",
+      oninput: () => this.#take(changed(this.#value, key, { id: name.value }), `name ${key}`),
+      onfocus: () => this.#tell("select", { key }),
+    });
+    const rest = h("input", {
+      type: "checkbox",
+      onchange: () =>
+        this.#take(changed(this.#value, key, { kind: rest.checked ? "rest" : "area" })),
+    });
+    const away = this.#remove(key);
+    const row = h(
+      "li", {},
+      h("div", { class: "line" }, h("label", { for: name.id }, "Name"), name, away),
+      this.#problem(key, "id", name),
+      h("label", { class: "check" }, rest, "A place to rest: lying here is no fall"),
+      this.#problem(key, "kind", rest),
+      this.#problem(key, "polygon", name),
+    );
+    const show = (zone) => {
+      if (name.value !== zone.id) name.value = zone.id;
+      rest.checked = zone.kind === "rest";
+      set(away, "aria-label", `Delete zone ${zone.id}`);
+    };
+    return { row, show, input: name };
+  }
+
+  #masks() {
+    this.masks = h("ul", { class: "rows" });
+    return h(
+      "fieldset", {},
+      h("legend", {}, "Privacy masks"),
+      h("p", { class: "hint" }, "Blacked out before anything sees the picture."),
+      this.masks,
+      this.#button("Draw a mask", () => this.#tell("draw", { kind: "mask" })),
+    );
+  }
+
+  #maskRow({ key }) {
+    const name = this.#button("", () => this.#tell("select", { key, focus: true }), "link");
+    const away = this.#remove(key);
+    const row = h(
+      "li", {}, h("div", { class: "line" }, name, away), this.#problem(key, "polygon", name),
+    );
+    const show = (_mask, index) => {
+      write(name, `Mask ${index + 1}`);
+      set(away, "aria-label", `Delete mask ${index + 1}`);
+    };
+    return { row, show };
+  }
+
+  #region() {
+    this.region = h("p", { class: "hint" });
+    this.part = this.#button("Choose a part", () => this.#tell("draw", { kind: REGION }));
+    this.whole = this.#button("Whole picture", () => this.#take({ ...this.#value, roi: WHOLE }));
+    return h(
+      "fieldset", {},
+      h("legend", {}, "Region"),
+      this.region,
+      this.#problem(null, "roi", this.part),
+      h("div", { class: "row" }, this.part, this.whole),
+    );
+  }
+
+  #showRegion(roi) {
+    const [x, y, width, height] = roi.map((part) => Math.round(part * 100));
+    const words = isWhole(roi)
+      ? "The whole picture is looked at."
+      : `Only ${width} % × ${height} % from ${x} %, ${y} % is looked at.`;
+    write(this.region, words);
+    write(this.part, isWhole(roi) ? "Choose a part" : "Change the part");
+    this.whole.disabled = isWhole(roi);
+  }
+
+  #thresholds() {
+    this.sliders = {};
+    const fields = Object.entries(THRESHOLDS).map(([name, words]) => this.#slider(name, ...words));
+    return h(
+      "fieldset", {},
+      h("legend", {}, "Thresholds"),
+      h("p", { class: "hint" }, "In force at once for this camera; once saved, for all of them."),
+      ...fields,
+    );
+  }
+
+  #slider(name, title, hint) {
+    const shown = h("output", { for: name });
+    const input = h("input", {
+      type: "range", id: name, min: 0, max: 1, step: 0.01, "aria-describedby": `${name}-hint`,
+      oninput: () => this.#pose(name, Number(input.value), `slide ${name}`),
+    });
+    this.sliders[name] = {
+      show: (value) => {
+        if (Number(input.value) !== value) input.value = value;
+        write(shown, value.toFixed(2));
+      },
+    };
+    return h(
+      "div", { class: "slider" },
+      h("div", { class: "line" }, h("label", { for: name }, title), shown),
+      input,
+      h("p", { class: "hint", id: `${name}-hint` }, hint),
+      this.#problem(null, name, input),
+    );
+  }
+
+  #pose(name, value, tag) {
+    this.#take({ ...this.#value, pose: { ...this.#value.pose, [name]: value } }, tag);
+  }
+
+  #button(text, onclick, kind = "") {
+    return h("button", { type: "button", class: kind, onclick }, text);
+  }
+
+  #remove(key) {
+    return this.#button("Delete", () => this.#take(removed(this.#value, key)), "quiet");
+  }
+
+  /** Make and drop rows so that there is one for each shape; those that stay keep their focus. */
+  #list(list, shapes, make) {
+    const keys = new Set(shapes.map((shape) => shape.key));
+    for (const shape of shapes) {
+      if (!this.#rows.has(shape.key)) this.#rows.set(shape.key, { ...make(shape), list });
+    }
+    for (const [key, { row, list: home }] of this.#rows) {
+      if (home !== list || keys.has(key)) continue;
+      row.remove();
+      this.#rows.delete(key);
+      for (const field of ["id", "kind", "polygon"]) this.#problems.delete(`${key} ${field}`);
+    }
+    shapes.forEach(({ key }, index) => {
+      const { row } = this.#rows.get(key);
+      if (list.children[index] !== row) list.insertBefore(row, list.children[index] ?? null);
+    });
+  }
+
+  // What was refused
+
+  /** Make the place where a field's sentence will stand. */
+  #problem(key, field, input) {
+    const id = `problem-${key ?? "camera"}-${field}`;
+    const place = h("p", { class: "problem", id, hidden: true });
+    const described = input.getAttribute("aria-describedby");
+    set(input, "aria-describedby", described ? `${described} ${id}` : id);
+    this.#problems.set(`${key} ${field}`, { place, input });
+    return place;
+  }
+
+  #showProblems(problems) {
+    const texts = new Map(problems.map(({ key, field, text }) => [`${key} ${field}`, text]));
+    const wrong = new Set();
+    for (const [name, { place, input }] of this.#problems) {
+      const text = texts.get(name) ?? "";
+      write(place, text);
+      place.hidden = !text;
+      if (text) wrong.add(input);
+    }
+    for (const { input } of this.#problems.values()) {
+      set(input, "data-wrong", wrong.has(input));
+      if (input.matches("input:not([type=radio])")) {
+        set(input, "aria-invalid", wrong.has(input) ? "true" : null);
+      }
+    }
+  }
+}

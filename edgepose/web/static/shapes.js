@@ -1,0 +1,66 @@
+/** Polygons in parts of the frame: [0, 0] is its top left, [1, 1] its bottom right. */
+
+const DECIMALS = 1e4; // a tenth of a pixel of a picture a thousand pixels wide
+
+export const LEAST = 3; // corners of a polygon
+
+const rounded = (value) => Math.round(Math.min(1, Math.max(0, value)) * DECIMALS) / DECIMALS;
+
+/** Keep a point in the frame, with as many decimals as make sense in a file. */
+export const tidy = ([x, y]) => [rounded(x), rounded(y)];
+
+export const rectangle = ([x0, y0], [x1, y1]) => {
+  const [left, right] = [Math.min(x0, x1), Math.max(x0, x1)];
+  const [top, bottom] = [Math.min(y0, y1), Math.max(y0, y1)];
+  return [[left, top], [right, top], [right, bottom], [left, bottom]].map(tidy);
+};
+
+export const moved = (polygon, index, point) =>
+  polygon.map((corner, i) => (i === index ? tidy(point) : corner));
+
+export const inserted = (polygon, index, point) => polygon.toSpliced(index, 0, tidy(point));
+
+export const without = (polygon, index) => polygon.toSpliced(index, 1);
+
+/** Shift a whole polygon, only as far as the frame reaches. */
+export function shifted(polygon, dx, dy) {
+  const [x, y] = [dx, dy].map((by, axis) => {
+    const values = polygon.map((corner) => corner[axis]);
+    return Math.max(-Math.min(...values), Math.min(by, 1 - Math.max(...values)));
+  });
+  return polygon.map((corner) => tidy([corner[0] + x, corner[1] + y]));
+}
+
+/** The point in the middle of the edge behind a corner. */
+export function middle(polygon, index) {
+  const [a, b] = [polygon[index], polygon[(index + 1) % polygon.length]];
+  return [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
+}
+
+/** Move one corner of an upright rectangle: its neighbours follow, and something is left of it. */
+export function stretched(corners, index, point, least) {
+  const there = rectangle(tidy(point), corners[(index + 2) % corners.length]);
+  const [, , width, height] = region(there);
+  return Math.min(width, height) < least ? corners : there;
+}
+
+export const WHOLE = [0, 0, 1, 1];
+
+/** The corners of a region [x, y, width, height]. */
+export const corners = ([x, y, width, height]) => rectangle([x, y], [x + width, y + height]);
+
+/** The region that an upright rectangle encloses. */
+export function region(polygon) {
+  const [x, y] = [0, 1].map((axis) => polygon.map((corner) => corner[axis]));
+  const [left, top] = [Math.min(...x), Math.min(...y)];
+  return [left, top, rounded(Math.max(...x) - left), rounded(Math.max(...y) - top)];
+}
+
+export const isWhole = (roi) => same(roi, WHOLE);
+
+/** Compare plain data. */
+export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+/** Say where a point is, for those who hear it. */
+export const spoken = ([x, y]) =>
+  `${Math.round(x * 100)} percent from the left, ${Math.round(y * 100)} percent from the top`;
