@@ -16,6 +16,7 @@ demo: $(STAMP) ## the real daemon on the bundled clip, with a broker of its own
 
 test: $(STAMP) ## everything, with a real broker
 	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || sh tests/install-mosquitto.sh
+	@sh tests/install-chromium.sh
 	$(BIN)/pytest
 	@$(MAKE) --no-print-directory test-runtimes
 

@@ -16,9 +16,16 @@ import { listed, sentence } from "./words.js";
 
 const SET_EVERY_MS = 200;
 
+/** What to do by hand, and by keyboard. */
 const HELP = {
-  idle: "Choose a shape to change it: drag it, its corners, or the small dots between them. By keyboard, Tab to a shape, Enter to its corners, arrows to move, Delete to take out.",
-  draw: "Click each corner, and the first one again to finish; or drag a rectangle. By keyboard, arrows move the cross, Enter sets a corner, Escape cancels.",
+  idle: [
+    "Choose a shape to change it: drag it, its corners, or the small dots between them.",
+    "By keyboard: Tab to a shape, Enter to its corners, arrows to move, Delete to take out.",
+  ],
+  draw: [
+    "Set corner after corner, and the first one again to finish; or drag a rectangle.",
+    "By keyboard: arrows move the cross, Enter sets a corner, Escape cancels.",
+  ],
 };
 
 export class Aim {
@@ -306,7 +313,9 @@ export class Aim {
     this.host = h("div", { class: "stage" }, this.canvas);
     this.stage = new Stage(this.host);
     this.panel = new Panel();
-    this.help = h("p", { class: "hint", id: "drawing-help" });
+    this.byHand = h("span");
+    this.byKeys = h("span", { class: "keys" });
+    this.help = h("p", { class: "hint", id: "drawing-help" }, this.byHand, " ", this.byKeys);
     this.finish = this.#button("Finish", () => this.stage.finish());
     this.cancel = this.#button("Cancel", () => this.#cancel());
     this.undo = this.#button("Undo", () => this.#undo("undo"));
@@ -410,7 +419,9 @@ export class Aim {
 
   #showTools() {
     const { drawing } = this.stage;
-    write(this.help, drawing ? HELP.draw : HELP.idle);
+    const [byHand, byKeys] = drawing ? HELP.draw : HELP.idle;
+    write(this.byHand, byHand);
+    write(this.byKeys, byKeys);
     this.finish.disabled = !this.stage.complete;
     for (const button of [this.finish, this.cancel]) set(button, "class", drawing ? "" : "absent");
   }

@@ -10,7 +10,7 @@ import { Watch, wantsPicture } from "./watch.js";
 const main = document.getElementById("main");
 const live = new Live();
 
-const THEMES = { system: "As the system", light: "Light", dark: "Dark" };
+const THEMES = { system: "as the system", light: "light", dark: "dark" };
 
 /** What all views share. */
 const page = {
@@ -99,7 +99,9 @@ live.addEventListener("line", async () => {
 function showTheme() {
   const theme = recall("theme") ?? "system";
   set(document.documentElement, "data-theme", theme === "system" ? null : theme);
-  write(document.getElementById("theme"), `Colours: ${THEMES[theme].toLowerCase()}`);
+  const button = document.getElementById("theme");
+  write(button.querySelector("span"), `Colours: ${THEMES[theme]}`);
+  set(button, "aria-label", `Colours: ${THEMES[theme]}`);
 }
 
 function nextTheme() {
