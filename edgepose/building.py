@@ -197,7 +197,7 @@ def camera(id_: str, daemon: "Daemon") -> "Control":
             health,
             daemon.clock,
             view=view(settings),
-            keeps_picture=settings.snapshot == "camera",
+            keeps_picture=settings.snapshot == "camera" or config.web.picture,
         ),
         lanes=daemon.lanes,
         outbox=daemon.link.outbox,
