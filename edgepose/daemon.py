@@ -395,10 +395,12 @@ class Daemon:
     def _restart_cameras(self, old: Config, *, all_of_them: bool) -> None:
         was = {settings.id: settings for settings in old.cameras}
         now = {settings.id: settings for settings in self.config.cameras}
-        shared = (old.mqtt, old.device, old.events) == (
-            self.config.mqtt,
-            self.config.device,
-            self.config.events,
+        new = self.config
+        shared = (old.mqtt, old.device, old.events, old.web.picture) == (
+            new.mqtt,
+            new.device,
+            new.events,
+            new.web.picture,
         )
         for id_ in list(self.cameras):
             if all_of_them or not shared or was.get(id_) != now.get(id_):
