@@ -1,6 +1,7 @@
 """From the configuration's tables to the objects that do the work."""
 
 import itertools
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -135,10 +136,19 @@ def sink(
     topics: messages.Topics,
     own: "EmbeddedBroker | None",
     refused: Callable[[BrokerError], None],
+    session: str | None,
 ) -> MqttSink:
     """Make the way to the configured broker, or to our own."""
-    options = login(config, own)
-    return MqttSink(replace(options, availability_topic=topics.availability), on_failure=refused)
+    options = replace(login(config, own), availability_topic=topics.availability, session=session)
+    return MqttSink(options, on_failure=refused)
+
+
+def session(config: Config) -> str:
+    """Return what the broker knows our session by; the same after a restart."""
+    noted = note(config, "session.json", str)
+    name: str = noted.read() or secrets.token_hex(4)
+    noted.write(name)
+    return name
 
 
 def login(config: Config, own: "EmbeddedBroker | None" = None) -> Options:

@@ -49,7 +49,8 @@ class Link:
         published: Callable[[Message], None],
         seen: Callable[[Message], None] = lambda message: None,
     ) -> None:
-        self.outbox = Outbox(building.spool(config, clock), seen)
+        spool = building.spool(config, clock)
+        self.outbox = Outbox(spool, seen)
         self.latency: dict[str, Durations] = {}
         self.publishing = Durations()
         self.put = self.outbox.put
@@ -58,7 +59,9 @@ class Link:
         self._closing = threading.Event()
         self._sending = threading.Lock()
         self._broker = building.broker(config)
-        self._sink = building.sink(config, topics, self._broker, refused)
+        # Two processes of one name would throw each other out of the broker for ever.
+        session = building.session(config) if spool.ours else None
+        self._sink = building.sink(config, topics, self._broker, refused, session)
         self._sink.on_connect(self._online)
         self._sink.on_disconnect(self._offline)
         self._thread = threading.Thread(target=self._send, name="mqtt", daemon=True)

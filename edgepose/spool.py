@@ -122,6 +122,11 @@ class Spool:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def ours(self) -> bool:
+        """Whether there is a folder that no other process uses."""
+        return self._disk.ours
+
     def put(self, message: Message) -> None:
         """Take an event; it survives this process once this returns."""
         now_ns = self._clock.now_ns()
@@ -282,6 +287,11 @@ class _Disk:
         self._failed = False
         if folder is not None and not self._take(folder):
             self._folder = None
+
+    @property
+    def ours(self) -> bool:
+        """Whether the folder could be taken."""
+        return self._folder is not None
 
     @property
     def used(self) -> bool:

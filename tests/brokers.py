@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties, VariableByteIntegers
 
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
@@ -174,6 +176,9 @@ class Line:
         self._open.set()
         self._swallow = False
         self._ends: list[socket.socket] = []
+        self.carried: list[bytearray] = []
+        """What the client of each connection has sent."""
+
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -186,12 +191,17 @@ class Line:
                     near.close()
                     continue
                 self._ends += [near, far]
-                for source, target in ((near, far), (far, near)):
-                    threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
+                self.carried.append(bytearray())
+                for source, target, note in ((near, far, self.carried[-1]), (far, near, None)):
+                    threading.Thread(
+                        target=self._carry, args=(source, target, note), daemon=True
+                    ).start()
 
-    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+    def _carry(self, source: socket.socket, target: socket.socket, note: bytearray | None) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
+                if note is not None:
+                    note.extend(data)
                 self._open.wait()
                 if not self._swallow:
                     target.sendall(data)
@@ -229,6 +239,36 @@ class Line:
         self.go_on()
         self._listener.close()
         self.reset()
+
+
+class Packet(NamedTuple):
+    """An MQTT 5 packet as it was on the wire: what a test looks at of it."""
+
+    kind: int
+    topic: str
+    properties: Properties
+    content: bytes
+    """Of PUBLISH the payload, of CONNECT all behind its properties."""
+
+
+def packets(carried: bytes, kind: int) -> list[Packet]:
+    """Read the packets of one kind, CONNECT or PUBLISH, that a client has sent."""
+    found, place = [], 0
+    while place < len(carried):
+        length, used = VariableByteIntegers.decode(carried[place + 1 :])
+        begin = place + 1 + used
+        if carried[place] >> 4 == kind:
+            found.append(_packet(kind, carried[place] & 0x06, carried[begin : begin + length]))
+        place = begin + length
+    return found
+
+
+def _packet(kind: int, quality: int, body: bytes) -> Packet:
+    end = 2 + int.from_bytes(body[:2], "big")
+    properties = Properties(kind)
+    after = end + (4 if kind == PacketTypes.CONNECT else 2 if quality else 0)
+    _, used = properties.unpack(body[after:])
+    return Packet(kind, body[2:end].decode(), properties, body[after + used :])
 
 
 class Witness:

@@ -15,6 +15,7 @@ import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from edgepose.skeleton import LEFT_WRIST, RIGHT_WRIST
+from edgepose.spool import SUFFIX
 from tests.brokers import Mosquitto, Witness, free_port, wait_until, with_passwords, witness
 from tests.streams import PASSWORD, USER, Camera
 
@@ -170,6 +171,10 @@ def test_a_broker_that_comes_later_is_found(tmp_path: Path, daemon: Callable[...
     broker = Mosquitto(tmp_path)
     running = daemon(broker.url)
     assert wait_until(lambda: "cannot reach" in running.said())
+    spool = tmp_path / "state" / "edgepose" / "test-pi" / "spool"
+    assert wait_until(
+        lambda: any(path.stat().st_size for path in spool.glob(f"*{SUFFIX}")), timeout_s=60
+    )
 
     with broker, witness(broker.port) as watcher:
         message = poses(watcher)

@@ -9,15 +9,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 
 from edgepose.errors import BrokerError, ConfigError
 from edgepose.messages import Topics
 from edgepose.sinks import Received
-from edgepose.sinks.mqtt import MqttSink, Options, backoff_s
+from edgepose.sinks.mqtt import DOUBTS, MqttSink, Options, _lasting, _will, backoff_s
 from edgepose.structures import Message
 from tests.brokers import (
     Authority,
@@ -26,6 +30,7 @@ from tests.brokers import (
     Witness,
     free_port,
     needs_mosquitto,
+    packets,
     wait_until,
     with_passwords,
     with_tls,
@@ -35,6 +40,11 @@ from tests.contracts.sink import SinkContract
 
 DEPLOY: Final = Path(__file__).parent.parent / "deploy"
 AVAILABILITY: Final = "edgepose/pi/availability"
+SLEEPER: Final = """\
+import sys, time; from edgepose.sinks.mqtt import MqttSink, Options
+about = {"availability_topic": sys.argv[2], "session": "same"}
+MqttSink(Options.from_url(sys.argv[1], **about)).start(); time.sleep(60)
+"""
 
 
 def pose(payload: bytes = b"{}") -> Message:
@@ -102,13 +112,17 @@ class TestOptions:
 
 
 class TestBackoff:
-    def test_it_doubles_up_to_its_limit_and_never_comes_early(self) -> None:
-        """Even after weeks, and for the luckiest device, a pause remains."""
-        longest = [backoff_s(failures, (1, 30), 1.0) for failures in (1, 2, 3, 4, 5, 6, 10**6)]
-        shortest = [backoff_s(failures, (1, 30), 0.0) for failures in (1, 2, 10**6)]
+    def test_it_is_quick_while_a_broker_restarts_and_then_kind(self) -> None:
+        """Back within two seconds at first; a pause that grows later, and never none."""
+        pauses_s = [backoff_s(failures, (0.5, 30), 1.0) for failures in range(1, 40)]
+        shortest_s = [backoff_s(failures, (0.5, 30), 0.0) for failures in range(1, 40)]
 
-        assert longest == [1, 2, 4, 8, 16, 30, 30]
-        assert shortest == [0.5, 1, 15]
+        quick = [pause_s for pause_s in pauses_s if pause_s <= 2]
+        assert 15 <= sum(quick) / 2 <= sum(quick) <= 60
+        assert pauses_s == sorted(pauses_s)
+        assert pauses_s[len(quick) : len(quick) + 4] == [4, 8, 16, 30]
+        assert backoff_s(10**6, (0.5, 30), 1.0) == 30
+        assert shortest_s == [pause_s / 2 for pause_s in pauses_s]
 
 
 @needs_mosquitto
@@ -210,19 +224,178 @@ class TestSession:
 
     def test_its_last_will_is_carried_out_when_it_is_killed(self, broker: Mosquitto) -> None:
         """The house learns of a crash at once."""
-        script = (
-            "import sys, time; from edgepose.sinks.mqtt import *\n"
-            "sink = MqttSink(Options.from_url(sys.argv[1], availability_topic=sys.argv[2]))\n"
-            "sink.start(); time.sleep(60)"
-        )
         with witness(broker.port) as outside:
-            child = subprocess.Popen([sys.executable, "-c", script, broker.url, AVAILABILITY])
+            child = subprocess.Popen([sys.executable, "-c", SLEEPER, broker.url, AVAILABILITY])
             try:
                 outside.on(AVAILABILITY, b"online")
             finally:
                 child.send_signal(signal.SIGKILL)
                 child.wait()
-            outside.on(AVAILABILITY, b"offline", timeout_s=5)
+            will = outside.on(AVAILABILITY, b"offline")
+
+        assert will.properties.ContentType == "text/plain"
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestLastingSession:
+    """A session outlives its connection: what is short is no end."""
+
+    @pytest.fixture
+    def other(self, broker: Mosquitto) -> Iterator[Client]:
+        """Somebody who does not come back: the will says how long ours would have waited."""
+        client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        client.will_set("other", b"offline", qos=1, properties=_will())
+        client.connect("127.0.0.1", broker.port, properties=_lasting(PacketTypes.CONNECT, 60))
+        client.loop_start()
+        assert wait_until(client.is_connected)
+        yield client
+        client.loop_stop()
+
+    def fall_silent(self, client: Client) -> None:
+        """Break its line for good."""
+        sock = client.socket()
+        assert sock is not None
+        client.reconnect_delay_set(1000, 1000)
+        sock.shutdown(socket.SHUT_RDWR)
+
+    def test_a_line_that_breaks_and_comes_back_is_no_end(
+        self, broker: Mosquitto, other: Client
+    ) -> None:
+        """Nobody hears `offline` when we are back before the will is due, nor later."""
+        with (
+            witness(broker.port) as outside,
+            Line(broker.port) as line,
+            started(MqttSink(options(line.url))) as sink,
+        ):
+            outside.on(AVAILABILITY, b"online")
+            line.reset()
+            self.fall_silent(other)
+            assert wait_until(lambda: not sink.connected)
+            assert sink.wait_connected(10)
+            outside.on("other", b"offline")
+            said = [m.payload for m in outside.noted() if m.topic == AVAILABILITY]
+
+        assert said == [b"online", b"online"]
+
+    def test_a_kill_and_a_restart_are_no_end_either(self, broker: Mosquitto, other: Client) -> None:
+        """Whoever has its name takes its session over, and its will is not carried out."""
+        with witness(broker.port) as outside:
+            child = subprocess.Popen([sys.executable, "-c", SLEEPER, broker.url, AVAILABILITY])
+            try:
+                outside.on(AVAILABILITY, b"online")
+            finally:
+                child.kill()
+                child.wait()
+            self.fall_silent(other)
+            with started(MqttSink(options(broker.url, session="same"))):
+                outside.on("other", b"offline")
+            said = [m.payload for m in outside.noted() if m.topic == AVAILABILITY]
+
+        assert said[:2] == [b"online", b"online"]
+
+    def test_two_of_one_name_find_peace(self, broker: Mosquitto) -> None:
+        """A cloned card must not cost both their sessions for ever: one takes another name."""
+        first = MqttSink(options(broker.url, session="same"))
+        with started(first):
+            name = first._client_id
+            with started(MqttSink(options(broker.url, session="same"))) as second:
+                assert wait_until(lambda: first._client_id != name)
+                assert first.wait_connected(10)
+                assert second.connected
+
+    def test_a_command_of_the_meantime_is_heard(self, broker: Mosquitto) -> None:
+        """Somebody pauses a camera while its line is broken."""
+        heard: list[bytes] = []
+        with witness(broker.port) as outside, Line(broker.port) as line:
+            sink = MqttSink(options(line.url, retry_s=(2, 2)))
+            sink.subscribe("in/set", lambda received: heard.append(received.payload))
+            with started(sink):
+                assert sink.flush(10)
+                line.reset()
+                assert wait_until(lambda: not sink.connected)
+                outside.publish("in/set", b"pause")
+                assert wait_until(lambda: heard)
+
+        assert heard == [b"pause"]
+
+    def test_a_goodbye_ends_it(self, broker: Mosquitto) -> None:
+        """The broker keeps nothing for those who have left."""
+        heard: list[bytes] = []
+        for _ in range(2):
+            sink = MqttSink(options(broker.url, session="same"))
+            sink.subscribe("in/set", lambda received: heard.append(received.payload))
+            with started(sink):
+                assert sink.flush(10)
+            with witness(broker.port) as outside:
+                outside.publish("in/set", b"late")
+
+        assert heard == []
+
+    def test_a_broker_that_is_ill_is_not_taken_for_an_old_one(
+        self, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It spoke MQTT 5 and is mute: it is asked so again, and only after a while the old way."""
+        monkeypatch.setattr("edgepose.sinks.mqtt.CONNECT_TIMEOUT_S", 0.2)
+        with Line(broker.port) as line, started(MqttSink(options(line.url))) as sink:
+            line.swallow()
+            line.reset()
+            assert wait_until(lambda: len(line.carried) > DOUBTS + 2)
+            versions = [bytes(sent)[8] for sent in line.carried if len(sent) > 8]
+            line.go_on()
+            assert sink.wait_connected(10)
+
+        assert set(versions[: DOUBTS + 1]) == {5}
+        assert 4 in versions
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestAlias:
+    @pytest.mark.parametrize("maximum", [10, 1, 0])
+    def test_poses_name_their_topic_once_a_session(self, tmp_path: Path, maximum: int) -> None:
+        """A number stands for it then, as many as the broker allows; readers see no difference."""
+        poses = [pose(b"%d" % n) for n in range(3)]
+        poses += [replace(each, topic="edgepose/pi/yard/poses") for each in poses]
+        settings = ("allow_anonymous true", f"max_topic_alias {maximum}")
+        with (
+            Mosquitto(tmp_path, *settings) as broker,
+            witness(broker.port, "edgepose/+/+/poses") as outside,
+            Line(broker.port) as line,
+            started(MqttSink(options(line.url))) as sink,
+        ):
+            for _ in range(2):
+                for message in poses:
+                    assert sink.publish(message)
+                for message in poses:
+                    outside.on(message.topic, message.payload)
+                line.reset()
+                assert wait_until(lambda: not sink.connected)
+                assert sink.wait_connected(10)
+
+        for carried in line.carried[:2]:
+            sent = [p for p in packets(bytes(carried), PacketTypes.PUBLISH) if p.content.isdigit()]
+            aliases = [getattr(packet.properties, "TopicAlias", 0) for packet in sent]
+            assert max(aliases) <= maximum
+            for camera, alias in (("hall", 1), ("yard", 2)):
+                topic = f"edgepose/pi/{camera}/poses"
+                short = [topic, "", ""] if alias <= maximum else [topic] * 3
+                mine = sent[:3] if camera == "hall" else sent[3:]
+                assert [packet.topic for packet in mine] == short
+                assert {aliases[sent.index(packet)] for packet in mine} == {
+                    alias if alias <= maximum else 0
+                }
+
+    def test_what_must_not_be_lost_names_its_topic_always(self, broker: Mosquitto) -> None:
+        """States and events are sent again in another session, where no number counts."""
+        with Line(broker.port) as line, started(MqttSink(options(line.url))) as sink:
+            sink.publish(state(b"1"))
+            sink.publish(state(b"2"))
+            assert sink.flush(10)
+            sent = packets(bytes(line.carried[0]), PacketTypes.PUBLISH)
+
+        assert [p.topic for p in sent if p.content.isdigit()] == ["edgepose/pi/hall/state"] * 2
+        assert not any(hasattr(packet.properties, "TopicAlias") for packet in sent)
 
 
 @needs_mosquitto

@@ -63,12 +63,15 @@ def linked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Link]]:
     """Return what makes a link to a URL; one that notices and returns within seconds."""
     open_links = ExitStack()
 
-    def quick_sink(config: Config, topics: Topics, _own: object, refused: Any) -> MqttSink:
+    def quick_sink(
+        config: Config, topics: Topics, _own: object, refused: Any, session: str | None
+    ) -> MqttSink:
         options = Options.from_url(
             config.mqtt.url,
             availability_topic=topics.availability,
             keepalive_s=2,
             retry_s=(0.1, 0.3),
+            session=session,
         )
         return MqttSink(options, on_failure=refused)
 
@@ -182,6 +185,7 @@ def test_events_outlast_the_end_of_the_broker(
         speaker = Speaker(link, 300)
         speaker.reaches(100)
         end(broker)
+        assert wait_until(lambda: not link.connected)  # acknowledgements may have been under way
         its_own = set(acknowledged)
         speaker.ends()
     line.stall()
@@ -196,6 +200,19 @@ def test_events_outlast_the_end_of_the_broker(
         assert set(numbered(300)) - set(arrived) <= its_own
         assert len(its_own) < 200
         assert ids(after) == sorted(ids(after), key=int)
+
+
+def test_a_device_keeps_its_session_and_shares_it_with_nobody(
+    broker: Mosquitto, linked: Callable[[str], Link]
+) -> None:
+    """The same after a restart; a second process of the device has another meanwhile."""
+    first, second = linked(broker.url), linked(broker.url)
+    first.close(1.0)
+    third = linked(broker.url)
+    names = [link._sink._client_id for link in (first, second, third)]
+
+    assert names[0] == names[2]
+    assert names[0] != names[1]
 
 
 def test_poses_are_never_queued(broker: Mosquitto, linked: Callable[[str], Link]) -> None:

@@ -44,6 +44,11 @@ ASK_AGAIN_S: Final = (5.0, 300.0)  # a cluster that has lost a node refuses topi
 BLOCKED_S: Final = 0.5  # a line on which nothing has moved for so long makes poses late
 SEND_BUFFER: Final = 64 * 1024  # what the kernel holds of it would arrive late as well
 MAX_UNACKNOWLEDGED: Final = 1000
+QUICK: Final = 24  # attempts before the pauses grow: about half a minute
+WILL_DELAY_S: Final = 3  # who is back by then was never away
+SESSION_S: Final = 60  # longer than that, or the will would not wait; keeps commands meanwhile
+THROWN_OUT: Final = 3  # short sessions in a row: somebody else may have our name
+DOUBTS: Final = 3  # attempts in vain after which a broker that spoke MQTT 5 may not any more
 
 HOPELESS: Final = frozenset({0x85, 0x86, 0x87, 0x8A, 0x8C})
 """Reason codes of MQTT 5 (paho translates those of 3.1.1): the client id, user or
@@ -87,13 +92,16 @@ class Options:
     """Begins our client id; a random part follows, because two clients of one id throw
     each other out for ever."""
 
+    session: str | None = None
+    """Follows instead of the random part, so that a session outlives this process."""
+
     availability_topic: str | None = None
     """Holds ``online`` while we are there: birth message, last will and farewell."""
 
     keepalive_s: int = 15
     """A silent connection is given up after twice this time."""
 
-    retry_s: tuple[float, float] = (1.0, 30.0)
+    retry_s: tuple[float, float] = (0.5, 30.0)
     """The first and the longest pause between two attempts."""
 
     @classmethod
@@ -135,12 +143,13 @@ class Options:
 def backoff_s(failures: int, limits_s: tuple[float, float], part: float) -> float:
     """Return the pause after so many failed attempts in a row.
 
-    It doubles up to the limit; `part`, from 0 to 1, picks a moment in its second
-    half, so that the devices of a house do not all come back at once.
+    It doubles twice, stays so for the time in which a broker restarts, and then doubles
+    up to the limit; `part`, from 0 to 1, picks a moment in its second half, so that the
+    devices of a house do not all come back at once.
     """
     first_s, longest_s = limits_s
-    doublings = min(failures - 1, math.ceil(math.log2(longest_s / first_s)))
-    return min(longest_s, first_s * 2.0**doublings) * (0.5 + part / 2)
+    doublings = min(failures - 1, 2) + max(0, failures - QUICK)
+    return min(longest_s, first_s * 2.0 ** min(doublings, 32)) * (0.5 + part / 2)
 
 
 def tls_context(options: Options) -> ssl.SSLContext:
@@ -184,18 +193,42 @@ class _Packed(Properties):
 
 
 @lru_cache(maxsize=64)
-def _properties(content_type: str, expiry_s: int | None, correlation: bytes | None) -> Properties:
+def _properties(
+    content_type: str, expiry_s: int | None, correlation: bytes | None, alias: int | None
+) -> Properties:
     """Say of a payload what MQTT 5 can say; few differ, so they are kept."""
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    properties.ContentType = content_type
-    if content_type.startswith("text/") or content_type == "application/json":
-        properties.PayloadFormatIndicator = 1
+    properties = _described(PacketTypes.PUBLISH, content_type)
     if expiry_s is not None:
         properties.MessageExpiryInterval = expiry_s
     if correlation is not None:
         properties.CorrelationData = correlation
-    properties.UserProperty = ("v", str(PAYLOAD_VERSION))
+    if alias is not None:
+        properties.TopicAlias = alias
     return _Packed(properties)
+
+
+def _described(packet: int, content_type: str) -> Properties:
+    """Say what a payload is, and of which version."""
+    properties = Properties(packet)  # type: ignore[no-untyped-call]
+    properties.ContentType = content_type
+    if content_type.startswith("text/") or content_type == "application/json":
+        properties.PayloadFormatIndicator = 1
+    properties.UserProperty = ("v", str(PAYLOAD_VERSION))
+    return properties
+
+
+def _will() -> Properties:
+    """Let the last will wait a little: a line that breaks and comes back is no end."""
+    properties = _described(PacketTypes.WILLMESSAGE, "text/plain")
+    properties.WillDelayInterval = WILL_DELAY_S
+    return properties
+
+
+def _lasting(packet: int, session_s: int) -> Properties:
+    """Say how long the broker shall know the session after its connection has ended."""
+    properties = Properties(packet)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = session_s
+    return properties
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +293,8 @@ class _Session:
         self._accepted_s: float | None = None
         self._end: _End | None = None
         self._given_up = threading.Event()
+        self._aliases: dict[str, int] = {}
+        self._most_aliases = 0
         self.protocol = protocol
         self._client = self._make_client(context, client_id)
 
@@ -277,9 +312,10 @@ class _Session:
         if self._options.username is not None:
             client.username_pw_set(self._options.username, self._options.password)
         if self._options.availability_topic is not None:
-            client.will_set(self._options.availability_topic, OFFLINE, qos=1, retain=True)
+            will = _will() if self._modern else None
+            client.will_set(self._options.availability_topic, OFFLINE, 1, True, will)
         # paho calls these with its locks held; they only leave a note for `run`.
-        client.on_connect = lambda _c, _u, _f, reason, _p: self._note(self._answer, reason)
+        client.on_connect = lambda _c, _u, _f, reason, p: self._note(self._answer, reason, p)
         client.on_disconnect = lambda _c, _u, _f, reason, _p: self._note(self._hang_up, reason)
         client.on_publish = lambda _c, _u, mid, reason, _p: self._note(self._settle, mid, reason)
         client.on_subscribe = lambda _c, _u, mid, reasons, _p: self._note(
@@ -295,12 +331,16 @@ class _Session:
     def _note(self, do: Callable[..., None], *args: Any) -> None:
         self._inbox.append(lambda: do(*args))
 
+    @property
+    def _modern(self) -> bool:
+        return self.protocol == MQTTProtocolVersion.MQTTv5
+
     # In the session's own thread
 
     def run(self, closing: threading.Event) -> _End:
         """Connect and stay connected until something ends it; never raises for the network."""
         try:
-            self._client.connect(self._options.host, self._options.port, self._options.keepalive_s)
+            self._connect()
         except (OSError, ValueError) as error:
             return _End.unreached(error)
         deadline_s = time.monotonic() + CONNECT_TIMEOUT_S
@@ -312,6 +352,17 @@ class _Session:
         finally:
             self._hard_close()
         return self._end
+
+    def _connect(self) -> None:
+        options = self._options
+        if not self._modern:
+            self._client.connect(options.host, options.port, options.keepalive_s)
+            return
+        # A clean start would end our last session, and with it carry out its will.
+        lasting = _lasting(PacketTypes.CONNECT, SESSION_S)
+        self._client.connect(
+            options.host, options.port, options.keepalive_s, clean_start=False, properties=lasting
+        )
 
     def _turn(self) -> None:
         code = self._loop(LOOP_S if self._accepted_s is not None else LOOP_S / 10)
@@ -349,12 +400,13 @@ class _Session:
             self._end = _End(reason, code, lasted_s, mend, unspoken)
             self._changed.notify_all()
 
-    def _answer(self, reason: ReasonCode) -> None:
+    def _answer(self, reason: ReasonCode, properties: Properties | None) -> None:
         if reason.is_failure:
             unspoken = reason.value == UNSUPPORTED_PROTOCOL
             self._finish(str(reason).lower(), reason.value, mend=True, unspoken=unspoken)
             return
         self._accepted_s = self._flowing_s = time.monotonic()
+        self._most_aliases = getattr(properties, "TopicAliasMaximum", 0)
         self._opened(self)
 
     def _hang_up(self, reason: ReasonCode) -> None:
@@ -420,18 +472,33 @@ class _Session:
         """Hand a message to the network thread; False when that would make it late."""
         if self._end is not None or (message.qos == 0 and self._is_blocked()):
             return False
-        properties = None
-        if self.protocol == MQTTProtocolVersion.MQTTv5:
-            properties = _properties(message.content_type, message.expiry_s, message.correlation)
         # Held until the id is noted: the acknowledgement may come before we are back here.
         with self._changed:
+            topic, alias = self._aliased(message)
             info = self._client.publish(
-                message.topic, message.payload, message.qos, message.retain, properties
+                topic, message.payload, message.qos, message.retain, self._about(message, alias)
             )
             taken = info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
             if taken and message.qos > 0:
                 self._unacknowledged[info.mid] = (message.topic, acknowledged)
+            if taken and alias is not None:
+                self._aliases[message.topic] = alias
         return taken
+
+    def _aliased(self, message: Message) -> tuple[str, int | None]:
+        """Return the topic, empty once the broker knows its number, and the number."""
+        if message.kind != "poses" or message.qos > 0:
+            return message.topic, None
+        alias = self._aliases.get(message.topic)
+        if alias is not None:
+            return "", alias
+        unused = len(self._aliases) + 1
+        return message.topic, unused if unused <= self._most_aliases else None
+
+    def _about(self, message: Message, alias: int | None) -> Properties | None:
+        if not self._modern:
+            return None
+        return _properties(message.content_type, message.expiry_s, message.correlation, alias)
 
     def _is_blocked(self) -> bool:
         now_s = time.monotonic()
@@ -455,8 +522,10 @@ class _Session:
             return not self._unacknowledged
 
     def disconnect(self) -> None:
-        """Say goodbye, so that the last will is not carried out."""
-        self._client.disconnect()
+        """Say goodbye, so that the last will is not carried out and the session is forgotten."""
+        self._client.disconnect(
+            properties=_lasting(PacketTypes.DISCONNECT, 0) if self._modern else None
+        )
 
     def give_up(self) -> None:
         """End it now, whatever the broker does."""
@@ -519,9 +588,10 @@ class MqttSink:
 
         self._on_failure = on_failure
         self._context = tls_context(options) if options.tls else None
-        # The same for all our sessions: a broker then ends a half-open one before it
-        # accepts the next, and its last will comes before our birth message.
-        self._client_id = f"{options.client_id}-{secrets.token_hex(4)}"
+        # The same for all our connections: a broker then ends a half-open one before it
+        # accepts the next. With MQTT 5 the session goes on, and no last will is carried out;
+        # with 3.1.1 it comes before our birth message.
+        self._client_id = self._name(options.session)
         self._listeners: list[tuple[str, Listener]] = []
         self._on_connect: list[Hook] = []
         self._on_disconnect: list[Hook] = []
@@ -535,7 +605,11 @@ class MqttSink:
         # Devices begin at different servers of a cluster, and go on to the next.
         self._turn = random.randrange(1 + len(options.others))
         self._at = options.at(self._turn)
+        self._knows_5 = False
         self._thread = threading.Thread(target=self._keep_connected, name="mqtt", daemon=True)
+
+    def _name(self, session: str | None = None) -> str:
+        return f"{self.options.client_id}-{session or secrets.token_hex(4)}"
 
     def start(self) -> None:
         """Begin to connect, in the background; an absent broker is no error."""
@@ -624,25 +698,30 @@ class MqttSink:
     # In the network thread
 
     def _keep_connected(self) -> None:
-        failures = 0
+        failures = short = 0
         while not self._closing.is_set():
-            end = self._connect_and_stay()
+            end = self._connect_and_stay(failures)
             if self._closing.is_set():
                 break
             if end.code in HOPELESS and self._is_hopeless():
                 self._fail(end)
                 break
+            short = short + 1 if 0 < end.lasted_s < SETTLED_S else 0
+            if short == THROWN_OUT:
+                self._client_id, short = self._name(), 0
             failures = 1 if end.lasted_s > SETTLED_S else failures + 1
             self._tell_away(end)
             pause_s = backoff_s(failures, self.options.retry_s, random.random())
             self._closing.wait(pause_s)
 
-    def _connect_and_stay(self) -> _End:
+    def _connect_and_stay(self, failures: int) -> _End:
         """Live through one session, in the newest protocol that the broker speaks."""
         self._at = self.options.at(self._turn)
         self._turn += 1
         end = self._live(MQTTProtocolVersion(self.options.protocol))
-        older = self.options.protocol == 5 and end.unspoken
+        # One that spoke MQTT 5 and is silent now is ill, and will speak it again.
+        doubtful = not self._knows_5 or failures >= DOUBTS or end.code == UNSUPPORTED_PROTOCOL
+        older = self.options.protocol == 5 and end.unspoken and doubtful
         if older and not self._closing.is_set():
             end = self._live(MQTTProtocolVersion.MQTTv311)
         return end
@@ -672,7 +751,8 @@ class MqttSink:
         self._known_s = time.monotonic()
         self.trouble = ""
         self._said.clear()
-        version = "5" if session.protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1"
+        self._knows_5 = session.protocol == MQTTProtocolVersion.MQTTv5
+        version = "5" if self._knows_5 else "3.1.1"
         log.info("mqtt: connected to %s with MQTT %s", self._at.address, version)
         self._announce(session, ONLINE)
         with self._changed:
