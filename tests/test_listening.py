@@ -1,0 +1,43 @@
+"""Sockets that others connect to."""
+
+import logging
+import socket
+
+import pytest
+
+from edgepose.addresses import Address
+from edgepose.listening import listen
+
+LOG = logging.getLogger("edgepose.test")
+
+
+def test_it_listens_there_only() -> None:
+    """Loopback means loopback."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+
+    listener = listen(Address("127.0.0.1", port), "web.listen", LOG)
+
+    assert listener is not None
+    with listener, socket.create_connection(("127.0.0.1", port)):
+        assert listener.getsockname() == ("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [("127.0.0.1", "address already in use"), ("nowhere.invalid", "not known")],
+)
+def test_a_place_that_cannot_be_had_is_one_sentence(
+    caplog: pytest.LogCaptureFixture, host: str, reason: str
+) -> None:
+    """The place, the reason and the key stand in it, once."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        listener = listen(Address(host, port), "web.listen", LOG)
+
+    assert listener is None
+    (record,) = caplog.records
+    text = record.getMessage()
+    assert reason in text
+    assert text.count(f"{host}:{port}") == 1
+    assert "web.listen" in text
