@@ -1,7 +1,6 @@
 """Sockets that others connect to."""
 
 import logging
-import os
 import socket
 
 from edgepose.addresses import Address
@@ -17,12 +16,7 @@ def listen(place: Address, key: str, log: logging.Logger) -> socket.socket | Non
         return socket.create_server(place, family=family)
     except OSError as error:
         where, todo = f"{place.host}:{place.port}", f'set {key} to another port, or to "" for off'
-        log.warning("cannot listen on %s: %s; %s", where, _reason(error), todo)
+        # the library adds to the system's words where it was
+        reason = str(error.strerror).partition(" (while")[0].lower()
+        log.warning("cannot listen on %s: %s; %s", where, reason, todo)
         return None
-
-
-def _reason(error: OSError) -> str:
-    """Return the system's own words: those of the library repeat where it was."""
-    if isinstance(error, socket.gaierror):  # its numbers are others
-        return str(error.strerror).lower()
-    return os.strerror(error.errno or 0).lower()
