@@ -16,6 +16,7 @@ from edgepose.decoders import Limits
 from edgepose.errors import BrokerError
 from edgepose.estimator import PoseEstimator
 from edgepose.events import EVENTS, Detector
+from edgepose.gate import Gate
 from edgepose.health import CameraHealth
 from edgepose.models import Plugin
 from edgepose.pipeline import Composer, Follower, Pipeline
@@ -178,6 +179,7 @@ def camera(id_: str, daemon: "Daemon") -> "Control":
     ids = daemon.ids.setdefault(id_, itertools.count(1))
     people = follower(config, settings, ids)
     estimator = daemon.estimator
+    live, shown = sources.is_live(settings.source), view(settings)
     snapshots = Snapshots(topics, settings, config.pose.min_keypoint_score)
     composer = Composer(
         topics,
@@ -196,9 +198,10 @@ def camera(id_: str, daemon: "Daemon") -> "Control":
             fps=settings.fps,
             once=daemon.once,
         ),
-        live=sources.is_live(settings.source),
-        runs_on=sources.is_live(settings.source) or settings.realtime,
+        live=live,
+        runs_on=live or settings.realtime,
         max_fps=settings.fps,
+        gate=Gate(shown, settings.idle_fps) if live and settings.motion_gate else None,
         engine_threads=estimator.engine.threads,
         pipeline=Pipeline(
             estimator,
@@ -206,7 +209,7 @@ def camera(id_: str, daemon: "Daemon") -> "Control":
             composer.compose,
             health,
             daemon.clock,
-            view=view(settings),
+            view=shown,
             keeps_picture=settings.snapshot == "camera" or config.web.picture,
         ),
         lanes=daemon.lanes,

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from edgepose import vitals
 from edgepose.errors import SourceError
-from edgepose.health import CameraHealth, State
+from edgepose.gate import Gate
+from edgepose.health import CameraHealth, Reason, State
 from edgepose.pipeline import Pipeline
 from edgepose.queues import Failure, Lanes, Outbox, Slot
 from edgepose.sources import Source
@@ -48,6 +49,8 @@ class Camera:
         Whether its frames pass unseen while it is paused; else they wait.
     max_fps : float
         Upper limit for live sources; frames in between are left out.
+    gate : Gate, optional
+        Decides which frames of an empty room are left out.
     engine_threads : int
         How many cores the network takes; the camera's threads keep to the others.
     changed : callable
@@ -62,6 +65,7 @@ class Camera:
         live: bool,
         runs_on: bool = True,
         max_fps: float,
+        gate: Gate | None = None,
         engine_threads: int,
         pipeline: Pipeline,
         lanes: Lanes[Job],
@@ -77,6 +81,8 @@ class Camera:
         self.pipeline = pipeline
         self._open_source = open_source
         self._period_ns = NS_PER_S / max_fps
+        self._next_ns = 0.0
+        self._gate = gate
         self._engine_threads = engine_threads
         self._lanes = lanes
         self._outbox = outbox
@@ -87,6 +93,7 @@ class Camera:
         self._awake = threading.Event()
         self._awake.set()
         self._source: Source | None = None
+        self._delivered = False
         self._frames: Slot[Frame] = Slot(newest_wins=live)
         self._answers: Slot[Job] = Slot(newest_wins=False)
         self.tried = threading.Event()
@@ -153,13 +160,13 @@ class Camera:
         """Put the source's frames into the slot; a live one is opened again for ever."""
         failures = 0
         while not self._stop.is_set():
-            received = self.health.received
+            self._delivered = False
             error = self._read_once()
             if not self.live or self._stop.is_set():
                 break
             self._become("offline", error)
             # what delivered before is tried again soon
-            failures = 0 if self.health.received > received else failures + 1
+            failures = 0 if self._delivered else failures + 1
             self._stop.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
         self._frames.close()
 
@@ -176,20 +183,44 @@ class Camera:
         return "the stream ended"
 
     def _put_all(self, source: Source) -> None:
-        next_ns = 0.0
-        for frame in source.frames():
-            self.health.received += 1
-            if self.live:
-                # A camera's time stamps jitter: a frame a quarter early still counts.
-                if frame.captured_ns < next_ns - self._period_ns / 4:
-                    continue
-                next_ns = max(next_ns + self._period_ns, frame.captured_ns)
-            self._become("online")
-            if self._paused and not self._rest():
+        self._next_ns = 0.0
+        if self._gate is not None:
+            self._gate.renew()
+        for frame in source.frames(self._wants):
+            self._deliver()
+            if self._gate is not None and not self._gate.lets(frame):
+                self.health.dropped["still"] += 1
                 continue
             if self._stop.is_set() or not self._frames.put(frame):
                 return
-            self.health.dropped = self._frames.dropped
+            self.health.dropped["overtaken"] = self._frames.dropped
+
+    def _deliver(self) -> None:
+        self._delivered = True
+        self._become("online")
+
+    def _wants(self, at_ns: int) -> bool:
+        """Count a picture, and say before it is decoded whether to look at it."""
+        if self._stop.is_set():
+            return True  # whoever waits for it learns that it is over
+        self.health.received += 1
+        reason = self._against(at_ns)
+        if reason is not None:
+            self.health.dropped[reason] += 1
+        return reason is None
+
+    def _against(self, at_ns: int) -> Reason | None:
+        """Say why a picture of this moment is not worth decoding; None if it is."""
+        if self._paused and not self._rest():
+            self._deliver()
+            return "paused"
+        # A camera's time stamps jitter: a frame a quarter early still counts.
+        if self.live and at_ns < self._next_ns - self._period_ns / 4:
+            return "limit"
+        if self._gate is not None and not self._gate.glances(at_ns):
+            return "still"
+        self._next_ns = max(self._next_ns + self._period_ns, at_ns)
+        return None
 
     def _rest(self) -> bool:
         """Leave a frame out, unless it can wait; say whether it is looked at after all."""
@@ -216,6 +247,8 @@ class Camera:
             for message in self.pipeline.finish(job.frame, job.glance, job.outputs):
                 self._outbox.put(message)
             self.health.processed += 1
+            if self._gate is not None:
+                self._gate.note(self.pipeline.presence, job.frame.captured_ns)
         if not self._stop.is_set():
             self._become("ended")
 

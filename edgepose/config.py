@@ -228,6 +228,15 @@ class Camera(Table, frozen=True, kw_only=True):
     """The most frames of a camera to look at in a second. Videos and the demo come at their
     own rate, every frame."""
 
+    motion_gate: bool = True
+    """With nobody in view and nothing moving, look at a live camera only `idle_fps` times a
+    second. Somebody who comes in is seen at once. Files are looked at in full."""
+
+    idle_fps: Annotated[
+        float, Meta(ge=0.02, le=240, description="frames a second from 0.02 to 240")
+    ] = 0.2
+    """Frames to look at in a second while the motion gate is closed."""
+
     realtime: bool = True
     """Files at their own rate; false: as fast as they can be processed."""
 

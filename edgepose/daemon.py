@@ -470,7 +470,8 @@ class Daemon:
         return messages.CameraStats(
             fps=camera.health.rate_hz(now_ns),
             frames=camera.health.processed,
-            dropped=camera.health.dropped,
+            dropped=sum(camera.health.dropped.values()),
+            dropped_by={str(reason): n for reason, n in camera.health.dropped.items()},
             latency_ms=None if latency is None else _summary(latency),
         )
 

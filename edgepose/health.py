@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Final, Literal, ParamSpec, TypeVar
+from typing import Final, Literal, ParamSpec, TypeVar, get_args
 
 from edgepose.timing import NS_PER_MS, NS_PER_S, Clock
 
@@ -18,6 +18,10 @@ BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 """Upper ends of the buckets that all durations are counted in: what frames take on a Pi."""
 
 BOUNDS_NS: Final = tuple(round(bound * NS_PER_S) for bound in BOUNDS_S)
+
+Reason = Literal["overtaken", "limit", "still", "paused"]
+"""Why a frame was not looked at: a newer one came before the network was free; the camera
+is quicker than its `fps`; nobody was there and nothing moved; the camera was paused."""
 
 State = Literal["starting", "online", "offline", "ended"]
 
@@ -56,7 +60,9 @@ class CameraHealth:
     state: State = "starting"
     error: str = ""
     received: int = 0
-    dropped: int = 0
+    dropped: dict[Reason, int] = field(default_factory=lambda: dict.fromkeys(get_args(Reason), 0))
+    """Frames that were not looked at, by the reason."""
+
     processed: int = 0
     reconnects: int = 0
     stages: dict[str, Durations] = field(default_factory=dict)

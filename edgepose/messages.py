@@ -269,7 +269,10 @@ class CameraStats(msgspec.Struct, frozen=True, kw_only=True):
     """Processed since the start."""
 
     dropped: int
-    """Replaced by a newer frame before they were looked at, since the start."""
+    """Not looked at, since the start."""
+
+    dropped_by: dict[str, int] = {}
+    """The same by reason: `overtaken` by a newer frame, `limit`, `still` or `paused`."""
 
     latency_ms: Percentiles | None = None
     """From the moment of the picture to its message."""

@@ -144,21 +144,22 @@ def _cameras(daemon: "Daemon") -> Iterator["Metric"]:
         "processed": CounterMetricFamily(
             "edgepose_frames_processed", "Frames that became messages", labels=["camera"]
         ),
-        "dropped": CounterMetricFamily(
-            "edgepose_frames_dropped",
-            "Frames that a newer one overtook before the network was free",
-            labels=["camera"],
-        ),
         "reconnects": CounterMetricFamily(
             "edgepose_camera_reconnects", "Times the source came back", labels=["camera"]
         ),
     }
+    dropped = CounterMetricFamily(
+        "edgepose_frames_dropped", "Frames that were not looked at", labels=["camera", "reason"]
+    )
     up = GaugeMetricFamily("edgepose_camera_up", "1 while frames come", labels=["camera"])
     for id_, camera in list(daemon.cameras.items()):
         for name, family in counted.items():
             family.add_metric([id_], getattr(camera.health, name))
+        for reason, count in camera.health.dropped.items():
+            dropped.add_metric([id_, reason], count)
         up.add_metric([id_], float(camera.health.state == "online"))
     yield from counted.values()
+    yield dropped
     yield up
 
 

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from edgepose import messages, tracking
 from edgepose.decoders import Limits
@@ -17,6 +17,9 @@ from edgepose.timing import NS_PER_MS, Clock
 from edgepose.tracking import Tracker
 from edgepose.view import View
 from edgepose.zones import Zone, locate
+
+Presence = Literal["nobody", "maybe", "somebody"]
+"""`maybe`: a pose that nobody has become yet. `somebody`: also who left and has not settled."""
 
 Compose = Callable[[Frame, Sequence[Track], Sequence[Event]], list[Message]]
 
@@ -46,6 +49,7 @@ class Follower:
 
         self._lock = threading.Lock()
         self._seen: frozenset[int] = frozenset()
+        self._hoped = False
 
     def follow(
         self, poses: Sequence[Pose], at_ns: int, size: Size, *, still: bool = False
@@ -58,6 +62,8 @@ class Follower:
         with self._lock:
             tracks = self.tracker.update(poses, at_ns, at_once=still)
             self._seen = frozenset(track.id for track in tracks)
+        least = self.tracker.options.birth_score
+        self._hoped = any(pose.score >= least for pose in poses)
         if self.smoother is not None and not still:
             tracks = self.smoother.smooth(tracks, at_ns)
         tracks = locate(tracks, self.zones, size)
@@ -79,6 +85,13 @@ class Follower:
         """
         with self._lock:
             return [track.pose for track in self.tracker.predict(at_ns) if track.id in self._seen]
+
+    @property
+    def presence(self) -> Presence:
+        """Whether anybody is before the camera, as far as the newest frame and events know."""
+        if self._seen or any(self.state.get(key) for key in ("occupied", "fall")):
+            return "somebody"
+        return "maybe" if self._hoped else "nobody"
 
     @property
     def state(self) -> dict[str, Any]:
@@ -200,6 +213,11 @@ class Pipeline:
         self.decode = health.timed("decode", self._decode, clock)
         self.follow = health.timed("follow", follower.follow, clock)
         self.compose = health.timed("compose", compose, clock)
+
+    @property
+    def presence(self) -> Presence:
+        """Whether anybody is before the camera."""
+        return self._follower.presence
 
     def process(self, frame: Frame) -> list[Message]:
         """Walk one frame from pixels to messages."""

@@ -22,7 +22,7 @@ from tests.brokers import free_port, wait_until
 from tests.moving import numbered
 
 SYSTEM_PYTHON: Final = "/usr/bin/python3"  # GStreamer's bindings come from Debian's packages
-PERIOD_S: Final = 0.02
+RTSP: Final = Path(__file__).parent / "rtsp.py"
 USER, PASSWORD = "anna", "s3cret"
 
 
@@ -54,6 +54,7 @@ class Camera(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
     picture: Image | None = None
+    period_s = 0.02
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), Handler)
@@ -124,7 +125,7 @@ class Handler(BaseHTTPRequestHandler):
             body = bytes(len(data)) if index >= 20 and what == "breaks" else data
             head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
             self.wfile.write(head.encode() + body + b"\r\n")
-            if self.server.closing.wait(PERIOD_S):
+            if self.server.closing.wait(self.server.period_s):
                 return
 
     def _misbehave(self, what: str) -> bool:
@@ -145,12 +146,11 @@ class Rtsp:
 
     size: Final = Size(320, 240)
 
-    def __init__(self, *words: str) -> None:
-        script = Path(__file__).parent / "rtsp.py"
-        if shutil.which(SYSTEM_PYTHON) is None or _asks(script, "--check").returncode:
+    def __init__(self, *words: str, port: int = 0) -> None:
+        if not rtsp_is_there():
             pytest.skip("GStreamer's RTSP server is not installed: gir1.2-gst-rtsp-server-1.0")
-        self.port = free_port()
-        self.process = subprocess.Popen([SYSTEM_PYTHON, script, str(self.port), *words])
+        self.port = port or free_port()
+        self.process = subprocess.Popen([SYSTEM_PYTHON, RTSP, str(self.port), *words])
 
     def url(self, login: str = "") -> str:
         return f"rtsp://{login and login + '@'}127.0.0.1:{self.port}/camera"
@@ -171,5 +171,9 @@ class Rtsp:
         self.process.wait()
 
 
-def _asks(script: Path, word: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([SYSTEM_PYTHON, script, word], capture_output=True, check=False)
+def rtsp_is_there() -> bool:
+    """Say whether GStreamer's RTSP server is installed."""
+    if shutil.which(SYSTEM_PYTHON) is None:
+        return False
+    check = [SYSTEM_PYTHON, RTSP, "--check"]
+    return subprocess.run(check, capture_output=True, check=False).returncode == 0

@@ -11,10 +11,15 @@ import pytest
 from edgepose import vitals
 from edgepose.camera import Camera, Job
 from edgepose.errors import SourceError
+from edgepose.gate import Gate
 from edgepose.health import CameraHealth
+from edgepose.pipeline import Presence
 from edgepose.queues import Failure, Lanes, Outbox
+from edgepose.sources import Wants, everything
 from edgepose.structures import Frame, Message
 from edgepose.timing import NS_PER_S
+from edgepose.view import View
+from tests.brokers import wait_until
 
 BLACK = np.zeros((4, 4, 3), dtype=np.uint8)
 
@@ -36,11 +41,12 @@ class Listed:
         self._error = error
         self.closed = threading.Event()
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
         for entry in self._frames:
             if self.closed.is_set():
                 return
-            yield entry
+            if wants(entry.captured_ns):
+                yield entry
         if self._error is not None:
             raise self._error
 
@@ -78,6 +84,8 @@ class Bench:
         live: bool = False,
         max_fps: float = 1000,
         pipeline: Names | None = None,
+        gate: Gate | None = None,
+        step_by_step: bool = False,
     ) -> None:
         self.states: list[tuple[str, str]] = []
         self.changed = threading.Condition()
@@ -90,6 +98,7 @@ class Bench:
             open_source=open_source,
             live=live,
             max_fps=max_fps,
+            gate=gate,
             engine_threads=1,
             pipeline=self.pipeline,  # type: ignore[arg-type]  # walks without a network
             lanes=self.lanes,
@@ -98,8 +107,22 @@ class Bench:
             failure=self.failure,
             changed=self._note,
         )
+        if step_by_step:
+            self._go_step_by_step()
         self.engine = threading.Thread(target=self._infer, daemon=True)
         self.engine.start()
+
+    def _go_step_by_step(self) -> None:
+        """Let the source give the next frame only when this one is through."""
+        put = self.camera._frames.put
+
+        def put_and_wait(entry: Frame) -> bool:
+            health = self.camera.health
+            before, taken = health.processed, put(entry)
+            assert wait_until(lambda: health.processed > before)
+            return taken
+
+        self.camera._frames.put = put_and_wait  # type: ignore[method-assign]
 
     def _infer(self) -> None:
         while (job := self.lanes.take()) is not None:
@@ -134,7 +157,7 @@ def test_every_frame_of_a_finite_source_comes_through_in_order() -> None:
 
     assert bench.pipeline.seen == [str(number) for number in range(200)]
     assert bench.camera.health.processed == 200
-    assert bench.camera.health.dropped == 0
+    assert not any(bench.camera.health.dropped.values())
     assert [state for state, _ in bench.states] == ["online", "ended"]
     bench.close()
 
@@ -236,4 +259,85 @@ def test_its_threads_keep_to_the_cores_that_the_network_leaves() -> None:
 
     assert seen == [set(sorted(vitals.cores())[1:])]
     assert os.sched_getaffinity(0) == vitals.cores()
+    bench.close()
+
+
+class Shown(Names):
+    """A pipeline that sees somebody in the frames it is told of."""
+
+    def __init__(self, *people: range) -> None:
+        super().__init__()
+        self._people = people
+
+    @property
+    def presence(self) -> Presence:
+        number = int(self.seen[-1])
+        return "somebody" if any(number in where for where in self._people) else "nobody"
+
+
+def test_an_empty_room_is_left_out_and_counted() -> None:
+    """With the gate, what is not looked at is `still`; a person seen opens it; all adds up."""
+    minute = [frame(number, hz=10) for number in range(1, 601)]
+    pipeline = Shown(range(300, 320))
+    bench = Bench(
+        lambda: Listed(minute, SourceError("end")),
+        live=True,
+        pipeline=pipeline,
+        gate=Gate(View(), idle_fps=1),
+        step_by_step=True,
+    )
+
+    bench.camera.start()
+    bench.wait_for("offline")
+
+    seen = [int(name) for name in pipeline.seen]
+    assert set(range(302, 465)) <= set(seen), "somebody was there"
+    assert len([number for number in seen if 180 < number < 300]) == 11
+    health = bench.camera.health
+    assert health.dropped["still"] == health.received - health.processed > 200
+    bench.close()
+
+
+def test_every_frame_that_was_not_looked_at_has_a_reason() -> None:
+    """30 frames a second, 10 wanted, paused in the middle: what came is what is counted."""
+    paused_at = 30
+
+    class Pausing(Listed):
+        def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+            for entry in self._frames:
+                if int(entry.name) == paused_at:
+                    bench.camera.pause(True)
+                if wants(entry.captured_ns):
+                    yield entry
+            raise SourceError("end")
+
+    frames = [frame(number, hz=30) for number in range(60)]
+    bench = Bench(lambda: Pausing(frames), live=True, max_fps=10, step_by_step=True)
+
+    bench.camera.start()
+    bench.wait_for("offline")
+
+    health = bench.camera.health
+    assert health.received == 60
+    assert health.dropped == {"overtaken": 0, "limit": 20, "still": 0, "paused": 30}
+    assert health.processed == 10
+    bench.close()
+
+
+def test_what_cannot_be_decoded_does_not_count_as_delivered() -> None:
+    """A camera whose pictures are all broken is away, not back and lost again each time."""
+
+    class Broken(Listed):
+        def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+            assert wants(self._frames[0].captured_ns)
+            raise SourceError("broken pictures")
+            yield
+
+    bench = Bench(lambda: Broken([frame(1)]), live=True)
+
+    bench.camera.start()
+    bench.wait_for("offline")
+
+    assert "online" not in [state for state, _ in bench.states]
+    assert bench.camera.health.received == 1
     bench.close()

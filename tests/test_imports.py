@@ -33,6 +33,7 @@ STAGES: Final = {
     "drawing",
     "engine",
     "messages",
+    "motion",
     "policies",
     "posture",
     "preprocess",
@@ -65,6 +66,7 @@ WIRING: Final = {
     "estimator",
     "evaluation",
     "fetching",
+    "gate",
     "health",
     "homeassistant",
     "link",
@@ -103,7 +105,7 @@ ONE_FILE: Final = (
 )
 """Libraries of a group are imported in the same one file, so that it can be left unloaded."""
 
-PICTURES: Final = ("preprocess", "drawing", "pictures", "sources.", "view")
+PICTURES: Final = ("preprocess", "drawing", "motion", "pictures", "sources.", "view")
 """Where pictures are resized, drawn, read or written: the only places of cv2."""
 
 FILES: Final = sorted(ROOT.rglob("*.py"))

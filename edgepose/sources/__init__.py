@@ -31,6 +31,14 @@ SOURCES: Final = {
 """URI scheme to class, or to a function that chooses one."""
 
 
+Wants = Callable[[int], bool]
+
+
+def everything(at_ns: int) -> bool:
+    """Want every picture."""
+    return True
+
+
 @runtime_checkable
 class Source(Protocol):
     """A stream of frames from one place."""
@@ -44,10 +52,16 @@ class Source(Protocol):
     length: int | None
     """How many frames there will be, as far as the source can tell; None for no end."""
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
         """Yield frames in order until the end; a live source raises SourceError when it fails.
 
         Asked for once: after the end, or after an error, open the source anew.
+
+        Parameters
+        ----------
+        wants : callable
+            Asked with the moment of each picture, on the frames' clock, before it is
+            decoded where the source can tell so early; False leaves it out.
         """
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 
 from edgepose.errors import SourceError
-from edgepose.sources import Address, Settings
+from edgepose.sources import Address, Settings, Wants, everything
 from edgepose.structures import Frame
 from edgepose.timing import NS_PER_S
 
@@ -27,6 +27,9 @@ DEFAULT_TIMEOUT_S: Final = 5.0  # a key picture every second is usual, every fou
 INSTALL: Final = "streams need a library: pip install 'edgepose[stream]'"
 
 # Not "nobuffer": it throws the first key picture away, and the next may be seconds off.
+APART: Final = frozenset({"mjpeg", "mjpegb", "png"})
+"""Codes in which each picture stands for itself."""
+
 LIVE: Final = {"flags": "low_delay"}
 """FFmpeg's options against keeping pictures back."""
 
@@ -82,6 +85,7 @@ class StreamSource:
         self._stream = self._container.streams.video[0]
         # Threads for whole frames would each keep one back.
         self._stream.thread_type = "SLICE"
+        self._apart = self._stream.codec_context.name in APART
         self._packets = self._container.demux(self._stream)
         rate = self._stream.average_rate
         self.fps: float | None = float(rate) if rate else None
@@ -90,24 +94,33 @@ class StreamSource:
             "source %s: %d x %d %s", address, context.width, context.height, context.codec.name
         )
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
         """Yield pictures as they come, until the server ends the stream.
+
+        Where each picture stands for itself, what nobody wants is not decoded; else it
+        is, because later ones build upon it, but not turned into RGB.
 
         Raises
         ------
         SourceError
             When nothing comes any more, or nothing that can be decoded.
         """
-        last_ns = seen_ns = self._clock.now_ns()
+        last_ns = self._clock.now_ns()
+        broken_ns: int | None = None
         while (packet := self._read()) is not None:
             # When its last byte came: what is nearest to the sensor on a clock of ours.
             read_ns = max(self._clock.now_ns(), last_ns + 1)
-            for picture in self._decode(packet):
-                yield self._frame(picture, read_ns)
-                last_ns, seen_ns, read_ns = read_ns, read_ns, read_ns + 1
+            if self._apart and not wants(read_ns):
+                continue
+            pictures = self._decode(packet)
+            for picture in pictures:
+                if self._apart or wants(read_ns):
+                    yield self._frame(picture, read_ns)
+                last_ns, read_ns = read_ns, read_ns + 1
                 if self._closed.is_set():
                     return
-            if read_ns - seen_ns > self._options.timeout_s * NS_PER_S:
+            broken_ns = None if pictures else broken_ns or read_ns
+            if broken_ns and read_ns - broken_ns > self._options.timeout_s * NS_PER_S:
                 self.close()
                 what = f"no picture that can be decoded within {self._options.timeout_s:g} s"
                 raise self._address.error(what)

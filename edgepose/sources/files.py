@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from edgepose.errors import SourceError
-from edgepose.sources import Address, Settings, Source
+from edgepose.sources import Address, Settings, Source, Wants, everything
 from edgepose.sources.capture import Capture, to_rgb
 from edgepose.structures import Frame, Image
 from edgepose.timing import NS_PER_MS, NS_PER_S, Clock
@@ -157,7 +157,7 @@ class PictureSource:
         self.fps: float | None = settings.fps or STILL_FPS
         self.length: int | None = len(paths)
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
         """Yield the pictures; one that cannot be read is reported in the log and left out."""
         period_ns = round(NS_PER_S / (self.fps or STILL_FPS))
         readable = 0
@@ -165,6 +165,9 @@ class PictureSource:
             due_ns = self._pace.wait(index * period_ns)
             if due_ns is None:
                 return
+            if not wants(due_ns):
+                readable += 1  # as far as anybody knows
+                continue
             read_ns = self._clock.now_ns()
             try:
                 image = read_picture(path)
@@ -198,14 +201,15 @@ class VideoSource:
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.length: int | None = count if count > 0 and not loop else None
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
         """Yield the frames; a looping video begins again at its end, time goes on."""
         start_ns = 0
         while True:
             last_ns = start_ns
-            for at_ns, frame in self._lap(start_ns):
+            for at_ns, frame in self._lap(start_ns, wants):
                 last_ns = at_ns
-                yield frame
+                if frame is not None:
+                    yield frame
             if not self._loop or self._capture.closed.is_set():
                 return
             # Opened again, because seeking is exact in few containers.
@@ -220,8 +224,8 @@ class VideoSource:
     def _period_ns(self) -> int:
         return round(NS_PER_S / (self.fps or VIDEO_FPS))
 
-    def _lap(self, start_ns: int) -> Iterator[tuple[int, Frame]]:
-        """Yield each frame and its time since the first one, which is at `start_ns`."""
+    def _lap(self, start_ns: int, wants: Wants) -> Iterator[tuple[int, Frame | None]]:
+        """Yield each frame, if wanted, and its time since the first one, at `start_ns`."""
         count = 0
         first_ns = last_ns = 0
         while self._capture.grab():
@@ -232,12 +236,16 @@ class VideoSource:
             if at_ns <= last_ns:  # no time stamps, or some that go back
                 at_ns = last_ns + self._period_ns
             due_ns = self._pace.wait(start_ns + at_ns)
-            read_ns = self._clock.now_ns()
-            image = self._capture.retrieve() if due_ns is not None else None
-            if due_ns is None or image is None:
+            if due_ns is None:
                 break
+            read_ns, frame = self._clock.now_ns(), None
+            if wants(due_ns):
+                image = self._capture.retrieve()
+                if image is None:
+                    break
+                frame = self._pace.frame(image, due_ns, read_ns)
             count, last_ns = count + 1, at_ns
-            yield start_ns + at_ns, self._pace.frame(image, due_ns, read_ns)
+            yield start_ns + at_ns, frame
         self._warn_if_short(count)
 
     def _warn_if_short(self, count: int) -> None:

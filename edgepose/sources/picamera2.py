@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from edgepose.sources import Address, Settings
+from edgepose.sources import Address, Settings, Wants, everything
 from edgepose.structures import Frame, Image, Size
 from edgepose.timing import NS_PER_S
 
@@ -47,8 +47,8 @@ class Picamera2Source:
         self._job: Any = None
         self._camera = connect(address, address.size() or DEFAULT_SIZE, self.fps)
 
-    def frames(self) -> Iterator[Frame]:
-        """Yield pictures as the sensor takes them.
+    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+        """Yield pictures as the sensor takes them; what nobody wants is not copied.
 
         Raises
         ------
@@ -57,14 +57,13 @@ class Picamera2Source:
         """
         heard_ns = last_ns = self._clock.now_ns()
         while not self._closed.is_set():
-            taken = self._take()
+            taken = self._take(wants, last_ns + 1)
             now_ns = self._clock.now_ns()
             if taken is not None:
                 heard_ns = now_ns
-                image, stamp_ns = taken
-                recent = stamp_ns is not None and 0 <= now_ns - stamp_ns < STALE_NS
-                last_ns = max(last_ns + 1, stamp_ns if recent and stamp_ns else now_ns)
-                yield Frame(image, last_ns, self._clock.unix_ns(last_ns), last_ns)
+                image, last_ns = taken
+                if image is not None:
+                    yield Frame(image, last_ns, self._clock.unix_ns(last_ns), last_ns)
             elif not self._closed.is_set() and now_ns - heard_ns > SILENCE_S * NS_PER_S:
                 self.close()
                 what = f"no picture for {SILENCE_S:g} s; is the ribbon cable seated?"
@@ -80,8 +79,8 @@ class Picamera2Source:
                 _close(self._camera, self._address)
             self._lock.release()
 
-    def _take(self) -> tuple[Image, int | None] | None:
-        """Wait a little for a picture and when the sensor saw it; None if there was none."""
+    def _take(self, wants: Wants, least_ns: int) -> tuple[Image | None, int] | None:
+        """Wait a little for a picture; return it, if wanted, and its moment, or None for none."""
         with self._lock:
             if self._closed.is_set():
                 return None
@@ -95,10 +94,18 @@ class Picamera2Source:
                 return None
             self._job = None
             try:
-                image = np.ascontiguousarray(request.make_array("main"), dtype=np.uint8)
-                return image, request.get_metadata().get("SensorTimestamp")
+                at_ns = max(least_ns, self._moment(request))
+                if not wants(at_ns):
+                    return None, at_ns
+                return np.ascontiguousarray(request.make_array("main"), dtype=np.uint8), at_ns
             finally:
                 request.release()
+
+    def _moment(self, request: Any) -> int:
+        """Return the sensor's stamp if it is on our clock, else now."""
+        now_ns = self._clock.now_ns()
+        stamp_ns = request.get_metadata().get("SensorTimestamp")
+        return stamp_ns if stamp_ns and 0 <= now_ns - stamp_ns < STALE_NS else now_ns
 
 
 def connect(address: Address, size: Size, fps: float) -> Any:

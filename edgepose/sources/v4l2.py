@@ -8,7 +8,7 @@ from typing import Final
 
 import cv2
 
-from edgepose.sources import Address, Settings
+from edgepose.sources import Address, Settings, Wants, everything
 from edgepose.sources.capture import Capture
 from edgepose.structures import Frame, Size
 from edgepose.timing import NS_PER_MS, NS_PER_S
@@ -38,8 +38,8 @@ class V4l2Source:
         self._device = connect(address, size, fps)
         self.fps: float | None = self._device.get(cv2.CAP_PROP_FPS) or fps
 
-    def frames(self) -> Iterator[Frame]:
-        """Yield pictures as the camera delivers them.
+    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+        """Yield pictures as the camera delivers them; what nobody wants is not decoded.
 
         Raises
         ------
@@ -49,6 +49,8 @@ class V4l2Source:
         while self._device.grab():
             read_ns = self._clock.now_ns()
             captured_ns = self._captured_ns(read_ns)
+            if not wants(captured_ns):
+                continue
             image = self._device.retrieve()
             if image is None:
                 break

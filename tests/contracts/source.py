@@ -108,3 +108,18 @@ class SourceContract:
 
         assert not reader.is_alive()
         assert failures == []
+
+    def test_what_nobody_wants_is_left_out(self, opened: Callable[[], Source]) -> None:
+        """It asks about each picture in turn, and yields those that are wanted."""
+        source = opened()
+        asked: list[int] = []
+
+        def every_second(at_ns: int) -> bool:
+            asked.append(at_ns)
+            return len(asked) % 2 == 0
+
+        frames = [frame for _, frame in zip(range(2), source.frames(every_second), strict=False)]
+
+        assert [frame.captured_ns for frame in frames] == asked[1 : 2 * len(frames) : 2]
+        assert len(asked) >= 2
+        source.close()

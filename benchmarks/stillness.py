@@ -1,0 +1,158 @@
+"""What an empty room costs the processor, against a busy one, in one run of the daemon.
+
+Run from the repository: ``python -m benchmarks.stillness``. A camera over HTTP (a process of
+its own, JPEG, 640 x 360, 30 pictures a second) shows the room of the demo, with a
+sensor's noise, and then the demo. The daemon's own time on the processor is read from
+outside. Results go to `benchmarks/results`.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+from typing import Any, Final
+
+import numpy as np
+
+from edgepose import config as configuration
+from edgepose import engine, sources, toml
+from edgepose.benchmarking import EDGEPOSE, broker, machine
+from edgepose.config import Camera, Config, Device, Metrics, Model, Mqtt, Web
+from edgepose.gate import ATTENTIVE_S
+from edgepose.messages import PosesMessage
+from edgepose.subscriber import Subscription, subscribe
+from tests import rooms, streams
+
+MODELS: Final = ("posenet", "movenet-multipose")
+HZ: Final = 30
+NOISE: Final = 2.0  # grey levels: an evening with the lamps on
+SETTLE_S: Final = 5.0
+RESULTS: Final = Path(__file__).parent / "results" / "stillness.json"
+
+
+class Room(streams.Camera):
+    """A camera that shows the empty room until somebody is sent in."""
+
+    period_s = 1 / HZ
+
+    def __init__(self, busy: Event) -> None:
+        rng = np.random.default_rng(0)
+        room = rooms.empty()
+        self._empty = [streams.jpeg(rooms.noisy(room, NOISE, rng)) for _ in range(HZ)]
+        film = sources.open_source("demo://", realtime=False, once=True)
+        self._busy = [
+            streams.jpeg(rooms.noisy(frame.image, NOISE, rng))
+            for frame in film.frames()
+            for _ in range(2)
+        ]
+        self._is_busy = busy
+        super().__init__()
+
+    def jpegs(self) -> Iterator[bytes]:
+        """Yield what the camera sees, picture by picture."""
+        for index in count():
+            shown = self._busy if self._is_busy.is_set() else self._empty
+            yield shown[index % len(shown)]
+
+
+def serve(told: Connection, busy: Event) -> None:
+    """Be the camera until the end of the process."""
+    with Room(busy) as room:
+        told.send(room.url("live"))
+        threading.Event().wait()
+
+
+@contextmanager
+def camera() -> Iterator[tuple[str, Event]]:
+    """Lend a camera: its address, and what sends people in."""
+    busy, (heard, told) = multiprocessing.Event(), multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.Process(target=serve, args=(told, busy), daemon=True)
+    process.start()
+    try:
+        yield heard.recv(), busy
+    finally:
+        process.kill()
+        process.join()
+
+
+def measure(model: str, *, motion_gate: bool, seconds: float) -> dict[str, Any]:
+    """Return what `look` sees of the daemon in the empty room and in the busy one."""
+    with broker("") as url, camera() as (source, busy), tempfile.TemporaryDirectory() as folder:
+        config = Config(
+            device=Device(id="stillness"),
+            mqtt=Mqtt(url=url),
+            model=Model(name=model, delegate="cpu"),
+            cameras=(Camera(id="room", source=source, motion_gate=motion_gate),),
+            metrics=Metrics(listen=""),
+            web=Web(listen=""),
+        )
+        file = Path(folder) / "edgepose.toml"
+        file.write_text(toml.dump(configuration.shown(config)), "utf-8")
+        process = Popen([*EDGEPOSE, "run", "-c", str(file)], stderr=DEVNULL)
+        try:
+            with subscribe(url, device="stillness") as messages:
+                next(message for message in messages if isinstance(message, PosesMessage))
+                look(process.pid, messages, ATTENTIVE_S["somebody"] + SETTLE_S)
+                empty = look(process.pid, messages, seconds)
+                busy.set()
+                look(process.pid, messages, SETTLE_S)
+                return {"empty": empty, "busy": look(process.pid, messages, seconds)}
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def look(pid: int, messages: Subscription, seconds: float) -> dict[str, float]:
+    """Return the share of one core that a process takes, in percent, and its frames a second."""
+    before, started, frames, passed = _busy_s(pid), time.monotonic(), 0, 0.0
+    for message in messages:  # the room's pictures at the idle rate, if nothing else
+        frames += isinstance(message, PosesMessage)
+        if (passed := time.monotonic() - started) >= seconds:
+            break
+    percent = 100 * (_busy_s(pid) - before) / passed
+    return {"percent": round(percent, 2), "fps": round(frames / passed, 2)}
+
+
+def _said(found: dict[str, float]) -> str:
+    return f"{found['percent']:6.2f} % at {found['fps']:4.1f} fps"
+
+
+def _busy_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Measure each model and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement")
+    args = parser.parse_args()
+    rows = []
+    for model in args.models:
+        for motion_gate in (True, False):
+            found = measure(model, motion_gate=motion_gate, seconds=args.seconds)
+            ratio = round(found["empty"]["percent"] / found["busy"]["percent"], 4)
+            rows.append({"model": model, "motion_gate": motion_gate, **found, "ratio": ratio})
+            sys.stdout.write(
+                f"{model:20} gate {'on ' if motion_gate else 'off'}"
+                f"  empty {_said(found['empty'])}  busy {_said(found['busy'])}  ratio {ratio:.3f}\n"
+            )
+            sys.stdout.flush()
+    report = {"machine": machine(), "runtime": engine.runtime(), "rows": rows}
+    RESULTS.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
