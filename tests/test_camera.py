@@ -67,6 +67,9 @@ class Names:
     def prepare(self, image: Any) -> Any:
         return image
 
+    def lighten(self, frame: Frame) -> Frame:
+        return frame
+
     def finish(self, frame: Frame, glance: Any, outputs: Any) -> list[Message]:
         if frame.name == self._fail_at:
             raise ZeroDivisionError(frame.name)
