@@ -100,6 +100,11 @@ class Link:
         return self._sink.connected
 
     @property
+    def refused(self) -> dict[str, str]:
+        """Topics that the broker refuses us, and its reasons."""
+        return dict(self._sink.refused)
+
+    @property
     def trouble(self) -> str:
         """Why there is no session with the broker; empty while there is one."""
         if self.connected:

@@ -1,8 +1,10 @@
 """Commands from outside: `C/set` and `B/request/<verb>`; checked, limited, answered."""
 
 import logging
+import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -64,6 +66,9 @@ class Verb:
     do: Callable[[Any], Any]
     """Takes the request and returns the data of the answer, or raises `Refusal`."""
 
+    slow: bool = False
+    """It takes seconds: done in a thread of its own, one at a time, and answered then."""
+
 
 class Bucket:
     """Lets so many through in a row, and then so many a second."""
@@ -119,6 +124,7 @@ class Remote:
         self._bucket = Bucket(self._clock)
         self._decoders: dict[type, msgspec.json.Decoder[Any]] = {}
         self._said: dict[str, int] = {}
+        self._running: set[str] = set()
         self.refused = 0
         """Commands that changed nothing."""
 
@@ -171,11 +177,37 @@ class Remote:
                 known = ", ".join(sorted(self._verbs))
                 raise Refusal(f'request "{_short(name)}" is not known; known: {known}', "unknown")
             request = self._read(verb.takes, received.payload or b"{}")
-            data = verb.do(request)
+            if verb.slow:
+                self._begin(name, partial(self._do, verb, name, request, received, id_))
+            else:
+                self._do(verb, name, request, received, id_)
         except Refusal as refusal:
             self._refuse(refusal, self._topics.response(name), received, id_)
+
+    def _do(
+        self, verb: Verb, name: str, request: Request, received: Received, id_: Id | UnsetType
+    ) -> None:
+        where = self._topics.response(name)
+        try:
+            data = verb.do(request)
+        except Refusal as refusal:
+            self._refuse(refusal, where, received, id_)
         else:
-            self._respond(self._topics.response(name), received, Response(id_, ok=True, data=data))
+            self._respond(where, received, Response(id_, ok=True, data=data))
+
+    def _begin(self, name: str, do: Callable[[], None]) -> None:
+        """Do something in a thread of its own, unless it is being done."""
+        if name in self._running:
+            raise Refusal(f"{name} is running; wait for its answer", "running")
+        self._running.add(name)
+
+        def run() -> None:
+            try:
+                do()
+            finally:
+                self._running.discard(name)
+
+        threading.Thread(target=run, name=name, daemon=True).start()
 
     def _admit(self, received: Received) -> None:
         """Refuse what is too much, too often, or was not said now."""

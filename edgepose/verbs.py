@@ -19,7 +19,14 @@ def verbs(daemon: "Daemon") -> dict[str, Verb]:
         "info": Verb(Request, lambda _: msgspec.to_builtins(daemon.status())),
         "snapshot": Verb(SnapshotRequest, lambda request: _snapshot(daemon, request)),
         "reload": Verb(Request, lambda _: _reload(daemon)),
+        "doctor": Verb(Request, lambda _: _doctor(daemon), slow=True),
     }
+
+
+def _doctor(daemon: "Daemon") -> dict[str, Any]:
+    from edgepose import checkup  # nobody else needs it
+
+    return checkup.report(daemon)
 
 
 def _snapshot(daemon: "Daemon", request: SnapshotRequest) -> dict[str, Any]:

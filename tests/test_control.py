@@ -150,8 +150,32 @@ def test_requests_are_answered(start: Callable[..., Running], seen: Witness) -> 
     assert jpeg
     assert not nowhere["ok"]
     assert "attic" in nowhere["error"]
-    assert "info, ping, reload, snapshot" in unknown["error"]
+    assert "doctor, info, ping, reload, snapshot" in unknown["error"]
     assert reload["ok"]
+
+
+def test_a_doctor_examines_the_running_daemon(start: Callable[..., Running], seen: Witness) -> None:
+    """Everything the command looks at, while frames go on; a changed file is told."""
+    running = start(CAMERA + ZONE)
+    state(seen, lambda s: s["occupied"])
+
+    well = ask(seen, "doctor", {"id": 1})
+    running.write(CAMERA + "rotatte = 90\n")
+    ill = ask(seen, "doctor", {"id": 2})
+    seen.on(f"{DEVICE}/hall/poses")
+
+    found = {each["check"]: each for each in well["data"]["findings"]}
+    said = {each["check"]: each for each in ill["data"]["findings"]}
+    assert (well["id"], well["ok"], well["data"]["ok"]) == (1, True, True)
+    assert found.keys() == {
+        "configuration", "runtime", "permissions", "state", "model", "delegate", "camera hall",
+        "broker", "clock", "heat",
+    }  # fmt: skip
+    assert "movenet-lightning" in found["model"]["found"]
+    assert "with MQTT 5" in found["broker"]["found"]
+    assert (ill["ok"], ill["data"]["ok"]) == (True, False)
+    assert "rotatte" in said["configuration"]["found"]
+    assert said["configuration"]["mend"]
 
 
 def test_a_reload_of_a_bad_file_is_answered_with_the_reason(

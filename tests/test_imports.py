@@ -57,6 +57,7 @@ WIRING: Final = {
     "building",
     "camera",
     "catalogue",
+    "checkup",
     "choosing",
     "cli",
     "commands",

@@ -3,6 +3,7 @@
 import json
 import logging
 import random
+import threading
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from edgepose.settings import Noted, Overrides, Settings
 from edgepose.sinks import Received
 from edgepose.storage import Note
 from edgepose.structures import Message
+from tests.brokers import wait_until
 from tests.test_spool import ClockByHand
 
 TOPICS = Topics("edgepose", "pi")
@@ -29,6 +31,7 @@ class Bench:
         self.applied: list[tuple[str, Settings]] = []
         self.asked: list[Request] = []
         self.answers: list[Message] = []
+        self.healed = threading.Event()
         self.remote = Remote(
             TOPICS,
             cameras=lambda: {"hall"},
@@ -37,6 +40,7 @@ class Bench:
                 "ping": Verb(Request, self._ask),
                 "snapshot": Verb(SnapshotRequest, self._ask),
                 "break": Verb(Request, self._cannot),
+                "doctor": Verb(Request, self._examine, slow=True),
             },
             answer=self.answers.append,
             clock=self.clock,
@@ -45,6 +49,10 @@ class Bench:
     def _ask(self, request: Request) -> Any:
         self.asked.append(request)
         return {"pong": True}
+
+    def _examine(self, request: Request) -> Any:
+        assert self.healed.wait(10)
+        return self._ask(request)
 
     def _cannot(self, _: Request) -> Any:
         raise Refusal("the camera is away")
@@ -115,6 +123,28 @@ class TestRequest:
         assert answer["ok"] is False
         assert "dance" in answer["error"]
         assert "ping" in answer["error"]
+
+    def test_what_takes_long_is_answered_later_and_done_once_at_a_time(self, bench: Bench) -> None:
+        """Others are answered meanwhile; who asks for the same is told to wait."""
+        bench.send(ask("doctor"), {"id": 1}, response_topic="me", correlation=b"1")
+        bench.send(ask("ping"), {"id": 2})
+        ping = bench.answer()
+        bench.send(ask("doctor"), {"id": 3})
+        busy = bench.answer()
+        bench.healed.set()
+        assert wait_until(lambda: bench.answers)
+        (message,) = bench.answers
+        answer = bench.answer()
+        assert wait_until(lambda: not bench.remote._running)
+        bench.send(ask("doctor"), {"id": 4})
+        assert wait_until(lambda: bench.answers)
+
+        assert ping == {"id": 2, "ok": True, "data": {"pong": True}}
+        assert (busy["id"], busy["ok"]) == (3, False)
+        assert "is running" in busy["error"]
+        assert answer == {"id": 1, "ok": True, "data": {"pong": True}}
+        assert (message.topic, message.correlation) == ("me", b"1")
+        assert bench.answer()["id"] == 4
 
     def test_what_cannot_be_done_is_answered_with_the_reason(self, bench: Bench) -> None:
         """A refusal is an answer, not an accident."""
