@@ -21,6 +21,7 @@ from edgepose.health import CameraHealth
 from edgepose.models import Plugin
 from edgepose.pipeline import Composer, Follower, Pipeline
 from edgepose.posture import PostureReader
+from edgepose.retained import Retained
 from edgepose.settings import Noted, Overrides
 from edgepose.sinks.mqtt import MqttSink, Options
 from edgepose.smoothing import Smoother
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from edgepose.broker import EmbeddedBroker
     from edgepose.control import Control
     from edgepose.daemon import Daemon
+    from edgepose.link import Link
 
 WEAK: Final = 0.6  # of the least score: the dip of somebody turning away; docs/tracking.md
 
@@ -117,6 +119,16 @@ def spool(config: Config, clock: Clock) -> Spool:
 def overrides(config: Config) -> Overrides:
     """Make what remembers the settings that came over MQTT."""
     return Overrides(note(config, "settings.json", Noted))
+
+
+def retained(config: Config, link: "Link", clock: Clock) -> Retained:
+    """Make what clears the topics of cameras that are no more."""
+    noted = note(config, "retained.json", list[str]) if link.alone else Note(None, list[str])
+    made = Retained(noted, link.put, clock)
+    link.cleared = made.cleared
+    link.on_connect(made.connected)
+    link.on_disconnect(made.disconnected)
+    return made
 
 
 def note(config: Config, name: str, type_: Any) -> Note:

@@ -19,6 +19,7 @@ from edgepose.metrics import Endpoint, families
 from edgepose.page import Page
 from edgepose.queues import Failure, Lanes
 from edgepose.remote import Remote
+from edgepose.retained import topics_of
 from edgepose.settings import Settings
 from edgepose.standby import HANG_S, Standby
 from edgepose.structures import Message
@@ -147,6 +148,8 @@ class Daemon:
         link.on_connect(self.announcer.connected)
         link.on_disconnect(self.announcer.disconnected)
         self.announcer.configure(config, self.topics)
+        self.retained = building.retained(config, link, self.clock)
+        self.retained.configure(topics_of(config, self.topics))
 
     def _set(self, id_: str, settings: Settings) -> None:
         """Put settings that came over MQTT into force."""
@@ -383,6 +386,7 @@ class Daemon:
         new = self.config
         if (old.mqtt, old.device, old.homeassistant) == (new.mqtt, new.device, new.homeassistant):
             self.announcer.configure(new, self.topics)
+            self.retained.configure(topics_of(new, self.topics))
             return
         for id_ in list(self.cameras):  # what happens from now on belongs to the new one
             self._end(id_)
@@ -459,6 +463,7 @@ class Daemon:
             temperature_c=vitals.temperature_c(),
             throttled=vitals.throttled(),
         )
+        self.retained.tidy()
         self.service.status(self.sentence(sum(camera.fps for camera in stats.cameras.values())))
         self.link.put(messages.stats(self.topics, stats))
 

@@ -54,13 +54,19 @@ class Link:
         self.latency: dict[str, Durations] = {}
         self.publishing = Durations()
         self.put = self.outbox.put
+        self.cleared: Callable[[str], None] = lambda topic: None
+        """Told of each retained topic that was cleared, or cannot be."""
+
         self._published = published
         self._clock = clock
         self._closing = threading.Event()
         self._sending = threading.Lock()
         self._broker = building.broker(config)
+        self.alone = spool.ours
+        """Whether the device's folder is ours, and no other process is the same device."""
+
         # Two processes of one name would throw each other out of the broker for ever.
-        session = building.session(config) if spool.ours else None
+        session = building.session(config) if self.alone else None
         self._sink = building.sink(config, topics, self._broker, refused, session)
         self._sink.on_connect(self._online)
         self._sink.on_disconnect(self._offline)
@@ -142,8 +148,9 @@ class Link:
         if outgoing is None:
             return True
         started_ns = self._clock.now_ns()
-        settled = partial(self._settled, outgoing)
-        if not self._sink.publish(outgoing.message, settled if outgoing.number else None):
+        clears = outgoing.message.retain and not outgoing.message.payload
+        settled = partial(self._settled, outgoing) if outgoing.number or clears else None
+        if not self._sink.publish(outgoing.message, settled):
             self.outbox.back(outgoing)
             return False
         self._measure(outgoing.message, started_ns)
@@ -152,6 +159,8 @@ class Link:
 
     def _settled(self, outgoing: Outgoing, accepted: bool) -> None:
         self.outbox.settle(outgoing, accepted=accepted)
+        if outgoing.number is None:
+            self.cleared(outgoing.message.topic)
 
     def _measure(self, message: Message, started_ns: int) -> None:
         now_ns = self._clock.now_ns()

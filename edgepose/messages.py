@@ -374,7 +374,7 @@ def _packed(keypoints: Sequence[Keypoint]) -> msgspec.Raw:
 
 
 def read(base: str, topic: str, payload: bytes) -> AnyMessage | None:
-    """Read what came on a topic; None when it is none of the topics listed here.
+    """Read what came on a topic; None when it is none of those listed here, or was cleared.
 
     Raises
     ------
@@ -392,7 +392,9 @@ def read(base: str, topic: str, payload: bytes) -> AnyMessage | None:
     if leaf == "availability":
         camera = levels[1] if len(levels) == 3 else None
         return AvailabilityMessage(device=device, camera=camera, online=payload == b"online")
-    if leaf not in _DECODERS or (leaf in {"status", "stats"}) is not (len(levels) == 2):
+    cleared = leaf in {"status", "state"} and not payload
+    known = leaf in _DECODERS and (leaf in {"status", "stats"}) is (len(levels) == 2)
+    if cleared or not known:
         return None
     return cast(AnyMessage, _DECODERS[leaf].decode(payload))
 

@@ -147,7 +147,7 @@ class Page:
 
     def see(self, message: Message) -> None:
         """Take a message that is on its way to the broker."""
-        if message.kind not in {"poses", "state", "event", "stats"}:
+        if message.kind not in {"poses", "state", "event", "stats"} or not message.payload:
             return
         if message.kind == "poses" and not self._watched:
             return

@@ -233,11 +233,14 @@ class Outbox:
                 self._drop(message)
 
     def settle(self, outgoing: Outgoing, *, accepted: bool) -> None:
-        """Note that the broker has a message, or refuses its topic."""
+        """Note that the broker has an event, or has cleared a topic; or refuses to."""
         with self._changed:
             if outgoing.number is not None:
                 self._spool.settle(outgoing.number, accepted=accepted)
                 self._changed.notify_all()
+            elif accepted and self._states.get(outgoing.message.topic) is outgoing.message:
+                self._unsent.pop(outgoing.message.topic, None)
+                del self._states[outgoing.message.topic]
 
     def set_online(self, online: bool) -> None:
         """Tell of a new session, in which all states are sent again, or of its end."""

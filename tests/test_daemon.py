@@ -335,6 +335,11 @@ def test_a_reload_applies_what_has_changed(
         told = status(watcher, lambda m: "hall" not in m["cameras"])
         assert set(told["cameras"]) == {"yard"}
         poses(watcher, "yard")
+        watcher.on(f"{DEVICE}/hall/availability", b"", timeout_s=30)
+        watcher.on(f"{DEVICE}/hall/state", b"", timeout_s=30)
+    with witness(broker.port, f"{DEVICE}/+/state") as later:
+        later.on(f"{DEVICE}/yard/state")
+        assert len(later.noted()) == 1
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ WIRING: Final = {
     "recording",
     "reference",
     "remote",
+    "retained",
     "scoring",
     "settings",
     "snapshots",

@@ -308,6 +308,13 @@ def test_other_topics_are_nobodys(topic: str) -> None:
     assert messages.read("edgepose", topic, b"{}") is None
 
 
+def test_a_topic_that_was_cleared_says_nothing_but_offline() -> None:
+    """A removed camera is no broken message."""
+    assert messages.read("edgepose", HALL.state, b"") is None
+    gone = messages.read("edgepose", HALL.availability, b"")
+    assert gone == messages.AvailabilityMessage(device="hall-pi", camera="hall", online=False)
+
+
 def test_a_broken_payload_says_so() -> None:
     """A reader can tell it from silence."""
     for payload in (b"", b"{", b'{"v":1}', b"\xff\xfe"):
