@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,15 +60,23 @@ def _say_without(folder: Path, reason: str | None) -> None:
     )
 
 
-def write(path: Path, content: bytes, *, mode: int | None = None) -> None:
+def write(
+    path: Path,
+    content: bytes,
+    *,
+    mode: int | None = None,
+    owner: tuple[int, int] = (-1, -1),
+) -> None:
     """Replace a file so that after a power cut it is the old or the new one, whole.
 
-    With a mode nobody else can read it at any moment, not even a draft of it.
+    With a mode nobody else can read it at any moment, not even a draft of it. It gets user
+    and group of these numbers where we may give it away.
     """
     draft = path.with_name(f"{path.name}.new")
     if mode is not None:
         draft.unlink(missing_ok=True)
-        draft.touch(mode, exist_ok=False)
+        draft.touch(0o600, exist_ok=False)
+        _give_away(draft, owner)
         draft.chmod(mode)
     with draft.open("wb") as file:
         file.write(content)
@@ -75,6 +84,12 @@ def write(path: Path, content: bytes, *, mode: int | None = None) -> None:
         os.fsync(file.fileno())
     draft.replace(path)
     sync_folder(path.parent)
+
+
+def _give_away(path: Path, owner: tuple[int, int]) -> None:
+    with suppress(PermissionError):
+        os.chown(path, -1, owner[1])
+        os.chown(path, owner[0], -1)
 
 
 def sync_folder(folder: Path) -> None:

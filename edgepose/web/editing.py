@@ -2,14 +2,69 @@
 
 import hashlib
 import os
-from typing import Any
+import stat
+import tomllib
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET, Struct, UnsetType
 
 from edgepose import config as configuration
+from edgepose import storage, toml
 from edgepose.addresses import redact
+from edgepose.complaints import Problem
 from edgepose.config import Config, Origin
 from edgepose.errors import ConfigError
+from edgepose.web.rewriting import Text
+
+BACKUP: Final = ".bak"
+MARK: Final = "\ufeff"  # which editors on Windows put in front
+
+
+class PoseChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a page may change of ``[pose]``."""
+
+    min_pose_score: Any = UNSET
+    min_keypoint_score: Any = UNSET
+
+
+class CameraChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a page may change of a camera; what is right is for the configuration to say."""
+
+    rotate: Any = UNSET
+    mirror: Any = UNSET
+    roi: Any = UNSET
+    masks: Any = UNSET
+    zones: tuple[dict[str, Any], ...] | UnsetType = UNSET
+    """All of them; one that is left out is taken away."""
+
+
+class Changes(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a page wants to be otherwise; what is not named stays."""
+
+    pose: PoseChange = PoseChange()
+    cameras: dict[str, CameraChange] = {}
+
+
+class Unfit(Exception):  # noqa: N818  # an answer, no fault of the program
+    """Changes that would not make a good configuration, with what is wrong at each place."""
+
+    def __init__(self, problems: list[dict[str, str]]) -> None:
+        super().__init__(f"{len(problems)} problems")
+        self.problems = problems
+
+
+class Stale(Exception):  # noqa: N818
+    """The file is not what the page has seen: somebody else has changed it."""
+
+    def __init__(self, revision: str) -> None:
+        super().__init__("somebody else has changed the file meanwhile")
+        self.revision = revision
+
+
+class Unwritable(Exception):  # noqa: N818
+    """Nothing can be saved, with the reason as a sentence."""
 
 
 class Editor:
@@ -45,6 +100,44 @@ class Editor:
             "cameras": [_camera(camera) for camera in self._good.cameras],
         }
 
+    def revision(self) -> str:
+        """Name what the file holds now."""
+        return revision(self._read())
+
+    def save(self, changes: Changes, seen: str) -> str:
+        """Write changes into the file, if it still is what was seen; return its new revision.
+
+        Raises
+        ------
+        Unwritable, Stale, Unfit
+            When nothing has been written.
+        """
+        why_not = self._why_not()
+        if why_not:
+            raise Unwritable(why_not)
+        content = self._read()
+        if revision(content) != seen:
+            raise Stale(revision(content))
+        new = changed(content, changes)
+        if new != content:
+            self._write(content, new)
+        return revision(new)
+
+    def _write(self, old: bytes, new: bytes) -> None:
+        """Replace the file as a whole, with the older one beside it."""
+        path = self._path.resolve()  # what a link leads to, not the link
+        found = path.stat()
+        kept: dict[str, Any] = {
+            "mode": stat.S_IMODE(found.st_mode),
+            "owner": (found.st_uid, found.st_gid),
+        }
+        try:
+            storage.write(path.with_name(path.name + BACKUP), old, **kept)
+            storage.write(path, new, **kept)
+        except OSError as error:
+            msg = f"{path} cannot be written: {error.strerror}"
+            raise Unwritable(msg) from None
+
     def _read(self) -> bytes:
         try:
             return self._path.read_bytes()
@@ -55,16 +148,184 @@ class Editor:
         """Say why nothing can be saved; empty where it can."""
         path = self._path.resolve()
         if not path.is_file():
-            return "there is no configuration file; start with -c FILE"
+            return "there is no configuration file; start edgepose with -c FILE"
+        if self._origin.source:
+            return "the camera is given on the command line, not in the file"
         for needed in (path, path.parent):
             if not os.access(needed, os.W_OK):
-                return f"{needed} cannot be written by the daemon's user"
+                return f"{needed} cannot be written by the user whom edgepose runs as"
         return ""
 
 
 def revision(content: bytes) -> str:
     """Name the content of a file."""
     return hashlib.sha256(content).hexdigest()
+
+
+def changed(content: bytes, changes: Changes) -> bytes:
+    """Return a file with changes in it, all else in it as it was.
+
+    Raises
+    ------
+    Unfit
+        When that would be no good configuration.
+    """
+    text = content.decode()
+    mark, windows = MARK if text.startswith(MARK) else "", "\r\n" in text
+    text = text.removeprefix(MARK).replace("\r\n", "\n")
+    wanted = _wanted(tomllib.loads(text), changes)
+    _, problems = configuration.examine(wanted)
+    if problems:
+        raise Unfit([_told(problem, wanted) for problem in problems])
+    new = _rewritten(text, wanted, changes)
+    return (mark + (new.replace("\n", "\r\n") if windows else new)).encode()
+
+
+def _wanted(data: dict[str, Any], changes: Changes) -> dict[str, Any]:
+    """Return what the file is to say, as plain data."""
+    pose = _given(changes.pose)
+    wanted = {**data, "pose": data.get("pose", {}) | pose} if pose else dict(data)
+    cameras = list(data.get("camera", []))
+    strange = changes.cameras.keys() - {camera["id"] for camera in cameras}
+    if strange:
+        raise Unfit(
+            [
+                {"where": f"camera.{id_}", "text": "the file has no camera of this id"}
+                for id_ in sorted(strange)
+            ]
+        )
+    for index, camera in enumerate(cameras):
+        change = changes.cameras.get(camera["id"])
+        if change is not None:
+            cameras[index] = _camera_wanted(camera, change)
+    return {**wanted, "camera": cameras} if cameras else wanted
+
+
+def _camera_wanted(camera: Mapping[str, Any], change: CameraChange) -> dict[str, Any]:
+    defaults = {item.name: item.default for item in msgspec.structs.fields(configuration.Camera)}
+    values = {
+        key: value
+        for key, value in _given(change).items()
+        if key != "zones" and (key in camera or value != _listed(defaults[key]))
+    }
+    if isinstance(change.zones, UnsetType):
+        return {**camera, **values}
+    zones = [zone for _, zone in _zones_wanted(camera.get("zone", []), change.zones)]
+    return {**camera, **values, "zone": zones}
+
+
+def _zones_wanted(
+    known: list[dict[str, Any]], given: tuple[dict[str, Any], ...]
+) -> list[tuple[int | None, dict[str, Any]]]:
+    """Return zones in the file's order, new ones last, each with its number in the file.
+
+    One that only has a new name is still the same.
+    """
+    left, ids = list(given), {str(zone.get("id")) for zone in given}
+    kept: list[tuple[int | None, dict[str, Any]]] = []
+    for number, zone in enumerate(known):
+        same = next((new for new in left if new.get("id") == zone["id"]), None)
+        if same is None and zone["id"] not in ids:
+            same = next((new for new in left if new.get("polygon") == zone["polygon"]), None)
+        if same is not None:
+            left.remove(same)
+            kept.append((number, zone | _zone_values(zone, same)))
+    return kept + [(None, _zone_values({}, new)) for new in left]
+
+
+def _zone_values(zone: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out a kind that is the usual one, unless the file names it."""
+    return {
+        key: value for key, value in new.items() if key in zone or (key, value) != ("kind", "area")
+    }
+
+
+def _given(change: PoseChange | CameraChange) -> dict[str, Any]:
+    values = {name: getattr(change, name) for name in change.__struct_fields__}
+    return {name: value for name, value in values.items() if value is not UNSET}
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _told(problem: Problem, data: Mapping[str, Any]) -> dict[str, str]:
+    """Say a problem where the page can show it: cameras and zones by their ids."""
+    names: list[str] = []
+    here: Any = data
+    for step in problem.path:
+        here = here[step] if isinstance(step, int) or step in here else None
+        named = isinstance(step, int) and isinstance(here, dict)
+        names.append(str(here.get("id", step) if named else step))
+        if here is None:
+            break
+    return {"where": ".".join(names), "text": redact(problem.sentence)}
+
+
+def _rewritten(text: str, wanted: dict[str, Any], changes: Changes) -> str:
+    """Return a text that says what is wanted and is otherwise the same."""
+    try:
+        new = _rewrite(text, wanted, changes)
+        same = _plain(tomllib.loads(new)) == _plain(wanted)
+    except ValueError:  # of ours, of tomlkit or of tomllib: it is written in no usual way
+        same = False
+    if not same:  # it must not cost anybody a setting
+        msg = "the file is written in a way that the page cannot change; change it by hand"
+        raise Unwritable(msg)
+    return new
+
+
+def _rewrite(text: str, wanted: Mapping[str, Any], changes: Changes) -> str:
+    new = Text(text)
+    data = tomllib.loads(text)
+    for key in _given(changes.pose):
+        if data.get("pose", {}).get(key) != wanted["pose"][key]:
+            new.put(("pose",), key, wanted["pose"][key])
+    for index, camera in enumerate(data.get("camera", [])):
+        change = changes.cameras.get(camera["id"])
+        if change is not None:
+            _rewrite_camera(new, ("camera", index), camera, change)
+    return str(new)
+
+
+def _rewrite_camera(
+    text: Text, path: toml.Path, camera: Mapping[str, Any], change: CameraChange
+) -> None:
+    wanted = _camera_wanted(camera, change)
+    inline = "zone" in camera and text.block((*path, "zone", 0)) is None
+    for key, value in wanted.items():
+        if camera.get(key) != value and (key != "zone" or inline):
+            text.put(path, key, value)
+    if not inline and not isinstance(change.zones, UnsetType):
+        _rewrite_zones(text, path, camera.get("zone", []), change.zones)
+
+
+def _rewrite_zones(
+    text: Text, path: toml.Path, known: list[dict[str, Any]], given: tuple[dict[str, Any], ...]
+) -> None:
+    blocks = [text.block((*path, "zone", number)) for number in range(len(known))]
+    wanted = _zones_wanted(known, given)
+    for number, zone in wanted:
+        block = None if number is None else blocks[number]
+        if number is None or block is None:
+            text.append(path, "zone", zone)
+            continue
+        for key, value in zone.items():
+            if known[number].get(key) != value:
+                block.put((key,), value)
+    kept = {number for number, _ in wanted}
+    for number, block in enumerate(blocks):
+        if number not in kept and block is not None:
+            text.remove(block)
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    """Return data in which no zones and no list of zones are the same."""
+    cameras = [
+        {key: value for key, value in camera.items() if key != "zone" or value}
+        for camera in data.get("camera", [])
+    ]
+    return {**data, "camera": cameras}
 
 
 def _camera(camera: configuration.Camera) -> dict[str, Any]:
