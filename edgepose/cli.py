@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "replay": Row("edgepose.commands.replay", "publish a recording again"),
     "score": Row("edgepose.commands.score", "measure events against labels of a recording"),
     "config": Row("edgepose.commands.config", "check, show or start a configuration file"),
+    "web": Row("edgepose.commands.web", "make a token that opens the page to other machines"),
     "doctor": Row("edgepose.commands.doctor", "check camera, model, broker and machine"),
     "models": Row("edgepose.commands.models", "list models, or show what is in a .tflite"),
     "eval": Row("edgepose.commands.eval", "measure accuracy on pictures in COCO's format"),

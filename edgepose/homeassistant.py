@@ -12,6 +12,7 @@ at the start, and again at the next birth message, after which it is forgotten.
 
 import logging
 import random
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,7 +21,8 @@ from typing import Any, Final
 import msgspec
 
 from edgepose import __version__
-from edgepose.config import Camera, Config
+from edgepose.addresses import address, is_local
+from edgepose.config import Camera, Config, Web
 from edgepose.messages import CameraTopics, Topics
 from edgepose.sinks import Received
 from edgepose.storage import Note
@@ -59,6 +61,7 @@ def components(config: Config, topics: Topics) -> dict[str, Component]:
 
 def device(config: Config) -> dict[str, Any]:
     """Return the discovery message without its components."""
+    page = page_url(config.web)
     return {
         "device": {
             "identifiers": [f"edgepose.{config.device.id}"],
@@ -66,10 +69,25 @@ def device(config: Config) -> dict[str, Any]:
             "manufacturer": "edgepose",
             "model": board(),
             "sw_version": __version__,
+            **({"configuration_url": page} if page else {}),
         },
         "origin": {"name": "edgepose", "sw_version": __version__},
         "qos": 1,
     }
+
+
+def page_url(web: Web) -> str | None:
+    """Return where other machines find the daemon's page; None where they do not."""
+    place = address(web.listen)
+    if place is None or (is_local(place.host) and not web.hosts):
+        return None
+    if is_local(place.host):
+        return f"https://{web.hosts[0]}"  # a proxy's, which is there for TLS
+    anywhere = place.host in {"0.0.0.0", "::"}
+    own = f"{socket.gethostname().partition('.')[0]}.local" if anywhere else place.host
+    host = web.hosts[0] if web.hosts else own
+    scheme = "https" if web.cert_file else "http"
+    return f"{scheme}://[{host}]:{place.port}" if ":" in host else f"{scheme}://{host}:{place.port}"
 
 
 def payload(about: Mapping[str, Any], entities: Mapping[str, Component]) -> bytes:

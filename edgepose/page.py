@@ -30,7 +30,7 @@ from edgepose.queues import Slot
 from edgepose.remote import Refusal
 from edgepose.skeleton import JOINT_NAMES, LIMBS
 from edgepose.structures import Frame, Message
-from edgepose.web import feed, tokens
+from edgepose.web import certificates, feed, tokens
 from edgepose.web.feed import Told
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Page:
             )
             return False
         try:
-            tokens.tls(config.web.cert_file, config.web.key_file)
+            certificates.context(config.web.cert_file, config.web.key_file)
         except (OSError, ssl.SSLError) as error:
             log.warning(
                 "the page is not served: web.cert_file = %s: no certificate with its key (%s)",

@@ -51,7 +51,7 @@ class Unfit(Exception):  # noqa: N818  # an answer, no fault of the program
     """Changes that would not make a good configuration, with what is wrong at each place."""
 
     def __init__(self, problems: list[dict[str, str]]) -> None:
-        super().__init__(f"{len(problems)} problems")
+        super().__init__("; ".join(problem["text"] for problem in problems))
         self.problems = problems
 
 

@@ -3,25 +3,30 @@
 import asyncio
 import hashlib
 import logging
+import math
 import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import count
 from mimetypes import guess_type
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta, Struct
 
 from edgepose import vitals
-from edgepose.web import feed, guard, tokens
+from edgepose.web import certificates, feed, guard, tokens
 from edgepose.web.feed import Told
 from edgepose.web.live import HEARTBEAT_S, MESSAGE, Hub
 
 if TYPE_CHECKING:
     from edgepose.web.editing import Editor
+
+T = TypeVar("T")
 
 log: Final = logging.getLogger("edgepose.web")
 
@@ -34,6 +39,9 @@ BODY: Final = 256 * 1024
 VIEWERS: Final = 32
 UNSENT: Final = 16 * 1024  # what the kernel holds back of a viewer's frames is late as well
 
+OPEN: Final = frozenset({"/api/session", "/api/login", "/api/logout"})
+"""What everybody may ask for who asks from our own page."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -44,6 +52,12 @@ class Refused(Exception):  # noqa: N818  # an answer, no fault of the program
         super().__init__(error)
         self.status, self.content = status, {"error": error, **more}
         self.headers: dict[str, str] = {}
+
+
+class Login(Struct, frozen=True, forbid_unknown_fields=True):
+    """What signing in takes."""
+
+    token: Annotated[str, Meta(max_length=256)]
 
 
 class Daemon:
@@ -71,7 +85,8 @@ class Daemon:
 
     async def tell(self, command: feed.Command) -> None:
         """Say something that needs no answer."""
-        await asyncio.get_running_loop().sock_sendall(self._line, msgspec.json.encode(command))
+        with suppress(ConnectionError):  # it has gone: `hear` notices
+            await asyncio.get_running_loop().sock_sendall(self._line, msgspec.json.encode(command))
 
     async def ask(self, make: Callable[[int], feed.Command]) -> str:
         """Ask for something; return why it was refused, or an empty text."""
@@ -106,10 +121,14 @@ class Server:
         }
         self._used_s = time.monotonic()
         self._editor: Editor | None = None
+        self._revision = ""
+        self._saving = asyncio.Lock()
+        self._sessions = guard.Sessions(start.session_key)
+        self._attempts = guard.Attempts()
 
     async def run(self, listener: socket.socket) -> None:
         """Serve until the daemon has gone or nobody has looked for long."""
-        tls = tokens.tls(self._start.cert_file, self._start.key_file)
+        tls = certificates.context(self._start.cert_file, self._start.key_file)
         runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=ENDING_S)
         await runner.setup()
         await web.SockSite(runner, listener, ssl_context=tls).start()
@@ -128,7 +147,12 @@ class Server:
         app = web.Application(middlewares=[self._guard], client_max_size=BODY)
         app.on_response_prepare.append(_harden)
         app.router.add_get("/api/live", self._live)
+        app.router.add_get("/api/session", self._session)
+        app.router.add_post("/api/login", self._login)
+        app.router.add_post("/api/logout", self._logout)
         app.router.add_get("/api/config", self._config)
+        app.router.add_put("/api/config", self._save)
+        app.router.add_post("/api/cameras/{camera}/set", self._set)
         app.router.add_get("/{path:.*}", self._file)
         return app
 
@@ -147,6 +171,11 @@ class Server:
 
     async def _reloaded(self, told: feed.Reloaded) -> None:
         self.hub.keep_only(told.cameras)
+        if self._editor is not None:
+            revision = await asyncio.to_thread(self._editor.revision)
+            if revision != self._revision:
+                self._revision = revision
+                self.hub.tell("config", revision=revision)
         for number in told.numbers:
             self._daemon.answered(number, told.error)
 
@@ -188,13 +217,33 @@ class Server:
             return _json({"error": "a fault of the page; the log tells more"}, status=500)
 
     def _check(self, request: web.Request) -> None:
-        if not self._names.know(request.host):
-            name = guard.bare(request.host)[:100]
+        host = guard.host(request)
+        if not self._names.know(host):
+            name = guard.bare(host)[:100]
             msg = f'"{name}" is no name of this machine that it knows; add it to web.hosts'
             raise Refused(403, msg)
         api = request.path.startswith("/api/")
         if (api or request.method not in guard.SAFE) and not guard.is_ours(request):
             raise Refused(403, "another site's page asks for this; only our own may")
+        if request.method not in guard.SAFE and request.content_type != "application/json":
+            raise Refused(415, "expected application/json")
+        if api and request.path not in OPEN and not self._may(request):
+            raise Refused(401, "sign in with the token first")
+
+    def _may(self, request: web.Request) -> bool:
+        """Say whether somebody needs no token, or has shown it."""
+        return not self._needs_token(request) or self._signed_in(request)
+
+    def _needs_token(self, request: web.Request) -> bool:
+        return not (self._start.local and guard.is_near(request))
+
+    def _signed_in(self, request: web.Request) -> bool:
+        token, cookie = self._token(), request.cookies.get(guard.COOKIE, "")
+        return token is not None and self._sessions.holds(cookie, token, time.time())
+
+    def _token(self) -> tokens.Hashed | None:
+        """Return what is known of the token now: another one may have been made."""
+        return tokens.read(Path(self._start.token_file)) if self._start.token_file else None
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         path = "/static/index.html" if request.path == "/" else request.path
@@ -210,8 +259,82 @@ class Server:
         charset = "utf-8" if type_.startswith("text/") else None
         return web.Response(body=content, content_type=type_, charset=charset, headers=headers)
 
+    async def _session(self, request: web.Request) -> web.StreamResponse:
+        told = {"signed_in": self._may(request), "token_needed": self._needs_token(request)}
+        return _json(told)
+
+    async def _login(self, request: web.Request) -> web.StreamResponse:
+        login, address = await _read(request, Login), request.remote or ""
+        wait_s = math.ceil(self._attempts.wait_s(address))
+        if wait_s:
+            refused = Refused(429, f"too many wrong tokens; try again in {wait_s} s")
+            refused.headers["Retry-After"] = str(wait_s)
+            raise refused
+        token = self._token()
+        if token is None:
+            raise Refused(401, 'there is no token; "edgepose web token" makes one')
+        if not token.fits(login.token):
+            self._attempts.failed(address)
+            raise Refused(401, "this is not the token")
+        answer = web.Response(status=204)
+        answer.set_cookie(
+            guard.COOKIE,
+            self._sessions.cookie(token, time.time()),
+            max_age=guard.SESSION_S,
+            httponly=True,
+            samesite="Strict",
+            secure=self._is_secure(request),
+        )
+        return answer
+
+    async def _logout(self, request: web.Request) -> web.StreamResponse:
+        answer = web.Response(status=204)
+        answer.del_cookie(guard.COOKIE, samesite="Strict", httponly=True)
+        return answer
+
+    def _is_secure(self, request: web.Request) -> bool:
+        """Say whether the browser uses HTTPS, with us or with a proxy before us."""
+        return request.secure or request.headers.get("Origin", "").startswith("https:")
+
     async def _config(self, request: web.Request) -> web.StreamResponse:
-        return _json(await asyncio.to_thread(self._edit().look))
+        shown = await asyncio.to_thread(self._edit().look)
+        self._revision = self._revision or shown["revision"]
+        return _json(shown)
+
+    async def _save(self, request: web.Request) -> web.StreamResponse:
+        from edgepose.web import editing
+
+        tags = request.if_match or ()
+        if len(tags) != 1:
+            raise Refused(428, "expected If-Match with the revision that was seen")
+        changes = await _read(request, editing.Changes)
+        async with self._saving:
+            try:
+                revision = await asyncio.to_thread(self._edit().save, changes, tags[0].value)
+            except editing.Unwritable as error:
+                raise Refused(403, str(error)) from None
+            except editing.Stale as error:
+                raise Refused(409, str(error), revision=error.revision) from None
+            except editing.Unfit as error:
+                raise Refused(422, str(error), problems=error.problems) from None
+            refusal = await self._ask(lambda number: feed.Reload(number=number))
+        return _json({"revision": revision} | ({"reload": refusal} if refusal else {}))
+
+    async def _set(self, request: web.Request) -> web.StreamResponse:
+        camera, settings = request.match_info["camera"], await _read(request, dict[str, Any])
+        raw = msgspec.Raw(msgspec.json.encode(settings))
+        refusal = await self._ask(
+            lambda number: feed.Set(number=number, camera=camera, settings=raw)
+        )
+        if refusal:
+            raise Refused(422, refusal)
+        return web.Response(status=204)
+
+    async def _ask(self, make: Callable[[int], feed.Command]) -> str:
+        try:
+            return await self._daemon.ask(make)
+        except TimeoutError:
+            raise Refused(504, "the daemon is busy; its log tells more") from None
 
     def _edit(self) -> "Editor":
         """Return the editor; what it takes is loaded after the first view."""
@@ -244,6 +367,17 @@ def _keep_short(transport: asyncio.Transport | None) -> None:
     transport.set_write_buffer_limits(high=UNSENT)
     line: Any = transport.get_extra_info("socket")
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+
+
+async def _read(request: web.Request, type_: type[T]) -> T:
+    """Read what was sent."""
+    try:
+        return msgspec.json.decode(await request.read(), type=type_)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        sentence = str(error)
+        raise Refused(422, sentence[:1].lower() + sentence[1:]) from None
+    except RecursionError:
+        raise Refused(422, "brackets within brackets without end") from None
 
 
 def _json(

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import secrets
-import ssl
 from pathlib import Path
 from typing import Final
 
@@ -27,9 +26,18 @@ class Hashed(msgspec.Struct, frozen=True):
 
 
 def make(file: Path) -> str:
-    """Make a new token, whose hash takes the place of the older one's; return it."""
+    """Make a new token, whose hash takes the place of the older one's; return it.
+
+    The hash is for the eyes of whom its folder belongs to.
+    """
     token, salt = secrets.token_urlsafe(BYTES), secrets.token_bytes(16)
-    storage.write(file, msgspec.json.encode(Hashed(salt, _digest(token, salt))), mode=0o600)
+    folder = file.parent.stat()
+    storage.write(
+        file,
+        msgspec.json.encode(Hashed(salt, _digest(token, salt))),
+        mode=0o600,
+        owner=(folder.st_uid, folder.st_gid),
+    )
     return token
 
 
@@ -45,19 +53,3 @@ def read(file: Path | None) -> Hashed | None:
 
 def _digest(token: str, salt: bytes) -> bytes:
     return hashlib.blake2b(token.encode(), salt=salt, digest_size=32).digest()
-
-
-def tls(cert_file: str, key_file: str) -> ssl.SSLContext | None:
-    """Read the page's certificate; None where it has none.
-
-    Raises
-    ------
-    OSError
-        When a file cannot be read, or is no certificate with its key (ssl.SSLError).
-    """
-    if not cert_file:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    # Without a word for it the library would ask for one at a terminal.
-    context.load_cert_chain(cert_file, key_file or None, password="")
-    return context

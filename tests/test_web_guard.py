@@ -1,0 +1,170 @@
+"""Tests of who may see and change what."""
+
+import socket
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from edgepose.cli import main
+from edgepose.web import tokens
+from edgepose.web.guard import MINUTE_S, SESSION_S, TRIES, TRIES_IN_ALL, Attempts, Names, Sessions
+
+OWN = socket.gethostname().partition(".")[0]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost:8600",
+        "LOCALHOST",
+        "127.0.0.1:8600",
+        "[::1]:8600",
+        "192.0.2.7",
+        f"{OWN}:8600",
+        f"{OWN}.local",
+        "pose.example:443",
+        "localhost.:8600",
+    ],
+)
+def test_a_name_of_this_machine_is_known(host: str) -> None:
+    """An address is no name that somebody could have lead elsewhere."""
+    assert Names(("Pose.example",)).know(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "localhost.evil.example",
+        f"{OWN}.evil.example",
+        "pose.example.evil.example",
+        "127.0.0.1.evil.example",
+        "",
+        ":8600",
+        "[::1",
+        "user@evil.example",
+        "evil.example/localhost",
+        "localhost@evil.example:80",
+    ],
+)
+def test_another_name_is_not(host: str) -> None:
+    """It leads here because somebody wants to use us."""
+    assert not Names(("pose.example",)).know(host)
+
+
+class TestToken:
+    """The token and its hash."""
+
+    def test_only_the_token_fits(self, tmp_path: Path) -> None:
+        """And a new one takes its place."""
+        file = tmp_path / "token"
+        old = tokens.make(file)
+        new = tokens.make(file)
+
+        kept = tokens.read(file)
+
+        assert kept is not None
+        assert kept.fits(new)
+        assert not any(map(kept.fits, (old, "", new[:-1], f"{new} ", new.swapcase())))
+
+    def test_it_is_kept_as_a_hash_for_one_pair_of_eyes(self, tmp_path: Path) -> None:
+        """What is on disk opens nothing, and differs for the same token by its salt."""
+        file = tmp_path / "token"
+        token = tokens.make(file)
+
+        assert token.encode() not in file.read_bytes()
+        assert file.stat().st_mode & 0o077 == 0
+        assert len(token) >= 32
+
+    def test_what_is_no_hash_is_no_token(self, tmp_path: Path) -> None:
+        """A file that was damaged lets nobody in."""
+        file = tmp_path / "token"
+        for content in (b"", b"{}", b"secret", b'{"salt": 1, "digest": 2}'):
+            file.write_bytes(content)
+            assert tokens.read(file) is None
+        assert tokens.read(tmp_path / "nothing") is None
+        assert tokens.read(None) is None
+
+    def test_the_command_prints_it_once(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Alone on standard output; the hash lies where the daemon looks."""
+        monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+
+        code = main(["web", "token"])
+
+        told = capsys.readouterr()
+        kept = tokens.read(tmp_path / tokens.FILE)
+        assert code == 0
+        assert kept is not None
+        assert kept.fits(told.out.rstrip("\n"))
+        assert told.out.strip() not in told.err
+
+
+class TestSessions:
+    """The cookie."""
+
+    @pytest.fixture
+    def token(self, tmp_path: Path) -> tokens.Hashed:
+        return self.another(tmp_path / "token")
+
+    def another(self, file: Path) -> tokens.Hashed:
+        tokens.make(file)
+        kept = tokens.read(file)
+        assert kept is not None
+        return kept
+
+    def test_it_holds_for_its_time(self, token: tokens.Hashed) -> None:
+        """And not a second longer."""
+        sessions = Sessions(b"key")
+        cookie = sessions.cookie(token, 1000)
+
+        assert sessions.holds(cookie, token, 1000 + SESSION_S - 1)
+        assert not sessions.holds(cookie, token, 1000 + SESSION_S)
+
+    def test_it_cannot_be_made_up(self, token: tokens.Hashed, tmp_path: Path) -> None:
+        """Not with a later end, for another token, from another daemon, or out of nothing."""
+        sessions = Sessions(b"key")
+        until, _, signature = sessions.cookie(token, 1000).partition(".")
+        made_up = [f"{int(until) + 1}.{signature}", f"{until}.", signature, "", ".", "a.b", "é.é"]
+
+        assert not any(sessions.holds(cookie, token, 1000) for cookie in made_up)
+        cookie = f"{until}.{signature}"
+        assert not sessions.holds(cookie, self.another(tmp_path / "other"), 1000)
+        assert not Sessions(b"another").holds(cookie, token, 1000)
+
+
+class TestAttempts:
+    """Wrong tokens."""
+
+    def test_so_many_a_minute_and_then_one_waits(self) -> None:
+        """The others may still try; after a minute all may."""
+        now = [0.0]
+        attempts = Attempts(lambda: now[0])
+        for second in range(TRIES):
+            now[0] = second
+            assert attempts.wait_s("192.0.2.7") == 0
+            attempts.failed("192.0.2.7")
+
+        waits = attempts.wait_s("192.0.2.7")
+
+        assert waits == MINUTE_S - (TRIES - 1)
+        assert attempts.wait_s("192.0.2.8") == 0
+        now[0] += waits
+        assert attempts.wait_s("192.0.2.7") == 0
+
+    def test_many_addresses_do_not_help(self) -> None:
+        """Those of one network of the newer kind count as one; in all there is a limit, too."""
+        attempts = Attempts(lambda: 0.0)
+        network = int(ip_address("2001:db8::"))
+        for number in range(TRIES):
+            attempts.failed(str(ip_address(network + number)))
+        near, far = "2001:db8::ffff", "2001:db8:0:1::1"
+        assert attempts.wait_s(near) > 0
+        assert attempts.wait_s(far) == 0
+
+        for number in range(TRIES_IN_ALL):
+            attempts.failed(f"192.0.2.{number}")
+
+        assert attempts.wait_s("198.51.100.1") > 0
