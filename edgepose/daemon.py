@@ -475,8 +475,8 @@ class Daemon:
         return messages.CameraStats(
             fps=camera.health.rate_hz(now_ns),
             frames=camera.health.processed,
-            dropped=sum(camera.health.dropped.values()),
-            dropped_by={str(reason): n for reason, n in camera.health.dropped.items()},
+            dropped=camera.health.dropped["overtaken"],
+            left_out={str(reason): n for reason, n in camera.health.dropped.items()},
             latency_ms=None if latency is None else _summary(latency),
         )
 

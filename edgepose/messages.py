@@ -269,10 +269,11 @@ class CameraStats(msgspec.Struct, frozen=True, kw_only=True):
     """Processed since the start."""
 
     dropped: int
-    """Not looked at, since the start."""
+    """Overtaken by a newer frame before the network was free, since the start: it is too slow."""
 
-    dropped_by: dict[str, int] = {}
-    """The same by reason: `overtaken` by a newer frame, `limit`, `still` or `paused`."""
+    left_out: dict[str, int] = {}
+    """All that was not looked at, by reason: `overtaken`, over the `limit` of the camera's `fps`,
+    `still` or `paused`."""
 
     latency_ms: Percentiles | None = None
     """From the moment of the picture to its message."""
