@@ -293,13 +293,12 @@ export class Aim {
   }
 
   /** The file has changed: by another browser, or by hand. */
-  async #elsewhere() {
-    if (this.#saving || this.page.live.revision === this.config.revision) return;
+  reconfigured() {
+    if (this.#saving || this.page.config.revision === this.config.revision) return;
     if (this.dirty) {
       this.#tell("Somebody else has saved meanwhile. You will be asked when you save.", "bad");
       return;
     }
-    await this.page.refresh();
     if (!this.page.config.cameras.some(({ id }) => id === this.id)) return;
     this.#begin();
     this.#show();
@@ -370,7 +369,6 @@ export class Aim {
     on(this.panel, "take", ({ value, tag }) => this.#take(value, tag));
     on(this.panel, "select", ({ key, focus }) => this.#select(key, focus));
     on(this.panel, "draw", ({ kind }) => this.#draw(kind));
-    on(this.page.live, "config", () => this.#elsewhere());
     on(this.page.live, "poses", ({ camera }) => camera === this.id && this.#shape());
     document.addEventListener("keydown", (event) => this.#shortcut(event), { signal });
     window.addEventListener("pagehide", () => this.#restore(), { signal });

@@ -12,6 +12,8 @@ const live = new Live();
 
 const THEMES = { system: "as the system", light: "light", dark: "dark" };
 
+const STATUS_MS = 1000; // a daemon that has just begun has no status yet
+
 /** What all views share. */
 const page = {
   live,
@@ -73,11 +75,34 @@ async function moved() {
   route();
 }
 
+let greeted = ""; // what the daemon said of itself when the view was made
+
 live.addEventListener("hello", () => {
+  const before = greeted;
+  greeted = JSON.stringify(live.hello);
   write(document.getElementById("device"), live.hello.device.name);
-  if (!view) route();
-  else page.watch();
+  if (!view) {
+    // The status comes at once, and what it says needs its room from the beginning.
+    setTimeout(() => view ?? route(), STATUS_MS);
+  } else if (before !== greeted && view instanceof Watch) {
+    route();
+  } else {
+    page.watch();
+    reconfigured(); // it may have been changed while there was no line
+  }
 });
+
+live.addEventListener("config", reconfigured);
+
+/** Read the configuration anew if it is another one, and tell the view. */
+async function reconfigured() {
+  if (live.revision === page.config.revision) return;
+  const before = page.config.revision;
+  await page.refresh();
+  if (page.config.revision !== before) view?.reconfigured();
+}
+
+live.addEventListener("status", () => view ?? route());
 
 function showLine() {
   const line = document.getElementById("line");

@@ -196,7 +196,7 @@ export class Panel extends EventTarget {
   }
 
   #slider(name, title, hint) {
-    const shown = h("output", { for: name });
+    const shown = h("span", { class: "value", "aria-hidden": "true" }); // the slider itself says it
     const input = h("input", {
       type: "range", id: name, min: 0, max: 1, step: 0.01, "aria-describedby": `${name}-hint`,
       oninput: () => this.#pose(name, Number(input.value), `slide ${name}`),

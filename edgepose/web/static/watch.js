@@ -16,7 +16,6 @@ export class Watch {
     const { signal } = this.#stop;
     page.live.addEventListener("event", ({ detail }) => this.#happened(detail.message), { signal });
     page.live.addEventListener("hello", () => this.#listEvents(), { signal });
-    page.live.addEventListener("config", () => this.#changed(), { signal });
     this.timer = setInterval(() => this.#show(), SHOW_EVERY_MS);
     this.#show();
   }
@@ -39,7 +38,7 @@ export class Watch {
   #build() {
     this.cards = h("div", { class: "cards" });
     this.facts = {};
-    const names = ["Broker", "Model", "Runs on", "Processor", "Memory", "Temperature", "Up"];
+    const names = ["Broker", "Model", "Runs on", "Processor", "Memory", "Up"];
     const list = h("dl", { class: "facts" }, ...names.map((name) => this.#fact(name)));
     this.events = h("ol", { class: "events", tabindex: 0, "aria-label": "Last events, newest first" });
     this.main.replaceChildren(
@@ -87,10 +86,8 @@ export class Watch {
     this.page.watch();
   }
 
-  async #changed() {
-    if (this.page.config?.revision === this.page.live.revision) return;
-    await this.page.refresh();
-    if (this.#stop.signal.aborted) return;
+  /** The configuration has changed: there may be other cameras and zones. */
+  reconfigured() {
     this.#buildCards();
     this.page.watch();
   }
@@ -106,9 +103,8 @@ export class Watch {
     this.facts.Broker.value.dataset.mood = fine ? "good" : "bad";
     this.#tell("Model", status?.model ?? "–", status?.model_reason);
     this.#tell("Runs on", status?.delegate.name ?? "–", status?.delegate.reason);
-    this.#tell("Processor", number(stats?.cpu_percent, 0, " %"), "of one core");
+    this.#tell("Processor", number(stats?.cpu_percent, 0, " %"), warmth(stats));
     this.#tell("Memory", number(stats?.memory_mb, 0, " MB"));
-    this.#tell("Temperature", number(stats?.temperature_c, 0, " °C"), stats?.throttled ? "slowed down" : "");
     this.#tell("Up", stats ? duration(stats.uptime_s) : "–", status ? `version ${status.version}` : "");
   }
 
@@ -142,6 +138,13 @@ export class Watch {
   #orNothing() {
     if (!this.events.children.length) this.events.append(h("li", { class: "none" }, "Nothing yet."));
   }
+}
+
+/** How the processor is: a Pi that is too hot or has too little power slows down. */
+function warmth(stats) {
+  const degrees = stats?.temperature_c;
+  const warm = degrees === null || degrees === undefined ? "of one core" : `${degrees.toFixed(0)} °C`;
+  return stats?.throttled ? `${warm}, slowed down` : warm;
 }
 
 /** Whether the user wants pictures where there may be some. */
