@@ -70,17 +70,17 @@ export class Aim {
 
   // What is edited
 
-  #begin() {
+  #begin(pose = this.#inForce()) {
     this.config = this.page.config;
     this.camera = this.config.cameras.find(({ id }) => id === this.id);
-    this.history = new History(draft(this.camera, this.#inForce()));
+    this.history = new History(draft(this.camera, pose));
     this.#problems = [];
   }
 
   /** The thresholds as the camera has them now: somebody may have set them over MQTT. */
   #inForce() {
     const told = this.page.live.states.get(this.id)?.settings ?? {};
-    const { pose } = this.config;
+    const { pose } = this.page.config;
     const entries = Object.keys(pose).map((name) => [name, told[name] ?? pose[name]]);
     return Object.fromEntries(entries);
   }
@@ -171,14 +171,21 @@ export class Aim {
   // Thresholds take effect while the slider moves
 
   #setThresholds(pose) {
-    if (this.#sent === null && same(pose, this.history.base.pose)) return;
-    if (same(pose, this.#sent)) return;
+    if (same(pose, this.#sent ?? this.history.base.pose)) return;
     this.#sent = pose;
-    if (this.#timer) return;
-    this.#timer = setTimeout(() => {
+    this.#timer ||= setTimeout(() => {
       this.#timer = 0;
-      this.#send(this.#sent);
+      this.#send(this.#settings(this.#sent));
     }, SET_EVERY_MS);
+  }
+
+  /** Null is "what the file says": a setting that says the same would outlive the next change. */
+  #settings(pose) {
+    const entries = Object.entries(pose);
+    const file = this.config.pose;
+    return Object.fromEntries(
+      entries.map(([name, value]) => [name, value === file[name] ? null : value]),
+    );
   }
 
   async #send(values) {
@@ -189,16 +196,18 @@ export class Aim {
     }
   }
 
-  /** Go back to the thresholds of before; also when the page is closed in the middle. */
+  /** Go back to the thresholds of before at once: the page is being closed. */
   #restore() {
-    if (this.#sent === null || same(this.#sent, this.history.base.pose)) return;
+    const { pose } = this.history.base;
+    if (this.#sent !== null && !same(this.#sent, pose)) this.#send(this.#settings(pose));
+    this.#forget();
+  }
+
+  /** Nothing is on its way any more. */
+  #forget() {
     clearTimeout(this.#timer);
-    const { pose } = this.config;
-    const before = Object.entries(this.history.base.pose);
-    // Null is "what the file says": a setting that says the same would outlive the next change.
-    this.#send(Object.fromEntries(
-      before.map(([name, value]) => [name, value === pose[name] ? null : value]),
-    ));
+    this.#timer = 0;
+    this.#sent = null;
   }
 
   // Saving
@@ -231,22 +240,19 @@ export class Aim {
   }
 
   async #saved(body, reload) {
-    if (body.pose) {
-      const names = Object.keys(this.history.value.pose);
-      await this.#send(Object.fromEntries(names.map((name) => [name, null])));
-    }
-    const pose = { ...this.history.value.pose };
+    const { pose } = this.history.value;
+    this.#forget();
+    const written = Object.keys(body.pose ?? {});
+    if (written.length) await this.#send(Object.fromEntries(written.map((name) => [name, null])));
     await this.page.refresh();
-    this.#begin();
-    this.#sent = null;
     // The daemon's next state has them; what it said last is older than what was saved.
-    this.history = new History({ ...this.history.value, pose });
+    this.#begin(pose);
     this.#show();
     if (reload) this.#tell(`Saved, but not in force: ${reload}.`, "bad");
     else this.#tell("Saved, and in force.", "good");
   }
 
-  #refused({ message, problems }) {
+  #refused({ message, problems = [] }) {
     const { value } = this.history;
     this.#problems = problems
       .map((problem) => located(value, this.id, problem))
@@ -283,7 +289,7 @@ export class Aim {
     if (answer === "mine") return this.#put(body, this.page.config.revision);
     if (answer === "theirs") {
       this.#restore();
-      this.#begin();
+      this.#begin(this.page.config.pose);
       this.#show();
       this.#tell("This is what somebody else saved.");
     } else {

@@ -31,7 +31,7 @@ async function ask(method, path, body, { headers = {}, ...options } = {}) {
   }
   const response = await fetched(path, request);
   const answer = response.status === 204 ? {} : await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refused(response.status, { ...answer, ...waiting(response) });
+  if (!response.ok) throw new Refused(response.status, answer);
   return answer;
 }
 
@@ -41,11 +41,4 @@ async function fetched(path, request) {
   } catch {
     throw new Refused(0, { error: "the daemon does not answer; is it running?" });
   }
-}
-
-function waiting(response) {
-  const seconds = response.headers.get("Retry-After");
-  return response.status === 429 && seconds
-    ? { error: `too many tries; wait ${seconds} seconds` }
-    : {};
 }

@@ -5,7 +5,8 @@ import { h, set, write } from "./dom.js";
 import { Screen } from "./screen.js";
 import { number, people, person, sentence } from "./words.js";
 
-const SILENT_MS = 4000; // slower cameras than one frame in this time tell so by their rate
+const SILENT_MS = 4000;
+const SILENT_FRAMES = 3; // of a camera that is slow on purpose
 const MOODS = { online: "good", starting: "", ended: "", offline: "bad" };
 
 export class Card {
@@ -39,7 +40,10 @@ export class Card {
       h(
         "header", {},
         h("h2", { id: title }, this.id), this.state, this.count,
-        this.pause, h("a", { class: "button", href: `#/aim/${encodeURIComponent(this.id)}` }, "Aim and draw"),
+        h(
+          "div", { class: "row" }, this.pause,
+          h("a", { class: "button", href: `#/aim/${encodeURIComponent(this.id)}` }, "Aim and draw"),
+        ),
       ),
       h("div", { class: "stage" }, this.canvas, this.reason, this.badge),
       this.seen,
@@ -56,6 +60,12 @@ export class Card {
 
   get #told() {
     return this.page.live.states.get(this.id) ?? null;
+  }
+
+  get #fresh() {
+    const fps = this.#told?.settings?.fps ?? 1;
+    const most = Math.max(SILENT_MS, (SILENT_FRAMES * 1000) / fps);
+    return this.page.live.pace(this.id).silence < most;
   }
 
   get #aim() {
@@ -106,7 +116,7 @@ export class Card {
     if (error) return `${sentence(error)}.`;
     if (state === "starting") return "Starting.";
     if (state !== "online") return `The camera is ${state}.`;
-    return live.pace(this.id).silence > SILENT_MS ? "Waiting for the next frame." : "";
+    return this.#fresh ? "" : "Waiting for the next frame.";
   }
 
   /** The same as the picture, for those who do not see it. */
@@ -135,9 +145,8 @@ export class Card {
   #showNumbers() {
     const pace = this.page.live.pace(this.id);
     const stats = this.page.live.stats?.cameras[this.id];
-    const fresh = pace.silence < SILENT_MS;
-    write(this.numbers.Rate, fresh ? number(pace.fps, 1, " fps") : "–");
-    write(this.numbers.Latency, fresh ? number(pace.latency, 0, " ms") : "–");
+    write(this.numbers.Rate, number(this.#fresh ? (pace.fps ?? stats?.fps) : null, 1, " fps"));
+    write(this.numbers.Latency, number(this.#fresh ? pace.latency : null, 0, " ms"));
     write(this.numbers.Dropped, number(stats?.dropped));
   }
 

@@ -29,6 +29,7 @@ export class Live extends EventTarget {
   #wanted = null;
   #retry = null;
 
+  /** Call the daemon, again and again until it answers. */
   open() {
     clearTimeout(this.#retry);
     const where = new URL("api/live", document.baseURI);
@@ -39,12 +40,14 @@ export class Live extends EventTarget {
     this.#socket.onclose = () => this.#lost();
   }
 
+  /** Hang up: nothing is heard of it. */
   close() {
     clearTimeout(this.#retry);
     if (this.#socket) this.#socket.onclose = null;
     this.#socket?.close();
     this.#socket = null;
-    this.#set(false);
+    this.hello = null;
+    this.connected = false;
   }
 
   /** Say which cameras somebody looks at, and whether with the picture. */
@@ -65,15 +68,10 @@ export class Live extends EventTarget {
   }
 
   #lost() {
-    this.#set(false);
+    this.connected = false;
+    this.#fire("line");
     this.#retry = setTimeout(() => this.open(), this.#wait * (0.5 + Math.random() / 2));
     this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT_MS);
-  }
-
-  #set(connected) {
-    const changed = this.connected !== connected;
-    this.connected = connected;
-    if (changed || !connected) this.#fire("line");
   }
 
   #take(data) {
@@ -93,9 +91,11 @@ export class Live extends EventTarget {
   #note = {
     hello: (said) => {
       this.hello = said;
+      this.revision = null; // what it was before the line was lost
       this.events = [];
       this.#wait = FIRST_WAIT_MS;
-      this.#set(true);
+      this.connected = true;
+      this.#fire("line");
       if (this.#wanted) this.#socket.send(this.#wanted);
     },
     status: ({ message }) => (this.status = message),

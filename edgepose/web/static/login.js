@@ -2,6 +2,7 @@
 
 import { login } from "./api.js";
 import { h, write } from "./dom.js";
+import { sentence } from "./words.js";
 
 /** Show the form in `main`; call `then` when the token was right. */
 export function show(main, then) {
@@ -29,7 +30,7 @@ async function enter(event, field, problem, then) {
   try {
     await login(field.value.trim());
   } catch (refused) {
-    write(problem, refused.status === 401 ? "That is not the token." : `${refused.message}.`);
+    write(problem, `${sentence(refused.message)}.`);
     field.setAttribute("aria-invalid", "true");
     field.select();
     return;

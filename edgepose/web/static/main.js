@@ -39,7 +39,7 @@ async function start() {
   document.getElementById("sign-out").hidden = !needed || !signedIn;
   if (needed && !signedIn) {
     leaveAll();
-    login.show(main, start);
+    login.show(main, begin);
     return;
   }
   await page.refresh();
@@ -51,18 +51,28 @@ function leaveAll() {
   view?.close();
   view = null;
   shown = null;
+  write(document.getElementById("line"), "");
 }
 
 /** Show the view that the address names. */
 function route() {
   if (!live.hello || !page.config) return;
-  const [, name, camera] = location.hash.split("/").map(decodeURIComponent);
+  const [, name, coded = ""] = location.hash.split("/");
+  const camera = decoded(coded);
   const known = page.config.cameras.some(({ id }) => id === camera);
   view?.close();
   view = name === "aim" && known ? new Aim(main, page, camera) : new Watch(main, page);
   shown = location.hash;
   document.title = view instanceof Aim ? `${camera} · edgepose` : `${live.hello.device.name} · edgepose`;
   page.watch();
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // half of a code, which is nobody's name
+  }
 }
 
 async function moved() {
@@ -98,7 +108,7 @@ live.addEventListener("config", reconfigured);
 async function reconfigured() {
   if (live.revision === page.config.revision) return;
   const before = page.config.revision;
-  await page.refresh();
+  await page.refresh().catch(() => null); // a daemon that has gone is told by the line
   if (page.config.revision !== before) view?.reconfigured();
 }
 
@@ -118,7 +128,7 @@ live.addEventListener("line", async () => {
   if (live.connected) return;
   // A line that is refused may mean that the session has ended.
   const told = await api.session().catch(() => null);
-  if (told?.token_needed && !told.signed_in) start();
+  if (told?.token_needed && !told.signed_in) begin();
 });
 
 function showTheme() {
@@ -138,8 +148,9 @@ function nextTheme() {
 }
 
 async function signOut() {
+  if (view && !(await view.leave())) return;
   await api.logout();
-  start();
+  begin();
 }
 
 async function begin() {

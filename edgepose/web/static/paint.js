@@ -51,6 +51,9 @@ export function paint(canvas, moment) {
   for (const person of people) label(pen, person, frame, canvas);
 }
 
+/** The smallest letters that can be read, in the canvas's pixels. */
+const least = () => 11 * (window.devicePixelRatio || 1);
+
 /** Give the canvas as many pixels as the screen has for it. */
 function ready(canvas) {
   const density = window.devicePixelRatio || 1;
@@ -117,7 +120,7 @@ function lowest(corners) {
 }
 
 function write(pen, text, [x, y], frame, colour) {
-  const size = frame.unit * 8;
+  const size = Math.max(frame.unit * 8, least());
   pen.font = `600 ${size}px system-ui, sans-serif`;
   pen.textAlign = "center";
   pen.textBaseline = "bottom";
@@ -169,7 +172,7 @@ function label(pen, { id, posture, score, colour, joints }, frame, canvas) {
   if (!seen.length) return;
   const words = [id, posture === "unknown" ? null : posture, score.toFixed(2)];
   const text = words.filter((word) => word !== null).join("  ");
-  const size = Math.max(frame.unit * 9, 11 * (window.devicePixelRatio || 1));
+  const size = Math.max(frame.unit * 9, least());
   pen.font = `600 ${size}px system-ui, sans-serif`;
   const [width, height] = [pen.measureText(text).width + size, size * 1.6];
   const top = seen.reduce((best, at) => (at[1] < best[1] ? at : best));
