@@ -657,6 +657,7 @@ def test_pictures_for_the_docs(visit: Callable[..., Any], house: House, tmp_path
         else:
             expect(page.get_by_text("sofa: 1 person")).to_be_visible(timeout=20_000)
             expect(page.locator(".events time").nth(3)).to_be_visible(timeout=20_000)
+            expect(page.get_by_text(" MB")).to_be_attached(timeout=20_000)
         page.screenshot(path=folder / f"{name}.png")
         page.close()
 
