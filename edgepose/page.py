@@ -344,9 +344,11 @@ class Server:
     def close(self) -> None:
         """End the process and listen no more."""
         self._closing.set()
-        self._listener.shutdown(socket.SHUT_RDWR)  # wakes whoever waits for a connection
-        for line in list(self._lines):
+        lines = list(self._lines)
+        for line in lines:
             line.shutdown(socket.SHUT_RDWR)
+        if not lines:
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for the first
         self._thread.join(2 * END_S)
         self._listener.close()
 
