@@ -1,10 +1,11 @@
 /** The view in which one camera is aimed and drawn on. */
 
 import * as api from "./api.js";
+import { trouble } from "./condition.js";
 import { ask } from "./dialog.js";
 import { h, remember, recall, say, set, write } from "./dom.js";
 import {
-  added, changed, changes, differences, draft, located, REGION, removed, shapes, subject,
+  added, changed, changes, differences, draft, located, merged, REGION, removed, shapes, subject,
 } from "./draft.js";
 import { History } from "./history.js";
 import { swaps } from "./orientation.js";
@@ -15,6 +16,7 @@ import { Stage } from "./stage.js";
 import { listed, sentence } from "./words.js";
 
 const SET_EVERY_MS = 200;
+const REASON_EVERY_MS = 500;
 
 /** What to do by hand, and by keyboard. */
 const HELP = {
@@ -75,6 +77,11 @@ export class Aim {
     this.camera = this.config.cameras.find(({ id }) => id === this.id);
     this.history = new History(draft(this.camera, pose));
     this.#problems = [];
+  }
+
+  /** The camera as it is in force, which somebody else may have changed. */
+  get #running() {
+    return this.page.config.cameras.find(({ id }) => id === this.id) ?? this.camera;
   }
 
   /** The thresholds as the camera has them now: somebody may have set them over MQTT. */
@@ -213,12 +220,11 @@ export class Aim {
   // Saving
 
   async #save() {
-    const body = changes(this.id, this.history.base, this.history.value);
     this.#saving = true;
     this.#tell("Saving…");
     this.#showBar();
     try {
-      return await this.#put(body, this.config.revision);
+      return await this.#put(this.history.base, this.config.revision);
     } catch (refused) {
       this.#refused(refused);
       return false;
@@ -228,14 +234,16 @@ export class Aim {
     }
   }
 
-  async #put(body, revision) {
+  /** Write what differs from `base`, which is what the file of `revision` says. */
+  async #put(base, revision) {
+    const body = changes(this.id, base, this.history.value);
     try {
       const { reload } = await api.save(body, revision);
       await this.#saved(body, reload);
       return true;
     } catch (refused) {
       if (refused.status !== 409) throw refused;
-      return this.#conflict(body);
+      return this.#conflict();
     }
   }
 
@@ -266,36 +274,42 @@ export class Aim {
   }
 
   /** Somebody else has saved meanwhile: tell what, and let the user decide. */
-  async #conflict(body) {
+  async #conflict() {
     await this.page.refresh();
-    const camera = this.page.config.cameras.find(({ id }) => id === this.id);
+    const { cameras, pose } = this.page.config;
+    const camera = cameras.find(({ id }) => id === this.id);
     if (!camera) throw new Error(`the camera ${this.id} is no longer in the file`);
-    const before = this.history.base;
-    const theirs = differences(draft(this.camera, this.config.pose), draft(camera, this.page.config.pose));
-    const mine = differences(before, this.history.value);
-    const both = mine.filter((name) => theirs.includes(name));
-    const answer = await ask(
-      "Somebody else saved meanwhile",
-      [
-        theirs.length
-          ? `There, ${listed(theirs)} of ${this.id} changed; here, ${listed(mine)}.`
-          : `There, nothing of ${this.id} changed; here, ${listed(mine)}.`,
-        both.length
-          ? `Saving yours replaces ${listed(both)} of theirs. The file of before is kept as a backup.`
-          : "Nothing of theirs is lost if you save yours.",
-      ],
-      [["mine", "Save mine"], ["theirs", "Take theirs"], ["later", "Not yet"]],
-    );
-    if (answer === "mine") return this.#put(body, this.page.config.revision);
+    const theirs = draft(camera, pose);
+    const answer = await this.#whose(differences(draft(this.camera, this.config.pose), theirs));
+    if (answer === "mine") {
+      this.history.take(merged(this.history.base, this.history.value, theirs));
+      return this.#put(theirs, this.page.config.revision);
+    }
     if (answer === "theirs") {
       this.#restore();
-      this.#begin(this.page.config.pose);
+      this.#begin(pose);
       this.#show();
       this.#tell("This is what somebody else saved.");
     } else {
       this.#tell("Not saved yet. Somebody else has saved meanwhile.", "bad");
     }
     return false;
+  }
+
+  #whose(theirs) {
+    const mine = this.#mine();
+    const both = mine.filter((name) => theirs.includes(name));
+    const there = theirs.length ? listed(theirs) : "nothing";
+    return ask(
+      "Somebody else saved meanwhile",
+      [
+        `There, ${there} of ${this.id} changed; here, ${listed(mine)}.`,
+        both.length
+          ? `Saving yours replaces ${listed(both)} of theirs. The file of before is kept as a backup.`
+          : "Nothing of theirs is lost if you save yours.",
+      ],
+      [["mine", "Save mine"], ["theirs", "Take theirs"], ["later", "Not yet"]],
+    );
   }
 
   /** The file has changed: by another browser, or by hand. */
@@ -315,7 +329,8 @@ export class Aim {
 
   #build(main) {
     this.canvas = h("canvas", { role: "img", "aria-label": `Skeletons seen by ${this.id}, live` });
-    this.host = h("div", { class: "stage" }, this.canvas);
+    this.reason = h("p", { class: "reason aside", hidden: true });
+    this.host = h("div", { class: "stage" }, this.canvas, this.reason);
     this.stage = new Stage(this.host);
     this.panel = new Panel();
     this.byHand = h("span");
@@ -376,6 +391,8 @@ export class Aim {
     on(this.panel, "select", ({ key, focus }) => this.#select(key, focus));
     on(this.panel, "draw", ({ kind }) => this.#draw(kind));
     on(this.page.live, "poses", ({ camera }) => camera === this.id && this.#shape());
+    const timer = setInterval(() => this.#showReason(), REASON_EVERY_MS);
+    signal.addEventListener("abort", () => clearInterval(timer));
     document.addEventListener("keydown", (event) => this.#shortcut(event), { signal });
     window.addEventListener("pagehide", () => this.#restore(), { signal });
     window.addEventListener("beforeunload", (event) => this.dirty && event.preventDefault(), { signal });
@@ -395,7 +412,7 @@ export class Aim {
     const { value } = this.history;
     return {
       zones: [], occupied: new Set(), minScore: value.pose.min_keypoint_score,
-      from: this.camera, to: value,
+      from: this.#running, to: value,
     };
   }
 
@@ -417,8 +434,14 @@ export class Aim {
     const known = newest && newest.width / newest.height;
     if (known) remember(`shape-${this.id}`, String(known));
     const now = known ?? (Number(recall(`shape-${this.id}`)) || 16 / 9);
-    const ratio = swaps(this.camera, this.history.value) ? 1 / now : now;
+    const ratio = swaps(this.#running, this.history.value) ? 1 / now : now;
     this.host.style.setProperty("--shape", ratio.toFixed(4));
+  }
+
+  #showReason() {
+    const text = trouble(this.page.live, this.id);
+    write(this.reason, text);
+    this.reason.hidden = !text;
   }
 
   #showTools() {

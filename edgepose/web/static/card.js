@@ -1,12 +1,11 @@
 /** One camera in the view of all. */
 
 import * as api from "./api.js";
+import { fresh, trouble } from "./condition.js";
 import { h, set, write } from "./dom.js";
 import { Screen } from "./screen.js";
 import { number, people, person, sentence } from "./words.js";
 
-const SILENT_MS = 4000;
-const SILENT_FRAMES = 3; // of a camera that is slow on purpose
 const MOODS = { online: "good", starting: "", ended: "", offline: "bad" };
 
 export class Card {
@@ -33,7 +32,7 @@ export class Card {
     this.zones = h("ul", { class: "chips", "aria-label": "Zones" });
     this.numbers = {};
     this.pause = h("button", { type: "button", class: "quiet", onclick: () => this.#pause() });
-    this.trouble = h("p", { class: "problem", role: "alert" });
+    this.refusal = h("p", { class: "problem", role: "alert" });
     this.element = h(
       "article",
       { class: "card", "aria-labelledby": title },
@@ -49,7 +48,7 @@ export class Card {
       this.seen,
       this.zones,
       h("dl", { class: "numbers" }, this.#number("Rate"), this.#number("Latency"), this.#number("Dropped")),
-      this.trouble,
+      this.refusal,
     );
   }
 
@@ -60,12 +59,6 @@ export class Card {
 
   get #told() {
     return this.page.live.states.get(this.id) ?? null;
-  }
-
-  get #fresh() {
-    const fps = this.#told?.settings?.fps ?? 1;
-    const most = Math.max(SILENT_MS, (SILENT_FRAMES * 1000) / fps);
-    return this.page.live.pace(this.id).silence < most;
   }
 
   get #aim() {
@@ -82,16 +75,15 @@ export class Card {
   /** Show the newest; called a few times a second. */
   show() {
     const { live } = this.page;
-    const status = live.status?.cameras[this.id] ?? { state: "starting", error: null };
-    this.#showState(status);
-    this.#showReason(status);
+    this.#showState(live.status?.cameras[this.id]?.state ?? "starting");
+    this.#showReason();
     this.#showPeople();
     this.#showZones();
     this.#showNumbers();
     this.badge.hidden = !live.pictures.has(this.id);
   }
 
-  #showState({ state }) {
+  #showState(state) {
     const paused = this.#told?.paused ?? false;
     const fallen = this.#told?.fall ?? false;
     write(this.state, fallen ? "fall" : paused ? "paused" : state);
@@ -103,20 +95,10 @@ export class Card {
     set(this.pause, "aria-label", `${paused ? "Go on" : "Pause"}: ${this.id}`);
   }
 
-  #showReason({ state, error }) {
-    const text = this.#reason(state, error);
+  #showReason() {
+    const text = trouble(this.page.live, this.id);
     write(this.reason, text);
     this.reason.hidden = !text;
-  }
-
-  #reason(state, error) {
-    const { live } = this.page;
-    if (!live.connected) return "No line to the daemon. Trying again.";
-    if (this.#told?.paused) return "Paused: nobody looks at this camera.";
-    if (error) return `${sentence(error)}.`;
-    if (state === "starting") return "Starting.";
-    if (state !== "online") return `The camera is ${state}.`;
-    return this.#fresh ? "" : "Waiting for the next frame.";
   }
 
   /** The same as the picture, for those who do not see it. */
@@ -143,19 +125,21 @@ export class Card {
   }
 
   #showNumbers() {
-    const pace = this.page.live.pace(this.id);
-    const stats = this.page.live.stats?.cameras[this.id];
-    write(this.numbers.Rate, number(this.#fresh ? (pace.fps ?? stats?.fps) : null, 1, " fps"));
-    write(this.numbers.Latency, number(this.#fresh ? pace.latency : null, 0, " ms"));
+    const { live } = this.page;
+    const pace = live.pace(this.id);
+    const stats = live.stats?.cameras[this.id];
+    const now = fresh(live, this.id);
+    write(this.numbers.Rate, number(now ? (pace.fps ?? stats?.fps) : null, 1, " fps"));
+    write(this.numbers.Latency, number(now ? pace.latency : null, 0, " ms"));
     write(this.numbers.Dropped, number(stats?.dropped));
   }
 
   async #pause() {
-    write(this.trouble, "");
+    write(this.refusal, "");
     try {
       await api.settings(this.id, { paused: !this.#told?.paused });
     } catch (refused) {
-      write(this.trouble, `${sentence(refused.message)}.`);
+      write(this.refusal, `${sentence(refused.message)}.`);
     }
   }
 }

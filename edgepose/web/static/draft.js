@@ -23,13 +23,17 @@ export function draft(camera, pose) {
   };
 }
 
+const view = ({ rotate, mirror }) => ({ rotate, mirror });
+
 /** Turn the picture and all that is drawn on it, which stays at its place in the room. */
-export function turned(value, view) {
-  const turn = between(value, view);
+export function turned(value, { rotate, mirror }) {
+  const to = { rotate, mirror };
+  if (same(view(value), to)) return value;
+  const turn = between(value, to);
   const carried = (shape) => ({ ...shape, polygon: shape.polygon.map((at) => tidy(turn(at))) });
   return {
     ...value,
-    ...view,
+    ...to,
     roi: region(corners(value.roi).map(turn).map(tidy)),
     masks: value.masks.map(carried),
     zones: value.zones.map(carried),
@@ -118,13 +122,35 @@ const NAMES = {
   min_keypoint_score: "the threshold for keypoints",
 };
 
-/** What differs between two drafts, in words. */
-export function differences(before, after) {
-  const keys = [
-    ...Object.keys(differing(plain(before), plain(after))),
+/** The names of what was changed on purpose: what only turned along with the picture was not. */
+function touched(before, after) {
+  const along = turned(before, after);
+  return [
+    ...Object.keys(differing(view(before), view(after))),
+    ...Object.keys(differing(plain(along), plain(after))),
     ...Object.keys(differing(before.pose, after.pose)),
   ];
-  return keys.map((key) => NAMES[key]);
+}
+
+/** What differs between two drafts, in words. */
+export const differences = (before, after) => touched(before, after).map((key) => NAMES[key]);
+
+/**
+ * Put what was changed here over what somebody else made of the same beginning.
+ *
+ * What is drawn stays at its place in the room, whoever has turned the picture.
+ */
+export function merged(before, mine, theirs) {
+  const keys = new Set(touched(before, mine));
+  const seen = view(keys.has("rotate") || keys.has("mirror") ? mine : theirs);
+  const [ours, others] = [turned(mine, seen), turned(theirs, seen)];
+  const kept = ["roi", "masks", "zones"].filter((key) => keys.has(key));
+  const pose = Object.entries(mine.pose).filter(([name]) => keys.has(name));
+  return {
+    ...others,
+    ...Object.fromEntries(kept.map((key) => [key, ours[key]])),
+    pose: { ...theirs.pose, ...Object.fromEntries(pose) },
+  };
 }
 
 /** Which of a draft's fields a problem is about: `{key, field, text}`; key is null for the camera's own. */

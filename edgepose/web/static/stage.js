@@ -77,6 +77,7 @@ export class Stage extends EventTarget {
     set(this.#svg, "tabindex", 0);
     this.#draw();
     this.#svg.focus({ preventScroll: true });
+    this.#host.scrollIntoView({ block: "nearest" });
     say(`Drawing a ${what}. Arrow keys move the cross, Enter sets a corner.`);
   }
 
@@ -98,6 +99,7 @@ export class Stage extends EventTarget {
   /** Bring the keyboard to a shape. */
   focus(key) {
     this.#parts.get(`shape ${key}`)?.focus({ preventScroll: true });
+    this.#host.scrollIntoView({ block: "nearest" });
   }
 
   #tell(type, detail = {}) {
