@@ -9,7 +9,7 @@ RUNTIME_TESTS := $(addprefix tests/,test_engine.py test_models.py test_models_sh
 	test_movenet.py test_posenet.py test_posenet_op.py test_yolo.py test_integrity.py \
 	test_delegates.py test_trials.py golden)
 
-.PHONY: demo test test-runtimes check format clean venv
+.PHONY: demo test test-runtimes check docs format clean venv
 
 demo: $(STAMP) ## the real daemon on the bundled clip, with a broker of its own
 	@$(BIN)/edgepose demo
@@ -17,6 +17,7 @@ demo: $(STAMP) ## the real daemon on the bundled clip, with a broker of its own
 test: $(STAMP) ## everything, with a real broker
 	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || sh tests/install-mosquitto.sh
 	@sh tests/install-chromium.sh
+	@sh tests/install-asyncapi-parser.sh $(VENV)/node
 	$(BIN)/pytest
 	@$(MAKE) --no-print-directory test-runtimes
 
@@ -45,6 +46,9 @@ check: $(STAMP) ## format, lint, types, fast tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not slow and not hardware"
+
+docs: $(STAMP) ## the generated pages: docs/config.md, docs/schema, docs/asyncapi.json
+	$(BIN)/python tools/write_docs.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -6,28 +6,28 @@ not opened a second time; all else is looked at as the command does.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from edgepose import addresses, delegates, doctor
 from edgepose import config as configuration
-from edgepose.doctor import Finding
 from edgepose.errors import EdgeposeError
+from edgepose.messages import Finding, Report
 
 if TYPE_CHECKING:
     from edgepose.camera import Camera
     from edgepose.daemon import Daemon
 
 
-def report(daemon: "Daemon") -> dict[str, Any]:
-    """Look at everything and return it in the shape of `edgepose doctor --json`; takes seconds."""
+def report(daemon: "Daemon") -> Report:
+    """Look at everything, as `edgepose doctor --json` does; takes seconds."""
     findings = [
         msgspec.structs.replace(finding, found=addresses.redact(finding.found))
         for finding in _findings(daemon)
     ]
     healthy = all(finding.verdict != "fail" for finding in findings)
-    return {"ok": healthy, "findings": [msgspec.to_builtins(finding) for finding in findings]}
+    return Report(ok=healthy, findings=findings)
 
 
 def _findings(daemon: "Daemon") -> Iterator[Finding]:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -23,6 +23,7 @@ from edgepose.config import Camera, Config
 from edgepose.delegates import edgetpu
 from edgepose.errors import EdgeposeError
 from edgepose.estimator import PoseEstimator
+from edgepose.messages import Finding
 from edgepose.sinks.mqtt import MqttSink
 from edgepose.structures import Frame
 from edgepose.timing import Clock
@@ -37,16 +38,6 @@ NO_PASSWORD: Final = (
     "set a password; one that only the service has, as a credential, is tried so: systemd-run"
     " --pipe -p LoadCredential=mqtt-password:edgepose.mqtt-password edgepose doctor"
 )
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One thing that was looked at."""
-
-    check: str
-    verdict: Literal["ok", "warn", "fail"]
-    found: str
-    mend: str = ""
-    """What to do; empty when all is well."""
 
 
 def examine(file: Path | None) -> Iterator[Finding]:

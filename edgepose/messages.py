@@ -8,7 +8,7 @@ does not know, so fields may be added; any other change raises `PAYLOAD_VERSION`
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final, Self, cast
+from typing import Annotated, Any, Final, Literal, Self, cast
 
 import msgspec
 import numpy as np
@@ -134,7 +134,7 @@ class PersonMessage(msgspec.Struct, frozen=True, kw_only=True):
     ]
     posture: Posture = "unknown"
     zones: list[str] = []
-    keypoints: list[Keypoint]
+    keypoints: Annotated[list[Keypoint], msgspec.Meta(min_length=17, max_length=17)]
     """17 in COCO's order; also those below the minimum score."""
 
 
@@ -298,6 +298,45 @@ class StatsMessage(msgspec.Struct, frozen=True, kw_only=True):
     temperature_c: float | None = None
     throttled: bool | None = None
     """None where the board cannot tell."""
+
+
+class Pong(msgspec.Struct, frozen=True):
+    """What the request `ping` is answered with."""
+
+    at: Timestamp
+    """The device's time."""
+
+
+class Pictures(msgspec.Struct, frozen=True):
+    """What the request `snapshot` is answered with."""
+
+    topics: dict[str, str]
+    """By camera, where its picture was sent."""
+
+
+class Reloading(msgspec.Struct, frozen=True):
+    """What the request `reload` is answered with: the file is good and will be applied."""
+
+    reloading: bool
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that `doctor` has looked at."""
+
+    check: str
+    verdict: Literal["ok", "warn", "fail"]
+    found: str
+    mend: str = ""
+    """What to do; empty when all is well."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What the request `doctor` is answered with."""
+
+    ok: bool
+    """Nothing fails."""
+
+    findings: list[Finding]
 
 
 class AvailabilityMessage(msgspec.Struct, frozen=True, kw_only=True):

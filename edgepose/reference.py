@@ -6,6 +6,7 @@ stale: they are written from the fields, their defaults and the texts below them
 
 import ast
 import inspect
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -17,6 +18,7 @@ from msgspec import NODEFAULT, Struct
 from edgepose import complaints, config, toml
 
 WIDTH: Final = 88
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 BEGIN: Final = """\
 # Configuration of edgepose. A line such as "#fps = 10.0" shows the default: take away the
@@ -109,7 +111,7 @@ def tables() -> Iterator[tuple[toml.Path, type[Struct]]]:
 
 def keys(table: type[Struct], path: toml.Path) -> list[Key]:
     """Return the keys of a table that are no tables themselves."""
-    texts, hints = _texts()[table.__name__], get_type_hints(table, include_extras=True)
+    texts, hints = texts_of(table), get_type_hints(table, include_extras=True)
     found = [
         Key(
             item.encode_name,
@@ -156,11 +158,16 @@ def schema() -> dict[str, Any]:
     """Return the JSON Schema of the file, with the texts of all keys."""
     whole = msgspec.json.schema(config.Config)
     for name, table in whole["$defs"].items():
-        for field in msgspec.structs.fields(getattr(config, name)):
-            entry = table["properties"][field.encode_name]
-            if text := _texts()[name].get(field.name):
-                entry["description"] = text
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole}
+        explain(table, getattr(config, name))
+    return {"$schema": DIALECT, **whole}
+
+
+def explain(table: dict[str, Any], struct: type[Struct]) -> None:
+    """Put the texts below a struct's fields into its JSON Schema."""
+    texts = texts_of(struct)
+    for field in msgspec.structs.fields(struct):
+        if text := texts.get(field.name):
+            table["properties"][field.encode_name]["description"] = text
 
 
 def _rows(table: type[Struct], path: toml.Path) -> Iterator[str]:
@@ -186,10 +193,18 @@ def _below(table: type[Struct], path: toml.Path) -> Iterator[tuple[toml.Path, ty
         yield from _below(inner, place)
 
 
+def texts_of(struct: type[Struct]) -> dict[str, str]:
+    """Return the text below each of its fields, those that it inherits included."""
+    own = [base for base in reversed(struct.__mro__) if base.__module__.startswith("edgepose.")]
+    texts = (_texts(base.__module__).get(base.__name__, {}) for base in own)
+    return {field: text for each in texts for field, text in each.items()}
+
+
 @cache
-def _texts() -> Mapping[str, Mapping[str, str]]:
-    """Read the text under each field, by class and field."""
-    classes = [n for n in ast.parse(inspect.getsource(config)).body if isinstance(n, ast.ClassDef)]
+def _texts(module: str) -> Mapping[str, Mapping[str, str]]:
+    """Read the text under each field of a module's classes, by class and field."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     return {node.name: dict(_under(node)) for node in classes}
 
 

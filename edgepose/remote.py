@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -26,6 +26,9 @@ FORGET_S: Final = 600.0  # so long the same complaint is not repeated in the log
 Id = Annotated[str, Meta(max_length=1024)] | int | float | bool | None
 
 
+Data = TypeVar("Data")
+
+
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
     """What every verb takes."""
 
@@ -40,13 +43,19 @@ class SnapshotRequest(Request, frozen=True, forbid_unknown_fields=True):
     """One of the cameras; not given: all of them."""
 
 
-class Response(Struct, frozen=True, omit_defaults=True):
+class Response(Struct, Generic[Data], frozen=True, omit_defaults=True):
     """What every request is answered with."""
 
     id: Id | UnsetType = UNSET
+    """That of the request, where it had one."""
+
     ok: bool | UnsetType = UNSET
+    """What was asked for was done."""
+
     error: str | None = None
-    data: Any = None
+    """Why it was not."""
+
+    data: Data | None = None
 
 
 class Refusal(Exception):  # noqa: N818  # the word of the answer, no fault of the program
@@ -63,6 +72,9 @@ class Verb:
     """Something that can be asked for."""
 
     takes: type[Request]
+    gives: type[Struct]
+    """Of the answer's data."""
+
     do: Callable[[Any], Any]
     """Takes the request and returns the data of the answer, or raises `Refusal`."""
 
@@ -245,7 +257,7 @@ class Remote:
         self._said[kind] = now_ns
         return True
 
-    def _respond(self, usual: str | None, received: Received, response: Response) -> None:
+    def _respond(self, usual: str | None, received: Received, response: Response[Any]) -> None:
         """Answer where the sender wants it, or on the verb's own topic; `set` has none."""
         where = received.response_topic or usual
         if where is None:

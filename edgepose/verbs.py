@@ -1,10 +1,9 @@
 """What can be asked of a running daemon over MQTT."""
 
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from edgepose.errors import EdgeposeError
+from edgepose.messages import Pictures, Pong, Reloading, Report, StatusMessage
 from edgepose.remote import Refusal, Request, SnapshotRequest, Verb
 from edgepose.timing import rfc3339
 
@@ -15,21 +14,21 @@ if TYPE_CHECKING:
 def verbs(daemon: "Daemon") -> dict[str, Verb]:
     """Return every request that this daemon answers."""
     return {
-        "ping": Verb(Request, lambda _: {"at": rfc3339(daemon.clock.unix_ns())}),
-        "info": Verb(Request, lambda _: msgspec.to_builtins(daemon.status())),
-        "snapshot": Verb(SnapshotRequest, lambda request: _snapshot(daemon, request)),
-        "reload": Verb(Request, lambda _: _reload(daemon)),
-        "doctor": Verb(Request, lambda _: _doctor(daemon), slow=True),
+        "ping": Verb(Request, Pong, lambda _: Pong(rfc3339(daemon.clock.unix_ns()))),
+        "info": Verb(Request, StatusMessage, lambda _: daemon.status()),
+        "snapshot": Verb(SnapshotRequest, Pictures, lambda request: _snapshot(daemon, request)),
+        "reload": Verb(Request, Reloading, lambda _: _reload(daemon)),
+        "doctor": Verb(Request, Report, lambda _: _doctor(daemon), slow=True),
     }
 
 
-def _doctor(daemon: "Daemon") -> dict[str, Any]:
+def _doctor(daemon: "Daemon") -> Report:
     from edgepose import checkup  # nobody else needs it
 
     return checkup.report(daemon)
 
 
-def _snapshot(daemon: "Daemon", request: SnapshotRequest) -> dict[str, Any]:
+def _snapshot(daemon: "Daemon", request: SnapshotRequest) -> Pictures:
     """Send pictures; a camera that has none to show is an error only when it was named."""
     asked = [request.camera] if request.camera is not None else list(daemon.cameras)
     taken = {}
@@ -41,7 +40,7 @@ def _snapshot(daemon: "Daemon", request: SnapshotRequest) -> dict[str, Any]:
                 raise
     if not taken:
         raise Refusal("no camera has a picture to show")
-    return {"topics": taken}
+    return Pictures(taken)
 
 
 def _picture(daemon: "Daemon", id_: str) -> str:
@@ -60,11 +59,11 @@ def _picture(daemon: "Daemon", id_: str) -> str:
     return message.topic
 
 
-def _reload(daemon: "Daemon") -> dict[str, bool]:
+def _reload(daemon: "Daemon") -> Reloading:
     """Refuse a file that is not good at once; what only shows later stands in the log."""
     try:
         daemon.read_config()
     except EdgeposeError as error:
         raise Refusal(f"nothing changed: {error}") from None
     daemon.reload()
-    return {"reloading": True}
+    return Reloading(reloading=True)

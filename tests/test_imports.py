@@ -61,6 +61,7 @@ WIRING: Final = {
     "choosing",
     "cli",
     "commands",
+    "contract",
     "control",
     "daemon",
     "doctor",

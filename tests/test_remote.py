@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from edgepose.config import Camera, Config
-from edgepose.messages import Topics
+from edgepose.messages import Pong, Topics
 from edgepose.remote import BURST, MAX_BYTES, Refusal, Remote, Request, SnapshotRequest, Verb
 from edgepose.settings import Noted, Overrides, Settings
 from edgepose.sinks import Received
@@ -37,10 +37,10 @@ class Bench:
             cameras=lambda: {"hall"},
             apply=lambda camera, settings: self.applied.append((camera, settings)),
             verbs={
-                "ping": Verb(Request, self._ask),
-                "snapshot": Verb(SnapshotRequest, self._ask),
-                "break": Verb(Request, self._cannot),
-                "doctor": Verb(Request, self._examine, slow=True),
+                "ping": Verb(Request, Pong, self._ask),
+                "snapshot": Verb(SnapshotRequest, Pong, self._ask),
+                "break": Verb(Request, Pong, self._cannot),
+                "doctor": Verb(Request, Pong, self._examine, slow=True),
             },
             answer=self.answers.append,
             clock=self.clock,

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from edgepose import doctor, logs
-from edgepose.doctor import Finding
+from edgepose.messages import Finding, Report
 
 INDENT = " " * 6
 
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
             print(line(finding), flush=True)
     healthy = all(finding.verdict != "fail" for finding in findings)
     if args.json:
-        report = {"ok": healthy, "findings": findings}
+        report = Report(ok=healthy, findings=findings)
         text = msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
         sys.stdout.write(text + "\n")
     return 0 if healthy else 1

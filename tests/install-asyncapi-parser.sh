@@ -1,0 +1,30 @@
+#!/bin/sh
+# Installs AsyncAPI's own parser into the folder named, for the test of docs/asyncapi.json.
+# Where it cannot be had that test is skipped, so this is no reason to stop.
+set -u
+
+give_up() {
+    echo "install-asyncapi-parser: $1; the test with AsyncAPI's parser will be skipped" >&2
+    exit 0
+}
+
+folder=$1
+[ -d "$folder/node_modules/@asyncapi/parser" ] && exit 0
+
+if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+    command -v apt-get >/dev/null || give_up "no node and npm here"
+    as_root=
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || give_up "neither root nor sudo here"
+        as_root=sudo
+    fi
+    install() {
+        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+            nodejs npm >/dev/null
+    }
+    install || { $as_root apt-get update >/dev/null && install; } || give_up "apt-get install failed"
+fi
+
+# Scripts of packages are not run: one of them sends statistics.
+npm install --prefix "$folder" --ignore-scripts --no-audit --no-fund --silent \
+    @asyncapi/parser@3.6.3 >/dev/null || give_up "npm install failed"
