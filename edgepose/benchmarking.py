@@ -68,6 +68,7 @@ class Result:
 
     rounds: tuple[Round, ...]
     stages_ms: dict[str, Percentiles]
+    policy: str
     threads: int
     frames: int
 
@@ -117,7 +118,10 @@ def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Round | Res
         done.append(Round(stopwatch.hz, bare_hz or _spin(daemon, frames)))
         yield done[-1]
     assert daemon is not None
-    yield Result(tuple(done), daemon.stages_ms(), daemon.estimator.engine.threads, frames)
+    estimator = daemon.estimator
+    yield Result(
+        tuple(done), daemon.stages_ms(), estimator.policy.name, estimator.engine.threads, frames
+    )
 
 
 def _spin(daemon: Daemon, frames: int) -> float:
@@ -133,6 +137,7 @@ def summary(result: Result) -> dict[str, Any]:
         "edgepose": __version__,
         "machine": machine(),
         "runtime": engine.runtime(),
+        "policy": result.policy,
         "threads": result.threads,
         "frames": result.frames,
         "ratio": round(result.ratio, 4),

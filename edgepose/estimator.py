@@ -5,11 +5,12 @@ The daemon, every command and `import edgepose` use it. `estimate` is `prepare`,
 three on different threads, once for each frame.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +18,13 @@ from numpy.typing import NDArray
 from edgepose import catalogue, decoders, delegates, policies
 from edgepose.decoders import Limits
 from edgepose.engine import Engine
-from edgepose.errors import UsageError
 from edgepose.geometry import Letterbox, box_around
 from edgepose.models import ModelInfo, Outputs, Plugin
-from edgepose.policies import Aim, Follow, Policy, Refine, Seen, Whole
+from edgepose.policies import Aim, PolicyName, Refine, Seen
 from edgepose.preprocess import Preprocessor
 from edgepose.structures import Image, ModelPose, Pose, Size
 
-PolicyName = Literal["auto", "whole", "follow", "refine"]
+log: Final = logging.getLogger("edgepose.estimator")
 
 FINDS: Final = 2  # times as many finds, half as sure, as people asked for: a second look decides
 TIMED_RUNS: Final = 3
@@ -148,7 +148,8 @@ class PoseEstimator:
         self.limits = limits or Limits()
         self._costs_s: list[float] = []
         self.networks = [Network(choice, threads, plugin) for choice in team.members]
-        self.policy = choose_policy(policy, team, self.networks)
+        one = [network.decoder.people == 1 for network in self.networks]
+        self.policy = policies.choose(policy, team.name, one, refines=team.looker is not None)
         self.name = team.name
         """What to call the model, or the models together."""
 
@@ -231,7 +232,10 @@ class PoseEstimator:
         if isinstance(self.policy, Refine):
             self._costs_s = self._costs_s or [_seconds(net.engine) for net in self.networks]
             *finders, looker = self._costs_s
-            self.policy = policies.pace(self.policy, 1 / fps, find_s=sum(finders), look_s=looker)
+            before = self.policy
+            self.policy = policies.pace(before, 1 / fps, find_s=sum(finders), look_s=looker)
+            if self.policy != before:
+                log.info("model: %s", self.policy.told)
 
     def _look(self, image: Image, aims: Sequence[Aim]) -> Glance:
         return Glance(tuple(self.networks[aim.network].prepare(image, aim) for aim in aims))
@@ -256,35 +260,6 @@ class PoseEstimator:
         return Seen(look.aim, [to_frame(pose, look.letterbox) for pose in found])
 
 
-def choose_policy(asked: PolicyName, team: catalogue.Team, networks: Sequence[Network]) -> Policy:
-    """Return the policy asked for, or what suits the networks.
-
-    Raises
-    ------
-    UsageError
-        When the two do not go together.
-    """
-    if asked not in get_args(PolicyName):
-        msg = f'policy is "{asked}"; expected one of: {", ".join(get_args(PolicyName))}'
-        raise UsageError(msg)
-    one = [network.decoder.people == 1 for network in networks]
-    if team.looker is not None:
-        if asked not in {"auto", "refine"}:
-            msg = f'policy "{asked}" takes one model; "{team.name}" are several: use "refine"'
-            raise UsageError(msg)
-        if not one[-1]:
-            msg = f"model {team.looker.name}: finds several people; expected one that finds one"
-            raise UsageError(msg)
-        if one[0]:
-            msg = f"model {team.name}: the first finds one person; expected one that finds several"
-            raise UsageError(msg)
-        return Refine(finders=len(networks) - 1)
-    if asked == "follow" and not one[0]:
-        msg = f'policy "follow" follows one person; model {team.name} finds several: use "whole"'
-        raise UsageError(msg)
-    return Follow() if one[0] and asked != "whole" else Whole()
-
-
 def _plugin(delegate: str) -> Plugin | None:
     named = delegates.named(delegate)
     return None if delegate == "auto" and named.absent() else named.plugin
@@ -301,7 +276,7 @@ def to_frame(pose: ModelPose, letterbox: Letterbox) -> Pose:
 
 def _within(poses: Sequence[Pose], limits: Limits) -> list[Pose]:
     sure = [pose for pose in poses if pose.score >= limits.min_pose_score]
-    return sure[: limits.max_people]
+    return sure[: 1 if limits.single else limits.max_people]
 
 
 def _seconds(engine: Engine) -> float:

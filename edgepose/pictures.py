@@ -1,5 +1,6 @@
 """Where annotated pictures and videos go; whatever happens, what is there is whole."""
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +24,20 @@ class Album:
     ----------
     output : Path
         A name that ends like a picture's or a video's is that file; else a folder.
+
+    Raises
+    ------
+    UsageError
+        When it ends like a file of another kind.
     """
 
     def __init__(self, output: Path) -> None:
+        if looks_like_a_file(output):
+            msg = (
+                f"-o {output}: cannot be written as {output.suffix}; expected one of "
+                f"{', '.join(PICTURES + VIDEOS)}, or a folder's name"
+            )
+            raise UsageError(msg)
         self._output = output
         self._ending = output.suffix.lower()
         self._is_file = self._ending in PICTURES + VIDEOS and not output.is_dir()
@@ -111,6 +123,16 @@ class Album:
         while path in self._taken:
             path, number = self._output / f"{stem}-{number}{ending}", number + 1
         return path
+
+
+def looks_like_a_file(output: Path) -> bool:
+    """Say whether somebody means a file, but of a kind that nobody here can write."""
+    ending = output.suffix.lower()
+    return (
+        re.fullmatch(r"\.[a-z][a-z0-9]{1,4}", ending) is not None
+        and ending not in PICTURES + VIDEOS
+        and not output.is_dir()
+    )
 
 
 def _keep_source(source: Path, path: Path) -> None:

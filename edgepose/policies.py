@@ -9,10 +9,11 @@ why things are as they are and shows what was measured.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
+from edgepose.errors import UsageError
 from edgepose.geometry import box_around, extent
 from edgepose.skeleton import (
     LEFT_HIP,
@@ -24,6 +25,7 @@ from edgepose.skeleton import (
 from edgepose.structures import Box, Floats, Pose, Size
 
 Name = Literal["whole", "follow", "refine"]
+PolicyName = Literal["auto", "whole", "follow", "refine"]
 Region = tuple[int, int, int, int]
 
 CROP: Final = 1.5  # times the joints' box: measured best; 1.25 and 1.8 cost 1 to 5 points of AP
@@ -152,6 +154,12 @@ class Refine:
 
     name: Name = "refine"
 
+    @property
+    def told(self) -> str:
+        """What it does in a film, in words."""
+        often = "every frame" if self.every == 1 else f"one of {self.every} frames"
+        return f"looks for people in {often}, again at up to {self.looks} of them in each"
+
     def aims(self, size: Size, people: Sequence[Pose], turn: int) -> list[Aim]:
         """Find who is there, and look again at some of those who are known."""
         chosen = in_turn(people, self.looks, turn)
@@ -184,6 +192,49 @@ class Refine:
                 for pose in again
             ]
         return single_out([*again, *(pose for poses in finds for pose in poses)])
+
+
+def choose(asked: PolicyName, model: str, one: Sequence[bool], *, refines: bool) -> Policy:
+    """Return the policy asked for, or what suits the networks.
+
+    Parameters
+    ----------
+    asked : str
+        As the configuration has it.
+    model : str
+        What to call the networks in messages.
+    one : sequence of bool
+        Of each network: whether it finds one person only.
+    refines : bool
+        Whether the last network looks again at whom the others found.
+
+    Raises
+    ------
+    UsageError
+        When the two do not go together.
+    """
+    if asked not in get_args(PolicyName):
+        msg = f'policy is "{asked}"; expected one of: {", ".join(get_args(PolicyName))}'
+        raise UsageError(msg)
+    if refines:
+        return _refine(asked, model, one)
+    if asked == "follow" and not one[0]:
+        msg = f'policy "follow" follows one person; model {model} finds several: use "whole"'
+        raise UsageError(msg)
+    return Follow() if one[0] and asked != "whole" else Whole()
+
+
+def _refine(asked: PolicyName, model: str, one: Sequence[bool]) -> Refine:
+    if asked not in {"auto", "refine"}:
+        msg = f'policy "{asked}" takes one model; "{model}" are several: use "refine"'
+        raise UsageError(msg)
+    if not one[-1]:
+        msg = f"model {model}: the last finds several people; expected one that finds one"
+        raise UsageError(msg)
+    if one[0]:
+        msg = f"model {model}: the first finds one person; expected one that finds several"
+        raise UsageError(msg)
+    return Refine(finders=len(one) - 1)
 
 
 def everything(size: Size) -> Region:

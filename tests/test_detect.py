@@ -4,6 +4,8 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,9 @@ import numpy as np
 import pytest
 
 from edgepose.cli import main
+from edgepose.commands import detect
+from edgepose.sources import Source
+from edgepose.structures import Frame
 
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "person.jpg"
 MODEL = ("-m", "movenet-lightning")
@@ -89,3 +94,72 @@ def test_a_picture_of_nobody_says_so(tmp_path: Path, capsys: pytest.CaptureFixtu
 
     assert main(["detect", str(empty), *MODEL]) == 0
     assert "nobody" in capsys.readouterr().out
+
+
+def test_a_film_tells_of_people_from_its_first_frame(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing waits for a second sight: who asks for frames wants what is in each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detect, "_with_progress", lambda source, *_, **__: first(source, 3))
+        assert main(["detect", "demo://", *MODEL, "--json"]) == 0
+
+    frames = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [len(frame["poses"]) for frame in frames] == [1, 1, 1]
+    assert {frame["poses"][0]["id"] for frame in frames} == {1}
+
+
+def first(source: Source, count: int) -> Iterator[Frame]:
+    """Yield the first frames of a source."""
+    return islice(source.frames(), count)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--policy", "follow", "-m", "movenet-multipose"], 'policy "follow" follows one person'),
+        (["--policy", "sideways"], "sideways"),
+        (["--threads", "-1"], "threads is -1; expected 1 to 64, or 0"),
+        (["--max-people", "0"], "max_people is 0; expected at least 1"),
+        (["--min-score", "1.5"], "min_pose_score is 1.5; expected 0 to 1"),
+        (["-o", "out.xyz"], "cannot be written as .xyz; expected one of .jpg"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a sentence of ours, with the exit code for wrong usage, before any work."""
+    assert main(["detect", str(PICTURE), *words]) == 2
+
+    heard = capsys.readouterr()
+    assert said in heard.err
+    assert heard.out == ""
+
+
+@pytest.mark.parametrize("model", ["movenet-multipose", "posenet"])
+def test_single_is_one_person_with_every_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str
+) -> None:
+    """Also where two are in the picture."""
+    person = cv2.imread(str(PICTURE))
+    assert person is not None
+    cv2.imwrite(str(tmp_path / "two.png"), np.hstack([person, person]))
+
+    assert main(["detect", str(tmp_path / "two.png"), "-m", model]) == 0
+    assert main(["detect", str(tmp_path / "two.png"), "-m", model, "--single"]) == 0
+
+    both, single = capsys.readouterr().out.splitlines()
+    assert "2 people" in both
+    assert "1 person" in single
+
+
+def test_the_policy_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    """A second look is a better one, and the message names the models."""
+    words = ["detect", str(PICTURE), "-m", "posenet-uint8", "--json"]
+
+    assert main(words) == 0
+    assert main([*words, "--policy", "refine"]) == 0
+
+    once, twice = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (once["model"], twice["model"]) == (
+        "posenet-uint8",
+        "posenet-uint8+movenet-thunder-int8",
+    )

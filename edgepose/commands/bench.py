@@ -22,7 +22,12 @@ MARKS: Final = (200, 500, 1000, 2000)  # frames after which memory is looked at
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("-m", "--model", metavar="NAME", default="", help="the model to measure")
+    parser.add_argument(
+        "-m", "--model", metavar="NAME", default=catalogue.DEFAULT, help="the model to measure"
+    )
+    parser.add_argument(
+        "--policy", choices=("auto", "whole", "follow"), default="auto", help="where to look"
+    )
     parser.add_argument("--source", metavar="URI", default="demo://", help="a video; default demo")
     parser.add_argument("--mqtt", metavar="URL", default="", help="a broker; default: mosquitto")
     parser.add_argument("--threads", type=int, default=0, help="of the network; 0: all but one")
@@ -62,7 +67,7 @@ def _config(args: argparse.Namespace, url: str) -> Config:
     return Config(
         device=Device(id="bench"),
         mqtt=Mqtt(url=url),
-        model=Model(name=args.model, threads=args.threads, delegate="cpu"),
+        model=Model(name=args.model, policy=args.policy, threads=args.threads, delegate="cpu"),
         cameras=(camera,),
     )
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from tqdm import tqdm
 
@@ -22,6 +22,7 @@ from edgepose.drawing import draw
 from edgepose.errors import SourceError
 from edgepose.estimator import PoseEstimator
 from edgepose.pictures import Album
+from edgepose.policies import PolicyName
 from edgepose.sources import Source
 from edgepose.structures import NOT_FOLLOWED, Frame, Track
 from edgepose.timing import NS_PER_MS, Clock
@@ -37,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("source", nargs="+", metavar="SOURCE", help="picture, folder, glob, video")
     parser.add_argument("-m", "--model", metavar="NAME", default="auto", help="name or .tflite")
+    parser.add_argument(
+        "--policy", choices=get_args(PolicyName), default="auto", help="where to look"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="picture, folder or video")
     parser.add_argument("--json", action="store_true", help="one JSON message a line")
     parser.add_argument("--single", action="store_true", help="one person, decoded the simple way")
@@ -51,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Look at every source in turn; go on after one that cannot be read."""
     limits = Limits(args.max_people, args.min_score, single=args.single)
-    estimator = PoseEstimator(args.model, threads=args.threads, limits=limits)
+    estimator = PoseEstimator(args.model, policy=args.policy, threads=args.threads, limits=limits)
     album = Album(args.output) if args.output else None
     if album is not None and len(args.source) > 1:
         album.expect(len(args.source))
@@ -104,7 +108,7 @@ class Detection:
         if frame.name:
             tracks = [Track(NOT_FOLLOWED, pose, frame.captured_ns) for pose in poses]
         else:
-            tracks = self._tracker.update(poses, frame.captured_ns)
+            tracks = self._tracker.update(poses, frame.captured_ns, at_once=True)
         return [replace(track, posture=posture.read(track.pose)) for track in tracks]
 
     def _line(self, frame: Frame, people: list[Track], uri: str) -> str:

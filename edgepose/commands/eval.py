@@ -13,7 +13,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from tqdm import tqdm
 
@@ -22,6 +22,7 @@ from edgepose.decoders import Limits
 from edgepose.engine import runtime
 from edgepose.estimator import PoseEstimator
 from edgepose.evaluation import Scores, Truth
+from edgepose.policies import PolicyName
 from edgepose.preprocess import use_one_thread
 from edgepose.sources.files import read_picture
 
@@ -35,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, required=True, metavar="DIR")
     parser.add_argument("--annotations", type=Path, required=True, metavar="COCO.json")
     parser.add_argument("-m", "--model", metavar="NAME", default="auto", help="name or .tflite")
-    parser.add_argument("--policy", choices=("auto", "whole", "follow", "refine"), default="auto")
+    parser.add_argument(
+        "--policy", choices=get_args(PolicyName), default="auto", help="where to look"
+    )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="0: all cores but one")
     parser.add_argument("--max-people", type=int, default=20, metavar="N", help="as COCO: 20")
     parser.add_argument("--min-score", type=float, default=0.0, metavar="S", help="of a person")
