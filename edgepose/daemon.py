@@ -156,6 +156,7 @@ class Daemon:
         with self._setting:
             self.overrides.take(id_, settings)
             self._control(id_)
+        self._keep_pace()
 
     def _control(self, id_: str) -> None:
         """Put what is in force into a camera, and say so."""
@@ -378,8 +379,8 @@ class Daemon:
 
     def _keep_pace(self) -> None:
         """Let second looks take no more time than the cameras' frames leave."""
-        if self.config.cameras:
-            self.estimator.keep_pace(sum(camera.fps for camera in self.config.cameras))
+        if fps := self.overrides.rate(self.config):
+            self.estimator.keep_pace(fps)
 
     def _relink(self, old: Config) -> None:
         """Go to another broker, or under another name, if that is what has changed."""
@@ -435,6 +436,7 @@ class Daemon:
             started_at=rfc3339(self._started_unix_ns),
             model=self.estimator.name,
             model_reason=plan.model_reason,
+            policy=self.estimator.policy.name,
             runtime=engine.runtime(),
             delegate=messages.DelegateStatus(name=plan.delegate.name, reason=plan.reason),
             cameras={

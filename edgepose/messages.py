@@ -235,6 +235,9 @@ class StatusMessage(msgspec.Struct, frozen=True, kw_only=True):
     model_reason: str = ""
     """Why this model, where it was not named."""
 
+    policy: str = ""
+    """Where it looks: `whole`, `follow` or `refine`."""
+
     runtime: str
     delegate: DelegateStatus
     cameras: dict[str, CameraStatus]

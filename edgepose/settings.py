@@ -84,6 +84,11 @@ class Overrides:
         )
         return config, replace(camera, **fps)
 
+    def rate(self, config: Config) -> float:
+        """Return how many frames a second all cameras want looked at; 0 while all are paused."""
+        looking = [camera for camera in config.cameras if not self.paused(camera.id)]
+        return sum(self.effective(config, camera)[1].fps for camera in looking)
+
     def told(self, config: Config, camera: Camera) -> CameraSettings:
         """Return what is in force for one camera, as `C/state` tells it."""
         config, camera = self.effective(config, camera)

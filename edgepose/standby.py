@@ -12,6 +12,7 @@ from edgepose.engine import Engine
 from edgepose.errors import DelegateError
 from edgepose.estimator import Glance, PoseEstimator
 from edgepose.models import Outputs, Plugin
+from edgepose.policies import Policy
 from edgepose.structures import Image, Pose
 from edgepose.timing import NS_PER_S, Clock
 from edgepose.trials import Bench
@@ -86,6 +87,11 @@ class Standby:
     def engine(self) -> Engine:
         """The engine in use."""
         return self.current.engine
+
+    @property
+    def policy(self) -> Policy:
+        """Where the estimator in use looks."""
+        return self.current.policy
 
     @property
     def looks_back(self) -> bool:

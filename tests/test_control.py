@@ -1,6 +1,7 @@
 """Commands and pictures, end to end: the real daemon, a real broker, somebody who asks."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edgepose.structures import Image
-from tests.brokers import Mosquitto, Witness, needs_mosquitto, witness
+from tests.brokers import Mosquitto, Witness, needs_mosquitto, wait_until, witness
 from tests.discovery import complaints
 from tests.test_daemon import CAMERA, Running
 
@@ -116,6 +117,27 @@ def test_settings_take_effect_at_once_and_show_in_the_state(
     assert changed["settings"]["fall"] is False
     assert empty["poses"] == []
     assert back["settings"] == changed["settings"] | {"min_pose_score": 0.25}
+
+
+def test_second_looks_keep_to_the_rate_in_force(
+    start: Callable[..., Running], seen: Witness
+) -> None:
+    """A slower camera has time for more of them; the log says how many."""
+    running = start(CAMERA + ZONE + '[model]\nname = "posenet-uint8+movenet-lightning-int8"\n')
+    told = f"{DEVICE}/status"
+    message = seen.until(lambda m: m.topic == told and b'"online"' in m.payload, timeout_s=30)
+    before = looks(running)
+
+    seen.publish(f"{DEVICE}/hall/set", b'{"fps":0.5}')
+    state(seen, lambda s: s["settings"]["fps"] == 0.5)
+
+    assert json.loads(message.payload)["policy"] == "refine"
+    assert wait_until(lambda: looks(running) > before)
+
+
+def looks(running: Running) -> int:
+    """Return how many people are looked at again in a frame, as the log said last."""
+    return int(re.findall(r"again at up to (\d+) of them", running.said())[-1])
 
 
 def test_what_is_wrong_changes_nothing(start: Callable[..., Running], seen: Witness) -> None:

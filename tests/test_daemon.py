@@ -122,7 +122,7 @@ def test_what_the_contract_says_is_on_the_wire(
     assert first["captured_at"] < later["captured_at"]
     assert later["seq"] > first["seq"]
     assert 0 < later["latency_ms"] < 5000
-    assert told["model"] == "movenet-lightning"
+    assert (told["model"], told["policy"]) == ("movenet-lightning", "follow")
     assert len(told["keypoints"]) == 17
     assert {"occupied", "count", "fall", "posture", "zones", "paused"} <= set(state)
 
