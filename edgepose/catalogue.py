@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -19,15 +19,24 @@ DEFAULT: Final = "movenet-multipose"
 LOOKER: Final = "movenet-thunder-int8"
 """Looks again where nothing is said but `refine`."""
 
+
+class Pair(NamedTuple):
+    """Models that work together under one name."""
+
+    models: str
+    """Finders with ``|`` between them, ``+``, who looks again."""
+
+    description: str
+
+
 PAIRS: Final = {
-    "refined": "posenet-481x641+movenet-thunder",
-    "best": (
-        "movenet-multipose|movenet-multipose@384x384|movenet-multipose@512x512|posenet-481x641"
-        "+movenet-thunder"
+    "refined": Pair("posenet-481x641+movenet-thunder", "several people, each looked at again"),
+    "best": Pair(
+        "movenet-multipose|movenet-multipose@512x512|posenet-481x641+movenet-thunder",
+        "the same with all that find people, however long it takes",
     ),
 }
-"""Names of models together: finders with ``|`` between them, ``+``, who looks again.
-`best` takes the time it takes; docs/accuracy.md has the figures."""
+"""docs/accuracy.md has the figures."""
 
 SYSTEM: Final = Path("/var/lib/edgepose")
 """Where the service keeps what must outlive it; fetched models are looked for there too."""
@@ -139,7 +148,7 @@ def team(name: str) -> Team:
     ModelError
         When there is no such name and no such file, or nobody to find or look again.
     """
-    meant = PAIRS.get(name, name)
+    meant = PAIRS[name].models if name in PAIRS else name
     if Path(meant).expanduser().is_file() or not {"|", "+"} & set(meant):
         choice = choose(meant)
         return Team(choice.name, (choice,))
@@ -221,9 +230,10 @@ def _size(text: str) -> Size | None:
 
 
 def _unknown(name: str) -> str:
-    known = ", ".join(entries())
+    names = [*entries(), *PAIRS]
+    known = ", ".join(names)
     if name.endswith(".tflite") or "/" in name:
         return f"model {name}: no such file; expected a .tflite file or one of: {known}"
-    near = get_close_matches(name, entries(), n=1)
+    near = get_close_matches(name, names, n=1)
     hint = f"; did you mean {near[0]}?" if near else ";"
     return f'unknown model "{name}"{hint} known: {known}, or the path of a .tflite file'

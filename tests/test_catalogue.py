@@ -1,10 +1,12 @@
 """Models by name."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from edgepose import catalogue
+from edgepose.cli import main
 from edgepose.errors import ModelError
 from edgepose.structures import Size
 
@@ -59,3 +61,54 @@ def test_a_folder_is_no_model(tmp_path: Path) -> None:
     """What cannot be read says why."""
     with pytest.raises(ModelError, match="cannot be read"):
         catalogue.read_file(tmp_path)
+
+
+@pytest.mark.parametrize("name", catalogue.PAIRS)
+def test_a_pair_is_models_that_are_there(name: str) -> None:
+    """Those that find people, and one that looks again; all inside the package."""
+    team = catalogue.team(name)
+
+    assert team.name == name
+    assert team.looker is not None
+    assert all(choice.path.is_file() for choice in team.members)
+
+
+def test_pairs_are_known_where_names_are_told() -> None:
+    """A typo of one gets it back."""
+    with pytest.raises(ModelError, match="did you mean refined"):
+        catalogue.team("refind")
+
+
+def test_the_list_has_the_pairs_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """What `model.name` takes, the command lists; as data it has the same keys for all."""
+    assert main(["models"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line]
+    assert main(["models", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+
+    assert {*catalogue.entries(), *catalogue.PAIRS} == set(told)
+    assert set(told) <= set(listed)
+    assert len({frozenset(entry) for entry in told.values()}) == 1
+    assert told["refined"]["bytes"] > told["movenet-thunder"]["bytes"]
+
+
+@pytest.mark.parametrize("name", ["refined", "posenet-uint8+movenet-thunder-int8"])
+def test_a_pair_is_shown_model_by_model(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with its own tensors, the one that looks again last."""
+    assert main(["models", "show", name]) == 0
+    page = capsys.readouterr().out
+    assert main(["models", "show", name, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+
+    assert [found["family"] for found in told["finders"]] == ["posenet"]
+    assert told["looker"]["family"] == "movenet single"
+    assert page.index("heatmap") < page.rindex(told["looker"]["name"])
+
+
+def test_open_sizes_are_shown_with_what_they_become(capsys: pytest.CaptureFixture[str]) -> None:
+    """The file's own words, and the size that is used."""
+    assert main(["models", "show", "movenet-multipose"]) == 0
+
+    page = capsys.readouterr().out
+    assert "1 x any x any x 3 uint8, 1 x 256 x 256 x 3 if nothing is set" in page
+    assert "used at     256x256" in page

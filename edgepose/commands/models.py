@@ -44,13 +44,13 @@ def run(args: argparse.Namespace) -> int:
     """List the catalogue, show or fetch a model, or choose one."""
     if args.verb == "show":
         description = describe(args.model)
-        print(json.dumps(description, indent=2) if args.json else _page(description))
+        print(json.dumps(description, indent=2) if args.json else page(description))
     elif args.verb == "fetch":
         fetch(args.model, args.to or catalogue.folders()[0])
     elif args.auto:
         print(choose(args.config, as_json=args.json))
     else:
-        rows = catalogue.entries()
+        rows = catalogue.entries() | {name: _together(name) for name in catalogue.PAIRS}
         print(_as_json(rows) if args.json else _table(rows))
     return 0
 
@@ -59,13 +59,14 @@ def fetch(names: list[str], folder: Path) -> None:
     """Download models, each with its twin for the CPU, and say where they are."""
     entries = catalogue.entries()
     for name in names:
-        if name not in entries:
+        if name not in entries and name not in catalogue.PAIRS:
             catalogue.choose(name)
             msg = f"model {name}: is a file; expected a name that `edgepose models` lists"
             raise UsageError(msg)
-    wanted = [other for name in names for other in (name, entries[name].cpu) if other]
+    twins = {name: entry.cpu for name, entry in entries.items()}
+    wanted = [other for name in names for other in (name, twins.get(name)) if other]
     for name in dict.fromkeys(wanted):
-        if entries[name].url:
+        if name in entries and entries[name].url:
             print(f"{name}: {_fetch(name, entries[name], folder)}")
         else:
             print(f"{name}: comes with edgepose")
@@ -101,6 +102,8 @@ def choose(file: Path | None, *, as_json: bool) -> str:
 
 
 def _judgement(chooser: "Chooser", plan: "Plan") -> str:
+    from edgepose.choosing import accuracies
+
     width = max(len(row.model) for row in chooser.rows)
     lines = [f"{'NAME':<{width}}  {'ON':<8}  {'AP':>5}  {'MS':>7}  VERDICT"]
     for row in chooser.rows:
@@ -109,12 +112,26 @@ def _judgement(chooser: "Chooser", plan: "Plan") -> str:
             f"{row.model:<{width}}  {row.delegate:<8}  {row.accuracy:5.1f}  {ms:>7}  {row.verdict}"
         )
     lines += ["", f"{plan.model} on {plan.delegate.name}", plan.model_reason, plan.reason]
+    lines.append(f"AP: {accuracies().pictures}")
     return "\n".join(lines)
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Read a model file and say everything it says about itself."""
-    choice = catalogue.choose(name)
+    """Read a model's files and say everything they say about themselves."""
+    team = catalogue.team(name)
+    if team.looker is None:
+        return _described(team.finders[0])
+    pair = catalogue.PAIRS.get(name)
+    return {
+        "name": name,
+        "family": "pair",
+        "description": pair.description if pair else "",
+        "finders": [_described(choice) for choice in team.finders],
+        "looker": _described(team.looker),
+    }
+
+
+def _described(choice: catalogue.Choice) -> dict[str, Any]:
     content = catalogue.read_file(choice.path)
     info = models.read(content, choice.name)
     return {
@@ -123,8 +140,10 @@ def describe(name: str) -> dict[str, Any]:
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
         "family": _family(content, choice.name),
+        "input": f"{choice.size.height}x{choice.size.width}" if choice.size else "",
         "inputs": [asdict(tensor) for tensor in info.inputs],
         "outputs": [asdict(tensor) for tensor in info.outputs],
+        "decoded": [asdict(tensor) for tensor in _decoded(content, info)],
         "custom_ops": list(info.custom_ops),
     }
 
@@ -139,6 +158,26 @@ def _family(content: bytes, name: str) -> str:
     return decoder.family if not info.custom_ops else f"{decoder.family}, for the Edge TPU"
 
 
+def _decoded(content: bytes, info: ModelInfo) -> tuple[TensorInfo, ...]:
+    """Return what is decoded in place of the outputs, where an operator is taken out."""
+    try:
+        taken = decoders.load(content, info.name).model.outputs
+    except ModelError:
+        return ()
+    return () if taken == info.outputs else taken
+
+
+def page(description: dict[str, Any]) -> str:
+    """Return what `describe` found for people."""
+    if "looker" not in description:
+        return _page(description)
+    pages = [_page(found) for found in [*description["finders"], description["looker"]]]
+    head = (
+        f"{description['name']}: {len(pages)} models; the last looks again at whom the others find"
+    )
+    return "\n\n".join([head, *pages])
+
+
 def _page(description: dict[str, Any]) -> str:
     lines = [
         f"{description['name']}: {description['family']}",
@@ -146,9 +185,11 @@ def _page(description: dict[str, Any]) -> str:
         f"  size        {description['bytes']:,} bytes",
         f"  sha256      {description['sha256']}",
     ]
-    for kind in ("inputs", "outputs"):
+    for kind, title in (("inputs", "input"), ("outputs", "output"), ("decoded", "decoded")):
         for position, tensor in enumerate(description[kind]):
-            lines.append(f"  {kind[:-1]:<6} {position}    {_tensor(TensorInfo(**tensor))}")
+            lines.append(f"  {title:<7} {position}   {_tensor(TensorInfo(**tensor))}")
+    if description["input"]:
+        lines.append(f"  used at     {description['input']}, height x width")
     if ops := description["custom_ops"]:
         lines.append(f"  custom ops  {', '.join(ops)}")
     return "\n".join(lines)
@@ -156,11 +197,30 @@ def _page(description: dict[str, Any]) -> str:
 
 def _tensor(tensor: TensorInfo) -> str:
     shape = " x ".join("any" if side < 0 else str(side) for side in tensor.shape)
-    text = f"{shape or 'any shape'} {tensor.dtype}"
+    text = f"{shape or 'of no fixed shape,'} {tensor.dtype}"
+    if tensor.shape != tensor.default_shape:
+        text += f", {' x '.join(map(str, tensor.default_shape))} if nothing is set"
     if tensor.quantisation is not None:
         scale, zero_point = tensor.quantisation
         text += f", real = {scale:.6g} * (stored - {zero_point})"
     return f"{text}   {tensor.name}"
+
+
+def _together(name: str) -> catalogue.Entry:
+    """Describe models that work together as if they were one."""
+    pair, entries = catalogue.PAIRS[name], catalogue.entries()
+    files = {choice.path: choice for choice in catalogue.team(name).members}
+    licences = sorted({entries[choice.name.partition("@")[0]].licence for choice in files.values()})
+    return catalogue.Entry(
+        file="",
+        sha256="",
+        bytes=sum(path.stat().st_size for path in files),
+        family="pair",
+        people="many",
+        licence=", ".join(licences),
+        origin="",
+        description=f"{pair.description}: {pair.models}",
+    )
 
 
 def _table(rows: dict[str, catalogue.Entry]) -> str:
@@ -171,7 +231,7 @@ def _table(rows: dict[str, catalogue.Entry]) -> str:
         here = "yes" if entry.path else "fetch"
         lines.append(
             f"{name:<{width}}  {entry.family:<7}  {entry.people:<6}  {entry.bytes / 1e6:4.1f}  "
-            f"{entry.licence:<10}  {entry.sha256[:12]}  {here:<5}  {_about(entry)}"
+            f"{entry.licence:<10}  {entry.sha256[:12]:<12}  {here:<5}  {_about(entry)}"
         )
     lines += ["", f"fetch: edgepose models fetch NAME puts it into {catalogue.folders()[0]}"]
     return "\n".join(lines)
@@ -181,12 +241,16 @@ def _about(entry: catalogue.Entry) -> str:
     return f"{entry.description}; on the CPU: {entry.cpu}" if entry.cpu else entry.description
 
 
+def _path(entry: catalogue.Entry) -> str:
+    return str(entry.path) if entry.file and entry.path else ""
+
+
 def _as_json(rows: dict[str, catalogue.Entry]) -> str:
     import msgspec
 
     listed = {
         name: msgspec.to_builtins(entry)
-        | {"edgetpu": catalogue.for_edgetpu(name) or "", "path": str(entry.path or "")}
+        | {"edgetpu": catalogue.for_edgetpu(name) or "", "path": _path(entry)}
         for name, entry in rows.items()
     }
     return json.dumps(listed, indent=2)
