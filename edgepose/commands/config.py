@@ -9,7 +9,7 @@ import msgspec
 
 from edgepose import config, reference, toml
 from edgepose.addresses import redact
-from edgepose.config import DEFAULT_FILE, Config
+from edgepose.config import DEFAULT_FILE, Config, Model
 from edgepose.errors import UsageError
 
 STDOUT: Final = Path("-")
@@ -45,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     found = config.load(args.file)
     config.require_cameras(found, str(args.file))
+    check_model(found.model)
+    check_sources(found)
     print(f"{args.file}: good")
     print(summary(found))
 
@@ -69,6 +71,40 @@ def _schema(args: argparse.Namespace) -> None:
 
 def _docs(args: argparse.Namespace) -> None:
     print(reference.markdown(), end="")
+
+
+def check_model(model: Model) -> None:
+    """Refuse what `edgepose run` would: a model that is unknown, not here, or no model.
+
+    Raises
+    ------
+    ModelError, UsageError
+        As `edgepose run` does.
+    """
+    from edgepose import catalogue, decoders, policies
+
+    if model.name == "auto":
+        return
+    team = catalogue.team(model.name)
+    if model.policy == "refine":
+        team = team.with_looker()
+    members = [decoders.load(catalogue.read_file(it.path), it.name) for it in team.members]
+    one = [member.decoder.people == 1 for member in members]
+    policies.choose(model.policy, team.name, one, refines=team.looker is not None)
+
+
+def check_sources(found: Config) -> None:
+    """Refuse sources of no known kind; whether a camera is there is not looked at.
+
+    Raises
+    ------
+    SourceError
+        As `edgepose run` does.
+    """
+    from edgepose import sources
+
+    for camera in found.cameras:
+        sources.check(camera.source)
 
 
 def summary(found: Config) -> str:

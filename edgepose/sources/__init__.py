@@ -180,14 +180,26 @@ def open_source(
     SourceError
         When there is nothing to be had from it; says what to do.
     """
+    address = check(uri)
+    make: Callable[[Address, Settings], Source] = registry.load(SOURCES[address.scheme])
+    return make(address, Settings(clock or Clock(), realtime, fps, once))
+
+
+def check(uri: str) -> Address:
+    """Take a source's URI apart, without looking at what is there.
+
+    Raises
+    ------
+    SourceError
+        When it is of no known kind.
+    """
     address = Address.parse(uri)
     if not address.path and address.scheme == "file":
         raise SourceError('source "": expected a path, a device or a URI')
     if address.scheme not in SOURCES:
         known = ", ".join(f"{scheme}://" for scheme in sorted(SOURCES))
         raise address.error(f'unknown scheme "{address.scheme}"; known: {known}, or a path')
-    make: Callable[[Address, Settings], Source] = registry.load(SOURCES[address.scheme])
-    return make(address, Settings(clock or Clock(), realtime, fps, once))
+    return address
 
 
 def is_live(uri: str) -> bool:
