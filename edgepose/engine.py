@@ -3,6 +3,8 @@
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepose.errors import DelegateError, ModelError
+from edgepose import chatter
+from edgepose.errors import DelegateError, ModelError, UsageError
 from edgepose.models import ModelInfo, Outputs, Plugin, TensorInfo
 from edgepose.structures import Size
 
@@ -30,6 +33,17 @@ except ImportError:
         )
         raise ModelError(_MISSING) from error
 
+MOST_THREADS: Final = 64
+
+
+_quiet: Final = threading.Lock()
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    with _quiet, chatter.unheard():
+        yield
+
 
 def runtime() -> str:
     """Name the runtime and its version."""
@@ -38,7 +52,16 @@ def runtime() -> str:
 
 
 def thread_count(asked: int) -> int:
-    """Turn the configuration's 0 into all cores but one: decoding and sending need it."""
+    """Turn the configuration's 0 into all cores but one: decoding and sending need it.
+
+    Raises
+    ------
+    UsageError
+        When no machine has so many.
+    """
+    if not 0 <= asked <= MOST_THREADS:
+        msg = f"threads is {asked}; expected 1 to {MOST_THREADS}, or 0 for all cores but one"
+        raise UsageError(msg)
     return asked or max(1, (os.cpu_count() or 1) - 1)
 
 
@@ -87,12 +110,14 @@ class Engine:
                 if isinstance(content, bytes)
                 else {"model_path": str(content)}
             )
-            self._interpreter = tflite.Interpreter(
-                **whence, num_threads=self.threads, experimental_delegates=delegates
-            )
-            if size is not None and size != info.input_size:
-                _resize(self._interpreter, size)
-            self._interpreter.allocate_tensors()
+            # A delegate may crash; then nothing it said must wait to be heard.
+            with nullcontext() if delegates else _unheard():
+                self._interpreter = tflite.Interpreter(
+                    **whence, num_threads=self.threads, experimental_delegates=delegates
+                )
+                if size is not None and size != info.input_size:
+                    _resize(self._interpreter, size)
+                self._interpreter.allocate_tensors()
         except Exception as error:
             # tflite-runtime raises SystemError with numpy 2, others ValueError or RuntimeError
             if plugin is not None:

@@ -1,5 +1,7 @@
 """The loaded interpreter."""
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -84,3 +86,15 @@ def test_the_runtime_has_a_name_and_a_version() -> None:
 
     assert name in {"ai-edge-litert", "tflite-runtime"}
     assert version[0].isdigit()
+
+
+@pytest.mark.slow
+def test_the_runtime_says_nothing_of_itself() -> None:
+    """Whoever reads `stderr` of a program looks for errors."""
+    program = (
+        "from edgepose import PoseEstimator; PoseEstimator('movenet-lightning-int8').warm_up()"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+    assert done.stderr == b""

@@ -12,6 +12,7 @@ ROOT: Final = Path(__file__).parent.parent / "edgepose"
 
 NOUNS: Final = {
     "addresses",
+    "chatter",
     "complaints",
     "config",
     "errors",
