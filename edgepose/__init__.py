@@ -5,17 +5,16 @@
 >>> people = estimator.estimate(rgb)  # doctest: +SKIP
 """
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # type checkers know the name; importing it would hold up every start
 if TYPE_CHECKING:
     from edgepose.api import Pose, PoseEstimator, draw, subscribe
 
 __all__ = ["Pose", "PoseEstimator", "draw", "subscribe"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Loaded on first use: `edgepose config check` must not wait for a network runtime.
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"

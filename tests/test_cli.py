@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tomllib
@@ -13,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from edgepose import __version__, cli, errors
+from edgepose import __version__, catalogue, cli, errors
 from edgepose.cli import main
 
 HEAVY = ("cv2", "numpy", "paho", "ai_edge_litert", "tflite_runtime", "amqtt", "prometheus_client")
@@ -264,15 +265,19 @@ def test_config_prints_schema_and_reference(capsys: pytest.CaptureFixture[str]) 
     "words", [["--help"], ["--version"], ["config", "check", "FILE"], ["config", "show", "FILE"]]
 )
 def test_start_up_loads_nothing_heavy(tmp_path: Path, words: list[str]) -> None:
-    """Looking at a file needs neither the runtime nor numpy: it is quick and works anywhere."""
+    """Looking at a file needs neither the runtime nor a camera's libraries: it works anywhere.
+
+    To check it, what models are there has to be read, which takes numpy.
+    """
     file = tmp_path / "edgepose.toml"
     file.write_text(
         '[[camera]]\nid = "a"\nsource = "demo://"\n'
         '[[camera.zone]]\nid = "z"\npolygon = [[0, 0], [1, 0], [1, 1]]\n'
     )
+    heavy = [name for name in HEAVY if (name, words[:2]) != ("numpy", ["config", "check"])]
     program = (
         "import sys; from edgepose.cli import main; code = main(sys.argv[1:]);"
-        f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr);"
+        f"print([name for name in {heavy} if name in sys.modules], file=sys.stderr);"
         "raise SystemExit(code)"
     )
 
@@ -313,3 +318,72 @@ def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert "there is no such file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("tables", "code", "said"),
+    [
+        ('source = "gopher://hole"', 3, 'unknown scheme "gopher"; known: demo://'),
+        ('source = "demo://"\n[model]\nname = "posnet"', 4, "did you mean posenet"),
+        ('source = "demo://"\n[model]\nname = "coral-posenet"', 4, "models fetch coral-posenet"),
+        ('source = "demo://"\n[model]\nname = "FOLDER/foreign.tflite"', 4, "foreign.tflite: "),
+        (
+            'source = "demo://"\n[model]\nname = "refined"\npolicy = "whole"',
+            2,
+            'policy "whole" takes one model',
+        ),
+    ],
+)
+def test_config_check_says_what_run_would(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tables: str, code: int, said: str
+) -> None:
+    """Sources of no known kind, models that are not here, what does not go together."""
+    (tmp_path / "foreign.tflite").write_bytes(b"no model")
+    file = tmp_path / "edgepose.toml"
+    file.write_text(f'[[camera]]\nid = "a"\n{tables}\n'.replace("FOLDER", str(tmp_path)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue, "folders", lambda: [tmp_path])
+        assert main(["config", "check", str(file)]) == code
+
+    heard = capsys.readouterr()
+    assert said in heard.err
+    assert heard.out == ""
+
+
+def test_an_interrupt_before_anything_else_ends_without_a_word() -> None:
+    """Ctrl-C while Python still loads the program."""
+    program = (
+        "import os, signal, sys\n"
+        "class Early:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'edgepose.cli':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Early())\n"
+        "from edgepose.__main__ import main\n"
+        "main()\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr == ""
+
+
+def test_an_interrupt_that_was_to_be_ignored_is_ignored() -> None:
+    """As for jobs that a shell put into the background."""
+    program = (
+        "import os, signal\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from edgepose.__main__ import main\n"
+        "import sys; sys.argv[1:] = ['--version']\n"
+        "main(); os.kill(os.getpid(), signal.SIGINT); print('alive')\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout.splitlines()[-1] == "alive"
