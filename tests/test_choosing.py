@@ -13,7 +13,9 @@ from edgepose.catalogue import Choice
 from edgepose.choosing import Chooser, Plan, accuracies
 from edgepose.config import Camera, Config, Model, PoseSettings
 from edgepose.delegates.edgetpu import EdgeTpu
+from edgepose.estimator import PoseEstimator
 from edgepose.models import Plugin
+from edgepose.policies import PolicyName
 from edgepose.timing import Clock
 from edgepose.trials import Verdict
 from tests import tpu
@@ -84,8 +86,9 @@ def put_here(folder: Path, *names: str) -> None:
 
 def bundled_by_accuracy(people: int) -> list[str]:
     """Return the bundled models, the most accurate first."""
-    here = catalogue.bundled() | catalogue.PAIRS
-    rows = {name: row.of(people) for name, row in accuracies().items() if name in here}
+    fetched = set(catalogue.entries()) - set(catalogue.bundled())
+    measured = accuracies().by("auto")
+    rows = {name: row.of(people) for name, row in measured.items() if name not in fetched}
     return sorted(rows, key=lambda name: -rows[name])
 
 
@@ -103,8 +106,9 @@ def test_a_quick_machine_takes_the_most_accurate(bank: Bank, tmp_path: Path, peo
 
 def test_a_slower_rate_leaves_time_for_more(bank: Bank, tmp_path: Path) -> None:
     """The same machine, another wish: 60 ms are too long for 20 frames a second, not for 10."""
-    best, second = bundled_by_accuracy(6)[1:3]
-    bank.others = {best: 60.0, "movenet-thunder": 1000.0}
+    bank.ms = 1000.0
+    best, second = [name for name in bundled_by_accuracy(6) if not catalogue.team(name).looker][:2]
+    bank.others = {best: 60.0, second: 10.0}
 
     at_10, at_20 = (plan(tmp_path, asking(fps=fps)).model for fps in (10, 20))
 
@@ -113,12 +117,42 @@ def test_a_slower_rate_leaves_time_for_more(bank: Bank, tmp_path: Path) -> None:
 
 def test_more_people_cost_more_where_each_is_looked_at(bank: Bank, tmp_path: Path) -> None:
     """A second look at six is six times the work of a second look at one."""
-    bank.others = {"posenet-481x641": 20.0, "movenet-thunder": 20.0}
+    bank.ms = 20.0
 
-    at_two, at_six = (plan(tmp_path, asking(people=people)).model for people in (2, 6))
+    at_two, at_six = (
+        catalogue.team(plan(tmp_path, asking(people=people)).model) for people in (2, 6)
+    )
 
-    assert at_two == "refined"
-    assert at_six != "refined"
+    assert at_two.looker is not None
+    assert at_six.looker is None
+
+
+@pytest.mark.parametrize("policy", ["whole", "follow", "refine"])
+@pytest.mark.parametrize("ms", [0.1, 9000.0])
+def test_it_takes_nothing_that_the_policy_does_not_suit(
+    bank: Bank, tmp_path: Path, policy: PolicyName, ms: float
+) -> None:
+    """The daemon would refuse to start with it, on a quick machine or on a slow one."""
+    bank.ms = ms
+    wanted = asking(people=3)
+    model = msgspec.structs.replace(wanted.model, policy=policy)
+
+    chosen = plan(tmp_path, msgspec.structs.replace(wanted, model=model)).model
+
+    estimator = PoseEstimator(chosen, policy=policy, threads=1)
+    assert estimator.policy.name == policy
+
+
+def test_what_is_too_slow_in_part_is_not_measured_in_full(bank: Bank, tmp_path: Path) -> None:
+    """On a slow machine there is no time to lose: quicker models are still to be measured."""
+    bank.ms = 9000.0
+
+    chooser = Chooser(tmp_path, Clock())
+    chooser.plan(asking())
+
+    teams = [row for row in chooser.rows if row.model in catalogue.PAIRS]
+    assert {(row.ms, row.verdict) for row in teams} == {(None, "too slow")}
+    assert len(bank.measured) < len(chooser.rows)
 
 
 def test_where_nothing_keeps_up_the_quickest_is_taken(bank: Bank, tmp_path: Path) -> None:
@@ -272,10 +306,11 @@ def test_a_device_that_is_plugged_in_later_is_worth_a_try(bank: Bank, state: Pat
 
 def test_every_accuracy_is_of_a_model_that_is_known() -> None:
     """A typo in the table would leave a model out without a word."""
-    known = catalogue.entries() | catalogue.PAIRS
+    known = accuracies().by("auto")
 
-    assert set(accuracies()) <= set(known)
-    assert set(catalogue.bundled()) <= set(accuracies())
+    for name in known:
+        assert name in catalogue.entries() or catalogue.team(name).looker
+    assert {*catalogue.bundled(), *catalogue.PAIRS} <= set(known)
 
 
 @pytest.mark.slow
@@ -292,6 +327,6 @@ def test_the_command_explains_itself(tmp_path: Path) -> None:
 
     verdicts = [row["verdict"] for row in told["rows"]]
     assert told["why"].startswith("auto: ")
-    assert told["model"] in catalogue.entries() | catalogue.PAIRS
+    assert told["model"] in accuracies().by("auto")
     if "taken" in verdicts:
         assert set(verdicts[: verdicts.index("taken")]) <= {"too slow"}

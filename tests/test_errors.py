@@ -1,0 +1,41 @@
+"""Deliberate errors: what catches them, and how the program then ends."""
+
+import pytest
+
+from edgepose import errors
+from edgepose.errors import EdgeposeError
+
+CONTRACT = {
+    "EdgeposeError": 1,
+    "UsageError": 2,
+    "ConfigError": 2,
+    "SourceError": 3,
+    "ModelError": 4,
+    "DelegateError": 4,
+    "BrokerError": 5,
+}
+"""Exit codes: scripts and the service's restart rules rely on them."""
+
+ALL = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+
+
+@pytest.mark.parametrize("kind", [it for it in ALL if issubclass(it, EdgeposeError)])
+def test_every_error_has_the_exit_code_that_is_promised(kind: type[EdgeposeError]) -> None:
+    """A new kind has to be thought about here too."""
+    assert CONTRACT[kind.__name__] == kind.exit_code
+
+
+@pytest.mark.parametrize(
+    ("kind", "usual"),
+    [
+        (errors.UsageError, ValueError),
+        (errors.SourceError, OSError),
+        (errors.ModelError, ValueError),
+        (errors.DelegateError, RuntimeError),
+        (errors.BrokerError, ConnectionError),
+    ],
+)
+def test_programs_catch_what_they_know(kind: type[EdgeposeError], usual: type[Exception]) -> None:
+    """Who imports us need not know our names; the sentence comes along."""
+    with pytest.raises(usual, match="no such thing"):
+        raise kind("no such thing")

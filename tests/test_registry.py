@@ -1,0 +1,56 @@
+"""Names to classes, imported when chosen."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+
+from edgepose import registry
+from edgepose.decoders import CUSTOM_OPS, DECODERS
+from edgepose.delegates import DELEGATES
+from edgepose.events import EVENTS
+from edgepose.sinks import SINKS
+from edgepose.sources import SOURCES
+
+REGISTRIES: dict[str, Mapping[str, str]] = {
+    "sources": SOURCES,
+    "decoders": DECODERS,
+    "custom ops": CUSTOM_OPS,
+    "delegates": DELEGATES,
+    "events": EVENTS,
+    "sinks": SINKS,
+}
+
+
+@pytest.mark.parametrize("name", REGISTRIES)
+def test_every_row_names_something_that_can_be_called(name: str) -> None:
+    """A typing mistake in a row shows here, not in somebody's house."""
+    for row in REGISTRIES[name].values():
+        try:
+            found = registry.load(row)
+        except ImportError as error:  # of the system's own packages, such as picamera2
+            assert "edgepose" not in str(error.name)
+        else:
+            assert callable(found)
+
+
+def test_a_row_is_imported_when_it_is_chosen_and_not_before() -> None:
+    """Else every start would wait for every library."""
+    program = (
+        "import sys; from edgepose import registry; row = 'edgepose.toml:dump';"
+        "before = 'edgepose.toml' in sys.modules; registry.load(row);"
+        "print(before, 'edgepose.toml' in sys.modules)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.split() == ["False", "True"]
+
+
+def test_a_row_that_names_nothing_is_a_bug() -> None:
+    """It is not passed over in silence."""
+    with pytest.raises(AttributeError):
+        registry.load("edgepose.errors:NoSuchError")
