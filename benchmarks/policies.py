@@ -1,9 +1,9 @@
-"""Accuracy, time and memory of each way of looking, as in models/README.md.
+"""Time and memory of each way of looking, beside its accuracy, as in models/README.md.
 
-Run from the repository: ``python -m benchmarks.policies IMAGES ANNOTATIONS``. All models
-are timed in one process, in turns, on one thread, in time of the processor, so that what
-else the machine does matters little; memory is that of a process that has done nothing
-else. Results go to `benchmarks/results`.
+Run from the repository, after ``python -m benchmarks.accuracy``: ``python -m
+benchmarks.policies``. All models are timed in one process, in turns, on one thread, in
+time of the processor, so that what else the machine does matters little; memory is that
+of a process that has done nothing else. Results go to `benchmarks/results`.
 """
 
 import argparse
@@ -19,41 +19,16 @@ from typing import Any, Final
 import numpy as np
 from tqdm import tqdm
 
-from edgepose import engine, evaluation, sources, vitals
+from benchmarks import accuracy
+from edgepose import engine, sources, vitals
 from edgepose.benchmarking import machine
 from edgepose.decoders import Limits
 from edgepose.estimator import PoseEstimator
-from edgepose.evaluation import Truth
 from edgepose.preprocess import use_one_thread
-from edgepose.sources.files import read_picture
 from edgepose.structures import Image, Pose
 
-ROWS: Final = (
-    ("movenet-lightning-int8", "whole"),
-    ("movenet-lightning", "whole"),
-    ("movenet-thunder-int8", "whole"),
-    ("movenet-thunder", "whole"),
-    ("movenet-lightning-int8", "follow"),
-    ("movenet-lightning", "follow"),
-    ("movenet-thunder-int8", "follow"),
-    ("movenet-thunder", "follow"),
-    ("posenet-257", "whole"),
-    ("posenet", "whole"),
-    ("posenet-uint8", "whole"),
-    ("posenet-481x641", "whole"),
-    ("movenet-multipose", "whole"),
-    ("posenet-uint8+movenet-lightning-int8", "refine"),
-    ("posenet-uint8+movenet-thunder-int8", "refine"),
-    ("movenet-multipose+movenet-thunder-int8", "refine"),
-    ("posenet-481x641+movenet-thunder-int8", "refine"),
-    ("posenet-481x641+movenet-thunder", "refine"),
-    ("movenet-multipose+movenet-thunder", "refine"),
-    ("movenet-multipose|posenet-481x641+movenet-thunder", "refine"),
-    ("best", "refine"),
-)
 CROWDS: Final = (1, 3, 6)
 ROUNDS: Final = 15
-RESAMPLES: Final = 200
 PERSON: Final = (slice(40, 350), slice(90, 260))  # of the demo's first picture
 RESULTS: Final = Path(__file__).parent / "results" / "policies.json"
 
@@ -61,37 +36,30 @@ RESULTS: Final = Path(__file__).parent / "results" / "policies.json"
 def main() -> None:
     """Measure every row and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("images", type=Path, nargs="?")
-    parser.add_argument("annotations", type=Path, nargs="?")
     parser.add_argument("--memory", nargs=2, metavar=("MODEL", "POLICY"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     use_one_thread()
     if args.memory:
         sys.stdout.write(f"{memory_here(*args.memory)}\n")
         return
-    if args.annotations is None:
-        parser.error("expected the folder of pictures and the annotations")
-    truth = evaluation.read(args.annotations, args.images)
-    estimators = [load(model, policy) for model, policy in ROWS]
+    known = json.loads(accuracy.RESULTS.read_text("utf-8"))["rows"]
+    known = [row for row in known if accuracy.is_here(accuracy.Row(row["model"], row["policy"]))]
+    estimators = [load(row["model"], row["policy"]) for row in known]
     times = timed(estimators)
     rows = [
-        {"model": model, "policy": policy, "memory_mb": memory(model, policy)}
-        | {"ms": times[number]}
-        | accuracy(estimators[number], truth)
-        for number, (model, policy) in enumerate(tqdm(ROWS, desc="accuracy"))
+        {"model": row["model"], "policy": row["policy"], "ms": ms}
+        | {"memory_mb": memory(row["model"], row["policy"])}
+        for row, ms in zip(tqdm(known, desc="memory"), times, strict=True)
     ]
     report = {
         "machine": machine(),
         "runtime": engine.runtime(),
         "threads": estimators[0].engine.threads,
         "rounds": ROUNDS,
-        "pictures": len(truth.pictures),
-        "people": truth.people,
         "rows": rows,
     }
-    RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    sys.stdout.write(table(rows))
+    sys.stdout.write(table(known, rows))
 
 
 def load(model: str, policy: str) -> PoseEstimator:
@@ -141,21 +109,6 @@ def crowd(count: int) -> tuple[Image, list[Pose]]:
     return canvas, people
 
 
-def accuracy(estimator: PoseEstimator, truth: Truth) -> dict[str, Any]:
-    """Return the figures of a set."""
-    found = [
-        entry
-        for picture in truth.pictures
-        for entry in evaluation.detections(
-            picture, estimator.estimate(read_picture(picture.path)), truth.category
-        )
-    ]
-    return {
-        "scores": evaluation.score(truth, found),
-        "AP_interval": evaluation.interval(truth, found, RESAMPLES),
-    }
-
-
 def memory(model: str, policy: str) -> float:
     """Return the memory in MB of a process that looks with these models only."""
     command = [sys.executable, "-m", "benchmarks.policies", "--memory", model, policy]
@@ -171,18 +124,31 @@ def memory_here(model: str, policy: str) -> float:
     return round(vitals.memory_mb() or 0.0, 1)
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(known: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
     """Return the table of models/README.md."""
-    head = "| model | policy | AP | AR | ms, 1 person | 3 | 6 | MB |\n"
-    lines = [head, "|---|---|---|---|---|---|---|---|\n"]
-    for row in rows:
-        low, high = row["AP_interval"]
+    head = (
+        "model",
+        "policy",
+        "AP",
+        "AR",
+        "AP, smaller",
+        "AP, alone",
+        "ms, 1 person",
+        "3",
+        "6",
+        "MB",
+    )
+    lines = [f"| {' | '.join(head)} |\n", f"|{'---|' * len(head)}\n"]
+    for figures, row in zip(known, rows, strict=True):
+        pictures = figures["pictures"]
         model = row["model"].replace("|", "\\|")
         cells = [
             f"`{model}`",
             row["policy"],
-            f"{row['scores']['AP']:.1f} ({low:.0f}–{high:.0f})",
-            f"{row['scores']['AR']:.1f}",
+            f"{pictures['AP']:.1f} ({pictures['AP_low']:.0f}–{pictures['AP_high']:.0f})",
+            f"{pictures['AR']:.1f}",
+            f"{figures['collages']['AP']:.1f}",
+            f"{figures[accuracy.ALONE]['AP']:.1f}",
             *(f"{row['ms'][str(count)]:.0f}" for count in CROWDS),
             f"{row['memory_mb']:.0f}",
         ]

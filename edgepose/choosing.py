@@ -5,6 +5,7 @@ very machine. What was measured is kept, so only the first start takes its time.
 """
 
 import logging
+import math
 import os
 import platform
 import time
@@ -25,6 +26,7 @@ from edgepose.delegates import Delegate
 from edgepose.delegates.cpu import Cpu
 from edgepose.estimator import Network
 from edgepose.models import Plugin
+from edgepose.policies import PolicyName
 from edgepose.storage import Note
 from edgepose.timing import Clock
 from edgepose.trials import Bench, Verdict
@@ -65,7 +67,7 @@ class Plan:
 
 
 class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How well a model finds people: OKS AP in percent."""
+    """How well a model and a policy find people: OKS AP in percent."""
 
     many: float
     one: float
@@ -73,6 +75,24 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def of(self, people: int) -> float:
         """Return what counts when that many people are to be found."""
         return self.one if people == 1 else self.many
+
+
+class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `benchmarks/accuracy.py` has measured, all on the same pictures."""
+
+    pictures: str
+    """Which."""
+
+    whole: dict[str, Accuracy]
+    follow: dict[str, Accuracy]
+    refine: dict[str, Accuracy]
+
+    def by(self, policy: PolicyName) -> dict[str, Accuracy]:
+        """Return what each model reaches with a policy; `auto` is what suits the model."""
+        if policy == "auto":
+            return self.whole | self.follow | self.refine
+        found: dict[str, Accuracy] = getattr(self, policy)
+        return found
 
 
 class Row(NamedTuple):
@@ -95,10 +115,10 @@ class Timings(msgspec.Struct):
 
 
 @cache
-def accuracies() -> dict[str, Accuracy]:
+def accuracies() -> Measured:
     """Return how accurate the models are that `auto` chooses among."""
     text = (catalogue.DATA / "accuracy.toml").read_text("utf-8")
-    return msgspec.convert(tomllib.loads(text), dict[str, Accuracy])
+    return msgspec.convert(tomllib.loads(text), Measured)
 
 
 class Chooser:
@@ -213,6 +233,9 @@ class Contest:
 
         self._people = config.pose.max_people
         self._fps = sum(camera.fps for camera in config.cameras) or ONE_CAMERA_FPS
+        self._most_ms = SHARE * 1000 / self._fps
+        self._policy = config.model.policy
+        self._wanted = "one" if self._policy == "follow" else "many"
         self._threads = config.model.threads
         self._delegate = delegate
         self._try_out = try_out
@@ -221,7 +244,7 @@ class Contest:
     def plan(self) -> Plan:
         """Find the best; where none is quick enough, the quickest."""
         taken: Row | None = None
-        for name, accuracy in _candidates(self._people):
+        for name, accuracy in _candidates(self._people, self._policy):
             row = self._judge(name, accuracy, decided=taken is not None)
             if row is None:
                 continue
@@ -234,7 +257,7 @@ class Contest:
             return self._planned(taken.model, taken.delegate, f"auto: {why}")
         timed = [row for row in self.rows if row.ms is not None]
         quickest = min(timed, key=lambda row: row.ms or 0.0, default=None)
-        name = quickest.model if quickest else catalogue.DEFAULT
+        name = quickest.model if quickest else STAND_INS[self._wanted]
         used = quickest.delegate if quickest else Cpu.name
         return self._planned(name, used, f"auto: the quickest; nothing here keeps up with {asked}")
 
@@ -248,13 +271,14 @@ class Contest:
                 return None
         else:
             used = Cpu.name
-            ms = None if decided else self._stopwatch.frame_ms(name, self._people)
+            ms = None if decided else self._stopwatch.frame_ms(name, self._people, self._most_ms)
         if decided:
             return Row(name, used, accuracy, None, "less accurate")
         if ms is None:
             return Row(name, used, accuracy, None, "not measured: no time left")
-        fits = ms * self._fps <= SHARE * 1000
-        return Row(name, used, accuracy, ms, TAKEN if fits else "too slow")
+        if ms > self._most_ms:
+            return Row(name, used, accuracy, ms if math.isfinite(ms) else None, "too slow")
+        return Row(name, used, accuracy, ms, TAKEN)
 
     def _tried_ms(self, name: str) -> float | None:
         verdict = self._try_out(name, self._delegate, self._threads)
@@ -285,13 +309,19 @@ class Stopwatch:
         known: Timings | None = note.read()
         self._timings = known if known and known.machine == machine else Timings(machine, {})
 
-    def frame_ms(self, name: str, people: int) -> float | None:
-        """Return how long a frame takes with that many people; None where time has run out."""
+    def frame_ms(self, name: str, people: int, most_ms: float) -> float | None:
+        """Return how long a frame takes with that many people; None where time has run out.
+
+        It is infinite where some of the networks take more than `most_ms` already: then
+        the others are not measured, to leave time for models that are quicker.
+        """
         team = catalogue.team(name)
         rounds = [(choice, 1) for choice in team.finders]
         rounds += [(team.looker, people)] if team.looker else []
         frame_ms = 0.0
-        for choice, times in rounds:
+        for choice, times in sorted(rounds, key=lambda row: _key(row[0]) not in self._timings.ms):
+            if frame_ms > most_ms:
+                return math.inf
             network_ms = self._network_ms(choice)
             if network_ms is None:
                 return None
@@ -299,8 +329,7 @@ class Stopwatch:
         return frame_ms
 
     def _network_ms(self, choice: catalogue.Choice) -> float | None:
-        size = choice.size
-        key = f"{choice.path.name}@{size.height}x{size.width}" if size else choice.path.name
+        key = _key(choice)
         if key not in self._timings.ms:
             if time.monotonic() > self._until_s or self._ending():
                 return None
@@ -308,6 +337,11 @@ class Stopwatch:
             self._timings.ms[key] = round(_measured_ms(choice, self._threads), 2)
             self._note.write(self._timings)
         return self._timings.ms[key]
+
+
+def _key(choice: catalogue.Choice) -> str:
+    size = choice.size
+    return f"{choice.path.name}@{size.height}x{size.width}" if size else choice.path.name
 
 
 def _measured_ms(choice: catalogue.Choice, threads: int) -> float:
@@ -322,10 +356,11 @@ def _timed_ms(function: Callable[[], None]) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def _candidates(people: int) -> Iterator[tuple[str, float]]:
+def _candidates(people: int, policy: PolicyName) -> Iterator[tuple[str, float]]:
     """Yield the models that are here, the most accurate first; the Edge TPU's before its twin."""
     entries = catalogue.entries()
-    known = {name: accuracy.of(people) for name, accuracy in accuracies().items()}
+    measured = accuracies().by(policy)
+    known = {name: accuracy.of(people) for name, accuracy in measured.items()}
     # Nobody has measured a model on the Edge TPU for us: it counts as its twin does.
     known |= {name: known[e.cpu] for name, e in entries.items() if e.cpu in known}
     here = [name for name in known if name not in entries or entries[name].path]

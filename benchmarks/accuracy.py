@@ -1,0 +1,159 @@
+"""Accuracy of each model and policy, for models/README.md and for `model.name = "auto"`.
+
+Run from the repository: ``python -m benchmarks.accuracy IMAGES ANNOTATIONS``. All rows see
+the same three sets: the pictures as they are, collages of them with smaller people
+(`benchmarks.collages`), and each clearly visible person alone. Models that have to be
+fetched take part if they are here. Writes `benchmarks/results/accuracy.json` and
+`edgepose/data/accuracy.toml`.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from tqdm import tqdm
+
+from benchmarks import collages
+from edgepose import __version__, catalogue, engine, evaluation
+from edgepose.decoders import Limits
+from edgepose.estimator import PoseEstimator
+from edgepose.evaluation import Scores, Truth
+from edgepose.policies import Name
+from edgepose.preprocess import use_one_thread
+from edgepose.sources.files import read_picture
+
+
+class Row(NamedTuple):
+    """A model and where it looks."""
+
+    model: str
+    policy: Name
+
+
+ROWS: Final = (
+    Row("movenet-lightning-int8", "whole"),
+    Row("movenet-lightning", "whole"),
+    Row("movenet-thunder-int8", "whole"),
+    Row("movenet-thunder", "whole"),
+    Row("movenet-lightning-int8", "follow"),
+    Row("movenet-lightning", "follow"),
+    Row("movenet-thunder-int8", "follow"),
+    Row("movenet-thunder", "follow"),
+    Row("posenet-257", "whole"),
+    Row("posenet", "whole"),
+    Row("posenet-uint8", "whole"),
+    Row("posenet-481x641", "whole"),
+    Row("movenet-multipose", "whole"),
+    Row("coral-movenet-lightning", "whole"),
+    Row("coral-movenet-lightning", "follow"),
+    Row("coral-posenet", "whole"),
+    Row("coral-posenet-16", "whole"),
+    Row("posenet-uint8+movenet-lightning-int8", "refine"),
+    Row("posenet-uint8+movenet-thunder-int8", "refine"),
+    Row("movenet-multipose+movenet-thunder-int8", "refine"),
+    Row("posenet-481x641+movenet-thunder-int8", "refine"),
+    Row("refined", "refine"),
+    Row("movenet-multipose+movenet-thunder", "refine"),
+    Row("movenet-multipose|posenet-481x641+movenet-thunder", "refine"),
+    Row("best", "refine"),
+)
+MANY: Final = ("pictures", "collages")
+ALONE: Final = "alone"
+COCO_LIMITS: Final = Limits(20, 0.0)  # up to 20 people a picture, doubtful ones too
+RESAMPLES: Final = 200
+RESAMPLED: Final = 20  # pictures at most
+DATA: Final = catalogue.DATA / "accuracy.toml"
+RESULTS: Final = Path(__file__).parent / "results" / "accuracy.json"
+
+
+def main() -> None:
+    """Measure every row and write both files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("annotations", type=Path)
+    args = parser.parse_args()
+    use_one_thread()
+    with tempfile.TemporaryDirectory() as folder:
+        sets = {"pictures": evaluation.read(args.annotations, args.images)}
+        for name, make in (("collages", collages.crowds), (ALONE, collages.alone)):
+            sets[name] = collages.write(sets["pictures"], make, Path(folder) / name)
+        rows = [measured(row, sets) for row in tqdm(list(filter(is_here, ROWS)))]
+    report = {
+        "edgepose": __version__,
+        "runtime": engine.runtime(),
+        "sets": {
+            name: {"pictures": len(truth.pictures), "people": truth.people}
+            for name, truth in sets.items()
+        },
+        "rows": rows,
+    }
+    RESULTS.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    DATA.write_text(toml(report), "utf-8")
+
+
+def is_here(row: Row) -> bool:
+    """Say whether all of a row's models are on this machine."""
+    entry = catalogue.entries().get(row.model)
+    return entry is None or entry.path is not None
+
+
+def measured(row: Row, sets: dict[str, Truth]) -> dict[str, Any]:
+    """Return a row's figures on each set."""
+    estimator = PoseEstimator(row.model, policy=row.policy, threads=1)
+    figures = {}
+    for name, truth in sets.items():
+        limits = Limits(1, 0.0) if name == ALONE else COCO_LIMITS
+        figures[name] = rounded(look(estimator, truth, limits))
+    return {"model": row.model, "policy": row.policy} | figures
+
+
+def look(estimator: PoseEstimator, truth: Truth, limits: Limits) -> Scores:
+    """Return the figures of one set, of the pictures themselves with AP's interval."""
+    found = [
+        entry
+        for picture in truth.pictures
+        for entry in evaluation.detections(
+            picture,
+            estimator.estimate(read_picture(picture.path), limits=limits),
+            truth.category,
+        )
+    ]
+    figures = evaluation.score(truth, found)
+    if len(truth.pictures) > RESAMPLED:  # made of the same pictures: it would promise too much
+        return figures
+    low, high = evaluation.interval(truth, found, RESAMPLES) or (None, None)
+    return figures | {"AP_low": low, "AP_high": high}
+
+
+def rounded(scores: Scores) -> Scores:
+    """Return figures with one decimal: the sets are too small for more."""
+    return {name: None if value is None else round(value, 1) for name, value in scores.items()}
+
+
+def toml(report: dict[str, Any]) -> str:
+    """Return what `auto` reads: for each policy and model, AP with many people and with one."""
+    sets = report["sets"]
+    counts = "; ".join(f"{sets[name]['pictures']} {name}" for name in sets)
+    lines = [
+        "# Written by `python -m benchmarks.accuracy`, never by hand: how well models find people,",
+        '# for `model.name = "auto"`. OKS AP in percent as COCO defines it; `many`: mean of the',
+        "# pictures and of collages of them; `one`: each person alone. docs/accuracy.md has more.",
+        f'pictures = "ten annotated pictures of people, and sets made of them ({counts})"',
+    ]
+    for policy in ("whole", "follow", "refine"):
+        for row in report["rows"]:
+            if row["policy"] == policy:
+                many = sum(row[name]["AP"] for name in MANY) / len(MANY)
+                lines += [
+                    "",
+                    f'[{policy}."{row["model"]}"]',
+                    f"many = {many:.1f}",
+                    f"one = {row[ALONE]['AP']:.1f}",
+                ]
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    main()
