@@ -2,6 +2,7 @@
 
 import json
 import random
+import socket
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,34 @@ class TestPayload:
     def test_home_assistant_accepts_it(self, of: Config) -> None:
         """Whatever is configured: every key is known, and none is missing."""
         assert complaints(*message(of)) == []
+
+    @pytest.mark.parametrize(
+        ("web", "link"),
+        [
+            ("", None),
+            ('listen = ""', None),
+            ('listen = "192.0.2.7:8600"', "http://192.0.2.7:8600"),
+            ('listen = "[2001:db8::7]:8600"', "http://[2001:db8::7]:8600"),
+            ('listen = "0.0.0.0:80"\nhosts = ["pose.example"]', "http://pose.example:80"),
+            ('listen = "0.0.0.0:8600"\ncert_file = "c"\nhosts = ["p"]', "https://p:8600"),
+            ('hosts = ["pose.example"]', "https://pose.example"),
+        ],
+    )
+    def test_it_links_to_the_page(self, web: str, link: str | None) -> None:
+        """Where other machines find it, also behind a proxy; nowhere when they do not."""
+        of = config(f"[web]\n{web}\n{ONE}")
+
+        topic, content = message(of)
+
+        assert json.loads(content)["device"].get("configuration_url") == link
+        assert complaints(topic, content) == []
+
+    def test_a_page_everywhere_has_the_machines_name(self) -> None:
+        """A browser at home finds that by itself."""
+        _, content = message(config(f'[web]\nlisten = "0.0.0.0:8600"\n{ONE}'))
+
+        link = json.loads(content)["device"]["configuration_url"]
+        assert link == f"http://{socket.gethostname().partition('.')[0]}.local:8600"
 
     def test_it_has_the_entities_of_the_contract(self) -> None:
         """Per camera, per zone and for the device; raw keypoints on none of them."""
