@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 
+import edgepose
 from tests.brokers import needs_mosquitto, wait_until, witness
 from tests.browsing import CHROMIUM, House, needs_chromium, told
 
@@ -19,6 +20,8 @@ expect = playwright.expect
 
 PICTURES: Final = os.environ.get("EDGEPOSE_PICTURES")
 """Where the documentation's pictures go; not given: nowhere that lasts."""
+
+STATIC: Final = Path(edgepose.__file__).parent / "web" / "static"
 
 STATE: Final = "edgepose/hall-pi/hall/state"
 WAVER: Final = ((0.2, 0.72), (0.45, 0.72), (0.45, 0.95), (0.2, 0.95))
@@ -252,6 +255,17 @@ def test_the_picture_is_shown_only_where_allowed(visit: Callable[..., Any], hous
     assert wait_lit(page)["count"] > 2 * dark
     named(page, "checkbox", "Show them").uncheck()
     expect(page.get_by_text("Camera picture")).to_be_hidden()
+
+
+def test_all_its_parts_are_asked_for_at_once() -> None:
+    """Over a slow line a browser must not find one module after the other."""
+    page = (STATIC / "index.html").read_text()
+
+    asked = {
+        line.split("static/")[1].split('"')[0] for line in page.splitlines() if "static/" in line
+    }
+
+    assert asked == {path.name for path in STATIC.iterdir()} - {"index.html"}
 
 
 # Drawing

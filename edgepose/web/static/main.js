@@ -42,8 +42,9 @@ async function start() {
     login.show(main, begin);
     return;
   }
-  await page.refresh();
   live.open();
+  await page.refresh();
+  if (live.status) view ?? route();
 }
 
 function leaveAll() {
