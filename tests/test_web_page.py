@@ -327,6 +327,9 @@ def test_shapes_are_pulled_into_form_and_back(visit: Callable[..., Any]) -> None
         redo.click()
     assert page.locator("[data-part=shape]").get_attribute("d") == after
     assert redo.is_disabled()
+    named(page, "button", "Delete zone zone-1").click()
+    assert page.locator("[data-part=shape]").count() == 0
+    expect(undo).to_be_focused()
 
 
 def test_everything_can_be_done_by_keyboard(visit: Callable[..., Any], house: House) -> None:
@@ -373,6 +376,7 @@ def test_everything_can_be_done_by_keyboard(visit: Callable[..., Any], house: Ho
     tab_to("Save")
     press("Enter")
     expect(page.get_by_text("Saved, and in force.")).to_be_visible(timeout=20_000)
+    expect(named(page, "button", "Save")).to_be_focused()
 
     assert near(polygon(house, "stove"), ((0.2, 0.68), (0.4, 0.7), (0.4, 0.95), (0.2, 0.95)))
     assert house.configured()["zone"][0]["kind"] == "rest"

@@ -13,9 +13,9 @@ import { Panel } from "./panel.js";
 import { Screen } from "./screen.js";
 import { isWhole, region, rectangle, same } from "./shapes.js";
 import { Stage } from "./stage.js";
+import { Trial } from "./trial.js";
 import { listed, sentence } from "./words.js";
 
-const SET_EVERY_MS = 200;
 const REASON_EVERY_MS = 500;
 
 /** What to do by hand, and by keyboard. */
@@ -35,13 +35,13 @@ export class Aim {
   #kind = null; // what is being drawn
   #problems = [];
   #saving = false;
-  #sent = null; // thresholds that are on their way
-  #timer = 0;
   #stop = new AbortController();
 
   /** `page` holds `live`, `config` and `refresh()`, which reads the configuration anew. */
   constructor(main, page, camera) {
     Object.assign(this, { page, id: camera });
+    this.trial = new Trial(camera, (why) =>
+      this.#tell(`The threshold is not in force: ${why}.`, "bad"));
     this.#begin();
     this.#build(main);
     this.#listen();
@@ -102,9 +102,11 @@ export class Aim {
   }
 
   #changed() {
-    const { value } = this.history;
+    const { value, base } = this.history;
+    const refused = this.#problems.length;
     this.#problems = this.#problems.filter((one) => same(one.about, subject(value, one)));
-    this.#setThresholds(value.pose);
+    if (refused && !this.#problems.length) this.#tell("");
+    this.trial.follow(value.pose, base.pose, this.config.pose);
     this.#show();
   }
 
@@ -175,63 +177,25 @@ export class Aim {
     say("Drawing cancelled");
   }
 
-  // Thresholds take effect while the slider moves
-
-  #setThresholds(pose) {
-    if (same(pose, this.#sent ?? this.history.base.pose)) return;
-    this.#sent = pose;
-    this.#timer ||= setTimeout(() => {
-      this.#timer = 0;
-      this.#send(this.#settings(this.#sent));
-    }, SET_EVERY_MS);
-  }
-
-  /** Null is "what the file says": a setting that says the same would outlive the next change. */
-  #settings(pose) {
-    const entries = Object.entries(pose);
-    const file = this.config.pose;
-    return Object.fromEntries(
-      entries.map(([name, value]) => [name, value === file[name] ? null : value]),
-    );
-  }
-
-  async #send(values) {
-    try {
-      await api.settings(this.id, values);
-    } catch (refused) {
-      this.#tell(`The threshold is not in force: ${refused.message}.`, "bad");
-    }
-  }
-
-  /** Go back to the thresholds of before at once: the page is being closed. */
-  #restore() {
-    const { pose } = this.history.base;
-    if (this.#sent !== null && !same(this.#sent, pose)) this.#send(this.#settings(pose));
-    this.#forget();
-  }
-
-  /** Nothing is on its way any more. */
-  #forget() {
-    clearTimeout(this.#timer);
-    this.#timer = 0;
-    this.#sent = null;
-  }
-
   // Saving
 
   async #save() {
-    this.#saving = true;
     this.#tell("Saving…");
-    this.#showBar();
+    this.#busy(true);
     try {
       return await this.#put(this.history.base, this.config.revision);
     } catch (refused) {
+      this.#busy(false); // or the field could not take the keyboard
       this.#refused(refused);
       return false;
     } finally {
-      this.#saving = false;
-      this.#showBar();
+      this.#busy(false);
     }
+  }
+
+  #busy(saving) {
+    this.#saving = saving;
+    this.#showBar();
   }
 
   /** Write what differs from `base`, which is what the file of `revision` says. */
@@ -249,9 +213,7 @@ export class Aim {
 
   async #saved(body, reload) {
     const { pose } = this.history.value;
-    this.#forget();
-    const written = Object.keys(body.pose ?? {});
-    if (written.length) await this.#send(Object.fromEntries(written.map((name) => [name, null])));
+    await this.trial.settle(Object.keys(body.pose ?? {}));
     await this.page.refresh();
     // The daemon's next state has them; what it said last is older than what was saved.
     this.#begin(pose);
@@ -286,7 +248,7 @@ export class Aim {
       return this.#put(theirs, this.page.config.revision);
     }
     if (answer === "theirs") {
-      this.#restore();
+      this.trial.restore(this.history.base.pose, this.config.pose);
       this.#begin(pose);
       this.#show();
       this.#tell("This is what somebody else saved.");
@@ -347,7 +309,7 @@ export class Aim {
     main.replaceChildren(
       h("div", { class: "heading" }, h("a", { href: "#/", class: "back" }, "All cameras"), title),
       ...this.#warnings(),
-      h(
+      this.bench = h(
         "div", { class: "bench" },
         h(
           "section", { class: "easel", "aria-label": "Live view" },
@@ -367,7 +329,9 @@ export class Aim {
   }
 
   #button(text, onclick, kind = "") {
-    return h("button", { type: "button", class: kind, onclick }, text);
+    const click = () => button.hasAttribute("aria-disabled") || onclick();
+    const button = h("button", { type: "button", class: kind, onclick: click }, text);
+    return button;
   }
 
   #warnings() {
@@ -389,12 +353,14 @@ export class Aim {
     on(this.stage, "cancel", () => this.#cancel());
     on(this.panel, "take", ({ value, tag }) => this.#take(value, tag));
     on(this.panel, "select", ({ key, focus }) => this.#select(key, focus));
+    on(this.panel, "remove", ({ key }) => this.#remove(key));
     on(this.panel, "draw", ({ kind }) => this.#draw(kind));
     on(this.page.live, "poses", ({ camera }) => camera === this.id && this.#shape());
     const timer = setInterval(() => this.#showReason(), REASON_EVERY_MS);
     signal.addEventListener("abort", () => clearInterval(timer));
     document.addEventListener("keydown", (event) => this.#shortcut(event), { signal });
-    window.addEventListener("pagehide", () => this.#restore(), { signal });
+    const restore = () => this.trial.restore(this.history.base.pose, this.config.pose);
+    window.addEventListener("pagehide", restore, { signal });
     window.addEventListener("beforeunload", (event) => this.dirty && event.preventDefault(), { signal });
   }
 
@@ -449,18 +415,22 @@ export class Aim {
     const [byHand, byKeys] = drawing ? HELP.draw : HELP.idle;
     write(this.byHand, byHand);
     write(this.byKeys, byKeys);
-    this.finish.disabled = !this.stage.complete;
+    enable(this.finish, this.stage.complete);
     for (const button of [this.finish, this.cancel]) set(button, "class", drawing ? "" : "absent");
   }
 
   #showBar() {
     const { canUndo, canRedo, dirty } = this.history;
-    this.undo.disabled = !canUndo;
-    this.redo.disabled = !canRedo;
-    this.discard.disabled = !dirty || this.#saving;
-    this.saver.disabled = !dirty || this.#saving || !this.config.editable;
-    if (dirty && this.note.dataset.mood !== "bad" && !this.#saving) this.#tell("Not saved yet.");
-    if (!dirty && this.note.textContent === "Not saved yet.") this.#tell("");
+    const idle = !this.#saving;
+    enable(this.undo, idle && canUndo);
+    enable(this.redo, idle && canRedo);
+    enable(this.discard, idle && dirty);
+    enable(this.saver, idle && dirty && this.config.editable);
+    // What is on its way to the file stays as it is until it is there.
+    this.bench.inert = this.#saving;
+    const { mood } = this.note.dataset;
+    if (dirty && idle && mood !== "bad") this.#tell("Not saved yet.", "open");
+    if (!dirty && mood === "open") this.#tell("");
   }
 
   #tell(text, mood = "") {
@@ -468,3 +438,6 @@ export class Aim {
     this.note.dataset.mood = mood;
   }
 }
+
+/** A button that can do nothing now keeps the keyboard, unlike one that is disabled. */
+const enable = (button, can) => set(button, "aria-disabled", can ? null : "true");

@@ -1,6 +1,6 @@
 /** The settings beside the drawing area: each with its name, its hint and what is wrong with it. */
 
-import { changed, REGION, removed, turned } from "./draft.js";
+import { changed, REGION, turned } from "./draft.js";
 import { h, set, write } from "./dom.js";
 import { isWhole, WHOLE } from "./shapes.js";
 
@@ -14,7 +14,8 @@ const THRESHOLDS = {
 };
 
 /**
- * It fires `take` {value, tag} with a changed draft, `select` {key} and `draw` {kind}.
+ * It fires `take` {value, tag} with a changed draft, and as wishes `select` {key}, `remove` {key}
+ * and `draw` {kind}.
  */
 export class Panel extends EventTarget {
   #value = null;
@@ -225,7 +226,7 @@ export class Panel extends EventTarget {
   }
 
   #remove(key) {
-    return this.#button("Delete", () => this.#take(removed(this.#value, key)), "quiet");
+    return this.#button("Delete", () => this.#tell("remove", { key }), "quiet");
   }
 
   /** Make and drop rows so that there is one for each shape; those that stay keep their focus. */
