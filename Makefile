@@ -9,10 +9,16 @@ RUNTIME_TESTS := $(addprefix tests/,test_engine.py test_models.py test_models_sh
 	test_movenet.py test_posenet.py test_posenet_op.py test_yolo.py test_integrity.py \
 	test_delegates.py test_trials.py golden)
 
-.PHONY: demo test test-runtimes check docs format clean venv
+.PHONY: demo soak test test-runtimes check docs format clean venv
 
 demo: $(STAMP) ## the real daemon on the bundled clip, with a broker of its own
 	@$(BIN)/edgepose demo
+
+MINUTES ?= 30
+
+soak: $(STAMP) ## half an hour of faults, and a verdict
+	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || sh tests/install-mosquitto.sh
+	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 test: $(STAMP) ## everything, with a real broker
 	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || sh tests/install-mosquitto.sh

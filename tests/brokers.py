@@ -54,7 +54,8 @@ def _answers(port: int) -> bool:
 class Mosquitto:
     """One mosquitto: started, stopped, killed and paused at will, on the same port."""
 
-    def __init__(self, folder: Path, *settings: str) -> None:
+    def __init__(self, folder: Path, *settings: str, persistent: bool = False) -> None:
+        self._folder, self._persistent = folder, persistent
         self.port = free_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
         self._config = folder / f"mosquitto-{self.port}.conf"
@@ -64,8 +65,12 @@ class Mosquitto:
     def configure(self, *settings: str) -> None:
         """Take other settings from the next start on."""
         listener = f"listener {self.port} 127.0.0.1"
+        keeps = ["persistence false"]
+        if self._persistent:
+            where = f"persistence_location {self._folder}/"
+            keeps = ["persistence true", where, "autosave_on_changes true", "autosave_interval 1"]
         # As root it would become a user who cannot read the test's files.
-        lines = ["user root", "persistence false", listener, *settings]
+        lines = ["user root", *keeps, listener, *settings]
         self._config.write_text("\n".join(lines) + "\n")
 
     def start(self) -> Self:
