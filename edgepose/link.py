@@ -57,6 +57,9 @@ class Link:
         self.cleared: Callable[[str], None] = lambda topic: None
         """Told of each retained topic that was cleared, or cannot be."""
 
+        self.sessions = 0
+        """How often there was a session with the broker."""
+
         self._published = published
         self._clock = clock
         self._closing = threading.Event()
@@ -126,6 +129,7 @@ class Link:
         self._sink.on_disconnect(hook)
 
     def _online(self) -> None:
+        self.sessions += 1
         self.outbox.set_online(True)
 
     def _offline(self) -> None:

@@ -198,6 +198,8 @@ def _broker(daemon: "Daemon") -> Iterator["Metric"]:
     link = daemon.link
     what = "1 while there is a session with the broker"
     yield GaugeMetricFamily("edgepose_broker_connected", what, float(link.connected))
+    what = "Times the broker came back"
+    yield CounterMetricFamily("edgepose_broker_reconnects", what, max(0, link.sessions - 1))
     what = "Events that the broker has not acknowledged"
     yield GaugeMetricFamily("edgepose_events_waiting", what, link.outbox.waiting())
     dropped = CounterMetricFamily(

@@ -1,6 +1,8 @@
 """No event is lost and none overtakes another, whatever happens between us and the broker."""
 
+import gc
 import json
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -340,3 +342,26 @@ class TestDaemon:
 
             assert running.wait() == 0
             assert spooled() == []
+
+
+def test_each_new_session_takes_the_place_of_the_last_one(
+    line: Line, linked: Callable[[str], Link]
+) -> None:
+    """After years of outages no more descriptors are open than after the first one."""
+    link = linked(line.url)
+
+    def reconnect() -> int:
+        before = link.sessions
+        line.reset()
+        assert wait_until(lambda: link.connected and link.sessions > before)
+        return len(os.listdir(f"/proc/{os.getpid()}/fd"))  # noqa: PTH208
+
+    assert wait_until(lambda: link.connected)
+    reconnect()
+    gc.disable()  # as if it came years later
+    try:
+        counts = [reconnect() for _ in range(6)]
+    finally:
+        gc.enable()
+
+    assert max(counts[2:]) <= max(counts[:2])

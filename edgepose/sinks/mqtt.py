@@ -342,6 +342,7 @@ class _Session:
         try:
             self._connect()
         except (OSError, ValueError) as error:
+            self._hard_close()
             return _End.unreached(error)
         deadline_s = time.monotonic() + CONNECT_TIMEOUT_S
         try:
@@ -465,6 +466,15 @@ class _Session:
         sock = self._client.socket()
         if sock is not None:
             sock.close()
+        self._let_go_of_client()
+
+    def _let_go_of_client(self) -> None:
+        """Break the circle of client and session: until it is found, two sockets stay open."""
+        client = self._client
+        client.on_connect = client.on_disconnect = client.on_publish = None
+        client.on_subscribe = client.on_message = None
+        client.on_socket_open = client.on_socket_register_write = None
+        self._inbox.clear()
 
     # From any thread
 
