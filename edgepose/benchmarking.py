@@ -9,16 +9,19 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from edgepose import __version__, catalogue, engine, toml, vitals
 from edgepose import config as configuration
 from edgepose.broker import EmbeddedBroker
-from edgepose.config import Config
+from edgepose.config import Config, Metrics, Web
 from edgepose.daemon import Daemon
 from edgepose.messages import AvailabilityMessage, Percentiles, PosesMessage
 from edgepose.structures import Message
@@ -26,6 +29,9 @@ from edgepose.subscriber import subscribe
 from edgepose.timing import NS_PER_S
 
 SETTLE: Final = 20  # frames until the broker's session stands and caches are warm
+
+HERE: Final = ("127.0.0.1", 0)
+ASKING_S: Final = 60.0  # the page's process has to start first
 
 EDGEPOSE: Final = (sys.executable, "-m", "edgepose")
 
@@ -226,12 +232,22 @@ class Whole:
     memory_mb: dict[int, float]
     """In RAM after so many frames."""
 
+    service_mb: float
+    """Then, while somebody looks at its page and its numbers: with the page's process."""
+
+    peak_mb: float
+    """The most that the daemon itself has held in RAM until then."""
+
     bare_mb: float
     """numpy and the loaded model alone, after one inference, in another process."""
 
 
 def whole_process(config: Config, marks: Sequence[int]) -> Whole:
     """Run the daemon as the service does, and look at it from outside."""
+    with ExitStack() as ports:
+        numbers, page = (ports.enter_context(socket.create_server(HERE)) for _ in range(2))
+        listen = [f"127.0.0.1:{server.getsockname()[1]}" for server in (numbers, page)]
+    config = replace(config, metrics=Metrics(listen=listen[0]), web=Web(listen=listen[1]))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "edgepose.toml"
         file.write_text(toml.dump(configuration.shown(config)), "utf-8")
@@ -239,10 +255,14 @@ def whole_process(config: Config, marks: Sequence[int]) -> Whole:
         process = subprocess.Popen([*EDGEPOSE, "run", "-c", str(file)], stderr=subprocess.DEVNULL)
         try:
             first_pose_s, memory_mb = _observe(config, process.pid, started, marks)
+            for where in (f"{listen[0]}/metrics", f"{listen[1]}/"):
+                urllib.request.urlopen(f"http://{where}", timeout=ASKING_S).close()
+            service_mb = vitals.service_mb(process.pid)
+            peak_mb = vitals.peak_mb(process.pid) or 0.0
         finally:
             process.terminate()
             process.wait()
-    return Whole(first_pose_s, memory_mb, _bare_memory_mb(config))
+    return Whole(first_pose_s, memory_mb, service_mb, peak_mb, _bare_memory_mb(config))
 
 
 def _observe(

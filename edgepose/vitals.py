@@ -5,6 +5,7 @@ import gc
 import os
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -57,13 +58,58 @@ def give_back_now() -> None:
 
 def memory_mb(pid: int | None = None) -> float | None:
     """Return the memory a process holds in RAM, in megabytes; this one's if none is named."""
+    return _status_mb(pid or "self", "VmRSS:")
+
+
+def peak_mb(pid: int) -> float | None:
+    """Return the most memory that a process has held in RAM, in megabytes."""
+    return _status_mb(pid, "VmHWM:")
+
+
+def _status_mb(pid: int | str, name: str) -> float | None:
     try:
-        for line in Path(f"/proc/{pid or 'self'}/status").read_text("ascii").splitlines():
-            if line.startswith("VmRSS:"):
+        for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines():
+            if line.startswith(name):
                 return int(line.split()[1]) / 1000
     except OSError:
         pass
     return None
+
+
+def service_mb(pid: int) -> float:
+    """Return what a process and those it has started hold in RAM, each file's pages once."""
+    own_kb, files_kb = 0, dict[str, int]()
+    for member in _family(pid):
+        mapped_kb = _mapped_kb(member)
+        own_kb += mapped_kb.pop("", 0)
+        for file, kb in mapped_kb.items():
+            files_kb[file] = max(kb, files_kb.get(file, 0))
+    return (own_kb + sum(files_kb.values())) / 1000
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text("ascii").split():
+                yield from _family(int(child))
+
+
+def _mapped_kb(pid: int) -> dict[str, int]:
+    """Return what a process holds of each file, and under no name what is its own."""
+    kb: dict[str, int] = {}
+    file = ""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps").read_text("utf-8", "replace").splitlines():
+            name, *rest = line.split(maxsplit=5)
+            if not name.endswith(":"):
+                file = rest[4] if len(rest) > 4 else ""
+            elif name == "Rss:":
+                kb[file] = kb.get(file, 0) + int(rest[0])
+            elif name == "Anonymous:":
+                kb[file] -= int(rest[0])
+                kb[""] = kb.get("", 0) + int(rest[0])
+    return kb
 
 
 def temperature_c() -> float | None:

@@ -87,6 +87,8 @@ def _report(
         report |= {
             "first_pose_s": round(whole.first_pose_s, 3),
             "memory_mb": {str(mark): round(mb, 1) for mark, mb in whole.memory_mb.items()},
+            "service_memory_mb": round(whole.service_mb, 1),
+            "peak_memory_mb": round(whole.peak_mb, 1),
             "bare_memory_mb": round(whole.bare_mb, 1),
         }
     return report
@@ -112,4 +114,6 @@ def _page(report: dict[str, Any]) -> str:
         for mark, mb in report["memory_mb"].items():
             over = mb - report["bare_memory_mb"]
             lines.append(f"memory after {mark} frames: {mb:.0f} MB, {over:+.0f} MB over the model")
+        service, peak = report["service_memory_mb"], report["peak_memory_mb"]
+        lines.append(f"with page and numbers: {service:.0f} MB; its own peak: {peak:.0f} MB")
     return "\n".join(lines)
