@@ -50,6 +50,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 def chromium() -> Iterator[Any]:
     # Chromium's own sandbox does not work for root, who runs the tests in containers.
     words = ["--no-sandbox"] if os.geteuid() == 0 else []
+    expect.set_options(timeout=20_000)  # a Pi that also runs the daemon and the broker is slow
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=words)
         yield browser
@@ -146,7 +147,7 @@ def draw(page: Any, corners: tuple[tuple[float, float], ...], name: str) -> None
 def save(page: Any) -> None:
     """Save, and wait until it is in force."""
     named(page, "button", "Save").click()
-    expect(page.get_by_text("Saved, and in force.")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Saved, and in force.")).to_be_visible()
 
 
 def polygon(house: House, zone: str) -> list[list[float]]:
@@ -184,12 +185,12 @@ def test_it_shows_people_who_move(visit: Callable[..., Any]) -> None:
     expect(page.get_by_text("Skeletons only")).to_be_visible()
     card = named(page, "article", "hall")
     expect(card.get_by_text("online")).to_be_visible()
-    expect(card.locator("dd").first).to_have_text("15.0 fps", timeout=20_000)
+    expect(card.locator("dd").first).to_have_text("15.0 fps")
     device = named(page, "region", "Device")
     for word in ("connected", "movenet-multipose", "cpu", "Edge TPU"):
         expect(device.get_by_text(word).first).to_be_visible()
     events = named(page, "list", "Last events, newest first")
-    expect(events.get_by_text("came into view").first).to_be_visible(timeout=15_000)
+    expect(events.get_by_text("came into view").first).to_be_visible()
     assert events.get_by_role("time").first.get_attribute("datetime").endswith("Z")
 
 
@@ -200,7 +201,7 @@ def test_it_says_why_the_broker_is_away(visit: Callable[..., Any], house: House)
     expect(device.get_by_text("connected", exact=True)).to_be_visible()
 
     house.broker.stop()
-    expect(device.get_by_text("not connected")).to_be_visible(timeout=20_000)
+    expect(device.get_by_text("not connected")).to_be_visible()
     expect(page.get_by_text("live, but no broker")).to_be_visible()
     house.broker.start()
 
@@ -234,7 +235,7 @@ def test_nothing_jumps(visit: Callable[..., Any]) -> None:
 
     page.goto(page.url.removesuffix("api/session"))
     wait_lit(page)
-    expect(page.locator(".events time").first).to_be_visible(timeout=15_000)
+    expect(page.locator(".events time").first).to_be_visible()
     expect(named(page, "article", "hall").get_by_text("fps")).to_be_visible()
 
     assert page.evaluate("window.jumps") < 0.01
@@ -251,7 +252,7 @@ def test_the_picture_is_shown_only_where_allowed(visit: Callable[..., Any], hous
     page.reload()
 
     expect(page.get_by_text("The cameras' pictures can be seen here")).to_be_visible()
-    expect(page.get_by_text("Camera picture")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Camera picture")).to_be_visible()
     assert wait_lit(page)["count"] > 2 * dark
     named(page, "checkbox", "Show them").uncheck()
     expect(page.get_by_text("Camera picture")).to_be_hidden()
@@ -291,9 +292,9 @@ def test_a_zone_drawn_by_mouse_is_in_force(visit: Callable[..., Any], house: Hou
     kept = [path for path in house.file.parent.iterdir() if path.name.startswith(house.file.name)]
     assert house.text in [path.read_text() for path in kept if path != house.file]
     named(page, "link", "All cameras").click()
-    expect(page.get_by_text("stove: 1 person")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("stove: 1 person")).to_be_visible()
     page.reload()
-    expect(page.get_by_text("stove: 1 person")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("stove: 1 person")).to_be_visible()
 
 
 def test_shapes_are_pulled_into_form_and_back(visit: Callable[..., Any]) -> None:
@@ -375,7 +376,7 @@ def test_everything_can_be_done_by_keyboard(visit: Callable[..., Any], house: Ho
     press("Delete", "Control+z")
     tab_to("Save")
     press("Enter")
-    expect(page.get_by_text("Saved, and in force.")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Saved, and in force.")).to_be_visible()
     expect(named(page, "button", "Save")).to_be_focused()
 
     assert near(polygon(house, "stove"), ((0.2, 0.68), (0.4, 0.7), (0.4, 0.95), (0.2, 0.95)))
@@ -516,7 +517,7 @@ def test_two_browsers_do_not_overwrite_each_other_silently(
     expect(question).to_contain_text("the mirroring")
     named(question, "button", answer).click()
     if answer == "Save mine":
-        expect(second.get_by_text("Saved, and in force.")).to_be_visible(timeout=20_000)
+        expect(second.get_by_text("Saved, and in force.")).to_be_visible()
         # What was drawn stays at its place in the room, which the other has mirrored.
         assert near(polygon(house, "stove"), tuple((1 - x, y) for x, y in WAVER))
     else:
@@ -533,7 +534,7 @@ def test_one_who_only_looks_sees_what_another_saves(visit: Callable[..., Any]) -
 
     save(editor)
 
-    expect(viewer.get_by_text("stove: 1 person")).to_be_visible(timeout=20_000)
+    expect(viewer.get_by_text("stove: 1 person")).to_be_visible()
 
 
 def test_leaving_with_changes_asks(visit: Callable[..., Any], house: House) -> None:
@@ -677,9 +678,9 @@ def test_pictures_for_the_docs(visit: Callable[..., Any], house: House, tmp_path
         if name == "page-draw":
             page.mouse.click(*place(page, (0.8, 0.6)))
         else:
-            expect(page.get_by_text("sofa: 1 person")).to_be_visible(timeout=20_000)
-            expect(page.locator(".events time").nth(3)).to_be_visible(timeout=20_000)
-            expect(page.get_by_text(" MB")).to_be_attached(timeout=20_000)
+            expect(page.get_by_text("sofa: 1 person")).to_be_visible()
+            expect(page.locator(".events time").nth(3)).to_be_visible()
+            expect(page.get_by_text(" MB")).to_be_attached()
         page.screenshot(path=folder / f"{name}.png")
         page.close()
 
