@@ -649,6 +649,7 @@ class TestTls:
 
         assert "127.0.0.1" in caplog.text
         assert "not trusted" in caplog.text
+        assert "mqtt.url" in caplog.text
 
     def test_it_shows_its_own_certificate_where_asked(self, tmp_path: Path) -> None:
         """Without one it is told what is missing; with one it is let in."""
@@ -664,7 +665,18 @@ class TestTls:
             bare = MqttSink(options(broker.url, ca_file=ours.certificate))
             with started(bare, connected=False):
                 assert bare.wait_tried(10)
-                assert not bare.connected
+                assert "wants a client certificate" in bare.trouble
+            plain = options(broker.url.replace("mqtts://", "mqtt://"))
+            stranger, its_key = Authority(tmp_path, "other").sign("stranger")
+            wrong = options(
+                broker.url, ca_file=ours.certificate, cert_file=stranger, key_file=its_key
+            )
+            with started(MqttSink(wrong), connected=False) as refused:
+                assert refused.wait_tried(10)
+                assert "does not trust our certificate" in refused.trouble
+            with started(MqttSink(plain), connected=False) as unready:
+                assert unready.wait_tried(10)
+                assert "mqtts://" in unready.trouble
             shown = options(
                 broker.url, ca_file=ours.certificate, cert_file=certificate, key_file=key
             )

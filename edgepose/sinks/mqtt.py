@@ -56,6 +56,16 @@ password is wrong, we are not authorised, banned, or of the wrong method."""
 
 UNSUPPORTED_PROTOCOL: Final = 0x84
 
+CERTIFICATE_MENDS: Final = {
+    10: "its owner has to renew it, or the clock here is wrong",  # expired
+    9: "the clock here is wrong, or it is for later",  # not yet valid
+    62: "write the name that it is for into mqtt.url",
+    64: "write the name that it is for into mqtt.url",
+}
+"""What to do, by OpenSSL's codes."""
+
+UNKNOWN_AUTHORITY: Final = "set mqtt.ca_file to the certificate of its authority"
+
 ONLINE: Final = b"online"
 OFFLINE: Final = b"offline"
 
@@ -254,7 +264,7 @@ class _End:
         """Say why no connection came about, and what to do where that is known."""
         if isinstance(error, ssl.SSLCertVerificationError):
             what = f"its certificate is not trusted ({error.verify_message})"
-            todo = "set mqtt.ca_file to the certificate of its authority"
+            todo = CERTIFICATE_MENDS.get(error.verify_code, UNKNOWN_AUTHORITY)
             return cls(f"{what}; {todo}", mend=True)
         if isinstance(error, ssl.SSLError):
             return cls(f"it does not speak TLS as we do ({error.reason or error})", mend=True)
@@ -414,13 +424,19 @@ class _Session:
         if self._end is not None:
             return
         if self._accepted_s is None:
-            reason_text = "it hung up without an answer"
-            if self._options.tls and self._options.cert_file is None:
-                reason_text += "; if it wants a client certificate, set mqtt.cert_file"
-            self._finish(reason_text, mend=True, unspoken=True)
+            hint = f"it hung up without an answer; if it {self._suspicion()}"
+            self._finish(hint, mend=True, unspoken=True)
             return
         unsaid = str(reason) == "Unspecified error"
         self._finish("the connection broke" if unsaid else str(reason).lower(), reason.value)
+
+    def _suspicion(self) -> str:
+        """Say what a broker may want that hangs up, and what to do then."""
+        if not self._options.tls:
+            return "speaks TLS there, write mqtts:// into mqtt.url"
+        if self._options.cert_file is None:
+            return "wants a client certificate, set mqtt.cert_file"
+        return "does not trust our certificate, have mqtt.cert_file signed by its authority"
 
     def _settle(self, mid: int, reason: ReasonCode) -> None:
         with self._changed:
