@@ -14,12 +14,20 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edgepose.structures import Image
-from tests.brokers import Mosquitto, Witness, needs_mosquitto, wait_until, witness
+from tests.brokers import (
+    Mosquitto,
+    Witness,
+    needs_mosquitto,
+    wait_until,
+    with_passwords,
+    witness,
+)
 from tests.discovery import complaints
 from tests.test_daemon import CAMERA, Running
 
 pytestmark = [needs_mosquitto, pytest.mark.slow]
 
+DEPLOY = Path(__file__).parent.parent / "deploy"
 DEVICE = "edgepose/test-pi"
 ZONE = '[[camera.zone]]\nid = "rug"\npolygon = [[0,0],[1,0],[1,1],[0,1]]\n'
 ON_GESTURE = 'snapshot_on = ["gesture"]\n'
@@ -42,8 +50,8 @@ def seen(broker: Mosquitto) -> Iterator[Witness]:
 def start(tmp_path: Path, broker: Mosquitto) -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
 
-    def run(tables: str = CAMERA + ZONE) -> Running:
-        started.append(Running(tmp_path, broker.url, tables))
+    def run(tables: str = CAMERA + ZONE, url: str = "") -> Running:
+        started.append(Running(tmp_path, url or broker.url, tables))
         return started[-1]
 
     yield run
@@ -246,6 +254,35 @@ def test_a_picture_shows_the_room_only_where_the_owner_wants_it(
     assert (black > 0.9) is (shown == "skeleton")
     assert message.properties.ContentType == "image/jpeg"
     assert not message.retain
+
+
+def test_under_the_example_access_list_everything_works(
+    tmp_path: Path, start: Callable[..., Running]
+) -> None:
+    """The daemon logs in as itself and is refused nothing; Home Assistant reaches it."""
+    users = {"test-pi": "its-own-secret", "homeassistant": "another"}
+    acl = (DEPLOY / "mosquitto" / "edgepose.acl").read_text()
+    with (
+        with_passwords(tmp_path, users, acl) as guarded,
+        witness(guarded.port, username="homeassistant", password="another") as house,
+    ):
+        url = guarded.url.replace("//", "//test-pi:its-own-secret@")
+        running = start(CAMERA + ZONE, url=f'{url}"\nencoding = "msgpack')
+        house.on(DISCOVERY, timeout_s=60)
+        state(house, lambda s: s["occupied"])
+        house.on(f"{DEVICE}/hall/poses/msgpack")
+        house.publish(f"{DEVICE}/hall/set", b'{"fps":5}')
+        changed = state(house, lambda s: s["settings"]["fps"] == 5)
+        found = ask(house, "doctor", {})["data"]["findings"]
+        house.publish("homeassistant/status", b"online")
+        house.on(DISCOVERY)
+        said = running.said() + "".join(str(message.payload) for message in house.noted())
+
+    broker = next(finding for finding in found if finding["check"] == "broker")
+    assert changed["settings"]["fps"] == 5
+    assert broker["verdict"] == "ok"
+    assert "refuses" not in said
+    assert "its-own-secret" not in said
 
 
 def test_home_assistant_is_told_and_told_again(
