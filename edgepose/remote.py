@@ -292,7 +292,9 @@ def _reason(error: Exception) -> str:
     text = str(error) or type(error).__name__
     if isinstance(error, RecursionError):
         text = "brackets within brackets without end"
-    return _short(text[:1].lower() + text[1:])
+    if text[1:2].islower():  # not the J of JSON
+        text = text[:1].lower() + text[1:]
+    return _short(text)
 
 
 def _short(text: str) -> str:

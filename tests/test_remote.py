@@ -191,7 +191,9 @@ class TestSet:
         bench.send(SET, payload, response_topic="me", correlation=b"1")
 
         assert bench.applied == []
-        assert bench.answer()["ok"] is False
+        answer = bench.answer()
+        assert answer["ok"] is False
+        assert "jSON" not in answer["error"]
         assert "refused" in caplog.text
 
     def test_a_camera_that_does_not_exist_is_refused(self, bench: Bench) -> None:
