@@ -127,8 +127,9 @@ def keys(table: type[Struct], path: toml.Path) -> list[Key]:
     return sorted(found, key=lambda key: key.default is not NODEFAULT)
 
 
-def starter(source: str) -> str:
-    """Return a commented file with one camera and every key there is."""
+def starter(source: str, broker: str = "") -> str:
+    """Return a commented file with one camera, this broker if any, and every key there is."""
+    chosen = {(config.Camera, "source"): source, (config.Mqtt, "url"): broker}
     parts = [BEGIN]
     for path, table in tables():
         repeated, optional = isinstance(path[-1], int), path[0] == "gesture" or len(path) > 2
@@ -136,8 +137,8 @@ def starter(source: str) -> str:
         mark = "#" if optional else ""
         parts.append(f"{_comment(inspect.getdoc(table) or '')}{mark}{header}\n")
         for key in keys(table, path):
-            given = source if key.name == "source" else key.example
-            live = key.default is NODEFAULT and not optional
+            given = chosen.get((table, key.name)) or key.example
+            live = given is not key.example or (key.default is NODEFAULT and not optional)
             mark = "" if live else "#"
             parts.append(f"{_comment(key.text)}{mark}{key.name} = {toml.value(given)}\n")
     return "\n".join(parts)

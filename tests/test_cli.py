@@ -209,6 +209,23 @@ def test_config_init_check_and_show_fit_together(
     assert main(["config", "check", str(again)]) == 0
 
 
+def test_config_init_finds_the_camera(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A USB camera by its lasting name, not its second node; without a camera the clip."""
+    monkeypatch.setattr("edgepose.sources.v4l2.NODES", tmp_path)
+    monkeypatch.setitem(sys.modules, "picamera2", None)
+
+    def source() -> str:
+        assert main(["config", "init", "-", "--source", "auto"]) == 0
+        return str(tomllib.loads(capsys.readouterr().out)["camera"][0]["source"])
+
+    assert source() == "demo://"
+    for index in (1, 0):
+        (tmp_path / f"usb-Maker_Webcam_1234-video-index{index}").touch()
+    assert source() == f"{tmp_path}/usb-Maker_Webcam_1234-video-index0"
+
+
 def test_config_init_does_not_overwrite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file that is there is kept unless --force is given; `-` prints instead."""
     file = tmp_path / "edgepose.toml"

@@ -25,6 +25,14 @@ def test_the_starter_loads_to_the_defaults() -> None:
     assert found == Config(cameras=(Camera(id="camera", source="/dev/video0"),))
 
 
+def test_the_starter_names_the_broker_it_is_told() -> None:
+    """The line is live then, and nothing else differs."""
+    found = config.loads(reference.starter("demo://", "mqtt://broker.example"), "starter")
+
+    expected = config.Mqtt(url="mqtt://broker.example")
+    assert found == Config(mqtt=expected, cameras=(Camera(id="camera", source="demo://"),))
+
+
 def test_the_starter_is_good_with_every_mark_taken_away() -> None:
     """Each line it offers may be switched on; it names every key there is, with its default."""
     text = re.sub(r"(?m)^#(?=\[|\w+ = )", "", reference.starter("demo://"))

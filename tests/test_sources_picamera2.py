@@ -127,6 +127,24 @@ def test_it_asks_for_what_a_model_wants(sensor: type[Sensor]) -> None:
     assert source.fps == 20
 
 
+def test_only_cameras_on_the_pis_connectors_are_its_own(sensor: type[Sensor]) -> None:
+    """A USB camera keeps its place in libcamera's list, and is not offered from there."""
+    usb = "/base/scb/pcie@7d500000/pci@0,0/usb@0,0-1.2:1.0-046d:0825"
+    sensor.cameras = [{"Id": usb}, {"Id": "/base/soc/i2c0mux/i2c@1/imx708@1a"}]
+
+    assert picamera2.attached() == ["picamera2://1"]
+
+
+@pytest.mark.parametrize("trouble", [None, SimpleNamespace()])
+def test_without_the_library_there_are_no_cameras(
+    trouble: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor with one that cannot be used: who asks wants to know what there is."""
+    monkeypatch.setitem(sys.modules, "picamera2", trouble)  # type: ignore[arg-type]
+
+    assert picamera2.attached() == []
+
+
 def test_a_control_that_a_camera_lacks_is_not_set(
     sensor: type[Sensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:

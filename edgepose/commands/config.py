@@ -13,6 +13,8 @@ from edgepose.config import DEFAULT_FILE, Config, Model
 from edgepose.errors import UsageError
 
 STDOUT: Final = Path("-")
+AUTO: Final = "auto"
+DEMO: Final = "demo://"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     init.set_defaults(verb=_init)
     for verb in (check, show, init):
         verb.add_argument("file", nargs="?", type=Path, default=DEFAULT_FILE, metavar="FILE")
-    init.add_argument("--source", default="demo://", metavar="URI", help="the camera's pictures")
+    init.add_argument(
+        "--source", default=DEMO, metavar="URI", help="the camera's pictures; auto: the first found"
+    )
+    init.add_argument("--broker", default="", metavar="URL", help="where the broker is")
     init.add_argument("--force", action="store_true", help="write over a file that is there")
 
     schema = verbs.add_parser("schema", help="print the JSON Schema of the file")
@@ -56,12 +61,21 @@ def _show(args: argparse.Namespace) -> None:
 
 
 def _init(args: argparse.Namespace) -> None:
-    text = reference.starter(args.source)
+    text = reference.starter(_source(args.source), args.broker)
     if args.file == STDOUT:
         print(text, end="")
         return
     _write(args.file, text, force=args.force)
     print(f"{args.file}: written; next: edit it, then edgepose config check {args.file}")
+
+
+def _source(asked: str) -> str:
+    """Put the first camera of this machine for `auto`, and the clip where there is none."""
+    if asked != AUTO:
+        return asked
+    from edgepose.sources import picamera2, v4l2  # OpenCV: `check` need not wait for it
+
+    return next(iter([*picamera2.attached(), *v4l2.attached()]), DEMO)
 
 
 def _schema(args: argparse.Namespace) -> None:

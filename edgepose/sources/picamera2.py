@@ -146,6 +146,20 @@ def connect(address: Address, size: Size, fps: float) -> Any:
     return camera
 
 
+def attached() -> list[str]:
+    """Return the addresses of the cameras on the Pi's own connectors."""
+    try:
+        from picamera2 import Picamera2
+
+        cameras = Picamera2.global_camera_info()
+    except Exception as error:  # of a library that another numpy was built for: ValueError
+        log.debug("the Pi's own cameras cannot be asked for: %s", error)
+        return []
+    # USB cameras are listed too; those are better read by their node.
+    own = [place for place, info in enumerate(cameras) if "usb" not in info.get("Id", "").lower()]
+    return [f"picamera2://{place}" for place in own]
+
+
 def _start(camera: Any, size: Size, fps: float) -> None:
     controls = {}
     if "FrameDurationLimits" in camera.camera_controls:  # setting an unknown one is an error

@@ -15,6 +15,9 @@ from edgepose.timing import NS_PER_MS, NS_PER_S
 
 log = logging.getLogger(__name__)
 
+NODES: Final = Path("/dev/v4l/by-id")
+"""USB cameras by maker and serial number: the same after a reboot."""
+
 FORMATS: Final = {"mjpeg": "MJPG", "yuyv": "YUYV"}
 """Option to V4L2's four letters: compressed is what carries large pictures over USB 2."""
 
@@ -92,6 +95,12 @@ def connect(address: Address, size: Size, fps: float) -> Capture:
         raise address.error("opened, but gives no picture; unplug the camera and plug it in again")
     _log_mode(address, device)
     return Capture(device)
+
+
+def attached() -> list[str]:
+    """Return the nodes of the USB cameras that are plugged in."""
+    # A camera has a second node, index1, for what it knows about its pictures.
+    return sorted(str(node) for node in NODES.glob("*-video-index0"))
 
 
 def open_device(path: str) -> cv2.VideoCapture:
