@@ -9,7 +9,11 @@ RUNTIME_TESTS := $(addprefix tests/,test_engine.py test_models.py test_models_sh
 	test_movenet.py test_posenet.py test_posenet_op.py test_yolo.py test_integrity.py \
 	test_delegates.py test_trials.py golden)
 
-.PHONY: demo soak test test-runtimes check docs format clean venv
+# Whom `make deb` builds for: this machine, unless told otherwise.
+ARCH ?= $(shell dpkg --print-architecture)
+DEB_PYTHON ?= $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+
+.PHONY: demo soak test test-runtimes test-box deb check docs format clean venv
 
 demo: $(STAMP) ## the real daemon on the bundled clip, with a broker of its own
 	@$(BIN)/edgepose demo
@@ -34,6 +38,12 @@ test-runtimes: $(STAMP) ## the tests of models once more, with tflite-runtime an
 	else \
 		echo "tflite-runtime is not tested: it ends at Python 3.11, this is $$($(PYTHON) -V)"; \
 	fi
+
+test-box: $(STAMP) ## installer, package and service in a booted Debian; as root, for many minutes
+	EDGEPOSE_BOX=$${EDGEPOSE_BOX:-$(CURDIR)/build/box} $(BIN)/pytest tests/test_install.py tests/test_service.py
+
+deb: ## a Debian package in dist/; ARCH=arm64 DEB_PYTHON=3.13 for another machine
+	@deploy/deb/build.sh $(ARCH) $(DEB_PYTHON)
 
 # ai-edge-litert is left out, or it would be taken: but the tests build networks with its schema.
 $(RUNTIMES)/.installed: pyproject.toml $(STAMP)
