@@ -533,9 +533,14 @@ class _Session:
         return now_s - self._flowing_s > BLOCKED_S
 
     def subscribe(self, topic: str) -> None:
-        """Ask for what is published there."""
+        """Ask for what is published there.
+
+        With 3.1.1 the session ends with its connection: QoS 1 would promise nothing that
+        TCP does not, and cost some brokers a lot (NATS: a replicated consumer each).
+        """
+        qos = 1 if self.protocol == MQTTProtocolVersion.MQTTv5 else 0
         with self._changed:
-            _, mid = self._client.subscribe(topic, qos=1)
+            _, mid = self._client.subscribe(topic, qos=qos)
             if mid is not None:
                 self._asked[mid] = topic
 
