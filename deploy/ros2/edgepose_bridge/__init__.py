@@ -1,0 +1,1 @@
+"""People that edgepose sees, as ROS 2 messages."""

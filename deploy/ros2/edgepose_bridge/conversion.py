@@ -1,0 +1,305 @@
+"""From edgepose's messages to the fields of ROS messages; imports nothing of ROS.
+
+A ROS message is a dictionary here, by the field names of its definition, as
+`rosidl_runtime_py.set_message.set_message_fields` takes it. Runs on Python 3.10, which ROS 2
+Humble has.
+"""
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+NS_PER_S = 1_000_000_000
+
+JOINTS = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
+    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
+    "left_knee", "right_knee", "left_ankle", "right_ankle",
+)  # fmt: skip
+"""Ours: COCO's order."""
+
+HRI_JOINTS = (
+    "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow",
+    "left_wrist", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee",
+    "left_ankle", "left_eye", "right_eye", "left_ear", "right_ear",
+)  # fmt: skip
+"""The codes 0 to 17 of `hri_msgs/Skeleton2D`: OpenPose's order."""
+
+POSTURES = {"unknown": 0, "standing": 1, "sitting": 2, "lying": 4}
+"""`hri_msgs/BodyPosture`: OTHER, STANDING, SITTING, LAYING. CROUCHING, 3, we do not tell."""
+
+GESTURES = {
+    ("hand_raised", "left"): 3,
+    ("hand_raised", "right"): 4,
+    ("both_hands_up", None): 5,
+    ("wave", "left"): 6,
+    ("wave", "right"): 6,
+}
+"""`hri_msgs/Gesture`: LEFT_HAND_RAISED, RIGHT_HAND_RAISED, BOTH_HANDS_RAISED, WAVING."""
+
+OTHER_GESTURE = 0
+BODIES = "/humans/bodies"
+REMEMBERED = 256  # ids of events: one may come twice
+
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Said:
+    """One message for one ROS topic; without fields the topic is not needed any more."""
+
+    topic: str
+    type: str
+    fields: Fields | None
+
+
+@dataclass
+class Seen:
+    """What is known of one camera."""
+
+    bodies: list[str] = field(default_factory=list)
+    at_ns: int = 0
+    """When its newest frame came."""
+
+    header: Fields = field(default_factory=dict)
+
+
+def name(text: str) -> str:
+    """Make a name that may stand in ROS topics: letters, digits and single underscores.
+
+    Examples
+    --------
+    >>> name("2nd-floor__pi")
+    'n2nd_floor_pi'
+    """
+    plain = re.sub("[^A-Za-z0-9]+", "_", text).strip("_")
+    return f"n{plain}" if plain[:1].isdigit() else plain
+
+
+def body_id(device: str, camera: str, person: int) -> str:
+    """Return the id of a body: one for each person in view, of all cameras."""
+    return f"{name(device)}_{name(camera)}_{person}"
+
+
+def time_of(rfc3339: str) -> Fields:
+    """Return `builtin_interfaces/Time` of a moment in wall time."""
+    moment = datetime.strptime(rfc3339, "%Y-%m-%dT%H:%M:%S.%f%z")
+    return {"sec": int(moment.timestamp()), "nanosec": moment.microsecond * 1000}
+
+
+def time_at(unix_ns: int) -> Fields:
+    """Return `builtin_interfaces/Time` of nanoseconds on ROS's clock."""
+    sec, nanosec = divmod(unix_ns, NS_PER_S)
+    return {"sec": sec, "nanosec": nanosec}
+
+
+def point(x: float, y: float, score: float, size: tuple[int, int]) -> Fields:
+    """Return `hri_msgs/NormalizedPointOfInterest2D` of a point in pixels.
+
+    The first pixel's centre is (0, 0) in edgepose, and half a pixel into the picture here.
+    Coordinates must lie within [0, 1]: what is outside the picture is put on its edge, and its
+    confidence is 0.
+    """
+    across, down = ((value + 0.5) / length for value, length in zip((x, y), size, strict=True))
+    inside = 0 <= across <= 1 and 0 <= down <= 1
+    return {"x": _within(across), "y": _within(down), "c": float(score) if inside else 0.0}
+
+
+def skeleton(keypoints: list[list[float]], size: tuple[int, int], header: Fields) -> Fields:
+    """Return `hri_msgs/Skeleton2D`; the neck, which COCO has not, lies between the shoulders."""
+    by_name = dict(zip(JOINTS, keypoints, strict=True))
+    left, right = by_name["left_shoulder"], by_name["right_shoulder"]
+    between = [(left[axis] + right[axis]) / 2 for axis in (0, 1)]
+    by_name["neck"] = [*between, min(left[2], right[2])]
+    points = [point(*by_name[joint], size) for joint in HRI_JOINTS]
+    return {"header": header, "skeleton": points}
+
+
+def region(person: Fields, size: tuple[int, int], header: Fields) -> Fields:
+    """Return `hri_msgs/NormalizedRegionOfInterest2D` of the box around a person."""
+    x, y, width, height = person["bbox"]
+    low, high = point(x, y, 1, size), point(x + width, y + height, 1, size)
+    return {
+        "header": header,
+        "xmin": low["x"],
+        "ymin": low["y"],
+        "xmax": high["x"],
+        "ymax": high["y"],
+        "c": float(person["score"]),
+    }
+
+
+def detection(person: Fields, body: str, header: Fields) -> Fields:
+    """Return `vision_msgs/Detection2D`, in pixels as edgepose counts them."""
+    x, y, width, height = person["bbox"]
+    centre = {"x": x + width / 2, "y": y + height / 2}
+    hypothesis = {"class_id": "person", "score": float(person["score"])}
+    return {
+        "header": header,
+        "results": [{"hypothesis": hypothesis}],
+        "bbox": {
+            "center": {"position": centre, "theta": 0.0},
+            "size_x": float(width),
+            "size_y": float(height),
+        },
+        "id": body,
+    }
+
+
+def gesture(event: Fields, header: Fields) -> Fields:
+    """Return `hri_msgs/Gesture`; one that it has no word for is OTHER."""
+    data = event["data"]
+    code = GESTURES.get((data.get("gesture"), data.get("side")), OTHER_GESTURE)
+    return {"header": header, "gesture": code}
+
+
+def _within(part: float) -> float:
+    return float(min(max(part, 0.0), 1.0))
+
+
+class Translator:
+    """Turns what comes over MQTT into what is to be said on ROS topics.
+
+    One for all cameras: who listens to `/humans/bodies/tracked` takes each message for the
+    whole list.
+
+    Parameters
+    ----------
+    base_topic : str
+        Of edgepose.
+    frame_id : str
+        Of a camera's optical frame; ``{device}`` and ``{camera}`` are replaced.
+    arrival : bool
+        Stamp with the time at which a message came, on ROS's clock, instead of the time at
+        which the picture was taken, on the camera's.
+    timeout_s : float
+        A camera that says nothing for so long sees nobody.
+    """
+
+    def __init__(
+        self,
+        base_topic: str = "edgepose",
+        *,
+        frame_id: str = "{camera}_optical_frame",
+        arrival: bool = False,
+        timeout_s: float = 2.0,
+    ) -> None:
+        self._base = base_topic
+        self._frame_id = frame_id
+        self._arrival = arrival
+        self._timeout_ns = int(timeout_s * NS_PER_S)
+        self._cameras: dict[tuple[str, str], Seen] = {}
+        self._events: deque[str] = deque(maxlen=REMEMBERED)
+
+    def take(self, topic: str, payload: bytes, now_ns: int) -> list[Said]:
+        """Translate one message; what is none of edgepose's, or no JSON, says nothing.
+
+        Parameters
+        ----------
+        now_ns : int
+            On ROS's clock.
+        """
+        if not topic.startswith(f"{self._base}/"):
+            return []
+        levels = topic[len(self._base) + 1 :].split("/")
+        if levels[-1] == "availability":
+            return [] if payload == b"online" else list(self._forget(levels[:-1], now_ns))
+        try:
+            message = json.loads(payload)
+        except ValueError:
+            return []
+        if len(levels) != 3 or not isinstance(message, dict):
+            return []
+        if levels[2] == "poses":
+            return list(self._poses(message, now_ns))
+        return list(self._event(message, payload, now_ns)) if levels[2] == "event" else []
+
+    def look(self, now_ns: int) -> list[Said]:
+        """Let those go whom a silent camera saw; to be called now and then."""
+        silent = [
+            camera
+            for camera, seen in self._cameras.items()
+            if seen.bodies and now_ns - seen.at_ns > self._timeout_ns
+        ]
+        return [said for camera in silent for said in self._forget(camera, now_ns)]
+
+    def tracked(self) -> list[str]:
+        """Return the ids of all bodies in view of any camera."""
+        return [body for seen in self._cameras.values() for body in seen.bodies]
+
+    def _header(self, message: Fields, at: str, now_ns: int) -> Fields:
+        frame_id = self._frame_id.format(device=message["device"], camera=message["camera"])
+        stamp = time_at(now_ns) if self._arrival else time_of(message[at])
+        return {"stamp": stamp, "frame_id": frame_id}
+
+    def _poses(self, message: Fields, now_ns: int) -> Iterator[Said]:
+        device, camera, size = message["device"], message["camera"], _size(message)
+        header = self._header(message, "captured_at", now_ns)
+        people = {
+            body_id(device, camera, person["id"]): person
+            for person in message["poses"]
+            if person["id"] is not None
+        }
+        seen = self._cameras.setdefault((device, camera), Seen())
+        gone = [body for body in seen.bodies if body not in people]
+        seen.bodies, seen.at_ns, seen.header = list(people), now_ns, header
+        yield self._tracked(header)
+        for body, person in people.items():
+            place, posture = f"{BODIES}/{body}", POSTURES.get(person["posture"], 0)
+            points = skeleton(person["keypoints"], size, header)
+            yield Said(f"{place}/skeleton2d", "hri_msgs/msg/Skeleton2D", points)
+            box = region(person, size, header)
+            yield Said(f"{place}/roi", "hri_msgs/msg/NormalizedRegionOfInterest2D", box)
+            told = {"header": header, "posture": posture}
+            yield Said(f"{place}/posture", "hri_msgs/msg/BodyPosture", told)
+        nameless = [("", person) for person in message["poses"] if person["id"] is None]
+        found = [detection(person, id_, header) for id_, person in (*people.items(), *nameless)]
+        yield Said(
+            f"edgepose/{name(device)}/{name(camera)}/detections",
+            "vision_msgs/msg/Detection2DArray",
+            {"header": header, "detections": found},
+        )
+        yield from _closed(gone)
+
+    def _event(self, message: Fields, payload: bytes, now_ns: int) -> Iterator[Said]:
+        if message["id"] in self._events:
+            return
+        self._events.append(message["id"])
+        device, camera = message["device"], message["camera"]
+        text = {"data": payload.decode("utf-8")}
+        yield Said(f"edgepose/{name(device)}/{name(camera)}/events", "std_msgs/msg/String", text)
+        body = body_id(device, camera, message["person"] or 0)
+        # An event may come hours late; a gesture of somebody who has left is none any more.
+        if message["type"] == "gesture" and body in self.tracked():
+            told = gesture(message, self._header(message, "at", now_ns))
+            yield Said(f"{BODIES}/{body}/gesture", "hri_msgs/msg/Gesture", told)
+
+    def _forget(self, place: Sequence[str], now_ns: int) -> Iterator[Said]:
+        """Let everybody go whom a device, or one camera of it, saw."""
+        gone: list[str] = []
+        header: Fields = {"stamp": time_at(now_ns), "frame_id": ""}
+        for (device, camera), seen in self._cameras.items():
+            if seen.bodies and [device, camera][: len(place)] == list(place):
+                gone += seen.bodies
+                header = {**header, "frame_id": seen.header["frame_id"]}
+                seen.bodies = []
+        if gone:
+            yield self._tracked(header)
+            yield from _closed(gone)
+
+    def _tracked(self, header: Fields) -> Said:
+        ids = {"header": header, "ids": self.tracked()}
+        return Said(f"{BODIES}/tracked", "hri_msgs/msg/IdsList", ids)
+
+
+def _size(message: Fields) -> tuple[int, int]:
+    return message["width"], message["height"]
+
+
+def _closed(bodies: list[str]) -> Iterator[Said]:
+    leaves = ("skeleton2d", "roi", "posture", "gesture")
+    return (Said(f"{BODIES}/{body}/{leaf}", "", None) for body in bodies for leaf in leaves)
