@@ -28,6 +28,7 @@ test: $(STAMP) ## everything, with a real broker
 	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || sh tests/install-mosquitto.sh
 	@sh tests/install-chromium.sh
 	@sh tests/install-asyncapi-parser.sh $(VENV)/node
+	@sh tests/install-nats.sh || echo "tests of a cluster of brokers are skipped"
 	$(BIN)/pytest
 	@$(MAKE) --no-print-directory test-runtimes
 

@@ -84,6 +84,12 @@ class Mosquitto:
         assert wait_until(lambda: _answers(self.port)), "mosquitto does not listen"
         return self
 
+    @property
+    def pids(self) -> list[int]:
+        """Of its process, while it runs."""
+        assert self._process is not None
+        return [self._process.pid]
+
     def _signal(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)

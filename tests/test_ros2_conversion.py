@@ -333,7 +333,7 @@ def literal(file: str, name: str) -> Any:
     tree = ast.parse((PACKAGE / file).read_text())
     assigned = (node for node in tree.body if isinstance(node, ast.Assign))
     value = next(node.value for node in assigned if ast.unparse(node.targets[0]) == name)
-    return eval(ast.unparse(value), {})  # noqa: S307  our own file
+    return eval(ast.unparse(value), {})
 
 
 def test_the_launch_file_and_the_docs_know_the_parameters() -> None:

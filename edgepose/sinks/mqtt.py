@@ -538,7 +538,7 @@ class _Session:
         With 3.1.1 the session ends with its connection: QoS 1 would promise nothing that
         TCP does not, and cost some brokers a lot (NATS: a replicated consumer each).
         """
-        qos = 1 if self.protocol == MQTTProtocolVersion.MQTTv5 else 0
+        qos = 1 if self._modern else 0
         with self._changed:
             _, mid = self._client.subscribe(topic, qos=qos)
             if mid is not None:
