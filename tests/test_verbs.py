@@ -4,6 +4,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from edgepose.daemon import Daemon
@@ -40,7 +41,7 @@ class House:
         self.reloads += 1
 
     def ask(self, verb: str, request: Request | None = None) -> Any:
-        return verbs(cast(Daemon, self))[verb].do(request or Request())
+        return msgspec.to_builtins(verbs(cast(Daemon, self))[verb].do(request or Request()))
 
 
 def test_the_verbs_of_the_contract_are_there() -> None:

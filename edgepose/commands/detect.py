@@ -19,7 +19,7 @@ from tqdm import tqdm
 from edgepose import messages, posture, sources
 from edgepose.decoders import Limits
 from edgepose.drawing import draw
-from edgepose.errors import SourceError
+from edgepose.errors import SourceError, UsageError
 from edgepose.estimator import PoseEstimator
 from edgepose.pictures import Album
 from edgepose.policies import PolicyName
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at every source in turn; go on after one that cannot be read."""
-    limits = Limits(args.max_people, args.min_score, single=args.single)
+    limits = _limits(args)
     estimator = PoseEstimator(args.model, policy=args.policy, threads=args.threads, limits=limits)
     album = Album(args.output) if args.output else None
     if album is not None and len(args.source) > 1:
@@ -71,6 +71,17 @@ def run(args: argparse.Namespace) -> int:
                 failed = True
                 log.error("%s", error)
     return SourceError.exit_code if failed else 0
+
+
+def _limits(args: argparse.Namespace) -> Limits:
+    """Return how many people, and how sure; refuse what can only be a mistake."""
+    if args.max_people < 1:
+        msg = f"--max-people is {args.max_people}; expected at least 1"
+        raise UsageError(msg)
+    if not 0 <= args.min_score <= 1:
+        msg = f"--min-score is {args.min_score}; expected 0 to 1"
+        raise UsageError(msg)
+    return Limits(args.max_people, args.min_score, single=args.single)
 
 
 class Detection:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, Self
 
 from edgepose import models, registry
-from edgepose.errors import ModelError, UsageError
+from edgepose.errors import ModelError
 from edgepose.models import ModelInfo, Outputs
 from edgepose.structures import ModelPose
 
@@ -34,15 +34,6 @@ class Limits:
     min_pose_score: float = 0.25
     single: bool = False
     """One person at most; PoseNet takes the strongest cell of each joint: the article's way."""
-
-    def __post_init__(self) -> None:
-        """Refuse what can only be a mistake."""
-        if self.max_people < 1:
-            msg = f"max_people is {self.max_people}; expected at least 1"
-            raise UsageError(msg)
-        if not 0 <= self.min_pose_score <= 1:
-            msg = f"min_pose_score is {self.min_pose_score}; expected 0 to 1"
-            raise UsageError(msg)
 
 
 @dataclass(frozen=True, slots=True)
