@@ -50,6 +50,7 @@ SAMPLE_S: Final = 2.0
 WARM: Final = 0.2  # of the time: caches fill, every fault comes for the first time
 MEMORY: Final = 0.05  # of the floor of memory in the first third; more is growth
 RATE: Final = 0.9  # of the clip's own rate, in each third
+STARVED: Final = 0.9  # of all processors: a machine that is busier lets us be late
 JUDGED_MIN: Final = 5.0
 RUNS: Final = 300  # of the delegate until it fails
 RESULTS: Final = Path(__file__).parent / "results" / "soak.json"
@@ -161,6 +162,8 @@ class Samples:
     memory_mb: list[float] = field(default_factory=list)
     threads: list[float] = field(default_factory=list)
     descriptors: list[float] = field(default_factory=list)
+    machine: list[tuple[int, int]] = field(default_factory=list)
+    """What all processors have done so far, and how much of that was nothing, in ticks."""
 
     def take(self, pid: int, at_s: float) -> None:
         """Look at the process once."""
@@ -170,6 +173,8 @@ class Samples:
         self.seconds.append(round(at_s, 1))
         self.memory_mb.append(int(status["VmRSS"].split()[0]) / 1000)
         self.threads.append(int(status["Threads"]))
+        ticks = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        self.machine.append((sum(ticks), ticks[3] + ticks[4]))
         self.descriptors.append(len(os.listdir(f"/proc/{pid}/fd")))  # noqa: PTH208  # a count
 
 
@@ -323,7 +328,7 @@ def run(minutes: float, every_s: float) -> dict[str, Any]:
     return {
         "minutes": minutes,
         "faults": {name: injected.count(name) for name in dict.fromkeys(injected)}
-        | {"delegate failed": len(re.findall(r"delegate \S+: .*(fail|gone)", log))},
+        | {"delegate failed": len(re.findall(r"delegate .* runs on the CPU", log))},
         "exit_code": code if alive else f"{code} before its time",
         "all_back": back or states,
         "tracebacks": log.count("Traceback"),
@@ -334,6 +339,7 @@ def run(minutes: float, every_s: float) -> dict[str, Any]:
             "out_of_order": sum(a != b for a, b in zip(said, heard, strict=False)),
         },
         "rates_hz": rates(seqs, samples),
+        "machine_busy": busy(samples),
         "memory_mb": floors(samples, samples.memory_mb),
         "threads": floors(samples, samples.threads),
         "descriptors": floors(samples, samples.descriptors),
@@ -360,6 +366,16 @@ def floors(samples: Samples, values: list[float]) -> list[float]:
     return found
 
 
+def busy(samples: Samples) -> list[float]:
+    """Return how busy all processors together were in each third, from 0 to 1."""
+    at, found = np.array(samples.seconds), []
+    for begin, end in thirds(samples):
+        within = np.array(samples.machine)[(at >= begin) & (at <= end)]
+        done, idle = within[-1] - within[0] if len(within) else (0, 0)
+        found.append(round(float(1 - idle / max(done, 1)), 3))
+    return found
+
+
 def rates(seqs: list[tuple[float, int]], samples: Samples) -> list[float]:
     """Return the steady camera's frames a second in each third, by its own count."""
     if len(seqs) < 2:
@@ -377,8 +393,12 @@ def rates(seqs: list[tuple[float, int]], samples: Samples) -> list[float]:
 def verdict(found: dict[str, Any]) -> list[str]:
     """Return what the daemon did not keep to; nothing is good."""
     first, *_, last = found["memory_mb"]
-    # What was late is caught up with: a short look at a busy machine says nothing.
-    steady = found["minutes"] < JUDGED_MIN or min(found["rates_hz"]) >= RATE * HZ
+    # What was late is caught up with, so that a short look says nothing; nor does a machine
+    # that has more to do than it can.
+    steady = found["minutes"] < JUDGED_MIN or all(
+        rate >= RATE * HZ or taken > STARVED
+        for rate, taken in zip(found["rates_hz"], found["machine_busy"], strict=True)
+    )
     wrong = {
         f"ended with {found['exit_code']}": found["exit_code"] != 0,
         f"did not all come back: {found['all_back']}": found["all_back"] is not True,
@@ -440,6 +460,8 @@ def main() -> None:
         sys.stdout.write("\n".join([*log, "", "NOT GOOD:", *wrong]) + "\n")
         raise SystemExit(1)
     sys.stdout.write("good: nothing grew, nothing was lost, all came back\n")
+    if min(found["rates_hz"], default=0) < RATE * HZ:
+        sys.stdout.write("rates were not judged: the machine was too busy, or the time too short\n")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ GOOD: dict[str, Any] = {
     "secrets": 0,
     "events": {"said": 900, "lost": 0, "out_of_order": 0},
     "rates_hz": [15.0, 15.0, 14.9],
+    "machine_busy": [0.4, 0.4, 0.4],
     "memory_mb": [150.0, 151.0, 150.5],
     "threads": [16, 16, 16],
     "descriptors": [14, 14, 14],
@@ -62,6 +63,17 @@ def test_a_leak_shows_and_bursts_do_not() -> None:
 
     assert steady == [14, 14, 14]
     assert np.all(np.diff(grown) > 0)
+
+
+def test_a_machine_that_others_keep_busy_is_no_fault() -> None:
+    """The rate is judged where there was time for it."""
+    late = {"rates_hz": [15.0, 15.0, 5.0]}
+
+    starved = soak.verdict(GOOD | late | {"machine_busy": [0.4, 0.4, 0.99]})
+    idle = soak.verdict(GOOD | late | {"machine_busy": [0.99, 0.99, 0.4]})
+
+    assert starved == []
+    assert len(idle) == 1
 
 
 @pytest.mark.slow
