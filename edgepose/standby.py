@@ -144,14 +144,20 @@ class Standby:
             name, reason = self.plan.delegate.name, _cut(reason, self.plan)
             self._bench.failed(name, reason)
             self._use(self.plan.without_delegate(f"{name}: {reason}"))
-        log.warning("delegate %s; %s runs on the CPU", self.plan.reason, self.plan.model)
+        self._warn()
         self._changed()
+
+    def _warn(self) -> None:
+        log.warning("delegate %s; %s runs on the CPU", self.plan.reason, self.plan.model)
 
     def take(self, plan: Plan) -> None:
         """Go over to another plan: to a delegate that has passed its trial."""
         with self._lock:
             self._use(plan)
-        log.info("delegate %s: %s; model: %s", plan.delegate.name, plan.reason, plan.model)
+        if self.plan is plan:
+            log.info("delegate %s: %s; model: %s", plan.delegate.name, plan.reason, plan.model)
+        else:  # it has failed after all, and is on the bench again
+            self._warn()
         self._changed()
 
     def note(self, plan: Plan) -> None:

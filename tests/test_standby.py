@@ -86,6 +86,21 @@ def test_a_delegate_that_fails_after_its_trial_is_left_out_at_once(tmp_path: Pat
     assert "refuses to start" in running.plan.reason
 
 
+def test_a_delegate_that_comes_back_and_fails_is_not_said_to_work(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says what runs, not what was planned."""
+    running = standby(tmp_path, AT_LOAD="REFUSE")
+    tpu_model, twin = tpu.pair(tmp_path)
+    library = Library(tpu.compile_delegate(tmp_path, AT_LOAD="REFUSE"))
+    caplog.set_level("INFO")
+
+    running.take(Plan(str(tpu_model), library, "passed its trial", str(twin)))
+
+    assert "passed its trial" not in caplog.text
+    assert "runs on the CPU" in caplog.text
+
+
 def test_pictures_under_way_belong_to_whoever_made_them_ready(tmp_path: Path) -> None:
     """What the delegate has said is decoded as its model says it, also after the change."""
     running = standby(tmp_path)
