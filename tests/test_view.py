@@ -86,7 +86,13 @@ class Walk:
             detectors=(),
         )
         self.pipeline = Pipeline(
-            estimator(model), follower, self._note, self.health, Clock(), view=view
+            estimator(model),
+            follower,
+            self._note,
+            self.health,
+            Clock(),
+            view=view,
+            keeps_picture=True,
         )
 
     def _note(
