@@ -102,4 +102,4 @@ def broker(daemon: "Daemon") -> Finding:
     if finding.verdict != "ok" or not refused:
         return finding
     named = ", ".join(f"{topic} ({reason})" for topic, reason in sorted(refused.items()))
-    return Finding("broker", "fail", f"it refuses {named}", "check the broker's access list")
+    return Finding("broker", "fail", f"it refuses {named}", "mend the broker's settings")

@@ -551,8 +551,30 @@ class TestRefusal:
                 assert wait_until(lambda: len(told) == 3)
 
         assert told == [False, False, True]
+        assert "access list" in caplog.text
         assert list(sink.refused) == ["homeassistant/x"]
         assert len([r for r in caplog.records if "homeassistant/x" in r.message]) == 1
+
+    def test_what_is_too_big_for_the_broker_is_reported_and_kept_back(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The broker would end the session for it, again and again."""
+        told: list[bool] = []
+        with (
+            Mosquitto(tmp_path, "allow_anonymous true", "max_packet_size 2000") as broker,
+            started(MqttSink(options(broker.url))) as sink,
+        ):
+            for big in ("a/config", "b/config"):
+                assert sink.publish(replace(state(bytes(3000)), topic=big), told.append)
+            assert sink.publish(state(), told.append)
+            assert sink.publish(pose(bytes(3000)))
+            assert wait_until(lambda: len(told) == 3)
+            assert sink.connected
+
+        assert sorted(told) == [False, False, True]
+        assert set(sink.refused) == {"a/config", "b/config", "edgepose/pi/hall/poses"}
+        assert "2000" in caplog.text
+        assert "lost" not in caplog.text
 
 
 @needs_mosquitto

@@ -45,6 +45,7 @@ BLOCKED_S: Final = 0.5  # a line on which nothing has moved for so long makes po
 SEND_BUFFER: Final = 64 * 1024  # what the kernel holds of it would arrive late as well
 MAX_UNACKNOWLEDGED: Final = 1000
 QUICK: Final = 24  # attempts before the pauses grow: about half a minute
+HEADERS: Final = 100  # bytes that a message has besides its topic and payload, and some to spare
 WILL_DELAY_S: Final = 3  # who is back by then was never away
 SESSION_S: Final = 60  # longer than that, or the will would not wait; keeps commands meanwhile
 THROWN_OUT: Final = 3  # short sessions in a row: somebody else may have our name
@@ -305,6 +306,7 @@ class _Session:
         self._given_up = threading.Event()
         self._aliases: dict[str, int] = {}
         self._most_aliases = 0
+        self._most_bytes = math.inf
         self.protocol = protocol
         self._client = self._make_client(context, client_id)
 
@@ -418,6 +420,7 @@ class _Session:
             return
         self._accepted_s = self._flowing_s = time.monotonic()
         self._most_aliases = getattr(properties, "TopicAliasMaximum", 0)
+        self._most_bytes = getattr(properties, "MaximumPacketSize", math.inf)
         self._opened(self)
 
     def _hang_up(self, reason: ReasonCode) -> None:
@@ -442,8 +445,10 @@ class _Session:
         with self._changed:
             topic, acknowledged = self._unacknowledged.pop(mid, ("", None))
             self._changed.notify_all()
-        if topic and reason.is_failure:
-            self._refused(topic, str(reason).lower())
+        if topic and not reason.is_failure:
+            self._granted(topic)
+        elif topic:
+            self._refused(topic, f"{str(reason).lower()}; check its access list")
         if acknowledged is not None:
             _guarded(acknowledged, not reason.is_failure)
 
@@ -452,7 +457,7 @@ class _Session:
             topic = self._asked.pop(mid, "")
         for reason in reasons:
             if reason.is_failure:
-                self._refused(topic, str(reason).lower())
+                self._refused(topic, f"{str(reason).lower()}; check its access list")
                 self._denied.add(topic)
                 self._ask_again_s = time.monotonic() + self._patience_s
             else:
@@ -498,6 +503,10 @@ class _Session:
         """Hand a message to the network thread; False when that would make it late."""
         if self._end is not None or (message.qos == 0 and self._is_blocked()):
             return False
+        if self._is_too_big(message):
+            if acknowledged is not None:
+                acknowledged(False)
+            return True
         # Held until the id is noted: the acknowledgement may come before we are back here.
         with self._changed:
             topic, alias = self._aliased(message)
@@ -510,6 +519,15 @@ class _Session:
             if taken and alias is not None:
                 self._aliases[message.topic] = alias
         return taken
+
+    def _is_too_big(self, message: Message) -> bool:
+        """Keep back what the broker would end the session for, and report it."""
+        size = len(message.topic) + len(message.payload) + HEADERS
+        if size <= self._most_bytes:
+            return False
+        reason = f"{size} bytes are more than it takes ({self._most_bytes}); raise its limit"
+        self._refused(message.topic, reason)
+        return True
 
     def _aliased(self, message: Message) -> tuple[str, int | None]:
         """Return the topic, empty once the broker knows its number, and the number."""
@@ -821,7 +839,7 @@ class MqttSink:
 
     def _note_refused(self, topic: str, reason: str) -> None:
         if topic not in self.refused:
-            log.warning("mqtt: the broker refuses %s: %s; check its access list", topic, reason)
+            log.warning("mqtt: the broker refuses %s: %s", topic, reason)
         self.refused[topic] = reason
 
     def _note_granted(self, topic: str) -> None:
