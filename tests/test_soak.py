@@ -79,12 +79,12 @@ def test_a_machine_that_others_keep_busy_is_no_fault() -> None:
 @pytest.mark.slow
 @needs_mosquitto
 def test_the_daemon_stands_a_few_faults() -> None:
-    """Broker, streams and delegate fail within 40 s; nothing is lost, nothing is left behind."""
-    words = [sys.executable, "-m", "benchmarks.soak", "--minutes", "0.65", "--every", "5"]
+    """Broker, streams and delegate fail within half a minute; nothing is lost, nothing stays."""
+    words = [sys.executable, "-m", "benchmarks.soak", "--minutes", "0.5", "--every", "4"]
 
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout
     found = json.loads(done.stdout[: done.stdout.rindex("}") + 1])
-    assert sum(found["faults"].values()) >= 5
+    assert sum(found["faults"].values()) >= 4
     assert found["events"]["said"] > 0
