@@ -282,6 +282,12 @@ class Events(Table, frozen=True, kw_only=True):
     fall_confirm_s: Seconds = 10.0
     """Seconds after which a suspected fall is confirmed, if the person is still down."""
 
+    fall_recover_s: Seconds = 1.0
+    """Seconds that somebody who fell must be up again, on the feet or on a seat, to end it."""
+
+    fall_gone_s: Seconds = 60.0
+    """Seconds after which a fall ends when the person is not seen any more."""
+
     gestures: tuple[BuiltIn, ...] = ("hand_raised", "wave", "both_hands_up", "t_pose")
     """The built-in gestures to watch for; those of [[gesture]] are watched for as well."""
 

@@ -35,6 +35,10 @@ LYING_REACH_FLAT: Final = 0.55  # but hardly ever with the torso as level as thi
 FLAT_DEG: Final = 70.0
 STRAIGHT_DEG: Final = 35.0  # legs that go on where the torso ends: nobody bends like that
 STEEP: Final = 1.05  # shoulders wider than this: the torso points at the camera
+SHORT: Final = 1.5  # shoulders in torsos: 0.8 by anatomy; so wide they are where all else,
+SHORT_LEG: Final = 1.35  # the legs in shoulders too, is foreshortened; standing 2.2
+BETWEEN: Final = (0.15, 0.68)  # where on the way to the ankles the knees of one who lies are;
+# crouching has them above the hips, on all fours they are nearly as low as the ankles
 REMEMBERED_S: Final = 10.0  # models lose people who lie for seconds
 
 
@@ -108,6 +112,8 @@ def read(pose: Pose, min_score: float = 0.3) -> Posture:
     body = shape(pose.keypoints, min_score)
     if body is None:
         return "unknown"
+    if _lies_along(body):
+        return "lying"
     if body.torso_deg >= LEVEL_DEG:
         return "lying" if _lies(body) else "unknown"
     if body.torso_deg > UPRIGHT_DEG:
@@ -124,6 +130,13 @@ def _lies(body: Shape) -> bool:
     reach = LYING_REACH if body.torso_deg < FLAT_DEG else LYING_REACH_FLAT
     leg = LYING_LEG if body.torso_deg <= 180 - LEVEL_DEG else LYING_LEG_OVER
     return body.knee_drop <= LYING_THIGH and body.ankle_drop <= leg and body.reach >= reach
+
+
+def _lies_along(body: Shape) -> bool:
+    """Tell lying along the line of sight: only the shoulders' width is not foreshortened."""
+    above, below = BETWEEN
+    short = body.shoulders >= SHORT and body.reach <= SHORT_LEG * body.shoulders
+    return short and above * body.ankle_drop <= body.knee_drop <= below * body.ankle_drop
 
 
 def _read_upright(body: Shape) -> Posture:

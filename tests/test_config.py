@@ -63,6 +63,8 @@ masks = [[[0,0],[0.2,0],[0.2,0.3],[0,0.3]]]
 presence_on_s = 1
 presence_off_s = 2.5
 fall_confirm_s = 20.0
+fall_recover_s = 2.5
+fall_gone_s = 90.0
 fall = false
 gestures = ["wave"]
 [[gesture]]

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from msgspec.structs import replace as replace_struct
 
 from edgepose.config import loads
 from edgepose.events.falls import FallDetector, FallOptions
@@ -225,16 +224,35 @@ def test_waiting_longer_confirms_later() -> None:
 
 
 def test_the_configuration_says_how_long_to_wait() -> None:
-    """`fall_confirm_s` reaches the detector, ten seconds unless told."""
+    """Each `fall_` time reaches the detector; without them its own defaults hold."""
     base = loads('[[camera]]\nid = "hall"\nsource = "demo://"', "here")
-    told = replace_struct(base, events=replace_struct(base.events, fall_confirm_s=4.0))
+    times = "fall_confirm_s = 4\nfall_recover_s = 2.5\nfall_gone_s = 120"
+    told = loads(f"[events]\n{times}", "here")
 
-    usual, early = (FallDetector.configured(config, []) for config in (base, told))
+    usual, other = (FallDetector.configured(config, []) for config in (base, told))
 
     assert usual is not None
-    assert early is not None
-    assert usual.options.confirm_s == FallOptions().confirm_s == 10
-    assert rung(FALLING.truth(), early)[1].data["duration_s"] == pytest.approx(4, abs=0.2)
+    assert other is not None
+    assert usual.options == FallOptions()
+    assert other.options == FallOptions(confirm_s=4, recover_s=2.5, gone_s=120)
+    assert rung(FALLING.truth(), other)[1].data["duration_s"] == pytest.approx(4, abs=0.2)
+
+
+def test_being_up_for_as_long_as_asked_ends_a_fall() -> None:
+    """`recover_s` and `gone_s` are what they say."""
+    soon, late = (
+        rung(FALLING.truth(), FallDetector(options=FallOptions(recover_s=s))) for s in (1, 2)
+    )
+    vanished = [moment for moment in FALLING.truth() if moment.seconds < 16]
+    vanished += [Moment(s, int(s * NS_PER_S), {}) for s in range(16, 60)]
+
+    gone = rung(vanished, FallDetector(options=FallOptions(gone_s=20)))
+
+    assert types(soon) == types(late)
+    assert late[-1].at_ns - soon[-1].at_ns >= 0.9 * NS_PER_S
+    assert types(gone) == ["fall_suspected", "fall_confirmed", "fall_recovered"]
+    assert gone[-1].data["gone"] is True
+    assert gone[-1].at_ns / NS_PER_S == pytest.approx(36, abs=1.1)
 
 
 @pytest.mark.parametrize("work", [push_ups(10), sit_ups(8)], ids=["push-ups", "sit-ups"])
@@ -260,6 +278,10 @@ def test_one_who_moves_to_and_fro_is_not_confirmed(work: Act) -> None:
         ("floor exercise", 10_014),
         ("floor exercise", 10_029),
         ("floor exercise", 20_007),
+        ("floor exercise", 30_014),
+        ("tying shoes", 20_016),
+        ("tying shoes", 30_017),
+        ("lying down on a sofa", 30_022),
         ("lying down on the floor", 10_016),
         ("crawling", 10_007),
     ],
@@ -326,6 +348,7 @@ def test_the_frame_rate_changes_little() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_generated_falls_ring_and_generated_life_does_not() -> None:
     """The line of the table in docs/events.md, held on scenes of other seeds."""
 
