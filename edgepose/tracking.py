@@ -9,7 +9,6 @@ and shows what was measured.
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -41,6 +40,7 @@ VAGUE: Final = 0.25  # power by which an unsure place counts against a person
 BODY_FADES_S: Final = 1.0  # a hidden joint is carried along for about so long
 GROWS: Final = 0.5  # of the way to a larger size in one frame: a single stray joint is no growth
 SAME_PERSON: Final = 0.7  # OKS of two poses in one frame that are one person found twice
+SAME_MIDDLE: Final = 0.6  # in sizes: middles of boxes so far apart are two people's
 OVERSHADOWED: Final = 0.4  # OKS with a known person: too like them to be somebody new
 SAME_SHAPE: Final = 0.2  # OKS once laid over each other: less is another size or a jumble
 SAME_PLACE: Final = 0.3  # IoU from which boxes alone say "the same"
@@ -377,8 +377,9 @@ def compare(people: Crowd, poses: Crowd, doubts: Sequence[Doubt], joint_score: f
     the whole person is may be quite unsure after a gap, how large it is and how it
     holds itself is not. ``value = OKS(rest) * place(shift) * sharpness``: `place` is
     heavy-tailed and 0 beyond `REACH`; `sharpness` favours a person just seen over
-    one whose whereabouts are vague. Where too few joints are sure in both,
-    and as a second chance for whoever darted away, overlapping boxes say it.
+    one whose whereabouts are vague. For a person and a pose that nothing else is like,
+    because too few joints are sure in both or somebody darted away, overlapping boxes
+    say it.
 
     Only pairs that are near each other are looked at, so the work grows with the
     number of people, not with its square.
@@ -400,7 +401,7 @@ def compare(people: Crowd, poses: Crowd, doubts: Sequence[Doubt], joint_score: f
     by_pose[(squared > REACH**2) | (shape < SAME_SHAPE) | too_few] = 0
 
     value[row, column], shifts[row, column] = by_pose, shift
-    silent = by_pose == 0
+    silent = (value.max(axis=1) == 0)[row] & (value.max(axis=0) == 0)[column]
     if silent.any():
         row, column = row[silent], column[silent]
         iou, middle = overlap(people.boxes[row], poses.boxes[column])
@@ -515,42 +516,47 @@ def carry(
     return np.where(shown[:, :, None], seen, bodies)
 
 
-def alike(a: Crowd, b: Crowd, joint_score: float) -> Floats:
-    """Return the OKS (n, m) of two crowds in one frame; 0 where boxes are apart.
-
-    Of a crowd with itself only the part below the diagonal.
-    """
-    value = np.zeros((len(a.sizes), len(b.sizes)), np.float32)
-    row, column = near(a.boxes, b.boxes, np.zeros_like(a.sizes))
-    if a is b:
-        row, column = row[row > column], column[row > column]
-    if not len(row):
-        return value
+def alike(
+    a: Crowd, b: Crowd, row: NDArray[np.intp], column: NDArray[np.intp], joint_score: float
+) -> Floats:
+    """Return the OKS (k,) of pairs of two crowds in one frame, given by their indices (k,)."""
     first, second = a.keypoints[row], b.keypoints[column]
     shared = (first[:, :, 2] >= joint_score) & (second[:, :, 2] >= joint_score)
-    value[row, column] = oks_of(second[:, :, :2] - first[:, :, :2], shared, a.sizes[row])
-    return value
+    return oks_of(second[:, :, :2] - first[:, :, :2], shared, a.sizes[row])
 
 
 def overshadowed(pose: Pose, known: Sequence[Pose], joint_score: float) -> bool:
     """Say whether a pose is too like a known person's to be of somebody new."""
     if not known:
         return False
-    return bool((alike(gather([pose]), gather(known), joint_score) > OVERSHADOWED).any())
+    new, others = gather([pose]), gather(known)
+    row, column = near(new.boxes, others.boxes, np.zeros_like(new.sizes))
+    return bool((alike(new, others, row, column, joint_score) > OVERSHADOWED).any())
 
 
 def single_out(poses: Sequence[Pose], joint_score: float) -> tuple[list[Pose], Crowd]:
     """Return the poses, best first in an order of their own, each person once."""
     ranked = sorted(poses, key=lambda pose: (-pose.score, pose.box))
     crowd = gather(ranked)
-    same = alike(crowd, crowd, joint_score) > SAME_PERSON
+    row, column = twins(crowd)
+    same = alike(crowd, crowd, row, column, joint_score) > SAME_PERSON if len(row) else row > 0
     if not same.any():
         return ranked, crowd
-    kept: list[int] = []
-    for index in range(len(ranked)):
-        if not same[index, kept].any():
-            kept.append(index)
+    again: set[int] = set()
+    for worse, better in sorted(zip(row[same].tolist(), column[same].tolist(), strict=True)):
+        if better not in again:
+            again.add(worse)
+    kept = [index for index in range(len(ranked)) if index not in again]
     return [ranked[index] for index in kept], Crowd(*(part[kept] for part in crowd))
+
+
+def twins(crowd: Crowd) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the pairs ``row > column`` whose boxes' middles are where one person's would be."""
+    middle = crowd.boxes[:, :2] + crowd.boxes[:, 2:] / 2
+    apart = np.abs(middle[:, None] - middle).max(axis=2)
+    row, column = (apart < SAME_MIDDLE * crowd.sizes).nonzero()
+    below = row > column
+    return row[below], column[below]
 
 
 def assign(value: Floats) -> list[tuple[int, int]]:
@@ -577,15 +583,15 @@ def assign(value: Floats) -> list[tuple[int, int]]:
     .. [1] Jonker and Volgenant, "A shortest augmenting path algorithm for dense and
        sparse linear assignment problems", Computing 38, 1987
     """
-    asked = list(zip(*(index.tolist() for index in (value > 0).nonzero()), strict=True))
-    by_row = Counter(row for row, _ in asked)
-    by_column = Counter(column for _, column in asked)
-    pairs = [(row, column) for row, column in asked if by_row[row] == by_column[column] == 1]
-    if len(pairs) == len(asked):
+    asked = value > 0
+    by_row, by_column = asked.sum(axis=1), asked.sum(axis=0)
+    only = asked & (by_row == 1)[:, None] & (by_column == 1)
+    row, column = only.nonzero()
+    pairs = list(zip(row.tolist(), column.tolist(), strict=True))
+    by_row[row] = by_column[column] = 0
+    if not by_row.any():
         return pairs
-    crowded = set(asked).difference(pairs)
-    rows = sorted({row for row, _ in crowded})
-    columns = sorted({column for _, column in crowded})
+    rows, columns = by_row.nonzero()[0].tolist(), by_column.nonzero()[0].tolist()
     return sorted(pairs + _assign_crowded(value, rows, columns))
 
 
