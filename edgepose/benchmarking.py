@@ -26,7 +26,7 @@ from edgepose.daemon import Daemon
 from edgepose.messages import AvailabilityMessage, Percentiles, PosesMessage
 from edgepose.structures import Message
 from edgepose.subscriber import subscribe
-from edgepose.timing import NS_PER_S
+from edgepose.timing import NS_PER_MS, NS_PER_S
 
 SETTLE: Final = 20  # frames until the broker's session stands and caches are warm
 
@@ -75,6 +75,9 @@ class Result:
     rounds: tuple[Round, ...]
     stages_ms: dict[str, Percentiles]
     policy: str
+    latencies_ms: tuple[float, ...]
+    """Of each frame of all rounds: from having read it to having it at the broker's socket."""
+
     threads: int
     frames: int
 
@@ -91,12 +94,15 @@ class Stopwatch:
         self._daemon = daemon
         self._frames = frames
         self._moments_ns: list[int] = []
+        self._latencies_ms: list[float] = []
 
     def published(self, message: Message) -> None:
         """Note a message; after enough of them, ask the daemon to stop."""
         if message.kind != "poses":
             return
-        self._moments_ns.append(self._daemon.clock.now_ns())
+        now_ns = self._daemon.clock.now_ns()
+        self._moments_ns.append(now_ns)
+        self._latencies_ms.append((now_ns - message.read_ns) / NS_PER_MS)
         if len(self._moments_ns) == SETTLE + self._frames:
             self._daemon.stop()
 
@@ -106,6 +112,11 @@ class Stopwatch:
         moments = self._moments_ns[SETTLE:]
         return (len(moments) - 1) * NS_PER_S / (moments[-1] - moments[0])
 
+    @property
+    def latencies_ms(self) -> list[float]:
+        """How old each message's frame was, the first ones left out."""
+        return self._latencies_ms[SETTLE:]
+
 
 def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Round | Result]:
     """Run daemon and bare loop in turns; yield each round, then what they come to.
@@ -114,6 +125,7 @@ def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Round | Res
     within a round changes, so that neither always finds the warmer machine.
     """
     done: list[Round] = []
+    latencies_ms: list[float] = []
     daemon: Daemon | None = None
     for number in range(rounds):
         bare_hz = _spin(daemon, frames) if daemon and number % 2 else 0.0
@@ -121,12 +133,18 @@ def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Round | Res
         stopwatch = Stopwatch(daemon, frames)
         daemon.published = stopwatch.published
         daemon.run()
+        latencies_ms += stopwatch.latencies_ms
         done.append(Round(stopwatch.hz, bare_hz or _spin(daemon, frames)))
         yield done[-1]
     assert daemon is not None
     estimator = daemon.estimator
     yield Result(
-        tuple(done), daemon.stages_ms(), estimator.policy.name, estimator.engine.threads, frames
+        tuple(done),
+        daemon.stages_ms(),
+        estimator.policy.name,
+        tuple(latencies_ms),
+        estimator.engine.threads,
+        frames,
     )
 
 
@@ -159,7 +177,16 @@ def summary(result: Result) -> dict[str, Any]:
             stage: {"p50": round(found.p50, 3), "p99": round(found.p99, 3)}
             for stage, found in result.stages_ms.items()
         },
+        "latency_ms": {
+            name: round(value, 3) for name, value in percentiles(result.latencies_ms).items()
+        },
     }
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """Return the median, the 95th and the 99th percentile."""
+    parts = statistics.quantiles(values, n=100, method="inclusive")
+    return {"p50": parts[49], "p95": parts[94], "p99": parts[98]}
 
 
 def machine() -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -98,8 +98,20 @@ def kind(type_: str, data: Mapping[str, Any]) -> str:
     return f"{type_}:{data['gesture']}" if type_ == "gesture" and "gesture" in data else type_
 
 
-def score(labels: Labels, events: Sequence[Happened], watched_s: float) -> list[Score]:
-    """Compare events with labels, one to one.
+class Comparison(NamedTuple):
+    """One kind of event: what happened beside what was said."""
+
+    kind: str
+    labels: Sequence[Label]
+    events: Sequence[Happened]
+    """By time."""
+
+    pairs: Mapping[int, int]
+    """Index of a label to that of the event that told of it."""
+
+
+def compare(labels: Labels, events: Sequence[Happened]) -> list[Comparison]:
+    """Compare events with labels, one to one, kind by kind.
 
     Parameters
     ----------
@@ -107,20 +119,17 @@ def score(labels: Labels, events: Sequence[Happened], watched_s: float) -> list[
         What happened.
     events : sequence of Happened
         What was said; types that were not looked for are left out.
-    watched_s : float
-        How long all cameras together were watched.
     """
     said = [event for event in events if event.type in labels.types]
     kinds = {kind(label.type, label.data) for label in labels.labels}
     kinds |= {kind(event.type, event.data) for event in said}
     kinds |= {type_ for type_ in labels.types if not any(_of(k, type_) for k in kinds)}
     return [
-        _score(
+        _compare(
             name,
             [label for label in labels.labels if kind(label.type, label.data) == name],
             [event for event in said if kind(event.type, event.data) == name],
             labels.tolerance_s,
-            watched_s,
         )
         for name in sorted(kinds)
     ]
@@ -130,15 +139,20 @@ def _of(name: str, type_: str) -> bool:
     return name.partition(":")[0] == type_
 
 
-def _score(
-    name: str,
-    labels: Sequence[Label],
-    events: Sequence[Happened],
-    tolerance_s: float,
-    watched_s: float,
-) -> Score:
+def _compare(
+    name: str, labels: Sequence[Label], events: Sequence[Happened], tolerance_s: float
+) -> Comparison:
     events = sorted(events, key=lambda event: event.at_s)
-    pairs = match(labels, events, tolerance_s)
+    return Comparison(name, labels, events, match(labels, events, tolerance_s))
+
+
+def score(labels: Labels, events: Sequence[Happened], watched_s: float) -> list[Score]:
+    """Say how good each kind of event was, in the time that all cameras together were watched."""
+    return [_score(compared, watched_s) for compared in compare(labels, events)]
+
+
+def _score(compared: Comparison, watched_s: float) -> Score:
+    name, labels, events, pairs = compared
     delays_s = sorted(events[e].at_s - labels[n].start_s for n, e in pairs.items())
     false = len(events) - len(pairs)
     return Score(

@@ -1,6 +1,7 @@
 """The benchmark: a real daemon, a real broker, the bare loop beside them."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -20,11 +21,14 @@ def test_several_models_have_no_bare_loop(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.slow
-def test_it_says_what_was_measured_on_what(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_says_what_was_measured_on_what(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Ratio, rounds, stages, memory and start-up, with the model's checksum."""
     words = ["bench", "-m", "movenet-lightning", "--rounds", "2", "--frames", "20"]
+    chart = tmp_path / "bench.svg"
 
-    assert main([*words, "--memory", "--marks", "30", "--json"]) == 0
+    assert main([*words, "--memory", "--marks", "30", "--json", "--plot", str(chart)]) == 0
 
     report = json.loads(capsys.readouterr().out)
     assert len(report["rounds"]) == 2
@@ -35,3 +39,6 @@ def test_it_says_what_was_measured_on_what(capsys: pytest.CaptureFixture[str]) -
     assert report["memory_mb"]["30"] > report["bare_memory_mb"] > 10
     assert 0 < report["first_pose_s"] < 30
     assert len(report["sha256"]) == 64
+    assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
+    drawn = chart.read_text("utf-8")
+    assert all(f">{stage}<" in drawn for stage in report["stages_ms"])

@@ -58,6 +58,7 @@ WIRING: Final = {
     "building",
     "camera",
     "catalogue",
+    "charts",
     "checkup",
     "choosing",
     "cli",

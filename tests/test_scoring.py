@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgepose import messages, scoring
+from edgepose import charts, messages, scoring
 from edgepose.cli import main
 from edgepose.errors import UsageError
 from edgepose.scoring import Happened, Label, Labels, Score, match, read_labels, score
@@ -263,3 +263,20 @@ def test_a_camera_that_was_away_was_not_watched(tmp_path: Path) -> None:
     watched = scoring.watched_s(recording.frames(recording.open_recording(path)))
 
     assert watched == 3.0
+
+
+def test_the_plot_shows_every_label_and_event(tmp_path: Path) -> None:
+    """One span a label and one mark an event, coloured by whether they belong together."""
+    path, labels, chart = tmp_path / "r.jsonl", tmp_path / "labels.toml", tmp_path / "score.svg"
+    recorded(path, {float(second): 2 <= second < 5 for second in range(20)})
+    labels.write_text(
+        '[[label]]\ntype = "person_appeared"\nstart = 1\nend = 6\n'
+        '[[label]]\ntype = "person_appeared"\nstart = 12\nend = 14\n'
+    )
+
+    assert main(["score", str(path), str(labels), "--plot", str(chart)]) == 0
+
+    drawn = chart.read_text("utf-8")
+    assert drawn.count(f'fill="{charts.GREEN}"><title>person_appeared') == 1
+    assert drawn.count(f'fill="{charts.ORANGE}"><title>person_appeared') == 1
+    assert drawn.count("<path ") == 1

@@ -5,11 +5,12 @@ import hashlib
 import json
 import logging
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tqdm import tqdm
 
-from edgepose import catalogue
+from edgepose import catalogue, charts
 from edgepose.config import Camera, Config, Device, Model, Mqtt
 from edgepose.errors import UsageError
 
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--marks", type=int, nargs="+", default=MARKS, metavar="N", help="frames to look after"
     )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw stages and latencies, .svg")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -58,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
         whole = benchmarking.whole_process(config, args.marks) if args.memory else None
     assert isinstance(result, benchmarking.Result)
     report = _report(args, result, whole)
+    if args.plot:
+        charts.save(args.plot, _title(report), [_stages(result), _latencies(result)])
     print(json.dumps(report, indent=2) if args.json else _page(report))
     return 0
 
@@ -94,10 +98,48 @@ def _report(
     return report
 
 
+def _title(report: dict[str, Any]) -> str:
+    return (
+        f"{report['model']} with {report['runtime']}, {report['threads']} threads, on "
+        f"{report['machine']['board']}"
+    )
+
+
+def _stages(result: "benchmarking.Result") -> charts.Rows:
+    """Draw each stage's median as a bar, lengthened to its 99th percentile."""
+    rows = [
+        charts.Row(
+            stage,
+            (
+                charts.Span(0, found.p50, charts.BLUE, f"{stage}: half within {found.p50:.2f} ms"),
+                charts.Span(
+                    found.p50, found.p99, charts.GREY, f"{stage}: 99 % within {found.p99:.2f} ms"
+                ),
+            ),
+            note=f"{found.p50:.2f} / {found.p99:.2f} ms",
+        )
+        for stage, found in result.stages_ms.items()
+    ]
+    longest = max(found.p99 for found in result.stages_ms.values())
+    axis = charts.Axis(1.25 * longest, "milliseconds")  # room for the notes
+    key = {charts.BLUE: "median", charts.GREY: "99th percentile"}
+    return charts.Rows("Stages", axis, rows, key)
+
+
+def _latencies(result: "benchmarking.Result") -> charts.Columns:
+    """Draw how old frames are once they are at the broker's socket."""
+    from edgepose import benchmarking
+
+    marks = benchmarking.percentiles(result.latencies_ms)
+    axis = charts.Axis(1.1 * marks["p99"], "milliseconds from a frame read to its poses sent")
+    title = f"Latency of {len(result.latencies_ms)} frames, {result.ratio:.2f} of the bare loop"
+    counts = charts.histogram(result.latencies_ms, axis.end)
+    return charts.Columns(title, axis, counts, marks)
+
+
 def _page(report: dict[str, Any]) -> str:
     lines = [
-        f"{report['model']} with {report['runtime']}, {report['threads']} threads, on "
-        f"{report['machine']['board']}",
+        _title(report),
         "",
         f"{'round':<8}{'daemon':>12}{'bare':>12}{'ratio':>8}",
     ]

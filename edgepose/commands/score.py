@@ -6,16 +6,18 @@ versions and other settings can so be compared on the same recording.
 """
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
+from edgepose import charts, messages, recording, scoring
 from edgepose import config as configuration
-from edgepose import messages, recording, scoring
 from edgepose.errors import UsageError
 from edgepose.messages import EventMessage
 from edgepose.recording import Recording
+from edgepose.scoring import Comparison
+from edgepose.timing import NS_PER_S
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="zones and events")
     parser.add_argument(
         "--recorded", action="store_true", help="score the events in the recording instead"
+    )
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw events and labels on a time line, .svg"
     )
     parser.add_argument("--json", action="store_true", help="for programs")
 
@@ -41,11 +46,55 @@ def run(args: argparse.Namespace) -> int:
     events = [scoring.happened(event, first.unix_ns) for event in said]
     watched_s = scoring.watched_s(recording.frames(source))
     scores = scoring.score(labels, events, watched_s)
+    if args.plot:
+        last_ns = max(frame.unix_ns for frame in recording.frames(source))
+        chart = _time_line(scoring.compare(labels, events), (last_ns - first.unix_ns) / NS_PER_S)
+        charts.save(args.plot, f"{args.recording.name} against {args.labels.name}", [chart])
     if args.json:
         print(msgspec.json.encode({"watched_s": watched_s, "scores": scores}).decode())
     else:
         print(scoring.table(scores, watched_s))
     return 0
+
+
+def _time_line(compared: Sequence[Comparison], recorded_s: float) -> charts.Rows:
+    """Lay labels and events of each kind along the recording's time."""
+    ends_s = [label.end_s for one in compared for label in one.labels]
+    long_s = max(recorded_s, *ends_s, 1.0)
+    return charts.Rows(
+        f"{sum(len(one.labels) for one in compared)} labels,"
+        f" {sum(len(one.events) for one in compared)} events",
+        charts.Axis(long_s, "seconds since the first frame"),
+        [_row(one) for one in compared],
+        {
+            charts.GREEN: "happened, found",
+            charts.ORANGE: "happened, missed",
+            charts.BLUE: "said, right",
+            charts.RED: "said, false",
+        },
+    )
+
+
+def _row(one: Comparison) -> charts.Row:
+    spans = tuple(
+        charts.Span(
+            label.start_s,
+            label.end_s,
+            charts.GREEN if number in one.pairs else charts.ORANGE,
+            f"{one.kind} from {label.start_s:.1f} to {label.end_s:.1f} s",
+        )
+        for number, label in enumerate(one.labels)
+    )
+    right = set(one.pairs.values())
+    marks = tuple(
+        charts.Mark(
+            event.at_s,
+            charts.BLUE if number in right else charts.RED,
+            f"{one.kind} said at {event.at_s:.1f} s on {event.camera}",
+        )
+        for number, event in enumerate(one.events)
+    )
+    return charts.Row(one.kind, spans, marks)
 
 
 def _rederived(source: Recording, file: Path | None) -> list[EventMessage]:
