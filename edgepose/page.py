@@ -197,7 +197,6 @@ class Page:
             hello=msgspec.Raw(msgspec.json.encode(hello)),
             origin=msgspec.Raw(msgspec.json.encode(daemon.origin)),
             cameras=self._cameras(),
-            picture=web.picture,
             local=place is not None and is_local(place.host),
             hosts=web.hosts,
             cert_file=web.cert_file,

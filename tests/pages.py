@@ -44,7 +44,7 @@ def ask(
     headers: dict[str, str] | None = None,
 ) -> Answer:
     """Send one request; a body that is not bytes is sent as JSON."""
-    line = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
     usual = {} if body is None else {"Content-Type": "application/json"}
     try:
@@ -96,6 +96,23 @@ class Site:
                 self.asked.put(command)
 
 
+def start(file: Path | str = "", **settings: Any) -> feed.Start:
+    """Return what the process is told first."""
+    usual: dict[str, Any] = {
+        "hello": msgspec.Raw(json.dumps(HELLO).encode()),
+        "origin": msgspec.Raw(msgspec.json.encode(Origin(file=str(file)))),
+        "cameras": ("hall",),
+        "local": True,
+        "hosts": (),
+        "cert_file": "",
+        "key_file": "",
+        "token_file": "",
+        "session_key": b"key",
+        "engine_threads": 0,
+    }
+    return feed.Start(**usual | settings)
+
+
 @contextmanager
 def site(file: Path | str = "", **settings: Any) -> Iterator[Site]:
     """Start the page's process for a configuration file, and end it."""
@@ -106,21 +123,8 @@ def site(file: Path | str = "", **settings: Any) -> Iterator[Site]:
         [sys.executable, "-m", "edgepose.web", *map(str, handles)], pass_fds=handles
     )
     theirs.close()
-    usual: dict[str, Any] = {
-        "hello": msgspec.Raw(json.dumps(HELLO).encode()),
-        "origin": msgspec.Raw(msgspec.json.encode(Origin(file=str(file)))),
-        "cameras": ("hall",),
-        "picture": True,
-        "local": True,
-        "hosts": (),
-        "cert_file": "",
-        "key_file": "",
-        "token_file": "",
-        "session_key": b"key",
-        "engine_threads": 0,
-    }
     made = Site(listener.getsockname()[1], process, ours)
-    made.tell("start", msgspec.json.encode(feed.Start(**usual | settings)))
+    made.tell("start", msgspec.json.encode(start(file, **settings)))
     daemon = threading.Thread(target=made.obey)
     daemon.start()
     try:

@@ -67,7 +67,7 @@ def proxy(tmp_path: Path, page: Site) -> Iterator[int]:
     )
     running = subprocess.Popen([NGINX, "-c", file, "-e", "stderr"])
     try:
-        assert wait_until((tmp_path / "pid").exists)
+        assert wait_until((tmp_path / "pid").exists, 60)
         yield port
     finally:
         running.terminate()
@@ -110,4 +110,4 @@ def test_it_works_behind_the_proxy_for_who_has_the_token(
             async with browser.ws_connect(f"{where}/api/live", headers=headers) as line:
                 return str(json.loads((await line.receive()).data)["type"])
 
-    assert asyncio.run(asyncio.wait_for(look(), 20)) == "hello"
+    assert asyncio.run(asyncio.wait_for(look(), 60)) == "hello"

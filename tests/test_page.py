@@ -214,7 +214,7 @@ class Served:
     def goes_on(self) -> bool:
         """Say whether frames go through."""
         before = self.processed
-        return wait_until(lambda: self.processed > before + 3)
+        return wait_until(lambda: self.processed > before + 3, 60)
 
     def processes(self) -> list[int]:
         """Return the page's processes."""
@@ -239,7 +239,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
     def start(*words: str, **settings: str) -> Served:
         started.append(Served(tmp_path, *words, **settings))
-        assert wait_until(lambda: started[-1].processed > 0)
+        assert wait_until(lambda: started[-1].processed > 0, 60)
         return started[-1]
 
     yield start
@@ -254,7 +254,7 @@ def refused(port: int) -> bool:
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(asyncio.wait_for(work, 30))
+    return asyncio.run(asyncio.wait_for(work, 60))
 
 
 async def look(port: int, wanted: Callable[[dict[str, Any]], bool], *said: str) -> list[Any]:
@@ -420,14 +420,14 @@ class TestDaemon:
         served = serve()
         served.write(listen="0.0.0.0")
         served.daemon.reload()
-        assert wait_until(lambda: "edgepose web token" in caplog.text)
+        assert wait_until(lambda: "edgepose web token" in caplog.text, 60)
         assert refused(served.port)
 
         folder = storage.state_directory("pi")
         assert folder is not None
         token = tokens.make(folder / tokens.FILE)
         served.daemon.reload()
-        assert wait_until(lambda: "the page is on http://0.0.0.0" in caplog.text)
+        assert wait_until(lambda: "the page is on http://0.0.0.0" in caplog.text, 60)
         shut = ask(served.port, "GET", "/api/config")
         signed = ask(served.port, "POST", "/api/login", {"token": token})
         cookie = {"Cookie": signed.headers["Set-Cookie"].partition(";")[0]}
@@ -445,14 +445,14 @@ class TestDaemon:
         old, served.port = served.port, free_port()
         served.write()
         served.daemon.reload()
-        assert wait_until(lambda: f"127.0.0.1:{served.port}" in caplog.text)
+        assert wait_until(lambda: f"127.0.0.1:{served.port}" in caplog.text, 60)
         assert ask(served.port, "GET", "/api/session").status == 200
         assert refused(old)
 
         served.file.write_text(served.file.read_text().replace(f'"127.0.0.1:{served.port}"', '""'))
         served.daemon.reload()
 
-        assert wait_until(lambda: refused(served.port))
+        assert wait_until(lambda: refused(served.port), 60)
         assert served.processes() == []
 
 

@@ -16,12 +16,19 @@ import pytest
 pytest.importorskip("aiohttp")
 pytest.importorskip("tomlkit")
 
-from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
+from aiohttp import (
+    ClientSession,
+    ClientWebSocketResponse,
+    CookieJar,
+    WSMsgType,
+    WSServerHandshakeError,
+)
 
 from edgepose.vitals import memory_mb
 from edgepose.web import feed, tokens
+from edgepose.web.server import VIEWERS, Daemon, Server
 from tests.brokers import wait_until
-from tests.pages import HELLO, Answer, Site, ask, site
+from tests.pages import HELLO, Answer, Site, ask, site, start
 
 pytestmark = pytest.mark.slow
 
@@ -83,8 +90,8 @@ Viewer = ClientWebSocketResponse
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run what looks at the page, for ten seconds at most."""
-    return asyncio.run(asyncio.wait_for(work, 20))
+    """Run what looks at the page, for a minute at most."""
+    return asyncio.run(asyncio.wait_for(work, 60))
 
 
 @asynccontextmanager
@@ -448,16 +455,16 @@ class TestLive:
             async with viewer(page) as line:
                 await until(line, is_("hello"))
                 await line.send_str('{"type":"watch","cameras":["hall"],"picture":true}')
-                assert await asyncio.to_thread(page.asked.get, timeout=10) == feed.Watch(
+                assert await asyncio.to_thread(page.asked.get, timeout=60) == feed.Watch(
                     poses=("hall",), pictures=()
                 )
-                assert await asyncio.to_thread(page.asked.get, timeout=10) == feed.Watch(
+                assert await asyncio.to_thread(page.asked.get, timeout=60) == feed.Watch(
                     poses=("hall",), pictures=("hall",)
                 )
 
         run(look())
 
-        assert page.asked.get(timeout=10) == feed.Watch(poses=(), pictures=())
+        assert page.asked.get(timeout=60) == feed.Watch(poses=(), pictures=())
 
     def test_a_picture_comes_with_its_frame(self, page: Site) -> None:
         """A head that says which, then the JPEG as it is; only to whom asked for it."""
@@ -467,7 +474,7 @@ class TestLive:
                 await until(line, is_("hello"))
                 await line.send_str('{"type":"watch","cameras":["hall"],"picture":true}')
                 while True:
-                    command = await asyncio.to_thread(page.asked.get, timeout=10)
+                    command = await asyncio.to_thread(page.asked.get, timeout=60)
                     if isinstance(command, feed.Watch) and command.pictures:
                         break
                 page.tell("picture", b"\xff\xd8jpeg", "hall", "42")
@@ -554,7 +561,7 @@ class Stalled:
         self.line = socket.socket()
         self.line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.line.connect(("127.0.0.1", port))
-        self.line.settimeout(10)
+        self.line.settimeout(60)
         self.line.sendall(
             b"GET /api/live HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
             b"Connection: Upgrade\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
@@ -623,8 +630,6 @@ class TestSlow:
 
     def test_one_too_many_is_told(self, page: Site) -> None:
         """Memory has an end."""
-        from edgepose.web.server import VIEWERS
-
         lines = [Stalled(page.port) for _ in range(VIEWERS)]
 
         answer = page.ask("GET", "/api/live")
@@ -632,7 +637,37 @@ class TestSlow:
         assert answer.status == 503
         for one in lines:
             one.line.close()
-        assert wait_until(lambda: page.ask("GET", "/api/live").status == 426)
+        assert wait_until(lambda: page.ask("GET", "/api/live").status == 426, 60)
+
+
+def test_a_new_token_ends_what_the_older_one_opened(
+    file: Path, token_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also a page that is only looked at; and without anybody the process ends by itself."""
+    monkeypatch.setattr("edgepose.web.server.LOOK_S", 0.05)
+    monkeypatch.setattr("edgepose.web.server.IDLE_S", 0.5)
+    token = tokens.make(token_file)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    async def look() -> int | None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        told = start(file, token_file=str(token_file), local=False)
+        serving = asyncio.create_task(Server(told, Daemon(theirs)).run(listener))
+        where = f"127.0.0.1:{port}"
+        async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as browser:
+            async with browser.post(f"http://{where}/api/login", json={"token": token}) as signed:
+                assert signed.status == 204
+            async with browser.ws_connect(f"ws://{where}/api/live") as line:
+                await until(line, is_("hello"))
+                tokens.make(token_file)
+                async for _ in line:
+                    pass
+        await serving
+        return line.close_code
+
+    with ours, theirs:
+        assert run(look()) is not None
 
 
 def test_it_ends_with_the_daemon(file: Path) -> None:
@@ -659,7 +694,7 @@ def test_https_is_spoken_where_there_is_a_certificate(tmp_path: Path, file: Path
 
     with site(file, cert_file=str(certificate), key_file=str(key)) as page:
         where = f"https://localhost:{page.port}/api/session"
-        with urllib.request.urlopen(where, timeout=10, context=trust) as answer:
+        with urllib.request.urlopen(where, timeout=60, context=trust) as answer:
             assert json.loads(answer.read())["token_needed"] is False
         with pytest.raises((OSError, http.client.HTTPException)):
             ask(page.port, "GET", "/api/session")

@@ -44,9 +44,6 @@ class Start(Struct, frozen=True, kw_only=True):
     """An `edgepose.config.Origin`: it is read where it is needed, which is not at the start."""
 
     cameras: tuple[str, ...]
-    picture: bool
-    """Whether the cameras' pictures may be shown."""
-
     local: bool
     """Whether only this machine reaches the page."""
 

@@ -51,7 +51,10 @@ def text(type_: str, **fields: Any) -> bytes:
 class Viewer:
     """One who looks: gets the newest there is whenever there is room, never a queue of poses."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    def __init__(self, socket: web.WebSocketResponse, allowed: Callable[[], bool]) -> None:
+        self.allowed = allowed
+        """Whether it still may: a new token ends what the older one has opened."""
+
         self.wish: Wish | None = None
         """None: all cameras, no picture."""
 
@@ -161,11 +164,17 @@ class Hub:
             if any(viewer.sees(camera, picture=picture) for viewer in self.viewers)
         )
 
+    def dismiss(self) -> None:
+        """Let those go who may not look any more."""
+        for viewer in self.viewers:
+            if not viewer.allowed():
+                viewer.leave()
+
     # For one who looks
 
-    async def show(self, socket: web.WebSocketResponse) -> None:
+    async def show(self, socket: web.WebSocketResponse, allowed: Callable[[], bool]) -> None:
         """Show everything to one who looks until the connection ends."""
-        viewer = Viewer(socket)
+        viewer = Viewer(socket, allowed)
         for frame in (Frame(("hello",), self._hello), *self._latest.values(), *self._events):
             viewer.put(frame)
         self.viewers.add(viewer)

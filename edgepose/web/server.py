@@ -10,7 +10,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import count
-from mimetypes import guess_type
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -30,9 +29,17 @@ T = TypeVar("T")
 
 log: Final = logging.getLogger("edgepose.web")
 
+TYPES: Final = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+"""Of the page's files. What the system thinks of an ending is not always what browsers take."""
+
 STATIC: Final = Path(__file__).parent / "static"
 IDLE_S: Final = 600.0  # so long after the last who looked, we end
-LOOK_S: Final = 10.0
+LOOK_S: Final = 10.0  # how often to look for that, and whether all may still look
 ENDING_S: Final = 0.2
 ANSWER_S: Final = 120.0  # a new model may be tried, timed and loaded
 BODY: Final = 256 * 1024
@@ -117,7 +124,7 @@ class Server:
         self._files = {
             f"/static/{file.relative_to(STATIC).as_posix()}": file
             for file in STATIC.rglob("*")
-            if file.is_file()
+            if file.suffix in TYPES
         }
         self._used_s = time.monotonic()
         self._editor: Editor | None = None
@@ -187,7 +194,7 @@ class Server:
             self._look_changed.clear()
             now = feed.Watch(
                 poses=self.hub.looked_at(picture=False),
-                pictures=self.hub.looked_at(picture=True) if self._start.picture else (),
+                pictures=self.hub.looked_at(picture=True),
             )
             if now != told:
                 await self._daemon.tell(now)
@@ -197,6 +204,7 @@ class Server:
         """Wait until nobody has looked for long."""
         while self.hub.viewers or time.monotonic() - self._used_s < IDLE_S:
             await asyncio.sleep(LOOK_S)
+            self.hub.dismiss()
 
     # Requests
 
@@ -255,9 +263,9 @@ class Server:
         headers = {"Cache-Control": "no-cache", "ETag": f'"{tag}"'}
         if any(known.value == tag for known in request.if_none_match or ()):
             return web.Response(status=304, headers=headers)
-        type_ = guess_type(file.name)[0] or "application/octet-stream"
-        charset = "utf-8" if type_.startswith("text/") else None
-        return web.Response(body=content, content_type=type_, charset=charset, headers=headers)
+        return web.Response(
+            body=content, content_type=TYPES[file.suffix], charset="utf-8", headers=headers
+        )
 
     async def _session(self, request: web.Request) -> web.StreamResponse:
         told = {"signed_in": self._may(request), "token_needed": self._needs_token(request)}
@@ -357,7 +365,7 @@ class Server:
             raise Refused(426, "this is a WebSocket")
         await answer.prepare(request)
         _keep_short(request.transport)
-        await self.hub.show(answer)
+        await self.hub.show(answer, lambda: self._may(request))
         return answer
 
 
