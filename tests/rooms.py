@@ -46,7 +46,7 @@ def occupied(left: int) -> Image:
     return np.ascontiguousarray(room[:, width:-width])
 
 
-def noisy(image: Image, sigma: float, rng: np.random.Generator, light: float = 1.0) -> Image:
-    """Return a picture as a sensor takes it with so much light, and noise in grey levels."""
-    taken = image * light + rng.normal(0, sigma, image.shape)
+def noisy(image: Image, sigma: float, rng: np.random.Generator) -> Image:
+    """Return a picture as a sensor takes it, with so much noise in grey levels."""
+    taken = image + rng.normal(0, sigma, image.shape)
     return np.clip(taken, 0, 255).astype(np.uint8)
