@@ -164,9 +164,10 @@ write_configuration() {
         return
     fi
     say "Configuration $CONFIG"
-    run mkdir -p "${CONFIG%/*}"
+    # The service may write there: the page saves zones, with the file before it as a backup.
+    run install -dm 2775 -g edgepose "${CONFIG%/*}"
     (
-        umask 137
+        umask 117
         quietly "$new/bin/edgepose" config init "$CONFIG.new" --source "$source" --broker "$broker"
     )
     quietly "$new/bin/edgepose" config check "$CONFIG.new"

@@ -184,7 +184,7 @@ class TestInstaller:
         assert "fail" not in said
         assert box.systemctl("is-enabled edgepose") == "enabled"
         assert box.systemctl("is-active edgepose") == "active"
-        assert box.ok("stat -c '%U:%G %a' /etc/edgepose/edgepose.toml") == "root:edgepose 640"
+        assert box.ok("stat -c '%U:%G %a' /etc/edgepose/edgepose.toml") == "root:edgepose 660"
         assert box.ok("stat -c %U /proc/$(systemctl show -P MainPID edgepose)") == "edgepose"
         with witness(broker.port, "edgepose/+/+/poses") as watcher:
             watcher.until(lambda _: True)
@@ -268,7 +268,7 @@ class TestPackage:
 
         assert box.systemctl("is-enabled edgepose") == "enabled"
         assert box.systemctl("is-active edgepose") == "active"
-        assert box.ok("stat -c '%U:%G %a' /etc/edgepose/edgepose.toml") == "root:edgepose 640"
+        assert box.ok("stat -c '%U:%G %a' /etc/edgepose/edgepose.toml") == "root:edgepose 660"
         assert "ok    model" in box.sh("edgepose doctor").stdout
 
     def test_an_upgrade_keeps_the_configuration_and_restarts(self, box: Box, package: str) -> None:
