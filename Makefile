@@ -29,7 +29,8 @@ test: $(STAMP) ## everything, with a real broker
 	@sh tests/install-chromium.sh
 	@sh tests/install-asyncapi-parser.sh $(VENV)/node
 	@sh tests/install-nats.sh || echo "tests of a cluster of brokers are skipped"
-	$(BIN)/pytest
+	# three at a time on two cores: most of them wait for something
+	$(BIN)/pytest -n 3 --dist loadfile
 	@$(MAKE) --no-print-directory test-runtimes
 
 test-runtimes: $(STAMP) ## the tests of models once more, with tflite-runtime and numpy 1
@@ -62,7 +63,7 @@ check: $(STAMP) ## format, lint, types, fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not slow and not hardware"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not hardware"
 
 docs: $(STAMP) ## the generated pages: docs/config.md, docs/schema, docs/asyncapi.json
 	$(BIN)/python tools/write_docs.py

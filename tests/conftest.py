@@ -1,5 +1,7 @@
 """What holds for every test."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,3 +12,16 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what daemons remember out of the home of whoever runs the tests."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """Put logging back as it was: commands run within a test set it up for themselves."""
+    root, own = logging.getLogger(), logging.getLogger("edgepose")
+    before = root.handlers[:], root.level, own.level
+    logging.captureWarnings(False)
+    yield
+    root.handlers[:], level, own_level = before
+    root.setLevel(level)
+    own.setLevel(own_level)
+    logging.captureWarnings(False)

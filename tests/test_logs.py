@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,17 +18,9 @@ log = logging.getLogger("edgepose.somewhere")
 
 
 @pytest.fixture(autouse=True)
-def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put logging back as it was."""
+def _no_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may be a service."""
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
-    root, own = logging.getLogger(), logging.getLogger("edgepose")
-    before = root.handlers[:], root.level, own.level
-    logging.captureWarnings(False)
-    yield
-    root.handlers[:], level, own_level = before
-    root.setLevel(level)
-    own.setLevel(own_level)
-    logging.captureWarnings(False)
 
 
 class Terminal(io.StringIO):

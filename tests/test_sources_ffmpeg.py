@@ -145,14 +145,14 @@ def test_what_gives_no_pictures_is_refused_in_words(camera: Camera, path: str, w
         ("rtsp://127.0.0.1/x#timeout=0", "from 1 to 60"),
         ("rtsp://127.0.0.1/x#speed=2", 'unknown option "speed"; known: timeout, transport'),
         ("http://127.0.0.1/x#transport=udp", 'unknown option "transport"; known: timeout'),
-        (f"http://127.0.0.1:{free_port()}/x", "connection refused"),
+        ("http://127.0.0.1:{free}/x", "connection refused"),
         ("http://camera.invalid/x", "no such host"),
     ],
 )
 def test_an_address_that_cannot_be_meant_is_refused(uri: str, words: str) -> None:
     """Before or instead of a connection, in one sentence."""
     with pytest.raises(SourceError) as caught:
-        open_source(uri)
+        open_source(uri.format(free=free_port()))
 
     assert words in str(caught.value)
 
