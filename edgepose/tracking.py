@@ -9,6 +9,7 @@ and shows what was measured.
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -583,15 +584,16 @@ def assign(value: Floats) -> list[tuple[int, int]]:
     .. [1] Jonker and Volgenant, "A shortest augmenting path algorithm for dense and
        sparse linear assignment problems", Computing 38, 1987
     """
-    asked = value > 0
-    by_row, by_column = asked.sum(axis=1), asked.sum(axis=0)
-    only = asked & (by_row == 1)[:, None] & (by_column == 1)
-    row, column = only.nonzero()
-    pairs = list(zip(row.tolist(), column.tolist(), strict=True))
-    by_row[row] = by_column[column] = 0
-    if not by_row.any():
+    rows, columns = (part.tolist() for part in (value > 0).nonzero())
+    by_row, by_column = Counter(rows), Counter(columns)
+    pairs: list[tuple[int, int]] = []
+    crowded: list[tuple[int, int]] = []
+    for row, column in zip(rows, columns, strict=True):
+        only = by_row[row] == by_column[column] == 1
+        (pairs if only else crowded).append((row, column))
+    if not crowded:
         return pairs
-    rows, columns = by_row.nonzero()[0].tolist(), by_column.nonzero()[0].tolist()
+    rows, columns = (sorted(set(part)) for part in zip(*crowded, strict=True))
     return sorted(pairs + _assign_crowded(value, rows, columns))
 
 
