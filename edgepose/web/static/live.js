@@ -27,6 +27,7 @@ export class Live extends EventTarget {
   #socket = null;
   #wait = FIRST_WAIT_MS;
   #wanted = null;
+  #shown = false; // whether the cameras' pictures are wanted
   #retry = null;
 
   /** Call the daemon, again and again until it answers. */
@@ -53,6 +54,7 @@ export class Live extends EventTarget {
   /** Say which cameras somebody looks at, and whether with the picture. */
   watch(cameras, picture) {
     this.#wanted = JSON.stringify({ type: "watch", cameras, picture });
+    this.#shown = picture;
     if (!picture) this.#forget();
     if (this.connected) this.#socket.send(this.#wanted);
   }
@@ -117,6 +119,11 @@ export class Live extends EventTarget {
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
     const jpeg = new Blob([new Uint8Array(data, 4 + length)], { type: "image/jpeg" });
     const bitmap = await createImageBitmap(jpeg);
+    // One that was under way when they were turned off must not stay.
+    if (!this.#shown) {
+      bitmap.close();
+      return;
+    }
     this.pictures.get(header.camera)?.bitmap.close();
     this.pictures.set(header.camera, { seq: header.seq, bitmap });
     this.#fire("picture", header);
