@@ -11,19 +11,7 @@ give_up() {
 folder=$1
 [ -d "$folder/node_modules/@asyncapi/parser" ] && exit 0
 
-if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
-    command -v apt-get >/dev/null || give_up "no node and npm here"
-    as_root=
-    if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || give_up "neither root nor sudo here"
-        as_root=sudo
-    fi
-    install() {
-        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-            nodejs npm >/dev/null
-    }
-    install || { $as_root apt-get update >/dev/null && install; } || give_up "apt-get install failed"
-fi
+sh "$(dirname "$0")/install-package.sh" "nodejs npm" node npm || give_up "no node and npm here"
 
 # Scripts of packages are not run: one of them sends statistics.
 npm install --prefix "$folder" --ignore-scripts --no-audit --no-fund --silent \

@@ -1,14 +1,14 @@
 #!/bin/sh
-# Installs a package of Debian's that the tests talk to, unless its commands are there:
+# Installs packages of Debian's that the tests talk to, unless their commands are there:
 #
-#     sh tests/install-package.sh PACKAGE COMMAND...
+#     sh tests/install-package.sh "PACKAGE..." COMMAND...
 set -eu
 
-package=$1
+packages=$1
 shift
 
 fail() {
-    echo "install-package: $1; install the package $package by hand, then run this again" >&2
+    echo "install-package: $1; install by hand: $packages, then run this again" >&2
     exit 1
 }
 
@@ -34,8 +34,12 @@ if [ ! -e "$policy" ]; then
     trap '$as_root rm -f "$policy"' EXIT
 fi
 
-if ! $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$package" >/dev/null; then
+install() {
+    # shellcheck disable=SC2086 # a list
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages >/dev/null
+}
+
+if ! install; then
     $as_root apt-get update >/dev/null || fail "apt-get update failed"
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$package" >/dev/null ||
-        fail "apt-get install failed"
+    install || fail "apt-get install failed"
 fi
