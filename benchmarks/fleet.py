@@ -37,7 +37,6 @@ PASSWORD: Final = "fleet"
 DOOMED, LATER = (900, 3), (905, 1)  # numbers of devices that are killed: first and how many
 SETTLE_S: Final = 5.0
 PATIENCE_S: Final = 90.0
-TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 class Engine(Protocol):
@@ -65,8 +64,7 @@ def engine(kind: str, folder: Path, names: dict[str, str]) -> Iterator[Engine]:
 
 def processor_s(pids: list[int]) -> float:
     """Return the processor time of some processes since they began."""
-    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split() for pid in pids]
-    return sum(int(stat[11]) + int(stat[12]) for stat in stats) / TICKS
+    return sum(vitals.processor_s(pid) for pid in pids)
 
 
 def memory_mb(pids: list[int]) -> float:

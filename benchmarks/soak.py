@@ -11,6 +11,7 @@ must keep to is in `verdict`. Exit code 0: it did; 1: it did not. Results go to
 
 import argparse
 import json
+import math
 import os
 import re
 import signal
@@ -34,7 +35,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import PacketTypes, Properties
 from tqdm import tqdm
 
-from edgepose import __version__, engine, sources
+from edgepose import __version__, engine, sources, vitals
 from edgepose.benchmarking import machine
 from edgepose.queues import Outbox
 from edgepose.structures import Message
@@ -167,15 +168,13 @@ class Samples:
 
     def take(self, pid: int, at_s: float) -> None:
         """Look at the process once."""
-        status = dict(
-            line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-        )
+        process = Path(f"/proc/{pid}")
         self.seconds.append(round(at_s, 1))
-        self.memory_mb.append(int(status["VmRSS"].split()[0]) / 1000)
-        self.threads.append(int(status["Threads"]))
+        self.memory_mb.append(vitals.memory_mb(pid) or math.nan)
+        self.threads.append(len(list((process / "task").iterdir())))
         ticks = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
         self.machine.append((sum(ticks), ticks[3] + ticks[4]))
-        self.descriptors.append(len(os.listdir(f"/proc/{pid}/fd")))  # noqa: PTH208  # a count
+        self.descriptors.append(len(list((process / "fd").iterdir())))
 
 
 class Soak:
@@ -433,6 +432,7 @@ def daemon(file: str, events: str) -> None:
                 noted.write(json.loads(message.payload)["id"] + "\n")
             put(outbox, message)
 
+        # The daemon makes its outbox itself, so that there is no other way to stand before it.
         Outbox.put = noting  # type: ignore[method-assign]
         raise SystemExit(cli.main(["run", "-c", file]))
 

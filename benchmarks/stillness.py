@@ -9,9 +9,7 @@ outside. Results go to `benchmarks/results`.
 import argparse
 import json
 import multiprocessing
-import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,14 +18,12 @@ from itertools import count
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from subprocess import DEVNULL, Popen
 from typing import Any, Final
 
 import numpy as np
 
-from edgepose import config as configuration
-from edgepose import engine, sources, toml
-from edgepose.benchmarking import EDGEPOSE, broker, machine
+from edgepose import engine, sources, vitals
+from edgepose.benchmarking import broker, machine, running
 from edgepose.config import Camera, Config, Device, Metrics, Model, Mqtt, Web
 from edgepose.gate import ATTENTIVE_S
 from edgepose.messages import PosesMessage
@@ -88,7 +84,7 @@ def camera() -> Iterator[tuple[str, Event]]:
 
 def measure(model: str, *, motion_gate: bool, seconds: float) -> dict[str, Any]:
     """Return what `look` sees of the daemon in the empty room and in the busy one."""
-    with broker("") as url, camera() as (source, busy), tempfile.TemporaryDirectory() as folder:
+    with broker("") as url, camera() as (source, busy):
         config = Config(
             device=Device(id="stillness"),
             mqtt=Mqtt(url=url),
@@ -97,40 +93,28 @@ def measure(model: str, *, motion_gate: bool, seconds: float) -> dict[str, Any]:
             metrics=Metrics(listen=""),
             web=Web(listen=""),
         )
-        file = Path(folder) / "edgepose.toml"
-        file.write_text(toml.dump(configuration.shown(config)), "utf-8")
-        process = Popen([*EDGEPOSE, "run", "-c", str(file)], stderr=DEVNULL)
-        try:
-            with subscribe(url, device="stillness") as messages:
-                next(message for message in messages if isinstance(message, PosesMessage))
-                look(process.pid, messages, ATTENTIVE_S["somebody"] + SETTLE_S)
-                empty = look(process.pid, messages, seconds)
-                busy.set()
-                look(process.pid, messages, SETTLE_S)
-                return {"empty": empty, "busy": look(process.pid, messages, seconds)}
-        finally:
-            process.terminate()
-            process.wait()
+        with running(config) as pid, subscribe(url, device="stillness") as messages:
+            next(message for message in messages if isinstance(message, PosesMessage))
+            look(pid, messages, ATTENTIVE_S["somebody"] + SETTLE_S)
+            empty = look(pid, messages, seconds)
+            busy.set()
+            look(pid, messages, SETTLE_S)
+            return {"empty": empty, "busy": look(pid, messages, seconds)}
 
 
 def look(pid: int, messages: Subscription, seconds: float) -> dict[str, float]:
     """Return the share of one core that a process takes, in percent, and its frames a second."""
-    before, started, frames, passed = _busy_s(pid), time.monotonic(), 0, 0.0
+    before, started, frames, passed = vitals.processor_s(pid), time.monotonic(), 0, 0.0
     for message in messages:  # the room's pictures at the idle rate, if nothing else
         frames += isinstance(message, PosesMessage)
         if (passed := time.monotonic() - started) >= seconds:
             break
-    percent = 100 * (_busy_s(pid) - before) / passed
+    percent = 100 * (vitals.processor_s(pid) - before) / passed
     return {"percent": round(percent, 2), "fps": round(frames / passed, 2)}
 
 
 def _said(found: dict[str, float]) -> str:
     return f"{found['percent']:6.2f} % at {found['fps']:4.1f} fps"
-
-
-def _busy_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:

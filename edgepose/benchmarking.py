@@ -275,21 +275,27 @@ def whole_process(config: Config, marks: Sequence[int]) -> Whole:
         numbers, page = (ports.enter_context(socket.create_server(HERE)) for _ in range(2))
         listen = [f"127.0.0.1:{server.getsockname()[1]}" for server in (numbers, page)]
     config = replace(config, metrics=Metrics(listen=listen[0]), web=Web(listen=listen[1]))
+    started = time.monotonic()
+    with running(config) as pid:
+        first_pose_s, memory_mb = _observe(config, pid, started, marks)
+        for where in (f"{listen[0]}/metrics", f"{listen[1]}/"):
+            urllib.request.urlopen(f"http://{where}", timeout=ASKING_S).close()
+        service_mb, peak_mb = vitals.service_mb(pid), vitals.peak_mb(pid) or 0.0
+    return Whole(first_pose_s, memory_mb, service_mb, peak_mb, _bare_memory_mb(config))
+
+
+@contextmanager
+def running(config: Config) -> Iterator[int]:
+    """Run the daemon in a process of its own; lend its id."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "edgepose.toml"
         file.write_text(toml.dump(configuration.shown(config)), "utf-8")
-        started = time.monotonic()
         process = subprocess.Popen([*EDGEPOSE, "run", "-c", str(file)], stderr=subprocess.DEVNULL)
         try:
-            first_pose_s, memory_mb = _observe(config, process.pid, started, marks)
-            for where in (f"{listen[0]}/metrics", f"{listen[1]}/"):
-                urllib.request.urlopen(f"http://{where}", timeout=ASKING_S).close()
-            service_mb = vitals.service_mb(process.pid)
-            peak_mb = vitals.peak_mb(process.pid) or 0.0
+            yield process.pid
         finally:
             process.terminate()
             process.wait()
-    return Whole(first_pose_s, memory_mb, service_mb, peak_mb, _bare_memory_mb(config))
 
 
 def _observe(

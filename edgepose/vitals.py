@@ -76,6 +76,12 @@ def _status_mb(pid: int | str, name: str) -> float | None:
     return None
 
 
+def processor_s(pid: int) -> float:
+    """Return the processor time that a process has taken since it began, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def service_mb(pid: int) -> float:
     """Return what a process and those it has started hold in RAM, each file's pages once."""
     own_kb, files_kb = 0, dict[str, int]()

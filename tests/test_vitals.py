@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,10 @@ def test_a_thread_stays_where_it_is_when_no_core_is_left() -> None:
     thread.join()
 
     assert seen == [vitals.cores()]
+
+
+def test_processor_time_is_that_of_the_process_named() -> None:
+    """In seconds since it began, as the process itself counts them."""
+    own_s = time.process_time()
+
+    assert vitals.processor_s(os.getpid()) == pytest.approx(own_s, abs=0.5)
