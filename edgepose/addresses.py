@@ -10,10 +10,14 @@ PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 
 
 class Address(NamedTuple):
-    """A place to listen on."""
+    """A place to listen on, or to connect to."""
 
     host: str
     port: int
+
+    def __str__(self) -> str:
+        """Return ``HOST:PORT`` as URLs have it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Broker(NamedTuple):

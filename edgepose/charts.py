@@ -135,7 +135,8 @@ class Rows:
         for span in row.spans:
             left, right = self.axis.x(span.start), self.axis.x(span.end)
             behind = max(behind, right)
-            yield _box(left, top + 6, max(right - left, 2), ROW - 12, span.colour, span.says)
+            width = max(right - left, 2)
+            yield _box(left, top + 6, width, ROW - 12, colour=span.colour, says=span.says)
         for mark in row.marks:
             yield _diamond(self.axis.x(mark.at), middle, mark.colour, mark.says)
         if row.note:
@@ -173,7 +174,8 @@ class Columns:
             tall = self.tall * count / most
             if count:
                 says = f"{count} from {number * step:.3g} to {(number + 1) * step:.3g}"
-                yield _box(left + 0.5, bottom - tall, right - left - 1, tall, BLUE, says)
+                width = right - left - 1
+                yield _box(left + 0.5, bottom - tall, width, tall, colour=BLUE, says=says)
         yield _text(LEFT - 10, top + 10, f"{most}", "end note")
         yield _text(LEFT - 10, bottom, "0", "end note")
         for number, (name, value) in enumerate(self.marks.items()):
@@ -226,7 +228,7 @@ def save(path: Path, title: str, panels: Sequence[Panel]) -> None:
 def _key(colours: Mapping[str, str], middle: float) -> Iterable[str]:
     x = float(LEFT)
     for colour, words in colours.items():
-        yield _box(x, middle - 9, 12, 12, colour, "")
+        yield _box(x, middle - 9, 12, 12, colour=colour)
         yield _text(x + 17, middle + 2, words, "note")
         x += 40 + 7 * len(words)
 
@@ -239,9 +241,7 @@ def _line(x: float, y: float, x2: float, y2: float, style: str) -> str:
     return f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{style}"/>'
 
 
-def _box(  # noqa: PLR0917
-    x: float, y: float, width: float, height: float, colour: str, says: str
-) -> str:
+def _box(x: float, y: float, width: float, height: float, *, colour: str, says: str = "") -> str:
     shape = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="2"'
     return f'<rect {shape} fill="{colour}"><title>{escape(says)}</title></rect>'
 

@@ -5,13 +5,9 @@ not opened a second time; all else is looked at as the command does.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from edgepose import addresses, delegates, doctor
-from edgepose import config as configuration
+from edgepose import delegates, doctor
 from edgepose.errors import EdgeposeError
 from edgepose.messages import Finding, Report
 
@@ -22,19 +18,14 @@ if TYPE_CHECKING:
 
 def report(daemon: "Daemon") -> Report:
     """Look at everything, as `edgepose doctor --json` does; takes seconds."""
-    findings = [
-        msgspec.structs.replace(finding, found=addresses.redact(finding.found))
-        for finding in _findings(daemon)
-    ]
-    healthy = all(finding.verdict != "fail" for finding in findings)
-    return Report(ok=healthy, findings=findings)
+    return Report.of(list(doctor.without_secrets(_findings(daemon))))
 
 
 def _findings(daemon: "Daemon") -> Iterator[Finding]:
     yield file(daemon)
     yield doctor.runtime()
-    if (path := _file(daemon)) is not None:
-        yield doctor.secrets(path)
+    if daemon.origin is not None and daemon.origin.path.exists():
+        yield doctor.secrets(daemon.origin.path)
     yield doctor.state(daemon.config)
     yield model(daemon)
     yield delegate(daemon)
@@ -56,13 +47,6 @@ def file(daemon: "Daemon") -> Finding:
         mend = "reload it: systemctl reload edgepose"
         return Finding("configuration", "warn", "another one than the one in force", mend)
     return Finding("configuration", "ok", "good, and in force")
-
-
-def _file(daemon: "Daemon") -> Path | None:
-    if daemon.origin is None:
-        return None
-    path = Path(daemon.origin.file or configuration.DEFAULT_FILE)
-    return path if path.exists() else None
 
 
 def model(daemon: "Daemon") -> Finding:

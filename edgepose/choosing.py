@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
-import numpy as np
 
 from edgepose import __version__, catalogue, delegates, models, trials
 from edgepose import engine as engines
@@ -28,7 +27,7 @@ from edgepose.estimator import Network
 from edgepose.models import Plugin
 from edgepose.policies import PolicyName
 from edgepose.storage import Note
-from edgepose.timing import Clock
+from edgepose.timing import Clock, median_ms
 from edgepose.trials import Bench, Verdict
 
 log: Final = logging.getLogger("edgepose.choosing")
@@ -347,13 +346,7 @@ def _key(choice: catalogue.Choice) -> str:
 def _measured_ms(choice: catalogue.Choice, threads: int) -> float:
     warm_up = Network(choice, threads).engine.warm_up
     warm_up()
-    return float(np.median([_timed_ms(warm_up) for _ in range(RUNS)]))
-
-
-def _timed_ms(function: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    function()
-    return (time.perf_counter() - started) * 1000
+    return median_ms(warm_up, RUNS)
 
 
 def _candidates(people: int, policy: PolicyName) -> Iterator[tuple[str, float]]:

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -73,6 +73,9 @@ BuiltIn = Literal[
     "hand_raised", "wave", "both_hands_up", "t_pose", "pointing_left", "pointing_right"
 ]
 Sentence = Annotated[str, Meta(description='a condition such as "wrist above shoulder by 0.4"')]
+
+
+AnyTable = TypeVar("AnyTable", bound="Table")
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True):
@@ -387,12 +390,6 @@ def load(path: Path) -> Config:
     config, folder = loads(_read(path), str(path)), path.parent.absolute()
     mqtt, model, replace = config.mqtt, config.model, msgspec.structs.replace
     files = ("password_file", "ca_file", "cert_file", "key_file")
-    named = {name: str(folder / found) for name in files if (found := getattr(mqtt, name))}
-    served = {
-        name: str(folder / found)
-        for name in ("cert_file", "key_file")
-        if (found := getattr(config.web, name))
-    }
     if model.name.endswith(".tflite"):
         model = replace(model, name=str(folder / model.name))
     if model.twin.endswith(".tflite"):
@@ -405,11 +402,17 @@ def load(path: Path) -> Config:
     )
     return replace(
         config,
-        mqtt=replace(mqtt, **named),
+        mqtt=_below(folder, mqtt, files),
         model=model,
         cameras=cameras,
-        web=replace(config.web, **served),
+        web=_below(folder, config.web, ("cert_file", "key_file")),
     )
+
+
+def _below(folder: Path, table: AnyTable, files: Sequence[str]) -> AnyTable:
+    """Return a table with these files, where it names them, as they are found from anywhere."""
+    named = {name: str(folder / found) for name in files if (found := getattr(table, name))}
+    return msgspec.structs.replace(table, **named)
 
 
 def loads(text: str, where: str) -> Config:

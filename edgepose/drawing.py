@@ -92,11 +92,10 @@ def skeleton_picture(
 
 def shrink(rgb: Image, longest_px: int) -> Image:
     """Return a picture no side of which is longer; the same one if none is."""
-    height, width = rgb.shape[:2]
-    scale = longest_px / max(height, width)
-    if scale >= 1:
+    size = Size(rgb.shape[1], rgb.shape[0])
+    if max(size) <= longest_px:
         return rgb
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = size.within(longest_px)
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 

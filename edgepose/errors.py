@@ -45,3 +45,18 @@ class BrokerError(EdgeposeError, ConnectionError):
     """The broker refused us; trying again cannot help."""
 
     exit_code: ClassVar[int] = 5
+
+
+def in_words(error: Exception) -> str:
+    """Say what is wrong with something that was sent, by what reading it has raised.
+
+    Examples
+    --------
+    >>> in_words(ValueError("Expected `int`, got `str`"))
+    'expected `int`, got `str`'
+    """
+    if isinstance(error, RecursionError):
+        return "brackets within brackets without end"
+    text = str(error) or type(error).__name__
+    # not the J of JSON
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text

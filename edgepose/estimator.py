@@ -6,7 +6,6 @@ three on different threads, once for each frame.
 """
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from edgepose.models import ModelInfo, Outputs, Plugin
 from edgepose.policies import Aim, PolicyName, Refine, Seen
 from edgepose.preprocess import Preprocessor
 from edgepose.structures import Image, ModelPose, Pose, Size
+from edgepose.timing import median_ms
 
 log: Final = logging.getLogger("edgepose.estimator")
 
@@ -230,7 +230,9 @@ class PoseEstimator:
     def keep_pace(self, fps: float) -> None:
         """Look again at no more people than this many frames a second leave time for."""
         if isinstance(self.policy, Refine):
-            self._costs_s = self._costs_s or [_seconds(net.engine) for net in self.networks]
+            self._costs_s = self._costs_s or [
+                median_ms(net.engine.warm_up, TIMED_RUNS) / 1000 for net in self.networks
+            ]
             *finders, looker = self._costs_s
             before = self.policy
             self.policy = policies.pace(before, 1 / fps, find_s=sum(finders), look_s=looker)
@@ -277,16 +279,6 @@ def to_frame(pose: ModelPose, letterbox: Letterbox) -> Pose:
 def _within(poses: Sequence[Pose], limits: Limits) -> list[Pose]:
     sure = [pose for pose in poses if pose.score >= limits.min_pose_score]
     return sure[: 1 if limits.single else limits.max_people]
-
-
-def _seconds(engine: Engine) -> float:
-    """Return how long one inference takes here."""
-    times = []
-    for _ in range(TIMED_RUNS):
-        started = time.perf_counter()
-        engine.warm_up()
-        times.append(time.perf_counter() - started)
-    return float(np.median(times))
 
 
 def _size(image: Image) -> Size:

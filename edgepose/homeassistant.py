@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from edgepose import __version__
-from edgepose.addresses import address, is_local
+from edgepose.addresses import Address, address, is_local
 from edgepose.config import Camera, Config, Web
 from edgepose.messages import CameraTopics, Topics
 from edgepose.sinks import Received
@@ -86,8 +86,7 @@ def page_url(web: Web) -> str | None:
     anywhere = place.host in {"0.0.0.0", "::"}
     own = f"{socket.gethostname().partition('.')[0]}.local" if anywhere else place.host
     host = web.hosts[0] if web.hosts else own
-    scheme = "https" if web.cert_file else "http"
-    return f"{scheme}://[{host}]:{place.port}" if ":" in host else f"{scheme}://{host}:{place.port}"
+    return f"{'https' if web.cert_file else 'http'}://{Address(host, place.port)}"
 
 
 def payload(about: Mapping[str, Any], entities: Mapping[str, Component]) -> bytes:

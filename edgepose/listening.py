@@ -15,8 +15,8 @@ def listen(place: Address, key: str, log: logging.Logger) -> socket.socket | Non
     try:
         return socket.create_server(place, family=family)
     except OSError as error:
-        where, todo = f"{place.host}:{place.port}", f'set {key} to another port, or to "" for off'
+        todo = f'set {key} to another port, or to "" for off'
         # the library adds to the system's words where it was
         reason = str(error.strerror).partition(" (while")[0].lower()
-        log.warning("cannot listen on %s: %s; %s", where, reason, todo)
+        log.warning("cannot listen on %s: %s; %s", place, reason, todo)
         return None

@@ -341,6 +341,11 @@ class Report(msgspec.Struct, frozen=True):
 
     findings: list[Finding]
 
+    @classmethod
+    def of(cls, findings: list[Finding]) -> Self:
+        """Put findings together."""
+        return cls(all(finding.verdict != "fail" for finding in findings), findings)
+
 
 class AvailabilityMessage(msgspec.Struct, frozen=True, kw_only=True):
     """The topics `B/availability` and `C/availability`: plain text, not JSON."""

@@ -26,14 +26,9 @@ GREY: Final[Floats] = np.array((0.299, 0.587, 0.114), dtype=np.float32)  # ITU-R
 
 def shrink(image: Image) -> Image:
     """Return a picture, RGB, as one of few cells; costs the same for any size."""
-    size = _fit(Size(image.shape[1], image.shape[0]), CELLS * PIXELS)
+    size = Size(image.shape[1], image.shape[0]).within(CELLS * PIXELS)
     sampled = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
-    return cast(Image, cv2.resize(sampled, _fit(size, CELLS), interpolation=cv2.INTER_AREA))
-
-
-def _fit(size: Size, longest: int) -> Size:
-    part = min(1.0, longest / max(size))
-    return Size(max(1, round(size.width * part)), max(1, round(size.height * part)))
+    return cast(Image, cv2.resize(sampled, size.within(CELLS), interpolation=cv2.INTER_AREA))
 
 
 class Motion:

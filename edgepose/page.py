@@ -31,15 +31,12 @@ from edgepose.remote import Refusal
 from edgepose.skeleton import JOINT_NAMES, LIMBS
 from edgepose.structures import Frame, Message
 from edgepose.web import certificates, feed, tokens
-from edgepose.web.feed import Told
+from edgepose.web.feed import EVENTS, PASSING, Told
 
 if TYPE_CHECKING:
     from edgepose.daemon import Daemon
 
 log: Final = logging.getLogger("edgepose.page")
-
-EVENTS: Final = 50
-"""How many of the last events a page shows at once."""
 
 BUFFER: Final = 1 << 18  # for a picture, or what all cameras say in a second
 END_S: Final = 1.0  # what a process that hangs may cost when we stop
@@ -279,7 +276,7 @@ class Line:
     def put(self, told: Told) -> None:
         """Tell something; any thread."""
         with self._lock:
-            passing = told.word in {"poses", "picture"}
+            passing = told.word in PASSING
             if not passing:
                 self._keep(told)
             if self._socket is None:

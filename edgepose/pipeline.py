@@ -89,7 +89,8 @@ class Follower:
     @property
     def presence(self) -> Presence:
         """Whether anybody is before the camera, as far as the newest frame and events know."""
-        if self._seen or any(self.state.get(key) for key in ("occupied", "fall")):
+        state = self.state
+        if self._seen or state.get("occupied") or state.get("fall"):
             return "somebody"
         return "maybe" if self._hoped else "nobody"
 

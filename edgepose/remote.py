@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from edgepose.errors import in_words
 from edgepose.messages import Topics
 from edgepose.settings import Settings
 from edgepose.sinks import Received
@@ -236,7 +237,7 @@ class Remote:
         try:
             return decoder.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Refusal(_reason(error), "invalid") from None
+            raise Refusal(_short(in_words(error)), "invalid") from None
 
     def _refuse(
         self, refusal: Refusal, usual: str | None, received: Received, id_: Id | UnsetType
@@ -286,15 +287,6 @@ def _id(payload: bytes) -> Id | UnsetType:
 
 class _OnlyId(Struct):
     id: Id | UnsetType = UNSET
-
-
-def _reason(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    if isinstance(error, RecursionError):
-        text = "brackets within brackets without end"
-    if text[1:2].islower():  # not the J of JSON
-        text = text[:1].lower() + text[1:]
-    return _short(text)
 
 
 def _short(text: str) -> str:

@@ -32,6 +32,11 @@ class Size(NamedTuple):
     width: int
     height: int
 
+    def within(self, longest: int) -> "Size":
+        """Return it in the same shape with no side longer than this; itself if none is."""
+        part = min(1.0, longest / max(self))
+        return Size(max(1, round(self.width * part)), max(1, round(self.height * part)))
+
 
 class Box(NamedTuple):
     """An upright rectangle: its top left corner and its size."""

@@ -1,6 +1,7 @@
 """Time: one monotonic base for everything, wall time only in payloads."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -36,3 +37,16 @@ def rfc3339(unix_ns: int) -> str:
     seconds, rest_ns = divmod(unix_ns, NS_PER_S)
     moment = datetime.fromtimestamp(seconds, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest_ns // NS_PER_MS:03d}Z"
+
+
+def median_ms(do: Callable[[], None], times: int) -> float:
+    """Return how long something takes, in ms: the median of so many times, an odd number.
+
+    `statistics` and numpy know medians too, and take longer to load than this may.
+    """
+    took_ns = []
+    for _ in range(times):
+        started_ns = time.perf_counter_ns()
+        do()
+        took_ns.append(time.perf_counter_ns() - started_ns)
+    return sorted(took_ns)[times // 2] / NS_PER_MS

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import numpy as np
 
 from edgepose.errors import EdgeposeError
 from edgepose.models import Plugin
 from edgepose.storage import Note
-from edgepose.timing import NS_PER_S, Clock
+from edgepose.timing import NS_PER_S, Clock, median_ms
 
 log: Final = logging.getLogger("edgepose.trials")
 
@@ -155,13 +154,7 @@ def _run(task: Task, plugin: Plugin) -> float:
     _say("it ran the first inference")
     estimator.warm_up()
     _say(f"it ran the next {RUNS} inferences")
-    return float(np.median([_timed_ms(estimator.warm_up) for _ in range(RUNS)]))
-
-
-def _timed_ms(function: Callable[[], None]) -> float:
-    started = time.perf_counter()
-    function()
-    return (time.perf_counter() - started) * 1000
+    return median_ms(estimator.warm_up, RUNS)
 
 
 def _say(stage: str) -> None:

@@ -19,6 +19,12 @@ def test_an_address_splits_into_host_and_port(text: str, expected: Address | Non
     assert address(text) == expected
 
 
+@pytest.mark.parametrize("text", ["127.0.0.1:9464", "[::1]:80", "localhost:65535"])
+def test_an_address_is_written_as_it_is_read(text: str) -> None:
+    """In the log and in links, brackets included."""
+    assert str(address(text)) == text
+
+
 @pytest.mark.parametrize(
     "text",
     ["localhost", ":80", "host:", "host:0", "host:65536", "::1:80", "[host]:80", "a b:80", "h:٣"],

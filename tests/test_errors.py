@@ -39,3 +39,16 @@ def test_programs_catch_what_they_know(kind: type[EdgeposeError], usual: type[Ex
     """Who imports us need not know our names; the sentence comes along."""
     with pytest.raises(usual, match="no such thing"):
         raise kind("no such thing")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("Expected `int`, got `str`"), "expected `int`, got `str`"),
+        (ValueError("JSON is malformed"), "JSON is malformed"),
+        (RecursionError("maximum recursion depth exceeded"), "brackets within brackets"),
+    ],
+)
+def test_what_reading_raises_becomes_words(error: Exception, words: str) -> None:
+    """They stand in the middle of a sentence, and nobody sees how it is read."""
+    assert errors.in_words(error).startswith(words)

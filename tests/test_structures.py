@@ -43,3 +43,17 @@ def test_a_frame_without_its_picture_is_as_large() -> None:
     assert (bare.captured_ns, bare.unix_ns, bare.read_ns, bare.name) == (1, 2, 3, "a.jpg")
     assert not bare.image.any()
     assert bare.image.base is None or bare.image.base.nbytes < 10
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (Size(1280, 720), Size(80, 45)),
+        (Size(720, 1280), Size(45, 80)),
+        (Size(60, 80), Size(60, 80)),
+        (Size(9000, 1), Size(80, 1)),
+    ],
+)
+def test_a_size_fits_within_a_length_in_its_own_shape(size: Size, expected: Size) -> None:
+    """It never grows, and no side vanishes."""
+    assert size.within(80) == expected

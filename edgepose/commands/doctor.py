@@ -26,12 +26,11 @@ def run(args: argparse.Namespace) -> int:
         findings.append(finding)
         if not args.json:
             print(line(finding), flush=True)
-    healthy = all(finding.verdict != "fail" for finding in findings)
+    report = Report.of(findings)
     if args.json:
-        report = Report(ok=healthy, findings=findings)
         text = msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
         sys.stdout.write(text + "\n")
-    return 0 if healthy else 1
+    return 0 if report.ok else 1
 
 
 def line(finding: Finding) -> str:

@@ -9,15 +9,11 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Final
 
-from edgepose import storage
+from edgepose import catalogue, storage
 from edgepose.config import DEFAULT_FILE, Config, load
 from edgepose.errors import UsageError
 from edgepose.web import tokens
-
-SERVICE: Final = Path("/var/lib/edgepose")
-"""Where the service keeps its state."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,9 +42,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _folder(file: Path | None) -> Path:
     """Return where the daemon of this configuration looks."""
-    of_service = file in {None, DEFAULT_FILE} and os.geteuid() == 0 and SERVICE.is_dir()
+    of_service = file in {None, DEFAULT_FILE} and os.geteuid() == 0 and catalogue.SYSTEM.is_dir()
     if of_service and not os.environ.get(storage.VARIABLE):
-        return SERVICE
+        return catalogue.SYSTEM
     config = load(file or DEFAULT_FILE) if file or DEFAULT_FILE.is_file() else Config()
     folder = storage.state_directory(config.device.id)
     if folder is None:

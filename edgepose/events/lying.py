@@ -13,6 +13,7 @@ import numpy as np
 
 from edgepose.skeleton import Figure
 from edgepose.structures import Floats
+from edgepose.timing import NS_PER_S
 
 SHOULDERS, HIPS, KNEES, ANKLES = range(4)
 """Rows of `Sight.joints`."""
@@ -111,7 +112,7 @@ def _hips(body: Figure, size: float | None) -> Floats | None:
 
 def smoothed(before: Sight, at_ns: int, joints: Floats) -> Floats:
     """Follow the joints with a small lag, the same at any frame rate."""
-    keep = float(np.exp((before.at_ns - at_ns) / (SMOOTH_S * 1e9)))
+    keep = float(np.exp((before.at_ns - at_ns) / (SMOOTH_S * NS_PER_S)))
     mixed = keep * before.joints + (1 - keep) * joints
     return np.asarray(np.where(np.isnan(mixed), joints, mixed), np.float32)
 

@@ -147,8 +147,7 @@ class Options:
     @property
     def address(self) -> str:
         """Host and port, fit to be logged."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return str(addresses.Address(self.host, self.port))
 
 
 def backoff_s(failures: int, limits_s: tuple[float, float], part: float) -> float:
@@ -220,12 +219,16 @@ def _properties(
 
 def _described(packet: int, content_type: str) -> Properties:
     """Say what a payload is, and of which version."""
-    properties = Properties(packet)  # type: ignore[no-untyped-call]
+    properties = _blank(packet)
     properties.ContentType = content_type
     if content_type.startswith("text/") or content_type == "application/json":
         properties.PayloadFormatIndicator = 1
     properties.UserProperty = ("v", str(PAYLOAD_VERSION))
     return properties
+
+
+def _blank(packet: int) -> Properties:
+    return Properties(packet)  # type: ignore[no-untyped-call]  # paho's own has no types
 
 
 def _will() -> Properties:
@@ -237,7 +240,7 @@ def _will() -> Properties:
 
 def _lasting(packet: int, session_s: int) -> Properties:
     """Say how long the broker shall know the session after its connection has ended."""
-    properties = Properties(packet)  # type: ignore[no-untyped-call]
+    properties = _blank(packet)
     properties.SessionExpiryInterval = session_s
     return properties
 

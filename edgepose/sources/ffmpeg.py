@@ -26,10 +26,10 @@ TRANSPORTS: Final = ("tcp", "udp", "http")
 DEFAULT_TIMEOUT_S: Final = 5.0  # a key picture every second is usual, every four seen
 INSTALL: Final = "streams need a library: pip install 'edgepose[stream]'"
 
-# Not "nobuffer": it throws the first key picture away, and the next may be seconds off.
 APART: Final = frozenset({"mjpeg", "mjpegb", "png"})
 """Codes in which each picture stands for itself."""
 
+# Not "nobuffer": it throws the first key picture away, and the next may be seconds off.
 LIVE: Final = {"flags": "low_delay"}
 """FFmpeg's options against keeping pictures back."""
 

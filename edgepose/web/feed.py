@@ -8,6 +8,12 @@ from msgspec import Raw, Struct
 LIMIT: Final = 1 << 20
 """More bytes than any datagram has: the kernel's own buffers are smaller."""
 
+EVENTS: Final = 50
+"""How many of the last events a page shows at once."""
+
+PASSING: Final = frozenset({"poses", "picture"})
+"""What is worthless when late."""
+
 
 class Told(NamedTuple):
     """What the daemon says: a word, what it is of, and the bytes, as MQTT has them too."""

@@ -12,16 +12,14 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Meta, Struct
 
-from edgepose.web.feed import Told
+from edgepose.errors import in_words
+from edgepose.web.feed import EVENTS, PASSING, Told
 
 log: Final = logging.getLogger("edgepose.web")
 
-EVENTS: Final = 50
 MOST_DUE: Final = 1000  # frames that may wait for one who takes none; they are small
 HEARTBEAT_S: Final = 15.0  # one who is gone without a word is noticed after twice this
 MESSAGE: Final = 4096  # bytes of what a page may say at once
-PASSING: Final = frozenset({"poses", "picture"})
-"""What is worthless when late."""
 
 Id = Annotated[str, Meta(max_length=64)]
 
@@ -218,6 +216,5 @@ def _read(kind: WSMsgType, content: Any) -> Wish:
         raise ValueError(msg)
     try:
         return msgspec.json.decode(content, type=Wish)
-    except RecursionError:
-        msg = "brackets within brackets without end"
-        raise ValueError(msg) from None
+    except RecursionError as error:
+        raise ValueError(in_words(error)) from None

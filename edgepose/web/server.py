@@ -18,6 +18,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from edgepose import vitals
+from edgepose.errors import in_words
 from edgepose.web import certificates, feed, guard, tokens
 from edgepose.web.feed import Told
 from edgepose.web.live import HEARTBEAT_S, MESSAGE, Hub
@@ -381,11 +382,8 @@ async def _read(request: web.Request, type_: type[T]) -> T:
     """Read what was sent."""
     try:
         return msgspec.json.decode(await request.read(), type=type_)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        sentence = str(error)
-        raise Refused(422, sentence[:1].lower() + sentence[1:]) from None
-    except RecursionError:
-        raise Refused(422, "brackets within brackets without end") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(422, in_words(error)) from None
 
 
 def _json(

@@ -4,7 +4,7 @@ import { Pace } from "./pace.js";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
-const EVENTS_KEPT = 50;
+export const EVENTS_KEPT = 50;
 const POSES_KEPT = 12; // a picture comes a little after the poses of its frame
 
 /**

@@ -2,6 +2,7 @@
 
 import { Card } from "./card.js";
 import { alarm, h, recall, remember, write } from "./dom.js";
+import { EVENTS_KEPT } from "./live.js";
 import { alarming, clock, duration, happened, number, sentence } from "./words.js";
 
 const SHOW_EVERY_MS = 250; // numbers that change faster cannot be read
@@ -123,7 +124,7 @@ export class Watch {
   #happened(event) {
     this.events.querySelector(".none")?.remove();
     this.events.prepend(this.#item(event));
-    while (this.events.children.length > 50) this.events.lastChild.remove();
+    while (this.events.children.length > EVENTS_KEPT) this.events.lastChild.remove();
     if (alarming(event)) alarm(`${event.camera}: ${happened(event)}`);
   }
 
