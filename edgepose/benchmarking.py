@@ -191,13 +191,14 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 def machine() -> dict[str, Any]:
     """Say what this is measured on."""
+    throttling = vitals.throttling()
     return {
         "board": _board(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "temperature_c": vitals.temperature_c(),
-        "throttled": vitals.throttled(),
+        "throttled": throttling.is_slow if throttling else None,
     }
 
 

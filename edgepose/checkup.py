@@ -7,7 +7,7 @@ not opened a second time; all else is looked at as the command does.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from edgepose import delegates, doctor
+from edgepose import delegates, doctor, vitals
 from edgepose.errors import EdgeposeError
 from edgepose.messages import Finding, Report
 
@@ -33,7 +33,9 @@ def _findings(daemon: "Daemon") -> Iterator[Finding]:
         yield source(daemon, id_, camera)
     yield broker(daemon)
     yield doctor.clock()
-    yield doctor.heat()
+    throttling = vitals.throttling()
+    yield doctor.power(throttling)
+    yield doctor.heat(throttling)
 
 
 def file(daemon: "Daemon") -> Finding:

@@ -453,6 +453,7 @@ class Daemon:
     def _tell_stats(self) -> None:
         now_ns = self.clock.now_ns()
         self._stats_ns = now_ns
+        throttling = vitals.throttling()
         stats = messages.StatsMessage(
             device=self.config.device.id,
             at=rfc3339(self.clock.unix_ns(now_ns)),
@@ -463,7 +464,8 @@ class Daemon:
             cpu_percent=self._processor.percent(),
             memory_mb=vitals.memory_mb(),
             temperature_c=vitals.temperature_c(),
-            throttled=vitals.throttled(),
+            throttled=throttling.is_slow if throttling else None,
+            throttling=throttling,
         )
         self.retained.tidy()
         self.service.status(self.sentence(sum(camera.fps for camera in stats.cameras.values())))

@@ -23,7 +23,7 @@ from edgepose.config import Camera, Config
 from edgepose.delegates import edgetpu
 from edgepose.errors import EdgeposeError
 from edgepose.estimator import PoseEstimator
-from edgepose.messages import Finding
+from edgepose.messages import Finding, Throttling
 from edgepose.sinks.mqtt import MqttSink
 from edgepose.structures import Frame
 from edgepose.timing import Clock
@@ -65,7 +65,9 @@ def _findings(file: Path | None) -> Iterator[Finding]:
             yield source(camera)
         yield broker(config)
     yield clock()
-    yield heat()
+    throttling = vitals.throttling()
+    yield power(throttling)
+    yield heat(throttling)
 
 
 def read(path: Path) -> tuple[Config | None, Finding]:
@@ -248,15 +250,37 @@ def clock() -> Finding:
     return Finding("clock", "ok", "synchronised")
 
 
-def heat() -> Finding:
-    """Say whether the processor is hot or slowed down."""
-    temperature_c, throttled = vitals.temperature_c(), vitals.throttled()
-    if throttled:
-        mend = "a better power supply (5 V, 3 A) and cable; a heat sink or fan"
-        return Finding("heat", "warn", "slowed down by heat or a weak supply", mend)
+def power(throttling: Throttling | None) -> Finding:
+    """Say whether the supply of a Raspberry Pi is strong enough."""
+    if throttling is None or "under_voltage" not in throttling.now:
+        return Finding("power", "ok", "this machine does not tell")
+    mend = (
+        "use the power supply made for this Pi and a short, thick cable, and give USB devices"
+        " a supply of their own; then restart it: sudo reboot"
+    )
+    if throttling.now["under_voltage"]:
+        return Finding("power", "warn", "too little right now: it slows down, or crashes", mend)
+    if throttling.since_boot.get("under_voltage"):
+        return Finding("power", "warn", "there was too little since it was started", mend)
+    return Finding("power", "ok", "enough")
+
+
+def heat(throttling: Throttling | None) -> Finding:
+    """Say whether the processor is hot, or is slowed down for that."""
+    temperature_c = vitals.temperature_c()
+    mend = "a heat sink, a fan, or air around it; if it is cool, look at power first"
+    shown = [] if temperature_c is None else [f"{temperature_c:.0f} °C"]
+    if throttling is not None:
+        now = _slowed(throttling.now)
+        if slowed := now or _slowed(throttling.since_boot):
+            when = "right now" if now else "at some time since it was started"
+            shown.append(f"slowed down {when} ({', '.join(slowed)})")
+            return Finding("heat", "warn", ", ".join(shown), mend)
+        shown.append("not slowed down")
     if temperature_c is not None and temperature_c > HOT_C:
-        return Finding("heat", "warn", f"{temperature_c:.0f} °C", "a heat sink, a fan, or air")
-    if temperature_c is None and throttled is None:
-        return Finding("heat", "ok", "this machine does not tell")
-    shown = "" if temperature_c is None else f"{temperature_c:.0f} °C, "
-    return Finding("heat", "ok", f"{shown}not slowed down")
+        return Finding("heat", "warn", ", ".join(shown), mend)
+    return Finding("heat", "ok", ", ".join(shown) or "this machine does not tell")
+
+
+def _slowed(flags: dict[str, bool]) -> list[str]:
+    return [flag for flag, is_set in flags.items() if is_set and flag != "under_voltage"]

@@ -282,6 +282,21 @@ class CameraStats(msgspec.Struct, frozen=True, kw_only=True):
     """From the moment of the picture to its message."""
 
 
+class Throttling(msgspec.Struct, frozen=True):
+    """What slows a Raspberry Pi down, by flag; one that the machine cannot tell is missing."""
+
+    now: dict[str, bool]
+    """`under_voltage`, `frequency_capped`, `throttled`, `soft_temperature_limit`."""
+
+    since_boot: dict[str, bool]
+    """The same, at any time since it was started."""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether anything slows it down right now."""
+        return any(self.now.values())
+
+
 class StatsMessage(msgspec.Struct, frozen=True, kw_only=True):
     """The topic `B/stats`: numbers, every ten seconds."""
 
@@ -300,7 +315,10 @@ class StatsMessage(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: float | None = None
     temperature_c: float | None = None
     throttled: bool | None = None
-    """None where the board cannot tell."""
+    """Slowed down by heat or a weak supply right now. None where the board cannot tell."""
+
+    throttling: Throttling | None = None
+    """By what, and what has slowed it down since it was started."""
 
 
 class Pong(msgspec.Struct, frozen=True):

@@ -213,10 +213,16 @@ def _broker(daemon: "Daemon") -> Iterator["Metric"]:
 def _machine() -> Iterator["Metric"]:
     from prometheus_client.core import GaugeMetricFamily
 
-    temperature_c, throttled = vitals.temperature_c(), vitals.throttled()
+    temperature_c, throttling = vitals.temperature_c(), vitals.throttling()
     if temperature_c is not None:
         what = "The processor's temperature"
         yield GaugeMetricFamily("edgepose_temperature_celsius", what, temperature_c)
-    if throttled is not None:
+    if throttling is not None:
         what = "1 while a Raspberry Pi is slowed down by heat or a weak supply"
-        yield GaugeMetricFamily("edgepose_throttled", what, float(throttled))
+        yield GaugeMetricFamily("edgepose_throttled", what, float(throttling.is_slow))
+        what = "1 where the firmware flags it: now, or since_boot at any time"
+        flags = GaugeMetricFamily("edgepose_throttling", what, labels=["flag", "when"])
+        for when, told in (("now", throttling.now), ("since_boot", throttling.since_boot)):
+            for flag, is_set in told.items():
+                flags.add_metric([flag, when], float(is_set))
+        yield flags

@@ -14,6 +14,7 @@ from edgepose.config import Camera, Config, loads
 from edgepose.delegates import edgetpu
 from edgepose.doctor import Finding
 from edgepose.errors import ModelError, SourceError
+from edgepose.messages import Throttling
 from tests import tpu
 from tests.brokers import free_port, needs_mosquitto, with_passwords
 
@@ -298,24 +299,48 @@ def test_a_clock_that_nobody_keeps_is_a_warning(
     assert is_helpful(finding)
 
 
-@pytest.mark.parametrize(
-    ("temperature_c", "throttled", "verdict"),
-    [(None, None, "ok"), (55.0, False, "ok"), (85.0, False, "warn"), (60.0, True, "warn")],
-)
-def test_heat_is_a_warning(
-    temperature_c: float | None,
-    throttled: bool | None,
-    verdict: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A slow Pi is a Pi that works."""
-    monkeypatch.setattr(vitals, "temperature_c", lambda: temperature_c)
-    monkeypatch.setattr(vitals, "throttled", lambda: throttled)
+COOL = dict.fromkeys(vitals.FLAGS, False)
 
-    finding = doctor.heat()
+
+@pytest.mark.parametrize(
+    ("now", "since_boot", "power", "heat"),
+    [
+        (set(), set(), "ok", "ok"),
+        (set(), {"under_voltage"}, "warn", "ok"),
+        ({"under_voltage", "throttled"}, {"under_voltage", "throttled"}, "warn", "warn"),
+        (set(), {"soft_temperature_limit"}, "ok", "warn"),
+        ({"frequency_capped"}, {"frequency_capped"}, "ok", "warn"),
+    ],
+)
+def test_what_slows_a_pi_down_is_a_warning(
+    now: set[str], since_boot: set[str], power: str, heat: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A weak supply and heat apart, each with what to buy; a slow Pi is a Pi that works."""
+    monkeypatch.setattr(vitals, "temperature_c", lambda: 55.0)
+    told = Throttling(COOL | dict.fromkeys(now, True), COOL | dict.fromkeys(since_boot, True))
+
+    findings = doctor.power(told), doctor.heat(told)
+
+    assert tuple(finding.verdict for finding in findings) == (power, heat)
+    assert all(is_helpful(finding) for finding in findings)
+    assert all(flag in findings[1].found for flag in now - {"under_voltage"})
+    if power == heat == "warn":
+        assert all("right now" in finding.found for finding in findings)
+
+
+@pytest.mark.parametrize(("temperature_c", "verdict"), [(None, "ok"), (55.0, "ok"), (85.0, "warn")])
+def test_a_machine_without_a_firmware_to_ask_may_be_hot(
+    temperature_c: float | None, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not told is not claimed."""
+    monkeypatch.setattr(vitals, "temperature_c", lambda: temperature_c)
+
+    finding = doctor.heat(None)
 
     assert finding.verdict == verdict
     assert is_helpful(finding)
+    assert "slowed" not in finding.found
+    assert doctor.power(None).verdict == doctor.power(Throttling({}, {})).verdict == "ok"
 
 
 @pytest.fixture
@@ -378,7 +403,7 @@ def test_all_of_it_looks_at_everything(tmp_path: Path, capsys: pytest.CaptureFix
     assert verdicts["broker"] == "fail"
     fine = ("configuration", "runtime", "model", "camera hall", "permissions", "state")
     assert {verdicts[check] for check in fine} == {"ok"}
-    assert {"clock", "heat", "delegate"} <= set(verdicts)
+    assert {"clock", "power", "heat", "delegate"} <= set(verdicts)
 
 
 def test_a_source_without_an_end_of_its_own_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,11 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
+from edgepose import vitals
 from edgepose.config import loads
 from edgepose.daemon import Daemon
 from edgepose.health import BOUNDS_S, Durations
+from edgepose.messages import Throttling
 from edgepose.metrics import Endpoint
 from edgepose.timing import NS_PER_S
 from tests.brokers import Mosquitto, free_port, needs_mosquitto, wait_until
@@ -124,8 +126,11 @@ def test_durations_fall_into_their_buckets() -> None:
 
 @pytest.mark.slow
 @needs_mosquitto
-def test_the_daemon_tells_what_goes_on(tmp_path: Path) -> None:
+def test_the_daemon_tells_what_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames move, a lost camera is down, durations and messages are counted; all documented."""
+    weak = Throttling({"under_voltage": True, "throttled": False}, {"under_voltage": True})
+    monkeypatch.setattr(vitals, "throttling", lambda: weak)
+    monkeypatch.setattr(vitals, "temperature_c", lambda: 61.5)
     with Mosquitto(tmp_path) as broker:
         where = f"127.0.0.1:{free_port()}"
         daemon = Daemon(
@@ -160,6 +165,12 @@ def test_the_daemon_tells_what_goes_on(tmp_path: Path) -> None:
     assert inferences >= value(later, frames, camera="hall")
     assert 0 < value(later, "edgepose_stage_seconds_sum", stage="infer") < 60
     assert value(later, "edgepose_latency_seconds_count", camera="hall") > 0
+    assert value(later, "edgepose_temperature_celsius") == 61.5
+    assert value(later, "edgepose_throttled") == 1
+    flags = "edgepose_throttling"
+    assert value(later, flags, flag="under_voltage", when="now") == 1
+    assert value(later, flags, flag="throttled", when="now") == 0
+    assert value(later, flags, flag="under_voltage", when="since_boot") == 1
     undocumented = {
         name for name in later if name.startswith("edgepose") and f"`{name}" not in DOCS.read_text()
     }

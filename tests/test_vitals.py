@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgepose import vitals
+from edgepose.messages import Throttling
 
 
 def test_memory_grows_by_what_is_taken() -> None:
@@ -23,26 +24,94 @@ def test_memory_grows_by_what_is_taken() -> None:
     assert vitals.memory_mb(2**22 + 1) is None
 
 
-@pytest.mark.parametrize(("flags", "slowed"), [("0x0", False), ("0x50000", False), ("0x4", True)])
-def test_a_pi_says_whether_it_is_slowed_down_now(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, slowed: bool
+class Machine:
+    """What a machine has to tell about its supply and its heat; nothing at first."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder = folder
+        monkeypatch.setenv("PATH", str(folder))
+        monkeypatch.setattr(vitals, "THROTTLED", folder / "get_throttled")
+        monkeypatch.setattr(vitals, "MONITORS", folder / "hwmon")
+        monkeypatch.setattr(vitals, "THERMAL", folder / "temp")
+
+    def answers(self, script: str) -> None:
+        """Have the firmware's program, which does this."""
+        program = self._folder / "vcgencmd"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+
+    def keeps(self, word: str) -> None:
+        """Have the file of older kernels."""
+        vitals.THROTTLED.write_text(f"{word}\n")
+
+    def watches(self, name: str, alarm: str) -> None:
+        """Have a monitor in the kernel."""
+        monitor = vitals.MONITORS / name
+        monitor.mkdir(parents=True)
+        (monitor / "name").write_text(f"{name}\n")
+        (monitor / "in0_lcrit_alarm").write_text(f"{alarm}\n")
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(tmp_path, monkeypatch)
+
+
+def set_flags(throttling: Throttling | None) -> tuple[set[str], set[str]]:
+    assert throttling is not None
+    now, since_boot = throttling.now, throttling.since_boot
+    return {flag for flag in now if now[flag]}, {flag for flag in since_boot if since_boot[flag]}
+
+
+@pytest.mark.parametrize(
+    ("word", "now", "since_boot"),
+    [
+        ("0x0", set(), set()),
+        ("0x50000", set(), {"under_voltage", "throttled"}),
+        ("0x50005", {"under_voltage", "throttled"}, {"under_voltage", "throttled"}),
+        ("0xe0008", {"soft_temperature_limit"}, set(vitals.FLAGS) - {"under_voltage"}),
+    ],
+)
+def test_a_pi_says_what_slows_it_down(
+    machine: Machine, word: str, now: set[str], since_boot: set[str]
 ) -> None:
-    """What was once, in the upper bits, is not what is."""
-    file = tmp_path / "get_throttled"
-    file.write_text(f"{flags}\n")
-    monkeypatch.setattr(vitals, "THROTTLED", file)
+    """Each flag by its name, what is apart from what was; the older file says the same."""
+    machine.keeps(word)
+    kept = vitals.throttling()
+    machine.answers(f"test $1 = get_throttled && echo throttled={word}")
+    vitals.THROTTLED.unlink()
 
-    assert vitals.throttled() is slowed
+    asked = vitals.throttling()
+
+    assert asked == kept
+    assert set_flags(asked) == (now, since_boot)
+    assert asked is not None
+    assert asked.is_slow is bool(now)
 
 
-def test_what_the_machine_does_not_tell_is_not_made_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "script", ["echo no device; exit 255", "exec /bin/sleep 100", "kill -9 $$"]
+)
+def test_a_firmware_that_may_not_be_asked_is_passed_over(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
-    """A PC has no firmware flags; a container may have no sensor."""
-    monkeypatch.setattr(vitals, "THROTTLED", tmp_path / "none")
-    monkeypatch.setattr(vitals, "THERMAL", tmp_path / "none")
+    """The program is there, the device is not ours: the monitor of the supply anybody may read."""
+    monkeypatch.setattr(vitals, "FIRMWARE_S", 0.1)
+    machine.answers(script)
+    machine.watches("cpu_thermal", "0")
+    machine.watches("rpi_volt", "1")
 
-    assert vitals.throttled() is None
+    found = vitals.throttling()
+
+    assert found == Throttling({"under_voltage": True}, {})
+    assert found.is_slow
+
+
+def test_what_the_machine_does_not_tell_is_not_made_up(machine: Machine) -> None:
+    """A PC has no firmware flags, and monitors of other things; a container may have no sensor."""
+    machine.watches("nvme", "1")
+
+    assert vitals.throttling() is None
     assert vitals.temperature_c() is None
 
 
