@@ -53,6 +53,7 @@ booted() { [ -d /run/systemd/system ]; }
 check_machine() {
     [ "$dry" ] || [ "$(id -u)" = 0 ] || die "needs root: sudo $0"
     command -v apt-get >/dev/null || die "no apt-get; expected Raspberry Pi OS or Debian 12 or 13"
+    command -v systemctl >/dev/null || die "no systemd, which the service needs"
     if has_package edgepose; then
         die "edgepose is here as a Debian package, which apt upgrades and removes"
     fi
@@ -92,7 +93,9 @@ install_packages() {
     run env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing
 }
 
+# Looked at before anything is installed, and again where Python came only then.
 check_python() {
+    command -v python3 >/dev/null || return 0
     if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
         die "$(python3 -V); expected Python 3.11 or later, as in Debian 12"
     fi
@@ -206,6 +209,7 @@ examine() {
 
 install_all() {
     trap give_up EXIT
+    check_python
     install_packages
     check_python
     make_user
@@ -246,7 +250,10 @@ uninstall() {
         return
     fi
     run rm -rf "${CONFIG%/*}" "$STATE" "$UNIT.d" /etc/credstore/edgepose.mqtt-password
-    ! getent passwd edgepose >/dev/null || run userdel edgepose
+    # A small Debian has no userdel; what is left then owns nothing.
+    if command -v userdel >/dev/null && getent passwd edgepose >/dev/null; then
+        run userdel edgepose
+    fi
     say "Removed, with configuration and state; packages of the system stay"
 }
 
