@@ -11,6 +11,7 @@ from edgepose.choosing import Chooser, Plan
 from edgepose.config import Config, Origin
 from edgepose.control import Control
 from edgepose.errors import EdgeposeError, SourceError
+from edgepose.hatch import Hatch
 from edgepose.health import Durations, Progress
 from edgepose.homeassistant import Announced, Announcer
 from edgepose.link import Link
@@ -25,7 +26,7 @@ from edgepose.standby import HANG_S, Standby
 from edgepose.structures import Message
 from edgepose.systemd import Service
 from edgepose.timing import NS_PER_S, Clock, rfc3339
-from edgepose.verbs import verbs
+from edgepose.verbs import report, verbs
 
 log: Final = logging.getLogger("edgepose.daemon")
 
@@ -89,6 +90,7 @@ class Daemon:
         self.service = Service(self._progress.fine)
         self._metrics = Endpoint(lambda: families(self))
         self._page = Page(self)
+        self._hatch = Hatch(lambda: report(self))
         self._trial: Trial | None = None
         self.stuck = False
         """Whether a thread has been left within a delegate's library: it cannot be ended."""
@@ -185,6 +187,7 @@ class Daemon:
             self._start(settings.id)
         self._tell_status()
         self._await_cameras()
+        self._hatch.open()
 
     def _start(self, id_: str) -> None:
         with self._setting:
@@ -311,6 +314,7 @@ class Daemon:
         self.announcer.close()
         self._metrics.close()
         self._page.close()
+        self._hatch.close()
         self.link.close(CLOSE_S)
         if self._loaded:
             self.estimator.close()

@@ -18,11 +18,12 @@ def verbs(daemon: "Daemon") -> dict[str, Verb]:
         "info": Verb(Request, StatusMessage, lambda _: daemon.status()),
         "snapshot": Verb(SnapshotRequest, Pictures, lambda request: _snapshot(daemon, request)),
         "reload": Verb(Request, Reloading, lambda _: _reload(daemon)),
-        "doctor": Verb(Request, Report, lambda _: _doctor(daemon), slow=True),
+        "doctor": Verb(Request, Report, lambda _: report(daemon), slow=True),
     }
 
 
-def _doctor(daemon: "Daemon") -> Report:
+def report(daemon: "Daemon") -> Report:
+    """Look at everything; takes seconds."""
     from edgepose import checkup  # nobody else needs it
 
     return checkup.report(daemon)

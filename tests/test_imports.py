@@ -71,6 +71,7 @@ WIRING: Final = {
     "evaluation",
     "fetching",
     "gate",
+    "hatch",
     "health",
     "homeassistant",
     "link",
