@@ -202,9 +202,8 @@ install_service() {
 
 # Before the service starts, which then holds the camera.
 examine() {
-    say "edgepose doctor"
-    run systemd-run --quiet --collect --pipe --wait -p User=edgepose -p StateDirectory=edgepose \
-        -p LoadCredential=mqtt-password:edgepose.mqtt-password "$COMMAND" doctor
+    say "edgepose doctor, before the service starts"
+    run "$COMMAND" doctor
 }
 
 install_all() {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def report(daemon: "Daemon") -> Report:
     """Look at everything, as `edgepose doctor --json` does; takes seconds."""
-    return Report.of(list(doctor.without_secrets(_findings(daemon))))
+    return Report.of(list(doctor.readable(_findings(daemon))))
 
 
 def _findings(daemon: "Daemon") -> Iterator[Finding]:
@@ -32,6 +32,8 @@ def _findings(daemon: "Daemon") -> Iterator[Finding]:
     for id_, camera in list(daemon.cameras.items()):
         yield source(daemon, id_, camera)
     yield broker(daemon)
+    yield doctor.live_page(daemon.config, runs=True)
+    yield doctor.numbers(daemon.config, runs=True)
     yield doctor.clock()
     throttling = vitals.throttling()
     yield doctor.power(throttling)

@@ -11,12 +11,32 @@ def listen(place: Address, key: str, log: logging.Logger) -> socket.socket | Non
 
     A port that is taken is no reason to end: people are watched without it, too.
     """
-    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
     try:
-        return socket.create_server(place, family=family)
+        return _open(place)
     except OSError as error:
-        todo = f'set {key} to another port, or to "" for off'
-        # the library adds to the system's words where it was
-        reason = str(error.strerror).partition(" (while")[0].lower()
-        log.warning("cannot listen on %s: %s; %s", place, reason, todo)
+        log.warning("cannot listen on %s: %s; %s", place, _reason(error), way_out(key))
         return None
+
+
+def why_not(place: Address) -> str:
+    """Say why nobody could listen on a place now; empty where one could."""
+    try:
+        _open(place).close()
+    except OSError as error:
+        return _reason(error)
+    return ""
+
+
+def way_out(key: str) -> str:
+    """Say what to do about a place that cannot be had."""
+    return f'set {key} to another port, or to "" for off'
+
+
+def _open(place: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+    return socket.create_server(place, family=family)
+
+
+def _reason(error: OSError) -> str:
+    # the library adds to the system's words where it was
+    return str(error.strerror).partition(" (while")[0].lower()

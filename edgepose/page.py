@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from edgepose import __version__, drawing, storage, vitals
-from edgepose.addresses import Address, address, is_local
+from edgepose.addresses import address, is_local
 from edgepose.config import Config
 from edgepose.listening import listen
 from edgepose.queues import Slot
@@ -46,6 +46,29 @@ PICTURE_PX: Final = 960
 """Longest side of the pictures behind the skeletons."""
 
 QUALITY: Final = 70  # of these pictures, which are looked at for a tenth of a second each
+
+
+def lack(config: Config) -> tuple[str, str] | None:
+    """Say what the page cannot be served without, and what to do; None where nothing is missing."""
+    if find_spec("aiohttp") is None or find_spec("tomlkit") is None:
+        todo = "pip install 'edgepose[web]', or set web.listen to \"\" for off"
+        return "its libraries are not installed", todo
+    place = address(config.web.listen)
+    if place is not None and not is_local(place.host) and tokens.read(_token_file(config)) is None:
+        found = f"web.listen = {config.web.listen} is beyond this machine and there is no token"
+        return found, 'run "edgepose web token" and reload'
+    try:
+        certificates.context(config.web.cert_file, config.web.key_file)
+    except (OSError, ssl.SSLError) as error:
+        reason = getattr(error, "reason", None) or error.strerror
+        found = f"web.cert_file = {config.web.cert_file}: no certificate with its key ({reason})"
+        return found, "name a certificate in PEM, and in web.key_file its key"
+    return None
+
+
+def _token_file(config: Config) -> Path | None:
+    folder = storage.state_directory(config.device.id)
+    return folder and folder / tokens.FILE
 
 
 class Page:
@@ -77,7 +100,10 @@ class Page:
             return
         self.close()
         place = address(config.web.listen)
-        if place is None or not self._may_be_served(config, place):
+        if place is None:
+            return
+        if missing := lack(config):
+            log.warning("the page is not served: %s; %s", *missing)
             return
         listener = listen(place, "web.listen", log)
         if listener is None:
@@ -86,34 +112,6 @@ class Page:
         log.info("the page is on %s://%s", scheme, config.web.listen)
         self._served = asked
         self._server = Server(listener, self)
-
-    def _may_be_served(self, config: Config, place: Address) -> bool:
-        """Say what is missing, if anything is."""
-        if find_spec("aiohttp") is None or find_spec("tomlkit") is None:
-            todo = "pip install 'edgepose[web]', or set web.listen to \"\" for off"
-            log.warning("the page is not served: its libraries are not installed; %s", todo)
-            return False
-        if not is_local(place.host) and tokens.read(self._token_file(config)) is None:
-            log.warning(
-                "the page is not served: web.listen = %s is beyond this machine and there is no"
-                ' token; run "edgepose web token" and reload',
-                config.web.listen,
-            )
-            return False
-        try:
-            certificates.context(config.web.cert_file, config.web.key_file)
-        except (OSError, ssl.SSLError) as error:
-            log.warning(
-                "the page is not served: web.cert_file = %s: no certificate with its key (%s)",
-                config.web.cert_file,
-                getattr(error, "reason", None) or error.strerror,
-            )
-            return False
-        return True
-
-    def _token_file(self, config: Config) -> Path | None:
-        folder = storage.state_directory(config.device.id)
-        return folder and folder / tokens.FILE
 
     def close(self) -> None:
         """Serve no more; twice is fine."""
@@ -198,7 +196,7 @@ class Page:
             hosts=web.hosts,
             cert_file=web.cert_file,
             key_file=web.key_file,
-            token_file=str(self._token_file(config) or ""),
+            token_file=str(_token_file(config) or ""),
             session_key=self._session_key,
             engine_threads=daemon.engine_threads,
         )

@@ -1,15 +1,19 @@
 """Tests of what `edgepose doctor` finds, and of what it says is to be done."""
 
 import json
+import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
-from edgepose import cli, doctor, engine, vitals
+from edgepose import answering, cli, doctor, engine, sources, vitals
+from edgepose.commands import doctor as command
 from edgepose.config import Camera, Config, loads
 from edgepose.delegates import edgetpu
 from edgepose.doctor import Finding
@@ -77,6 +81,57 @@ def test_a_bad_configuration_fails(text: str | None, tmp_path: Path) -> None:
     assert is_helpful(finding)
 
 
+def test_a_file_for_other_eyes_is_looked_at_as_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service's own is not for everybody; that is no mistake in it."""
+    file = tmp_path / "edgepose.toml"
+    file.mkdir()  # cannot be read, by root either
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: mode != os.R_OK)
+
+    _, finding = doctor.read(file)
+
+    assert finding.verdict == "fail"
+    assert finding.mend == f"sudo edgepose doctor -c {file}"
+
+
+SHOWN = "LoadState={}\nActiveState={}\nSubState={}\nExecMainStatus={}\n"
+
+
+@pytest.mark.parametrize(
+    ("unit", "verdict", "words"),
+    [
+        (("loaded", "active", "running", "0"), "ok", ""),
+        (("loaded", "inactive", "dead", "0"), "warn", "sudo systemctl start edgepose"),
+        (("loaded", "activating", "start", "0"), "warn", "wait"),
+        (("loaded", "activating", "auto-restart", "3"), "fail", "journalctl -u edgepose"),
+        (("loaded", "failed", "failed", "4"), "fail", "journalctl -u edgepose"),
+        (("not-found", "inactive", "dead", "0"), None, ""),
+        (None, None, ""),
+    ],
+)
+def test_the_service_is_looked_at_where_there_is_one(
+    unit: tuple[str, ...] | None,
+    verdict: str | None,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the service manager says, with the code it ended with and the way on."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if unit is not None:
+        manager = tmp_path / "systemctl"
+        manager.write_text(f"#!/bin/sh\nprintf '{SHOWN.format(*unit)}'\n")
+        manager.chmod(0o755)
+
+    findings = list(doctor.service())
+
+    assert [finding.verdict for finding in findings] == ([verdict] if verdict else [])
+    assert all(is_helpful(finding) and words in finding.mend for finding in findings)
+    if unit is not None and verdict == "fail":
+        assert f"exit code {unit[-1]}" in findings[0].found
+
+
 @pytest.mark.parametrize(
     ("mode", "url", "verdict"),
     [
@@ -107,6 +162,17 @@ def test_the_state_directory_is_looked_at(tmp_path: Path, monkeypatch: pytest.Mo
 
     assert (good.verdict, bad.verdict) == ("ok", "warn")
     assert is_helpful(bad)
+
+
+def test_a_full_disk_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says how much is left, and how to make room."""
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=5_000_000))
+
+    finding = doctor.state(config(""))
+
+    assert finding.verdict == "warn"
+    assert "5 MB" in finding.found
+    assert is_helpful(finding)
 
 
 def test_a_missing_runtime_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,6 +272,23 @@ def test_a_camera_without_a_picture_fails(source: str) -> None:
     assert is_helpful(finding)
 
 
+def test_each_kind_of_camera_has_a_mend_of_its_own() -> None:
+    """A cable is no good to a stream, and an address none to a cable."""
+    mends = {
+        scheme: doctor.source(Camera(id="hall", source=uri)).mend
+        for scheme, uri in {
+            "v4l2": "/dev/video99",
+            "file": "/no/such.mp4",
+            "rtsp": f"rtsp://ann:pw@127.0.0.1:{free_port()}/x",
+        }.items()
+    }
+
+    assert "usermod -aG video" in mends["v4l2"]
+    assert "password" in mends["rtsp"]
+    assert len(set(mends.values())) == len(mends)
+    assert set(sources.SOURCES) - set(doctor.CAMERA_MENDS) == {"rtsp", "rtsps", "http", "https"}
+
+
 def test_a_camera_that_says_nothing_does_not_hold_us_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stalled stream raises nothing, ever."""
     monkeypatch.setattr(doctor, "PICTURE_S", 0.05)
@@ -237,6 +320,84 @@ def test_a_broker_that_is_not_there_fails() -> None:
     assert finding.verdict == "fail"
     assert "refused" in finding.found
     assert is_helpful(finding)
+
+
+@pytest.mark.parametrize(
+    ("url", "trouble", "words"),
+    [
+        ("mqtt://localhost", "connection refused", "mosquitto"),
+        ("mqtt://house.local", "timed out", "house.local on"),
+        ("mqtts://house.local", "connection reset", "without TLS it is mqtt://"),
+        ("mqtts://house.local", "its certificate is not trusted; set mqtt.ca_file", "[mqtt]"),
+    ],
+)
+def test_what_to_do_about_a_broker_depends_on_where_it_is(
+    url: str, trouble: str, words: str
+) -> None:
+    """A service to start, a machine to look for, a key to change."""
+    mend = doctor._mend_way(config(f'[mqtt]\nurl = "{url}"\n'), trouble)
+
+    assert words in mend
+
+
+class TestPlaces:
+    """The page and the numbers: they answer, could, or cannot."""
+
+    @pytest.fixture(autouse=True)
+    def _nobody_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.patch = monkeypatch
+        monkeypatch.setattr(answering, "is_page", lambda place, tls: False)
+        monkeypatch.setattr(answering, "has_numbers", lambda place: False)
+
+    def look(self, port: int | None, *, runs: bool = False) -> tuple[Finding, Finding]:
+        listen = "" if port is None else f"127.0.0.1:{port}"
+        made = config(f'[web]\nlisten = "{listen}"\n[metrics]\nlisten = "{listen}"\n')
+        return doctor.live_page(made, runs=runs), doctor.numbers(made, runs=runs)
+
+    def test_what_answers_is_well(self) -> None:
+        """Though the port is taken: by the daemon."""
+        self.patch.setattr(answering, "is_page", lambda place, tls: True)
+        self.patch.setattr(answering, "has_numbers", lambda place: True)
+        with socket.create_server(("127.0.0.1", 0)) as ours:
+            findings = self.look(ours.getsockname()[1])
+
+        assert all(one.verdict == "ok" and "answers" in one.found for one in findings)
+
+    @pytest.mark.parametrize(("runs", "verdict"), [(False, "ok"), (True, "warn")])
+    def test_a_free_port_is_well_before_the_daemon_runs(self, runs: bool, verdict: str) -> None:
+        """Beside one that runs it is a fault."""
+        findings = self.look(free_port(), runs=runs)
+
+        assert all(one.verdict == verdict and is_helpful(one) for one in findings)
+
+    def test_a_port_that_others_have_is_a_warning(self) -> None:
+        """The key is named."""
+        with socket.create_server(("127.0.0.1", 0)) as theirs:
+            page, numbers = self.look(theirs.getsockname()[1])
+
+        assert page.verdict == numbers.verdict == "warn"
+        assert "web.listen" in page.mend
+        assert "metrics.listen" in numbers.mend
+
+    def test_off_is_well(self) -> None:
+        """Nobody asked for them."""
+        assert all(one.verdict == "ok" and is_helpful(one) for one in self.look(None))
+
+    def test_what_the_page_lacks_is_named(self, tmp_path: Path) -> None:
+        """Its libraries, a token beyond this machine, a certificate: as the daemon would say."""
+        self.patch.setenv("STATE_DIRECTORY", str(tmp_path))
+        listen = f'listen = "127.0.0.1:{free_port()}"\n'
+        no_token = config(f'[web]\nlisten = "0.0.0.0:{free_port()}"\n')
+        no_file = config(f'[web]\n{listen}cert_file = "{tmp_path}/none.pem"\n')
+
+        found = [doctor.live_page(made, runs=False) for made in (no_token, no_file)]
+        self.patch.setattr("edgepose.page.find_spec", lambda name: None)
+        found.append(doctor.live_page(config(f"[web]\n{listen}"), runs=False))
+
+        assert all(one.verdict == "warn" and is_helpful(one) for one in found)
+        assert "edgepose web token" in found[0].mend
+        assert "none.pem" in found[1].found
+        assert "edgepose[web]" in found[2].mend
 
 
 @pytest.mark.parametrize(("there", "verdict"), [(object(), "ok"), (None, "fail")])
@@ -277,25 +438,35 @@ def test_a_password_that_only_the_service_has_is_thought_of(tmp_path: Path) -> N
         finding = doctor.broker(config(f'[mqtt]\nurl = "{broker.url}"\nusername = "ann"\n'))
 
     assert finding.verdict == "fail"
-    assert "LoadCredential" in finding.mend
+    assert "sudo edgepose doctor" in finding.mend
 
 
-@pytest.mark.parametrize(("said", "verdict"), [(0, "ok"), (5, "warn"), (-1, "ok")])
+@pytest.mark.parametrize(
+    ("kernel", "service", "verdict", "words"),
+    [
+        (0, "", "ok", "synchronised"),
+        (5, "yes", "warn", "not synchronised"),
+        (-1, "no", "warn", "not synchronised"),
+        (-1, "yes", "ok", "synchronised"),
+        (-1, "", "ok", "does not tell"),
+    ],
+)
 def test_a_clock_that_nobody_keeps_is_a_warning(
-    said: int, verdict: str, monkeypatch: pytest.MonkeyPatch
+    kernel: int, service: str, verdict: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As adjtimex(2) counts; where we may not ask, nothing is claimed."""
+    """As adjtimex(2) counts; where we may not ask, as the system's service says."""
 
     class Library:
         def adjtimex(self, _: object) -> int:
-            return said
+            return kernel
 
     monkeypatch.setattr(doctor.ctypes, "CDLL", lambda _: Library())
+    monkeypatch.setattr(doctor, "_said_by", lambda *command: f"{service}\n")
 
     finding = doctor.clock()
 
     assert finding.verdict == verdict
-    assert ("synchronised" in finding.found) == (said >= 0)
+    assert words in finding.found
     assert is_helpful(finding)
 
 
@@ -385,6 +556,66 @@ def test_only_a_failure_fails(
             one.verdict for one in findings
         ]
         assert all(f"-> {one.mend}" in said for one in findings if one.mend)
+
+
+def test_commands_are_as_they_are_typed(examined: Callable[..., None]) -> None:
+    """Libraries go where this program is, not into whatever Python the shell finds."""
+    missing = "the page's libraries are missing"
+    examined(Finding("page", "warn", missing, "pip install 'edgepose[web]', or set it to off"))
+
+    (finding,) = doctor.examine(None)
+
+    assert f"{sys.prefix}/bin/pip install 'edgepose[web]'" in finding.mend
+    assert finding.found == missing
+
+
+@pytest.fixture
+def became(monkeypatch: pytest.MonkeyPatch, examined: Callable[..., None]) -> list[list[str]]:
+    """Return what this process, root's on a machine with the service, has become instead."""
+    commands: list[list[str]] = []
+
+    def become(name: str, command: list[str]) -> None:
+        commands.append(command)
+        raise SystemExit
+
+    examined(FINE)
+    monkeypatch.setattr(command.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(command, "has_service", lambda: True)
+    monkeypatch.setattr(command.os, "execvp", become)
+    return commands
+
+
+@pytest.mark.parametrize("words", [["doctor"], ["--debug", "doctor", "--json"]])
+def test_root_looks_as_the_service_does(became: list[list[str]], words: list[str]) -> None:
+    """With its user, state and password: root may do what the service may not."""
+    with pytest.raises(SystemExit):
+        cli.main(words)
+
+    (said,) = became
+    assert said[0] == "systemd-run"
+    assert said[-len(words) - 3 :] == [sys.executable, "-m", "edgepose", *words]
+    given = {said[index + 1] for index, word in enumerate(said) if word == "-p"}
+    unit = Path(__file__).parent.parent / "systemd" / "edgepose.service"
+    assert {"User=edgepose", "StateDirectory=edgepose"} < given <= set(unit.read_text().split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("user", "installed", "words"), [(1000, True, []), (0, False, []), (0, True, ["-c", "my.toml"])]
+)
+def test_others_look_for_themselves(
+    became: list[list[str]],
+    user: int,
+    installed: bool,
+    words: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who is not root, without a service, with another configuration than the service's."""
+    monkeypatch.setattr(command.os, "geteuid", lambda: user)
+    monkeypatch.setattr(command, "has_service", lambda: installed)
+
+    assert cli.main(["doctor", *words]) == 0
+
+    assert became == []
 
 
 @pytest.mark.slow

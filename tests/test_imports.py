@@ -52,6 +52,7 @@ STAGES: Final = {
 WIRING: Final = {
     "__init__",
     "__main__",
+    "answering",
     "api",
     "benchmarking",
     "broker",
