@@ -213,7 +213,9 @@ def camera(id_: str, daemon: "Daemon") -> "Control":
         live=live,
         runs_on=live or settings.realtime,
         max_fps=settings.fps,
-        gate=Gate(shown, settings.idle_fps) if live and settings.motion_gate else None,
+        gate=Gate(shown, settings.idle_fps, watched=lambda: daemon.page.shows(id_))
+        if live and settings.motion_gate
+        else None,
         engine_threads=estimator.engine.threads,
         pipeline=Pipeline(
             estimator,

@@ -89,7 +89,7 @@ class Daemon:
         self._progress = Progress()
         self.service = Service(self._progress.fine)
         self._metrics = Endpoint(lambda: families(self))
-        self._page = Page(self)
+        self.page = Page(self)
         self._hatch = Hatch(lambda: report(self))
         self._trial: Trial | None = None
         self.stuck = False
@@ -132,7 +132,7 @@ class Daemon:
             self.clock,
             refused=self.failure.report,
             published=self.published,
-            seen=self._page.see,
+            seen=self.page.see,
         )
         self.remote = remote = Remote(
             self.topics,
@@ -174,7 +174,7 @@ class Daemon:
         """Start everything; the broker is being reached for while the model loads."""
         self.service.status("starting")
         self._metrics.listen(self.config.metrics.listen)
-        self._page.configure(self.config)
+        self.page.configure(self.config)
         self.link.start()
         folder = storage.state_directory(self.config.device.id)
         self.chooser = Chooser(folder, self.clock, ending=lambda: self._stopping)
@@ -232,7 +232,7 @@ class Daemon:
             self._wake.clear()
             self._tell_service_manager()
             self._look_after_delegate()
-            self._page.tell_link(self.link.trouble)
+            self.page.tell_link(self.link.trouble)
             if self._reloading:
                 self._reloading = False
                 self._reload()
@@ -242,11 +242,11 @@ class Daemon:
                 return
 
     def _reload(self) -> None:
-        asked = self._page.reload_begins()
+        asked = self.page.reload_begins()
         self.service.reloading(RELOAD_S)
         error = self._take_new_config()
         self.service.reloaded(self.sentence())
-        self._page.reloaded(asked, error)
+        self.page.reloaded(asked, error)
 
     def _tell_service_manager(self) -> None:
         """Say `ready` once everything has been tried, and from then on that frames go through."""
@@ -313,7 +313,7 @@ class Daemon:
             self.link.put(messages.availability(self.topics.camera(id_), online=False))
         self.announcer.close()
         self._metrics.close()
-        self._page.close()
+        self.page.close()
         self._hatch.close()
         self.link.close(CLOSE_S)
         if self._loaded:
@@ -366,7 +366,7 @@ class Daemon:
         self._relink(old)
         self._restart_cameras(old, all_of_them=fresh)
         self._tell_status()
-        self._page.configure(config)
+        self.page.configure(config)
         log.info("reloaded")
         return ""
 

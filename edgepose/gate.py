@@ -1,5 +1,6 @@
 """The motion gate: an empty room in which nothing moves is looked at now and then only."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -19,8 +20,9 @@ people who sit still, and what they did last may still have to settle."""
 class Gate:
     """Decides which of a camera's pictures are looked at.
 
-    It is open while somebody is there or anything moves. While it is closed, a few
-    pictures a second are glanced at for motion, the others are not even decoded.
+    It is open while somebody is there, anything moves or the page shows the camera. While
+    it is closed, a few pictures a second are glanced at for motion, the others are not
+    even decoded.
 
     Parameters
     ----------
@@ -28,10 +30,15 @@ class Gate:
         What is looked at in a picture: what moves elsewhere does not count.
     idle_fps : float
         Pictures a second that are looked at all the same while it is closed.
+    watched : callable
+        Says whether somebody looks at this camera now: to him it must not seem to hang.
     """
 
-    def __init__(self, view: View, idle_fps: float) -> None:
+    def __init__(
+        self, view: View, idle_fps: float, watched: Callable[[], bool] = lambda: False
+    ) -> None:
         self._view = view
+        self._watched = watched
         self._idle_ns = NS_PER_S / idle_fps
         self._motion = Motion()
         self._alone = True
@@ -70,7 +77,7 @@ class Gate:
     def _is_open(self, at_ns: int) -> bool:
         # Each of the two moments is written by one thread only.
         stirred = self._stirred_until_ns is None or at_ns < self._stirred_until_ns
-        return stirred or at_ns < self._attentive_until_ns
+        return stirred or at_ns < self._attentive_until_ns or self._watched()
 
     def _is_due(self, at_ns: int) -> bool:
         return at_ns - self._glanced_ns >= _ns(GLANCE_S)

@@ -155,6 +155,10 @@ class Page:
             self._line.put(told)
             self._paint(told.of[0], message)
 
+    def shows(self, camera: str) -> bool:
+        """Say whether somebody looks at a camera now."""
+        return camera in self._watched
+
     def _told(self, message: Message) -> Told | None:
         """Say what a message is, by its topic; None for what the page does not show."""
         prefix, _, rest = message.topic.rpartition("/")

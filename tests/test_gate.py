@@ -204,6 +204,23 @@ def test_what_is_masked_or_not_looked_at_does_not_count() -> None:
         assert inside[0] <= SEEN_S
 
 
+def test_while_somebody_watches_everything_is_looked_at() -> None:
+    """An empty room must not seem to hang; when nobody watches any more, it is idle again."""
+    watched = False
+    watch = Watch(Gate(View(), idle_fps=0.5, watched=lambda: watched))
+    watch.see(still(), 20)
+
+    before = watch.see(still(), 4)
+    watched = True
+    during = watch.see(still(), 4)
+    watched = False
+    after = watch.see(still(), 4)
+
+    assert len(before) <= 2
+    assert len(during) == 4 * HZ
+    assert len(after) <= 2
+
+
 def test_after_an_absence_of_the_camera_it_is_open(watch: Watch) -> None:
     """Anybody may have come in meanwhile; another size of picture is fine."""
     watch.gate.renew()

@@ -10,6 +10,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,11 +27,13 @@ from aiohttp import ClientSession, WSMsgType
 from edgepose import storage
 from edgepose.config import Origin, loads
 from edgepose.daemon import Daemon
+from edgepose.gate import ATTENTIVE_S
 from edgepose.messages import Topics
 from edgepose.page import EVENTS, Line, Page
 from edgepose.structures import Kind, Message
 from edgepose.web import feed, tokens
 from edgepose.web.feed import Told
+from tests import rooms, streams
 from tests.brokers import free_port, wait_until
 from tests.pages import ask
 
@@ -380,6 +383,30 @@ class TestDaemon:
         assert (taken.status, wrong.status, nobody.status) == (204, 422, 422)
         assert "nobody" in nobody.data["error"]
         assert found[-1]["message"]["settings"]["min_pose_score"] == 0.5
+
+    def test_an_empty_room_moves_for_who_looks(
+        self, serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The motion gate is open while somebody looks, and shut again afterwards."""
+        monkeypatch.setitem(ATTENTIVE_S, "somebody", 0.2)
+        with streams.Camera() as camera:
+            camera.picture = rooms.empty()
+            served = serve(f'[[camera]]\nid = "hall"\nsource = "{camera.url("/live")}"\n')
+            dropped = served.daemon.cameras["hall"].health.dropped
+            assert wait_until(lambda: dropped["still"] > 20, 60)
+            count = iter(range(12))
+
+            found = run(look(served.port, lambda m: is_("poses")(m) and next(count) == 11))
+            before = dropped["still"]
+            assert wait_until(lambda: dropped["still"] > before + 20, 60)
+
+        moments = [
+            datetime.fromisoformat(message["message"]["captured_at"])
+            for message in found
+            if message["type"] == "poses"
+        ]
+        idle_s = 1 / served.daemon.config.cameras[0].idle_fps
+        assert (moments[-1] - moments[0]).total_seconds() < idle_s
 
     def test_pictures_are_shown_where_the_owner_wants(self, serve: Callable[..., Served]) -> None:
         """Small, of the frame they name, and black where they are masked."""
