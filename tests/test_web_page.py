@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -209,7 +210,7 @@ def test_it_says_why_the_broker_is_away(visit: Callable[..., Any], house: House)
 
 
 def test_a_camera_that_is_paused_says_so(visit: Callable[..., Any]) -> None:
-    """And goes on again."""
+    """And goes on again; what nobody looked at meanwhile is counted."""
     page = visit()
     wait_lit(page)
 
@@ -222,21 +223,26 @@ def test_a_camera_that_is_paused_says_so(visit: Callable[..., Any]) -> None:
     named(page, "button", "Go on: hall").click()
 
     expect(reason).to_be_hidden()
+    left_out = named(page, "article", "hall").get_by_text("Left out on purpose")
+    expect(left_out).to_have_text(re.compile(r": \d+ paused$"))
 
 
-def test_nothing_jumps(visit: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("path", ["/", "/#/aim/hall"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_nothing_jumps(visit: Callable[..., Any], path: str, width: int) -> None:
     """While people come and go and numbers change, all stays at its place."""
-    page = visit("/api/session")
+    page = visit("/api/session", viewport={"width": width, "height": 780})
     page.add_init_script(
         "window.jumps = 0; new PerformanceObserver((list) => {"
         "  for (const entry of list.getEntries()) window.jumps += entry.value;"
         "}).observe({ type: 'layout-shift', buffered: true });"
     )
 
-    page.goto(page.url.removesuffix("api/session"))
+    page.goto(page.url.removesuffix("/api/session") + path)
     wait_lit(page)
-    expect(page.locator(".events time").first).to_be_visible()
-    expect(named(page, "article", "hall").get_by_text("fps")).to_be_visible()
+    if path == "/":
+        expect(page.locator(".events time").first).to_be_attached()
+        expect(named(page, "article", "hall").get_by_text("fps")).to_be_visible()
 
     assert page.evaluate("window.jumps") < 0.01
 
@@ -564,9 +570,10 @@ def violations(page: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(visit: Callable[..., Any], scheme: str) -> None:
+@pytest.mark.parametrize("width", [1280, 360])
+def test_axe_finds_nothing(visit: Callable[..., Any], scheme: str, width: int) -> None:
     """All cameras, the editor with all that may stand in it, and a question."""
-    page = visit(color_scheme=scheme)
+    page = visit(color_scheme=scheme, viewport={"width": width, "height": 860})
     wait_lit(page)
     found = violations(page)
 
@@ -669,7 +676,7 @@ def test_pictures_for_the_docs(visit: Callable[..., Any], house: House, tmp_path
     house.write(house.text + zones)
 
     for name, path, settings in (
-        ("page-live", "/", {"color_scheme": "light"}),
+        ("page-live", "/", {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}),
         ("page-draw", "/#/aim/hall", {"color_scheme": "dark"}),
         ("page-phone", "/", {"viewport": {"width": 360, "height": 780}, "color_scheme": "dark"}),
     ):

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { fresh, trouble } from "./condition.js";
 import { h, set, write } from "./dom.js";
 import { Screen } from "./screen.js";
-import { number, people, person, sentence } from "./words.js";
+import { leftOut, number, people, person, sentence } from "./words.js";
 
 const MOODS = { online: "good", starting: "", ended: "", offline: "bad" };
 
@@ -31,6 +31,7 @@ export class Card {
     this.seen = h("ul", { class: "unseen", "aria-label": `People in view of ${this.id}` });
     this.zones = h("ul", { class: "chips", "aria-label": "Zones" });
     this.numbers = {};
+    this.leftOut = h("p", { class: "left-out" });
     this.pause = h("button", { type: "button", class: "quiet", onclick: () => this.#pause() });
     this.refusal = h("p", { class: "problem", role: "alert" });
     this.element = h(
@@ -48,6 +49,7 @@ export class Card {
       this.seen,
       this.zones,
       h("dl", { class: "numbers" }, this.#number("Rate"), this.#number("Latency"), this.#number("Dropped")),
+      this.leftOut,
       this.refusal,
     );
   }
@@ -132,6 +134,7 @@ export class Card {
     write(this.numbers.Rate, number(now ? (pace.fps ?? stats?.fps) : null, 1, " fps"));
     write(this.numbers.Latency, number(now ? pace.latency : null, 0, " ms"));
     write(this.numbers.Dropped, number(stats?.dropped));
+    write(this.leftOut, `Left out on purpose: ${leftOut(stats?.left_out)}`);
   }
 
   async #pause() {

@@ -58,6 +58,16 @@ export function number(value, decimals = 0, unit = "") {
   return `${value.toFixed(decimals)}${unit}`;
 }
 
+const PURPOSES = { limit: "over the limit", still: "still", paused: "paused" };
+
+/** Frames that nobody was meant to look at, by reason. */
+export function leftOut(counts) {
+  if (!counts) return "–";
+  const short = new Intl.NumberFormat("en", { notation: "compact" });
+  const some = Object.keys(PURPOSES).filter((reason) => counts[reason]);
+  return some.map((reason) => `${short.format(counts[reason])} ${PURPOSES[reason]}`).join(", ") || "none";
+}
+
 export const people = (count) => (count === 1 ? "1 person" : `${count} people`);
 
 /** One person of a frame, as a line to read. */
