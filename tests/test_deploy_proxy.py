@@ -1,4 +1,4 @@
-"""Tests of the example of a proxy before the page, with the real nginx."""
+"""Tests of the examples of a proxy before the page, with the real nginx and the real Caddy."""
 
 import asyncio
 import json
@@ -8,26 +8,115 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("aiohttp")
 
-from aiohttp import ClientSession, TCPConnector
+from aiohttp import ClientSession, TCPConnector, WSServerHandshakeError
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from edgepose.web import tokens
 from tests.brokers import Authority, free_port, wait_until
 from tests.pages import Site, site
 
-EXAMPLE = Path(__file__).parent.parent / "deploy" / "proxy" / "nginx.conf"
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+EXAMPLES = Path(__file__).parent.parent / "deploy" / "proxy"
+PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(NGINX is None, reason="no nginx here: apt install nginx-light"),
-]
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Proxy:
+    """A proxy that runs, and whom to trust for its certificate."""
+
+    port: int
+    authority: Path
+
+
+def command(name: str) -> str:
+    """Return where a proxy's program is."""
+    found = shutil.which(name, path=PATH)
+    if found is None:
+        pytest.skip(f"no {name} here: sh tests/install-proxies.sh")
+    return found
+
+
+def example(name: str, *changes: tuple[str, str]) -> str:
+    """Return an example of ours, changed in what it has to be here."""
+    text = (EXAMPLES / name).read_text()
+    for there, here in changes:
+        assert there in text
+        text = text.replace(there, here)
+    return text
+
+
+@contextmanager
+def nginx(folder: Path, page: Site) -> Iterator[Proxy]:
+    """Run nginx as the example says, on other ports and with another certificate."""
+    program = command("nginx")
+    certificate, key = Authority(folder).sign("pose.example")
+    port, secrets = free_port(), "/etc/letsencrypt/live/pose.example"
+    text = example(
+        "nginx.conf",
+        ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
+        ("127.0.0.1:8600", f"127.0.0.1:{page.port}"),
+        (f"{secrets}/fullchain.pem", str(certificate)),
+        (f"{secrets}/privkey.pem", str(key)),
+    )
+    paths = "".join(
+        f"{name}_temp_path {folder}/{name};\n"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    file = folder / "nginx.conf"
+    file.write_text(
+        f"daemon off; pid {folder}/pid; error_log stderr;\nevents {{}}\n"
+        f"http {{\naccess_log off;\n{paths}{text}}}\n"
+    )
+    with running(program, "-c", str(file), "-e", "stderr"):
+        assert wait_until((folder / "pid").exists, 60)
+        yield Proxy(port, folder / "authority.crt")
+
+
+@contextmanager
+def caddy(folder: Path, page: Site) -> Iterator[Proxy]:
+    """Run Caddy as the example says, on other ports and as its own authority."""
+    program, port = command("caddy"), free_port()
+    text = example(
+        "Caddyfile",
+        ("pose.example {", f"pose.example:{port} {{"),
+        ("# tls internal", "tls internal"),
+        ("127.0.0.1:8600", f"127.0.0.1:{page.port}"),
+    )
+    words = ("admin off", "skip_install_trust", "auto_https disable_redirects")
+    alone = "\n".join((*words, "default_bind 127.0.0.1", f"storage file_system {folder}/caddy"))
+    file = folder / "Caddyfile"
+    file.write_text(f"{{\n{alone}\n}}\n{text}")
+    authority = folder / "caddy" / "pki" / "authorities" / "local" / "root.crt"
+    with running(program, "run", "--config", str(file), HOME=str(folder)):
+        assert wait_until(lambda: authority.exists() and answers(port), 60)
+        yield Proxy(port, authority)
+
+
+@contextmanager
+def running(*words: str, **environment: str) -> Iterator[None]:
+    """Run a program, and end it."""
+    process = subprocess.Popen(words, env={**os.environ, **environment})
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def answers(port: int) -> bool:
+    """Say whether somebody listens."""
+    with socket.socket() as line:
+        return line.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture
@@ -41,37 +130,10 @@ def page(token_file: Path) -> Iterator[Site]:
         yield made
 
 
-@pytest.fixture
-def proxy(tmp_path: Path, page: Site) -> Iterator[int]:
-    """Run nginx as the example says, on other ports and with another certificate."""
-    assert NGINX is not None
-    certificate, key = Authority(tmp_path).sign("pose.example")
-    port, folder = free_port(), "/etc/letsencrypt/live/pose.example"
-    example = EXAMPLE.read_text()
-    for there, here in (
-        ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
-        ("127.0.0.1:8600", f"127.0.0.1:{page.port}"),
-        (f"{folder}/fullchain.pem", str(certificate)),
-        (f"{folder}/privkey.pem", str(key)),
-    ):
-        assert there in example
-        example = example.replace(there, here)
-    paths = "".join(
-        f"{name}_temp_path {tmp_path}/{name};\n"
-        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    file = tmp_path / "nginx.conf"
-    file.write_text(
-        f"daemon off; pid {tmp_path}/pid; error_log stderr;\nevents {{}}\n"
-        f"http {{\naccess_log off;\n{paths}{example}}}\n"
-    )
-    running = subprocess.Popen([NGINX, "-c", file, "-e", "stderr"])
-    try:
-        assert wait_until((tmp_path / "pid").exists, 60)
-        yield port
-    finally:
-        running.terminate()
-        running.wait(10)
+@pytest.fixture(params=[nginx, caddy], ids=["nginx", "caddy"])
+def proxy(request: pytest.FixtureRequest, tmp_path: Path, page: Site) -> Iterator[Proxy]:
+    with request.param(tmp_path, page) as made:
+        yield made
 
 
 class Here(AbstractResolver):
@@ -87,27 +149,51 @@ class Here(AbstractResolver):
         """Nothing is open."""
 
 
-def test_it_works_behind_the_proxy_for_who_has_the_token(
-    proxy: int, tmp_path: Path, token_file: Path
-) -> None:
+def browser(proxy: Proxy) -> ClientSession:
+    """Return a client that trusts the proxy and knows its name."""
+    trust = ssl.create_default_context(cafile=proxy.authority)
+    return ClientSession(connector=TCPConnector(ssl=trust, resolver=Here()))
+
+
+def run(work: Any) -> Any:
+    return asyncio.run(asyncio.wait_for(work, 60))
+
+
+def test_it_works_behind_the_proxy_for_who_has_the_token(proxy: Proxy, token_file: Path) -> None:
     """Nothing without it, although the page itself is on this machine; the cookie stays on TLS."""
     token = tokens.make(token_file)
-    where = f"https://pose.example:{proxy}"
-    trust = ssl.create_default_context(cafile=tmp_path / "authority.crt")
+    where = f"https://pose.example:{proxy.port}"
 
     async def look() -> str:
-        connector = TCPConnector(ssl=trust, resolver=Here())
-        async with ClientSession(connector=connector) as browser:
+        async with browser(proxy) as client:
             headers = {"Origin": where}
-            async with browser.get(f"{where}/api/session") as before:
+            async with client.get(f"{where}/api/session") as before:
                 assert await before.json() == {"signed_in": False, "token_needed": True}
-            async with browser.get(f"{where}/api/config") as shut:
+            async with client.get(f"{where}/api/config") as shut:
                 assert shut.status == 401
             body = {"token": token}
-            async with browser.post(f"{where}/api/login", json=body, headers=headers) as signed:
+            async with client.post(f"{where}/api/login", json=body, headers=headers) as signed:
                 assert signed.status == 204
                 assert signed.cookies["edgepose"]["secure"]
-            async with browser.ws_connect(f"{where}/api/live", headers=headers) as line:
+            async with client.ws_connect(f"{where}/api/live", headers=headers) as line:
                 return str(json.loads((await line.receive()).data)["type"])
 
-    assert asyncio.run(asyncio.wait_for(look(), 60)) == "hello"
+    assert run(look()) == "hello"
+
+
+def test_others_are_refused_behind_the_proxy_too(proxy: Proxy, token_file: Path) -> None:
+    """Another site's page, also with the token or over a WebSocket; another name."""
+    token = tokens.make(token_file)
+    where = f"https://pose.example:{proxy.port}"
+
+    async def look() -> None:
+        async with browser(proxy) as client:
+            headers, body = {"Origin": "https://evil.example"}, {"token": token}
+            async with client.post(f"{where}/api/login", json=body, headers=headers) as signed:
+                assert signed.status == 403
+            with pytest.raises(WSServerHandshakeError):
+                await client.ws_connect(f"{where}/api/live", headers=headers)
+            async with client.get(where, headers={"Host": "evil.example"}) as named:
+                assert b"<title>" not in await named.read()
+
+    run(look())
