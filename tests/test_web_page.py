@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 import edgepose
-from tests.brokers import needs_mosquitto, wait_until, witness
+from tests.brokers import free_port, needs_mosquitto, wait_until, witness
 from tests.browsing import CHROMIUM, House, needs_chromium, told
 
 pytestmark = [pytest.mark.slow, needs_chromium, needs_mosquitto]
@@ -209,6 +209,18 @@ def test_it_says_why_the_broker_is_away(visit: Callable[..., Any], house: House)
     expect(device.get_by_text("connected", exact=True)).to_be_visible(timeout=60_000)
 
 
+def test_it_says_why_a_camera_is_away(visit: Callable[..., Any], house: House) -> None:
+    """In the place of its picture, while the others go on."""
+    yard = f'[[camera]]\nid = "yard"\nsource = "http://127.0.0.1:{free_port()}/"\n'
+    page = visit()
+    house.write(f"{house.text}\n{yard}")
+
+    away, there = (named(page, "article", name) for name in ("yard", "hall"))
+    expect(away.get_by_text("offline", exact=True)).to_be_visible()
+    expect(away.get_by_text("Connection refused")).to_be_visible()
+    expect(there.get_by_text("online", exact=True)).to_be_visible()
+
+
 def test_a_camera_that_is_paused_says_so(visit: Callable[..., Any]) -> None:
     """And goes on again; what nobody looked at meanwhile is counted."""
     page = visit()
@@ -264,15 +276,41 @@ def test_the_picture_is_shown_only_where_allowed(visit: Callable[..., Any], hous
     expect(page.get_by_text("Camera picture")).to_be_hidden()
 
 
-def test_all_its_parts_are_asked_for_at_once() -> None:
-    """Over a slow line a browser must not find one module after the other."""
+def imported(module: str, how: str) -> set[str]:
+    """Return a module and all that it imports, ``from`` them or by ``import(`` when it runs."""
+    found, due = set(), {module}
+    while due:
+        name = due.pop()
+        found.add(name)
+        text = (STATIC / name).read_text()
+        due |= set(re.findall(rf'(?:{how})\s?"\./(\w+\.js)"', text)) - found
+    return found
+
+
+def test_all_parts_of_the_first_view_are_asked_for_at_once() -> None:
+    """Over a slow line a browser must not find one module after the other; the editor waits."""
     page = (STATIC / "index.html").read_text()
+    first, all_of_them = imported("main.js", "from"), imported("main.js", r"from|import\(")
 
-    asked = {
-        line.split("static/")[1].split('"')[0] for line in page.splitlines() if "static/" in line
-    }
+    asked = set(re.findall(r'"static/(\w+\.js)"', page))
 
-    assert asked == {path.name for path in STATIC.iterdir()} - {"index.html"}
+    assert asked == first | {"theme.js"}
+    assert all_of_them - first >= {"aim.js", "stage.js"}
+    assert all_of_them | {"theme.js"} == {path.name for path in STATIC.glob("*.js")}
+
+
+def test_the_first_view_asks_for_little_and_once(visit: Callable[..., Any]) -> None:
+    """A Pi answers some hundred requests a second: nothing twice, nothing of the editor."""
+    page = visit("/api/session")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    page.goto(page.url.removesuffix("/api/session"))
+    expect(named(page, "article", "hall")).to_be_visible()
+    sizes = page.evaluate("performance.getEntriesByType('resource').map((e) => e.transferSize)")
+
+    assert len(asked) == len(set(asked)) <= 20, asked
+    assert sum(sizes) < 80_000
 
 
 # Drawing

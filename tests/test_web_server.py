@@ -5,6 +5,8 @@ import http.client
 import json
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -668,6 +670,25 @@ def test_a_new_token_ends_what_the_older_one_opened(
 
     with ours, theirs:
         assert run(look()) is not None
+
+
+def test_nobody_waits_for_certificates_that_nobody_needs() -> None:
+    """The library's client would read all authorities' at its import: a tenth of a second."""
+    look = (
+        "import ssl, sys, edgepose.web.__main__ as page; early = 'aiohttp' in sys.modules;"
+        "page.main(sys.argv[1:]); known = ssl.create_default_context().cert_store_stats()['x509'];"
+        "print(early, 'aiohttp' in sys.modules, known)"
+    )
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener = socket.create_server(("127.0.0.1", 0))
+    ours.close()  # the daemon has gone, so that it ends at once
+
+    with listener, theirs:
+        handles = (listener.fileno(), theirs.fileno())
+        command = [sys.executable, "-c", look, *map(str, handles)]
+        said = subprocess.run(command, pass_fds=handles, check=True, capture_output=True, text=True)
+
+    assert said.stdout.split() == ["False", "True", "0"]
 
 
 def test_it_ends_with_the_daemon(file: Path) -> None:

@@ -128,7 +128,7 @@ class Server:
             if file.suffix in TYPES
         }
         self._used_s = time.monotonic()
-        self._editor: Editor | None = None
+        self._editor: asyncio.Future[Editor]
         self._revision = ""
         self._saving = asyncio.Lock()
         self._sessions = guard.Sessions(start.session_key)
@@ -140,6 +140,8 @@ class Server:
         runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=ENDING_S)
         await runner.setup()
         await web.SockSite(runner, listener, ssl_context=tls).start()
+        origin = bytes(self._start.origin)
+        self._editor = asyncio.ensure_future(asyncio.to_thread(_editor, origin))
         ends = [self._listen(), self._tell_looks(), self._idle()]
         tasks = [asyncio.ensure_future(end) for end in ends]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -179,8 +181,8 @@ class Server:
 
     async def _reloaded(self, told: feed.Reloaded) -> None:
         self.hub.keep_only(told.cameras)
-        if self._editor is not None:
-            revision = await asyncio.to_thread(self._editor.revision)
+        if self._revision:  # somebody has seen one
+            revision = await asyncio.to_thread((await self._editor).revision)
             if revision != self._revision:
                 self._revision = revision
                 self.hub.tell("config", revision=revision)
@@ -306,7 +308,7 @@ class Server:
         return request.secure or request.headers.get("Origin", "").startswith("https:")
 
     async def _config(self, request: web.Request) -> web.StreamResponse:
-        shown = await asyncio.to_thread(self._edit().look)
+        shown = await asyncio.to_thread((await self._editor).look)
         self._revision = self._revision or shown["revision"]
         return _json(shown)
 
@@ -317,9 +319,10 @@ class Server:
         if len(tags) != 1:
             raise Refused(428, "expected If-Match with the revision that was seen")
         changes = await _read(request, editing.Changes)
+        editor = await self._editor
         async with self._saving:
             try:
-                revision = await asyncio.to_thread(self._edit().save, changes, tags[0].value)
+                revision = await asyncio.to_thread(editor.save, changes, tags[0].value)
             except editing.Unwritable as error:
                 raise Refused(403, str(error)) from None
             except editing.Stale as error:
@@ -345,13 +348,6 @@ class Server:
         except TimeoutError:
             raise Refused(504, "the daemon is busy; its log tells more") from None
 
-    def _edit(self) -> "Editor":
-        """Return the editor; what it takes is loaded after the first view."""
-        from edgepose.web.editing import Editor
-
-        self._editor = self._editor or Editor(bytes(self._start.origin))
-        return self._editor
-
     async def _live(self, request: web.Request) -> web.StreamResponse:
         if len(self.hub.viewers) >= VIEWERS:
             raise Refused(503, f"{VIEWERS} pages are open already; close one")
@@ -368,6 +364,13 @@ class Server:
         _keep_short(request.transport)
         await self.hub.show(answer, lambda: self._may(request))
         return answer
+
+
+def _editor(origin: bytes) -> "Editor":
+    """Make the editor; what it takes is loaded while the browser reads the page."""
+    from edgepose.web.editing import Editor
+
+    return Editor(origin)
 
 
 def _keep_short(transport: asyncio.Transport | None) -> None:

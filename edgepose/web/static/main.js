@@ -1,6 +1,5 @@
 /** The page: signs in, keeps the line to the daemon, and shows the view that the address names. */
 
-import { Aim } from "./aim.js";
 import * as api from "./api.js";
 import { h, recall, remember, say, set, write } from "./dom.js";
 import { Live } from "./live.js";
@@ -13,6 +12,7 @@ const live = new Live();
 const THEMES = { system: "as the system", light: "light", dark: "dark" };
 
 const STATUS_MS = 1000; // a daemon that has just begun has no status yet
+const EDITOR_MS = 1000; // after the first view, which does not need it
 
 /** What all views share. */
 const page = {
@@ -26,13 +26,14 @@ const page = {
   /** Ask for what is seen now: one camera or all, nothing behind another window. */
   watch() {
     const all = page.config?.cameras.map(({ id }) => id) ?? [];
-    const seen = view instanceof Aim ? [view.id] : all;
+    const seen = view?.id ? [view.id] : all;
     live.watch(document.hidden ? [] : seen, wantsPicture() && Boolean(live.hello?.picture));
   },
 };
 
 let view = null;
 let shown = null; // the address of the view
+let Aim = null; // the editor: half of the page, which the first view mostly does without
 
 async function start() {
   const { signed_in: signedIn, token_needed: needed } = await api.session();
@@ -60,12 +61,25 @@ function route() {
   if (!live.hello || !page.config) return;
   const [, name, coded = ""] = location.hash.split("/");
   const camera = decoded(coded);
-  const known = page.config.cameras.some(({ id }) => id === camera);
+  const aims = name === "aim" && page.config.cameras.some(({ id }) => id === camera);
+  if (aims && !Aim) {
+    loadEditor().then(() => location.hash === shown || route());
+    return;
+  }
   view?.close();
-  view = name === "aim" && known ? new Aim(main, page, camera) : new Watch(main, page);
+  view = aims ? new Aim(main, page, camera) : new Watch(main, page);
   shown = location.hash;
-  document.title = view instanceof Aim ? `${camera} · edgepose` : `${live.hello.device.name} · edgepose`;
+  document.title = `${aims ? camera : live.hello.device.name} · edgepose`;
   page.watch();
+  setTimeout(loadEditor, EDITOR_MS);
+}
+
+async function loadEditor() {
+  try {
+    ({ Aim } = await import("./aim.js"));
+  } catch {
+    location.hash = "#/"; // the daemon has gone, which the line tells
+  }
 }
 
 function decoded(text) {
@@ -107,7 +121,7 @@ live.addEventListener("config", reconfigured);
 
 /** Read the configuration anew if it is another one, and tell the view. */
 async function reconfigured() {
-  if (live.revision === page.config.revision) return;
+  if (!page.config || live.revision === page.config.revision) return;
   const before = page.config.revision;
   await page.refresh().catch(() => null); // a daemon that has gone is told by the line
   if (page.config.revision !== before) view?.reconfigured();
