@@ -179,13 +179,16 @@ def _strange(
 
 
 def _say(message: str, code: int, *, debug: bool) -> int:
-    """Print the one sentence, and where it comes from if asked."""
-    if debug:
-        print(redact(traceback.format_exc()), file=sys.stderr)
+    """Print the one sentence, and where it comes from if asked; of a fault the journal has both."""
+    to_journal = logs.is_journal(sys.stderr)
     sentence = (
         message if message.startswith(("edgepose ", "edgepose: ")) else f"edgepose: {message}"
     )
-    print(redact(sentence), file=sys.stderr)
+    said = [(sentence, logging.ERROR)]
+    if debug or (to_journal and code == EdgeposeError.exit_code):
+        said.insert(0, (traceback.format_exc().rstrip(), logging.DEBUG))
+    for text, level in said:
+        print(redact(logs.marked(text, level) if to_journal else text), file=sys.stderr)
     return code
 
 

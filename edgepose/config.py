@@ -360,8 +360,8 @@ class Log(Table, frozen=True, kw_only=True):
     """The least that is worth a line."""
 
     format: Literal["auto", "json"] = "auto"
-    """`auto`: with priorities for systemd's journal, readable in a terminal; `json`: one
-    object a line."""
+    """`auto`: with priorities and fields for systemd's journal, readable in a terminal;
+    `json`: one object a line."""
 
 
 class Config(Table, frozen=True, kw_only=True):

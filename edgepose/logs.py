@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 import time
 from typing import Final, Literal, TextIO
@@ -22,6 +23,9 @@ PRIORITIES: Final = (
     (logging.NOTSET, 7),
 )
 """From which level on which priority of syslog holds (sd-daemon(3))."""
+
+JOURNAL: Final = "/run/systemd/journal/socket"
+"""Where the journal takes records in its own protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
 
 COLOURS: Final = {3: "\x1b[31m", 2: "\x1b[31m", 4: "\x1b[33m", 7: "\x1b[2m"}
 PLAIN: Final = "\x1b[0m"
@@ -55,13 +59,12 @@ class Readable(logging.Formatter):
         return f"{tint}{text}{PLAIN}" if tint else text
 
 
-class Journal(logging.Formatter):
-    """For the journal, which keeps the time itself: each line begins with its priority."""
+class Prefixed(logging.Formatter):
+    """For the journal's end of stderr: each line begins with its priority; it keeps the time."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one record as lines that each carry the priority."""
-        mark = f"<{priority(record.levelno)}>"
-        return "\n".join(mark + line for line in super().format(record).split("\n"))
+        return marked(super().format(record), record.levelno)
 
 
 class Json(logging.Formatter):
@@ -85,17 +88,58 @@ class Handler(logging.StreamHandler[TextIO]):
     """Our own handler, to be known again when logging is configured anew."""
 
 
+class JournalHandler(Handler):
+    """Hands records to systemd's journal, whole and with fields to ask for.
+
+    What cannot be handed over goes to stderr, which ends there, too.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        fields = {
+            "MESSAGE": logging.Formatter().format(record),
+            "PRIORITY": priority(record.levelno),
+            "SYSLOG_IDENTIFIER": "edgepose",
+            "LOGGER": record.name,
+            "THREAD_NAME": record.threadName,
+            "CODE_FILE": record.pathname,
+            "CODE_LINE": record.lineno,
+            "CODE_FUNC": record.funcName,
+        }
+        try:
+            self._socket.sendto(b"".join(map(_field, fields.items())), JOURNAL)
+        except OSError:  # it is not there, or the record is too large
+            super().emit(record)
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._socket.close()
+        super().close()
+
+
+def _field(field: tuple[str, object]) -> bytes:
+    """Write a field as the journal's own protocol wants it where a text may have many lines."""
+    name, value = field[0].encode(), str(field[1]).encode(errors="replace")
+    return name + b"\n" + len(value).to_bytes(8, "little") + value + b"\n"
+
+
 def configure(level: Level, format: Format = "auto") -> None:  # noqa: A002
     """Send all records to stderr; may be called again to change level or format.
 
     Libraries speak from warnings on; at level `debug` from `info` on.
     """
-    handler = Handler(sys.stderr)
+    to_journal = format != "json" and is_journal(sys.stderr)
+    handler = (JournalHandler if to_journal else Handler)(sys.stderr)
     handler.addFilter(Redaction())
     handler.setFormatter(formatter(format, sys.stderr))
     root = logging.getLogger()
     for old in [known for known in root.handlers if isinstance(known, Handler)]:
         root.removeHandler(old)
+        old.close()
     root.addHandler(handler)
     root.setLevel(logging.INFO if level == "debug" else logging.WARNING)
     logging.getLogger("edgepose").setLevel(level.upper())
@@ -107,7 +151,7 @@ def formatter(format: Format, stream: TextIO) -> logging.Formatter:  # noqa: A00
     if format == "json":
         return Json()
     if is_journal(stream):
-        return Journal()
+        return Prefixed()
     colour = stream.isatty() and not os.environ.get("NO_COLOR")
     chosen = Readable(colour=colour)
     chosen.converter = time.localtime
@@ -125,6 +169,11 @@ def is_journal(stream: TextIO) -> bool:
     except (OSError, ValueError):
         return False
     return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def marked(text: str, level: int) -> str:
+    """Put the priority of a level before each line, as the journal reads it from stderr."""
+    return "\n".join(f"<{priority(level)}>{line}" for line in text.split("\n"))
 
 
 def priority(level: int) -> int:

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from edgepose import __version__, catalogue, cli, errors
+from edgepose import __version__, catalogue, cli, errors, logs
 from edgepose.cli import main
 
 HEAVY = ("cv2", "numpy", "paho", "ai_edge_litert", "tflite_runtime", "amqtt", "prometheus_client")
@@ -153,6 +153,30 @@ def test_debug_shows_the_traceback_but_no_password(
     assert "Traceback" in err
     assert "swordfish" not in err
     assert "ann:***@camera" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "with_traceback"),
+    [(ValueError("rtsp://ann:swordfish@camera"), True), (errors.ModelError("x"), False)],
+)
+def test_the_journal_keeps_where_a_fault_was(
+    command: Callable[..., None],
+    error: Exception,
+    with_traceback: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A service cannot be asked to fail again with --debug; the sentence counts as an error."""
+    monkeypatch.setattr(logs, "is_journal", lambda stream: True)
+    command(fail(error))
+
+    main(["probe"])
+
+    *where, sentence = capsys.readouterr().err.splitlines()
+    assert sentence.startswith("<3>edgepose: ")
+    assert all(line.startswith("<7>") for line in where)
+    assert ("<7>Traceback (most recent call last):" in where) == with_traceback
+    assert "swordfish" not in "".join(where) + sentence
 
 
 def test_a_file_that_the_system_refuses_is_no_bug(

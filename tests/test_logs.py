@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import socket
 import sys
 import warnings
 from pathlib import Path
@@ -65,25 +66,80 @@ def test_arguments_that_do_not_fit_are_left_out() -> None:
     assert logs.Json().format(record).endswith('"message":"%s of %s (its arguments do not fit)"}')
 
 
-def test_the_journal_gets_a_priority_on_each_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Under systemd each line carries its priority, and no time: the journal has it."""
-    with (tmp_path / "journal").open("w+") as stream:
+class Stderr:
+    """What ends in a journal, whose own socket is not there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self._file = folder / "journal"
+        stream = self._file.open("w")
         status = os.fstat(stream.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        monkeypatch.setattr(logs, "JOURNAL", str(folder / "socket"))
         monkeypatch.setattr(sys, "stderr", stream)
+
+    def lines(self) -> list[str]:
+        """Return what was written."""
+        return self._file.read_text().splitlines()
+
+
+def fields(datagram: bytes) -> dict[str, str]:
+    """Read what the journal is sent: a name, its value's length in eight bytes, the value."""
+    found = {}
+    while datagram:
+        name, _, rest = datagram.partition(b"\n")
+        length = int.from_bytes(rest[:8], "little")
+        found[name.decode()] = rest[8 : 8 + length].decode()
+        assert rest[8 + length : 9 + length] == b"\n"
+        datagram = rest[9 + length :]
+    return found
+
+
+def test_the_journal_gets_records_with_fields(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One entry each, however many lines: its priority, who said it and where; no secret."""
+    stderr = Stderr(monkeypatch, tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(logs.JOURNAL)
+        journal.settimeout(10)
         logs.configure("debug")
 
-        log.debug("details")
-        log.info("first\nsecond")
-        log.warning("beware")
-        log.error("broken")
-        log.critical("the end")
+        log.warning("camera hall:\n%s is away", URL)
+        try:
+            raise OSError(f"broken {URL}")
+        except OSError:
+            log.exception("lost")
+        log.info("x" * 10_000_000)
 
-        stream.seek(0)
-        written = stream.read().splitlines()
-    assert written == [
+        first, second = (fields(journal.recv(1 << 16)) for _ in range(2))
+    assert first["MESSAGE"].startswith("camera hall:\nrtsp://admin:***@")
+    assert first["PRIORITY"] == "4"
+    assert first["SYSLOG_IDENTIFIER"] == "edgepose"
+    assert first["LOGGER"] == "edgepose.somewhere"
+    assert first["THREAD_NAME"] == "MainThread"
+    assert Path(first["CODE_FILE"]).name == "test_logs.py"
+    assert first["CODE_FUNC"] == "test_the_journal_gets_records_with_fields"
+    assert int(first["CODE_LINE"]) > 0
+    assert second["MESSAGE"].startswith("lost\nTraceback")
+    assert second["PRIORITY"] == "3"
+    assert "swordfish" not in str(first) + str(second)
+    assert stderr.lines() == [f"<6>{'x' * 10_000_000}"]  # too large for the socket
+
+
+def test_without_its_socket_the_journal_gets_a_priority_on_each_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each line of stderr carries its priority, and no time: the journal has it."""
+    stderr = Stderr(monkeypatch, tmp_path)
+    logs.configure("debug")
+
+    log.debug("details")
+    log.info("first\nsecond")
+    log.warning("beware")
+    log.error("broken")
+    log.critical("the end")
+
+    assert stderr.lines() == [
         "<7>details",
         "<6>first",
         "<6>second",
