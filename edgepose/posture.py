@@ -7,65 +7,75 @@ not. Half a body, a body foreshortened beyond reading, and what is none of the
 three (bending, crouching, crawling) are answered by "unknown".
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-import numpy as np
-
 from edgepose.skeleton import LEFT_SHOULDER, RIGHT_SHOULDER, figure
 from edgepose.structures import Floats, Pose, Posture, Track
 from edgepose.timing import NS_PER_S
+from edgepose.zones import Point
 
 POSTURES: Final[tuple[Posture, ...]] = ("standing", "sitting", "lying", "unknown")
 
 # The limits below were chosen on generated bodies, seen from 5 to 50 degrees above with
 # the noise of a small model (tests/body.py); docs/events.md has the resulting table.
 UPRIGHT_DEG: Final = 45.0  # torsos of people who stand or sit stay below, seen from anywhere
-LEVEL_DEG: Final = 55.0  # torsos of people who lie across the picture stay above
-STANDING_THIGH: Final = 0.6  # 0.85 by anatomy, 0.3 to 1.1 seen; sitting goes up to 0.5
-STANDING_LEG: Final = 1.0  # 1.7 by anatomy
+STANDING_DEG: Final = 18.0  # the whole body of one who stands, from head to feet
+STANDING_HEIGHT: Final = 2.0  # 2.7 by anatomy; kneeling 1.9
+STANDING_THIGH: Final = 0.5  # 0.85 by anatomy; of one who sits facing the camera 0.4
+THIGHS_DEG: Final = 40.0  # one leg may be bent
 SITTING_THIGH: Final = 0.35
-SITTING_DEG: Final = 36.0  # squatting and tying shoes lean farther
-LYING_THIGH: Final = 0.5  # on all fours thighs hang down by 0.5 or more
-LYING_LEG: Final = 0.85  # bending leaves ankles 1.1 or more below the hips
-LYING_LEG_OVER: Final = 0.3  # with the head down the legs go up the picture
-LYING_REACH: Final = 0.9  # crouching keeps the ankles nearer to the hips
-LYING_REACH_FLAT: Final = 0.55  # but hardly ever with the torso as level as this:
-FLAT_DEG: Final = 70.0
-STRAIGHT_DEG: Final = 35.0  # legs that go on where the torso ends: nobody bends like that
-STEEP: Final = 1.05  # shoulders wider than this: the torso points at the camera
-SHORT: Final = 1.5  # shoulders in torsos: 0.8 by anatomy; so wide they are where all else,
-SHORT_LEG: Final = 1.35  # the legs in shoulders too, is foreshortened; standing 2.2
-BETWEEN: Final = (0.15, 0.68)  # where on the way to the ankles the knees of one who lies are;
-# crouching has them above the hips, on all fours they are nearly as low as the ankles
+SITTING_DEG: Final = 36.0  # squatting and tying shoes lean farther,
+BOWED_DEG: Final = 60.0  # and hold the head lower
+LEVEL_DEG: Final = 60.0  # bodies and legs that lie across the picture are more level than this
+REACHING_DOWN: Final = 0.45  # arms of one who crawls, bends or ties shoes hang down farther
+STEEP: Final = 1.15  # shoulders in torsos: 0.8 by anatomy; wider, the torso points at the camera
+SHORT: Final = 1.4  # so wide they are where all else,
+SHORT_BODY: Final = 1.4  # shoulders to ankles in shoulders too, is foreshortened; standing 3.5
+SHORT_ARMS: Final = 0.3  # and wrists; crouching they are farther below
 REMEMBERED_S: Final = 10.0  # models lose people who lie for seconds
+
+HIDDEN: Final[Point] = (math.nan, math.nan)
 
 
 class Shape(NamedTuple):
-    """A body in torsos: what the limits above are compared with."""
+    """What the limits above are compared with; NaN where joints are hidden.
+
+    Angles are to the picture's vertical: 0 upright, 90 level, 180 head down.
+    """
+
+    body_deg: float
+    """Of the line from the head (the shoulders where it is hidden) to the ankles (the knees)."""
+
+    head_deg: float
+    """Of the line from the head to the shoulders."""
 
     torso_deg: float
-    """Between the torso and the picture's vertical: 0 upright, 90 level, 180 head down."""
+    """Of the line from the shoulders to the hips."""
+
+    thigh_deg: float
+    """Of the line from the hips to the knees."""
+
+    leg_deg: float
+    """Of the line from the hips to the ankles (the knees where they are hidden)."""
 
     shoulders: float
-    """Width of the shoulders; NaN when only one is seen."""
+    """Width of the shoulders, in torsos."""
 
     knee_drop: float
-    """How far the knees are below the hips; negative above."""
+    """How far the knees are below the hips, in torsos; negative above."""
 
-    ankle_drop: float
-    """How far the ankles are below the hips; NaN when hidden."""
+    height: float
+    """Shoulders above ankles, in torsos or widths of the shoulders, whichever is longer."""
 
-    reach: float
-    """From the hips to the ankles, in a straight line; NaN when hidden."""
-
-    bend_deg: float
-    """Between the torso's line and the thighs' or the legs', whichever is more: 0 is straight."""
+    arm_drop: float
+    """How far the wrists are below the shoulders, in the same unit."""
 
 
-def shape(keypoints: Floats, min_score: float = 0.3) -> Shape | None:
-    """Measure a body; None when shoulders, hips or knees are hidden.
+def shape(keypoints: Floats, min_score: float = 0.3) -> Shape:
+    """Measure a body.
 
     Parameters
     ----------
@@ -74,82 +84,87 @@ def shape(keypoints: Floats, min_score: float = 0.3) -> Shape | None:
     min_score : float
         Joints below are hidden.
     """
-    body = figure(keypoints, min_score)
-    if body.shoulders is None or body.hips is None or body.knees is None:
-        return None
-    across, up = (body.shoulders - body.hips).tolist()
-    torso = float(np.hypot(across, up))
-    if torso == 0:
-        return None
-    thigh = body.knees - body.hips
-    leg = np.full(2, np.nan) if body.ankles is None else (body.ankles - body.hips) / torso
-    line = body.hips - body.shoulders
+    head, shoulders, wrists, hips, knees, ankles = (
+        HIDDEN if middle is None else (float(middle[0]), float(middle[1]))
+        for middle in figure(keypoints, min_score)
+    )
+    end = knees if ankles is HIDDEN else ankles
+    torso = math.dist(shoulders, hips) or math.nan
+    width = _shoulder_width(keypoints, min_score)
+    unit = width if math.isnan(torso) or width > torso else torso
     return Shape(
-        torso_deg=float(np.degrees(np.arctan2(abs(across), -up))),
-        shoulders=_shoulder_width(keypoints, min_score) / torso,
-        knee_drop=float(thigh[1]) / torso,
-        ankle_drop=float(leg[1]),
-        reach=float(np.hypot(*leg)),
-        bend_deg=max(_between_deg(line, thigh), _between_deg(line, leg)),
+        body_deg=_lean_deg(shoulders if head is HIDDEN else head, end),
+        head_deg=_lean_deg(head, shoulders),
+        torso_deg=_lean_deg(shoulders, hips),
+        thigh_deg=_lean_deg(hips, knees),
+        leg_deg=_lean_deg(hips, end),
+        shoulders=width / torso,
+        knee_drop=(knees[1] - hips[1]) / torso,
+        height=(ankles[1] - shoulders[1]) / unit,
+        arm_drop=(wrists[1] - shoulders[1]) / unit,
     )
 
 
-def _between_deg(a: Floats, b: Floats) -> float:
-    """Return the angle between two vectors; NaN when one of them is."""
-    crossed, along = a[0] * b[1] - a[1] * b[0], a[0] * b[0] + a[1] * b[1]
-    return float(np.degrees(np.abs(np.arctan2(crossed, along))))
+def _lean_deg(top: Point, bottom: Point) -> float:
+    """Return how far the line from bottom to top leans from straight up the picture."""
+    return math.degrees(math.atan2(abs(top[0] - bottom[0]), bottom[1] - top[1]))
 
 
 def _shoulder_width(keypoints: Floats, min_score: float) -> float:
     left, right = keypoints[LEFT_SHOULDER], keypoints[RIGHT_SHOULDER]
     if min(left[2], right[2]) < min_score:
-        return float("nan")
-    return float(np.hypot(*(left[:2] - right[:2])))
+        return math.nan
+    return math.dist(left[:2].tolist(), right[:2].tolist()) or math.nan
 
 
 def read(pose: Pose, min_score: float = 0.3) -> Posture:
     """Say what the body of one picture does; nothing of before or after is needed."""
     body = shape(pose.keypoints, min_score)
-    if body is None:
-        return "unknown"
-    if _lies_along(body):
+    if _lies_across(body) or _lies_along(body):
         return "lying"
-    if body.torso_deg >= LEVEL_DEG:
-        return "lying" if _lies(body) else "unknown"
-    if body.torso_deg > UPRIGHT_DEG:
-        return "unknown"
-    return _read_upright(body)
+    if body.torso_deg <= UPRIGHT_DEG and not math.isnan(body.knee_drop):
+        return _read_upright(body)
+    return "unknown"
 
 
-def _lies(body: Shape) -> bool:
-    """Tell lying from bending, crouching and crawling: legs go on straight, or away, not down."""
-    if np.isnan(body.reach):
-        return body.knee_drop <= LYING_THIGH / 2
-    if body.bend_deg <= STRAIGHT_DEG:
-        return True
-    reach = LYING_REACH if body.torso_deg < FLAT_DEG else LYING_REACH_FLAT
-    leg = LYING_LEG if body.torso_deg <= 180 - LEVEL_DEG else LYING_LEG_OVER
-    return body.knee_drop <= LYING_THIGH and body.ankle_drop <= leg and body.reach >= reach
+def _lies_across(body: Shape) -> bool:
+    """Tell lying from bending, crouching and crawling: all is level, and no arm reaches down.
+
+    Hips or wrists may be hidden.
+    """
+    if body.torso_deg < UPRIGHT_DEG or body.leg_deg < LEVEL_DEG or body.arm_drop > REACHING_DOWN:
+        return False
+    return body.body_deg >= LEVEL_DEG
 
 
 def _lies_along(body: Shape) -> bool:
     """Tell lying along the line of sight: only the shoulders' width is not foreshortened."""
-    above, below = BETWEEN
-    short = body.shoulders >= SHORT and body.reach <= SHORT_LEG * body.shoulders
-    return short and above * body.ankle_drop <= body.knee_drop <= below * body.ankle_drop
+    short = body.shoulders >= SHORT and body.height <= SHORT_BODY
+    return short and not body.arm_drop > SHORT_ARMS
 
 
 def _read_upright(body: Shape) -> Posture:
-    """Tell standing from sitting by how far the thighs hang down."""
+    """Tell standing from sitting by where the thighs point."""
     # Seen from steeply above, thighs towards the camera look like thighs of one who stands,
     # and one who lies with the head away from the camera looks upright.
     if body.shoulders > STEEP:
         return "unknown"
-    if body.knee_drop <= SITTING_THIGH:
-        return "sitting" if body.torso_deg <= SITTING_DEG else "unknown"
-    if body.knee_drop < STANDING_THIGH or body.ankle_drop < STANDING_LEG:
-        return "unknown"
-    return "standing"
+    if _stands(body):
+        return "standing"
+    return "sitting" if _sits(body) else "unknown"
+
+
+def _stands(body: Shape) -> bool:
+    """Say whether the thighs hang down; the height tells where the feet are to be seen."""
+    if body.body_deg > STANDING_DEG or body.height < STANDING_HEIGHT:
+        return False
+    return body.thigh_deg <= THIGHS_DEG and body.knee_drop >= STANDING_THIGH
+
+
+def _sits(body: Shape) -> bool:
+    if body.torso_deg > SITTING_DEG or body.head_deg > BOWED_DEG:
+        return False
+    return body.knee_drop <= SITTING_THIGH
 
 
 @dataclass(slots=True)
@@ -183,7 +198,7 @@ class PostureReader:
         """Let readings vote; older votes fade within `settle_s`, and most votes win."""
         memory = self._people.setdefault(track.id, _Memory(at_ns=at_ns))
         elapsed_s = (at_ns - memory.at_ns) / NS_PER_S
-        keep = float(np.exp(-elapsed_s / self.settle_s))
+        keep = math.exp(-elapsed_s / self.settle_s)
         for posture in POSTURES:
             memory.votes[posture] *= keep
         memory.votes[read(track.pose, self.min_score)] += 1 - keep

@@ -108,9 +108,13 @@ def oks(a: Floats, b: Floats, area: float, *, min_score: float = 0.0) -> float:
 
 
 class Figure(NamedTuple):
-    """The middles of the body's pairs of joints, ``(x, y)``; None where neither is sure."""
+    """The middles of the body's joints, ``(x, y)``; None where none of them is sure."""
+
+    head: Floats | None
+    """The middle of nose, eyes and ears."""
 
     shoulders: Floats | None
+    wrists: Floats | None
     hips: Floats | None
     knees: Floats | None
     ankles: Floats | None
@@ -123,15 +127,15 @@ def figure(keypoints: Floats, min_score: float = 0.3) -> Figure:
     with backs and profiles; of one joint where only that one is sure.
     """
     return Figure(
-        _middle(keypoints, LEFT_SHOULDER, min_score),
-        _middle(keypoints, LEFT_HIP, min_score),
-        _middle(keypoints, LEFT_KNEE, min_score),
-        _middle(keypoints, LEFT_ANKLE, min_score),
+        _middle(keypoints[:LEFT_SHOULDER], min_score),
+        *(
+            _middle(keypoints[left : left + 2], min_score)
+            for left in (LEFT_SHOULDER, LEFT_WRIST, LEFT_HIP, LEFT_KNEE, LEFT_ANKLE)
+        ),
     )
 
 
-def _middle(keypoints: Floats, left: int, min_score: float) -> Floats | None:
-    """Return the middle of a left joint and the right one after it."""
-    pair = keypoints[left : left + 2]
-    sure = pair[pair[:, 2] >= min_score, :2]
+def _middle(joints: Floats, min_score: float) -> Floats | None:
+    """Return the middle of those that are sure."""
+    sure = joints[joints[:, 2] >= min_score, :2]
     return np.asarray(sure.mean(axis=0), dtype=np.float32) if len(sure) else None

@@ -42,6 +42,7 @@ TRUTH: dict[str, tuple[Stance, Posture]] = {
     "on the face": (ON_FACE, "lying"),
     "on the side": (ON_LEFT, "lying"),
 }
+ARMS = ("left_arm", "right_arm", "left_fore", "right_fore")
 
 
 def seen(stance: Stance, heading_deg: float, camera: Camera | None = None) -> Pose:
@@ -49,6 +50,12 @@ def seen(stance: Stance, heading_deg: float, camera: Camera | None = None) -> Po
     actor = Actor.doing(hold("still", stance, 1.0), heading_deg=heading_deg)
     scene = Scene((actor,), camera or Camera(1.6).aimed_at(4.0))
     return next(iter(scene.truth())).people[0]
+
+
+def torso(pose: Pose) -> float:
+    """Return the distance of shoulders and hips, in pixels."""
+    middle = pose.keypoints[[5, 6], :2].mean(axis=0) - pose.keypoints[[11, 12], :2].mean(axis=0)
+    return float(np.hypot(*middle))
 
 
 def changed(pose: Pose, keypoints: Floats) -> Pose:
@@ -75,6 +82,42 @@ def test_what_is_none_of_the_three_is_never_lying(stance: Stance) -> None:
     """Picking something up or crawling must not look like lying on the floor."""
     for heading in range(0, 360, 15):
         assert read(seen(stance, heading)) != "lying"
+
+
+def reaching(stance: Stance, degrees: float) -> Stance:
+    """Return the stance with both arms so far forwards of the trunk, straight."""
+    return replace(stance, **dict.fromkeys(ARMS, degrees))
+
+
+def test_arms_that_reach_down_tell_crawling_from_lying() -> None:
+    """The same level trunk and the same legs: with the hands on the floor nobody lies."""
+    pose = seen(ON_FACE, 90.0)
+    on_hands = pose.keypoints.copy()
+    on_hands[[9, 10], 1] = on_hands[[5, 6], 1] + 0.9 * torso(pose)
+    on_hands[[9, 10], 2] = 0.9
+
+    assert read(pose) == "lying"
+    assert read(changed(pose, on_hands)) == "unknown"
+    on_hands[[9, 10], 2] = 0.1
+    assert read(changed(pose, on_hands)) == "lying"
+
+
+@pytest.mark.parametrize("arm_deg", [-20, 45, 90, 170])
+def test_what_the_arms_do_makes_nobody_lie(arm_deg: float) -> None:
+    """Standing, sitting or bending with the arms anywhere, seen from all sides."""
+    for stance in (STANDING, SITTING, BENT, CROUCHING):
+        for heading in range(0, 360, 15):
+            assert read(seen(reaching(stance, arm_deg), heading)) != "lying"
+
+
+def test_hidden_hips_do_not_hide_who_lies() -> None:
+    """Head, shoulders and feet in one level line are enough; a blanket may hide the feet."""
+    pose = seen(ON_BACK, 90.0)
+    for hidden in ([11, 12], [15, 16]):
+        keypoints = pose.keypoints.copy()
+        keypoints[hidden, 2] = 0.1
+
+        assert read(changed(pose, keypoints)) == "lying"
 
 
 @pytest.mark.parametrize("hidden", [range(5, 7), range(11, 13), range(13, 17)])
@@ -148,7 +191,7 @@ def test_settled_postures_of_noisy_people_are_seldom_wrong() -> None:
     wrong = sum(n for (true, said), n in counts.items() if said not in (true, "unknown"))
 
     assert wrong < 0.02 * total
-    assert unknown < 0.4 * total
+    assert unknown < 0.2 * total
 
 
 def test_changes_are_told_and_the_largest_person_is_the_state() -> None:
@@ -221,3 +264,25 @@ def test_real_pictures_are_read_by_a_real_model(name: str) -> None:
 
     assert {read(pose) for pose in people} <= PICTURES[name]
     assert people
+
+
+STANDING_PEOPLE = ("image1.png", "image3.jpeg", "test_image.png", "test_couple.jpg")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared pictures are not here")
+def test_real_people_turned_on_their_side_lie() -> None:
+    """By a quarter to either side: most are lying, nobody stands or sits."""
+    estimator = edgepose.PoseEstimator("movenet-multipose")
+    images = [cv2.cvtColor(cv2.imread(str(SHARED / n)), cv2.COLOR_BGR2RGB) for n in STANDING_PEOPLE]
+    turns = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_90_COUNTERCLOCKWISE)
+
+    said = Counter(
+        read(pose)
+        for image in images
+        for turn in turns
+        for pose in estimator.estimate(cv2.rotate(image, turn))
+    )
+
+    assert set(said) <= {"lying", "unknown"}
+    assert said["lying"] >= 0.6 * said.total() >= 0.6 * len(images) * len(turns)
