@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -196,12 +197,63 @@ def test_measuring_ends_after_a_while(
     bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A machine that is far too slow does not measure for minutes before its first pose."""
+    bank.ms = 900.0
     monkeypatch.setattr(choosing, "MEASURING_S", -1.0)
 
     chosen = plan(tmp_path, asking())
 
-    assert bank.measured == []
-    assert chosen.model == catalogue.DEFAULT
+    assert chosen.model in bank.measured
+    assert len(bank.measured) == 1
+
+
+@pytest.mark.parametrize("policy", ["auto", "whole", "follow", "refine"])
+def test_when_time_runs_out_the_quickest_is_known(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: PolicyName
+) -> None:
+    """A slow model that happened to be measured does not win for that; the next start goes on."""
+    bank.ms, bank.others = 90.0, {"movenet-lightning-int8": 5.0, "posenet-uint8": 20.0}
+    wanted = asking()
+    wanted = msgspec.structs.replace(wanted, model=Model(name="auto", policy=policy))
+
+    with monkeypatch.context() as hurry:
+        hurry.setattr(choosing, "MEASURING_S", -1.0)
+        first = plan(tmp_path, wanted)
+    at_first = len(bank.measured)
+    second = plan(tmp_path, wanted)
+
+    assert first.model == choosing.QUICKEST.get(policy, "movenet-lightning-int8")
+    assert "keeps up with" in first.model_reason
+    assert len(bank.measured) > at_first
+    known = accuracies().by(policy)
+    assert known[second.model].many >= known[first.model].many
+
+
+@pytest.mark.parametrize(("ms", "runs"), [(900.0, 2), (20.0, 5)])
+def test_a_slow_network_is_not_run_again_and_again(
+    ms: float, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run of a second tells enough; of a short one the median of several is taken."""
+    ran: list[None] = []
+
+    class Engine:
+        def warm_up(self) -> None:
+            ran.append(None)
+
+    class FakeNetwork:
+        def __init__(self, choice: Choice, threads: int) -> None:
+            self.engine = Engine()
+
+    def clocked(do: Callable[[], None], times: int) -> float:
+        for _ in range(times):
+            do()
+        return ms
+
+    monkeypatch.setattr(choosing, "Network", FakeNetwork)
+    monkeypatch.setattr(choosing, "median_ms", clocked)
+
+    assert choosing._measured_ms(catalogue.choose("movenet-lightning"), 1) == ms
+
+    assert len(ran) == runs
 
 
 def test_an_edge_tpu_wins_where_it_is_quick_and_accurate_enough(bank: Bank, state: Path) -> None:
