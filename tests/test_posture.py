@@ -209,6 +209,18 @@ def test_changes_are_told_and_the_largest_person_is_the_state() -> None:
     assert detector.state == {"posture": "unknown"}
 
 
+def test_people_side_by_side_do_not_take_turns_in_the_state() -> None:
+    """A little larger is no nearer; clearly larger is."""
+    detector, pose, said = PostureDetector(), seen(STANDING, 90.0), []
+    for frame, growth in enumerate((1.0, 1.1, 0.95, 1.1, 1.5)):
+        larger = pose.box._replace(height=growth * pose.box.height)
+        other = replace(pose, box=larger)
+        detector.update([Track(1, pose, 0, "sitting"), Track(2, other, 0, "standing")], frame)
+        said.append(detector.state["posture"])
+
+    assert said == ["sitting"] * 4 + ["standing"]
+
+
 class TestPostureDetector(DetectorContract):
     def detector(self) -> PostureDetector:
         return PostureDetector()

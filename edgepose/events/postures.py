@@ -10,6 +10,9 @@ from edgepose.zones import Zone
 
 GONE_S: Final = 10.0  # models lose people who lie for seconds; the same person goes on
 ABSENT_S: Final = 1.0  # how long the state keeps the posture of one who is not seen
+LARGER: Final = (
+    1.2  # so much larger is nearer; people side by side must not take turns in the state
+)
 
 
 class PostureDetector:
@@ -22,6 +25,7 @@ class PostureDetector:
     def __init__(self) -> None:
         self._known: dict[int, tuple[Posture, int]] = {}
         self._nearest: Posture = "unknown"
+        self._nearest_id: int | None = None
         self._nearest_ns: int | None = None
 
     @classmethod
@@ -47,9 +51,12 @@ class PostureDetector:
 
     def _choose(self, tracks: Sequence[Track], at_ns: int) -> None:
         if tracks:
-            # By the longer side: a person in profile is narrow, one who lies is flat.
-            nearest = max(tracks, key=lambda track: max(track.pose.box[2:]))
-            self._nearest = nearest.posture
+            largest = max(tracks, key=_size)
+            before = (track for track in tracks if track.id == self._nearest_id)
+            nearest = next(before, largest)
+            if _size(largest) > LARGER * _size(nearest):
+                nearest = largest
+            self._nearest, self._nearest_id = nearest.posture, nearest.id
             self._nearest_ns = at_ns
         elif self._nearest_ns is None or at_ns - self._nearest_ns > ABSENT_S * NS_PER_S:
             self._nearest = "unknown"
@@ -62,3 +69,8 @@ class PostureDetector:
             return []
         data = {"posture": now, "before": before}
         return [Event("posture_changed", at_ns, track.id, track.pose.score, data)]
+
+
+def _size(track: Track) -> float:
+    """Return the longer side: a person in profile is narrow, one who lies is flat."""
+    return float(max(track.pose.box[2:]))
