@@ -10,9 +10,9 @@ and shows what was measured.
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from collections.abc import Container, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,11 @@ from edgepose.geometry import extent
 from edgepose.skeleton import JOINTS, OKS_SIGMAS
 from edgepose.structures import Box, Floats, Pose, Track
 from edgepose.timing import NS_PER_S
+
+Flags = NDArray[np.bool_]
+Indices = NDArray[np.intp]
+Pair = tuple[int, int]
+"""A person's row and a pose's column."""
 
 STEADY: Final[Floats] = np.array(
     [0.7, 0.5, 0.5, 0.5, 0.5, 1, 1, 0.4, 0.4, 0.1, 0.1, 1, 1, 0.4, 0.4, 0.1, 0.1],
@@ -66,51 +71,10 @@ class Options:
     """How long someone out of sight keeps the id."""
 
 
-class Doubt(NamedTuple):
-    """Variances of a body's place and velocity along an axis, in sizes and seconds."""
-
-    place: float = UNSURE**2
-    both: float = 0.0
-    velocity: float = SPEED**2
-
-    def after(self, seconds: float) -> "Doubt":
-        """Return the doubt after a time without a look.
-
-        Notes
-        -----
-        The velocity is an Ornstein-Uhlenbeck process [1]_: it is forgotten with the
-        time constant `SPEED_KEPT_S` and spreads to `SPEED`. So any gap between
-        frames is one exact step, and the doubt about the velocity stays bounded.
-
-        References
-        ----------
-        .. [1] Uhlenbeck and Ornstein, "On the theory of the Brownian motion",
-           Physical Review 36, 1930: the variances of place and velocity
-        """
-        kept = math.exp(-seconds / SPEED_KEPT_S)
-        reach = SPEED_KEPT_S * (1 - kept)
-        spread = 2 * seconds / SPEED_KEPT_S - 3 + 4 * kept - kept**2
-        return Doubt(
-            self.place
-            + 2 * reach * self.both
-            + reach**2 * self.velocity
-            + (SPEED * SPEED_KEPT_S) ** 2 * spread,
-            kept * (self.both + reach * self.velocity) + (SPEED * reach) ** 2 / SPEED_KEPT_S,
-            kept**2 * self.velocity + SPEED**2 * (1 - kept**2),
-        )
-
-
 @dataclass(slots=True, eq=False)
 class Person:
-    """What the tracker remembers of one person."""
+    """Who somebody is; where stands in the same row of `Bodies`."""
 
-    body: Floats
-    """(17, 3): each joint where it was last seen, moved along with the others since."""
-
-    size: float
-    """Pixels; see `geometry.extent`. Shrinks slowly, so that half a body stays as large."""
-
-    box: Box
     score: float
     since_ns: int
     seen_ns: int
@@ -124,71 +88,77 @@ class Person:
     missed: int = 0
     """Frames without it."""
 
-    lead: tuple[float, float] = (0.0, 0.0)
-    """Pixels from the body to the place the motion's filter believes in."""
-
-    velocity: tuple[float, float] = (0.0, 0.0)
-    """Pixels a second."""
-
-    doubt: Doubt = field(default_factory=Doubt)
-
-    def way(self, at_ns: int) -> tuple[float, float]:
-        """Return how far, in pixels, the body should have moved since it was seen."""
-        reach = SPEED_KEPT_S * (1 - math.exp(-self.age_s(at_ns) / SPEED_KEPT_S))
-        return self.lead[0] + reach * self.velocity[0], self.lead[1] + reach * self.velocity[1]
-
-    def fade(self, at_ns: int) -> float:
-        """Return what is left by then of the trust in joints that are hidden."""
-        return math.exp(-self.age_s(at_ns) / BODY_FADES_S)
+    def see(self, pose: Pose, at_ns: int) -> None:
+        """Take a sighting."""
+        self.score, self.seen_ns = pose.score, at_ns
+        self.seen += 1
 
     def age_s(self, at_ns: int) -> float:
         """Return the seconds since the person was seen."""
         return (at_ns - self.seen_ns) / NS_PER_S
 
-    def learn(
-        self, pose: Pose, body: Floats, size: float, shift: Floats, *, doubt: Doubt, at_ns: int
-    ) -> None:
-        """Take a sighting that is `shift` pixels from the expected, doubtful place."""
-        off_x, off_y = shift.tolist()
-        self._correct(off_x, off_y, doubt, self.age_s(at_ns))
-        self.size += (size - self.size) * (GROWS if size > self.size else 1 - self.fade(at_ns))
-        self.body, self.box, self.score, self.seen_ns = body, pose.box, pose.score, at_ns
-        self.seen += 1
-
-    def _correct(self, off_x: float, off_y: float, doubt: Doubt, age_s: float) -> None:
-        """Correct place and velocity by what was seen: a Kalman filter, both axes alike."""
-        total = doubt.place + UNSURE**2
-        trust, pull = doubt.place / total, doubt.both / total
-        kept = math.exp(-age_s / SPEED_KEPT_S)
-        self.lead = (trust - 1) * off_x, (trust - 1) * off_y
-        x, y = self.velocity
-        self.velocity = kept * x + pull * off_x, kept * y + pull * off_y
-        self.doubt = Doubt(
-            (1 - trust) * doubt.place, (1 - trust) * doubt.both, doubt.velocity - pull * doubt.both
-        )
-
 
 class Crowd(NamedTuple):
-    """Several people at once, as arrays."""
+    """The poses of one frame as arrays: however many there are, each step is one."""
 
     keypoints: Floats
-    """(n, 17, 3): frame pixels and scores."""
+    """(n, 3, 17): x and y in frame pixels, and scores; in this order for speed."""
 
-    boxes: Floats
-    """(n, 4): x, y, width, height in pixels."""
+    corners: Floats
+    """(n, 4): left, top, right, bottom of their boxes in pixels."""
 
     sizes: Floats
     """(n,): how large they are, in pixels; see `geometry.extent`."""
 
 
+class Bodies(NamedTuple):
+    """Where everybody who is known was last seen and should be by now, as arrays."""
+
+    keypoints: Floats
+    """(n, 3, 17): as in `Crowd`; a joint that was hidden then was carried along."""
+
+    corners: Floats
+    """(n, 4): as in `Crowd`."""
+
+    sizes: Floats
+    """(n,): pixels. They shrink slowly, so that half a body stays as large."""
+
+    way: Floats
+    """(n, 2): pixels from where the body was last seen to where it should be by now."""
+
+    velocity: Floats
+    """(n, 2): pixels a second."""
+
+    doubt: Floats
+    """(n, 2, 2): covariance of place and velocity along either axis, in sizes and seconds."""
+
+    fade: Floats
+    """(n,): what is left by now of the trust in joints that are hidden."""
+
+
 class Likeness(NamedTuple):
-    """Persons (n) against poses (m)."""
+    """Of k pairs of a person and a pose that are near each other."""
+
+    row: Indices
+    """(k,): the person."""
+
+    column: Indices
+    """(k,): the pose."""
 
     value: Floats
-    """(n, m): 0 for "cannot be"; the larger, the more alike."""
+    """(k,): 0 for "cannot be"; the larger, the more alike."""
 
     shift: Floats
-    """(n, m, 2): pixels from where the person was expected to the pose."""
+    """(k, 2): pixels from where the person was last seen to the pose."""
+
+
+Table = TypeVar("Table", Crowd, Bodies, Likeness)
+
+
+def pick(table: Table, which: Sequence[int]) -> Table:
+    """Return some rows."""
+    rows = np.array(which, np.intp)
+    return type(table)._make(part.take(rows, 0) for part in table)
 
 
 class Tracker:
@@ -206,8 +176,7 @@ class Tracker:
     def __init__(self, options: Options | None = None, ids: Iterator[int] | None = None) -> None:
         self.options = options or Options()
         self._ids = ids or itertools.count(1)
-        self._people: list[Person] = []
-        self._now_ns: int | None = None
+        self.forget()
 
     def update(self, poses: Sequence[Pose], at_ns: int, *, at_once: bool = False) -> list[Track]:
         """Take the poses of one frame and return the people seen in it, by id.
@@ -221,9 +190,12 @@ class Tracker:
         now_ns = self._advance(at_ns)
         ranked, crowd = single_out(poses, self.options.joint_score)
         sure = sum(pose.score >= self.options.birth_score for pose in ranked)
-        found = self._recognise(ranked, crowd, sure, now_ns)
+        pairs = self._recognise(crowd, sure)
+        found = {self._people[row]: ranked[column] for row, column in pairs}
+        for person, pose in found.items():
+            person.see(pose, now_ns)
         self._drop_nobodies(found, now_ns)
-        new = self._begin(ranked[:sure], list(found.values()), now_ns)
+        new = self._begin(ranked[:sure], crowd, {column for _, column in pairs}, now_ns)
         if at_once:
             return self._name(found | new, now_ns, watched_s=0.0)
         return self._name(found, now_ns, watched_s=self.options.confirm_s)
@@ -233,92 +205,95 @@ class Tracker:
 
         Scores fall to 0 over `Options.lost_s` without a sighting. Changes nothing.
         """
-        now_ns = at_ns if self._now_ns is None else max(at_ns, self._now_ns)
+        if self._now_ns is None:
+            return []
+        now_ns = max(at_ns, self._now_ns)
+        bodies = later(self._bodies, (now_ns - self._now_ns) / NS_PER_S)
         tracks = [
-            Track(person.id, self._expect(person, now_ns), person.since_ns)
-            for person in self._people
+            Track(person.id, self._expect(person, now_ns, *place), person.since_ns)
+            for person, *place in zip(
+                self._people, bodies.keypoints, bodies.corners, bodies.way, strict=True
+            )
             if person.id is not None
         ]
         return sorted(tracks, key=lambda track: track.id)
 
     def forget(self) -> None:
         """Let go of everybody: the next frame has nothing to do with the last one."""
-        self._people = []
-        self._now_ns = None
+        self._people: list[Person] = []
+        self._bodies = begin(gather([]))
+        self._now_ns: int | None = None
 
     def _advance(self, at_ns: int) -> int:
-        """Return this frame's time, not before the last one's, and let go of the lost."""
+        """Return this frame's time, not before the last one's; people move on, the lost go."""
         lost_ns = int(self.options.lost_s * NS_PER_S)
         if self._now_ns is None or at_ns < self._now_ns - lost_ns:
             self.forget()
             self._now_ns = at_ns
-        self._now_ns = now_ns = max(at_ns, self._now_ns)
-        self._people = [person for person in self._people if now_ns - person.seen_ns <= lost_ns]
+        before_ns, self._now_ns = self._now_ns, max(at_ns, self._now_ns)
+        now_ns = self._now_ns
+        self._keep([now_ns - person.seen_ns <= lost_ns for person in self._people])
+        self._bodies = later(self._bodies, (now_ns - before_ns) / NS_PER_S)
         return now_ns
 
-    def _recognise(
-        self, poses: Sequence[Pose], crowd: Crowd, sure: int, now_ns: int
-    ) -> dict[Person, Pose]:
-        """Say which pose is whose, and let the people learn; the first `sure` poses are."""
-        people = self._people
-        if not people or not poses:
-            return {}
-        doubts = [person.doubt.after(person.age_s(now_ns)) for person in people]
-        expected = foresee(people, now_ns)
-        likeness = compare(expected, crowd, doubts, self.options.joint_score)
-        pairs = self._pair(likeness.value, sure)
+    def _keep(self, wanted: Sequence[bool]) -> None:
+        """Let go of everybody who is not wanted."""
+        if not all(wanted):
+            self._people = list(itertools.compress(self._people, wanted))
+            self._bodies = pick(self._bodies, np.flatnonzero(wanted).tolist())
 
-        fades = np.array([person.fade(now_ns) for person in people], np.float32)
-        bodies = carry(
-            expected,
-            crowd,
-            pairs,
-            likeness.shift,
-            fades=fades,
-            joint_score=self.options.joint_score,
-        )
-        for (row, column), body in zip(pairs, bodies, strict=True):
-            size, shift = float(crowd.sizes[column]), likeness.shift[row, column]
-            people[row].learn(poses[column], body, size, shift, doubt=doubts[row], at_ns=now_ns)
-        return {people[row]: poses[column] for row, column in pairs}
+    def _recognise(self, crowd: Crowd, sure: int) -> list[Pair]:
+        """Say whose each pose is, and let the bodies learn; the first `sure` poses are."""
+        if not self._people or not len(crowd.sizes):
+            return []
+        likeness = compare(self._bodies, crowd, self.options.joint_score)
+        near_by = zip(likeness.row.tolist(), likeness.column.tolist(), strict=True)
+        index = {pair: index for index, pair in enumerate(near_by)}
+        worth = dict(zip(index, likeness.value.tolist(), strict=True))
+        pairs = self._pair({pair: value for pair, value in worth.items() if value > 0}, sure)
+        seen = pick(likeness, [index[pair] for pair in pairs])
+        learn(self._bodies, crowd, seen, self.options.joint_score)
+        return pairs
 
-    def _pair(self, value: Floats, sure: int) -> list[tuple[int, int]]:
+    def _pair(self, worth: Mapping[Pair, float], sure: int) -> list[Pair]:
         """Assign the sure poses, then the doubtful ones to people with an id who are left."""
-        pairs = assign(value[:, :sure])
-        if sure == value.shape[1]:
-            return pairs
+        pairs = assign({pair: value for pair, value in worth.items() if pair[1] < sure})
         taken = {row for row, _ in pairs}
-        rest = [
-            row
-            for row, person in enumerate(self._people)
-            if person.id is not None and row not in taken
-        ]
-        return pairs + [(rest[row], sure + column) for row, column in assign(value[rest, sure:])]
+        rest = {
+            (row, column): value
+            for (row, column), value in worth.items()
+            if column >= sure and row not in taken and self._people[row].id is not None
+        }
+        return pairs + assign(rest)
 
-    def _drop_nobodies(self, found: dict[Person, Pose], now_ns: int) -> None:
+    def _drop_nobodies(self, found: Container[Person], now_ns: int) -> None:
         """Let go of candidates that were a flicker."""
         for person in self._people:
             person.missed += person not in found
-        self._people = [
-            person
-            for person in self._people
-            if person.id is not None
-            or person in found
-            or (person.seen > person.missed and person.age_s(now_ns) <= CANDIDATE_S)
-        ]
+        self._keep(
+            [
+                person.id is not None
+                or person in found
+                or (person.seen > person.missed and person.age_s(now_ns) <= CANDIDATE_S)
+                for person in self._people
+            ]
+        )
 
     def _begin(
-        self, sure: Sequence[Pose], known: Sequence[Pose], now_ns: int
+        self, sure: Sequence[Pose], crowd: Crowd, known: Set[int], now_ns: int
     ) -> dict[Person, Pose]:
-        """Make candidates of new poses that are not somebody's second skeleton."""
-        new = {}
-        for pose in sure:
-            if pose not in known and not overshadowed(pose, known, self.options.joint_score):
-                size = float(gather([pose]).sizes[0])
-                person = Person(pose.keypoints, size, pose.box, pose.score, now_ns, now_ns)
-                self._people.append(person)
-                new[person] = pose
-        return new
+        """Make candidates of new poses that are not a known one's second skeleton."""
+        new = [column for column in range(len(sure)) if column not in known]
+        if new and known:
+            double = overshadowed(crowd, new, sorted(known), self.options.joint_score)
+            new = [column for column in new if column not in double]
+        if not new:
+            return {}
+        begun = {Person(sure[column].score, now_ns, now_ns): sure[column] for column in new}
+        bodies = begin(pick(crowd, new))
+        self._people += begun
+        self._bodies = Bodies(*map(np.concatenate, zip(self._bodies, bodies, strict=True)))
+        return begun
 
     def _name(self, found: dict[Person, Pose], now_ns: int, *, watched_s: float) -> list[Track]:
         """Give ids to those watched for long enough; return everybody with one."""
@@ -330,47 +305,72 @@ class Tracker:
                 tracks.append(Track(person.id, pose, person.since_ns))
         return sorted(tracks, key=lambda track: track.id)
 
-    def _expect(self, person: Person, at_ns: int) -> Pose:
-        x, y = person.way(at_ns)
+    def _expect(
+        self, person: Person, at_ns: int, keypoints: Floats, corners: Floats, way: Floats
+    ) -> Pose:
         fade = max(0.0, 1 - person.age_s(at_ns) / self.options.lost_s)
-        keypoints = person.body * np.array([1, 1, fade], np.float32)
-        keypoints[:, :2] += np.array([x, y], np.float32)
-        box = person.box._replace(x=person.box.x + x, y=person.box.y + y)
-        return Pose(keypoints, person.score * fade, box)
+        expected = keypoints.T * np.array([1, 1, fade], np.float32)
+        expected[:, :2] += way
+        left, top, right, bottom = (corners + np.tile(way, 2)).tolist()
+        return Pose(expected, person.score * fade, Box(left, top, right - left, bottom - top))
 
 
 def gather(poses: Sequence[Pose]) -> Crowd:
     """Put poses side by side; how large they are is said by their boxes."""
-    keypoints = stack([pose.keypoints for pose in poses])
-    boxes = np.array([pose.box for pose in poses], np.float32).reshape(-1, 4)
-    return Crowd(keypoints, boxes, extent(boxes[:, 2:]))
-
-
-def stack(bodies: Sequence[Floats]) -> Floats:
-    """Return bodies (17, 3) as one array (n, 17, 3); none are an empty one."""
     # A third of the time that numpy.stack takes.
-    return np.concatenate([*bodies, np.empty((0, 3), np.float32)]).reshape(-1, JOINTS, 3)
+    rows = np.concatenate([*(pose.keypoints for pose in poses), np.empty((0, 3), np.float32)])
+    keypoints = np.ascontiguousarray(rows.reshape(-1, JOINTS, 3).transpose(0, 2, 1))
+    boxes = np.array([pose.box for pose in poses], np.float32).reshape(-1, 4)
+    sizes = extent(boxes[:, 2:])
+    boxes[:, 2:] += boxes[:, :2]
+    return Crowd(keypoints, boxes, sizes)
 
 
-def foresee(people: Sequence[Person], at_ns: int) -> Crowd:
-    """Put people side by side where they should be by then."""
-    ways = np.array([person.way(at_ns) for person in people], np.float32)
-    bodies = stack([person.body for person in people])
-    bodies[:, :, :2] += ways[:, None]
-    boxes = np.array([person.box for person in people], np.float32)
-    boxes[:, :2] += ways
-    return Crowd(bodies, boxes, np.array([person.size for person in people], np.float32))
+def begin(crowd: Crowd) -> Bodies:
+    """Return what is known of people at first sight."""
+    number = len(crowd.sizes)
+    way, velocity = np.zeros((2, number, 2), np.float32)
+    doubt = np.tile(np.diag(np.array([UNSURE**2, SPEED**2], np.float32)), (number, 1, 1))
+    return Bodies(*crowd, way, velocity, doubt, np.ones(number, np.float32))
 
 
-def compare(people: Crowd, poses: Crowd, doubts: Sequence[Doubt], joint_score: float) -> Likeness:
-    """Compare every person, where expected, with every pose.
+def later(bodies: Bodies, seconds: float) -> Bodies:
+    """Return bodies after a time without a look.
+
+    Notes
+    -----
+    The velocity is an Ornstein-Uhlenbeck process [1]_: it is forgotten with the
+    time constant `SPEED_KEPT_S` and spreads to `SPEED`. So any gap between
+    frames is one exact step, and the doubt about the velocity stays bounded.
+
+    References
+    ----------
+    .. [1] Uhlenbeck and Ornstein, "On the theory of the Brownian motion",
+       Physical Review 36, 1930: the variances of place and velocity
+    """
+    kept = math.exp(-seconds / SPEED_KEPT_S)
+    reach = SPEED_KEPT_S * (1 - kept)
+    spread = 2 * seconds / SPEED_KEPT_S - 3 + 4 * kept - kept**2
+    place, both, velocity = SPEED_KEPT_S**2 * spread, reach**2 / SPEED_KEPT_S, 1 - kept**2
+    step = np.array([[1, reach], [0, kept]], np.float32)
+    noise = np.array([[place, both], [both, velocity]], np.float32) * SPEED**2
+    return bodies._replace(
+        way=bodies.way + reach * bodies.velocity,
+        velocity=kept * bodies.velocity,
+        doubt=step @ bodies.doubt @ step.T + noise,
+        fade=math.exp(-seconds / BODY_FADES_S) * bodies.fade,
+    )
+
+
+def compare(people: Bodies, poses: Crowd, joint_score: float) -> Likeness:
+    """Compare every person, where expected, with every pose near by.
 
     Parameters
     ----------
-    people, poses : Crowd
-        Of n and m.
-    doubts : (n,)
-        About where each person is.
+    people : Bodies
+        Of n, at the time of the poses.
+    poses : Crowd
+        Of m.
 
     Notes
     -----
@@ -385,61 +385,81 @@ def compare(people: Crowd, poses: Crowd, doubts: Sequence[Doubt], joint_score: f
     Only pairs that are near each other are looked at, so the work grows with the
     number of people, not with its square.
     """
-    value = np.zeros((len(people.sizes), len(poses.sizes)), np.float32)
-    shifts = np.zeros((*value.shape, 2), np.float32)
-    deviation = np.sqrt(np.array([doubt.place for doubt in doubts], np.float32) + UNSURE**2)
+    deviation = np.sqrt(people.doubt[:, 0, 0] + UNSURE**2)
     spread = deviation * people.sizes
-    row, column = near(people.boxes, poses.boxes, REACH * spread)
-    if not len(row):
-        return Likeness(value, shifts)
+    expected = people.corners + np.concatenate([people.way, people.way], axis=1)
+    row, column = near(expected, poses.corners, REACH * spread)
+    size = people.sizes.take(row)
+    way = people.way.take(row, 0)
 
-    size = people.sizes[row]
-    shift, rest, shared = align(people.keypoints[row], poses.keypoints[column], size, joint_score)
-    squared = (shift**2).sum(axis=1) / spread[row] ** 2
-    shape = oks_of(rest, shared, size)
-    by_pose = shape / (1 + squared / 2) * (UNSURE / deviation[row]) ** VAGUE
-    too_few = shared.sum(axis=1) < SHARED_JOINTS
-    by_pose[(squared > REACH**2) | (shape < SAME_SHAPE) | too_few] = 0
+    moved, shared = between(
+        people.keypoints.take(row, 0), poses.keypoints.take(column, 0), size, joint_score
+    )
+    shift, rest = align(moved, shared)
+    shift = shift[:, :, 0] * size[:, None]
+    number = shared.sum(axis=1, dtype=np.float32)
+    shape = oks_of(rest, shared, number)
+    squared = squares(shift - way) / spread.take(row) ** 2
+    value = shape / (1 + squared / 2) * (UNSURE / deviation.take(row)) ** VAGUE
+    value *= (squared <= REACH**2) & (shape >= SAME_SHAPE) & (number >= SHARED_JOINTS)
 
-    value[row, column], shifts[row, column] = by_pose, shift
-    silent = (value.max(axis=1) == 0)[row] & (value.max(axis=0) == 0)[column]
+    silent = np.bincount(row, value).take(row) + np.bincount(column, value).take(column) == 0
     if silent.any():
-        row, column = row[silent], column[silent]
-        iou, middle = overlap(people.boxes[row], poses.boxes[column])
-        value[row, column] = BOX_TRUST * iou * (iou >= SAME_PLACE)
-        shifts[row, column] = middle
-    return Likeness(value, shifts)
+        iou, middle = overlap(expected[row[silent]], poses.corners[column[silent]])
+        value[silent] = BOX_TRUST * iou * (iou >= SAME_PLACE)
+        shift[silent] = way[silent] + middle
+    return Likeness(row, column, value, shift)
 
 
-def near(a: Floats, b: Floats, slack: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the pairs of boxes (n, 4) and (m, 4) that touch once `a` grew by `slack` (n,)."""
+def near(a: Floats, b: Floats, slack: Floats) -> tuple[Indices, Indices]:
+    """Return the pairs of corners (n, 4) and (m, 4) that touch once `a` grew by `slack` (n,)."""
     grown = slack[:, None]
-    low = np.maximum((a[:, :2] - grown)[:, None], b[None, :, :2])
-    high = np.minimum((a[:, :2] + a[:, 2:] + grown)[:, None], (b[:, :2] + b[:, 2:])[None])
-    row, column = (low <= high).all(axis=2).nonzero()
+    low, high = a[:, :2] - grown, a[:, 2:] + grown
+    touch = (low[:, None] <= b[:, 2:]) & (high[:, None] >= b[:, :2])
+    row, column = (touch[:, :, 0] & touch[:, :, 1]).nonzero()
     return row, column
 
 
-def align(
+def between(
     bodies: Floats, keypoints: Floats, sizes: Floats, joint_score: float
-) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Find the shift that lays each body on its pose.
+) -> tuple[Floats, Flags]:
+    """Return how pairs of people differ.
 
     Parameters
     ----------
-    bodies, keypoints : (k, 17, 3)
-        Pairs, in frame pixels.
+    bodies, keypoints : (k, 3, 17)
+        Pairs: x and y in pixels, and scores.
     sizes : (k,)
         How large the bodies are, in pixels.
 
     Returns
     -------
-    shift : (k, 2)
-        Pixels; 0 where no joint is sure in both.
-    rest : (k, 17, 2)
-        Pixels from body to pose that are left at each joint after the shift.
+    moved : (k, 3, 17)
+        Sizes along x and y from joint to joint; and 1, so that one product of it with
+        weights sums the weights too.
     shared : (k, 17)
         Which joints are sure in both.
+    """
+    shared = np.minimum(bodies[:, 2], keypoints[:, 2]) >= joint_score
+    moved = (keypoints - bodies) / sizes[:, None, None]
+    moved[:, 2] = 1
+    return moved, shared
+
+
+def align(moved: Floats, shared: Flags) -> tuple[Floats, Floats]:
+    """Find the shift that lays each body on its pose.
+
+    Parameters
+    ----------
+    moved, shared
+        As `between` returns them.
+
+    Returns
+    -------
+    shift : (k, 2, 1)
+        Sizes; 0 where no joint is sure in both.
+    rest : (k, 2, 17)
+        Sizes from body to pose that are left at each joint after the shift.
 
     Notes
     -----
@@ -447,92 +467,91 @@ def align(
     Cauchy function of what was left: one joint that jumped to somebody else does not
     move the body.
     """
-    shared = (bodies[:, :, 2] >= joint_score) & (keypoints[:, :, 2] >= joint_score)
-    moved = keypoints - bodies
-    moved[:, :, 2] = 1  # so that one product sums the weights too
     weight = shared * STEADY
-    rest = moved[:, :, :2] - mean(weight, moved)[:, None]
-    weight /= 1 + squares(rest) / ((STRAY * sizes) ** 2)[:, None]
+    rest = moved[:, :2] - mean(weight, moved)
+    weight /= 1 + squares(rest) / STRAY**2
     shift = mean(weight, moved)
-    return shift, moved[:, :, :2] - shift[:, None], shared
+    return shift, moved[:, :2] - shift
 
 
 def mean(weight: Floats, points: Floats) -> Floats:
-    """Return the mean (k, 2) of points ``x, y, 1`` (k, 17, 3) by weights (k, 17), or 0."""
-    total = np.matmul(weight[:, None], points)[:, 0]
+    """Return the mean (k, 2, 1) of points ``x, y, 1`` (k, 3, 17) by weights (k, 17), or 0."""
+    total = points @ weight[:, :, None]
     return np.asarray(total[:, :2] / np.maximum(total[:, 2:], 1e-6), np.float32)
 
 
 def squares(points: Floats) -> Floats:
-    """Return the squared lengths (k, 17) of vectors (k, 17, 2)."""
-    return np.asarray(np.einsum("kjc,kjc->kj", points, points), np.float32)
+    """Return the squared lengths (k, ...) of vectors (k, 2, ...)."""
+    x, y = points[:, 0], points[:, 1]
+    return x * x + y * y
 
 
-def oks_of(rest: Floats, shared: NDArray[np.bool_], sizes: Floats) -> Floats:
+def oks_of(rest: Floats, shared: Flags, number: Floats) -> Floats:
     """Return the OKS (k,) of pairs from their differences, as `skeleton.oks` defines it.
 
     Parameters
     ----------
-    rest : (k, 17, 2)
-        Pixels between the joints of two people.
+    rest : (k, 2, 17)
+        Sizes, roots of the people's areas, between the joints of two people.
     shared : (k, 17)
         Joints to look at.
-    sizes : (k,)
-        Roots of the people's areas, in pixels.
+    number : (k,)
+        How many these are.
     """
-    each = np.exp(squares(rest) * OKS_FALL / (sizes * sizes)[:, None]) * shared
-    return np.asarray(each.sum(axis=1) / np.maximum(shared.sum(axis=1), 1), np.float32)
+    each = np.exp(squares(rest) * OKS_FALL) * shared
+    return np.asarray(each.sum(axis=1) / np.maximum(number, 1), np.float32)
 
 
 def overlap(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """Return the IoU (k,) of pairs of boxes (k, 4) and the pixels between their middles (k, 2)."""
-    low = np.maximum(a[:, :2], b[:, :2])
-    high = np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:])
+    """Return the IoU (k,) of pairs of corners (k, 4) and the pixels between middles (k, 2)."""
+    low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
     shared = np.maximum(high - low, 0).prod(axis=1)
-    union = a[:, 2:].prod(axis=1) + b[:, 2:].prod(axis=1) - shared
-    middle = (b[:, :2] + b[:, 2:] / 2) - (a[:, :2] + a[:, 2:] / 2)
+    union = (a[:, 2:] - a[:, :2]).prod(axis=1) + (b[:, 2:] - b[:, :2]).prod(axis=1) - shared
+    middle = (b[:, :2] + b[:, 2:] - a[:, :2] - a[:, 2:]) / 2
     return np.asarray(shared / np.maximum(union, 1e-6), np.float32), np.asarray(middle, np.float32)
 
 
-def carry(
-    people: Crowd,
-    poses: Crowd,
-    pairs: Sequence[tuple[int, int]],
-    shift: Floats,
-    *,
-    fades: Floats,
-    joint_score: float,
-) -> Floats:
-    """Return the bodies (k, 17, 3) of the pairs after their sighting.
+def learn(bodies: Bodies, poses: Crowd, seen: Likeness, joint_score: float) -> None:
+    """Correct the bodies that were seen, in place.
 
-    They are moved by their shift and take over every joint that the pose shows; the
-    others stay where they are on the body and fade by a factor (n,).
+    Each is moved by its shift and takes over every joint that the pose shows; the
+    others stay where they are on the body and fade. Place and velocity are corrected
+    by what was seen: a Kalman filter, both axes alike.
     """
-    row, column = np.array(pairs, np.intp).reshape(-1, 2).T
-    bodies = people.keypoints[row]
-    bodies[:, :, :2] += shift[row, column][:, None]
-    bodies[:, :, 2] *= fades[row, None]
-    seen = poses.keypoints[column]
-    shown = seen[:, :, 2] >= np.minimum(bodies[:, :, 2], joint_score)
-    return np.where(shown[:, :, None], seen, bodies)
+    row, column, _, shift = seen
+    body, pose = bodies.keypoints.take(row, 0), poses.keypoints.take(column, 0)
+    fade, doubt = bodies.fade.take(row), bodies.doubt.take(row, 0)
+    body[:, :2] += shift[:, :, None]
+    body[:, 2] *= fade[:, None]
+    shown = pose[:, 2] >= np.minimum(body[:, 2], joint_score)
+    growth = poses.sizes.take(column) - bodies.sizes.take(row)
+    off = shift - bodies.way.take(row, 0)
+    gain = doubt[:, 0] / (doubt[:, :1, 0] + UNSURE**2)
+
+    bodies.keypoints[row] = np.where(shown[:, None], pose, body)
+    bodies.corners[row] = poses.corners.take(column, 0)
+    bodies.sizes[row] += growth * np.where(growth > 0, GROWS, 1 - fade)
+    bodies.way[row] = (gain[:, :1] - 1) * off
+    bodies.velocity[row] += gain[:, 1:] * off
+    bodies.doubt[row] = doubt - gain[:, :, None] * doubt[:, :1]
+    bodies.fade[row] = 1
 
 
-def alike(
-    a: Crowd, b: Crowd, row: NDArray[np.intp], column: NDArray[np.intp], joint_score: float
-) -> Floats:
-    """Return the OKS (k,) of pairs of two crowds in one frame, given by their indices (k,)."""
-    first, second = a.keypoints[row], b.keypoints[column]
-    shared = (first[:, :, 2] >= joint_score) & (second[:, :, 2] >= joint_score)
-    return oks_of(second[:, :, :2] - first[:, :, :2], shared, a.sizes[row])
+def alike(crowd: Crowd, row: Indices, column: Indices, joint_score: float) -> Floats:
+    """Return the OKS (k,) of pairs in one frame, given by their indices (k,)."""
+    first, second = crowd.keypoints.take(row, 0), crowd.keypoints.take(column, 0)
+    moved, shared = between(first, second, crowd.sizes.take(row), joint_score)
+    return oks_of(moved, shared, shared.sum(axis=1, dtype=np.float32))
 
 
-def overshadowed(pose: Pose, known: Sequence[Pose], joint_score: float) -> bool:
-    """Say whether a pose is too like a known person's to be of somebody new."""
-    if not known:
-        return False
-    new, others = gather([pose]), gather(known)
-    row, column = near(new.boxes, others.boxes, np.zeros_like(new.sizes))
-    return bool((alike(new, others, row, column, joint_score) > OVERSHADOWED).any())
+def overshadowed(
+    crowd: Crowd, new: Sequence[int], known: Sequence[int], joint_score: float
+) -> set[int]:
+    """Say which new poses are too like a known person's to be of somebody else."""
+    corners = crowd.corners
+    first, second = near(corners[new], corners[known], np.zeros(len(new), np.float32))
+    row, column = np.array(new)[first], np.array(known)[second]
+    return set(row[alike(crowd, row, column, joint_score) > OVERSHADOWED].tolist())
 
 
 def single_out(poses: Sequence[Pose], joint_score: float) -> tuple[list[Pose], Crowd]:
@@ -540,7 +559,7 @@ def single_out(poses: Sequence[Pose], joint_score: float) -> tuple[list[Pose], C
     ranked = sorted(poses, key=lambda pose: (-pose.score, pose.box))
     crowd = gather(ranked)
     row, column = twins(crowd)
-    same = alike(crowd, crowd, row, column, joint_score) > SAME_PERSON if len(row) else row > 0
+    same = alike(crowd, row, column, joint_score) > SAME_PERSON if len(row) else row > 0
     if not same.any():
         return ranked, crowd
     again: set[int] = set()
@@ -548,25 +567,26 @@ def single_out(poses: Sequence[Pose], joint_score: float) -> tuple[list[Pose], C
         if better not in again:
             again.add(worse)
     kept = [index for index in range(len(ranked)) if index not in again]
-    return [ranked[index] for index in kept], Crowd(*(part[kept] for part in crowd))
+    return [ranked[index] for index in kept], pick(crowd, kept)
 
 
-def twins(crowd: Crowd) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def twins(crowd: Crowd) -> tuple[Indices, Indices]:
     """Return the pairs ``row > column`` whose boxes' middles are where one person's would be."""
-    middle = crowd.boxes[:, :2] + crowd.boxes[:, 2:] / 2
-    apart = np.abs(middle[:, None] - middle).max(axis=2)
-    row, column = (apart < SAME_MIDDLE * crowd.sizes).nonzero()
+    middle = (crowd.corners[:, :2] + crowd.corners[:, 2:]) / 2
+    apart = np.abs(middle[:, None] - middle)
+    close = np.maximum(apart[:, :, 0], apart[:, :, 1]) < SAME_MIDDLE * crowd.sizes
+    row, column = close.nonzero()
     below = row > column
     return row[below], column[below]
 
 
-def assign(value: Floats) -> list[tuple[int, int]]:
-    """Pair rows with columns so that the values add up to the most.
+def assign(worth: Mapping[Pair, float]) -> list[Pair]:
+    """Pair rows with columns so that what the pairs are worth adds up to the most.
 
     Parameters
     ----------
-    value : (n, m)
-        Worth of each pair; pairs that are not above 0 are never made.
+    worth : mapping
+        From ``(row, column)`` to a worth above 0; other pairs are never made.
 
     Returns
     -------
@@ -584,27 +604,25 @@ def assign(value: Floats) -> list[tuple[int, int]]:
     .. [1] Jonker and Volgenant, "A shortest augmenting path algorithm for dense and
        sparse linear assignment problems", Computing 38, 1987
     """
-    rows, columns = (part.tolist() for part in (value > 0).nonzero())
-    by_row, by_column = Counter(rows), Counter(columns)
-    pairs: list[tuple[int, int]] = []
-    crowded: list[tuple[int, int]] = []
-    for row, column in zip(rows, columns, strict=True):
-        only = by_row[row] == by_column[column] == 1
-        (pairs if only else crowded).append((row, column))
-    if not crowded:
+    if not worth:
+        return []
+    by_row = Counter([row for row, _ in worth])
+    by_column = Counter([column for _, column in worth])
+    pairs = [pair for pair in worth if by_row[pair[0]] == by_column[pair[1]] == 1]
+    if len(pairs) == len(worth):
         return pairs
-    rows, columns = (sorted(set(part)) for part in zip(*crowded, strict=True))
-    return sorted(pairs + _assign_crowded(value, rows, columns))
+    crowded = {pair: worth[pair] for pair in worth.keys() - set(pairs)}
+    return sorted(pairs + _assign_crowded(crowded))
 
 
-def _assign_crowded(
-    value: Floats, rows: Sequence[int], columns: Sequence[int]
-) -> list[tuple[int, int]]:
+def _assign_crowded(worth: Mapping[Pair, float]) -> list[Pair]:
+    rows, columns = (sorted(set(part)) for part in zip(*worth, strict=True))
     if len(rows) > len(columns):
-        return [(row, column) for column, row in _assign_crowded(value.T, columns, rows)]
-    rest = np.maximum(value[np.ix_(rows, columns)], 0)
-    pairs = augment((-rest).tolist())
-    return [(rows[a], columns[b]) for a, b in pairs if rest[a, b] > 0]
+        turned = {(column, row): value for (row, column), value in worth.items()}
+        return [(row, column) for column, row in _assign_crowded(turned)]
+    cost = [[-worth.get((row, column), 0.0) for column in columns] for row in rows]
+    pairs = [(rows[a], columns[b]) for a, b in augment(cost)]
+    return [pair for pair in pairs if pair in worth]
 
 
 def augment(cost: list[list[float]]) -> list[tuple[int, int]]:

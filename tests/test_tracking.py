@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 from edgepose.skeleton import MIRRORED
 from edgepose.structures import Box, Floats, Pose, Track
 from edgepose.timing import NS_PER_S
-from edgepose.tracking import Doubt, Tracker, assign, single_out
+from edgepose.tracking import Tracker, assign, begin, compare, gather, later, learn, single_out
 from tests.clips import pedestrians
 from tests.marks import Marks, mark
 from tests.walks import CLEAN, WALKS, Moment, Walk, Walker
@@ -52,6 +53,20 @@ def first_seen(walk: Walk, fps: float) -> float:
 
 def without(moments: Iterable[Moment], start_s: float, end_s: float) -> list[Moment]:
     return [replace(m, poses=[]) if start_s <= m.at_ns / NS_PER_S < end_s else m for m in moments]
+
+
+def calls_a_frame(people: int) -> float:
+    """Return how many functions an update calls when so many people stroll beside each other."""
+    lanes = [200.0 * lane for lane in range(people)]
+    walkers = tuple(Walker(((0, 100 + x, 600), (3, 300 + x, 600))) for x in lanes)
+    moments = list(Walk(walkers, 3, width=300 * people).film(10))
+    calls, before = Counter[str](), sys.getprofile()
+    sys.setprofile(lambda _frame, event, _function: calls.update([event]))
+    try:
+        follow(moments)
+    finally:
+        sys.setprofile(before)
+    return (calls["call"] + calls["c_call"]) / len(moments)
 
 
 def changed(pose: Pose, keypoints: Floats) -> Pose:
@@ -329,6 +344,54 @@ def test_it_says_where_people_should_be() -> None:
     assert tracker.predict(last.at_ns + 10 * NS_PER_S)[0].pose.score == 0
 
 
+@pytest.mark.parametrize("fps", [5, 10, 30])
+def test_trust_in_a_hidden_joint_fades_by_the_clock(fps: float) -> None:
+    """A wrist behind the back is carried along for about a second, at any frame rate."""
+    moments = list(STANDING.film(fps))[: round(1.5 * fps)]
+    pose = moments[0].poses[0]
+    hidden = pose.keypoints.copy()
+    hidden[9, 2] = 0.01
+    late = [m.at_ns > NS_PER_S for m in moments]
+    poses = [changed(pose, hidden) if behind else pose for behind in late]
+    tracker = Tracker()
+
+    follow([replace(m, poses=[p]) for m, p in zip(moments, poses, strict=True)], tracker)
+
+    wrist = tracker.predict(0)[0].pose.keypoints[9]
+    assert wrist[:2] == pytest.approx(pose.keypoints[9, :2], abs=1)
+    assert wrist[2] == pytest.approx(pose.keypoints[9, 2] * math.exp(-sum(late) / fps))
+
+
+def test_a_place_is_believed_between_the_expected_and_the_seen() -> None:
+    """One trembling pose does not move anybody by all that it trembles."""
+    moments, tracker = list(STANDING.film(10)), Tracker()
+    follow(moments[:20], tracker)
+    pose = moments[20].poses[0]
+    aside = changed(pose, pose.keypoints + np.array([10, 0, 0], np.float32))
+
+    tracker.update([aside], moments[20].at_ns)
+
+    believed = tracker.predict(moments[20].at_ns)[0].pose
+    assert 2 < believed.keypoints[5, 0] - pose.keypoints[5, 0] < 8
+    assert believed.box.x - pose.box.x == pytest.approx(
+        believed.keypoints[5, 0] - pose.keypoints[5, 0], abs=0.01
+    )
+
+
+@pytest.mark.parametrize(("factor", "part"), [(2, 0.5), (0.5, 0.1)])
+def test_people_grow_quickly_and_shrink_slowly(factor: float, part: float) -> None:
+    """Half a person behind a sofa stays as large; who steps out of it is soon believed."""
+    pose = next(STANDING.film()).poses[0]
+    bodies = later(begin(gather([pose])), 0.1)
+    x, y, width, height = pose.box
+    seen = gather([replace(pose, box=Box(x, y, factor * width, factor * height))])
+    size = bodies.sizes[0]
+
+    learn(bodies, seen, compare(bodies, seen, 0.2), 0.2)
+
+    assert bodies.sizes[0] - size == pytest.approx(part * (factor - 1) * size, rel=0.1)
+
+
 def test_twenty_people_at_once() -> None:
     """A full room: twenty ids for twenty people standing apart."""
     walkers = tuple(
@@ -405,8 +468,9 @@ def test_no_other_pairing_is_worth_more() -> None:
         value = rng.random((rows, columns)).astype(np.float32)
         value[rng.random(value.shape) < rng.choice([0, 0.5])] = 0
 
-        pairs = assign(value)
+        pairs = assign({(r, c): float(value[r, c]) for r, c in np.argwhere(value).tolist()})
 
+        assert pairs == sorted(pairs)
         assert all(value[pair] > 0 for pair in pairs)
         assert len({r for r, _ in pairs}) == len(pairs) == len({c for _, c in pairs})
         wide = value if rows <= columns else value.T
@@ -418,15 +482,38 @@ def test_no_other_pairing_is_worth_more() -> None:
 
 
 @pytest.mark.parametrize("parts", [2, 5, 50])
-def test_doubt_does_not_ask_how_often_we_looked_away(parts: int) -> None:
-    """One gap or many short ones of the same length: the same doubt."""
-    at_once = Doubt().after(1.7)
+def test_it_matters_not_how_often_we_looked_away(parts: int) -> None:
+    """One gap or many short ones of the same length: the same place, and the same doubt."""
+    running = np.array([[300, -40]], np.float32)
+    bodies = begin(gather(next(STANDING.film()).poses))._replace(velocity=running)
 
-    in_parts = Doubt()
+    at_once = later(bodies, 1.7)
+    in_parts = bodies
     for _ in range(parts):
-        in_parts = in_parts.after(1.7 / parts)
+        in_parts = later(in_parts, 1.7 / parts)
 
-    assert in_parts == pytest.approx(at_once, rel=1e-9)
+    for one, other in zip(at_once, in_parts, strict=True):
+        assert np.allclose(one, other, rtol=1e-4)
+    assert at_once.way[0, 0] > 250
+
+
+@pytest.mark.parametrize("people", [1, 10, 40])
+def test_only_people_near_each_other_are_compared(people: int) -> None:
+    """Joint by joint everybody is compared with as many poses as stand close: with one here."""
+    someone = next(STANDING.film()).poses[0]
+    apart = [np.array([300 * i, 0, 0], np.float32) for i in range(people)]
+    crowd = gather([changed(someone, someone.keypoints + away) for away in apart])
+
+    likeness = compare(later(begin(crowd), 0.1), crowd, 0.2)
+
+    assert likeness.row.tolist() == likeness.column.tolist() == list(range(people))
+
+
+def test_the_work_grows_with_the_people_not_with_their_square() -> None:
+    """Arrays hold everybody: with twice as many, no more than twice the calls."""
+    few, many = calls_a_frame(10), calls_a_frame(40)
+
+    assert many < 4 * few
 
 
 @pytest.mark.slow
