@@ -10,9 +10,7 @@ from edgepose.zones import Zone
 
 GONE_S: Final = 10.0  # models lose people who lie for seconds; the same person goes on
 ABSENT_S: Final = 1.0  # how long the state keeps the posture of one who is not seen
-LARGER: Final = (
-    1.2  # so much larger is nearer; people side by side must not take turns in the state
-)
+LARGER: Final = 1.2  # so much larger is nearer: two of a size must not take turns
 
 
 class PostureDetector:
