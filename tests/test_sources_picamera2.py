@@ -1,10 +1,12 @@
 """A Pi's camera without the Pi: our side, against a camera of the library's documented ways."""
 
 import gc
+import os
 import sys
 import threading
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,10 +15,25 @@ import pytest
 
 from edgepose.errors import SourceError
 from edgepose.sources import Source, is_live, open_source, picamera2
+from edgepose.structures import Size
 from edgepose.timing import NS_PER_S, Clock
 from tests.contracts.source import SourceContract
 
 BUFFERS = 4
+DESCRIPTORS = Path("/proc/self/fd")
+
+IMX219 = [  # as Picamera2 lists them
+    {"size": (640, 480), "bit_depth": 10, "fps": 103.33, "crop_limits": (1000, 752, 1280, 960)},
+    {"size": (1640, 1232), "bit_depth": 10, "fps": 41.85, "crop_limits": (0, 0, 3280, 2464)},
+    {"size": (1920, 1080), "bit_depth": 10, "fps": 47.57, "crop_limits": (680, 692, 1920, 1080)},
+    {"size": (3280, 2464), "bit_depth": 10, "fps": 21.19, "crop_limits": (0, 0, 3280, 2464)},
+    {"size": (1640, 1232), "bit_depth": 8, "fps": 83.7, "crop_limits": (0, 0, 3280, 2464)},
+]
+IMX708 = [
+    {"size": (1536, 864), "bit_depth": 10, "fps": 120.13, "crop_limits": (768, 432, 3072, 1728)},
+    {"size": (2304, 1296), "bit_depth": 10, "fps": 56.03, "crop_limits": (0, 0, 4608, 2592)},
+    {"size": (4608, 2592), "bit_depth": 10, "fps": 14.35, "crop_limits": (0, 0, 4608, 2592)},
+]
 
 
 class Request:
@@ -46,19 +63,31 @@ class Sensor:
     made: "list[Sensor]" = []  # noqa: RUF012  # one list for the test, put in by the fixture
     cameras: "list[dict[str, Any]]" = []  # noqa: RUF012
     camera_controls: "dict[str, Any]" = {"FrameDurationLimits": (1, 2, 3)}  # noqa: RUF012
+    camera_properties: "dict[str, Any]" = {}  # noqa: RUF012
+    modes: "list[dict[str, Any]] | Exception" = AttributeError("no Pi's camera has none")
     refuses: Exception | None = None
 
     def __init__(self, number: int) -> None:
+        reading, self.notifyme_w = os.pipe()
+        self.notifymeread = os.fdopen(reading, "rb")
+        self.is_open = False
+        self.lent = self.jobs = self.closed = 0
         if self.refuses is not None:
             raise self.refuses
+        self.is_open = True
         self.number = number
         self.myself: Sensor | None = None
-        self.lent = self.jobs = self.closed = 0
         self.stalls = 0
         self.broken = False
         self.late_ns: int | None = 5_000_000
         self.configuration: dict[str, Any] = {}
         self.made.append(self)
+
+    @property
+    def sensor_modes(self) -> list[dict[str, Any]]:
+        if isinstance(self.modes, Exception):
+            raise self.modes
+        return self.modes
 
     @classmethod
     def global_camera_info(cls) -> list[dict[str, Any]]:
@@ -94,6 +123,10 @@ class Sensor:
 
     def close(self) -> None:
         self.closed += 1
+        if self.is_open:
+            self.notifymeread.close()
+            os.close(self.notifyme_w)
+            self.is_open = False
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +136,7 @@ def sensor(monkeypatch: pytest.MonkeyPatch) -> type[Sensor]:
     monkeypatch.setattr(Sensor, "made", [])
     monkeypatch.setattr(Sensor, "cameras", [{"Num": 1, "Model": "imx708"}, {"Num": 0}])
     monkeypatch.setattr(Sensor, "refuses", None)
+    monkeypatch.setattr(Sensor, "camera_properties", {})
     return Sensor
 
 
@@ -156,6 +190,54 @@ def test_a_control_that_a_camera_lacks_is_not_set(
     assert sensor.made[0].configuration["controls"] == {}
 
 
+@pytest.mark.parametrize(
+    ("modes", "size", "fps", "chosen"),
+    [
+        (IMX219, (640, 480), 10, (1640, 1232)),
+        (IMX219, (1920, 1080), 10, (3280, 2464)),
+        (IMX708, (640, 480), 10, (2304, 1296)),
+        (IMX708, (640, 480), 60, None),
+        (IMX708, (9000, 9000), 10, None),
+        ([], (640, 480), 10, None),
+    ],
+)
+def test_all_that_a_sensor_sees_is_shown(
+    modes: list[dict[str, Any]], size: tuple[int, int], fps: float, chosen: tuple[int, int] | None
+) -> None:
+    """The smallest mode that leaves nothing out, unless it is too slow or too small."""
+    mode = picamera2.whole_view(modes, Size(*size), fps)
+
+    assert (mode and mode["size"]) == chosen
+    assert mode is None or mode["bit_depth"] == 10, "the deeper one sees more in the dark"
+
+
+def test_the_picture_has_the_shape_of_the_sensor(sensor: type[Sensor]) -> None:
+    """A wide sensor's sides are not cut off for a size that nobody asked for."""
+    sensor.camera_properties = {"ColorFilterArrangement": 0}
+    sensor.modes = IMX708
+
+    open_source("picamera2://0?fps=10")
+    open_source("picamera2://0?fps=10&size=320x240")
+
+    own, asked = (camera.configuration for camera in sensor.made)
+    assert own["main"]["size"] == (640, 360)
+    assert asked["main"]["size"] == (320, 240)
+    assert own["sensor"] == asked["sensor"] == {"output_size": (2304, 1296), "bit_depth": 10}
+
+
+def test_a_sensor_whose_modes_cannot_be_had_still_gives_pictures(
+    sensor: type[Sensor], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may show less than it could, and the log says so."""
+    sensor.camera_properties = {"ColorFilterArrangement": 0}
+    sensor.modes = OSError("cannot allocate memory")
+
+    open_source("picamera2://0")
+
+    assert sensor.made[0].configuration["main"]["size"] == (640, 480)
+    assert "cannot allocate memory" in caplog.text
+
+
 def test_time_outs_cost_no_buffer(sensor: type[Sensor]) -> None:
     """One job is kept until it is done, however long it takes."""
     source = open_source("picamera2://0")
@@ -182,23 +264,26 @@ def test_a_buffer_is_given_back_also_after_an_error(sensor: type[Sensor]) -> Non
     assert sensor.made[0].lent == 0
 
 
-def test_a_camera_that_falls_silent_is_an_error(sensor: type[Sensor]) -> None:
-    """Picamera2 itself would wait for ever."""
+class Fast(Clock):
+    """A second passes at every look."""
 
-    class Fast(Clock):
-        """A second passes at every look."""
+    def __init__(self) -> None:
+        self._now_ns = 0
 
-        def __init__(self) -> None:
-            self._now_ns = 0
+    def now_ns(self) -> int:
+        self._now_ns += NS_PER_S
+        return self._now_ns
 
-        def now_ns(self) -> int:
-            self._now_ns += NS_PER_S
-            return self._now_ns
 
-    source = open_source("picamera2://0", clock=Fast())
+@pytest.mark.parametrize(("fps", "silence"), [("30", "5 s"), ("0.1", "30 s")])
+def test_a_camera_that_falls_silent_is_an_error(
+    sensor: type[Sensor], fps: str, silence: str
+) -> None:
+    """Picamera2 itself would wait for ever; one that was asked to be slow may be."""
+    source = open_source(f"picamera2://0?fps={fps}", clock=Fast())
     sensor.made[0].stalls = 10**6
 
-    with pytest.raises(SourceError, match="no picture for 5 s"):
+    with pytest.raises(SourceError, match=f"no picture for {silence}"):
         next(iter(source.frames()))
 
     assert sensor.made[0].closed == 1
@@ -255,11 +340,15 @@ def test_cameras_that_were_closed_do_not_pile_up(sensor: type[Sensor]) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError("sequence did not complete"), IndexError("0")])
 def test_a_camera_in_use_is_told(sensor: type[Sensor], error: Exception) -> None:
-    """Whatever the library's version raises."""
+    """Whatever the library's version raises; trying again all day costs no descriptor."""
     sensor.refuses = error
+    before = len(list(DESCRIPTORS.iterdir()))
 
-    with pytest.raises(SourceError, match="is another program using it"):
+    with pytest.raises(SourceError, match="is another program using it") as caught:
         open_source("picamera2://0")
+
+    assert caught.value.__cause__ is error
+    assert len(list(DESCRIPTORS.iterdir())) == before
 
 
 def test_a_mode_that_it_has_not_is_told_and_the_camera_let_go(sensor: type[Sensor]) -> None:
