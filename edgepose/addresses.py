@@ -116,7 +116,7 @@ def redact(text: str) -> str:
     """
     text = re.sub(r"(//[^\s:/@]*):\S*@", r"\1:***@", text)
     return re.sub(
-        r"(?i)([?&](?:\w*(?:pass|pwd|token|secret|key|auth)\w*)=)[^&#\s]+", r"\1***", text
+        r"(?i)([?&;/_](?:\w*(?:pass|pwd|token|secret|key|auth)\w*)=)[^&#\s]+", r"\1***", text
     )
 
 

@@ -1,9 +1,9 @@
 """An RTSP camera by GStreamer's server; run by the system's Python, which has its bindings.
 
 ``rtsp.py PORT [CODEC [USER PASSWORD]]`` serves ``/camera`` on loopback, in ``h264`` or
-``mjpeg``: red, 320 x 240, 15 pictures a second. SIGUSR1: no picture comes any more, and
-the line stays open. ``--check`` only says by its exit code whether everything needed is
-installed.
+``mjpeg``, in a code that nobody knows (``unknown``) or in another than it says (``lying``):
+red, 320 x 240, 15 pictures a second. SIGUSR1: no picture comes any more, and the line stays
+open. ``--check`` only says by its exit code whether everything needed is installed.
 """
 
 import signal
@@ -18,6 +18,10 @@ from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 CODECS = {
     "h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! rtph264pay name=pay0",
     "mjpeg": "jpegenc ! rtpjpegpay name=pay0",
+    "unknown": "jpegenc ! rtpjpegpay pt=96 ! capssetter name=pay0"
+    " caps=application/x-rtp,encoding-name=(string)X-NEW",
+    "lying": "jpegenc ! rtpjpegpay pt=96 ! capssetter name=pay0"
+    " caps=application/x-rtp,encoding-name=(string)H264",
 }
 PICTURES = (
     "videotestsrc is-live=true pattern=red ! video/x-raw,width=320,height=240,framerate=15/1"
@@ -65,5 +69,7 @@ def main(port, codec="h264", *login):  # noqa: ANN001, ANN002, ANN201
 
 Gst.init(None)
 if sys.argv[1] == "--check":
-    sys.exit(not all(Gst.ElementFactory.find(name) for name in ("x264enc", "rtpjpegpay")))
+    sys.exit(
+        not all(Gst.ElementFactory.find(name) for name in ("x264enc", "rtpjpegpay", "capssetter"))
+    )
 main(*sys.argv[1:])

@@ -95,6 +95,8 @@ def test_what_is_no_broker_is_refused_without_its_password(url: str) -> None:
         "http://camera/video?user=admin&pwd={}",
         "http://camera/video?access_token={}&size=2",
         "http://camera/video?apiKey={}#x",
+        "rtsp://camera/user=admin_pwd={}_channel=1.sdp",
+        "rtsp://camera/pwd={}&channel=1",
         "mqtt//admin:{}@broker",
     ],
 )

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -157,6 +158,20 @@ def test_an_address_that_cannot_be_meant_is_refused(uri: str, words: str) -> Non
     assert words in str(caught.value)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("scheme", "words"),
+    [("rtsp", "no answer that begins a stream within 1 s"), ("http", "nothing came")],
+)
+def test_a_server_that_says_nothing_is_told(scheme: str, words: str) -> None:
+    """It lets us connect, and that is all."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+
+        with pytest.raises(SourceError, match=words):
+            open_source(f"{scheme}://127.0.0.1:{port}/x#timeout=1")
+
+
 def test_a_login_is_used(camera: Camera) -> None:
     """What the address has before its `@` opens the door."""
     assert take(open_source(camera.url("login", LOGIN)), 3)
@@ -219,6 +234,26 @@ def test_an_rtsp_camera_is_read(codec: str, options: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("codec", "words"),
+    [
+        ("unknown", "in a code that FFmpeg here does not know; try H.264"),
+        ("lying", "no picture that can be decoded within 1 s"),
+    ],
+)
+def test_an_rtsp_camera_that_gives_no_pictures_is_told(
+    codec: str, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A code that FFmpeg does not know, or another than was said: in words of ours, not of its."""
+    with Rtsp(codec, USER, PASSWORD) as server:
+        frames, told = until_it_fails(server.url(LOGIN) + "#timeout=1")
+
+    assert frames == []
+    assert words in told
+    assert PASSWORD not in told + "".join(capfd.readouterr())
+
+
+@pytest.mark.slow
 def test_an_rtsp_camera_wants_its_password(capfd: pytest.CaptureFixture[str]) -> None:
     """The right one opens it, the wrong one is told, and neither is ever said."""
     with Rtsp("mjpeg", USER, PASSWORD) as server:
@@ -232,10 +267,11 @@ def test_an_rtsp_camera_wants_its_password(capfd: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.slow
-def test_an_rtsp_camera_that_freezes_is_an_error() -> None:
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_an_rtsp_camera_that_freezes_is_an_error(transport: str) -> None:
     """The line stays open and the pictures stop."""
     with Rtsp("mjpeg") as server:
-        frames = open_source(server.url() + "#timeout=2").frames()
+        frames = open_source(f"{server.url()}#timeout=2&transport={transport}").frames()
         next(frames)
         server.signal(signal.SIGUSR1)
 

@@ -62,11 +62,14 @@ class Options:
             raise address.error(f'transport is "{transport}"; expected one of {expected}')
         return cls(url, transport, _seconds(address, given))
 
+    @property
+    def is_rtsp(self) -> bool:
+        """Whether the stream comes by RTSP."""
+        return self.url.lower().startswith("rtsp")
+
     def for_ffmpeg(self) -> dict[str, str]:
         """Return them under FFmpeg's names."""
-        if not self.url.lower().startswith("rtsp"):
-            return LIVE
-        return {**LIVE, "rtsp_transport": self.transport}
+        return {**LIVE, "rtsp_transport": self.transport} if self.is_rtsp else LIVE
 
 
 class StreamSource:
@@ -207,16 +210,21 @@ def refusal(address: Address, options: Options, error: Exception) -> SourceError
 
     match error:
         case av.error.ExitError():
-            return address.error(f"nothing came for {options.timeout_s:g} s")
+            what = f"nothing came for {options.timeout_s:g} s"
         case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
-            return address.error("refuses us; check user and password in the address")
+            what = "refuses us; check user and password in the address"
         case av.error.HTTPNotFoundError():
-            return address.error("has nothing there; check the path of the address")
+            what = "has nothing there; check the path of the address"
+        # Silence before RTSP has begun is called either of these.
+        case av.error.InvalidDataError() | av.error.PermissionError() if options.is_rtsp:
+            what = f"gave no answer that begins a stream within {options.timeout_s:g} s"
         case av.error.InvalidDataError():
-            return address.error("answers, but with nothing that FFmpeg knows as pictures")
+            what = "answers, but with nothing that FFmpeg knows as pictures"
         case OSError(errno=errno.EIO):
-            return address.error("hung up, or there is no such host")
-    return address.error(f"cannot be read: {why(error)}")
+            what = "hung up, or there is no such host"
+        case _:
+            what = f"cannot be read: {why(error)}"
+    return address.error(what)
 
 
 def why(error: Exception) -> str:
