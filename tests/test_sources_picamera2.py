@@ -1,6 +1,7 @@
 """A Pi's camera without the Pi: our side, against a camera of the library's documented ways."""
 
 import gc
+import logging
 import os
 import sys
 import threading
@@ -73,6 +74,7 @@ class Sensor:
         self.is_open = False
         self.lent = self.jobs = self.closed = 0
         if self.refuses is not None:
+            logging.getLogger("picamera2.picamera2").error("sequence did not complete")
             raise self.refuses
         self.is_open = True
         self.number = number
@@ -339,8 +341,10 @@ def test_cameras_that_were_closed_do_not_pile_up(sensor: type[Sensor]) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("sequence did not complete"), IndexError("0")])
-def test_a_camera_in_use_is_told(sensor: type[Sensor], error: Exception) -> None:
-    """Whatever the library's version raises; trying again all day costs no descriptor."""
+def test_a_camera_in_use_is_told(
+    sensor: type[Sensor], error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the library's version raises; trying again all day costs no descriptor or line."""
     sensor.refuses = error
     before = len(list(DESCRIPTORS.iterdir()))
 
@@ -348,6 +352,7 @@ def test_a_camera_in_use_is_told(sensor: type[Sensor], error: Exception) -> None
         open_source("picamera2://0")
 
     assert caught.value.__cause__ is error
+    assert caplog.text == ""
     assert len(list(DESCRIPTORS.iterdir())) == before
 
 

@@ -126,6 +126,8 @@ def connect(address: Address, size: Size | None, fps: float) -> Any:
         from picamera2 import Picamera2
     except ImportError as error:
         raise address.error(INSTALL) from error
+    # It logs what it raises, at each try to get a camera back; here that is said once.
+    logging.getLogger("picamera2").setLevel(logging.CRITICAL)
     # A closed camera is in a circle of references, and has two descriptors until it is found.
     gc.collect()
     # Its number is its place in this list, whatever libcamera calls it.
