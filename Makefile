@@ -29,6 +29,7 @@ test: $(STAMP) ## everything, with a real broker
 	@sh tests/install-chromium.sh || echo "tests of the page are skipped"
 	@sh tests/install-asyncapi-parser.sh $(VENV)/node
 	@sh tests/install-nats.sh || echo "tests of a cluster of brokers are skipped"
+	@sh tests/install-promtool.sh || echo "the alert rules are not tried"
 	@sh tests/install-proxies.sh || echo "tests of the proxies before the page are skipped"
 	# three at a time on two cores: most of them wait for something
 	$(BIN)/pytest -n 3 --dist loadfile
