@@ -34,7 +34,7 @@ def test_an_event_needs_half_a_second_on_the_other_side() -> None:
     """A foot on the border says nothing; settling does, once; so does vanishing."""
     detector = ZoneDetector([SOFA])
     walk = {0.0: 150, 0.3: 90, 0.4: 150, 0.8: 150, 0.9: 150, 2.0: 150}
-    moments = [(s, someone(x)) for s, x in walk.items()] + [(3.0, []), (3.5, [])]
+    moments = [(s, someone(x)) for s, x in walk.items()] + [(3.0, []), (5.0, [])]
 
     events = [
         (seconds, event.type)
@@ -42,7 +42,7 @@ def test_an_event_needs_half_a_second_on_the_other_side() -> None:
         for event in detector.update(tracks, round(seconds * NS_PER_S))
     ]
 
-    assert events == [(0.9, "zone_entered"), (3.5, "zone_left")]
+    assert events == [(0.9, "zone_entered"), (5.0, "zone_left")]
 
 
 def test_leaving_says_which_zone_and_for_how_long() -> None:
@@ -78,6 +78,18 @@ def test_a_person_missed_for_a_moment_stays_where_they_were() -> None:
     assert events[0].at_ns <= round(0.7 * NS_PER_S)
 
 
+def test_a_person_missed_for_a_second_has_left_nothing() -> None:
+    """The dwell time of one visit is one number, up to when the person was seen last."""
+    detector = ZoneDetector([SOFA])
+    seen = [*range(20), *range(35, 60)]
+    moments = [(s / 10, someone(150) if s in seen else []) for s in range(90)]
+
+    entered, left = feed(detector, moments)
+
+    assert (entered.type, left.type) == ("zone_entered", "zone_left")
+    assert left.data["dwell_s"] == 6.0
+
+
 def test_zones_that_overlap_are_entered_both() -> None:
     """Where two zones share the floor, a person is in both."""
     detector = ZoneDetector([SOFA, DOOR])
@@ -107,8 +119,8 @@ def test_the_count_of_a_zone_outlasts_a_short_absence() -> None:
     detector = ZoneDetector([SOFA], off_s=5.0)
     counts = []
     moments = [(s / 10, someone(150, person=7)) for s in range(50)]
-    moments += [(s / 10, []) for s in range(50, 60)]
-    moments += [(s / 10, someone(150, person=8)) for s in range(60, 100)]
+    moments += [(s / 10, []) for s in range(50, 75)]
+    moments += [(s / 10, someone(150, person=8)) for s in range(75, 100)]
     moments += [(s / 10, []) for s in range(100, 200)]
 
     events = []

@@ -10,6 +10,7 @@ from edgepose.timing import NS_PER_S
 from edgepose.zones import Zone
 
 SETTLE_S: Final = 0.5  # a foot on the border must not ring the bell at 10 Hz
+GONE_S: Final = 2.0  # who comes back sooner is known again, and has left nothing
 
 
 class ZoneDetector:
@@ -73,7 +74,6 @@ class _Whereabouts:
 
     def __init__(self, zones: Sequence[str], settle_s: float) -> None:
         self.inside = {zone: Settling(settle_s, settle_s) for zone in zones}
-        self._settle_ns = int(settle_s * NS_PER_S)
         self._missing_ns: int | None = None
         self._score = 0.0
         self.forgotten = False
@@ -91,10 +91,10 @@ class _Whereabouts:
         ]
 
     def _vanish(self, person: int, at_ns: int) -> list[Event]:
-        """Leave everything once the absence has lasted; a moment's absence says nothing."""
+        """Leave everything once the absence has lasted; models miss small people for a second."""
         if self._missing_ns is None:
             self._missing_ns = at_ns
-        if at_ns - self._missing_ns < self._settle_ns:
+        if at_ns - self._missing_ns < GONE_S * NS_PER_S:
             return []
         self.forgotten = True
         return [
