@@ -114,7 +114,11 @@ def redact(text: str) -> str:
     >>> redact("rtsp://admin:swordfish@192.0.2.7/live?token=abc&size=2")
     'rtsp://admin:***@192.0.2.7/live?token=***&size=2'
     """
-    text = re.sub(r"(//[^\s:/@]*):\S*@", r"\1:***@", text)
+    # a password may hold anything, even a blank; behind a port there is none
+    text = re.sub(r"(//[^\s:/@]*):(?:\S*|(?!\d+\s)[^\n/]*)@", r"\1:***@", text)
+    text = re.sub(r"(//)[^\s:/@]+@", r"\1***@", text)  # alone it may be a token
+    # typed with a slash or the scheme left out
+    text = re.sub(r"((?:^|[\s/])[^\s:/@'\"]+):(?![/'\"])\S*@(?=[\w\[])", r"\1:***@", text)
     return re.sub(
         r"(?i)([?&;/_](?:\w*(?:pass|pwd|token|secret|key|auth)\w*)=)[^&#\s]+", r"\1***", text
     )

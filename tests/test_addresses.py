@@ -98,6 +98,9 @@ def test_what_is_no_broker_is_refused_without_its_password(url: str) -> None:
         "rtsp://camera/user=admin_pwd={}_channel=1.sdp",
         "rtsp://camera/pwd={}&channel=1",
         "mqtt//admin:{}@broker",
+        "rtsp:/admin:{}@camera/live",
+        "source /etc/edgepose/admin:{}@camera/live: no such file",
+        "admin:{}@camera",
     ],
 )
 @pytest.mark.parametrize("secret", ["swordfish", "sword/fi:sh", "sword@fish"])
@@ -112,8 +115,28 @@ def test_no_secret_of_a_url_is_left(text: str, secret: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["lost rtsp://{}@camera/live: timed out", "rtsp://ann:a {}@camera/live", "//{}@h:1"]
+)
+def test_a_token_and_a_password_with_a_blank_go_too(text: str) -> None:
+    """A token stands alone before the host; a blank should be %20, and is typed all the same."""
+    hidden = redact(text.format("swordfish"))
+
+    assert "sword" not in hidden
+    assert "***@" in hidden
+    assert redact(hidden) == hidden
+
+
+@pytest.mark.parametrize(
     "text",
-    ["mqtt://broker:1883 is away", "demo://", "/dev/video0", "ratio 3:4 @ 10", "http://h/?size=1"],
+    [
+        "mqtt://broker:1883 is away",
+        "http://h:8600 answers; ask ann@h",
+        "demo://",
+        "/dev/video0",
+        "ratio 3:4 @ 10",
+        "http://h/?size=1",
+        "edgepose: camera hall: lost",
+    ],
 )
 def test_what_is_not_secret_stays(text: str) -> None:
     """Messages without a password are not touched."""
