@@ -41,6 +41,7 @@ STRAY: Final = 0.15  # in sizes: a joint this far from where the body moved coun
 SPEED: Final = 0.7  # in sizes a second, along an axis: people mostly stand; walking is 1.5
 SPEED_KEPT_S: Final = 2.0  # out of sight, people neither stop at once nor go on for ever
 UNSURE: Final = 0.1  # in sizes: how far a pose may be off its person
+FIRST_DOUBT: Final = np.array([[[UNSURE**2, 0], [0, SPEED**2]]], np.float32)  # see `Bodies.doubt`
 REACH: Final = 3.0  # in standard deviations: farther from the expected place is someone else
 VAGUE: Final = 0.25  # power by which an unsure place counts against a person
 BODY_FADES_S: Final = 1.0  # a hidden joint is carried along for about so long
@@ -330,7 +331,7 @@ def begin(crowd: Crowd) -> Bodies:
     """Return what is known of people at first sight."""
     number = len(crowd.sizes)
     way, velocity = np.zeros((2, number, 2), np.float32)
-    doubt = np.tile(np.diag(np.array([UNSURE**2, SPEED**2], np.float32)), (number, 1, 1))
+    doubt = FIRST_DOUBT.repeat(number, axis=0)
     return Bodies(*crowd, way, velocity, doubt, np.ones(number, np.float32))
 
 
@@ -617,6 +618,8 @@ def assign(worth: Mapping[Pair, float]) -> list[Pair]:
 
 def _assign_crowded(worth: Mapping[Pair, float]) -> list[Pair]:
     rows, columns = (sorted(set(part)) for part in zip(*worth, strict=True))
+    if min(len(rows), len(columns)) == 1:
+        return [max(worth, key=worth.__getitem__)]
     if len(rows) > len(columns):
         turned = {(column, row): value for (row, column), value in worth.items()}
         return [(row, column) for column, row in _assign_crowded(turned)]
