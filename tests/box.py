@@ -23,6 +23,8 @@ SUITES: Final = ("bookworm", "trixie")
 BARE: Final = "systemd,systemd-sysv,dbus,udev,passwd,ca-certificates"
 CERTIFICATES: Final = "/etc/ssl/certs/ca-certificates.crt"
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+FILE: Final = "/etc/edgepose/edgepose.toml"
+SOON_S: Final = 60.0  # an emulated or busy machine takes long to start a Python
 TOOLS: Final = ("systemd-nspawn", "mmdebstrap", "nsenter", "git")
 
 
@@ -71,14 +73,14 @@ class Box:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._nspawn is not None:
-            with suppress(subprocess.TimeoutExpired):
-                self._nspawn.send_signal(signal.SIGTERM)  # orderly, as nspawn tells its systemd
-                self._nspawn.wait(30)
-            self._nspawn.kill()
-            self._nspawn.wait()
+        self._shut_down()
         _do("umount", str(self.root))
         shutil.rmtree(self._folder)
+
+    def reboot(self) -> None:
+        """Shut it down and boot it again, on the same disk."""
+        self._shut_down()
+        self._boot()
 
     def _boot(self) -> None:
         words = ["--quiet", "--register=no", "--keep-unit", f"--directory={self.root}", "--boot"]
@@ -95,6 +97,15 @@ class Box:
         assert wait_until(self._is_up, timeout_s=60), (self._folder / "console").read_text(
             errors="replace"
         )
+
+    def _shut_down(self) -> None:
+        if self._nspawn is None:
+            return
+        with suppress(subprocess.TimeoutExpired):
+            self._nspawn.send_signal(signal.SIGTERM)  # orderly, as nspawn tells its systemd
+            self._nspawn.wait(30)
+        self._nspawn.kill()
+        self._nspawn.wait()
 
     def _is_up(self) -> bool:
         # degraded: a unit of Debian's own that cannot run in a container

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -11,7 +12,7 @@ import pytest
 
 from edgepose import addresses, config
 from edgepose.delegates import edgetpu
-from tests.box import SUITES, TREE, Box, needs_box
+from tests.box import FILE, SOON_S, SUITES, TREE, Box, needs_box
 from tests.brokers import Mosquitto, needs_mosquitto, wait_until, witness
 
 INSTALLER = TREE / "deploy" / "install.sh"
@@ -88,6 +89,40 @@ def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.glob("touched-*")) == []
 
 
+@needs_debian
+@pytest.mark.parametrize(
+    ("architecture", "python", "said"),
+    [
+        ("armhf", (3, 13, 5), "install a 64-bit system"),
+        ("arm64", (3, 9, 2), "expected Python 3.11"),
+        ("riscv64", (3, 13, 5), "expected amd64, arm64 or armhf"),
+    ],
+)
+def test_a_machine_without_a_runtime_is_refused(
+    architecture: str, python: tuple[int, ...], said: str, tmp_path: Path
+) -> None:
+    """In one sentence, before anything is installed on it."""
+    pretended = f"import sys; sys.version_info = {python}; $2"
+    shims = {
+        "dpkg": f"echo {architecture}",
+        "python3": f'[ "$1" = -V ] && exec {sys.executable} -V; {sys.executable} -c "{pretended}"',
+    }
+    for name, script in shims.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+
+    done = subprocess.run(
+        ["/bin/sh", INSTALLER, "--dry-run"],
+        env={"PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [(["--uninstal"], "--uninstal"), (["--source"], "--source"), (["--broker"], "--broker")],
@@ -131,16 +166,21 @@ def test_unit_installer_and_package_mean_one_program() -> None:
 
 
 def test_the_containers_fit_together() -> None:
-    """The configuration is good and names the broker beside it; what the image copies is there."""
+    """The configuration is good and names what compose has beside it; what is copied is there."""
     folder = TREE / "deploy" / "container"
     compose, recipe = (folder / "compose.yaml").read_text(), (folder / "Dockerfile").read_text()
 
     found = config.load(folder / "config" / "edgepose.toml")
     services = re.findall(r"^  (\w+):$", compose.partition("\nvolumes:")[0], re.M)
     copied = re.findall(r"^COPY ((?!--from)\S.*) \S+$", recipe, re.M)
+    opened = re.findall(r'"127\.0\.0\.1:\d+:(\d+)"', compose)
+    page = addresses.address(found.web.listen)
     devices = re.findall(r"^ +- (/dev/video\d+):", compose, re.M)
 
     assert addresses.broker(found.mqtt.url).host in services
+    assert page is not None
+    assert not addresses.is_local(page.host)
+    assert str(page.port) in opened
     assert [camera.source for camera in found.cameras] == devices
     assert copied
     assert [name for names in copied for name in names.split() if not (TREE / name).exists()] == []
@@ -176,6 +216,18 @@ class TestInstaller:
 
     pytestmark: ClassVar = [*needs_box, needs_mosquitto]
 
+    def test_a_dry_run_needs_nothing_and_changes_nothing(self, box: Box) -> None:
+        """Not even a Python."""
+        look = f"dpkg-query -W; {TRACES}"
+        before = box.ok(look)
+        assert "\npython3\t" not in before
+
+        plan = box.ok("/root/edgepose/deploy/install.sh --dry-run")
+
+        assert "apt-get install" in plan
+        assert "systemctl start edgepose" in plan
+        assert box.ok(look) == before
+
     def test_it_installs_and_all_is_well(self, box: Box, broker: Mosquitto) -> None:
         """The service runs, with a configuration that only it may read, and poses come."""
         said = box.ok(f"/root/edgepose/deploy/install.sh --broker {broker.url}")
@@ -186,6 +238,14 @@ class TestInstaller:
         assert box.systemctl("is-active edgepose") == "active"
         assert box.ok("stat -c '%U:%G %a' /etc/edgepose/edgepose.toml") == "root:edgepose 660"
         assert box.ok("stat -c %U /proc/$(systemctl show -P MainPID edgepose)") == "edgepose"
+        with witness(broker.port, "edgepose/+/+/poses") as watcher:
+            watcher.until(lambda _: True)
+
+    def test_it_is_back_after_a_reboot(self, box: Box, broker: Mosquitto) -> None:
+        """Without anybody's help."""
+        box.reboot()
+
+        assert wait_until(lambda: box.systemctl("is-active edgepose") == "active", SOON_S)
         with witness(broker.port, "edgepose/+/+/poses") as watcher:
             watcher.until(lambda _: True)
 
@@ -214,6 +274,20 @@ class TestInstaller:
         assert done.returncode == 2
         assert "nonsense" in done.stderr
         assert box.ok(LOOK) == before
+
+    def test_what_the_doctor_finds_is_the_verdict(self, box: Box) -> None:
+        """It is installed and runs all the same; the next step is to mend what is said."""
+        file = box.root / FILE.lstrip("/")
+        kept = file.read_text()
+        file.write_text(re.sub("^url = .*", 'url = "mqtt://localhost:9"', kept, flags=re.M))
+
+        done = box.sh("/root/edgepose/deploy/install.sh")
+
+        assert done.returncode == 1
+        assert "\nfail  broker: " in done.stdout
+        assert "Next: mend" in done.stdout.splitlines()[-1]
+        assert box.systemctl("is-active edgepose") == "active"
+        file.write_text(kept)
 
     def test_an_upgrade_without_a_network_changes_nothing(self, box: Box) -> None:
         """What runs goes on, and the environment that was made for nothing is gone."""
@@ -294,7 +368,10 @@ class TestPackage:
         """Removed, it leaves what is the user's; purged, nothing."""
         box.ok(f"rm {package}")
         box.ok(f"{APT} remove edgepose")
-        assert box.ok(TRACES).split() == sorted(KEPT)
+        left = box.ok(TRACES).split()
+        assert set(KEPT) <= set(left)
+        # what else is left is Debian's own memory of it
+        assert [path for path in left if path.startswith(("/opt/", "/usr/"))] == []
 
         box.ok(f"{APT} purge edgepose")
         assert box.ok(TRACES) == ""

@@ -5,16 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.box import SUITES, Box, needs_box
+from tests.box import FILE, SOON_S, SUITES, Box, needs_box
 from tests.brokers import Mosquitto, needs_mosquitto, wait_until, with_passwords, witness
 
 pytestmark = [*needs_box, needs_mosquitto]
 
-FILE = "/etc/edgepose/edgepose.toml"
 QUIET = '[metrics]\nlisten = ""\n[web]\nlisten = ""\n'  # others may listen there on this machine
 MODEL = '[model]\nname = "movenet-lightning"\n'
 DEMO = '[[camera]]\nid = "hall"\nsource = "demo://"\n'
-SOON_S = 60.0  # an emulated or busy machine takes long to start a Python
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +78,15 @@ def service(box: Box, broker: Mosquitto) -> Iterator[Service]:
     box.systemctl("stop edgepose")
 
 
+def test_systemd_finds_nothing_wrong_with_it(box: Box) -> None:
+    """No word that this one does not know, and an exposure of 2.0 or lower."""
+    checked = box.sh("systemd-analyze verify --man=no edgepose.service")
+    counted = box.sh("systemd-analyze security --no-pager --threshold=20 edgepose.service")
+
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+    assert counted.returncode == 0, counted.stdout
+
+
 def test_it_starts_and_stops(service: Service, broker: Mosquitto) -> None:
     """`start` comes back when it is ready; `stop` within five seconds, with a goodbye."""
     with witness(broker.port, "edgepose/test-pi/availability") as watcher:
@@ -91,6 +98,28 @@ def test_it_starts_and_stops(service: Service, broker: Mosquitto) -> None:
         service.box.ok("timeout 5 systemctl stop edgepose")
         watcher.on("edgepose/test-pi/availability", b"offline")
     assert (service.prop("Result"), service.prop("ExecMainStatus")) == ("success", "0")
+
+
+def test_udev_understands_the_rules(box: Box) -> None:
+    """A word that it does not know would leave the Edge TPU closed."""
+    if box.suite == "bookworm":
+        pytest.skip("udevadm verifies since Debian 13")
+
+    box.ok("udevadm verify /etc/udev/rules.d/60-edgepose.rules")
+
+
+def test_the_doctor_asks_the_one_that_runs(service: Service) -> None:
+    """Anybody may, and gets the service's verdict; without one the doctor looks itself."""
+    service.box.ok("systemctl start edgepose")
+
+    told = service.box.ok("setpriv --reuid=nobody --regid=nogroup --clear-groups edgepose doctor")
+    service.box.ok("systemctl stop edgepose")
+    looked = service.box.ok("edgepose doctor")
+
+    assert "ok    configuration: good, and in force" in told
+    assert "ok    camera hall: " in told
+    assert "in force" not in looked
+    assert "ok    camera hall: " in looked
 
 
 def test_it_is_started_again_after_a_kill(service: Service, broker: Mosquitto) -> None:
