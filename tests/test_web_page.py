@@ -210,15 +210,20 @@ def test_it_says_why_the_broker_is_away(visit: Callable[..., Any], house: House)
 
 
 def test_it_says_why_a_camera_is_away(visit: Callable[..., Any], house: House) -> None:
-    """In the place of its picture, while the others go on."""
-    yard = f'[[camera]]\nid = "yard"\nsource = "http://127.0.0.1:{free_port()}/"\n'
+    """In the place of its picture, while the others go on; its password is not sent along."""
+    source = f"http://bob:marlin@127.0.0.1:{free_port()}/?token=herring"
+    said: list[str] = []
     page = visit()
-    house.write(f"{house.text}\n{yard}")
+    page.on("websocket", lambda line: line.on("framereceived", lambda told: said.append(str(told))))
+    page.reload()
+    house.write(f'{house.text}\n[[camera]]\nid = "yard"\nsource = "{source}"\n')
 
     away, there = (named(page, "article", name) for name in ("yard", "hall"))
     expect(away.get_by_text("offline", exact=True)).to_be_visible()
-    expect(away.get_by_text("Connection refused")).to_be_visible()
+    expect(away.get_by_text("connection refused")).to_be_visible()
     expect(there.get_by_text("online", exact=True)).to_be_visible()
+    assert any("connection refused" in told for told in said)
+    assert not any(secret in told for told in said for secret in ("marlin", "herring"))
 
 
 def test_a_camera_that_is_paused_says_so(visit: Callable[..., Any]) -> None:
