@@ -15,6 +15,8 @@ export function show(main, then) {
     "form",
     { class: "panel login", onsubmit: (event) => enter(event, field, problem, then) },
     h("h1", {}, "Sign in"),
+    // Password managers keep a token only with a name.
+    h("input", { type: "text", name: "username", value: "edgepose", autocomplete: "username", hidden: true }),
     h("label", { for: "token" }, "Token"),
     field,
     h("p", { class: "hint", id: "token-help" }, "The one that ", h("code", {}, "edgepose web token"), " printed on the device."),
