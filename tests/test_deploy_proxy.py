@@ -37,6 +37,18 @@ class Proxy:
     port: int
     authority: Path
 
+    def answers(self) -> bool:
+        """Say whether it has its certificate and shows it."""
+        try:
+            trust = ssl.create_default_context(cafile=self.authority)
+            with (
+                socket.create_connection(("127.0.0.1", self.port)) as line,
+                trust.wrap_socket(line, server_hostname="pose.example"),
+            ):
+                return True
+        except OSError:
+            return False
+
 
 def command(name: str) -> str:
     """Return where a proxy's program is."""
@@ -78,7 +90,6 @@ def nginx(folder: Path, page: Site) -> Iterator[Proxy]:
         f"http {{\naccess_log off;\n{paths}{text}}}\n"
     )
     with running(program, "-c", str(file), "-e", "stderr"):
-        assert wait_until((folder / "pid").exists, 60)
         yield Proxy(port, folder / "authority.crt")
 
 
@@ -98,7 +109,6 @@ def caddy(folder: Path, page: Site) -> Iterator[Proxy]:
     file.write_text(f"{{\n{alone}\n}}\n{text}")
     authority = folder / "caddy" / "pki" / "authorities" / "local" / "root.crt"
     with running(program, "run", "--config", str(file), HOME=str(folder)):
-        assert wait_until(lambda: authority.exists() and answers(port), 60)
         yield Proxy(port, authority)
 
 
@@ -111,12 +121,6 @@ def running(*words: str, **environment: str) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(10)
-
-
-def answers(port: int) -> bool:
-    """Say whether somebody listens."""
-    with socket.socket() as line:
-        return line.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture
@@ -133,6 +137,7 @@ def page(token_file: Path) -> Iterator[Site]:
 @pytest.fixture(params=[nginx, caddy], ids=["nginx", "caddy"])
 def proxy(request: pytest.FixtureRequest, tmp_path: Path, page: Site) -> Iterator[Proxy]:
     with request.param(tmp_path, page) as made:
+        assert wait_until(made.answers, 60)
         yield made
 
 
