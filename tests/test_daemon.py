@@ -402,6 +402,36 @@ def test_the_demo_prints_what_is_published() -> None:
     assert any("camera" in line and "standing" in line for line in lines), lines
 
 
+IDLE = {"aiohttp", "amqtt", "av", "prometheus_client", "tomlkit"}
+"""Libraries of those who may ask: for the page, the numbers, a stream, a broker of its own."""
+
+
+def test_what_nobody_asks_for_is_not_loaded(broker: Mosquitto, tmp_path: Path) -> None:
+    """The page and the numbers are on, and wait; on a small machine each would take megabytes."""
+    file = tmp_path / "edgepose.toml"
+    file.write_text(
+        f'[mqtt]\nurl = "{broker.url}"\n[model]\nname = "movenet-lightning"\n'
+        f'[metrics]\nlisten = "127.0.0.1:{free_port()}"\n'
+        f'[web]\nlisten = "127.0.0.1:{free_port()}"\n'
+        f'[[camera]]\nid = "hall"\nsource = "{PERSON}"\n'
+    )
+    program = (
+        "import sys; from edgepose.cli import main; code = main(sys.argv[1:]);"
+        f"print({IDLE | {'edgepose.doctor', 'edgepose.web.server'}} & set(sys.modules));"
+        "raise SystemExit(code)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, "run", "--once", "-c", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "the page is on" in done.stderr
+    assert (done.returncode, done.stdout.strip()) == (0, "set()")
+
+
 def test_ids_are_not_used_again_after_a_reload(
     broker: Mosquitto, daemon: Callable[..., Running]
 ) -> None:
