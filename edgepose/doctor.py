@@ -211,7 +211,10 @@ def model(config: Config) -> Finding:
         estimator.warm_up()
         ms = (time.perf_counter() - started) * 1000
     except EdgeposeError as error:
-        mend = "edgepose models lists what there is; edgepose models fetch NAME downloads"
+        mend = (
+            'model.name = "auto" in the configuration takes what is here, and edgepose models'
+            f" lists it; then: {RESTART}"
+        )
         return Finding("model", "fail", str(error), mend)
     chosen = f"{AUTO}, of which " if config.model.name == AUTO else ""
     return Finding("model", "ok", f"{chosen}{on_cpu.model} runs on the CPU in {ms:.1f} ms")
@@ -224,9 +227,11 @@ def delegate(config: Config) -> Finding:
         return Finding("delegate", "ok", 'model.delegate = "cpu": none is asked for')
     asked = config.model.delegate != AUTO
     if absent := wanted.absent():
-        mend = 'plug it in and wait a few seconds, or set model.delegate = "auto"' if asked else ""
-        found = absent if asked else f"{absent}; the CPU does the work"
-        return Finding("delegate", "fail" if asked else "ok", found, mend)
+        if not asked:
+            return Finding("delegate", "ok", f"{absent}; the CPU does the work")
+        way = "correct its path" if "/" in config.model.delegate else "plug it in, wait a minute"
+        mend = f'{way}, or set model.delegate = "auto"; then: {RESTART}'
+        return Finding("delegate", "fail", absent, mend)
     return _tried(config, wanted.plugin.library, asked=asked)
 
 

@@ -56,7 +56,7 @@ def lack(config: Config) -> tuple[str, str] | None:
     place = address(config.web.listen)
     if place is not None and not is_local(place.host) and tokens.read(_token_file(config)) is None:
         found = f"web.listen = {config.web.listen} is beyond this machine and there is no token"
-        return found, 'run "edgepose web token" and reload'
+        return found, "make one: sudo edgepose web token; then: sudo systemctl reload edgepose"
     try:
         certificates.context(config.web.cert_file, config.web.key_file)
     except (OSError, ssl.SSLError) as error:
