@@ -168,7 +168,10 @@ class Daemon:
             return
         config, camera = self.overrides.effective(self.config, table)
         told, paused = self.overrides.told(config, camera), self.overrides.paused(id_)
-        self.link.put(control.apply(config, camera, told, paused=paused))
+        state = control.apply(config, camera, told, paused=paused)
+        # Before its first frame nobody knows whether a room is empty; that frame tells.
+        if paused or control.camera.health.state != "starting":
+            self.link.put(state)
 
     def _open(self) -> None:
         """Start everything; the broker is being reached for while the model loads."""

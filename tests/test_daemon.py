@@ -295,6 +295,23 @@ def test_a_stream_that_breaks_off_comes_back(
     assert said.count("camera hall: lost") == 1
 
 
+def test_a_camera_that_never_delivered_is_offline_and_not_empty(
+    broker: Mosquitto, daemon: Callable[..., Running]
+) -> None:
+    """Nobody looked, so nothing is said of who is there; the other camera goes on."""
+    pytest.importorskip("av")
+    dead = f'[[camera]]\nid = "yard"\nsource = "rtsp://127.0.0.1:{free_port()}/none"\n'
+    with witness(broker.port) as watcher:
+        daemon(broker.url, CAMERA + dead)
+        watcher.on(f"{DEVICE}/yard/availability", b"offline")
+        poses(watcher)
+        poses(watcher)
+        topics = {message.topic for message in watcher.noted()}
+
+    assert f"{DEVICE}/hall/state" in topics
+    assert f"{DEVICE}/yard/state" not in topics
+
+
 def test_a_frozen_stream_does_not_hold_up_the_end(
     broker: Mosquitto, daemon: Callable[..., Running]
 ) -> None:
@@ -443,6 +460,7 @@ def test_ids_are_not_used_again_after_a_reload(
         running.write(CAMERA + "fps = 20\n")
         running.send(signal.SIGHUP)
         watcher.on(f"{DEVICE}/hall/availability", b"offline")
+        watcher.on(f"{DEVICE}/hall/availability", b"online")
 
         assert min(people(watcher)) > max(first)
 
