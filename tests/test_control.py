@@ -199,7 +199,7 @@ def test_a_doctor_examines_the_running_daemon(start: Callable[..., Running], see
     assert (well["id"], well["ok"], well["data"]["ok"]) == (1, True, True)
     assert found.keys() == {
         "configuration", "runtime", "permissions", "state", "model", "delegate", "camera hall",
-        "broker", "clock", "heat",
+        "broker", "clock", "heat", "metrics", "page", "power",
     }  # fmt: skip
     assert "movenet-lightning" in found["model"]["found"]
     assert "with MQTT 5" in found["broker"]["found"]
