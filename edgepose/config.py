@@ -475,6 +475,8 @@ class Origin(Struct, frozen=True, kw_only=True):
     source: str = ""
     model: str = ""
     mqtt: str = ""
+    debug: bool = False
+    """Whether everything is logged, whatever the file says."""
 
     @property
     def path(self) -> Path:
@@ -490,6 +492,10 @@ class Origin(Struct, frozen=True, kw_only=True):
             mqtt=self.mqtt,
         )
         require_cameras(config, str(self.path))
+        if self.debug:
+            config = msgspec.structs.replace(
+                config, log=msgspec.structs.replace(config.log, level="debug")
+            )
         return config
 
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from edgepose import __version__, building, engine, messages, storage, vitals
+from edgepose import __version__, building, engine, logs, messages, storage, vitals
 from edgepose.camera import Camera, Job
 from edgepose.choosing import Chooser, Plan
 from edgepose.config import Config, Origin
@@ -362,6 +362,8 @@ class Daemon:
             log.error("reload refused, nothing changed: %s", error)
             return str(error)
         old, self.config = self.config, config
+        if config.log != old.log:
+            logs.configure(config.log.level, config.log.format)
         fresh = estimator is not self.estimator
         self.estimator = estimator
         self._metrics.listen(config.metrics.listen)

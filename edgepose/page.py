@@ -95,7 +95,7 @@ class Page:
 
     def configure(self, config: Config) -> None:
         """Serve, or not, as a configuration says; those who look notice only what concerns them."""
-        asked = (config.web, config.device, self._daemon.topics)
+        asked = (config.web, config.device, config.log.format, self._daemon.topics)
         if self._server is not None and asked == self._served:
             return
         self.close()
@@ -203,6 +203,7 @@ class Page:
             token_file=str(_token_file(config) or ""),
             session_key=self._session_key,
             engine_threads=daemon.engine_threads,
+            log_format=config.log.format,
         )
 
     def _cameras(self) -> tuple[str, ...]:

@@ -419,6 +419,20 @@ def test_the_demo_prints_what_is_published() -> None:
     assert any("camera" in line and "standing" in line for line in lines), lines
 
 
+def test_a_reload_changes_the_log(broker: Mosquitto, daemon: Callable[..., Running]) -> None:
+    """Its level and its form, without a restart in which nobody is watched."""
+    with witness(broker.port) as watcher:
+        running = daemon(broker.url, f'[log]\nlevel = "error"\n{CAMERA}')
+        poses(watcher)
+        assert running.said() == ""
+
+        running.write(f'[log]\nformat = "json"\n{CAMERA}')
+        running.send(signal.SIGHUP)
+
+        assert wait_until(lambda: '"message":"reloaded"' in running.said())
+    assert all(json.loads(line) for line in running.said().splitlines())
+
+
 IDLE = {"aiohttp", "amqtt", "av", "prometheus_client", "tomlkit"}
 """Libraries of those who may ask: for the page, the numbers, a stream, a broker of its own."""
 

@@ -26,10 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run until stopped by a signal."""
     origin = Origin(
-        file=str(args.config or ""), source=args.source, model=args.model, mqtt=args.mqtt
+        file=str(args.config or ""),
+        source=args.source,
+        model=args.model,
+        mqtt=args.mqtt,
+        debug=args.debug,
     )
     config = origin.read()
-    logs.configure("debug" if args.debug else config.log.level, config.log.format)
+    logs.configure(config.log.level, config.log.format)
     sys.setswitchinterval(SWITCH_S)
 
     from edgepose import vitals

@@ -1,6 +1,6 @@
 """What passes between the daemon and the process that serves its page: one datagram each."""
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct
@@ -64,6 +64,9 @@ class Start(Struct, frozen=True, kw_only=True):
 
     engine_threads: int
     """Cores that belong to the network."""
+
+    log_format: Literal["auto", "json"] = "auto"
+    """How the daemon writes its log, which is this process' too."""
 
 
 class Reloaded(Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from edgepose import vitals
+from edgepose import logs, vitals
 from edgepose.errors import in_words
 from edgepose.web import certificates, feed, guard, tokens
 from edgepose.web.feed import Told
@@ -411,6 +411,7 @@ async def serve(listener: socket.socket, line: socket.socket) -> None:
     if told is None:
         return
     start = msgspec.json.decode(told.payload, type=feed.Start)
+    logs.configure("warning", start.log_format)
     os.nice(5)  # the network comes first
     vitals.keep_to_rest(start.engine_threads)
     await Server(start, daemon).run(listener)
