@@ -12,7 +12,7 @@ import pytest
 
 import edgepose
 from tests.brokers import free_port, needs_mosquitto, wait_until, witness
-from tests.browsing import CHROMIUM, House, needs_chromium, told
+from tests.browsing import CHROMIUM, House, needs_chromium, settled, told
 
 pytestmark = [pytest.mark.slow, needs_chromium, needs_mosquitto]
 
@@ -224,6 +224,27 @@ def test_it_says_why_a_camera_is_away(visit: Callable[..., Any], house: House) -
     expect(there.get_by_text("online", exact=True)).to_be_visible()
     assert any("connection refused" in told for told in said)
     assert not any(secret in told for told in said for secret in ("marlin", "herring"))
+
+
+def test_a_page_that_nobody_sees_asks_for_nothing(visit: Callable[..., Any]) -> None:
+    """Behind another window it costs the daemon nothing; in front again it goes on."""
+    page = visit("/api/session")
+    said: list[str] = []
+    page.on("websocket", lambda line: line.on("framesent", lambda told: said.append(str(told))))
+    page.goto(page.url.removesuffix("/api/session"))
+    wait_lit(page)
+
+    def watched(hidden: str) -> list[str]:
+        before = len(said)
+        page.evaluate(
+            f"Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }});"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+        assert settled(page, lambda: len(said) > before)
+        return list(json.loads(said[-1])["cameras"])
+
+    assert watched("true") == []
+    assert watched("false") == ["hall"]
 
 
 def test_a_camera_that_is_paused_says_so(visit: Callable[..., Any]) -> None:
