@@ -15,11 +15,8 @@ import os
 import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +24,7 @@ from playwright.sync_api import sync_playwright
 
 from edgepose.benchmarking import machine
 from tests.brokers import wait_until
-from tests.browsing import CHROMIUM, House
+from tests.browsing import CHROMIUM, House, one_word
 
 RESULTS: Final = Path(__file__).parent / "results" / "firstview.json"
 OPENED_MS: Final = 3000  # a new window loads a hundred files of the browser's own
@@ -54,29 +51,6 @@ TIMES: Final = """() => ({
 })"""
 
 Times = dict[str, float]
-
-
-class Word(BaseHTTPRequestHandler):
-    """A page with one word."""
-
-    def do_GET(self) -> None:
-        """Answer it."""
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        self.wfile.write(b"<!doctype html><title>word</title><p>word")
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def word() -> Iterator[str]:
-    """Serve the page with one word; lend its address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Word) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def visit(browser: Any, url: str, last: str) -> Times:
@@ -128,7 +102,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         House(Path(folder)) as house,
         sync_playwright() as driver,
-        word() as plain,
+        one_word() as plain,
     ):
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=words)
         time.sleep(SETTLE_S)

@@ -6,9 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import tomllib
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -124,6 +127,29 @@ class House:
         """Go back to the configuration it began with."""
         if self.file.read_text() != self.text:
             self.write(self.text)
+
+
+class Word(BaseHTTPRequestHandler):
+    """A page with one word."""
+
+    def do_GET(self) -> None:
+        """Answer it."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>word</title><p>word")
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def one_word() -> Iterator[str]:
+    """Serve the page with one word; lend its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Word) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def settled(page: Any, state: Callable[[], Any], timeout_s: float = 10.0) -> bool:

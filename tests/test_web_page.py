@@ -12,7 +12,7 @@ import pytest
 
 import edgepose
 from tests.brokers import free_port, needs_mosquitto, wait_until, witness
-from tests.browsing import CHROMIUM, House, needs_chromium, settled, told
+from tests.browsing import CHROMIUM, House, needs_chromium, one_word, settled, told
 
 pytestmark = [pytest.mark.slow, needs_chromium, needs_mosquitto]
 
@@ -725,6 +725,39 @@ def test_beyond_this_machine_it_asks_for_the_token(chromium: Any, tmp_path: Path
 
         assert found == []
         assert token not in beyond.file.read_text()
+
+
+ATTACK: Final = """async (where) => {
+  const set = (mode, type) => fetch(`${where}/api/cameras/hall/set`, {
+    method: "POST", mode, headers: { "Content-Type": type }, body: '{"paused": true}',
+  });
+  const line = () => new Promise((done, failed) => {
+    const socket = new WebSocket(`${where.replace("http", "ws")}/api/live`);
+    socket.onopen = done;
+    socket.onerror = failed;
+  });
+  const tries = [
+    set("no-cors", "text/plain"), set("cors", "application/json"), line(),
+    fetch(`${where}/api/config`),
+  ];
+  return (await Promise.allSettled(tries)).map(({ status }) => status);
+}"""
+
+
+def test_another_sites_page_in_the_same_browser_can_do_nothing(
+    visit: Callable[..., Any], house: House
+) -> None:
+    """Neither by what a browser sends without asking nor by what it asks for first."""
+    page = visit()
+    with one_word() as elsewhere:
+        page.goto(elsewhere)
+
+        tried = page.evaluate(ATTACK, house.url)
+
+    assert tried == ["rejected"] * 4
+    page.goto(house.url)
+    wait_lit(page)
+    expect(named(page, "button", "Pause: hall")).to_be_visible()
 
 
 # For the documentation
