@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 import time
 from typing import Final, Literal, TextIO
 
@@ -11,6 +12,8 @@ import msgspec
 
 from edgepose.addresses import redact
 from edgepose.timing import rfc3339
+
+log: Final = logging.getLogger("edgepose.logs")
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json"]
@@ -144,6 +147,7 @@ def configure(level: Level, format: Format = "auto") -> None:  # noqa: A002
     root.setLevel(logging.INFO if level == "debug" else logging.WARNING)
     logging.getLogger("edgepose").setLevel(level.upper())
     logging.captureWarnings(True)
+    threading.excepthook = _say_ended
 
 
 def formatter(format: Format, stream: TextIO) -> logging.Formatter:  # noqa: A002
@@ -179,6 +183,14 @@ def marked(text: str, level: int) -> str:
 def priority(level: int) -> int:
     """Return the priority of syslog for a level of logging."""
     return next(number for least, number in PRIORITIES if level >= least)
+
+
+def _say_ended(fault: threading.ExceptHookArgs) -> None:
+    """Log what has ended a thread; Python would print it as it is, with what is secret in it."""
+    if fault.exc_value is not None and not isinstance(fault.exc_value, SystemExit):
+        name = fault.thread.name if fault.thread else "unknown"
+        what = (type(fault.exc_value), fault.exc_value, fault.exc_traceback)
+        log.error("thread %s: ended by a fault; please report it", name, exc_info=what)
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +20,11 @@ def _own_log() -> Iterator[None]:
     """Put logging back as it was: commands run within a test set it up for themselves."""
     root, own = logging.getLogger(), logging.getLogger("edgepose")
     before = root.handlers[:], root.level, own.level
+    excepthook = threading.excepthook
     logging.captureWarnings(False)
     yield
     root.handlers[:], level, own_level = before
     root.setLevel(level)
     own.setLevel(own_level)
     logging.captureWarnings(False)
+    threading.excepthook = excepthook

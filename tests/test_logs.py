@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -55,6 +56,25 @@ def test_no_secret_gets_through(capsys: pytest.CaptureFixture[str], form: logs.F
     assert "slow rtsp" in written
     assert written.count("admin:***@192.0.2.7") >= 7
     assert "Traceback" in written
+
+
+def test_what_ends_a_thread_is_a_record(capsys: pytest.CaptureFixture[str]) -> None:
+    """Python itself would print it without hiding anything, and in no form that programs read."""
+    logs.configure("info", "json")
+
+    def fail() -> None:
+        raise OSError(f"broken {URL}")
+
+    for target in (fail, sys.exit):
+        thread = threading.Thread(target=target, name="mqtt")
+        thread.start()
+        thread.join()
+
+    (record,) = map(json.loads, capsys.readouterr().err.splitlines())
+    assert record["level"] == "error"
+    assert "thread mqtt" in record["message"]
+    assert "admin:***@192.0.2.7" in record["traceback"]
+    assert "swordfish" not in record["traceback"]
 
 
 def test_arguments_that_do_not_fit_are_left_out() -> None:
