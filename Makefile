@@ -13,7 +13,7 @@ RUNTIME_TESTS := $(addprefix tests/,test_engine.py test_models.py test_models_sh
 ARCH ?= $(shell dpkg --print-architecture)
 DEB_PYTHON ?= $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
-.PHONY: demo soak test test-runtimes test-box deb check docs format clean venv
+.PHONY: demo soak test test-runtimes test-box test-cameras deb check docs format clean venv
 
 demo: $(STAMP) ## the real daemon on the bundled clip, with a broker of its own
 	@$(BIN)/edgepose demo
@@ -45,6 +45,10 @@ test-runtimes: $(STAMP) ## the tests of models once more, with tflite-runtime an
 
 test-box: $(STAMP) ## installer, package and service in a booted Debian; as root, for many minutes
 	EDGEPOSE_BOX=$${EDGEPOSE_BOX:-$(CURDIR)/build/box} $(BIN)/pytest tests/test_install.py tests/test_service.py
+
+test-cameras: $(STAMP) ## cameras as the kernel shows them; as root: plugs in a USB camera made of Python
+	-modprobe -a vhci-hcd uvcvideo vivid
+	$(BIN)/pytest tests/test_cameras.py
 
 deb: ## a Debian package in dist/; ARCH=arm64 DEB_PYTHON=3.13 for another machine
 	@deploy/deb/build.sh $(ARCH) $(DEB_PYTHON)

@@ -24,6 +24,10 @@ FORMATS: Final = {"mjpeg": "MJPG", "yuyv": "YUYV"}
 DEFAULT_SIZE: Final = Size(640, 480)  # every camera has it, and no model looks at more
 DEFAULT_FPS: Final = 30.0
 STALE_NS: Final = 2 * NS_PER_S  # older stamps are of another clock
+SILENCE_S: Final = 5  # longer than any camera takes for its first picture
+
+# Read when the first camera is opened; OpenCV itself would wait for ten seconds.
+os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(SILENCE_S))
 
 
 class V4l2Source:
