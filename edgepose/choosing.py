@@ -43,6 +43,7 @@ QUICKEST: Final = {"refine": "posenet-uint8+movenet-lightning-int8"}
 STAND_INS: Final = {"one": "movenet-lightning", "many": catalogue.DEFAULT}
 AUTO: Final = "auto"
 TAKEN: Final = "taken"
+UNMEASURED: Final = "not measured: no time left"
 ONE_CAMERA_FPS: Final = 10.0  # what the configuration means where it does not say
 
 
@@ -256,7 +257,8 @@ class Contest:
                 taken = row
         asked = f"{self._fps:g} frames a second with {_people(self._people)}"
         if taken is not None:
-            why = f"the most accurate that keeps up with {asked}: {taken.ms:.1f} ms for a frame"
+            of = " of those measured" if any(row.verdict == UNMEASURED for row in self.rows) else ""
+            why = f"the most accurate{of} that keeps up with {asked}: {taken.ms:.1f} ms for a frame"
             return self._planned(taken.model, taken.delegate, f"auto: {why}")
         timed = [row for row in self.rows if row.ms is not None]
         quickest = min(timed, key=lambda row: row.ms or 0.0, default=None)
@@ -278,7 +280,7 @@ class Contest:
         if decided:
             return Row(name, used, accuracy, None, "less accurate")
         if ms is None:
-            return Row(name, used, accuracy, None, "not measured: no time left")
+            return Row(name, used, accuracy, None, UNMEASURED)
         if ms > self._most_ms:
             return Row(name, used, accuracy, ms if math.isfinite(ms) else None, "too slow")
         return Row(name, used, accuracy, ms, TAKEN)
