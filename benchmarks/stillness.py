@@ -3,7 +3,8 @@
 Run from the repository: ``python -m benchmarks.stillness``. A camera over HTTP (a process of
 its own, JPEG, 640 x 360, 30 pictures a second) shows the room of the demo, with a
 sensor's noise, and then the demo. The daemon's own time on the processor is read from
-outside. Results go to `benchmarks/results`.
+outside. Then people come in, again and again: how long until their poses are published is
+taken at a subscriber. Results go to `benchmarks/results`.
 """
 
 import argparse
@@ -34,6 +35,7 @@ MODELS: Final = ("posenet", "movenet-multipose")
 HZ: Final = 30
 NOISE: Final = 2.0  # grey levels: an evening with the lamps on
 SETTLE_S: Final = 5.0
+EMPTY_S: Final = ATTENTIVE_S["somebody"] + SETTLE_S  # until nobody is expected any more
 RESULTS: Final = Path(__file__).parent / "results" / "stillness.json"
 
 
@@ -82,8 +84,8 @@ def camera() -> Iterator[tuple[str, Event]]:
         process.join()
 
 
-def measure(model: str, *, motion_gate: bool, seconds: float) -> dict[str, Any]:
-    """Return what `look` sees of the daemon in the empty room and in the busy one."""
+def measure(model: str, *, motion_gate: bool, seconds: float, entries: int) -> dict[str, Any]:
+    """Return what `look` sees of the daemon in the empty room and in the busy one, and entries."""
     with broker("") as url, camera() as (source, busy):
         config = Config(
             device=Device(id="stillness"),
@@ -95,11 +97,25 @@ def measure(model: str, *, motion_gate: bool, seconds: float) -> dict[str, Any]:
         )
         with running(config) as pid, subscribe(url, device="stillness") as messages:
             next(message for message in messages if isinstance(message, PosesMessage))
-            look(pid, messages, ATTENTIVE_S["somebody"] + SETTLE_S)
+            look(pid, messages, EMPTY_S)
             empty = look(pid, messages, seconds)
             busy.set()
             look(pid, messages, SETTLE_S)
-            return {"empty": empty, "busy": look(pid, messages, seconds)}
+            found: dict[str, Any] = {"empty": empty, "busy": look(pid, messages, seconds)}
+            if entries:
+                seen_s = [enter(pid, messages, busy) for _ in range(entries)]
+                found["seen_s"] = [round(value, 3) for value in sorted(seen_s)]
+            return found
+
+
+def enter(pid: int, messages: Subscription, busy: Event) -> float:
+    """Empty the room, let somebody in; return how many seconds until a pose is published."""
+    busy.clear()
+    look(pid, messages, EMPTY_S)
+    started = time.monotonic()
+    busy.set()
+    next(message for message in messages if isinstance(message, PosesMessage) and message.poses)
+    return time.monotonic() - started
 
 
 def look(pid: int, messages: Subscription, seconds: float) -> dict[str, float]:
@@ -122,16 +138,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement")
+    parser.add_argument("--entries", type=int, default=7, help="how often somebody comes in")
     args = parser.parse_args()
     rows = []
     for model in args.models:
         for motion_gate in (True, False):
-            found = measure(model, motion_gate=motion_gate, seconds=args.seconds)
+            entries = args.entries if motion_gate else 0
+            found = measure(model, motion_gate=motion_gate, seconds=args.seconds, entries=entries)
             ratio = round(found["empty"]["percent"] / found["busy"]["percent"], 4)
             rows.append({"model": model, "motion_gate": motion_gate, **found, "ratio": ratio})
             sys.stdout.write(
                 f"{model:20} gate {'on ' if motion_gate else 'off'}"
-                f"  empty {_said(found['empty'])}  busy {_said(found['busy'])}  ratio {ratio:.3f}\n"
+                f"  empty {_said(found['empty'])}  busy {_said(found['busy'])}  ratio {ratio:.3f}"
+                f"  seen after {found.get('seen_s', '-')} s\n"
             )
             sys.stdout.flush()
     report = {"machine": machine(), "runtime": engine.runtime(), "rows": rows}
