@@ -48,6 +48,8 @@ REST: Final = Zone("bed", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)), "res
 STAYS_DOWN_S: Final = 25.0
 """How long those lie who fall and do not get up."""
 
+AWAY: Final = "walking away, then a fall"
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -172,6 +174,12 @@ def _chair(rng: Rng) -> list[Act]:
     return [*_come(rng), sit_down(), sit(5), *down]
 
 
+def _walk_away(rng: Rng) -> list[Act]:
+    steps = walk(_around(rng, 2.0, 3.5), _around(rng, 0.9, 1.3))
+    down = fall(_direction(rng), _around(rng, 0.6, 1.3), STAYS_DOWN_S)
+    return [steps, stand(_around(rng, 0.2, 1.5)), *down]
+
+
 def _fall_and_up(rng: Rng) -> list[Act]:
     down = fall(_direction(rng), _around(rng, 0.6, 1.3), _around(rng, 2, 4))
     return [*_come(rng), *down, *get_up_from_lying(3.5), stand(4)]
@@ -203,6 +211,7 @@ FALLS: Final[dict[str, Callable[[Rng], list[Act]]]] = {
     "fall, helped up later": _rescued,
     "fall behind furniture": _fall,
     "fall, others about": _fall,
+    AWAY: _walk_away,
 }
 """These must ring, once."""
 
@@ -225,7 +234,9 @@ def case(kind: str, seed: int) -> Case:
     camera, distance = view(rng)
     build = child(_around(rng, 0.9, 1.3)) if kind == "crawling" else adult(_around(rng, 1.5, 1.9))
     acts = KINDS[kind](rng)
-    actors = [_arriving(acts, (distance, _around(rng, -0.6, 0.6)), _around(rng, 0, 360), build)]
+    place = (distance, _around(rng, -0.6, 0.6))
+    heading = _around(rng, -40, 40) if kind == AWAY else _around(rng, 0, 360)
+    actors = [_arriving(acts, place, heading, build)]
     furniture: tuple[Furniture, ...] = ()
     if kind == "fall behind furniture":
         near = distance - 0.9

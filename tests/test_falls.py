@@ -17,6 +17,7 @@ from tests.body import (
     ON_BACK,
     ON_FACE,
     SITTING,
+    SITTING_ON_FLOOR,
     Act,
     Actor,
     Camera,
@@ -83,6 +84,18 @@ def test_a_fall_is_suspected_then_confirmed_then_over(direction: str, heading: f
     )
 
 
+@pytest.mark.parametrize("direction", ["left", "right"])
+@pytest.mark.parametrize("steps_s", [2.0, 2.5, 3.0, 3.5])
+def test_who_walks_away_and_falls_is_measured_anew(direction: str, steps_s: float) -> None:
+    """From one metre and a half to five metres a body shrinks to a third before it falls."""
+    acts = [walk(steps_s, 1.3), stand(0.2), fall(direction, stay=15)]
+    actor = Actor.doing(*acts, at=(1.5, 0), heading_deg=10)
+
+    events = rung(Scene((actor,), Camera(1.8, 12, fov_deg=80)).truth())
+
+    assert types(events) == ["fall_suspected", "fall_confirmed"]
+
+
 @pytest.mark.parametrize(
     "acts",
     [
@@ -102,6 +115,25 @@ def test_daily_life_does_not_ring(acts: list[object], heading: float) -> None:
     actor = Actor.doing(*acts, at=(4.5, 0), heading_deg=heading)  # type: ignore[arg-type]
 
     assert rung(Scene((actor,), CAMERA).truth()) == []
+
+
+def test_who_sits_on_the_floor_and_lies_back_has_not_fallen() -> None:
+    """Not even when the model stretches the trunk of one who sits, so that it seems high."""
+    acts = [
+        stand(3),
+        move("down", SITTING_ON_FLOOR, 2.0),
+        hold("sit", SITTING_ON_FLOOR, 1.0),
+        move("lie_back", ON_BACK, 0.9),
+        hold("lie", ON_BACK, 14),
+    ]
+    scene = Scene((Actor.doing(acts, at=(4.5, 0), heading_deg=90),), CAMERA)
+    moments = list(scene.truth())
+    for moment in moments:
+        if 5.2 < moment.seconds < 6.0:
+            points = moment.people[0].keypoints
+            points[:7, 1] -= 0.45 * (points[11, 1] - points[5, 1])
+
+    assert rung(moments) == []
 
 
 def test_a_rest_zone_silences_only_those_within() -> None:
