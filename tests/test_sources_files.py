@@ -116,6 +116,18 @@ def test_every_frame_comes_once_and_in_order(tmp_path: Path) -> None:
         assert [number_of(frame.image) for frame in source.frames()] == list(range(12))
 
 
+def test_a_video_is_read_by_an_older_opencv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version 4.6, the only one of a 32-bit Debian 12, does not let its threads be counted."""
+    path = clip(tmp_path / "clip.avi", 3)
+    monkeypatch.delattr(cv2, "CAP_PROP_N_THREADS")
+
+    frames = open_source(str(path), realtime=False).frames()
+
+    assert [number_of(frame.image) for frame in frames] == [0, 1, 2]
+
+
 def test_frames_stand_apart_as_the_container_says(tmp_path: Path) -> None:
     """Times are the file's own from the first frame on, paced or not."""
     path = clip(tmp_path / "clip.avi", 6, fps=12.5)

@@ -287,4 +287,6 @@ def open_video(path: Path) -> Capture:
 
 
 def _connect(path: Path) -> cv2.VideoCapture:
-    return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    # OpenCV 4.6, the only one of a 32-bit Debian 12, cannot be told
+    threads = [cv2.CAP_PROP_N_THREADS, 1] if hasattr(cv2, "CAP_PROP_N_THREADS") else []
+    return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, threads)
