@@ -144,7 +144,8 @@ numpy_of_the_system() {
     esac
 }
 
-# The system's OpenCV is not known to pip, which would compile another for hours.
+# The system's OpenCV is not known to pip, which would compile another for hours. Many 32-bit
+# systems have a 64-bit kernel, for which pip would want the other runtime.
 install_on_armhf() {
     run "$new/bin/pip" install --quiet --no-deps "$TREE"
     run "$new/bin/python" - "$new/bin/pip" "tflite-runtime,$EXTRAS" <<'END'
@@ -155,9 +156,10 @@ pip, extras = sys.argv[1], sys.argv[2].split(",")
 wanted = []
 for line in requires("edgepose"):
     extra = re.search("extra == .([a-z-]+)", line)
-    if not line.startswith("opencv") and (extra is None or extra[1] in extras):
+    if not line.startswith(("opencv", "ai-edge-litert")) and (extra is None or extra[1] in extras):
         wanted.append(line.partition(";")[0] if extra else line)
-subprocess.run([pip, "install", "--quiet", *wanted], check=True)
+# pip misses the OpenCV that the system has
+subprocess.run([pip, "install", "--quiet", "--no-warn-conflicts", *wanted], check=True)
 END
 }
 
