@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 from importlib.util import find_spec
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from edgepose import addresses
 from edgepose.errors import ConfigError, EdgeposeError
@@ -133,6 +133,21 @@ def _free(port: int) -> int | None:
 
 async def _listen(port: int) -> Any:
     from amqtt.broker import Broker
+    from amqtt.mqtt.connect import ConnectPacket, ConnectPayload
+
+    class OldConnect(ConnectPayload):  # type: ignore[misc]  # the library has no types
+        """Leaves unread what newer clients lay out otherwise: they are refused, and speak 3.1.1.
+
+        That of amqtt 0.12 takes it for a very long name, and waits for its end.
+        """
+
+        @classmethod
+        async def from_stream(cls, reader: Any, fixed: Any, variable: Any) -> Self:
+            if variable.proto_level != PROTOCOL:
+                return cls("newer", "", b"")
+            return cast(Self, await super().from_stream(reader, fixed, variable))
+
+    ConnectPacket.PAYLOAD = OldConnect
 
     class OwnMessagesOnly(Broker):  # type: ignore[misc]  # the library has no types
         """Gives a client the retained messages that it subscribes to.

@@ -38,6 +38,20 @@ def test_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 @amqtt
 @pytest.mark.slow
 class TestEmbeddedBroker:
+    def test_a_newer_client_is_told_at_once_that_it_is_too_new(self) -> None:
+        """MQTT 5 with properties and a last will: refused, and not kept waiting."""
+        lasting = bytes([5, 0x11, 0, 0, 14, 16])
+        said = b"\x00\x04MQTT\x05\x04\x00\x3c" + lasting + b"\x00\x01a\x00\x00\x01w\x00\x01x"
+        with (
+            EmbeddedBroker(0) as own,
+            socket.create_connection((HOST, own.port), timeout=5) as line,
+        ):
+            line.sendall(bytes([0x10, len(said)]) + said)
+
+            answer = line.recv(100)
+
+        assert answer == b"\x20\x02\x00\x01"  # unacceptable protocol version
+
     @pytest.mark.parametrize("will", ["", "b/d/availability"])
     def test_a_client_of_version_5_falls_back(
         self, will: str, monkeypatch: pytest.MonkeyPatch
