@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from edgepose.events.presence import PresenceDetector
 from edgepose.events.zones import ZoneDetector
 from edgepose.structures import Box, Event, Pose, Size, Track
 from edgepose.timing import NS_PER_S
@@ -151,3 +152,18 @@ def test_people_in_a_zone_are_counted() -> None:
 class TestZoneDetector(DetectorContract):
     def detector(self) -> ZoneDetector:
         return ZoneDetector([SOFA])
+
+
+def test_a_zone_forgets_people_as_soon_as_the_camera_does() -> None:
+    """It never holds more than are there."""
+    zone, camera = ZoneDetector([SOFA], off_s=5.0), PresenceDetector(off_s=5.0)
+    counts = []
+    for tenth in range(120):
+        tracks = someone(150) if tenth < 30 else []
+        for detector in (zone, camera):
+            detector.update(tracks, round(tenth / 10 * NS_PER_S))
+        counts.append((zone.state["zones"]["sofa"]["count"], camera.state["count"]))
+
+    assert all(inside <= there for inside, there in counts)
+    assert counts[-1] == (0, 0)
+    assert (1, 1) in counts

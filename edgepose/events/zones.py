@@ -62,7 +62,7 @@ class ZoneDetector:
 
     def _count(self, at_ns: int) -> None:
         for zone, levels in self._at_least.items():
-            people = sum(where.inside[zone].value for where in self._people.values())
+            people = sum(where.is_seen_in(zone) for where in self._people.values())
             while len(levels) < people:
                 levels.append(Settling(0.0, self._off_s))
             for below, level in enumerate(levels):
@@ -89,6 +89,10 @@ class _Whereabouts:
             for zone, settling in self.inside.items()
             if settling.update(zone in track.zones, at_ns)
         ]
+
+    def is_seen_in(self, zone: str) -> bool:
+        """Say whether the person is in a zone, and in view."""
+        return self._missing_ns is None and self.inside[zone].value
 
     def _vanish(self, person: int, at_ns: int) -> list[Event]:
         """Leave everything once the absence has lasted; models miss small people for a second."""
