@@ -263,4 +263,6 @@ class Camera:
         elif state == "online" and was == "offline":
             self.health.reconnects += 1
             log.info("camera %s: back", self.id)
+        elif state == "ended":
+            log.info("camera %s: its source has ended", self.id)
         self._changed(self)

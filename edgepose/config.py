@@ -185,7 +185,7 @@ class PoseSettings(Table, frozen=True, kw_only=True):
     """The most people to report in one frame."""
 
     min_pose_score: Part = 0.25
-    """People below this score are left out."""
+    """Nobody below this score is taken up; who is followed is let go below 0.6 of it."""
 
     min_keypoint_score: Part = 0.3
     """Keypoints below this score are sent, but posture, events and pictures do not rely on

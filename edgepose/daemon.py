@@ -306,6 +306,7 @@ class Daemon:
     def _close(self) -> None:
         """Stop capture, let what is under way come through, say `offline`, let go."""
         self._stopping = True
+        log.info("stopping")
         self.service.stopping()
         for camera in self.cameras.values():
             camera.close()

@@ -25,7 +25,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     """The most frames to look at in a second."""
 
     min_pose_score: Part | UnsetType | None = UNSET
-    """People below this score are left out."""
+    """Nobody below this score is taken up; who is followed is let go below 0.6 of it."""
 
     min_keypoint_score: Part | UnsetType | None = UNSET
     """Posture, events and pictures do not rely on keypoints below this score."""

@@ -220,6 +220,8 @@ def test_a_finite_source_is_read_in_full(
     sequence = [message["seq"] for message in messages]
     assert sequence == sorted(set(sequence))
     assert sequence[-1] == 120
+    last = [line.partition("INFO")[2].strip() for line in running.said().splitlines()[-2:]]
+    assert last == ["camera hall: its source has ended", "stopping"]
 
 
 def test_a_camera_shows_what_its_table_says(

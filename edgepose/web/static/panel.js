@@ -7,7 +7,7 @@ import { isWhole, WHOLE } from "./shapes.js";
 const TURNS = [0, 90, 180, 270];
 
 const THRESHOLDS = {
-  min_pose_score: ["People", "People the model is less sure of are left out."],
+  min_pose_score: ["People", "Nobody the model is less sure of is taken up."],
   min_keypoint_score: [
     "Keypoints", "Posture, zones and events do not rely on keypoints below this.",
   ],
