@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from edgepose.cli import main
 from edgepose.recording import Entry, RecordingError, frames, open_recording, rederive, restamp
 from edgepose.sinks import Sink
 from edgepose.sinks.jsonl import JsonlSink
+from edgepose.sinks.mqtt import MqttSink, Options
 from edgepose.structures import Box, Event, Frame, Message, Pose, Track
 from edgepose.subscriber import Subscription
 from edgepose.timing import NS_PER_S, Clock
@@ -452,6 +454,76 @@ def test_record_and_replay_through_a_broker(tmp_path: Path, name: str) -> None:
     assert {poses["device"] for poses in found} == {"other"}
     expected = [json.loads(m.payload)["poses"] for m in sent if m.topic == HALL.poses]
     assert [poses["poses"] for poses in run] == expected[:150]
+
+
+def _recorder(broker: Mosquitto, *words: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "edgepose", "record", "--mqtt", broker.url, *words]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def _with_a_device(broker: Mosquitto) -> None:
+    """Leave with the broker what a device retains there."""
+    state = Message(HALL.state, b"{}", "state", 1, retain=True)
+    there = Message(HALL.availability, b"online", "state", 1, retain=True)
+    sink = MqttSink(Options.from_url(broker.url))
+    sink.start()
+    assert sink.wait_connected(10)
+    assert all(map(sink.publish, (messages.availability(TOPICS, online=True), state, there)))
+    assert sink.flush(10)
+    sink.close()
+
+
+@pytest.mark.slow
+@needs_mosquitto
+@pytest.mark.parametrize("asked", [["--device", "attic"], ["--device", "pi", "--camera", "yard"]])
+def test_record_leaves_no_file_of_what_never_came(tmp_path: Path, asked: list[str]) -> None:
+    """Says what was waited for, where, for how long and who is there instead; can be repeated."""
+    path = tmp_path / "hall.jsonl"
+    with Mosquitto(tmp_path) as broker:
+        _with_a_device(broker)
+        process = _recorder(broker, "-o", str(path), "--for", "0.5", *asked)
+        said = process.communicate(timeout=60)[1]
+
+    assert process.returncode == 1
+    assert not path.exists()
+    assert all(f'"{name}"' in said for name in asked[1::2])
+    assert re.search(rf"waited \d+\.\d s at 127\.0\.0\.1:{broker.port} ", said)
+    assert "heard there: pi/hall\n" in said
+
+
+@pytest.mark.slow
+@needs_mosquitto
+def test_the_time_to_record_begins_when_the_broker_lets_us_listen(tmp_path: Path) -> None:
+    """A broker that comes later than the time is long costs nothing of it."""
+    path = tmp_path / "hall.jsonl"
+    broker = Mosquitto(tmp_path, persistent=True)
+    with broker:
+        _with_a_device(broker)
+        broker.stop()
+        process = _recorder(broker, "-o", str(path), "--for", "0.2")
+        assert process.stderr is not None
+        assert any("cannot reach" in line for line in process.stderr)
+        broker.start()
+        said = process.communicate(timeout=60)[1]
+
+    assert process.returncode == 0, said
+    assert [entry.topic for entry in open_recording(path).entries()].count(HALL.state) == 1
+
+
+@pytest.mark.slow
+def test_record_says_that_there_is_no_broker(tmp_path: Path) -> None:
+    """Without --for as well, once it is ended; no file is left."""
+    path = tmp_path / "hall.jsonl"
+    broker = Mosquitto(tmp_path)  # not started
+    process = _recorder(broker, "-o", str(path))
+    assert process.stderr is not None
+    assert any("cannot reach" in line for line in process.stderr)
+
+    process.send_signal(signal.SIGTERM)
+
+    assert "no broker at" in process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert not path.exists()
 
 
 def _size(path: Path) -> int:

@@ -12,12 +12,13 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
 from edgepose import recording
 from edgepose.config import PASSWORD_VARIABLE
-from edgepose.errors import BrokerError, UsageError
+from edgepose.errors import BrokerError, EdgeposeError, UsageError
 from edgepose.sinks import Received, Sink
 from edgepose.sinks.mqtt import MqttSink, Options
 from edgepose.subscriber import DEFAULT_URL, filters
@@ -26,6 +27,8 @@ from edgepose.timing import Clock
 Inbox = queue.SimpleQueue[Received | BrokerError]
 
 WAKE_S: Final = 0.2
+PATIENCE_S: Final = 10.0  # with --for: somebody waits for the end
+HEARING_S: Final = 1.0  # retained messages come at once, poses several times a second
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a new file, .mcap for MCAP; - or none: JSON Lines to standard output",
     )
     parser.add_argument(
-        "--for", dest="seconds", type=float, metavar="S", help="stop after so many seconds"
+        "--for",
+        dest="seconds",
+        type=float,
+        metavar="S",
+        help="stop after so many seconds of listening",
     )
 
 
@@ -75,27 +82,75 @@ def link(args: argparse.Namespace, name: str, failures: queue.SimpleQueue[Any]) 
 
 def run(args: argparse.Namespace) -> int:
     """Record until Ctrl-C, SIGTERM or the end of the time; the file is complete then."""
-    clock = Clock()
-    about = {"base_topic": args.base_topic, "device": args.device, "camera": args.camera}
-    with _output(args.output) as file:
-        sink = recording.write(args.output, file, clock, about)
-        received: Inbox = queue.SimpleQueue()
-        source = link(args, "edgepose-record", received)
-        for topic in filters(args.base_topic, args.device, args.camera):
-            source.subscribe(topic, received.put)
-        source.start()
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        counts: Counter[str] = Counter()
-        try:
-            with contextlib.suppress(KeyboardInterrupt):
-                _pump(received, sink, counts, args.seconds)
-        finally:
-            source.close()
-            _drain(received, sink, counts)
-            sink.close()
-    told = ", ".join(f"{number} {leaf}" for leaf, number in sorted(counts.items()))
-    print(f"recorded {told or 'nothing'}", file=sys.stderr)
+    counts: Counter[str] = Counter()
+    with _output(args.output, counts) as file:
+        nothing = _record(args, file, counts)
+    if not counts:
+        raise EdgeposeError(nothing)
+    leaves: Counter[str] = Counter()
+    for topic, number in counts.items():
+        leaves[topic.rpartition("/")[2]] += number
+    told = ", ".join(f"{number} {leaf}" for leaf, number in sorted(leaves.items()))
+    print(f"recorded {told}", file=sys.stderr)
     return 0
+
+
+def _record(args: argparse.Namespace, file: IO[bytes], counts: Counter[str]) -> str:
+    """Fill the file and count by topic; return why, where nothing came of what was asked for."""
+    about = {"base_topic": args.base_topic, "device": args.device, "camera": args.camera}
+    sink = recording.write(args.output, file, Clock(), about)
+    received: Inbox = queue.SimpleQueue()
+    source = link(args, "edgepose-record", received)
+    for topic in filters(args.base_topic, args.device, args.camera):
+        source.subscribe(topic, received.put)
+    source.start()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    began_s, nothing = time.monotonic(), ""
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            if args.seconds is None or source.wait_subscribed(PATIENCE_S):
+                began_s = time.monotonic()
+                _pump(received, sink, counts, args.seconds)
+        if not _came(args, counts):
+            nothing = _nothing(args, source, time.monotonic() - began_s)
+    finally:
+        source.close()
+        _drain(received, sink, counts)
+        sink.close()
+        if not _came(args, counts):
+            counts.clear()
+    return nothing
+
+
+def _came(args: argparse.Namespace, topics: Iterable[str]) -> bool:
+    """Say whether something came, of the camera if one is asked for."""
+    below = (topic.removeprefix(f"{args.base_topic}/").split("/") for topic in topics)
+    return any(args.camera in {None, parts[1]} for parts in below)
+
+
+def _nothing(args: argparse.Namespace, source: MqttSink, waited_s: float) -> str:
+    """Say what was waited for in vain, and who is there instead."""
+    address = source.options.address
+    if not source.connected:
+        reason = f" ({source.trouble})" if source.trouble else ""
+        return f"recorded nothing: no broker at {address}{reason}; expected one at --mqtt"
+    what = f'device "{args.device}"' if args.device else "any device"
+    what += f', camera "{args.camera}"' if args.camera else ""
+    heard = ", ".join(_heard(source, args.base_topic)) or "nobody"
+    return (
+        f"recorded nothing: waited {waited_s:.1f} s at {address} for {what} under the topic"
+        f" {args.base_topic}; heard there: {heard}"
+    )
+
+
+def _heard(source: MqttSink, base_topic: str) -> list[str]:
+    """Listen for a moment who else is there: devices with their cameras."""
+    topics: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for leaf in ("availability", "poses"):
+        source.subscribe(f"{base_topic}/+/+/{leaf}", lambda came: topics.put(came.topic))
+    time.sleep(HEARING_S)
+    names = {topics.get_nowait() for _ in range(topics.qsize())}
+    return sorted({"/".join(name.split("/")[-3:-1]) for name in names})
 
 
 def _pump(received: Inbox, sink: Sink, counts: Counter[str], seconds: float | None) -> None:
@@ -116,15 +171,25 @@ def _drain(received: Inbox, sink: Sink, counts: Counter[str]) -> None:
 def _write(came: Received | BrokerError, sink: Sink, counts: Counter[str]) -> None:
     if isinstance(came, BrokerError):
         raise came
-    counts[came.topic.rpartition("/")[2]] += 1
+    counts[came.topic] += 1
     sink.publish(recording.message(came.topic, came.payload))
 
 
-def _output(path: Path) -> IO[bytes]:
+@contextlib.contextmanager
+def _output(path: Path, counts: Counter[str]) -> Iterator[IO[bytes]]:
+    """Open the file; it goes again when nothing came into it."""
     if str(path) == "-":
-        return os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+        with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output:
+            yield output
+        return
     try:
-        return path.open("xb")
+        file = path.open("xb")
     except FileExistsError:
         msg = f"{path}: is there already; expected the name of a new file"
         raise UsageError(msg) from None
+    try:
+        with file:
+            yield file
+    finally:
+        if not counts:
+            path.unlink()

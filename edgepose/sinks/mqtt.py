@@ -458,6 +458,7 @@ class _Session:
     def _note_granted(self, mid: int, reasons: list[ReasonCode]) -> None:
         with self._changed:
             topic = self._asked.pop(mid, "")
+            self._changed.notify_all()
         for reason in reasons:
             if reason.is_failure:
                 self._refused(topic, f"{str(reason).lower()}; check its access list")
@@ -564,6 +565,12 @@ class _Session:
             _, mid = self._client.subscribe(topic, qos=qos)
             if mid is not None:
                 self._asked[mid] = topic
+
+    def wait_answered(self, timeout_s: float) -> bool:
+        """Wait until the broker has granted or refused all that was asked for."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._end is not None or not self._asked, timeout_s)
+            return not self._asked
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until the broker has acknowledged everything, or the session is over."""
@@ -720,6 +727,12 @@ class MqttSink:
                 lambda: self._session is not None or self.failure is not None, timeout_s
             )
             return self._session is not None
+
+    def wait_subscribed(self, timeout_s: float) -> bool:
+        """Wait until the broker lets us listen; False when it does not in time, or never will."""
+        connected = self.wait_connected(timeout_s)
+        session = self._session
+        return connected and session is not None and session.wait_answered(timeout_s)
 
     def wait_tried(self, timeout_s: float) -> bool:
         """Wait for the end of the first attempt, whatever came of it."""
