@@ -54,6 +54,7 @@ def _check(args: argparse.Namespace) -> None:
     check_sources(found)
     print(f"{args.file}: good")
     print(summary(found))
+    print(f"whether cameras and broker are there: edgepose doctor -c {args.file}")
 
 
 def _show(args: argparse.Namespace) -> None:
