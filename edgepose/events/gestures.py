@@ -18,7 +18,7 @@ GAP_S: Final = 0.25  # models lose a wrist in single frames
 WINDOW_S: Final = 2.5  # people wave once to twice a second: five turns or more
 TORSO_S: Final = 1.0  # people come nearer slowly; what changes faster is the model's error
 LOST_S: Final = 0.5  # what happened before a longer gap belongs to another movement
-SWING: Final = 0.3  # parts of the torso: some 15 cm, less what smoothing takes from a wave
+SWING: Final = 0.25  # parts of the torso: 12 cm; smoothing leaves half of a quick wave
 TURNED: Final = 0.25  # shoulders nearer than this part of the torso: seen from the side
 
 # Shoulders are 0.259 and the torso 0.288 of the body's height (see `zones`).
