@@ -217,7 +217,7 @@ def test_what_cannot_be_changed_piece_by_piece_is_refused() -> None:
 
 
 def test_each_problem_is_told_where_it_is() -> None:
-    """As `config check` says it, with cameras and zones by their ids."""
+    """As `config check` says it, but with cameras and zones by their ids, and no numbers."""
     crossed = {"id": "bed", "polygon": [[0, 0], [1, 1], [1, 0], [0, 1]]}
 
     with pytest.raises(Unfit) as found:
@@ -226,6 +226,7 @@ def test_each_problem_is_told_where_it_is() -> None:
     told = {problem["where"]: problem["text"] for problem in found.value.problems}
     assert told.keys() == {"camera.hall.roi", "camera.hall.zone.bed.polygon"}
     assert "cross" in told["camera.hall.zone.bed.polygon"]
+    assert not any("camera[" in text for text in told.values())
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -250,7 +251,10 @@ def _listed(value: Any) -> Any:
 
 
 def _told(problem: Problem, data: Mapping[str, Any]) -> dict[str, str]:
-    """Say a problem where the page can show it: cameras and zones by their ids."""
+    """Say a problem where the page can show it: cameras and zones by their ids.
+
+    The sentence's own path is left out, which counts tables: who sees the field needs none.
+    """
     names: list[str] = []
     here: Any = data
     for step in problem.path:
@@ -259,7 +263,7 @@ def _told(problem: Problem, data: Mapping[str, Any]) -> dict[str, str]:
         names.append(str(here.get("id", step) if named else step))
         if here is None:
             break
-    return {"where": ".".join(names), "text": redact(problem.sentence)}
+    return {"where": ".".join(names), "text": redact(re.sub(r"^\S+( =|:) ", "", problem.sentence))}
 
 
 def _rewritten(text: str, wanted: dict[str, Any], changes: Changes) -> str:

@@ -225,11 +225,13 @@ export class Aim {
   #refused({ message, problems = [] }) {
     const { value } = this.history;
     this.#problems = problems
-      .map((problem) => located(value, this.id, problem))
+      .map((problem) => ({ ...problem, ...located(value, this.id, problem) }))
       .map((problem) => ({ ...problem, about: subject(value, problem) }));
     this.#show();
     const count = problems.length === 1 ? "One value was refused" : `${problems.length} values were refused`;
-    const homeless = this.#problems.filter(({ field }) => !field).map(({ text }) => text);
+    const homeless = this.#problems
+      .filter(({ field }) => !field)
+      .map(({ where, text }) => `${where}: ${text}`);
     const words = problems.length ? [`${count}; nothing was saved.`, ...homeless] : [`Not saved: ${message}.`];
     this.#tell(words.join(" "), "bad");
     this.panel.focusProblem();
