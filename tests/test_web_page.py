@@ -253,16 +253,42 @@ def test_a_camera_that_is_paused_says_so(visit: Callable[..., Any]) -> None:
     wait_lit(page)
 
     reason = page.get_by_text("Paused: nobody looks at this camera.")
+    rate, latency = (page.locator(".numbers dd").nth(index) for index in (0, 1))
+    expect(latency).to_have_text(re.compile("ms$"))
     named(page, "button", "Pause: hall").click()
     expect(reason).to_be_visible()
+    assert (rate.inner_text(), latency.inner_text()) == ("–", "–"), "not only after a while"
     named(page, "link", "Aim and draw").click()
     expect(reason).to_be_visible()
     page.go_back()
     named(page, "button", "Go on: hall").click()
 
     expect(reason).to_be_hidden()
-    left_out = named(page, "article", "hall").get_by_text("Left out on purpose")
-    expect(left_out).to_have_text(re.compile(r": \d+ paused$"))
+    left_out = named(page, "article", "hall").get_by_text("Not looked at on purpose")
+    expect(left_out).to_have_text(re.compile(r": \d+ \(paused\)$"))
+
+
+def test_a_video_that_has_ended_leaves_nobody_behind(
+    visit: Callable[..., Any], house: House
+) -> None:
+    """Neither counted nor drawn; the sentence covers nothing of the drawing."""
+    zone = f'\n  [[camera.zone]]\n  id = "stove"\n  polygon = {json.dumps(WAVER)}\n'
+    page = visit()
+    card = named(page, "article", "hall")
+
+    house.write(house.text.replace("demo://", "demo://?loop=0") + zone)
+    expect(card.get_by_text(re.compile(r"stove: \d"))).to_be_visible()
+
+    ended = page.get_by_text("The video has ended.")
+    expect(ended).to_be_visible(timeout=60_000)
+
+    expect(card.get_by_text(re.compile("person|people|nobody|empty"))).to_have_count(0)
+    expect(card.locator("dd").first).to_have_text("–")
+    assert settled(page, lambda: card.locator("canvas").evaluate(LIT)["count"] == 0)
+    named(page, "link", "Aim and draw").click()
+    expect(ended).to_be_visible()
+    sentence, drawing = ended.bounding_box(), page.locator("svg.drawing").bounding_box()
+    assert sentence["y"] + sentence["height"] <= drawing["y"]
 
 
 @pytest.mark.parametrize("path", ["/", "/#/aim/hall"])
@@ -298,6 +324,8 @@ def test_the_picture_is_shown_only_where_allowed(visit: Callable[..., Any], hous
     expect(page.get_by_text("The cameras' pictures can be seen here")).to_be_visible()
     expect(page.get_by_text("Camera picture")).to_be_visible()
     assert wait_lit(page)["count"] > 2 * dark
+    badge, seen = (page.locator(part).bounding_box() for part in (".badge", "canvas"))
+    assert badge["y"] >= seen["y"] + seen["height"], "it covers somebody's name"
     named(page, "checkbox", "Show them").uncheck()
     expect(page.get_by_text("Camera picture")).to_be_hidden()
 
@@ -543,14 +571,14 @@ def test_a_threshold_is_in_force_while_it_moves(visit: Callable[..., Any], house
 
 
 def test_a_refused_value_shows_why_at_its_field(visit: Callable[..., Any], house: House) -> None:
-    """The sentence of `config check`; the file stays, and the field has the keyboard."""
+    """As `config check` says it, without the path; the file stays, the field has the keyboard."""
     page = aim(visit)
     field = named(page, "textbox", "Name")
     problem = page.locator(".settings .problem:visible")
     draw(page, ((0.2, 0.2), (0.6, 0.6), (0.6, 0.2), (0.2, 0.7)), "Two Words")
 
     named(page, "button", "Save").click()
-    expect(problem).to_contain_text('digits, "-" and "_"')
+    expect(problem).to_have_text(re.compile('^"Two Words": expected .*digits, "-" and "_"'))
     expect(field).to_have_attribute("aria-invalid", "true")
     expect(field).to_be_focused()
     assert problem.get_attribute("id") in field.get_attribute("aria-describedby").split()

@@ -293,8 +293,8 @@ export class Aim {
 
   #build(main) {
     this.canvas = h("canvas", { role: "img", "aria-label": `Skeletons seen by ${this.id}, live` });
-    this.reason = h("p", { class: "reason aside", hidden: true });
-    this.host = h("div", { class: "stage" }, this.canvas, this.reason);
+    this.reason = h("p", { class: "aside" });
+    this.host = h("div", { class: "stage" }, this.canvas);
     this.stage = new Stage(this.host);
     this.panel = new Panel();
     this.byHand = h("span");
@@ -315,7 +315,7 @@ export class Aim {
         "div", { class: "bench" },
         h(
           "section", { class: "easel", "aria-label": "Live view" },
-          h("div", { class: "frame" }, this.host),
+          h("div", { class: "frame" }, this.reason, this.host),
           h("div", { class: "under" }, this.help, h("div", { class: "row" }, this.finish, this.cancel)),
         ),
         this.panel.element,
@@ -407,9 +407,9 @@ export class Aim {
   }
 
   #showReason() {
-    const text = trouble(this.page.live, this.id);
-    write(this.reason, text);
-    this.reason.hidden = !text;
+    const { live } = this.page;
+    const what = live.pictures.has(this.id) ? "Camera picture" : "";
+    write(this.reason, trouble(live, this.id) || what);
   }
 
   #showTools() {

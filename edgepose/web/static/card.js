@@ -1,7 +1,7 @@
 /** One camera in the view of all. */
 
 import * as api from "./api.js";
-import { fresh, trouble } from "./condition.js";
+import { fresh, looking, trouble } from "./condition.js";
 import { h, set, write } from "./dom.js";
 import { Screen } from "./screen.js";
 import { leftOut, number, people, person, sentence } from "./words.js";
@@ -27,7 +27,7 @@ export class Card {
     this.count = h("span", { class: "count" });
     this.canvas = h("canvas", { role: "img", "aria-label": `Skeletons seen by ${this.id}, live` });
     this.reason = h("p", { class: "reason", hidden: true });
-    this.badge = h("p", { class: "badge", hidden: true }, "Camera picture");
+    this.badge = h("p", { class: "badge", hidden: !this.page.live.hello?.picture }, "Camera picture");
     this.seen = h("ul", { class: "unseen", "aria-label": `People in view of ${this.id}` });
     this.zones = h("ul", { class: "chips", "aria-label": "Zones" });
     this.numbers = {};
@@ -45,7 +45,8 @@ export class Card {
           h("a", { class: "button", href: `#/aim/${encodeURIComponent(this.id)}` }, "Aim and draw"),
         ),
       ),
-      h("div", { class: "stage" }, this.canvas, this.reason, this.badge),
+      h("div", { class: "stage" }, this.canvas, this.reason),
+      this.badge,
       this.seen,
       this.zones,
       h("dl", { class: "numbers" }, this.#number("Rate"), this.#number("Latency"), this.#number("Dropped")),
@@ -63,6 +64,10 @@ export class Card {
     return this.page.live.states.get(this.id) ?? null;
   }
 
+  get #looking() {
+    return looking(this.page.live, this.id);
+  }
+
   get #aim() {
     return this.page.config?.cameras.find(({ id }) => id === this.id) ?? null;
   }
@@ -71,7 +76,10 @@ export class Card {
     const { pose } = this.page.config ?? {};
     const minScore = this.#told?.settings?.min_keypoint_score ?? pose?.min_keypoint_score ?? 0.3;
     const occupied = Object.entries(this.#told?.zones ?? {}).filter(([, zone]) => zone.occupied);
-    return { zones: this.#aim?.zones ?? [], occupied: new Set(occupied.map(([id]) => id)), minScore };
+    return {
+      zones: this.#aim?.zones ?? [], occupied: new Set(occupied.map(([id]) => id)), minScore,
+      ...(this.#looking ? {} : { message: null }), // those of before are no longer there
+    };
   }
 
   /** Show the newest; called a few times a second. */
@@ -79,10 +87,11 @@ export class Card {
     const { live } = this.page;
     this.#showState(live.status?.cameras[this.id]?.state ?? "starting");
     this.#showReason();
+    if (!this.#looking) this.screen.refresh();
     this.#showPeople();
     this.#showZones();
     this.#showNumbers();
-    this.badge.hidden = !live.pictures.has(this.id);
+    set(this.badge, "class", this.#looking && live.pictures.has(this.id) ? "badge" : "badge absent");
   }
 
   #showState(state) {
@@ -92,7 +101,8 @@ export class Card {
     this.state.dataset.mood = fallen ? "bad" : paused ? "warn" : (MOODS[state] ?? "");
     set(this.element, "data-fall", fallen);
     const count = this.#told?.count ?? 0;
-    write(this.count, count ? people(count) : "nobody");
+    const there = count ? people(count) : "nobody";
+    write(this.count, this.#looking ? there : "");
     write(this.pause, paused ? "Go on" : "Pause");
     set(this.pause, "aria-label", `${paused ? "Go on" : "Pause"}: ${this.id}`);
   }
@@ -105,7 +115,8 @@ export class Card {
 
   /** The same as the picture, for those who do not see it. */
   #showPeople() {
-    const lines = (this.page.live.newest(this.id)?.poses ?? []).map(person);
+    const poses = this.#looking ? this.page.live.newest(this.id)?.poses : null;
+    const lines = (poses ?? []).map(person);
     const items = this.seen.children;
     while (items.length > lines.length) items[items.length - 1].remove();
     while (items.length < lines.length) this.seen.append(h("li"));
@@ -114,7 +125,7 @@ export class Card {
 
   #showZones() {
     const zones = this.#aim?.zones ?? [];
-    const told = this.#told?.zones ?? {};
+    const told = (this.#looking && this.#told?.zones) || {};
     if (this.zones.dataset.zones !== zones.map(({ id, kind }) => `${id} ${kind}`).join()) {
       this.zones.replaceChildren(...zones.map(({ id, kind }) => h("li", { "data-zone": id, "data-kind": kind }, id)));
       this.zones.dataset.zones = zones.map(({ id, kind }) => `${id} ${kind}`).join();
@@ -122,7 +133,8 @@ export class Card {
     for (const chip of this.zones.children) {
       const { occupied = false, count = 0 } = told[chip.dataset.zone] ?? {};
       set(chip, "data-occupied", occupied);
-      write(chip, `${chip.dataset.zone}: ${occupied ? people(count) : "empty"}`);
+      const inside = occupied ? people(count) : "empty";
+      write(chip, this.#looking ? `${chip.dataset.zone}: ${inside}` : chip.dataset.zone);
     }
   }
 
@@ -130,11 +142,11 @@ export class Card {
     const { live } = this.page;
     const pace = live.pace(this.id);
     const stats = live.stats?.cameras[this.id];
-    const now = fresh(live, this.id);
+    const now = this.#looking && fresh(live, this.id);
     write(this.numbers.Rate, number(now ? (pace.fps ?? stats?.fps) : null, 1, " fps"));
     write(this.numbers.Latency, number(now ? pace.latency : null, 0, " ms"));
     write(this.numbers.Dropped, number(stats?.dropped));
-    write(this.leftOut, `Left out on purpose: ${leftOut(stats?.left_out)}`);
+    write(this.leftOut, leftOut(stats?.left_out));
   }
 
   async #pause() {

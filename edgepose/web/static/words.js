@@ -58,14 +58,14 @@ export function number(value, decimals = 0, unit = "") {
   return `${value.toFixed(decimals)}${unit}`;
 }
 
-const PURPOSES = { limit: "over the limit", still: "still", paused: "paused" };
+const PURPOSES = { limit: "above its fps", still: "nothing moved", paused: "paused" };
 
-/** Frames that nobody was meant to look at, by reason. */
+/** Frames that nobody was meant to look at, by reason; empty where there are none. */
 export function leftOut(counts) {
-  if (!counts) return "–";
   const short = new Intl.NumberFormat("en", { notation: "compact" });
-  const some = Object.keys(PURPOSES).filter((reason) => counts[reason]);
-  return some.map((reason) => `${short.format(counts[reason])} ${PURPOSES[reason]}`).join(", ") || "none";
+  const some = Object.keys(PURPOSES).filter((reason) => counts?.[reason]);
+  const words = some.map((reason) => `${short.format(counts[reason])} (${PURPOSES[reason]})`);
+  return words.length ? `Not looked at on purpose: ${words.join(", ")}` : "";
 }
 
 export const people = (count) => (count === 1 ? "1 person" : `${count} people`);
