@@ -291,6 +291,16 @@ def test_a_video_that_has_ended_leaves_nobody_behind(
     assert sentence["y"] + sentence["height"] <= drawing["y"]
 
 
+def test_a_camera_that_is_not_there_is_said(visit: Callable[..., Any]) -> None:
+    """An old bookmark leads to those that are there."""
+    page = visit("/#/aim/nobody")
+
+    expect(page.get_by_role("alert").filter(has_text='no camera "nobody"')).to_be_visible()
+    named(page, "link", "Aim and draw").click()
+
+    expect(named(page, "heading", "Aim and draw: hall")).to_be_visible()
+
+
 @pytest.mark.parametrize("path", ["/", "/#/aim/hall"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_nothing_jumps(visit: Callable[..., Any], path: str, width: int) -> None:

@@ -68,11 +68,15 @@ function route() {
   }
   view?.close();
   view = aims ? new Aim(main, page, camera) : new Watch(main, page);
+  if (name === "aim" && !aims) main.prepend(nobody(camera));
   shown = location.hash;
   document.title = `${aims ? camera : live.hello.device.name} · edgepose`;
   page.watch();
   setTimeout(loadEditor, EDITOR_MS);
 }
+
+const nobody = (camera) =>
+  h("p", { class: "notice", role: "alert" }, `There is no camera "${camera}". These are all there are.`);
 
 async function loadEditor() {
   try {
