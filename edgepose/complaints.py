@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -73,6 +73,13 @@ def syntax(message: str, where: str) -> str:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that was probably meant."""
     return next(iter(get_close_matches(name, list(known), n=1)), None)
+
+
+def unknown(what: str, name: str, known: Collection[str]) -> str:
+    """Say that there is no such thing, which was probably meant and which there are."""
+    match = nearest(name, known)
+    meant = f' did you mean "{match}"?' if match else ""
+    return f'unknown {what} "{_short(name)}";{meant} known: {", ".join(sorted(known))}'
 
 
 def expected(path: toml.Path, found: Any, what: str) -> str:

@@ -1,7 +1,7 @@
 """How good events are: what a recording gave against what really happened."""
 
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -10,7 +10,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from edgepose.complaints import unknown
 from edgepose.errors import UsageError
+from edgepose.events import TYPES
+from edgepose.gestures import BUILT_IN
 from edgepose.messages import EventMessage
 from edgepose.recording import RecordedFrame, unix_ns
 from edgepose.timing import NS_PER_S
@@ -223,7 +226,7 @@ def happened(event: EventMessage, began_ns: int) -> Happened:
     return Happened(event.type, at_s, event.camera, event.person, event.data)
 
 
-def read_labels(path: Path, began_ns: int) -> Labels:
+def read_labels(path: Path, began_ns: int, gestures: Collection[str] = tuple(BUILT_IN)) -> Labels:
     """Read labels from TOML, or from JSON Lines with one label a line.
 
     Parameters
@@ -232,6 +235,8 @@ def read_labels(path: Path, began_ns: int) -> Labels:
         The file; its name ends in ``.toml`` or ``.jsonl``.
     began_ns : int
         Wall time of the recording's first frame: labels may give theirs.
+    gestures : collection of str
+        Which there are.
 
     Raises
     ------
@@ -249,11 +254,15 @@ def read_labels(path: Path, began_ns: int) -> Labels:
     if not isinstance(rows, list):
         msg = f"{path}: label is no list; expected [[label]] tables"
         raise UsageError(msg)
-    labels = tuple(_label(row, f"{path}: label {n}", began_ns) for n, row in enumerate(rows, 1))
+    labels = tuple(
+        _label(row, f"{path}: label {n}", began_ns, gestures) for n, row in enumerate(rows, 1)
+    )
     types = table.get("types", sorted({label.type for label in labels}))
     if not types or not isinstance(types, list) or not all(isinstance(t, str) for t in types):
         msg = f'{path}: no types and no labels; expected types = ["fall_confirmed"] or labels'
         raise UsageError(msg)
+    for type_ in types:
+        _known(type_, TYPES, "type of event", str(path))
     strange = sorted({label.type for label in labels} - set(types))
     if strange:
         msg = f"{path}: labels of type {', '.join(strange)}; expected those in types only"
@@ -276,10 +285,16 @@ def _only(table: Mapping[str, Any], known: set[str], where: str) -> None:
         raise UsageError(msg)
 
 
-def _label(row: Any, where: str, began_ns: int) -> Label:
+def _known(name: str, known: Collection[str], what: str, where: str) -> None:
+    if name not in known:
+        raise UsageError(f"{where}: {unknown(what, name, known)}")
+
+
+def _label(row: Any, where: str, began_ns: int, gestures: Collection[str]) -> Label:
     if not isinstance(row, dict) or not isinstance(row.get("type"), str) or "start" not in row:
         msg = f"{where}: expected at least a type and a start"
         raise UsageError(msg)
+    _known(row["type"], TYPES, "type of event", where)
     _only(row, {"type", "start", "end", "camera", "person", "zone", "gesture", "data"}, where)
     start_s = _moment(row["start"], f"{where}: start", began_ns)
     end_s = _moment(row["end"], f"{where}: end", began_ns) if "end" in row else start_s
@@ -290,6 +305,8 @@ def _label(row: Any, where: str, began_ns: int) -> Label:
     if row["type"] == "gesture" and "gesture" not in data:
         msg = f'{where}: which gesture? expected such as gesture = "wave"'
         raise UsageError(msg)
+    if "gesture" in data:
+        _known(str(data["gesture"]), gestures, "gesture", where)
     return Label(row["type"], start_s, end_s, row.get("camera"), row.get("person"), data)
 
 

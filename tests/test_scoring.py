@@ -170,7 +170,10 @@ def test_labels_are_read_from_toml_and_lines_alike(tmp_path: Path) -> None:
         ('[[label]]\ntype = "fall_confirmed"\nstart = true', "seconds"),
         ('[[label]]\ntype = "gesture"\nstart = 5', "wave"),
         ('[[label]]\ntype = "gesture"\ngestur = "wave"\nstart = 5', "gestur"),
-        ('types = ["a"]\n[[label]]\ntype = "b"\nstart = 1', "b"),
+        ('types = ["gesture"]\n[[label]]\ntype = "zone_left"\nstart = 1', "type zone_left"),
+        ('types = ["gesturee"]', 'did you mean "gesture"?'),
+        ('[[label]]\ntype = "fall"\nstart = 5', "fall_confirmed"),
+        ('[[label]]\ntype = "gesture"\ngesture = "waev"\nstart = 5', 'did you mean "wave"?'),
         ("tolerance_s = -1", "types"),
         ("= 3", "TOML"),
     ],
@@ -185,6 +188,21 @@ def test_labels_that_cannot_be_meant_are_refused(tmp_path: Path, text: str, name
 
     assert str(path) in str(error.value)
     assert named in str(error.value)
+
+
+def test_gestures_of_the_configuration_can_be_labelled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With it they are known, without it they are not."""
+    path, labels, config = (tmp_path / name for name in ("r.jsonl", "labels.toml", "own.toml"))
+    recorded(path, {float(second): True for second in range(3)})
+    labels.write_text('[[label]]\ntype = "gesture"\ngesture = "salute"\nstart = 1\n')
+    config.write_text('[[gesture]]\nid = "salute"\nwhen = ["wrist above nose"]\n')
+
+    codes = [main(["score", str(path), str(labels), *more]) for more in ([], ["-c", str(config)])]
+
+    assert codes == [2, 0]
+    assert 'unknown gesture "salute"' in capsys.readouterr().err
 
 
 def test_the_example_of_the_documentation_can_be_read(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ import msgspec
 
 from edgepose import charts, messages, recording, scoring
 from edgepose import config as configuration
+from edgepose.config import Config
 from edgepose.errors import UsageError
+from edgepose.gestures import BUILT_IN
 from edgepose.messages import EventMessage
 from edgepose.recording import Recording
 from edgepose.scoring import Comparison
@@ -41,8 +43,10 @@ def run(args: argparse.Namespace) -> int:
     if first is None:
         msg = f"{args.recording}: no frames; expected messages of the topic poses"
         raise UsageError(msg)
-    labels = scoring.read_labels(args.labels, first.unix_ns)
-    said = _recorded(source) if args.recorded else _rederived(source, args.config)
+    config = configuration.effective(args.config)
+    said = _recorded(source) if args.recorded else _rederived(source, config)
+    gestures = {*BUILT_IN, *(own.id for own in config.gestures), *_gestures(said)}
+    labels = scoring.read_labels(args.labels, first.unix_ns, gestures)
     events = [scoring.happened(event, first.unix_ns) for event in said]
     watched_s = scoring.watched_s(recording.frames(source))
     scores = scoring.score(labels, events, watched_s)
@@ -97,8 +101,12 @@ def _row(one: Comparison) -> charts.Row:
     return charts.Row(one.kind, spans, marks)
 
 
-def _rederived(source: Recording, file: Path | None) -> list[EventMessage]:
-    config = configuration.effective(file)
+def _gestures(said: Iterable[EventMessage]) -> set[str]:
+    """Return the gestures that were made: in a recording there may be others than we know."""
+    return {str(event.data["gesture"]) for event in said if event.type == "gesture"}
+
+
+def _rederived(source: Recording, config: Config) -> list[EventMessage]:
     steps = recording.rederive(source, config)
     said = (message for step in steps for message in step.messages(source.base_topic))
     return _events(source, ((message.topic, message.payload) for message in said))

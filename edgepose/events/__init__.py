@@ -1,7 +1,7 @@
 """What happens to people: from tracks to events and to the camera's state.
 
 To add a kind of event: write `events/<kind>.py`, add one row here, inherit the
-contract test of `tests/contracts/event.py`.
+contract test of `tests/contracts/event.py`; what it says stands in `TYPES`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,19 @@ EVENTS: Final = {
     "falls": "edgepose.events.falls:FallDetector",
     "gestures": "edgepose.events.gestures:GestureDetector",
 }
+
+TYPES: Final = (
+    "person_appeared",
+    "person_left",
+    "zone_entered",
+    "zone_left",
+    "posture_changed",
+    "fall_suspected",
+    "fall_confirmed",
+    "fall_recovered",
+    "gesture",
+)
+"""All that an event can say."""
 
 
 class Detector(Protocol):
