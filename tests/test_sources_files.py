@@ -321,8 +321,10 @@ def test_a_folder_of_broken_pictures_is_an_error(tmp_path: Path) -> None:
         ("notes", b"just text", "expected a video or a picture"),
     ],
 )
-def test_what_is_no_picture_is_refused(tmp_path: Path, name: str, data: bytes, words: str) -> None:
-    """At once, when it is opened, in a sentence that names the file."""
+def test_what_is_no_picture_is_refused(
+    tmp_path: Path, name: str, data: bytes, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """At once, when it is opened, in a sentence that names the file; no library talks beside it."""
     path = tmp_path / name
     path.write_bytes(data)
 
@@ -331,6 +333,7 @@ def test_what_is_no_picture_is_refused(tmp_path: Path, name: str, data: bytes, w
 
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,9 @@ from edgepose.structures import Image
 # A broken file is reported by us in one sentence; the decoder's own words on stderr
 # (read when the first video is opened) would only stand beside it. -8 is "quiet".
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    # the same for what OpenCV itself says; 4.6 has the switch elsewhere
+    (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(1)  # only what is fatal
 
 
 class Capture:
