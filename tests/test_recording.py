@@ -272,6 +272,13 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path: Path, content: bytes) 
         open_recording(path)
 
 
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+def test_standard_input_is_no_recording(name: str) -> None:
+    """A recording is read more than once; the sentence says what to do."""
+    with pytest.raises(RecordingError, match="standard input is not read; write it to a file"):
+        open_recording(Path(name))
+
+
 def test_a_compressed_recording_is_read_as_it_is(tmp_path: Path) -> None:
     """People send recordings by mail."""
     path, packed = tmp_path / "hall.jsonl", tmp_path / "hall.jsonl.gz"

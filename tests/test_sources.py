@@ -52,6 +52,8 @@ def test_every_row_names_something_that_can_be_called() -> None:
     ("uri", "words"),
     [
         ("", "expected a path"),
+        ("-", "standard input is not read; write it to a file"),
+        ("/dev/stdin", "standard input is not read; write it to a file"),
         ("gopher://somewhere", 'unknown scheme "gopher"; known: demo://'),
         ("nowhere/nothing.jpg", "no such file"),
         ("nowhere/*.jpg", "no picture among 0 files"),

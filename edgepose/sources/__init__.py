@@ -30,6 +30,9 @@ SOURCES: Final = {
 }
 """URI scheme to class, or to a function that chooses one."""
 
+STDIN: Final = frozenset({"-", "/dev/stdin", "/dev/fd/0"})
+"""What other programs read standard input for."""
+
 
 Wants = Callable[[int], bool]
 
@@ -194,6 +197,9 @@ def check(uri: str) -> Address:
         When it is of no known kind.
     """
     address = Address.parse(uri)
+    if uri in STDIN:
+        what = "standard input is not read; write it to a file first, and give that"
+        raise address.error(what)
     if not address.path and address.scheme == "file":
         raise SourceError('source "": expected a path, a device or a URI')
     if address.scheme not in SOURCES:
