@@ -232,7 +232,11 @@ def _refine(asked: PolicyName, model: str, one: Sequence[bool]) -> Refine:
         msg = f"model {model}: the last finds several people; expected one that finds one"
         raise UsageError(msg)
     if one[0]:
-        msg = f"model {model}: the first finds one person; expected one that finds several"
+        finder = model.partition("+")[0]
+        msg = (
+            "refine needs a model that finds several people, such as movenet-multipose;"
+            f" {finder} finds one"
+        )
         raise UsageError(msg)
     return Refine(finders=len(one) - 1)
 

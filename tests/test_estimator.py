@@ -122,8 +122,16 @@ def test_refine_takes_the_usual_second_model_where_none_is_named() -> None:
 )
 def test_a_pair_that_makes_no_sense_is_refused(model: str, policy: str) -> None:
     """It says so before the first picture, never guesses."""
-    with pytest.raises((UsageError, ModelError), match=r"expected|use|known"):
+    with pytest.raises((UsageError, ModelError), match=r"expected|use|known|needs"):
         PoseEstimator(model, policy=policy)  # type: ignore[arg-type]
+
+
+def test_refine_asks_for_a_model_that_finds_several() -> None:
+    """It speaks of the model that was named, not of the one that was put behind it."""
+    with pytest.raises(UsageError, match="several people, such as movenet-multipose") as caught:
+        PoseEstimator("movenet-lightning", policy="refine")
+
+    assert "+" not in str(caught.value)
 
 
 def test_a_second_look_finds_the_same_people_more_surely() -> None:
