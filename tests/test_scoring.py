@@ -298,3 +298,4 @@ def test_the_plot_shows_every_label_and_event(tmp_path: Path) -> None:
     assert drawn.count(f'fill="{charts.GREEN}"><title>person_appeared') == 1
     assert drawn.count(f'fill="{charts.ORANGE}"><title>person_appeared') == 1
     assert drawn.count("<path ") == 1
+    assert "2 labels, 1 event<" in drawn

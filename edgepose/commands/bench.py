@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tqdm import tqdm
 
 from edgepose import catalogue, charts
+from edgepose.commands import count
 from edgepose.config import Camera, Config, Device, Model, Mqtt
 from edgepose.errors import UsageError
 
@@ -31,12 +32,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--source", metavar="URI", default="demo://", help="a video; default demo")
     parser.add_argument("--mqtt", metavar="URL", default="", help="a broker; default: mosquitto")
-    parser.add_argument("--threads", type=int, default=0, help="of the network; 0: all but one")
-    parser.add_argument("--frames", type=int, default=300, help="in each round")
-    parser.add_argument("--rounds", type=int, default=5, help="daemon and bare loop in turns")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the network; default 0: all cores but one",
+    )
+    parser.add_argument(
+        "--frames", type=int, default=300, metavar="N", help="in each round; default 300"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=5,
+        metavar="N",
+        help="daemon and bare loop in turns; default 5",
+    )
     parser.add_argument("--memory", action="store_true", help="also memory and start-up")
     parser.add_argument(
-        "--marks", type=int, nargs="+", default=MARKS, metavar="N", help="frames to look after"
+        "--marks",
+        type=int,
+        nargs="+",
+        default=MARKS,
+        metavar="N",
+        help=f"with --memory: frames after which to look; default {' '.join(map(str, MARKS))}",
     )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw stages and latencies, .svg")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -100,7 +120,7 @@ def _report(
 
 def _title(report: dict[str, Any]) -> str:
     return (
-        f"{report['model']} with {report['runtime']}, {report['threads']} threads, on "
+        f"{report['model']} with {report['runtime']}, {count(report['threads'], 'thread')}, on "
         f"{report['machine']['board']}"
     )
 
@@ -132,7 +152,8 @@ def _latencies(result: "benchmarking.Result") -> charts.Columns:
 
     marks = benchmarking.percentiles(result.latencies_ms)
     axis = charts.Axis(1.1 * marks["p99"], "milliseconds from a frame read to its poses sent")
-    title = f"Latency of {len(result.latencies_ms)} frames, {result.ratio:.2f} of the bare loop"
+    frames = count(len(result.latencies_ms), "frame")
+    title = f"Latency of {frames}, {result.ratio:.2f} of the bare loop"
     counts = charts.histogram(result.latencies_ms, axis.end)
     return charts.Columns(title, axis, counts, marks)
 

@@ -44,11 +44,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="picture, folder or video")
     parser.add_argument("--json", action="store_true", help="one JSON message a line")
     parser.add_argument("--single", action="store_true", help="one person, decoded the simple way")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="0: all cores but one")
-    parser.add_argument("--max-people", type=int, default=6, metavar="N")
-    parser.add_argument("--min-score", type=float, default=0.25, metavar="S", help="of a person")
     parser.add_argument(
-        "--min-keypoint-score", type=float, default=0.3, metavar="S", help="of what is drawn"
+        "--threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the network; default 0: all cores but one",
+    )
+    parser.add_argument(
+        "--max-people", type=int, default=6, metavar="N", help="at most, in a picture; default 6"
+    )
+    parser.add_argument(
+        "--min-score",
+        type=float,
+        default=0.25,
+        metavar="S",
+        help="leave out people below it, 0 to 1; default 0.25",
+    )
+    parser.add_argument(
+        "--min-keypoint-score",
+        type=float,
+        default=0.3,
+        metavar="S",
+        help="draw no joints below it, 0 to 1; default 0.3",
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final, get_args
 from tqdm import tqdm
 
 from edgepose import evaluation
+from edgepose.commands import count
 from edgepose.decoders import Limits
 from edgepose.engine import runtime
 from edgepose.estimator import PoseEstimator
@@ -39,9 +40,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy", choices=get_args(PolicyName), default="auto", help="where to look"
     )
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="0: all cores but one")
-    parser.add_argument("--max-people", type=int, default=20, metavar="N", help="as COCO: 20")
-    parser.add_argument("--min-score", type=float, default=0.0, metavar="S", help="of a person")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the network; default 0: all cores but one",
+    )
+    parser.add_argument(
+        "--max-people",
+        type=int,
+        default=20,
+        metavar="N",
+        help="at most, in a picture; default 20, as COCO",
+    )
+    parser.add_argument(
+        "--min-score",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="leave out people below it, 0 to 1; default 0",
+    )
     parser.add_argument(
         "--bootstrap", type=int, default=0, metavar="N", help="resamples for an interval of AP"
     )
@@ -124,8 +143,9 @@ def rounded(scores: Scores) -> dict[str, float | None]:
 def table(report: dict[str, Any]) -> str:
     """Return the figures for people."""
     lines = [
-        f"{report['model']}, policy {report['policy']}, {report['threads']} threads: "
-        f"{report['pictures']} pictures, {report['people']} people with labelled joints",
+        f"{report['model']}, policy {report['policy']}, {count(report['threads'], 'thread')}: "
+        f"{count(report['pictures'], 'picture')}, "
+        f"{count(report['people'], 'person', 'people')} with labelled joints",
         "",
         line("", evaluation.FIGURES),
         line("all", report["scores"].values()),

@@ -13,6 +13,7 @@ import msgspec
 
 from edgepose import charts, messages, recording, scoring
 from edgepose import config as configuration
+from edgepose.commands import count
 from edgepose.config import Config
 from edgepose.errors import UsageError
 from edgepose.gestures import BUILT_IN
@@ -66,8 +67,8 @@ def _time_line(compared: Sequence[Comparison], recorded_s: float) -> charts.Rows
     ends_s = [label.end_s for one in compared for label in one.labels]
     long_s = max(recorded_s, *ends_s, 1.0)
     return charts.Rows(
-        f"{sum(len(one.labels) for one in compared)} labels,"
-        f" {sum(len(one.events) for one in compared)} events",
+        f"{count(sum(len(one.labels) for one in compared), 'label')},"
+        f" {count(sum(len(one.events) for one in compared), 'event')}",
         charts.Axis(long_s, "seconds since the first frame"),
         [_row(one) for one in compared],
         {
