@@ -823,6 +823,7 @@ def test_pictures_for_the_docs(visit: Callable[..., Any], house: House, tmp_path
             expect(page.get_by_text("sofa: 1 person")).to_be_visible()
             expect(page.locator(".events time").nth(3)).to_be_visible()
             expect(page.get_by_text(" MB")).to_be_attached()
+            expect(page.get_by_text(re.compile(r"^\d+ ms$"))).to_be_visible()
         page.screenshot(path=folder / f"{name}.png")
         page.close()
 
