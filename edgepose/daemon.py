@@ -18,7 +18,7 @@ from edgepose.link import Link
 from edgepose.messages import Percentiles
 from edgepose.metrics import Endpoint, families
 from edgepose.page import Page
-from edgepose.queues import Failure, Lanes
+from edgepose.queues import Failure, Lanes, Wake
 from edgepose.remote import Remote
 from edgepose.retained import topics_of
 from edgepose.settings import Settings
@@ -64,7 +64,7 @@ class Daemon:
         self.published: Callable[[Message], None] = lambda message: None
         """Told of each message that the broker's socket has taken."""
 
-        self._wake = threading.Event()
+        self._wake = Wake()
         self.topics = messages.Topics(config.mqtt.base_topic, config.device.id)
         self.cameras: dict[str, Camera] = {}
         self.controls: dict[str, Control] = {}
@@ -232,7 +232,6 @@ class Daemon:
             wait_s = (due_ns - self.clock.now_ns()) / NS_PER_S
             look_s = min(LOOK_S, self.service.beat_s) if self.service.is_ready else SOON_S
             self._wake.wait(min(max(0.0, wait_s), look_s))
-            self._wake.clear()
             self._tell_service_manager()
             self._look_after_delegate()
             self.page.tell_link(self.link.trouble)

@@ -1,9 +1,11 @@
-"""Where threads meet, and nowhere else: `Slot`, `Lanes`, `Outbox`."""
+"""Where threads meet, and nowhere else: `Slot`, `Lanes`, `Outbox`, `Wake`."""
 
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from edgepose.spool import Spool
@@ -288,6 +290,28 @@ class Outbox:
         """Leave on the disk what was not sent; nothing is taken after that."""
         with self._changed:
             self._spool.close()
+
+
+class Wake:
+    """Ends somebody's sleep, also from a signal handler that runs in the sleeper's own thread.
+
+    A `threading.Event` has a lock that the sleeper may hold when the signal comes: setting
+    it in the handler would wait for ever. `put` of this queue is made for that.
+    """
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        """End the sleep, or the next one if nobody sleeps now."""
+        self._calls.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """Sleep that long, or until called; any number of calls end one sleep."""
+        with suppress(Empty):
+            self._calls.get(timeout=seconds)
+            while True:
+                self._calls.get_nowait()
 
 
 class Failure:

@@ -1,10 +1,13 @@
 """Where threads meet."""
 
+import subprocess
+import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
-from edgepose.queues import Failure, Lanes, Outbox, Slot
+from edgepose.queues import Failure, Lanes, Outbox, Slot, Wake
 from edgepose.spool import Spool
 from edgepose.structures import Message
 
@@ -250,3 +253,37 @@ def test_a_session_that_ends_gives_back_what_it_carried() -> None:
     outbox.close()
 
     assert [outbox.take() for _ in range(4)] == [event(0), event(1), event(2), None]
+
+
+SIGNALLED = """
+import signal, time
+from edgepose.queues import Wake
+
+wake = Wake()
+signal.signal(signal.SIGALRM, lambda *_: wake.set())
+signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
+end_s = time.monotonic() + 0.5
+while time.monotonic() < end_s:
+    wake.wait(5e-5)
+signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+
+
+def test_a_sleeper_is_woken_by_a_signal_at_any_moment() -> None:
+    """A handler runs within the sleeper, whatever that holds: here thousands of times."""
+    assert (
+        subprocess.run([sys.executable, "-c", SIGNALLED], timeout=30, check=False).returncode == 0
+    )
+
+
+def test_many_calls_end_one_sleep() -> None:
+    """What was asked for before it slept counts, once."""
+    wake = Wake()
+    for _ in range(3):
+        wake.set()
+
+    wake.wait(60)
+    started = time.monotonic()
+    wake.wait(0.05)
+
+    assert time.monotonic() - started >= 0.05
