@@ -413,7 +413,7 @@ def test_the_demo_prints_what_is_published() -> None:
     command = [sys.executable, "-m", "edgepose", "demo", "--model", "movenet-lightning"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as demo:
         assert demo.stdout is not None
-        lines = [demo.stdout.readline().decode() for _ in range(12)]
+        lines = [demo.stdout.readline().decode() for _ in range(40)]  # three seconds
         demo.send_signal(signal.SIGINT)
         demo.communicate(timeout=15)
 
