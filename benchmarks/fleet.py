@@ -312,7 +312,7 @@ class Experiment:
         obeyed_s = time.monotonic() - killed_s
         away_s = self.fleet.count().away_s[before:]
         there = self._quiet()
-        wrong = sum(_wrong(there, self._retained(left)) for left in nodes if left is not node)
+        wrong = sum(self._lost(there, left) for left in nodes if left is not node)
         stale = self._retained(other)
         later.kill()
         watcher = self._readers[nodes.index(other)]
@@ -333,7 +333,7 @@ class Experiment:
                 stale.get(f"edgepose/{name}/availability") == b"online"
                 for name in doomed.plan.names
             ),
-            back_retained_wrong=_wrong(there, self._retained(node)),
+            back_retained_wrong=self._lost(there, node),
         )
         self.fleet.ask("move")
         print(found, file=sys.stderr, flush=True)
@@ -368,6 +368,10 @@ class Experiment:
             return dict(reader.retained)
         finally:
             reader.close()
+
+    def _lost(self, there: dict[str, bytes], node: Node) -> int:
+        """Return how many messages a newcomer is not told; a second look tells late from lost."""
+        return _wrong(there, self._retained(node)) and _wrong(there, self._retained(node))
 
     def events(self) -> Events:
         """Compare what was said with what was read."""
