@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
 from edgepose import __version__, logs
 from edgepose.addresses import redact
-from edgepose.complaints import nearest
+from edgepose.complaints import did_you_mean
 from edgepose.errors import EdgeposeError, UsageError
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
@@ -172,10 +172,9 @@ def _strange(
     what: str, word: str, known: Iterable[str], where: str, *, listed: bool = False
 ) -> str:
     """Say what is not known, what was probably meant, and what there is."""
-    match = nearest(word.partition("=")[0], known)
-    meant = f' did you mean "{match}"?' if match else ""
+    hint = did_you_mean(word.partition("=")[0], known)
     more = f"known: {', '.join(known)}" if listed else f'see "{where} --help"'
-    return f'{where}: unknown {what} "{word}";{meant} {more}'
+    return f'{where}: unknown {what} "{word}";{hint} {more}'
 
 
 def _say(message: str, code: int, *, debug: bool) -> int:

@@ -75,11 +75,16 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(get_close_matches(name, list(known), n=1)), None)
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Ask, with a blank before, for the known name that was probably meant; empty if none was."""
+    match = nearest(name, known)
+    return f' did you mean "{match}"?' if match else ""
+
+
 def unknown(what: str, name: str, known: Collection[str]) -> str:
     """Say that there is no such thing, which was probably meant and which there are."""
-    match = nearest(name, known)
-    meant = f' did you mean "{match}"?' if match else ""
-    return f'unknown {what} "{_short(name)}";{meant} known: {", ".join(sorted(known))}'
+    hint = did_you_mean(name, known)
+    return f'unknown {what} "{_short(name)}";{hint} known: {", ".join(sorted(known))}'
 
 
 def expected(path: toml.Path, found: Any, what: str) -> str:

@@ -24,7 +24,7 @@ from edgepose.pipeline import Follower
 from edgepose.sinks import Sink
 from edgepose.sinks.jsonl import FORMAT, JsonlSink, Line
 from edgepose.skeleton import JOINT_NAMES, LIMBS
-from edgepose.sources import STDIN
+from edgepose.sources import NOT_STDIN, STDIN
 from edgepose.structures import Box, Event, Frame, Kind, Message, Pose, Size, Track
 from edgepose.timing import NS_PER_MS, NS_PER_S, Clock, rfc3339
 from edgepose.tracking import Tracker
@@ -107,8 +107,7 @@ def open_recording(path: Path) -> Recording:
         When it is no recording.
     """
     if str(path) in STDIN:
-        msg = f"{path}: standard input is not read; write it to a file first, and give that"
-        raise RecordingError(msg)
+        raise RecordingError(f"{path}: {NOT_STDIN}")
     with _open(path) as file:
         about = _mcap_about(file) if _begins(file, MCAP_MAGIC) else _jsonl_about(path, file)
     return Recording(path, about)

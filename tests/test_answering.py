@@ -24,7 +24,7 @@ def other() -> Iterator[int]:
             self.end_headers()
             self.wfile.write(b"<html>hello { \xff")
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the library's word
             """Say nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:

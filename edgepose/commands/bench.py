@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tqdm import tqdm
 
 from edgepose import catalogue, charts
-from edgepose.commands import count
+from edgepose.commands import add_threads, count
 from edgepose.config import Camera, Config, Device, Model, Mqtt
 from edgepose.errors import UsageError
 
@@ -32,13 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--source", metavar="URI", default="demo://", help="a video; default demo")
     parser.add_argument("--mqtt", metavar="URL", default="", help="a broker; default: mosquitto")
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=0,
-        metavar="N",
-        help="of the network; default 0: all cores but one",
-    )
+    add_threads(parser)
     parser.add_argument(
         "--frames", type=int, default=300, metavar="N", help="in each round; default 300"
     )

@@ -9,6 +9,7 @@ import msgspec
 
 from edgepose import config, reference, toml
 from edgepose.addresses import redact
+from edgepose.commands import count
 from edgepose.config import DEFAULT_FILE, Config, Model
 from edgepose.errors import UsageError
 
@@ -129,16 +130,12 @@ def summary(found: Config) -> str:
     discovery = "on" if found.homeassistant.discovery else "off"
     return "\n".join(
         [
-            f"device {found.device.id}, model {found.model.name}, {_many(zones, 'zone')}",
+            f"device {found.device.id}, model {found.model.name}, {count(zones, 'zone')}",
             f"broker {redact(found.mqtt.url)}, Home Assistant discovery {discovery}",
-            f"{_many(len(found.cameras), 'camera')}:",
+            f"{count(len(found.cameras), 'camera')}:",
             *cameras,
         ]
     )
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _write(file: Path, text: str, *, force: bool) -> None:

@@ -12,17 +12,17 @@ from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
 from tqdm import tqdm
 
 from edgepose import messages, posture, sources
+from edgepose.commands import add_min_score, add_model, add_threads, count
 from edgepose.decoders import Limits
 from edgepose.drawing import draw
 from edgepose.errors import SourceError, UsageError
 from edgepose.estimator import PoseEstimator
 from edgepose.pictures import Album
-from edgepose.policies import PolicyName
 from edgepose.sources import Source
 from edgepose.structures import NOT_FOLLOWED, Frame, Track
 from edgepose.timing import NS_PER_MS, Clock
@@ -37,30 +37,15 @@ FPS: Final = 25.0  # of an annotated video whose source does not say its own
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("source", nargs="+", metavar="SOURCE", help="picture, folder, glob, video")
-    parser.add_argument("-m", "--model", metavar="NAME", default="auto", help="name or .tflite")
-    parser.add_argument(
-        "--policy", choices=get_args(PolicyName), default="auto", help="where to look"
-    )
+    add_model(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="picture, folder or video")
     parser.add_argument("--json", action="store_true", help="one JSON message a line")
     parser.add_argument("--single", action="store_true", help="one person, decoded the simple way")
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=0,
-        metavar="N",
-        help="of the network; default 0: all cores but one",
-    )
+    add_threads(parser)
     parser.add_argument(
         "--max-people", type=int, default=6, metavar="N", help="at most, in a picture; default 6"
     )
-    parser.add_argument(
-        "--min-score",
-        type=float,
-        default=0.25,
-        metavar="S",
-        help="leave out people below it, 0 to 1; default 0.25",
-    )
+    add_min_score(parser, 0.25)
     parser.add_argument(
         "--min-keypoint-score",
         type=float,
@@ -158,7 +143,7 @@ class Detection:
 def _people(people: list[Track]) -> str:
     if not people:
         return "nobody"
-    found = "1 person" if len(people) == 1 else f"{len(people)} people"
+    found = count(len(people), "person", "people")
     return f"{found}: " + "; ".join(_person(track) for track in people)
 
 

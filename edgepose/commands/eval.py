@@ -13,17 +13,16 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from tqdm import tqdm
 
 from edgepose import evaluation
-from edgepose.commands import count
+from edgepose.commands import add_min_score, add_model, add_threads, count
 from edgepose.decoders import Limits
 from edgepose.engine import runtime
 from edgepose.estimator import PoseEstimator
 from edgepose.evaluation import Scores, Truth
-from edgepose.policies import PolicyName
 from edgepose.preprocess import use_one_thread
 from edgepose.sources.files import read_picture
 
@@ -36,17 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("--images", type=Path, required=True, metavar="DIR")
     parser.add_argument("--annotations", type=Path, required=True, metavar="COCO.json")
-    parser.add_argument("-m", "--model", metavar="NAME", default="auto", help="name or .tflite")
-    parser.add_argument(
-        "--policy", choices=get_args(PolicyName), default="auto", help="where to look"
-    )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=0,
-        metavar="N",
-        help="of the network; default 0: all cores but one",
-    )
+    add_model(parser)
+    add_threads(parser)
     parser.add_argument(
         "--max-people",
         type=int,
@@ -54,13 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="at most, in a picture; default 20, as COCO",
     )
-    parser.add_argument(
-        "--min-score",
-        type=float,
-        default=0.0,
-        metavar="S",
-        help="leave out people below it, 0 to 1; default 0",
-    )
+    add_min_score(parser, 0.0)
     parser.add_argument(
         "--bootstrap", type=int, default=0, metavar="N", help="resamples for an interval of AP"
     )

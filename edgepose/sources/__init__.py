@@ -33,6 +33,8 @@ SOURCES: Final = {
 STDIN: Final = frozenset({"-", "/dev/stdin", "/dev/fd/0"})
 """What other programs read standard input for."""
 
+NOT_STDIN: Final = "standard input is not read; write it to a file first, and give that"
+
 
 Wants = Callable[[int], bool]
 
@@ -198,8 +200,7 @@ def check(uri: str) -> Address:
     """
     address = Address.parse(uri)
     if uri in STDIN:
-        what = "standard input is not read; write it to a file first, and give that"
-        raise address.error(what)
+        raise address.error(NOT_STDIN)
     if not address.path and address.scheme == "file":
         raise SourceError('source "": expected a path, a device or a URI')
     if address.scheme not in SOURCES:
