@@ -13,7 +13,7 @@ from edgepose.gate import Gate
 from edgepose.health import CameraHealth, Reason, State
 from edgepose.pipeline import Pipeline
 from edgepose.queues import Failure, Lanes, Outbox, Slot
-from edgepose.sources import Source
+from edgepose.sources import Glimpse, Source
 from edgepose.structures import Frame
 from edgepose.timing import NS_PER_S
 
@@ -188,9 +188,6 @@ class Camera:
             self._gate.renew()
         for frame in source.frames(self._wants):
             self._deliver()
-            if self._gate is not None and not self._gate.lets(frame):
-                self.health.dropped["still"] += 1
-                continue
             if self._stop.is_set() or not self._frames.put(frame):
                 return
             self.health.dropped["overtaken"] = self._frames.dropped
@@ -199,17 +196,17 @@ class Camera:
         self._delivered = True
         self._become("online")
 
-    def _wants(self, at_ns: int) -> bool:
+    def _wants(self, at_ns: int, glimpse: Glimpse | None = None, /) -> bool:
         """Count a picture, and say before it is decoded whether to look at it."""
         if self._stop.is_set():
             return True  # whoever waits for it learns that it is over
         self.health.received += 1
-        reason = self._against(at_ns)
+        reason = self._against(at_ns, glimpse)
         if reason is not None:
             self.health.dropped[reason] += 1
         return reason is None
 
-    def _against(self, at_ns: int) -> Reason | None:
+    def _against(self, at_ns: int, glimpse: Glimpse | None) -> Reason | None:
         """Say why a picture of this moment is not worth decoding; None if it is."""
         if self._paused and not self._rest():
             self._deliver()
@@ -217,7 +214,7 @@ class Camera:
         # A camera's time stamps jitter: a frame a quarter early still counts.
         if self.live and at_ns < self._next_ns - self._period_ns / 4:
             return "limit"
-        if self._gate is not None and not self._gate.glances(at_ns):
+        if self._gate is not None and not self._gate.lets(at_ns, glimpse):
             return "still"
         self._next_ns = max(self._next_ns + self._period_ns, at_ns)
         return None

@@ -1,16 +1,15 @@
 """The motion gate: an empty room in which nothing moves is looked at now and then only."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from edgepose.motion import Motion, shrink
 from edgepose.pipeline import Presence
-from edgepose.structures import Frame, Image
+from edgepose.sources import Glimpse
 from edgepose.timing import NS_PER_S
 from edgepose.view import View
 
-GLANCE_S: Final = 0.175  # between glances for motion at least: every fifth of a second at any rate
+GLIMPSE_S: Final = 0.175  # between glimpses at least: every fifth of a second at any rate
 STIRRED_S: Final = 2.0  # everything is looked at for so long after something moved,
 ATTENTIVE_S: Final[dict[Presence, float]] = {"nobody": 0.0, "maybe": 2.0, "somebody": 15.0}
 """and for so long after a look at which somebody was, or may have been, there: models miss
@@ -21,8 +20,7 @@ class Gate:
     """Decides which of a camera's pictures are looked at.
 
     It is open while somebody is there, anything moves or the page shows the camera. While
-    it is closed, a few pictures a second are glanced at for motion, the others are not
-    even decoded.
+    it is closed, a few pictures a second are glimpsed for motion.
 
     Parameters
     ----------
@@ -44,20 +42,15 @@ class Gate:
         self._alone = True
         self._stirred_until_ns: int | None = None
         self._attentive_until_ns = 0
-        self._glanced_ns = self._looked_ns = 0
+        self._glimpsed_ns = self._looked_ns = 0
 
-    def glances(self, at_ns: int) -> bool:
-        """Say whether the picture of a moment is worth decoding."""
-        return self._is_open(at_ns) or self._is_due(at_ns)
-
-    def lets(self, frame: Frame) -> bool:
-        """Say whether a picture is to be looked at."""
-        at_ns = frame.captured_ns
+    def lets(self, at_ns: int, glimpse: Glimpse | None) -> bool:
+        """Say whether the picture of a moment is to be looked at."""
         if self._stirred_until_ns is None:
             self._stirred_until_ns = at_ns + _ns(ATTENTIVE_S["somebody"])
-        if self._is_due(at_ns):
-            self._glanced_ns = at_ns
-            if self._motion.update(self._small(frame), at_ns, learn=self._alone):
+        if at_ns - self._glimpsed_ns >= _ns(GLIMPSE_S):
+            self._glimpsed_ns = at_ns
+            if self._stirs(at_ns, glimpse):
                 self._stirred_until_ns = max(self._stirred_until_ns, at_ns + _ns(STIRRED_S))
         if not self._is_open(at_ns) and at_ns - self._looked_ns < self._idle_ns:
             return False
@@ -79,13 +72,13 @@ class Gate:
         stirred = self._stirred_until_ns is None or at_ns < self._stirred_until_ns
         return stirred or at_ns < self._attentive_until_ns or self._watched()
 
-    def _is_due(self, at_ns: int) -> bool:
-        return at_ns - self._glanced_ns >= _ns(GLANCE_S)
-
-    def _small(self, frame: Frame) -> Image:
-        """Return what is looked at, turned and masked as the frame is to be, but small."""
-        small = replace(frame, image=shrink(frame.image))
-        return self._view.part(self._view.show(small).image)
+    def _stirs(self, at_ns: int, glimpse: Glimpse | None) -> bool:
+        """Say whether anything moves, as far as can be seen, in the part that is looked at."""
+        image = glimpse() if glimpse else None
+        if image is None:
+            return True
+        small = self._view.part(self._view.shown(shrink(image)))
+        return self._motion.update(small, at_ns, learn=self._alone)
 
 
 def _ns(seconds: float) -> int:

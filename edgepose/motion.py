@@ -21,14 +21,14 @@ LEARN_S: Final = 20.0  # the same for how far a cell strays
 LEAST: Final = 3.0  # grey levels, of 255: rounding and JPEG alone reach two
 TIMES: Final = 7.0  # as far as usual, on average: over five standard deviations of noise
 ENOUGH: Final = 4  # cells: half of what one moving pixel, spread by the blur, may touch
-GREY: Final[Floats] = np.array((0.299, 0.587, 0.114), dtype=np.float32)  # ITU-R BT.601
 
 
 def shrink(image: Image) -> Image:
-    """Return a picture, RGB, as one of few cells; costs the same for any size."""
+    """Return a picture, RGB or grey, as a grey one of few cells; costs the same for any size."""
     size = Size(image.shape[1], image.shape[0]).within(CELLS * PIXELS)
     sampled = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
-    return cast(Image, cv2.resize(sampled, size.within(CELLS), interpolation=cv2.INTER_AREA))
+    grey = sampled if sampled.ndim == 2 else cv2.cvtColor(sampled, cv2.COLOR_RGB2GRAY)
+    return cast(Image, cv2.resize(grey, size.within(CELLS), interpolation=cv2.INTER_AREA))
 
 
 class Motion:
@@ -40,11 +40,11 @@ class Motion:
         self._at_ns = 0
 
     def update(self, small: Image, at_ns: int, *, learn: bool) -> bool:
-        """Take the next small picture, RGB; say whether anything has moved in it.
+        """Take the next small picture; say whether anything has moved in it.
 
         Parameters
         ----------
-        small : (height, width, 3)
+        small : (height, width)
             What `shrink` made of a picture, or a part of that.
         learn : bool
             Whether nobody is in view: what moves now belongs to the room.
@@ -54,7 +54,7 @@ class Motion:
         The mean of all differences is taken off first: a camera that adjusts its
         exposure moves nothing.
         """
-        grey = cast(Floats, cv2.blur(small @ GREY, (3, 3)))
+        grey = cast(Floats, cv2.blur(small.astype(np.float32), (3, 3)))
         if self._usual is None or self._strays is None or self._usual.shape != grey.shape:
             self._usual, self._at_ns = grey, at_ns
             self._strays = np.full_like(grey, LEAST / TIMES)

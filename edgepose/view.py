@@ -64,18 +64,20 @@ class View:
 
     def show(self, frame: Frame) -> Frame:
         """Return the frame as it is to be seen; the same one where nothing is changed."""
-        if self.plain:
-            return frame
-        image = frame.image
+        return frame if self.plain else replace(frame, image=self.shown(frame.image))
+
+    def shown(self, taken: Image) -> Image:
+        """Return a picture, RGB or grey, as it is to be seen."""
+        image = taken
         if self._turn is not None:
             image = cast(Image, cv2.rotate(image, self._turn))
         if self._mirror:
             image = cast(Image, cv2.flip(image, 1))
         if self._masks:
-            image = image.copy() if image is frame.image else image
+            image = image.copy() if image is taken else image
             for mask in self._masks:
                 _blacken(image, mask)
-        return replace(frame, image=image)
+        return image
 
     def part(self, image: Image) -> Image:
         """Return what of a shown picture the network is to see, without a copy."""

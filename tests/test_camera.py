@@ -45,7 +45,7 @@ class Listed:
         for entry in self._frames:
             if self.closed.is_set():
                 return
-            if wants(entry.captured_ns):
+            if wants(entry.captured_ns, lambda entry=entry: entry.image):  # type: ignore[misc]
                 yield entry
         if self._error is not None:
             raise self._error

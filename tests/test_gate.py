@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, count, repeat
 
 import cv2
@@ -11,7 +12,7 @@ import pytest
 from edgepose.estimator import PoseEstimator
 from edgepose.gate import Gate
 from edgepose.pipeline import Presence
-from edgepose.structures import Frame, Image
+from edgepose.structures import Image
 from edgepose.timing import NS_PER_S
 from edgepose.view import View
 from tests import rooms
@@ -33,7 +34,7 @@ class Watch:
 
     gate: Gate
     presence: Callable[[float], Presence] = lambda _: "nobody"
-    glances: int = 0
+    glimpses: int = 0
     seconds: Iterator[float] = field(default_factory=lambda: (1000 + n / HZ for n in count()))
 
     def see(self, scene: Scene, lasting_s: float) -> list[float]:
@@ -42,13 +43,14 @@ class Watch:
         for number in range(round(lasting_s * HZ)):
             since_s, at_s = number / HZ, next(self.seconds)
             at_ns = round(at_s * NS_PER_S)
-            if not self.gate.glances(at_ns):
-                continue
-            self.glances += 1
-            if self.gate.lets(Frame(scene(since_s), at_ns, at_ns, at_ns)):
+            if self.gate.lets(at_ns, partial(self._glimpse, scene, since_s)):
                 looks.append(since_s)
                 self.gate.note(self.presence(since_s), at_ns)
         return looks
+
+    def _glimpse(self, scene: Scene, since_s: float) -> Image:
+        self.glimpses += 1
+        return scene(since_s)
 
 
 def still(image: Image = EMPTY) -> Scene:
@@ -93,12 +95,12 @@ def watch() -> Watch:
 
 def test_a_still_empty_room_is_looked_at_at_the_idle_rate(watch: Watch) -> None:
     """A minute: one look in five seconds, and no more pictures decoded than it takes to watch."""
-    watch.glances = 0
+    watch.glimpses = 0
 
     looks = watch.see(still(), 60)
 
     assert len(looks) == 12
-    assert watch.glances <= 5.2 * 60
+    assert watch.glimpses <= 5.2 * 60
 
 
 @pytest.mark.parametrize("around", [dark, jpeg])

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote
 from edgepose import registry
 from edgepose.addresses import redact
 from edgepose.errors import SourceError
-from edgepose.structures import Frame, Size
+from edgepose.structures import Frame, Image, Size
 from edgepose.timing import Clock
 
 SOURCES: Final = {
@@ -36,10 +36,22 @@ STDIN: Final = frozenset({"-", "/dev/stdin", "/dev/fd/0"})
 NOT_STDIN: Final = "standard input is not read; write it to a file first, and give that"
 
 
-Wants = Callable[[int], bool]
+Glimpse = Callable[[], Image | None]
+"""Makes what is cheap to have of a picture: (height, width) grey or (height, width, 3) RGB,
+all of the view but as small as `GLIMPSE`; None of one that is broken."""
+
+GLIMPSE: Final = 80
+"""Pixels along a glimpse's longer side at least, where the picture has as many."""
 
 
-def everything(at_ns: int) -> bool:
+class Wants(Protocol):
+    """Says whether a picture is looked at."""
+
+    def __call__(self, at_ns: int, glimpse: Glimpse | None = None, /) -> bool:
+        """Tell by its moment, on the frames' clock, and by a glimpse of it if that must be."""
+
+
+def everything(at_ns: int, glimpse: Glimpse | None = None, /) -> bool:
     """Want every picture."""
     return True
 
@@ -65,8 +77,8 @@ class Source(Protocol):
         Parameters
         ----------
         wants : callable
-            Asked with the moment of each picture, on the frames' clock, before it is
-            decoded where the source can tell so early; False leaves it out.
+            Asked about each picture, before it is decoded where the source can tell so
+            early; False leaves it out. Live sources offer a glimpse of it.
         """
 
     def close(self) -> None:

@@ -2,22 +2,25 @@
 
 import errno
 import logging
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 from urllib.parse import parse_qsl
 
 import numpy as np
 
 from edgepose.errors import SourceError
-from edgepose.sources import Address, Settings, Wants, everything
-from edgepose.structures import Frame
+from edgepose.sources import GLIMPSE, Address, Settings, Wants, everything
+from edgepose.structures import Frame, Image
 from edgepose.timing import NS_PER_S
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
 
 log = logging.getLogger(__name__)
@@ -28,6 +31,9 @@ INSTALL: Final = "streams need a library: pip install 'edgepose[stream]'"
 
 APART: Final = frozenset({"mjpeg", "mjpegb", "png"})
 """Codes in which each picture stands for itself."""
+
+MAX_HALVINGS: Final = 3
+"""How often FFmpeg's decoder of JPEG halves a picture, decoding the less of it."""
 
 # Not "nobuffer": it throws the first key picture away, and the next may be seconds off.
 LIVE: Final = {"flags": "low_delay"}
@@ -89,6 +95,7 @@ class StreamSource:
         # Threads for whole frames would each keep one back.
         self._stream.thread_type = "SLICE"
         self._apart = self._stream.codec_context.name in APART
+        self._glimpses = Glimpses(self._stream.codec_context)
         self._packets = self._container.demux(self._stream)
         rate = self._stream.average_rate
         self.fps: float | None = float(rate) if rate else None
@@ -113,11 +120,11 @@ class StreamSource:
         while (packet := self._read()) is not None:
             # When its last byte came: what is nearest to the sensor on a clock of ours.
             read_ns = max(self._clock.now_ns(), last_ns + 1)
-            if self._apart and not wants(read_ns):
+            if self._apart and not wants(read_ns, partial(self._glimpses.of_packet, packet)):
                 continue
             pictures = self._decode(packet)
             for picture in pictures:
-                if self._apart or wants(read_ns):
+                if self._apart or wants(read_ns, partial(self._glimpses.of, picture)):
                     yield self._frame(picture, read_ns)
                 last_ns, read_ns = read_ns, read_ns + 1
                 if self._closed.is_set():
@@ -170,6 +177,39 @@ class StreamSource:
     def _frame(self, picture: "VideoFrame", captured_ns: int) -> Frame:
         image = np.ascontiguousarray(picture.to_ndarray(format="rgb24"), dtype=np.uint8)
         return Frame(image, captured_ns, self._clock.unix_ns(captured_ns), captured_ns)
+
+
+class Glimpses:
+    """Small grey pictures of a stream, for less than decoding and converting whole ones.
+
+    Parameters
+    ----------
+    whole : VideoCodecContext
+        The stream's own decoder.
+    """
+
+    def __init__(self, whole: "VideoCodecContext") -> None:
+        import av
+        from av.video.reformatter import VideoReformatter
+
+        self._decoder = cast("VideoCodecContext", av.CodecContext.create(whole.name, "r"))
+        halvings = int(math.log2(max(1, max(whole.width, whole.height) / GLIMPSE)))
+        self._decoder.options = {"lowres": str(min(halvings, MAX_HALVINGS))}
+        self._reformatter = VideoReformatter()
+
+    def of_packet(self, packet: "Packet[Any]") -> Image | None:
+        """Return the picture of a packet that stands for itself; None if it is broken."""
+        import av
+
+        try:
+            pictures = self._decoder.decode(packet)
+        except av.error.FFmpegError:
+            return None
+        return self.of(pictures[0]) if pictures else None
+
+    def of(self, picture: "VideoFrame") -> Image:
+        """Return a decoded picture in grey."""
+        return cast(Image, self._reformatter.reformat(picture, format="gray").to_ndarray())
 
 
 def connect(address: Address, options: Options) -> "InputContainer":

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -100,9 +101,8 @@ class Picamera2Source:
             self._job = None
             try:
                 at_ns = max(least_ns, self._moment(request))
-                if not wants(at_ns):
-                    return None, at_ns
-                return np.ascontiguousarray(request.make_array("main"), dtype=np.uint8), at_ns
+                copy = cache(lambda: _copy(request))
+                return copy() if wants(at_ns, copy) else None, at_ns
             finally:
                 request.release()
 
@@ -111,6 +111,11 @@ class Picamera2Source:
         now_ns = self._clock.now_ns()
         stamp_ns = request.get_metadata().get("SensorTimestamp")
         return stamp_ns if stamp_ns and 0 <= now_ns - stamp_ns < STALE_NS else now_ns
+
+
+def _copy(request: Any) -> Image:
+    """Return the picture of a request as an array of its own, RGB."""
+    return np.ascontiguousarray(request.make_array("main"), dtype=np.uint8)
 
 
 def connect(address: Address, size: Size | None, fps: float) -> Any:

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -56,9 +57,10 @@ class V4l2Source:
         while self._device.grab():
             read_ns = self._clock.now_ns()
             captured_ns = self._captured_ns(read_ns)
-            if not wants(captured_ns):
+            retrieve = cache(self._device.retrieve)
+            if not wants(captured_ns, retrieve):
                 continue
-            image = self._device.retrieve()
+            image = retrieve()
             if image is None:
                 break
             yield Frame(image, captured_ns, self._clock.unix_ns(captured_ns), captured_ns)

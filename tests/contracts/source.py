@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from edgepose.errors import SourceError
-from edgepose.sources import Source
-from edgepose.structures import Frame
+from edgepose.motion import CELLS, shrink
+from edgepose.sources import Glimpse, Source
+from edgepose.structures import Frame, Image
 
 JOIN_S = 20.0  # far more than any source needs; only a hang reaches it
 
@@ -114,7 +115,7 @@ class SourceContract:
         source = opened()
         asked: list[int] = []
 
-        def every_second(at_ns: int) -> bool:
+        def every_second(at_ns: int, _: Glimpse | None = None) -> bool:
             asked.append(at_ns)
             return len(asked) % 2 == 0
 
@@ -122,4 +123,27 @@ class SourceContract:
 
         assert [frame.captured_ns for frame in frames] == asked[1 : 2 * len(frames) : 2]
         assert len(asked) >= 2
+        source.close()
+
+    def test_a_live_one_offers_a_glimpse_of_each_picture(
+        self, opened: Callable[[], Source]
+    ) -> None:
+        """It shows what the picture shows, all of it, and is large enough for the motion gate."""
+        source = opened()
+        glimpses: list[Image | None] = []
+
+        def glimpsed(_: int, glimpse: Glimpse | None = None) -> bool:
+            if glimpse is not None:
+                glimpses.append(glimpse())
+            return True
+
+        frames = [frame for _, frame in zip(range(3), source.frames(glimpsed), strict=False)]
+
+        assert len(glimpses) == (len(frames) if source.live else 0)
+        for glimpse, frame in zip(glimpses, frames, strict=False):
+            assert glimpse is not None
+            assert max(glimpse.shape) >= min(CELLS, *frame.size)
+            cells, expected = shrink(glimpse).astype(int), shrink(frame.image).astype(int)
+            assert cells.shape == expected.shape
+            assert np.abs(cells - expected).mean() < 8, "coders give and take a little"
         source.close()
