@@ -4,13 +4,13 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
+from edgepose.complaints import did_you_mean
 from edgepose.errors import ModelError
 from edgepose.structures import Size
 
@@ -234,6 +234,5 @@ def _unknown(name: str) -> str:
     known = ", ".join(names)
     if name.endswith(".tflite") or "/" in name:
         return f"model {name}: no such file; expected a .tflite file or one of: {known}"
-    near = get_close_matches(name, names, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ";"
-    return f'unknown model "{name}"{hint} known: {known}, or the path of a .tflite file'
+    hint = did_you_mean(name, names)
+    return f'unknown model "{name}";{hint} known: {known}, or the path of a .tflite file'

@@ -10,6 +10,7 @@ import re
 import socket
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
@@ -20,7 +21,7 @@ from msgspec import Meta, Struct, field
 from edgepose import complaints, toml
 from edgepose.addresses import address, broker, redact
 from edgepose.complaints import Problem, expected
-from edgepose.errors import ConfigError
+from edgepose.errors import ConfigError, EdgeposeError
 from edgepose.gestures import BUILT_IN, Gesture
 
 if TYPE_CHECKING:
@@ -497,6 +498,23 @@ class Origin(Struct, frozen=True, kw_only=True):
                 config, log=msgspec.structs.replace(config.log, level="debug")
             )
         return config
+
+    def place(self, path: toml.Path) -> str:
+        """Write where a value stands: file, line and key; empty if it is not of the file."""
+        above = {"camera": self.source, "model": self.model}
+        text = "" if above.get(str(path[0])) or not self.path.is_file() else _read(self.path)
+        line = toml.line_of(text, path)
+        return f"{self.path}:{line}: {toml.spell(path)}: " if line else ""
+
+
+@contextmanager
+def blamed(origin: Origin | None, *path: str | int) -> Iterator[None]:
+    """Let an error within say first which value of the configuration it comes from."""
+    try:
+        yield
+    except EdgeposeError as error:
+        place = origin.place(path) if origin else ""
+        raise type(error)(f"{place}{error}") from error
 
 
 def _reach(mqtt: Mqtt, url: str) -> Mqtt:

@@ -5,10 +5,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from edgepose import __version__, building, engine, logs, messages, storage, vitals
+from edgepose import __version__, building, engine, logs, messages, sources, storage, vitals
 from edgepose.camera import Camera, Job
 from edgepose.choosing import Chooser, Plan
-from edgepose.config import Config, Origin
+from edgepose.config import Config, Origin, blamed
 from edgepose.control import Control
 from edgepose.errors import EdgeposeError, SourceError
 from edgepose.hatch import Hatch
@@ -76,7 +76,6 @@ class Daemon:
         self.failure = Failure(self._wake.set)
         self.engine = Durations()
         self.origin = origin
-        self.read_config = origin.read if origin else lambda: self.config
         self._started_ns = self.clock.now_ns()
         self._started_unix_ns = self.clock.unix_ns()
         self._stats_ns = self._started_ns
@@ -113,6 +112,7 @@ class Daemon:
         EdgeposeError
             When there is no usable source or model, or the broker refused us.
         """
+        sources.check_all(self.config, self.origin)
         self._connect()
         try:
             self._open()
@@ -212,7 +212,10 @@ class Daemon:
             raise SourceError(msg)
 
     def _new_estimator(self, config: Config) -> Standby:
-        estimator = building.estimator(config, self.chooser, self.clock, self._estimator_changed)
+        with blamed(self.origin, "model", "name"):
+            estimator = building.estimator(
+                config, self.chooser, self.clock, self._estimator_changed
+            )
         plan = estimator.plan
         log.info("model: %s with %s", estimator.name, engine.runtime())
         if plan.model_reason:
@@ -374,6 +377,14 @@ class Daemon:
         self.page.configure(config)
         log.info("reloaded")
         return ""
+
+    def read_config(self) -> Config:
+        """Read the configuration again; an error says where it is wrong."""
+        if self.origin is None:
+            return self.config
+        config = self.origin.read()
+        sources.check_all(config, self.origin)
+        return config
 
     def _estimator_for(self, config: Config) -> Standby:
         if (config.model, config.pose) == (self.config.model, self.config.pose):

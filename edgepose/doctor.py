@@ -35,7 +35,7 @@ from edgepose import (
 )
 from edgepose import config as configuration
 from edgepose.choosing import AUTO, Chooser
-from edgepose.config import Camera, Config
+from edgepose.config import Camera, Config, Origin, blamed
 from edgepose.delegates import edgetpu
 from edgepose.errors import EdgeposeError
 from edgepose.estimator import PoseEstimator
@@ -103,7 +103,7 @@ def _findings(file: Path | None) -> Iterator[Finding]:
 def _of_configuration(config: Config, path: Path) -> Iterator[Finding]:
     yield secrets(path)
     yield state(config)
-    yield model(config)
+    yield model(config, Origin(file=str(path)))
     yield delegate(config)
     for camera in config.cameras:
         yield source(camera)
@@ -200,12 +200,13 @@ def runtime() -> Finding:
         return Finding("runtime", "fail", str(error), "pip install ai-edge-litert")
 
 
-def model(config: Config) -> Finding:
+def model(config: Config, origin: Origin | None = None) -> Finding:
     """Load the model and run it once, on the CPU; its twin where it is for the Edge TPU."""
     name = _spoken(config).model.name
     try:
-        on_cpu = Chooser(None, Clock()).plan(_with(config, name, "cpu"))
-        estimator = PoseEstimator(on_cpu.model, threads=config.model.threads)
+        with blamed(origin, "model", "name"):
+            on_cpu = Chooser(None, Clock()).plan(_with(config, name, "cpu"))
+            estimator = PoseEstimator(on_cpu.model, threads=config.model.threads)
         estimator.warm_up()
         started = time.perf_counter()
         estimator.warm_up()

@@ -16,9 +16,9 @@ the person: their own left, also when they turn their back. A joint without a si
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final, Literal
 
+from edgepose.complaints import did_you_mean
 from edgepose.errors import ConfigError
 
 Measure = Literal["rise", "unevenness", "leftward", "outward", "angle", "distance", "swings"]
@@ -241,9 +241,8 @@ def _number(text: str, word: str) -> float:
 
 
 def _unknown(text: str, word: str, known: Sequence[str], what: str) -> ConfigError:
-    near = get_close_matches(word, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"expected {what}: {', '.join(known)}"
-    return ConfigError(f"condition {text!r}: unknown word {word!r}; {hint}")
+    hint = did_you_mean(word, known) or f" expected {what}: {', '.join(known)}"
+    return ConfigError(f"condition {text!r}: unknown word {word!r};{hint}")
 
 
 LYING: Final = (

@@ -45,7 +45,7 @@ def test_a_path_is_a_model_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("movenet-lightening", "did you mean movenet-lightning"),
+        ("movenet-lightening", 'did you mean "movenet-lightning"'),
         ("nothing-like-it", "; known: posenet"),
         ("missing.tflite", "no such file"),
         ("/nowhere/at/all", "no such file"),
@@ -75,7 +75,7 @@ def test_a_pair_is_models_that_are_there(name: str) -> None:
 
 def test_pairs_are_known_where_names_are_told() -> None:
     """A typo of one gets it back."""
-    with pytest.raises(ModelError, match="did you mean refined"):
+    with pytest.raises(ModelError, match='did you mean "refined"'):
         catalogue.team("refind")
 
 

@@ -17,6 +17,7 @@ import pytest
 from edgepose import __version__, catalogue, cli, errors, logs
 from edgepose.cli import main
 
+MODEL = 'source = "demo://"\n[model]\n'
 HEAVY = ("cv2", "numpy", "paho", "ai_edge_litert", "tflite_runtime", "amqtt", "prometheus_client")
 
 
@@ -364,21 +365,17 @@ def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tables", "code", "said"),
     [
-        ('source = "gopher://hole"', 3, 'unknown scheme "gopher"; known: demo://'),
-        ('source = "demo://"\n[model]\nname = "posnet"', 4, "did you mean posenet"),
-        ('source = "demo://"\n[model]\nname = "coral-posenet"', 4, "models fetch coral-posenet"),
-        ('source = "demo://"\n[model]\nname = "FOLDER/foreign.tflite"', 4, "foreign.tflite: "),
-        (
-            'source = "demo://"\n[model]\nname = "refined"\npolicy = "whole"',
-            2,
-            'policy "whole" takes one model',
-        ),
+        ('source = "gopher://hole"', 3, "FILE:3: camera[0].source: source gopher://hole: unknown"),
+        (MODEL + 'name = "posnet"', 4, 'FILE:5: model.name: unknown model "posnet"; did you mean'),
+        (MODEL + 'name = "coral-posenet"', 4, "models fetch coral-posenet"),
+        (MODEL + 'name = "FOLDER/foreign.tflite"', 4, "foreign.tflite: "),
+        (MODEL + 'name = "refined"\npolicy = "whole"', 2, 'policy "whole" takes one model'),
     ],
 )
 def test_config_check_says_what_run_would(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], tables: str, code: int, said: str
 ) -> None:
-    """Sources of no known kind, models that are not here, what does not go together."""
+    """Sources of no known kind, models that are not here, what does not go together: and where."""
     (tmp_path / "foreign.tflite").write_bytes(b"no model")
     file = tmp_path / "edgepose.toml"
     file.write_text(f'[[camera]]\nid = "a"\n{tables}\n'.replace("FOLDER", str(tmp_path)))
@@ -388,7 +385,8 @@ def test_config_check_says_what_run_would(
         assert main(["config", "check", str(file)]) == code
 
     heard = capsys.readouterr()
-    assert said in heard.err
+    assert said.replace("FILE", str(file)) in heard.err
+    assert heard.err.startswith(f"edgepose: {file}:")
     assert heard.out == ""
 
 

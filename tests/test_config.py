@@ -226,7 +226,7 @@ def test_gestures_are_the_built_in_ones_and_ones_own() -> None:
         (
             "[[gesture]]\nid = 'bow'\nwhen = ['nose below hipp']",
             1,
-            ["gesture[0]: condition 'nose below hipp'", "did you mean 'hip'?"],
+            ["gesture[0]: condition 'nose below hipp'", 'did you mean "hip"?'],
         ),
         ("[[gesture]]\nid = 'bow'\nwhen = []", 3, ["gesture[0].when = []: expected a list"]),
         # no TOML

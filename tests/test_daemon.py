@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 PERSON = Path(__file__).parent.parent / "docs" / "images" / "person.jpg"
 DEVICE = "edgepose/test-pi"
 CAMERA = '[[camera]]\nid = "hall"\nsource = "demo://"\n'
+TYPO = CAMERA.replace("demo", "rstp")
 
 
 @pytest.fixture
@@ -53,6 +54,10 @@ class Running:
     def said(self) -> str:
         """Return what it has logged."""
         return self._log.read_text()
+
+    def says(self, words: str) -> bool:
+        """Wait until it logs these words."""
+        return wait_until(lambda: words in self.said())
 
     def send(self, number: int) -> None:
         """Send it a signal."""
@@ -343,10 +348,15 @@ def test_a_reload_applies_what_has_changed(
         running.write(CAMERA + CAMERA.replace("hall", "yard"))
         running.send(signal.SIGHUP)
         poses(watcher, "yard")
-        running.write(CAMERA + "wrong = 1\n")
-        running.send(signal.SIGHUP)
-        assert wait_until(lambda: "reload refused" in running.said())
-        poses(watcher, "yard")
+        refused = f"reload refused, nothing changed: {running.file}:"
+        for bad, words in (
+            (CAMERA + "wrong = 1\n", "10: camera[0]: "),
+            (TYPO, "9: camera[0].source: "),
+        ):
+            running.write(bad)
+            running.send(signal.SIGHUP)
+            assert running.says(refused + words)
+            poses(watcher, "yard")
         running.write(CAMERA.replace("hall", "yard"))
         running.send(signal.SIGHUP)
 
@@ -367,7 +377,12 @@ def test_a_reload_applies_what_has_changed(
         (CAMERA + "rotat = 3\n", 2, 'did you mean "rotate"'),
         ('[[camera]]\nid = "hall"\nsource = "/nowhere.mp4"\n', 3, "no such file"),
         ('[[camera]]\nid = "hall"\nsource = "/dev/video99"\n', 3, "/dev/video99"),
-        ('[model]\nname = "movenet-lightening"\n' + CAMERA, 4, "did you mean movenet-lightning"),
+        (
+            '[model]\nname = "movenet-lightening"\n' + CAMERA,
+            4,
+            "edgepose.toml:6: model.name: unknown",
+        ),
+        (TYPO, 3, "edgepose.toml:9: camera[0].source: "),
     ],
 )
 def test_what_cannot_work_ends_with_its_exit_code(

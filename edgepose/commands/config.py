@@ -10,7 +10,7 @@ import msgspec
 from edgepose import config, reference, toml
 from edgepose.addresses import redact
 from edgepose.commands import count
-from edgepose.config import DEFAULT_FILE, Config, Model
+from edgepose.config import DEFAULT_FILE, Config, Model, Origin
 from edgepose.errors import UsageError
 
 STDOUT: Final = Path("-")
@@ -51,8 +51,7 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     found = config.load(args.file)
     config.require_cameras(found, str(args.file))
-    check_model(found.model)
-    check_sources(found)
+    check(found, Origin(file=str(args.file)))
     print(f"{args.file}: good")
     print(summary(found))
     print(f"whether cameras and broker are there: edgepose doctor -c {args.file}")
@@ -89,14 +88,23 @@ def _docs(args: argparse.Namespace) -> None:
     print(reference.markdown(), end="")
 
 
-def check_model(model: Model) -> None:
-    """Refuse what `edgepose run` would: a model that is unknown, not here, or no model.
+def check(found: Config, origin: Origin) -> None:
+    """Refuse what `edgepose run` would; whether a camera is there is not looked at.
 
     Raises
     ------
-    ModelError, UsageError
+    ModelError, UsageError, SourceError
         As `edgepose run` does.
     """
+    from edgepose import sources
+
+    with config.blamed(origin, "model", "name"):
+        check_model(found.model)
+    sources.check_all(found, origin)
+
+
+def check_model(model: Model) -> None:
+    """Refuse a model that is unknown, not here, or no model."""
     from edgepose import catalogue, decoders, policies
 
     if model.name == "auto":
@@ -107,20 +115,6 @@ def check_model(model: Model) -> None:
     members = [decoders.load(catalogue.read_file(it.path), it.name) for it in team.members]
     one = [member.decoder.people == 1 for member in members]
     policies.choose(model.policy, team.name, one, refines=team.looker is not None)
-
-
-def check_sources(found: Config) -> None:
-    """Refuse sources of no known kind; whether a camera is there is not looked at.
-
-    Raises
-    ------
-    SourceError
-        As `edgepose run` does.
-    """
-    from edgepose import sources
-
-    for camera in found.cameras:
-        sources.check(camera.source)
 
 
 def summary(found: Config) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote
 
 from edgepose import registry
 from edgepose.addresses import redact
+from edgepose.config import Config, Origin, blamed
 from edgepose.errors import SourceError
 from edgepose.structures import Frame, Image, Size
 from edgepose.timing import Clock
@@ -219,6 +220,13 @@ def check(uri: str) -> Address:
         known = ", ".join(f"{scheme}://" for scheme in sorted(SOURCES))
         raise address.error(f'unknown scheme "{address.scheme}"; known: {known}, or a path')
     return address
+
+
+def check_all(config: Config, origin: Origin | None) -> None:
+    """Refuse cameras of no known kind; `origin` tells where they are configured."""
+    for index, camera in enumerate(config.cameras):
+        with blamed(origin, "camera", index, "source"):
+            check(camera.source)
 
 
 def is_live(uri: str) -> bool:
