@@ -19,6 +19,7 @@ from edgepose.timing import NS_PER_S
 
 log: Final = logging.getLogger("edgepose.camera")
 
+LATE_S: Final = 3.0  # more than the first inferences take
 RETRY_S: Final = (0.5, 1, 2, 5, 10, 30)  # a plug that was knocked comes back soon, a thief does not
 
 
@@ -94,6 +95,7 @@ class Camera:
         self._awake.set()
         self._source: Source | None = None
         self._delivered = False
+        self._told_late = live or not runs_on  # those are never late
         self._frames: Slot[Frame] = Slot(newest_wins=live)
         self._answers: Slot[Job] = Slot(newest_wins=False)
         self.tried = threading.Event()
@@ -184,13 +186,32 @@ class Camera:
 
     def _put_all(self, source: Source) -> None:
         self._next_ns = 0.0
+        began_ns = None
         if self._gate is not None:
             self._gate.renew()
         for frame in source.frames(self._wants):
             self._deliver()
+            began_ns = frame.captured_ns if began_ns is None else began_ns
+            self._tell_if_late(frame, began_ns)
             if self._stop.is_set() or not self._frames.put(frame):
                 return
             self.health.dropped["overtaken"] = self._frames.dropped
+
+    def _tell_if_late(self, frame: Frame, began_ns: int) -> None:
+        """Say once that a file at its own rate has more frames than can be looked at."""
+        late_s = (frame.read_ns - frame.captured_ns) / NS_PER_S
+        if self._told_late or late_s < LATE_S:
+            return
+        self._told_late = True
+        frames = (self.health.received - 1) * NS_PER_S
+        log.warning(
+            "camera %s: its source runs ahead, by %.0f s so far: %.1f frames a second come, %.1f"
+            " are looked at; a quicker model keeps up: edgepose models --auto shows which",
+            self.id,
+            late_s,
+            frames / (frame.captured_ns - began_ns),
+            frames / (frame.read_ns - began_ns),
+        )
 
     def _deliver(self) -> None:
         self._delivered = True

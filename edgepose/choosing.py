@@ -18,9 +18,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from edgepose import __version__, catalogue, delegates, models, trials
+from edgepose import __version__, catalogue, delegates, models, sources, trials
 from edgepose import engine as engines
-from edgepose.config import Config
+from edgepose.config import Camera, Config
 from edgepose.delegates import Delegate
 from edgepose.delegates.cpu import Cpu
 from edgepose.estimator import Network
@@ -236,7 +236,7 @@ class Contest:
         """Why the delegate is out of the question; empty while it is not."""
 
         self._people = config.pose.max_people
-        self._fps = sum(camera.fps for camera in config.cameras) or ONE_CAMERA_FPS
+        self._fps = sum(_rate(camera) for camera in config.cameras) or ONE_CAMERA_FPS
         self._most_ms = SHARE * 1000 / self._fps
         self._policy = config.model.policy
         self._wanted = "one" if self._policy == "follow" else "many"
@@ -371,6 +371,10 @@ def _measured_ms(choice: catalogue.Choice, threads: int) -> float:
     warm_up()
     first_ms = median_ms(warm_up, 1)
     return first_ms if first_ms > SLOW_MS else median_ms(warm_up, RUNS)
+
+
+def _rate(camera: Camera) -> float:
+    return sources.rate(camera.source, fps=camera.fps, realtime=camera.realtime)
 
 
 def _candidates(people: int, policy: PolicyName) -> Iterator[tuple[str, float]]:

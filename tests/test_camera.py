@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,7 @@ class Bench:
         open_source: Callable[[], Any],
         *,
         live: bool = False,
+        runs_on: bool = True,
         max_fps: float = 1000,
         pipeline: Names | None = None,
         gate: Gate | None = None,
@@ -100,6 +102,7 @@ class Bench:
             "hall",
             open_source=open_source,
             live=live,
+            runs_on=runs_on,
             max_fps=max_fps,
             gate=gate,
             engine_threads=1,
@@ -219,6 +222,43 @@ def test_a_live_source_is_looked_at_no_more_often_than_asked() -> None:
 
     assert taken == list(range(0, 90, 3))
     bench.close()
+
+
+@pytest.mark.parametrize(("slowness", "told"), [(2, 1), (1.01, 0)])
+def test_a_file_that_runs_ahead_is_told_of_once(
+    slowness: float, told: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With how far, and both rates; a file that is late by a moment is not worth a word."""
+    frames = [
+        replace(one, read_ns=int(one.captured_ns * slowness))
+        for one in (frame(number, hz=25) for number in range(250))
+    ]
+    bench = Bench(lambda: Listed(frames))
+
+    bench.camera.start()
+    bench.wait_for("ended")
+
+    said = [entry for entry in caplog.messages if "runs ahead" in entry]
+    assert len(said) == told
+    assert all("by 3 s so far: 25.0 frames a second come, 12.5 are looked" in one for one in said)
+    bench.close()
+
+
+def test_what_need_not_keep_up_is_never_late(caplog: pytest.LogCaptureFixture) -> None:
+    """A file as fast as it can be processed, and a camera, which drops frames instead."""
+    frames = [replace(frame(number), read_ns=number * NS_PER_S) for number in range(100)]
+    benches = [
+        Bench(lambda: Listed(frames), runs_on=False),
+        Bench(lambda: Listed(frames, SourceError("end")), live=True),
+    ]
+
+    for bench, end in zip(benches, ("ended", "offline"), strict=True):
+        bench.camera.start()
+        bench.wait_for(end)
+
+    assert "runs ahead" not in caplog.text
+    for bench in benches:
+        bench.close()
 
 
 def test_a_fault_in_a_stage_is_handed_to_the_main_thread() -> None:

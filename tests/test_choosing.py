@@ -67,7 +67,7 @@ def asking(
     return Config(
         model=Model(name=name, delegate=delegate, twin=twin),
         pose=PoseSettings(max_people=people),
-        cameras=(Camera(id="hall", source="demo://", fps=fps),),
+        cameras=(Camera(id="hall", source="/dev/video0", fps=fps),),
     )
 
 
@@ -114,6 +114,15 @@ def test_a_slower_rate_leaves_time_for_more(bank: Bank, tmp_path: Path) -> None:
     at_10, at_20 = (plan(tmp_path, asking(fps=fps)).model for fps in (10, 20))
 
     assert (at_10, at_20) == (best, second)
+
+
+def test_a_film_is_reckoned_at_its_own_rate(bank: Bank, tmp_path: Path) -> None:
+    """The demo's clip has 15 frames a second, and all are looked at; a camera is asked for 10."""
+    demo = msgspec.structs.replace(asking(fps=10).cameras[0], source="demo://")
+
+    chosen = plan(tmp_path, msgspec.structs.replace(asking(), cameras=(demo, demo)))
+
+    assert "keeps up with 30 frames a second" in chosen.model_reason
 
 
 def test_more_people_cost_more_where_each_is_looked_at(bank: Bank, tmp_path: Path) -> None:

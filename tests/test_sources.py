@@ -6,7 +6,7 @@ import pytest
 
 from edgepose import registry
 from edgepose.errors import SourceError
-from edgepose.sources import SOURCES, Address, open_source
+from edgepose.sources import SOURCES, Address, open_source, rate
 from tests.moving import clip
 
 
@@ -83,3 +83,14 @@ def test_a_file_may_be_named_by_uri(tmp_path: Path) -> None:
     by_path = open_source(str(path), realtime=False)
 
     assert len(list(by_uri.frames())) == len(list(by_path.frames())) == 3
+
+
+def test_a_file_at_its_own_rate_is_looked_at_in_full(tmp_path: Path) -> None:
+    """However few frames a camera is asked for; what is no such file has what is asked for."""
+    film = clip(tmp_path / "film.avi", 5, fps=20)
+    nothing = tmp_path / "none.avi"
+
+    rates = [rate(str(uri), fps=7, realtime=True) for uri in (film, nothing, "/dev/video0")]
+
+    assert rates == [20, 7, 7]
+    assert rate(str(film), fps=7, realtime=False) == 7

@@ -8,6 +8,7 @@ and `Settings`, looks at the first picture where that is cheap, and returns a
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final, Protocol, Self, runtime_checkable
 from urllib.parse import parse_qsl, unquote
@@ -227,6 +228,20 @@ def check_all(config: Config, origin: Origin | None) -> None:
     for index, camera in enumerate(config.cameras):
         with blamed(origin, "camera", index, "source"):
             check(camera.source)
+
+
+def rate(uri: str, *, fps: float, realtime: bool) -> float:
+    """Return how many frames a second there are to look at.
+
+    A file at its own rate has every frame looked at, however few a camera is asked for.
+    """
+    if is_live(uri) or not realtime:
+        return fps
+    try:
+        with closing(open_source(uri, fps=fps)) as source:
+            return source.fps or fps
+    except SourceError:  # whoever looks at it tells
+        return fps
 
 
 def is_live(uri: str) -> bool:
