@@ -27,6 +27,14 @@ def why_not(place: Address) -> str:
     return ""
 
 
+def or_another(place: Address) -> Address:
+    """Return the place, or another port of its host where somebody has that one."""
+    if not why_not(place):
+        return place
+    with _open(Address(place.host, 0)) as free:
+        return Address(place.host, free.getsockname()[1])
+
+
 def way_out(key: str) -> str:
     """Say what to do about a place that cannot be had."""
     return f'set {key} to another port, or to "" for off'

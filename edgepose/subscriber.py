@@ -123,6 +123,11 @@ class Subscription:
         return self._link.connected
 
     @property
+    def closed(self) -> bool:
+        """True once it was closed: nothing more will come."""
+        return self._inbox.closed
+
+    @property
     def dropped(self) -> int:
         """Messages dropped because they were taken too slowly: poses first, oldest first."""
         return self._inbox.dropped

@@ -5,7 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -434,6 +436,48 @@ def test_the_demo_prints_what_is_published() -> None:
 
     assert demo.returncode == 0
     assert any("camera" in line and "standing" in line for line in lines), lines
+
+
+def test_a_demo_beside_another_daemon_takes_ports_of_its_own() -> None:
+    """It names them; and its page lets people draw zones, as nobody's file is at stake."""
+    with ExitStack() as held:
+        for port in (1883, 8600, 9464):
+            with suppress(OSError):  # somebody has it already: so much the better
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+        demo = held.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-m", "edgepose", "demo", "--model", "movenet-lightning"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        assert demo.stderr is not None
+        named = (line.rpartition(" is on ") for line in demo.stderr)
+        url = next(where.strip() for _, on, where in named if on)
+        with urllib.request.urlopen(f"{url}/api/config", timeout=10) as answer:
+            told = json.load(answer)
+        demo.send_signal(signal.SIGINT)
+        said = demo.communicate(timeout=15)[1]
+
+    assert demo.returncode == 0
+    assert not url.endswith(":8600")
+    assert (told["editable"], told["cameras"][0]["source"]) == (True, "demo://")
+    assert "Traceback" not in said
+
+
+def test_a_demo_that_cannot_run_ends() -> None:
+    """With the daemon's own sentence and exit code, not with a terminal that waits."""
+    done = subprocess.run(
+        [sys.executable, "-m", "edgepose", "demo", "--model", "movenet-lightening"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 4
+    assert 'did you mean "movenet-lightning"' in done.stderr
 
 
 def test_a_reload_changes_the_log(broker: Mosquitto, daemon: Callable[..., Running]) -> None:

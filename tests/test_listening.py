@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from edgepose.addresses import Address
-from edgepose.listening import listen
+from edgepose.listening import listen, or_another
 
 LOG = logging.getLogger("edgepose.test")
 
@@ -41,3 +41,14 @@ def test_a_place_that_cannot_be_had_is_one_sentence(
     assert reason in text
     assert text.count(f"{host}:{port}") == 1
     assert "web.listen" in text
+
+
+def test_a_port_that_is_taken_has_another_beside_it() -> None:
+    """On the same host; and one that is free is taken as it is."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = Address("127.0.0.1", taken.getsockname()[1])
+        other = or_another(place)
+
+    assert other.host == place.host
+    assert other.port not in {0, place.port}
+    assert or_another(place) == place

@@ -1,15 +1,32 @@
 """Show the real daemon at work: bundled clip, bundled model, and a broker of its own.
 
-What is printed is what any MQTT client would receive. Ctrl-C ends all of it.
+What is printed is what any MQTT client would receive. The page shows it too, and zones
+drawn there are in force at once. Ctrl-C ends all of it, and no setting is remembered.
 """
 
 import argparse
+import logging
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Final
 
-from edgepose.broker import EmbeddedBroker
+from edgepose import sources, toml
+from edgepose.addresses import PORTS, Address, address
 from edgepose.commands import watch
+from edgepose.config import Config
+from edgepose.listening import or_another
+from edgepose.subscriber import Subscription
+
+log: Final = logging.getLogger("edgepose.demo")
+
+HOST: Final = "127.0.0.1"
+LOOK_S: Final = 0.1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,17 +36,66 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Start broker and daemon beside us, print what is published, and end them with us."""
-    broker = EmbeddedBroker().start()
-    words = ["run", "--source", args.source, "--model", args.model, "--mqtt", broker.url]
-    daemon = subprocess.Popen([sys.executable, "-m", "edgepose", *words])
+    """Start a daemon with its broker, print what is published, and end it with us."""
+    sources.check(args.source)
     # whoever stops us with `kill` means the whole demo
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="edgepose-") as folder:
+        file, broker = Path(folder) / "demo.toml", _free("broker", Address(HOST, PORTS["mqtt"]))
+        file.write_text(configuration(args.source, broker), encoding="utf-8")
+        words = ["run", "-c", str(file), "--model", args.model]
+        daemon = subprocess.Popen([sys.executable, "-m", "edgepose", *words])
+        try:
+            return _follow(daemon, broker)
+        finally:
+            daemon.terminate()
+            daemon.wait()
+
+
+def configuration(source: str, broker: Address) -> str:
+    """Write what the daemon is to do: one camera, on ports that nobody else has."""
+    usual = Config()
+    page, metrics = address(usual.web.listen), address(usual.metrics.listen)
+    assert page is not None
+    assert metrics is not None
+    return toml.dump(
+        {
+            "mqtt": {"url": f"embedded:{broker.port}"},
+            "camera": [
+                {"id": "camera", "source": source if "://" in source else str(Path.cwd() / source)}
+            ],
+            "web": {"listen": str(_free("page", page))},
+            "metrics": {"listen": str(_free("metrics", metrics))},
+        }
+    )
+
+
+def _free(what: str, usual: Address) -> Address:
+    """Return where to listen: elsewhere than usual if somebody, such as a service, is there."""
+    found = or_another(usual)
+    if found != usual:
+        log.warning("%s: port %d is taken; taking %d", what, usual.port, found.port)
+    return found
+
+
+def _follow(daemon: subprocess.Popen[bytes], broker: Address) -> int:
+    """Print what is published until Ctrl-C, or until the daemon ends; return how it did."""
     try:
-        parser = argparse.ArgumentParser()
-        watch.add_arguments(parser)
-        return watch.run(parser.parse_args(["--mqtt", broker.url]))
-    finally:
-        daemon.terminate()
-        daemon.wait()
-        broker.close()
+        while daemon.poll() is None and not _answers(broker):
+            time.sleep(LOOK_S)
+        with Subscription(f"mqtt://{broker}") as subscription:
+
+            def close_after() -> None:
+                daemon.wait()
+                subscription.close()
+
+            threading.Thread(target=close_after, daemon=True).start()
+            watch.follow(subscription, f"mqtt://{broker}")
+    except KeyboardInterrupt:
+        return 0
+    return daemon.poll() or 0
+
+
+def _answers(place: Address) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(place) == 0

@@ -53,18 +53,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Listen until Ctrl-C."""
-    live = sys.stdout.isatty()
     with _listen(args) as subscription:
-        try:
-            if live:
-                _show(subscription, redact(_url(args)))
-            else:
-                for message in subscription:
-                    print(harmless(line(message)), flush=True)
-        except KeyboardInterrupt:
-            if live:
-                print()
+        follow(subscription, redact(_url(args)))
     return 0
+
+
+def follow(subscription: Subscription, where: str) -> None:
+    """Show what comes until Ctrl-C, or until the subscription is closed."""
+    live = sys.stdout.isatty()
+    try:
+        if live:
+            _show(subscription, where)
+        else:
+            for message in subscription:
+                print(harmless(line(message)), flush=True)
+    except KeyboardInterrupt:
+        if live:
+            print()
 
 
 def _url(args: argparse.Namespace) -> str:
@@ -97,7 +102,7 @@ def _show(subscription: Subscription, where: str) -> None:
     table = Table(time.monotonic)
     print(CLEAR_ALL, end="")
     drawn_s = 0.0
-    while True:
+    while not subscription.closed:
         message = subscription.take(REFRESH_S)
         if message is not None:
             table.add(message)
