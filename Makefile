@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PROGRAM := $(VENV)/.program
 STAMP := $(VENV)/.installed
 
 RUNTIMES := .venv-tflite
@@ -15,7 +16,7 @@ DEB_PYTHON ?= $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info
 
 .PHONY: demo soak test test-runtimes test-box test-cameras deb check docs format clean venv
 
-demo: $(STAMP) ## the real daemon on the bundled clip, with a broker of its own
+demo: $(PROGRAM) ## the real daemon on the bundled clip, with a broker of its own
 	@$(BIN)/edgepose demo
 
 MINUTES ?= 30
@@ -80,10 +81,15 @@ format: $(STAMP)
 
 venv: $(STAMP)
 
-$(STAMP): pyproject.toml
+# All that the program can do; what only developers need takes as much room again.
+$(PROGRAM): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --group dev -e '.[broker,eval,web]'
+	$(BIN)/python -m pip install --quiet -e '.[broker,eval,mcap,stream,web]'
+	@touch $@
+
+$(STAMP): $(PROGRAM)
+	$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
 
 clean:
