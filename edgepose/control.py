@@ -46,8 +46,14 @@ class Control:
         self._composer.extra = {"paused": paused, "settings": told}
         self.camera.pause(paused)
         if paused:
-            self.snapshots.forget()
+            self._forget(config, camera)
         return self._composer.tell()
+
+    def _forget(self, config: Config, camera: CameraTable) -> None:
+        """Let go of everybody: after a pause nobody is there who is not seen anew."""
+        self._follower.forget(_detectors(config, camera))
+        self._composer.forget()
+        self.snapshots.forget()
 
     def _detect(self, config: Config, camera: CameraTable) -> None:
         asked = (config.events.fall, config.pose.min_keypoint_score)
@@ -60,5 +66,9 @@ class Control:
             for detector in self._follower.detectors
             if not isinstance(detector, anew)
         }
-        fresh = building.detectors(config, [zone.on_floor() for zone in camera.zones])
+        fresh = _detectors(config, camera)
         self._follower.detectors = tuple(known.get(type(each), each) for each in fresh)
+
+
+def _detectors(config: Config, camera: CameraTable) -> list[Detector]:
+    return building.detectors(config, [zone.on_floor() for zone in camera.zones])

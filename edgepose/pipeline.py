@@ -78,6 +78,12 @@ class Follower:
                 self.tracker.options = options
                 self.tracker.forget()
 
+    def forget(self, detectors: Sequence[Detector]) -> None:
+        """Know nobody any more, and go on with new detectors; any thread."""
+        with self._lock:
+            self.tracker.forget()
+        self.detectors = tuple(detectors)
+
     def expect(self, at_ns: int) -> list[Pose]:
         """Return the people of the newest frame where they should be by then; any thread.
 
@@ -160,6 +166,10 @@ class Composer:
         if self._state != self._now():
             composed.append(self.tell())
         return composed
+
+    def forget(self) -> None:
+        """Know nothing of the camera until its next frame; any thread."""
+        self._seen = {}
 
     def tell(self) -> Message:
         """Return the camera's state; any thread."""

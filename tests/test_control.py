@@ -105,6 +105,34 @@ def test_a_paused_camera_looks_at_nothing_and_says_so(
     assert state(seen, lambda s: s["occupied"])["paused"] is False
 
 
+def test_after_a_pause_nobody_is_there_who_is_not_seen_anew(
+    start: Callable[..., Running], seen: Witness
+) -> None:
+    """A light that goes on with people does not go on in an empty room, with the switch."""
+    start(CAMERA + ZONE + "[events]\npresence_on_s = 1\n")
+    state(seen, lambda s: s["occupied"] and s["zones"]["rug"]["count"] == 1)
+    before = json.loads(seen.on(f"{DEVICE}/hall/poses").payload)
+    seen.publish(f"{DEVICE}/hall/set", b'{"paused":true}')
+    state(seen, lambda s: s["paused"])
+    seen.publish(f"{DEVICE}/hall/set", b'{"paused":false}')
+
+    first = state(seen, lambda s: not s["paused"])
+    later = state(seen, lambda s: s["occupied"])
+
+    assert (first["occupied"], first["count"], first["posture"]) == (False, 0, "unknown")
+    assert first["zones"]["rug"] == {"occupied": False, "count": 0}
+    assert later["count"] == 1
+    assert min(one["id"] for one in people(seen)) > max(one["id"] for one in before["poses"])
+
+
+def people(seen: Witness) -> list[dict[str, Any]]:
+    """Wait for a frame with somebody in it, and return everybody."""
+    topic = f"{DEVICE}/hall/poses"
+    found = seen.until(lambda m: m.topic == topic and json.loads(m.payload)["poses"])
+    listed: list[dict[str, Any]] = json.loads(found.payload)["poses"]
+    return listed
+
+
 def test_settings_take_effect_at_once_and_show_in_the_state(
     start: Callable[..., Running], seen: Witness
 ) -> None:

@@ -231,6 +231,26 @@ def test_a_finite_source_is_read_in_full(
     assert last == ["camera hall: its source has ended", "stopping"]
 
 
+def test_a_video_that_has_ended_is_offline_and_not_empty(
+    tmp_path: Path, broker: Mosquitto, daemon: Callable[..., Running]
+) -> None:
+    """Its state tells how things were at its end, as that of a camera that was lost does."""
+    person = cv2.imread(str(PERSON))
+    assert person is not None
+    source = film(tmp_path / "person.avi", person)
+
+    with witness(broker.port) as watcher:
+        daemon(broker.url, f'[[camera]]\nid = "hall"\nsource = "{source}"\n')
+        watcher.on(f"{DEVICE}/hall/availability", b"online")
+        watcher.on(f"{DEVICE}/hall/availability", b"offline", timeout_s=30)
+        told = status(watcher, lambda m: m["cameras"]["hall"]["state"] == "ended")
+    with witness(broker.port) as later:
+        last = json.loads(later.on(f"{DEVICE}/hall/state").payload)
+
+    assert told["cameras"]["hall"]["error"] is None
+    assert (last["occupied"], last["count"]) == (True, 1)
+
+
 def test_a_camera_shows_what_its_table_says(
     tmp_path: Path, broker: Mosquitto, daemon: Callable[..., Running]
 ) -> None:
