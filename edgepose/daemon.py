@@ -83,7 +83,9 @@ class Daemon:
         self._reloading = False
         self._processor = vitals.Processor()
         self._engine_thread: threading.Thread | None = None
-        self._loaded = False
+        self.loaded = False
+        """Whether the network is there, of which answers tell; the broker is there before it."""
+
         self._job: Job | None = None
         self._progress = Progress()
         self.service = Service(self._progress.fine)
@@ -176,13 +178,13 @@ class Daemon:
     def _open(self) -> None:
         """Start everything; the broker is being reached for while the model loads."""
         self.service.status("starting")
-        self._metrics.listen(self.config.metrics.listen)
         self.page.configure(self.config)
         self.link.start()
         folder = storage.state_directory(self.config.device.id)
         self.chooser = Chooser(folder, self.clock, ending=lambda: self._stopping)
         self.estimator = self._new_estimator(self.config)
-        self._loaded = True
+        self.loaded = True
+        self._metrics.listen(self.config.metrics.listen)
         self._keep_pace()
         vitals.give_back_now()
         self._start_engine()
@@ -322,7 +324,7 @@ class Daemon:
         self.page.close()
         self._hatch.close()
         self.link.close(CLOSE_S)
-        if self._loaded:
+        if self.loaded:
             self.estimator.close()
 
     def _infer(self, job: Job | None) -> None:
@@ -395,7 +397,7 @@ class Daemon:
     @property
     def engine_threads(self) -> int:
         """How many cores the network takes; 0 before it is loaded."""
-        return self.estimator.engine.threads if self._loaded else 0
+        return self.estimator.engine.threads if self.loaded else 0
 
     def _keep_pace(self) -> None:
         """Let second looks take no more time than the cameras' frames leave."""

@@ -15,10 +15,10 @@ def verbs(daemon: "Daemon") -> dict[str, Verb]:
     """Return every request that this daemon answers."""
     return {
         "ping": Verb(Request, Pong, lambda _: Pong(rfc3339(daemon.clock.unix_ns()))),
-        "info": Verb(Request, StatusMessage, lambda _: daemon.status()),
+        "info": Verb(Request, StatusMessage, lambda _: _loaded(daemon).status()),
         "snapshot": Verb(SnapshotRequest, Pictures, lambda request: _snapshot(daemon, request)),
         "reload": Verb(Request, Reloading, lambda _: _reload(daemon)),
-        "doctor": Verb(Request, Report, lambda _: report(daemon), slow=True),
+        "doctor": Verb(Request, Report, lambda _: report(_loaded(daemon)), slow=True),
     }
 
 
@@ -27,6 +27,12 @@ def report(daemon: "Daemon") -> Report:
     from edgepose import checkup  # nobody else needs it
 
     return checkup.report(daemon)
+
+
+def _loaded(daemon: "Daemon") -> "Daemon":
+    if not daemon.loaded:
+        raise Refusal("the model is being loaded; ask again in a minute")
+    return daemon
 
 
 def _snapshot(daemon: "Daemon", request: SnapshotRequest) -> Pictures:

@@ -4,21 +4,24 @@ import logging
 import re
 import socket
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
-from edgepose import vitals
+from edgepose import building, vitals
 from edgepose.config import loads
 from edgepose.daemon import Daemon
 from edgepose.health import BOUNDS_S, Durations
 from edgepose.messages import Throttling
 from edgepose.metrics import Endpoint
+from edgepose.standby import Standby
 from edgepose.timing import NS_PER_S
 from tests.brokers import Mosquitto, free_port, needs_mosquitto, wait_until
 
@@ -122,6 +125,33 @@ def test_durations_fall_into_their_buckets() -> None:
 
     assert counts == [1, *[2] * (len(BOUNDS_S) - 1), 3]
     assert sum_s == pytest.approx(BOUNDS_S[0] * 2.5 + BOUNDS_S[-1] * 2)
+
+
+@pytest.mark.slow
+def test_nobody_answers_before_the_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scraper that comes too early finds nothing, rather than a daemon without numbers."""
+    where = f"127.0.0.1:{free_port()}"
+    daemon = Daemon(
+        loads(
+            f'[mqtt]\nurl = "mqtt://127.0.0.1:{free_port()}"\n[metrics]\nlisten = "{where}"\n'
+            '[model]\nname = "movenet-lightning"\n'
+            '[[camera]]\nid = "hall"\nsource = "demo://"\n',
+            "test",
+        )
+    )
+    make, tried = building.estimator, []
+
+    def load(*words: Any) -> Standby:
+        with pytest.raises(urllib.error.URLError) as refused:
+            get(where)
+        tried.append(refused.value.reason)
+        daemon.stop()
+        return make(*words)
+
+    monkeypatch.setattr(building, "estimator", load)
+    daemon.run()
+
+    assert [type(reason) for reason in tried] == [ConnectionRefusedError]
 
 
 @pytest.mark.slow

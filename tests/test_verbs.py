@@ -34,6 +34,7 @@ class House:
         self.overrides = SimpleNamespace(paused=lambda id_: id_ == paused)
         self.sent: list[Message] = []
         self.link = SimpleNamespace(put=self.sent.append)
+        self.loaded = False
         self.reloads = 0
         self.read_config: Callable[[], None] = lambda: None
 
@@ -50,6 +51,13 @@ def test_the_verbs_of_the_contract_are_there() -> None:
 
     assert {"ping", "snapshot", "reload", "info"} <= set(found)
     assert all(issubclass(verb.takes, Request) for verb in found.values())
+
+
+@pytest.mark.parametrize("verb", ["info", "doctor"])
+def test_what_tells_of_the_model_waits_for_it(verb: str) -> None:
+    """The broker is there long before it on a small machine; whoever asks then is told so."""
+    with pytest.raises(Refusal, match="being loaded"):
+        House().ask(verb)
 
 
 def test_a_snapshot_of_one_camera_or_of_all() -> None:
