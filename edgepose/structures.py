@@ -20,6 +20,9 @@ Posture = Literal["standing", "sitting", "lying", "unknown"]
 NOT_FOLLOWED: Final = 0
 """Stands for the id of a person that nobody follows."""
 
+LOST_S: Final = 2.0
+"""How long somebody out of sight keeps the id: who comes back sooner has left nothing."""
+
 Kind = Literal["poses", "stats", "snapshot", "answer", "state", "event"]
 
 PAYLOAD_VERSION: Final = 1

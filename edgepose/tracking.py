@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgepose.geometry import extent
 from edgepose.skeleton import JOINTS, OKS_SIGMAS
-from edgepose.structures import Box, Floats, Pose, Track
+from edgepose.structures import LOST_S, Box, Floats, Pose, Track
 from edgepose.timing import NS_PER_S
 
 Flags = NDArray[np.bool_]
@@ -68,7 +68,7 @@ class Options:
     confirm_s: float = 0.15
     """How long someone new is watched before there is an id; at least two frames."""
 
-    lost_s: float = 2.0
+    lost_s: float = LOST_S
     """How long someone out of sight keeps the id."""
 
 

@@ -8,6 +8,7 @@ from edgepose.events.presence import PresenceDetector
 from edgepose.events.zones import ZoneDetector
 from edgepose.structures import Box, Event, Pose, Size, Track
 from edgepose.timing import NS_PER_S
+from edgepose.tracking import Options
 from edgepose.zones import Zone, locate
 from tests.contracts.event import DetectorContract
 
@@ -44,6 +45,16 @@ def test_an_event_needs_half_a_second_on_the_other_side() -> None:
     ]
 
     assert events == [(0.9, "zone_entered"), (5.0, "zone_left")]
+
+
+def test_nobody_leaves_whose_id_still_waits() -> None:
+    """Out of sight a person keeps the id for a while, and stays in the zone for as long."""
+    detector = ZoneDetector([SOFA])
+    feed(detector, [(s / 10, someone(150)) for s in range(10)])
+
+    said = [(s / 10, feed(detector, [(1 + s / 10, [])])) for s in range(40)]
+
+    assert [s for s, events in said if events] == [Options().lost_s]
 
 
 def test_leaving_says_which_zone_and_for_how_long() -> None:

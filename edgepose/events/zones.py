@@ -5,12 +5,11 @@ from typing import Any, Final, Self
 
 from edgepose.config import Config
 from edgepose.events.settling import Settling
-from edgepose.structures import Event, Track
+from edgepose.structures import LOST_S, Event, Track
 from edgepose.timing import NS_PER_S
 from edgepose.zones import Zone
 
 SETTLE_S: Final = 0.5  # a foot on the border must not ring the bell at 10 Hz
-GONE_S: Final = 2.0  # who comes back sooner is known again, and has left nothing
 
 
 class ZoneDetector:
@@ -98,7 +97,7 @@ class _Whereabouts:
         """Leave everything once the absence has lasted; models miss small people for a second."""
         if self._missing_ns is None:
             self._missing_ns = at_ns
-        if at_ns - self._missing_ns < GONE_S * NS_PER_S:
+        if at_ns - self._missing_ns < LOST_S * NS_PER_S:
             return []
         self.forgotten = True
         return [
