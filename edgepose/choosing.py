@@ -171,9 +171,10 @@ class Chooser:
         if delegate.plugin is None:
             return Plan(name, delegate, 'model.delegate = "cpu"', name)
         target, spare = _pair(name, config.model.twin, delegate.plugin)
+        reason = self._unusable(delegate)
         if target is None:
-            return Plan(name, Cpu(), _no_version(name), name)
-        if reason := self._unusable(delegate):
+            return Plan(name, Cpu(), reason or _no_version(name), name)
+        if reason:
             return _on_cpu(target, spare, reason)
         verdict = self._try(target, delegate, config.model.threads)
         if verdict.failure:

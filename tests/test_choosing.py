@@ -309,6 +309,17 @@ def test_a_named_model_runs_as_its_version_for_the_edge_tpu(bank: Bank, state: P
     assert bank.measured == []
 
 
+def test_why_there_is_no_delegate_does_not_depend_on_who_chose_the_model(
+    bank: Bank, tmp_path: Path
+) -> None:
+    """Without an Edge TPU that is the reason, whether the model has a version for it or not."""
+    names = ("auto", "movenet-lightning", "movenet-multipose")
+
+    reasons = {plan(tmp_path, asking(name=name)).reason for name in names}
+
+    assert reasons == {bank.absent}
+
+
 def test_a_model_without_a_version_for_the_edge_tpu_says_so(bank: Bank, state: Path) -> None:
     """Nothing would tell: the runtime just runs it on the CPU."""
     bank.absent = ""
