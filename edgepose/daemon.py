@@ -18,6 +18,7 @@ from edgepose.link import Link
 from edgepose.messages import Percentiles
 from edgepose.metrics import Endpoint, families
 from edgepose.page import Page
+from edgepose.pipeline import STAGES
 from edgepose.queues import Failure, Lanes, Wake
 from edgepose.remote import Remote
 from edgepose.retained import topics_of
@@ -507,12 +508,13 @@ class Daemon:
         )
 
     def stages_ms(self) -> dict[str, Percentiles]:
-        """Return how long each stage takes, the slow end too."""
+        """Return how long each stage takes, the slow end too, in the order of a frame's walk."""
         measured = {"infer": self.engine, "publish": self.link.publishing}
         for camera in self.cameras.values():
             for stage, durations in camera.health.stages.items():
                 measured.setdefault(stage, durations)
-        summaries = {stage: _summary(durations) for stage, durations in measured.items()}
+        walk = sorted(measured, key=STAGES.index)
+        summaries = {stage: _summary(measured[stage]) for stage in walk}
         return {stage: summary for stage, summary in summaries.items() if summary is not None}
 
 

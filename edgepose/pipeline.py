@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from edgepose import messages, tracking
 from edgepose.decoders import Limits
@@ -20,6 +20,9 @@ from edgepose.zones import Zone, locate
 
 Presence = Literal["nobody", "maybe", "somebody"]
 """`maybe`: a pose that nobody has become yet. `somebody`: also who left and has not settled."""
+
+STAGES: Final = ("show", "prepare", "infer", "decode", "follow", "compose", "publish")
+"""What is timed, in the order of a frame's walk."""
 
 Compose = Callable[[Frame, Sequence[Track], Sequence[Event]], list[Message]]
 
