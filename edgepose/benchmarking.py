@@ -11,26 +11,30 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec.structs import replace
 
-from edgepose import __version__, catalogue, engine, toml, vitals
+from edgepose import __version__, catalogue, engine, sources, toml, vitals
 from edgepose import config as configuration
 from edgepose.broker import EmbeddedBroker
 from edgepose.config import Config, Metrics, Web
 from edgepose.daemon import Daemon
+from edgepose.errors import EdgeposeError, UsageError, in_words
 from edgepose.messages import AvailabilityMessage, Percentiles, PosesMessage
+from edgepose.sinks.mqtt import Options
 from edgepose.structures import Message
 from edgepose.subscriber import subscribe
 from edgepose.timing import NS_PER_MS, NS_PER_S
 
 SETTLE: Final = 20  # frames until the broker's session stands and caches are warm
 
+FEWER: Final = "expected a longer video, or fewer --frames"
 HERE: Final = ("127.0.0.1", 0)
+ANSWER_S: Final = 5.0
 ASKING_S: Final = 60.0  # the page's process has to start first
 
 EDGEPOSE: Final = (sys.executable, "-m", "edgepose")
@@ -107,6 +111,11 @@ class Stopwatch:
             self._daemon.stop()
 
     @property
+    def short(self) -> int:
+        """How many messages are missing."""
+        return SETTLE + self._frames - len(self._moments_ns)
+
+    @property
     def hz(self) -> float:
         """Messages a second, the first ones left out."""
         moments = self._moments_ns[SETTLE:]
@@ -123,16 +132,25 @@ def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Round | Res
 
     The configuration's source is read as fast as its frames are taken. The order
     within a round changes, so that neither always finds the warmer machine.
+
+    Raises
+    ------
+    UsageError
+        When the source has fewer frames than are asked for.
     """
+    once = _ends(config.cameras[0].source, frames)
     done: list[Round] = []
     latencies_ms: list[float] = []
     daemon: Daemon | None = None
     for number in range(rounds):
         bare_hz = _spin(daemon, frames) if daemon and number % 2 else 0.0
-        daemon = Daemon(config, once=True)
+        daemon = Daemon(config, once=once)
         stopwatch = Stopwatch(daemon, frames)
         daemon.published = stopwatch.published
         daemon.run()
+        if stopwatch.short > 0:
+            msg = f"bench: the source has ended {stopwatch.short} frames too early; {FEWER}"
+            raise UsageError(msg)
         latencies_ms += stopwatch.latencies_ms
         done.append(Round(stopwatch.hz, bare_hz or _spin(daemon, frames)))
         yield done[-1]
@@ -146,6 +164,16 @@ def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Round | Res
         estimator.engine.threads,
         frames,
     )
+
+
+def _ends(source: str, frames: int) -> bool:
+    """Say whether a source ends by itself; refuse one that does so too early."""
+    with closing(sources.open_source(source, realtime=False)) as opened:
+        length = opened.length
+    if length is not None and length < SETTLE + frames:
+        msg = f"bench: {source} has {length} frames of the {SETTLE + frames} needed; {FEWER}"
+        raise UsageError(msg)
+    return length is not None
 
 
 def _spin(daemon: Daemon, frames: int) -> float:
@@ -218,6 +246,7 @@ def broker(url: str) -> Iterator[str]:
     """Lend a broker: the one asked for, a mosquitto of our own, or else the embedded one."""
     program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if url:
+        _check_broker(url)
         yield url
     elif program is None:
         with EmbeddedBroker() as own:
@@ -225,6 +254,16 @@ def broker(url: str) -> Iterator[str]:
     else:
         with _mosquitto(program) as own_url:
             yield own_url
+
+
+def _check_broker(url: str) -> None:
+    """Refuse a broker that does not answer: no frame would count."""
+    asked = Options.from_url(url)
+    try:
+        socket.create_connection((asked.host, asked.port), timeout=ANSWER_S).close()
+    except OSError as error:
+        msg = f"bench: no broker at {asked.address}: {in_words(error)}; expected one at --mqtt"
+        raise EdgeposeError(msg) from None
 
 
 @contextmanager

@@ -207,6 +207,22 @@ def svg(title: str, panels: Sequence[Panel]) -> str:
     )
 
 
+def check(path: Path) -> None:
+    """Refuse a name that no chart can be written to, before what it shows is measured.
+
+    Raises
+    ------
+    UsageError
+        The name does not end in ``.svg``, or its folder is not there.
+    """
+    if path.suffix.lower() != ".svg":
+        msg = f"{path}: expected a name that ends in .svg; browsers and editors show it"
+        raise UsageError(msg)
+    if not path.parent.is_dir():
+        msg = f"{path}: cannot be written: there is no folder {path.parent}"
+        raise UsageError(msg)
+
+
 def save(path: Path, title: str, panels: Sequence[Panel]) -> None:
     """Write a chart.
 
@@ -215,9 +231,7 @@ def save(path: Path, title: str, panels: Sequence[Panel]) -> None:
     UsageError
         The name does not end in ``.svg``, or the file cannot be written.
     """
-    if path.suffix.lower() != ".svg":
-        msg = f"{path}: expected a name that ends in .svg; browsers and editors show it"
-        raise UsageError(msg)
+    check(path)
     try:
         path.write_text(svg(title, panels), "utf-8")
     except OSError as error:

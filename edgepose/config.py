@@ -492,7 +492,7 @@ class Origin(Struct, frozen=True, kw_only=True):
             model=self.model,
             mqtt=self.mqtt,
         )
-        require_cameras(config, str(self.path))
+        require_cameras(config, self.path)
         if self.debug:
             config = msgspec.structs.replace(
                 config, log=msgspec.structs.replace(config.log, level="debug")
@@ -525,11 +525,13 @@ def _reach(mqtt: Mqtt, url: str) -> Mqtt:
     return msgspec.structs.replace(other, ca_file="", cert_file="", key_file="")
 
 
-def require_cameras(config: Config, where: str) -> None:
+def require_cameras(config: Config, file: Path) -> None:
     """Raise an error if there is nothing to look at."""
     if config.cameras:
         return
-    msg = f"{where}: no camera; add a [[camera]] table with id and source, or give --source"
+    if not file.exists():
+        raise ConfigError(f"{_missing(file)}, or give --source")
+    msg = f"{file}: no camera; add a [[camera]] table with id and source, or give --source"
     raise ConfigError(msg)
 
 
@@ -582,13 +584,17 @@ def _read(path: Path) -> str:
         # Editors on Windows put a mark in front, which TOML does not know.
         return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except FileNotFoundError:
-        msg = f'{path}: there is no such file; "edgepose config init {path}" writes one'
+        msg = _missing(path)
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror}; expected a file this user may read"
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         msg = f"{path}:{line}: not UTF-8; save the file with that encoding"
     raise ConfigError(msg) from None
+
+
+def _missing(path: Path) -> str:
+    return f'{path}: there is no such file; "edgepose config init {path}" writes one'
 
 
 def _mqtt(mqtt: Mqtt) -> Iterator[Problem]:

@@ -116,7 +116,7 @@ def read(path: Path) -> tuple[Config | None, Finding]:
     """Read the configuration."""
     try:
         config = configuration.load(path)
-        configuration.require_cameras(config, str(path))
+        configuration.require_cameras(config, path)
     except EdgeposeError as error:
         return None, Finding("configuration", "fail", str(error), _mend_file(path))
     return config, Finding("configuration", "ok", f"{path}: good")

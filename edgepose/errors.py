@@ -48,7 +48,7 @@ class BrokerError(EdgeposeError, ConnectionError):
 
 
 def in_words(error: Exception) -> str:
-    """Say what is wrong with something that was sent, by what reading it has raised.
+    """Say what is wrong with something that was sent or named, by what reading it has raised.
 
     Examples
     --------
@@ -57,6 +57,7 @@ def in_words(error: Exception) -> str:
     """
     if isinstance(error, RecursionError):
         return "brackets within brackets without end"
-    text = str(error) or type(error).__name__
+    system = error.strerror if isinstance(error, OSError) else None
+    text = system or str(error) or type(error).__name__
     # not the J of JSON
     return text[:1].lower() + text[1:] if text[1:2].islower() else text

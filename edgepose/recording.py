@@ -18,7 +18,7 @@ import numpy as np
 
 from edgepose import __version__, building, messages
 from edgepose.config import Camera, Config
-from edgepose.errors import EdgeposeError, UsageError
+from edgepose.errors import UsageError, in_words
 from edgepose.messages import PersonMessage, PosesMessage
 from edgepose.pipeline import Follower
 from edgepose.sinks import Sink
@@ -48,8 +48,8 @@ JUMP_S: Final = 5.0  # a clock that was set: a Pi starts without knowing the tim
 INSTALL_MCAP: Final = "MCAP needs a library: pip install 'edgepose[mcap]'"
 
 
-class RecordingError(EdgeposeError, ValueError):
-    """A recording cannot be read."""
+class RecordingError(UsageError):
+    """A file is no recording, or cannot be read as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,12 @@ def open_recording(path: Path) -> Recording:
     """
     if str(path) in STDIN:
         raise RecordingError(f"{path}: {NOT_STDIN}")
-    with _open(path) as file:
+    try:
+        opened = _open(path)
+    except OSError as error:
+        msg = f"{path}: cannot be read: {in_words(error)}; expected a recording"
+        raise RecordingError(msg) from None
+    with opened as file:
         about = _mcap_about(file) if _begins(file, MCAP_MAGIC) else _jsonl_about(path, file)
     return Recording(path, about)
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from edgepose.complaints import unknown
-from edgepose.errors import UsageError
+from edgepose.errors import UsageError, in_words
 from edgepose.events import TYPES
 from edgepose.gestures import BUILT_IN
 from edgepose.messages import EventMessage
@@ -246,8 +246,8 @@ def read_labels(path: Path, began_ns: int, gestures: Collection[str] = tuple(BUI
     try:
         text = path.read_text(encoding="utf-8")
         table = _from_lines(text) if path.suffix == ".jsonl" else tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        msg = f"{path}: {error}; expected labels in TOML, or in JSON Lines named .jsonl"
+    except (OSError, tomllib.TOMLDecodeError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        msg = f"{path}: {in_words(error)}; expected labels in TOML, or in JSON Lines named .jsonl"
         raise UsageError(msg) from None
     _only(table, {"types", "tolerance_s", "label"}, str(path))
     rows = table.get("label", [])

@@ -190,14 +190,28 @@ def filters(
     if encoding not in POSES:
         msg = f"encoding = {encoding!r}: expected json or msgpack"
         raise UsageError(msg)
-    for name in (device, camera):
-        if name is not None and (not name or set(name) & set("+#/")):
-            msg = f"{name!r} is no name of a device or camera; expected letters, digits, - and _"
-            raise UsageError(msg)
+    check_names(*(name for name in (device, camera) if name is not None))
+    if not base_topic.strip("/") or set(base_topic) & set("+#"):
+        msg = f"base topic {base_topic!r}: expected a topic without wildcards, such as edgepose"
+        raise UsageError(msg)
     prefix = f"{base_topic}/{device or '+'}"
     of_device = [f"{prefix}/{leaf}" for leaf in ("availability", "status", "stats")]
     leaves = ("availability", POSES[encoding], "state", "event")
     return of_device + [f"{prefix}/{camera or '+'}/{leaf}" for leaf in leaves]
+
+
+def check_names(*names: str) -> None:
+    """Refuse what is no id of a device or camera: it would change what a topic means.
+
+    Raises
+    ------
+    UsageError
+        Names the first of them.
+    """
+    for name in names:
+        if not name or set(name) & set("+#/"):
+            msg = f"{name!r} is no name of a device or camera; expected letters, digits, - and _"
+            raise UsageError(msg)
 
 
 def subscribe(

@@ -7,6 +7,7 @@ import pytest
 
 from edgepose.benchmarking import Round
 from edgepose.cli import main
+from tests.moving import clip
 
 
 def test_a_round_compares_what_ran_side_by_side() -> None:
@@ -18,6 +19,27 @@ def test_several_models_have_no_bare_loop(capsys: pytest.CaptureFixture[str]) ->
     """The sentence says so instead of printing a number that means nothing."""
     assert main(["bench", "-m", "refined"]) == 2
     assert "several models" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_frames_are_looked_at_as_many_as_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The demo begins again at its end; a video that is too short is refused at once."""
+    words = ["bench", "-m", "movenet-lightning", "--rounds", "1", "--frames"]
+    chart, film = tmp_path / "bench.svg", clip(tmp_path / "film.avi", 30)
+
+    assert main([*words, "150", "--plot", str(chart)]) == 0
+    assert main([*words, "11", "--source", str(film)]) == 2
+
+    assert "Latency of 150 frames" in chart.read_text("utf-8")
+    assert "film.avi has 30 frames of the 31 needed" in capsys.readouterr().err
+
+
+def test_a_broker_that_does_not_answer_is_no_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
+    """No frame would ever count."""
+    assert main(["bench", "--mqtt", "mqtt://127.0.0.1:1"]) == 1
+    assert "bench: no broker at 127.0.0.1:1: connection refused" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -105,6 +105,60 @@ def test_wrong_usage_is_one_sentence_and_exit_2(
         assert part in err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["detect", "x.png", "--threads", "65"],
+            "--threads: 65: expected a whole number from 0 to",
+        ),
+        (["detect", "x.png", "--max-people", "0"], "0: expected a whole number from 1 up"),
+        (["detect", "x.png", "--min-score", "nan"], "nan: expected a number from 0 to 1"),
+        (["detect", "x.png", "--min-keypoint-score", "7"], "7: expected a number from 0 to 1"),
+        (["eval", "--images", ".", "--annotations", "x", "--bootstrap", "-1"], "-1: expected"),
+        (["bench", "--rounds", "0"], "0: expected a whole number from 1 up"),
+        (["bench", "--frames", "many"], "many: expected a whole number from 1 up"),
+        (["bench", "--plot", "chart.png"], "expected a name that ends in .svg"),
+        (["bench", "--plot", "nowhere/chart.svg"], "there is no folder nowhere"),
+        (["bench", "--mqtt", "there"], "mqtt.url = 'there': expected mqtt://HOST:PORT"),
+        (["record", "--for", "-1"], "-1: expected a number from 0 up"),
+        (["record", "--base-topic", "#", "-o", "x.jsonl"], "expected a topic without wildcards"),
+        (["record", "-o", "nowhere/x.jsonl"], "nowhere/x.jsonl: cannot be written: no such file"),
+        (["record", "--mqtt", "there", "-o", "x.jsonl"], "mqtt.url = 'there': expected"),
+        (["replay", "x.jsonl", "--speed", "inf"], "inf: expected a number from 0 up"),
+        (["replay", "x.jsonl", "--device", "a/b"], "'a/b' is no name of a device"),
+        (
+            ["replay", "x.jsonl"],
+            "x.jsonl: cannot be read: no such file or directory; expected a rec",
+        ),
+        (["replay", "."], ".: cannot be read: is a directory; expected a recording"),
+        (["score", "x.jsonl", "y.toml", "--plot", "z.png"], "expected a name that ends in .svg"),
+        (["score", "x.jsonl", "y.toml"], "x.jsonl: cannot be read: no such file or directory"),
+        (["config", "init", "-", "--broker", "there"], 'config init: mqtt.url = "there": expected'),
+        (["config", "init", "."], ".: cannot be written: file exists; name a file"),
+        (["run"], "none.toml: there is no such file; "),
+    ],
+)
+def test_a_mistake_is_refused_before_any_work(
+    words: list[str],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was found and what is expected, in one sentence; nothing is written, nothing waits."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("edgepose.config.DEFAULT_FILE", Path("none.toml"))
+
+    assert main(words) == 2
+
+    heard = capsys.readouterr()
+    assert said in heard.err
+    assert heard.err.count("\n") == 1
+    assert heard.out == ""
+    assert not list(tmp_path.iterdir())
+
+
 def test_no_command_shows_the_help_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
     """Alone it does nothing, and a script notices."""
     assert main([]) == 2

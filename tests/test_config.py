@@ -401,8 +401,10 @@ def test_without_any_file_the_defaults_hold(
     monkeypatch.setattr(config, "DEFAULT_FILE", tmp_path / "none.toml")
 
     assert config.effective(None) == Config()
+    with pytest.raises(ConfigError, match=r"no such file; .* or give --source"):
+        config.require_cameras(config.effective(None), tmp_path / "none.toml")
     with pytest.raises(ConfigError, match="no camera"):
-        config.require_cameras(config.effective(None), "none.toml")
+        config.require_cameras(config.effective(None), tmp_path)
     with pytest.raises(ConfigError, match="no such file"):
         config.effective(tmp_path / "other.toml")
 

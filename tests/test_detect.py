@@ -117,9 +117,6 @@ def first(source: Source, count: int) -> Iterator[Frame]:
     [
         (["--policy", "follow", "-m", "movenet-multipose"], 'policy "follow" follows one person'),
         (["--policy", "sideways"], "sideways"),
-        (["--threads", "-1"], "threads is -1; expected 1 to 64, or 0"),
-        (["--max-people", "0"], "--max-people is 0; expected at least 1"),
-        (["--min-score", "1.5"], "--min-score is 1.5; expected 0 to 1"),
         (["-o", "out.xyz"], "cannot be written as .xyz; expected one of .jpg"),
     ],
 )

@@ -518,6 +518,19 @@ def test_the_time_to_record_begins_when_the_broker_lets_us_listen(tmp_path: Path
 
 
 @pytest.mark.slow
+def test_a_broker_that_is_not_there_is_no_refusal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trying again may help: not the exit code of one that says no."""
+    monkeypatch.setattr("edgepose.commands.replay.PATIENCE_S", 0.5)
+    path = tmp_path / "hall.jsonl"
+    record(path)
+
+    assert main(["replay", str(path), "--mqtt", "mqtt://127.0.0.1:1"]) == 1
+    assert "replay: no broker at 127.0.0.1:1 (Connection refused)" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_record_says_that_there_is_no_broker(tmp_path: Path) -> None:
     """Without --for as well, once it is ended; no file is left."""
     path = tmp_path / "hall.jsonl"

@@ -1,7 +1,11 @@
 """Commands: one small file each."""
 
 import argparse
-from typing import get_args
+import math
+from collections.abc import Callable
+from typing import TypeVar, get_args
+
+Number = TypeVar("Number", int, float)
 
 
 def count(number: int, one: str, many: str = "") -> str:
@@ -13,6 +17,30 @@ def count(number: int, one: str, many: str = "") -> str:
     ('1 label', '2 labels', '0 people')
     """
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def ranged(kind: type[Number], low: float, high: float = math.inf) -> Callable[[str], Number]:
+    """Return what reads a number of the command line, and refuses what can only be a mistake.
+
+    Examples
+    --------
+    >>> ranged(int, 1)("3")
+    3
+    """
+    whole = "a whole number" if kind is int else "a number"
+    what = f"{whole} from {low:g} {'up' if high == math.inf else f'to {high:g}'}"
+
+    def read(text: str) -> Number:
+        try:
+            found = kind(text)
+        except ValueError:
+            found = kind(low) - 1
+        if math.isfinite(found) and low <= found <= high:
+            return found
+        msg = f"{text}: expected {what}"
+        raise argparse.ArgumentTypeError(msg)
+
+    return read
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +57,7 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     """Declare how many threads the network has."""
     parser.add_argument(
         "--threads",
-        type=int,
+        type=ranged(int, 0, 64),
         default=0,
         metavar="N",
         help="of the network; default 0: all cores but one",
@@ -40,7 +68,7 @@ def add_min_score(parser: argparse.ArgumentParser, default: float) -> None:
     """Declare how sure a person must be."""
     parser.add_argument(
         "--min-score",
-        type=float,
+        type=ranged(float, 0, 1),
         default=default,
         metavar="S",
         help=f"leave out people below it, 0 to 1; default {default:g}",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tqdm import tqdm
 
 from edgepose import catalogue, charts
-from edgepose.commands import add_threads, count
-from edgepose.config import Camera, Config, Device, Model, Mqtt
+from edgepose.commands import add_threads, count, ranged
+from edgepose.config import Camera, Config, Device, Metrics, Model, Mqtt, Web
 from edgepose.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,11 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mqtt", metavar="URL", default="", help="a broker; default: mosquitto")
     add_threads(parser)
     parser.add_argument(
-        "--frames", type=int, default=300, metavar="N", help="in each round; default 300"
+        "--frames",
+        type=ranged(int, 1),
+        default=300,
+        metavar="N",
+        help="in each round; default 300",
     )
     parser.add_argument(
         "--rounds",
-        type=int,
+        type=ranged(int, 1),
         default=5,
         metavar="N",
         help="daemon and bare loop in turns; default 5",
@@ -46,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--memory", action="store_true", help="also memory and start-up")
     parser.add_argument(
         "--marks",
-        type=int,
+        type=ranged(int, 1),
         nargs="+",
         default=MARKS,
         metavar="N",
@@ -61,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     if catalogue.team(args.model).looker is not None:
         msg = f"bench: {args.model} is several models; expected one, to compare with its bare loop"
         raise UsageError(msg)
+    if args.plot:
+        charts.check(args.plot)
     from edgepose import benchmarking, preprocess
 
     sys.setswitchinterval(SWITCH_S)
@@ -85,6 +91,8 @@ def _config(args: argparse.Namespace, url: str) -> Config:
     return Config(
         device=Device(id="bench"),
         mqtt=Mqtt(url=url),
+        metrics=Metrics(listen=""),
+        web=Web(listen=""),
         model=Model(name=args.model, policy=args.policy, threads=args.threads, delegate="cpu"),
         cameras=(camera,),
     )

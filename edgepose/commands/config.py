@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tomllib
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ from edgepose import config, reference, toml
 from edgepose.addresses import redact
 from edgepose.commands import count
 from edgepose.config import DEFAULT_FILE, Config, Model, Origin
-from edgepose.errors import UsageError
+from edgepose.errors import UsageError, in_words
 
 STDOUT: Final = Path("-")
 AUTO: Final = "auto"
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     found = config.load(args.file)
-    config.require_cameras(found, str(args.file))
+    config.require_cameras(found, args.file)
     check(found, Origin(file=str(args.file)))
     print(f"{args.file}: good")
     print(summary(found))
@@ -62,12 +63,24 @@ def _show(args: argparse.Namespace) -> None:
 
 
 def _init(args: argparse.Namespace) -> None:
-    text = reference.starter(_source(args.source), args.broker)
+    source = _source(args.source)
+    text = reference.starter(source, args.broker)
+    _check_starter(text, source)
     if args.file == STDOUT:
         print(text, end="")
         return
     _write(args.file, text, force=args.force)
     print(f"{args.file}: written; next: edit it, then edgepose config check {args.file}")
+
+
+def _check_starter(text: str, source: str) -> None:
+    """Refuse a source or broker that the file would be refused for."""
+    from edgepose import sources
+
+    sources.check(source)
+    for problem in config.examine(tomllib.loads(text))[1]:
+        msg = f"config init: {problem.sentence}"
+        raise UsageError(msg)
 
 
 def _source(asked: str) -> str:
@@ -143,10 +156,9 @@ def _write(file: Path, text: str, *, force: bool) -> None:
         else:
             with file.open("x", encoding="utf-8") as stream:
                 stream.write(text)
-    except FileExistsError:
-        msg = f"{file}: is there already; --force writes over it"
     except OSError as error:
-        msg = f"{file}: cannot be written: {error.strerror}; name a file this user may write"
-    else:
-        return
-    raise UsageError(msg)
+        if file.is_file() and not force:
+            msg = f"{file}: is there already; --force writes over it"
+        else:
+            msg = f"{file}: cannot be written: {in_words(error)}; name a file this user may write"
+        raise UsageError(msg) from None

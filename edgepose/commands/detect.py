@@ -17,10 +17,10 @@ from typing import Final
 from tqdm import tqdm
 
 from edgepose import messages, posture, sources
-from edgepose.commands import add_min_score, add_model, add_threads, count
+from edgepose.commands import add_min_score, add_model, add_threads, count, ranged
 from edgepose.decoders import Limits
 from edgepose.drawing import draw
-from edgepose.errors import SourceError, UsageError
+from edgepose.errors import SourceError
 from edgepose.estimator import PoseEstimator
 from edgepose.pictures import Album
 from edgepose.sources import Source
@@ -43,12 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--single", action="store_true", help="one person, decoded the simple way")
     add_threads(parser)
     parser.add_argument(
-        "--max-people", type=int, default=6, metavar="N", help="at most, in a picture; default 6"
+        "--max-people",
+        type=ranged(int, 1),
+        default=6,
+        metavar="N",
+        help="at most, in a picture; default 6",
     )
     add_min_score(parser, 0.25)
     parser.add_argument(
         "--min-keypoint-score",
-        type=float,
+        type=ranged(float, 0, 1),
         default=0.3,
         metavar="S",
         help="draw no joints below it, 0 to 1; default 0.3",
@@ -57,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at every source in turn; go on after one that cannot be read."""
-    limits = _limits(args)
+    limits = Limits(args.max_people, args.min_score, single=args.single)
     estimator = PoseEstimator(args.model, policy=args.policy, threads=args.threads, limits=limits)
     album = Album(args.output) if args.output else None
     if album is not None and len(args.source) > 1:
@@ -74,17 +78,6 @@ def run(args: argparse.Namespace) -> int:
                 failed = True
                 log.error("%s", error)
     return SourceError.exit_code if failed else 0
-
-
-def _limits(args: argparse.Namespace) -> Limits:
-    """Return how many people, and how sure; refuse what can only be a mistake."""
-    if args.max_people < 1:
-        msg = f"--max-people is {args.max_people}; expected at least 1"
-        raise UsageError(msg)
-    if not 0 <= args.min_score <= 1:
-        msg = f"--min-score is {args.min_score}; expected 0 to 1"
-        raise UsageError(msg)
-    return Limits(args.max_people, args.min_score, single=args.single)
 
 
 class Detection:

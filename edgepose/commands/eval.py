@@ -18,7 +18,7 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from edgepose import evaluation
-from edgepose.commands import add_min_score, add_model, add_threads, count
+from edgepose.commands import add_min_score, add_model, add_threads, count, ranged
 from edgepose.decoders import Limits
 from edgepose.engine import runtime
 from edgepose.estimator import PoseEstimator
@@ -33,20 +33,26 @@ NAMED: Final = 3  # missing pictures named in the log; the rest are counted
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--annotations", type=Path, required=True, metavar="COCO.json")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="the pictures")
+    parser.add_argument(
+        "--annotations", type=Path, required=True, metavar="COCO.json", help="who is in them"
+    )
     add_model(parser)
     add_threads(parser)
     parser.add_argument(
         "--max-people",
-        type=int,
+        type=ranged(int, 1),
         default=20,
         metavar="N",
         help="at most, in a picture; default 20, as COCO",
     )
     add_min_score(parser, 0.0)
     parser.add_argument(
-        "--bootstrap", type=int, default=0, metavar="N", help="resamples for an interval of AP"
+        "--bootstrap",
+        type=ranged(int, 0),
+        default=0,
+        metavar="N",
+        help="resamples for an interval of AP; default none",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from edgepose import recording
+from edgepose.commands import ranged
 from edgepose.config import PASSWORD_VARIABLE
-from edgepose.errors import BrokerError, EdgeposeError, UsageError
+from edgepose.errors import BrokerError, EdgeposeError, UsageError, in_words
 from edgepose.sinks import Received, Sink
 from edgepose.sinks.mqtt import MqttSink, Options
 from edgepose.subscriber import DEFAULT_URL, filters
@@ -34,6 +35,12 @@ HEARING_S: Final = 1.0  # retained messages come at once, poses several times a 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     add_broker(parser)
+    parser.add_argument(
+        "--base-topic",
+        default=recording.BASE_TOPIC,
+        metavar="TOPIC",
+        help="first part of the topics; default edgepose",
+    )
     parser.add_argument("--device", metavar="D", help="only this device")
     parser.add_argument("--camera", metavar="C", help="only this camera")
     parser.add_argument(
@@ -47,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--for",
         dest="seconds",
-        type=float,
+        type=ranged(float, 0),
         metavar="S",
         help="stop after so many seconds of listening",
     )
@@ -61,9 +68,6 @@ def add_broker(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help=f"the broker, mqtt://[USER[:PASSWORD]@]HOST[:PORT]; {DEFAULT_URL} without."
         f" A password may also stand in the environment's {PASSWORD_VARIABLE}",
-    )
-    parser.add_argument(
-        "--base-topic", default=recording.BASE_TOPIC, metavar="TOPIC", help="edgepose without"
     )
     parser.add_argument("--ca-file", metavar="FILE", help="certificate of the broker's authority")
 
@@ -97,12 +101,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _record(args: argparse.Namespace, file: IO[bytes], counts: Counter[str]) -> str:
     """Fill the file and count by topic; return why, where nothing came of what was asked for."""
-    about = {"base_topic": args.base_topic, "device": args.device, "camera": args.camera}
-    sink = recording.write(args.output, file, Clock(), about)
     received: Inbox = queue.SimpleQueue()
     source = link(args, "edgepose-record", received)
     for topic in filters(args.base_topic, args.device, args.camera):
         source.subscribe(topic, received.put)
+    about = {"base_topic": args.base_topic, "device": args.device, "camera": args.camera}
+    sink = recording.write(args.output, file, Clock(), about)
     source.start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began_s, nothing = time.monotonic(), ""
@@ -186,6 +190,9 @@ def _output(path: Path, counts: Counter[str]) -> Iterator[IO[bytes]]:
         file = path.open("xb")
     except FileExistsError:
         msg = f"{path}: is there already; expected the name of a new file"
+        raise UsageError(msg) from None
+    except OSError as error:
+        msg = f"{path}: cannot be written: {in_words(error)}; expected the name of a new file"
         raise UsageError(msg) from None
     try:
         with file:

@@ -16,11 +16,13 @@ from typing import Any, Final
 
 from edgepose import config as configuration
 from edgepose import recording
+from edgepose.commands import ranged
 from edgepose.commands.record import add_broker, link
-from edgepose.errors import BrokerError, UsageError
+from edgepose.errors import EdgeposeError
 from edgepose.recording import Entry, Recording
 from edgepose.sinks.mqtt import MqttSink
 from edgepose.structures import Message
+from edgepose.subscriber import check_names
 from edgepose.timing import NS_PER_S, Clock
 
 AGAIN_S: Final = 0.05
@@ -33,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_broker(parser)
     parser.add_argument("--device", metavar="D", help="publish as this device")
     parser.add_argument(
-        "--speed", type=float, default=1.0, metavar="X", help="2: twice as fast; 0: at once"
+        "--speed",
+        type=ranged(float, 0),
+        default=1.0,
+        metavar="X",
+        help="2: twice as fast; 0: at once",
     )
     parser.add_argument("--now", action="store_true", help="shift the times to now")
     parser.add_argument("--retain", action="store_true", help="let the broker keep states")
@@ -48,9 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Publish until the end of the file."""
-    if not 0 <= args.speed < float("inf"):
-        msg = f"replay: --speed {args.speed}: expected a number from 0 up"
-        raise UsageError(msg)
+    if args.device is not None:
+        check_names(args.device)
     source = recording.open_recording(args.recording)
     entries = _rederived(source, args.config) if args.events else source.entries()
     if args.print:
@@ -118,8 +123,9 @@ def _connect(sink: MqttSink) -> None:
     if sink.failure is not None:
         raise sink.failure
     if not sink.wait_connected(PATIENCE_S):
-        msg = f"replay: no broker at {sink.options.address}; expected one at --mqtt"
-        raise BrokerError(msg)
+        reason = f" ({sink.trouble})" if sink.trouble else ""
+        msg = f"replay: no broker at {sink.options.address}{reason}; expected one at --mqtt"
+        raise EdgeposeError(msg)
 
 
 def _publish(sink: MqttSink, message: Message) -> None:
@@ -128,5 +134,5 @@ def _publish(sink: MqttSink, message: Message) -> None:
     while not sink.publish(message):
         if time.monotonic() > end_s:
             msg = f"replay: the broker at {sink.options.address} takes nothing any more"
-            raise BrokerError(msg)
+            raise EdgeposeError(msg)
         time.sleep(AGAIN_S)

@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print precision, recall, delay and false alarms a day for each kind of event."""
+    if args.plot:
+        charts.check(args.plot)
     source = recording.open_recording(args.recording)
     first = next(recording.frames(source), None)
     if first is None:

@@ -46,7 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="D", help="only this device")
     parser.add_argument("--camera", metavar="C", help="only this camera")
     parser.add_argument(
-        "--base-topic", default="edgepose", metavar="TOPIC", help="edgepose without"
+        "--base-topic",
+        default="edgepose",
+        metavar="TOPIC",
+        help="first part of the topics; default edgepose",
     )
     parser.add_argument("--ca-file", metavar="FILE", help="certificate of the broker's authority")
 
