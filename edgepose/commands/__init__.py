@@ -3,7 +3,10 @@
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar, get_args
+
+from edgepose.config import DEFAULT_FILE, PASSWORD_VARIABLE, Mqtt
 
 Number = TypeVar("Number", int, float)
 
@@ -43,11 +46,51 @@ def ranged(kind: type[Number], low: float, high: float = math.inf) -> Callable[[
     return read
 
 
+def add_config(parser: argparse.ArgumentParser, what: str = "configuration file") -> None:
+    """Declare which configuration is read."""
+    parser.add_argument(
+        "-c", "--config", type=Path, metavar="FILE", help=f"{what}; default {DEFAULT_FILE}"
+    )
+
+
+def add_broker(parser: argparse.ArgumentParser) -> None:
+    """Declare where the broker is."""
+    from edgepose.subscriber import DEFAULT_URL  # numpy: other commands need not wait for it
+
+    parser.add_argument(
+        "--mqtt",
+        default=DEFAULT_URL,
+        metavar="URL",
+        help=f"the broker, mqtt://[USER[:PASSWORD]@]HOST[:PORT]; default {DEFAULT_URL}."
+        f" A password may also stand in the environment's {PASSWORD_VARIABLE}",
+    )
+    parser.add_argument("--ca-file", metavar="FILE", help="certificate of the broker's authority")
+
+
+def add_topics(parser: argparse.ArgumentParser) -> None:
+    """Declare what is listened to."""
+    parser.add_argument("--device", metavar="D", help="only this device")
+    parser.add_argument("--camera", metavar="C", help="only this camera")
+    parser.add_argument(
+        "--base-topic",
+        default=Mqtt().base_topic,
+        metavar="TOPIC",
+        help=f"first part of the topics; default {Mqtt().base_topic}",
+    )
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Declare which model looks where."""
+    from edgepose.catalogue import DEFAULT
     from edgepose.policies import PolicyName  # numpy: other commands need not wait for it
 
-    parser.add_argument("-m", "--model", metavar="NAME", default="auto", help="name or .tflite")
+    parser.add_argument(
+        "-m",
+        "--model",
+        metavar="NAME",
+        default="auto",
+        help=f"name or .tflite; default {DEFAULT}",
+    )
     parser.add_argument(
         "--policy", choices=get_args(PolicyName), default="auto", help="where to look"
     )

@@ -30,7 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     init = verbs.add_parser("init", help="write a commented file to start from")
     init.set_defaults(verb=_init)
     for verb in (check, show, init):
-        verb.add_argument("file", nargs="?", type=Path, default=DEFAULT_FILE, metavar="FILE")
+        verb.add_argument(
+            "file",
+            nargs="?",
+            type=Path,
+            default=DEFAULT_FILE,
+            metavar="FILE",
+            help=f"default {DEFAULT_FILE}",
+        )
     init.add_argument(
         "--source", default=DEMO, metavar="URI", help="the camera's pictures; auto: the first found"
     )

@@ -15,6 +15,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from edgepose import doctor, hatch, logs
+from edgepose.commands import add_config
 from edgepose.config import DEFAULT_FILE
 from edgepose.messages import Finding, Report
 
@@ -29,7 +30,7 @@ AS_SERVICE: Final = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say which arguments there are."""
-    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="configuration file")
+    add_config(parser)
     parser.add_argument("--json", action="store_true", help="for programs, and for support")
 
 

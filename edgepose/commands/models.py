@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepose import catalogue, decoders, models
+from edgepose.commands import add_config
 from edgepose.decoders import Decoder
 from edgepose.errors import ModelError, UsageError
 from edgepose.models import ModelInfo, TensorInfo
@@ -24,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--auto", action="store_true", help='measure, and say what model.name = "auto" means here'
     )
-    parser.add_argument(
-        "-c", "--config", type=Path, metavar="FILE", help="with --auto: for this configuration"
-    )
+    add_config(parser, "with --auto: for this configuration")
     verbs = parser.add_subparsers(metavar="show NAME_OR_FILE | fetch NAME")
     show = verbs.add_parser("show", help="inputs, outputs and family of a model")
     show.add_argument("model", help="a name of the list, or a .tflite file")

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from edgepose import recording
-from edgepose.commands import ranged
+from edgepose.commands import add_broker, add_topics, ranged
 from edgepose.config import PASSWORD_VARIABLE
 from edgepose.errors import BrokerError, EdgeposeError, UsageError, in_words
 from edgepose.sinks import Received, Sink
 from edgepose.sinks.mqtt import MqttSink, Options
-from edgepose.subscriber import DEFAULT_URL, filters
+from edgepose.subscriber import filters
 from edgepose.timing import Clock
 
 Inbox = queue.SimpleQueue[Received | BrokerError]
@@ -35,14 +35,7 @@ HEARING_S: Final = 1.0  # retained messages come at once, poses several times a 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     add_broker(parser)
-    parser.add_argument(
-        "--base-topic",
-        default=recording.BASE_TOPIC,
-        metavar="TOPIC",
-        help="first part of the topics; default edgepose",
-    )
-    parser.add_argument("--device", metavar="D", help="only this device")
-    parser.add_argument("--camera", metavar="C", help="only this camera")
+    add_topics(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -58,18 +51,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="stop after so many seconds of listening",
     )
-
-
-def add_broker(parser: argparse.ArgumentParser) -> None:
-    """Declare what says where the broker is."""
-    parser.add_argument(
-        "--mqtt",
-        default=DEFAULT_URL,
-        metavar="URL",
-        help=f"the broker, mqtt://[USER[:PASSWORD]@]HOST[:PORT]; {DEFAULT_URL} without."
-        f" A password may also stand in the environment's {PASSWORD_VARIABLE}",
-    )
-    parser.add_argument("--ca-file", metavar="FILE", help="certificate of the broker's authority")
 
 
 def link(args: argparse.Namespace, name: str, failures: queue.SimpleQueue[Any]) -> MqttSink:

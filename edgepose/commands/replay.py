@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from edgepose import config as configuration
 from edgepose import recording
-from edgepose.commands import ranged
-from edgepose.commands.record import add_broker, link
+from edgepose.commands import add_broker, add_config, ranged
+from edgepose.commands.record import link
 from edgepose.errors import EdgeposeError
 from edgepose.recording import Entry, Recording
 from edgepose.sinks.mqtt import MqttSink
@@ -44,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--now", action="store_true", help="shift the times to now")
     parser.add_argument("--retain", action="store_true", help="let the broker keep states")
     parser.add_argument("--events", action="store_true", help="find events and states anew")
-    parser.add_argument(
-        "-c", "--config", type=Path, metavar="FILE", help="zones and events, for --events"
-    )
+    add_config(parser, "zones and events, for --events")
     parser.add_argument(
         "--print", action="store_true", help="print the payloads, without a broker, at once"
     )

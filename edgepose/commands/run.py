@@ -5,10 +5,10 @@ import logging
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Final
 
 from edgepose import logs
+from edgepose.commands import add_config
 from edgepose.config import Origin
 
 SWITCH_S: Final = 0.0005  # the engine's thread must not wait 5 ms for another one's Python
@@ -16,7 +16,7 @@ SWITCH_S: Final = 0.0005  # the engine's thread must not wait 5 ms for another o
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="configuration file")
+    add_config(parser)
     parser.add_argument("--source", metavar="URI", default="", help="look at this instead")
     parser.add_argument("--model", metavar="NAME", default="", help="with this model")
     parser.add_argument("--mqtt", metavar="URL", default="", help="speak to this broker")

@@ -13,7 +13,7 @@ import msgspec
 
 from edgepose import charts, messages, recording, scoring
 from edgepose import config as configuration
-from edgepose.commands import count
+from edgepose.commands import add_config, count
 from edgepose.config import Config
 from edgepose.errors import UsageError
 from edgepose.gestures import BUILT_IN
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("recording", type=Path, metavar="RECORDING", help="JSON Lines or MCAP")
     parser.add_argument("labels", type=Path, metavar="LABELS", help="TOML, or JSON Lines (.jsonl)")
-    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="zones and events")
+    add_config(parser, "zones and events")
     parser.add_argument(
         "--recorded", action="store_true", help="score the events in the recording instead"
     )

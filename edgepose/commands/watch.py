@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from edgepose.addresses import EMBEDDED, broker, redact
+from edgepose.commands import add_broker, add_topics
 from edgepose.config import PASSWORD_VARIABLE
 from edgepose.errors import UsageError
 from edgepose.messages import (
@@ -22,7 +23,7 @@ from edgepose.messages import (
     StatsMessage,
     StatusMessage,
 )
-from edgepose.subscriber import DEFAULT_URL, Subscription
+from edgepose.subscriber import Subscription
 
 REFRESH_S: Final = 0.2
 RATE_OVER_S: Final = 5.0
@@ -36,22 +37,8 @@ CLEAR_ALL: Final = "\x1b[2J"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say which arguments there are."""
-    parser.add_argument(
-        "--mqtt",
-        default=DEFAULT_URL,
-        metavar="URL",
-        help=f"the broker, mqtt://[USER[:PASSWORD]@]HOST[:PORT]; {DEFAULT_URL} without."
-        f" A password may also stand in the environment's {PASSWORD_VARIABLE}",
-    )
-    parser.add_argument("--device", metavar="D", help="only this device")
-    parser.add_argument("--camera", metavar="C", help="only this camera")
-    parser.add_argument(
-        "--base-topic",
-        default="edgepose",
-        metavar="TOPIC",
-        help="first part of the topics; default edgepose",
-    )
-    parser.add_argument("--ca-file", metavar="FILE", help="certificate of the broker's authority")
+    add_broker(parser)
+    add_topics(parser)
 
 
 def run(args: argparse.Namespace) -> int:

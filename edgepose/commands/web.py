@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from edgepose import catalogue, storage
+from edgepose.commands import add_config
 from edgepose.config import DEFAULT_FILE, Config, load
 from edgepose.errors import UsageError
 from edgepose.web import tokens
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say which arguments there are."""
     verbs = parser.add_subparsers(metavar="token", required=True)
     token = verbs.add_parser("token", help="make a token and print it")
-    token.add_argument("-c", "--config", type=Path, metavar="FILE", help="configuration file")
+    add_config(token)
 
 
 def run(args: argparse.Namespace) -> int:
