@@ -37,6 +37,7 @@ RUNS: Final = 3
 SLOW_MS: Final = 250.0  # of this length one run tells enough, and three take too long
 SHARE: Final = 0.8  # of the time between frames: what is measured on an idle machine grows warm
 MEASURING_S: Final = 8.0
+HOPELESS_MS: Final = 2000.0  # where the quickest takes so long, any other takes minutes
 QUICKEST: Final = {"refine": "posenet-uint8+movenet-lightning-int8"}
 """By policy, what takes the least; it is `movenet-lightning-int8` for the others."""
 
@@ -290,8 +291,8 @@ class Contest:
         if not self._stopwatch.runs:
             # Whenever time runs out, there is to be something to fall back to.
             quickest = QUICKEST.get(self._policy, "movenet-lightning-int8")
-            self._stopwatch.frame_ms(quickest, self._people, math.inf)
-            self._stopwatch.start()
+            ms = self._stopwatch.frame_ms(quickest, self._people, math.inf)
+            self._stopwatch.start(MEASURING_S if ms is None or ms < HOPELESS_MS else 0.0)
         return self._stopwatch.frame_ms(name, self._people, self._most_ms)
 
     def _tried_ms(self, name: str) -> float | None:
@@ -323,9 +324,9 @@ class Stopwatch:
         known: Timings | None = note.read()
         self._timings = known if known and known.machine == machine else Timings(machine, {})
 
-    def start(self) -> None:
+    def start(self, measuring_s: float) -> None:
         """Begin to count the time; before that there is no limit."""
-        self._until_s = time.monotonic() + MEASURING_S
+        self._until_s = time.monotonic() + measuring_s
 
     @property
     def runs(self) -> bool:
@@ -354,7 +355,7 @@ class Stopwatch:
     def _network_ms(self, choice: catalogue.Choice) -> float | None:
         key = _key(choice)
         if key not in self._timings.ms:
-            if time.monotonic() > self._until_s or self._ending():
+            if time.monotonic() >= self._until_s or self._ending():
                 return None
             log.info("model: auto: measuring %s", choice.name)
             self._timings.ms[key] = round(_measured_ms(choice, self._threads), 2)
