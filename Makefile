@@ -47,9 +47,9 @@ test-runtimes: $(STAMP) ## the tests of models once more, with tflite-runtime an
 test-box: $(STAMP) ## installer, package and service in a booted Debian; as root, for many minutes
 	EDGEPOSE_BOX=$${EDGEPOSE_BOX:-$(CURDIR)/build/box} $(BIN)/pytest tests/test_install.py tests/test_service.py
 
-test-cameras: $(STAMP) ## cameras as the kernel shows them; as root: plugs in a USB camera made of Python
+test-cameras: $(STAMP) ## cameras as the kernel and the service show them; as root: plugs in a USB camera made of Python
 	-modprobe -a vhci-hcd uvcvideo vivid
-	$(BIN)/pytest tests/test_cameras.py
+	$(BIN)/pytest tests/test_cameras.py tests/test_sandbox.py
 
 deb: ## a Debian package in dist/; ARCH=arm64 DEB_PYTHON=3.13 for another machine
 	@deploy/deb/build.sh $(ARCH) $(DEB_PYTHON)

@@ -21,12 +21,13 @@ from tests.brokers import wait_until
 from tests.contracts.source import SourceContract
 from tests.moving import number_of
 from tests.usbcamera import LINK, UsbCamera, lack
+from tests.vivid import away
+from tests.vivid import find as find_vivid
 
 pytestmark = [pytest.mark.hardware, pytest.mark.slow]
 
 SHOWN: dict[str, str] = {"mjpeg": "MJPG", "yuyv": "YUYV"}
 APPEARS_S = 30.0
-VIVID = Path("/sys/bus/platform/drivers/vivid")
 
 
 def address(format_: str) -> str:
@@ -167,11 +168,7 @@ def test_a_camera_that_falls_silent_is_an_error(camera: UsbCamera, format_: str)
 
 @pytest.fixture
 def vivid() -> Path:
-    """Return the node of the kernel's virtual camera."""
-    for name in sorted(Path("/sys/class/video4linux").glob("video*/name")):
-        if name.read_text().startswith("vivid") and name.read_text().endswith("vid-cap\n"):
-            return Path("/dev") / name.parent.name
-    pytest.skip("no virtual camera of the kernel here: sudo modprobe vivid")
+    return find_vivid()
 
 
 class TestVivid(SourceContract):
@@ -200,14 +197,11 @@ def test_a_driver_that_goes_is_an_error_and_its_return_is_a_camera(vivid: Path) 
     source = open_source(str(vivid))
     frames = source.frames()
     next(frames)
-    (VIVID / "unbind").write_text("vivid.0")
-    try:
+    with away():
         with pytest.raises(SourceError, match="is it plugged in"):
             list(frames)
         with pytest.raises(SourceError, match="no such device"):
             open_source(str(vivid))
-    finally:
-        (VIVID / "bind").write_text("vivid.0")
 
     assert wait_until(vivid.exists, APPEARS_S)
     assert take(open_source(str(vivid)), 1)

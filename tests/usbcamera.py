@@ -31,6 +31,7 @@ LINK: Final = Path("/dev/v4l/by-id/usb-edgepose_Paper_camera_1234-video-index0")
 VIDEO: Final = 0x81  # the endpoint that pictures come from
 PAYLOAD: Final = 16384
 FORMATS: Final = ("YUYV", "MJPG")  # in the order of their index, from 1
+FOR_TESTS: Final = (0x1209, 1)  # maker and product that nobody has
 STRINGS: Final = ("edgepose", "Paper camera", "1234")
 
 SUBMIT, UNLINK, ANSWER, UNLINKED = 1, 2, 3, 4
@@ -53,13 +54,16 @@ class UsbCamera:
     ----------
     picture : (H, W, 3), optional
         What it shows, RGB; else pictures that tell their number.
+    ids : (int, int)
+        Its maker and product.
     """
 
     size: Final = Size(160, 120)
     fps: Final = 10
 
-    def __init__(self, picture: Image | None = None) -> None:
+    def __init__(self, picture: Image | None = None, ids: tuple[int, int] = FOR_TESTS) -> None:
         self.picture = picture
+        self.ids = ids
         self.silent = threading.Event()
         """While set, no picture comes, and the plug stays in."""
 
@@ -145,7 +149,7 @@ class UsbCamera:
         told: bytes | None = None
         match kind, request, value >> 8:
             case 0x80, 6, 1:
-                told = _device()
+                told = _device(*self.ids)
             case 0x80, 6, 2:
                 told = _configuration(self.size, self.fps)
             case 0x80, 6, 3:
@@ -219,9 +223,10 @@ def _jpeg(rgb: Image) -> bytes:
     return data.tobytes()
 
 
-def _device() -> bytes:
-    # a device of several functions, from the numbers that are free for tests
-    return struct.pack("<BBHBBBBHHHBBBB", 18, 1, 0x200, 239, 2, 1, 64, 0x1209, 1, 1, 1, 2, 3, 1)
+def _device(maker: int, product: int) -> bytes:
+    # a device of several functions
+    kind = 18, 1, 0x200, 239, 2, 1, 64
+    return struct.pack("<BBHBBBBHHHBBBB", *kind, maker, product, 1, 1, 2, 3, 1)
 
 
 def _string(index: int) -> bytes:
