@@ -82,15 +82,17 @@ wanted_packages() {
 broker_answers() { ss -Htln 'sport = :1883' 2>/dev/null | grep -q .; }
 
 install_packages() {
-    say "Packages of the system"
+    say "Packages of the system; on a Pi this takes minutes"
     run apt-get update -qq
     missing=
     for package in $(wanted_packages); do
         has_package "$package" || missing="$missing $package"
     done
     [ -n "$missing" ] || return 0
+    [ "$dry" ] || say "   $missing"
     # shellcheck disable=SC2086 # a list
-    run env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing
+    quietly env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qq -y --no-install-recommends $missing
 }
 
 # Looked at before anything is installed, and again where Python came only then.
@@ -196,15 +198,19 @@ install_service() {
     trap - EXIT
     run ln -sf "$PROGRAM/venv/bin/edgepose" "$COMMAND"
     run systemctl --quiet enable edgepose
-    if booted; then run systemctl stop edgepose; fi
+}
+
+# From the old environment the old program runs until then.
+start_service() {
+    if booted; then run systemctl restart edgepose || verdict=1; fi
     for old in "$PROGRAM"/venv-*; do
         [ ! -d "$old" ] || [ "$old" = "$new" ] || run rm -rf "$old"
     done
 }
 
-# Before the service starts, which then holds the camera.
+# Once the service runs: it is asked, as it holds the camera.
 examine() {
-    say "edgepose doctor, before the service starts"
+    say "edgepose doctor"
     run "$COMMAND" doctor
 }
 
@@ -217,13 +223,14 @@ install_all() {
     make_environment
     write_configuration
     install_service
+    verdict=0
+    start_service
     if ! booted; then
-        say "Installed; the service starts with the system. Next: edgepose doctor"
+        say "Installed; systemd does not run here, and will start it with the system." \
+            "Next: edgepose doctor"
         return
     fi
-    verdict=0
     examine || verdict=1
-    run systemctl start edgepose || verdict=1
     next_step
     return $verdict
 }
@@ -233,13 +240,24 @@ next_step() {
     if [ $verdict != 0 ]; then
         say "Installed, but something is amiss. Next: mend what is said above, then" \
             "sudo systemctl restart edgepose"
-    elif grep -q '^source = "demo://' "$CONFIG"; then
-        say "All is well, but there is no camera: edgepose watches its own clip." \
-            "Next: your camera into $CONFIG, then sudo systemctl reload edgepose"
-    else
-        say "All is well; edgepose runs, and will each time this machine starts." \
-            "Next: edgepose watch"
+        return
     fi
+    say "All is well; edgepose runs, and will each time this machine starts." \
+        "Next: edgepose watch$(elsewhere)"
+    if grep -q '^source = "demo://' "$CONFIG"; then
+        say "It found no camera and watches its own clip. Once there is one:" \
+            "sudo nano $CONFIG, put it in the place of demo://, then" \
+            "sudo systemctl reload edgepose"
+    fi
+}
+
+# Of a broker that is not this machine's, without user and password.
+elsewhere() {
+    url=$("$COMMAND" config show "$CONFIG" | sed -n '/^\[mqtt\]/,/^\[/s|^url = "\(.*\)"|\1|p')
+    case $url in
+        mqtt://localhost | mqtt://localhost:1883 | embedded) ;;
+        *) say " --mqtt $url" | sed 's|//[^/]*@|//|' ;;
+    esac
 }
 
 uninstall() {

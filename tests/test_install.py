@@ -225,14 +225,15 @@ class TestInstaller:
         plan = box.ok("/root/edgepose/deploy/install.sh --dry-run")
 
         assert "apt-get install" in plan
-        assert "systemctl start edgepose" in plan
+        assert "systemctl restart edgepose" in plan
         assert box.ok(look) == before
 
     def test_it_installs_and_all_is_well(self, box: Box, broker: Mosquitto) -> None:
         """The service runs, with a configuration that only it may read, and poses come."""
         said = box.ok(f"/root/edgepose/deploy/install.sh --broker {broker.url}")
 
-        assert "All is well" in said
+        assert "\nok    service: it runs" in said
+        assert f"Next: edgepose watch --mqtt {broker.url}\n" in said
         assert "fail" not in said
         assert box.systemctl("is-enabled edgepose") == "enabled"
         assert box.systemctl("is-active edgepose") == "active"
