@@ -303,7 +303,8 @@ BUILT_IN: Final = {
                     # A stretched arm seen aslant may as well point at the camera.
                     "distance left_shoulder right_shoulder > 0.6",
                 ],
-                unless=LYING,
+                # A forearm that points up greets.
+                unless=[f"{side}_wrist above {side}_elbow by 0.35", *LYING],
             )
             for side, other in (("left", "right"), ("right", "left"))
         ),

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from math import sin, tau
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from edgepose.config import loads
 from edgepose.errors import ConfigError
-from edgepose.events.gestures import GestureDetector, count_swings
+from edgepose.events.gestures import GestureDetector
 from edgepose.gestures import BUILT_IN, Gesture, parse_condition
 from edgepose.skeleton import JOINT_NAMES
 from edgepose.smoothing import Smoother
@@ -359,17 +360,23 @@ def test_the_documentation_names_every_gesture() -> None:
     assert all(f"| {gesture.hold_s:g} s |" in rows[id_] for id_, gesture in BUILT_IN.items())
 
 
-def test_swings_are_moves_that_turn_back() -> None:
-    """Slow or quick, up or down first; trembling less than the amplitude is none."""
-    there_and_back = [0.0, 1.0, 0.0, 1.0, 0.0]
-    slow = np.interp(np.linspace(0, 4, 50), range(5), there_and_back).tolist()
+def shifted(track: Track, joint: str, pixels: float) -> Track:
+    keypoints = track.pose.keypoints.copy()
+    keypoints[JOINT_NAMES.index(joint), 0] += pixels
+    return replace(track, pose=Pose(keypoints, track.pose.score, track.pose.box))
 
-    counts = [
-        count_swings(path, 0.5)
-        for path in (there_and_back, slow, [-x for x in slow], [0.0], [0.1 * x for x in slow])
+
+@pytest.mark.parametrize("joint", ["nose", "left_elbow", "right_knee", "left_ankle"])
+@pytest.mark.parametrize(("rate_hz", "expected"), [(1.5, ["mine"]), (0.2, [])])
+def test_swings_of_other_joints_count_too(joint: str, rate_hz: float, expected: list[str]) -> None:
+    """To and fro against the joint that carries it; going aside slowly is nothing."""
+    rule = Gesture.parse("mine", [f"swings {joint} > 3"])
+    moments = [
+        (at_ns, [shifted(track, joint, 20 * sin(tau * rate_hz * at_ns / NS_PER_S))])
+        for at_ns, (track,) in truth(scene(body.stand(2)))
     ]
 
-    assert counts == [3, 3, 3, 0, 0]
+    assert names(watch(moments, [rule])) == expected
 
 
 class TestGestureDetector(DetectorContract):

@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 
 from edgepose.config import Config
 from edgepose.events.settling import Settling
+from edgepose.events.swinging import count_swings
 from edgepose.gestures import Condition, Gesture, Measure, Side
 from edgepose.skeleton import JOINT_NAMES
 from edgepose.structures import Event, Track
@@ -15,10 +16,9 @@ from edgepose.zones import Zone
 
 RELEASE_S: Final = 0.3  # a hand that trembles at the limit is held once, not twice
 GAP_S: Final = 0.25  # models lose a wrist in single frames
-WINDOW_S: Final = 2.5  # people wave once to twice a second: five turns or more
+WINDOW_S: Final = 2.0  # people wave once to twice a second: four turns or more
 TORSO_S: Final = 1.0  # people come nearer slowly; what changes faster is the model's error
-LOST_S: Final = 0.5  # what happened before a longer gap belongs to another movement
-SWING: Final = 0.25  # parts of the torso: 12 cm; smoothing leaves half of a quick wave
+LOST_S: Final = 0.4  # what happened before a longer gap belongs to another movement
 TURNED: Final = 0.25  # shoulders nearer than this part of the torso: seen from the side
 
 # Shoulders are 0.259 and the torso 0.288 of the body's height (see `zones`).
@@ -241,7 +241,7 @@ class _Person:
             path.append((at_ns, sideways))
             while at_ns - path[0][0] > WINDOW_S * NS_PER_S:
                 path.popleft()
-            body.swings[joint] = count_swings([value for _, value in path], SWING)
+            body.swings[joint] = count_swings(path)
 
     def _measure(self, body: _Body, at_ns: int) -> None:
         """Give the body the torso it has had for a while."""
@@ -271,24 +271,3 @@ class _Person:
             return False
         self._ready_ns[gesture.id] = at_ns + int(gesture.cooldown_s * NS_PER_S)
         return True
-
-
-def count_swings(values: Sequence[float], amplitude: float) -> int:
-    """Count changes of direction after moves of at least `amplitude`.
-
-    Examples
-    --------
-    >>> count_swings([0, 1, 0, 1, 0], 0.5)
-    3
-    >>> count_swings([0, 1, 0.9, 1, 0.9], 0.5)
-    0
-    """
-    turns, direction = 0, 0
-    low = high = values[0]
-    for value in values:
-        low, high = min(low, value), max(high, value)
-        if direction <= 0 and value >= low + amplitude:
-            turns, direction, high = turns - direction, 1, value
-        elif direction >= 0 and value <= high - amplitude:
-            turns, direction, low = turns + direction, -1, value
-    return turns
