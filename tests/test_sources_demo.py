@@ -7,9 +7,14 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from edgepose.estimator import PoseEstimator
+from edgepose.events.gestures import GestureDetector
+from edgepose.gestures import BUILT_IN
+from edgepose.smoothing import Smoother
 from edgepose.sources import Source, open_source
-from edgepose.structures import Size
+from edgepose.structures import Event, Size
 from edgepose.timing import NS_PER_S
+from edgepose.tracking import Tracker
 from tests.contracts.source import SourceContract
 
 
@@ -53,3 +58,24 @@ def test_it_is_small_and_wide() -> None:
 
     assert frame.size == Size(640, 360)
     assert len((files("edgepose") / "data" / "demo.mp4").read_bytes()) < 3_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("model", ["movenet-multipose", "posenet"])
+def test_it_shows_gestures(model: str, every: int) -> None:
+    """Each pass is a wave and both hands up, as the daemon finds them, and nothing else."""
+    source = open_source("demo://", realtime=False, once=True)
+    estimator, tracker, smoother = PoseEstimator(model), Tracker(), Smoother()
+    detector = GestureDetector(tuple(BUILT_IN.values()))
+
+    events: list[Event] = []
+    for frame in islice(source.frames(), 0, None, every):
+        tracks = tracker.update(estimator.estimate(frame.image), frame.captured_ns)
+        tracks = smoother.smooth(tracks, frame.captured_ns)
+        events += detector.update(tracks, frame.captured_ns)
+
+    waved, up = events
+    assert waved.data == {"gesture": "wave", "side": "right"}
+    assert up.data == {"gesture": "both_hands_up"}
+    assert waved.person == up.person

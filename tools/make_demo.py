@@ -304,13 +304,13 @@ def greeting(t: float) -> dict[str, Array]:
     """Wave with the right hand, rest, then raise both; begin and end at ease."""
     cycle = 2 * np.pi * t / SECONDS
     aims = standing(float(np.sin(2 * cycle)))
-    wave = ease(t, (0.6, 0), (1.2, 1), (3.4, 1), (4.0, 0))
+    wave = ease(t, (0.6, 0), (1.2, 1), (3.8, 1), (4.4, 0))
     both = ease(t, (4.9, 0), (5.6, 1), (6.8, 1), (7.5, 0))
-    beat = wave * np.sin(2 * np.pi * 1.5 * (t - 1.2))
+    beat = wave * np.sin(2 * np.pi * 1.35 * (t - 1.2))
     for name, side, up in (("r", -1.0, max(wave, both)), ("l", 1.0, both)):
         if up > 0:
-            aims[f"upperarm_{name}"] = hang(side, 6, 14 + (96 if both else 72) * up)
-            fore = hang(side, 14, 8 + (142 if both else 150) * up + (22 * beat if wave else 0))
+            aims[f"upperarm_{name}"] = hang(side, 6, 14 + (116 if both else 72) * up)
+            fore = hang(side, 14, 8 + (142 if both else 164) * up + (42 * beat if wave else 0))
             aims[f"lowerarm_{name}"] = fore
             aims[f"hand_{name}"] = fore
     return aims
@@ -535,7 +535,7 @@ def portrait(anna: Body) -> Any:
     width, height = 960 * SUPER, 720 * SUPER
     eye, at = np.array([0.2, 1.3, 3.3]), np.array([0.2, 0.9, 0.0])
     scene = Scene(Camera(eye, at, width, height, 1.1 * width))
-    aims = greeting(1.6)
+    aims = greeting(1.65)
     # Feet apart: on feet side by side PoseNet takes one ankle for both.
     for name, side in (("l", 1.0), ("r", -1.0)):
         aims |= {f"thigh_{name}": hang(side, 1, 11), f"calf_{name}": hang(side, -4, 9)}
