@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,6 +34,14 @@ class Job:
     """What the estimator's `prepare` made of the frame, and below what its `infer` returned."""
 
     outputs: Any = None
+
+
+def joined(threads: Iterable[threading.Thread], timeout_s: float) -> bool:
+    """Wait for the end of threads, no longer for many than for one; False if any goes on."""
+    end_s = time.monotonic() + timeout_s
+    for thread in threads:
+        thread.join(max(0.0, end_s - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
 
 
 class Camera:
@@ -101,7 +110,7 @@ class Camera:
         self.tried = threading.Event()
         """Set once the source has delivered, failed or ended for the first time."""
 
-        self._threads = [
+        self.threads = [
             threading.Thread(target=self._guarded, args=(work,), name=f"{id}:{name}", daemon=True)
             for name, work in (
                 ("source", self._read),
@@ -112,7 +121,7 @@ class Camera:
 
     def start(self) -> None:
         """Start the camera's threads."""
-        for thread in self._threads:
+        for thread in self.threads:
             thread.start()
 
     def pause(self, paused: bool) -> None:
@@ -140,16 +149,10 @@ class Camera:
         self._frames.close()
         self._answers.close()
 
-    def join(self, timeout_s: float) -> bool:
-        """Wait for the threads' end; False when they did not come to it."""
-        for thread in self._threads:
-            thread.join(timeout_s)
-        return not any(thread.is_alive() for thread in self._threads)
-
     @property
     def ended(self) -> bool:
         """Whether a finite source is over and its last frame is through."""
-        return self.health.state == "ended" and not self._threads[-1].is_alive()
+        return self.health.state == "ended" and not self.threads[-1].is_alive()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         vitals.keep_to_rest(self._engine_threads)

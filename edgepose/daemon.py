@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from edgepose import __version__, building, engine, logs, messages, sources, storage, vitals
-from edgepose.camera import Camera, Job
+from edgepose.camera import Camera, Job, joined
 from edgepose.choosing import Chooser, Plan
 from edgepose.config import Config, Origin, blamed
 from edgepose.control import Control
@@ -35,7 +35,7 @@ STATS_S: Final = 10.0
 LOOK_S: Final = 2.0  # how often to look whether the delegate still answers
 SOON_S: Final = 0.1  # how often to look whether all has been tried
 RELOAD_S: Final = 90.0  # a new model may be tried on a delegate, timed and loaded
-CLOSE_S: Final = 1.0  # for each of: cameras, engine, broker; the contract gives five in all
+CLOSE_S: Final = 1.0  # for cameras and engine, and for the broker; the contract gives five in all
 
 
 class Daemon:
@@ -95,7 +95,7 @@ class Daemon:
         self._hatch = Hatch(lambda: report(self))
         self._trial: Trial | None = None
         self.stuck = False
-        """Whether a thread has been left within a delegate's library: it cannot be ended."""
+        """Whether a thread has been left within a library: it cannot be ended."""
 
     def stop(self) -> None:
         """Ask the daemon to end; from any thread or signal handler."""
@@ -316,8 +316,9 @@ class Daemon:
         for camera in self.cameras.values():
             camera.close()
         self.lanes.close()
-        for camera in self.cameras.values():
-            camera.join(CLOSE_S)
+        threads = [thread for camera in self.cameras.values() for thread in camera.threads]
+        threads += [self._engine_thread] if self._engine_thread else []
+        self.stuck |= not joined(threads, CLOSE_S) or self._trial is not None
         for id_ in self.cameras:
             self.link.put(messages.availability(self.topics.camera(id_), online=False))
         self.announcer.close()
@@ -442,7 +443,7 @@ class Daemon:
             camera = self.cameras.pop(id_)
             del self.controls[id_]
         camera.close()
-        camera.join(CLOSE_S)
+        self.stuck |= not joined(camera.threads, CLOSE_S)
         self.link.put(messages.availability(self.topics.camera(id_), online=False))
 
     def _tell_status(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgepose import vitals
-from edgepose.camera import Camera, Job
+from edgepose.camera import Camera, Job, joined
 from edgepose.errors import SourceError
 from edgepose.gate import Gate
 from edgepose.health import CameraHealth
@@ -150,7 +150,7 @@ class Bench:
     def close(self) -> None:
         self.camera.close()
         self.lanes.close()
-        assert self.camera.join(5)
+        assert joined(self.camera.threads, 5)
 
 
 def test_every_frame_of_a_finite_source_comes_through_in_order() -> None:

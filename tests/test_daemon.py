@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -16,8 +17,11 @@ import numpy as np
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
+from edgepose.config import loads
+from edgepose.daemon import Daemon
 from edgepose.skeleton import LEFT_WRIST, RIGHT_WRIST
 from edgepose.spool import SUFFIX
+from edgepose.standby import Standby
 from tests.brokers import Mosquitto, Witness, free_port, wait_until, with_passwords, witness
 from tests.streams import PASSWORD, USER, Camera
 
@@ -565,3 +569,31 @@ def people(watcher: Witness) -> set[int]:
     while not (found := {person["id"] for person in poses(watcher)["poses"]}):
         continue
     return found
+
+
+@pytest.mark.parametrize("cameras", [1, 3])
+def test_an_inference_that_takes_long_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch, cameras: int
+) -> None:
+    """Its thread is left behind, and who runs the daemon knows: it must not be waited for."""
+    begun, late = threading.Event(), threading.Event()
+
+    def infer(*_: object) -> Any:
+        begun.set()
+        return late.wait()
+
+    monkeypatch.setattr(Standby, "infer", infer)
+    watching = "".join(CAMERA.replace("hall", f"hall{number}") for number in range(cameras))
+    quiet = f'[mqtt]\nurl = "mqtt://127.0.0.1:{free_port()}"\n[metrics]\nlisten = ""\n'
+    model = '[web]\nlisten = ""\n[model]\nname = "movenet-lightning"\n'
+    daemon = Daemon(loads(quiet + model + watching, "test"))
+    running = threading.Thread(target=daemon.run)
+
+    running.start()
+    assert begun.wait(20)
+    daemon.stop()
+    running.join(5)
+
+    assert not running.is_alive()
+    assert daemon.stuck
+    late.set()

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from edgepose.camera import Camera, Job
+from edgepose.camera import Camera, Job, joined
 from edgepose.errors import SourceError
 from edgepose.health import CameraHealth
 from edgepose.queues import Failure, Lanes, Outbox
@@ -88,7 +88,7 @@ class Shared:
         for camera in self._cameras:
             camera.close()
         self._lanes.close()
-        assert all(camera.join(5) for camera in self._cameras)
+        assert all(joined(camera.threads, 5) for camera in self._cameras)
         assert self.failure.error is None
         return self.turns
 
