@@ -15,7 +15,7 @@ from edgepose.structures import Posture
 from tests.scenes import FALLS, KINDS, QUIET, Case, cases
 from tests.scoring import Tally, replayed, tally
 
-FIRST: Final = 43_000  # seeds not looked at before the rules were finished
+FIRST: Final = 44_000  # seeds not looked at before the rules were finished
 SETTLED_S: Final = 1.5  # a change of posture may take so long to show
 TRUE: Final = ("standing", "sitting", "lying")
 Seen = Counter[tuple[str, Posture]]

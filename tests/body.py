@@ -290,6 +290,14 @@ ALL_FOURS: Final = Stance(
 PLANK: Final = Stance(
     tip=74, nod=-15, left_arm=78, right_arm=78, left_fore=78, right_fore=78, spread=3
 )
+LOW_PLANK: Final = replace(
+    PLANK, tip=86, left_out=60, right_out=60, left_arm=20, right_arm=20,
+    left_fore=86, right_fore=86,
+)  # fmt: skip
+ON_ELBOWS: Final = replace(
+    ALL_FOURS, lean=102, left_hip=14, right_hip=14, left_knee=102, right_knee=102, nod=-10,
+    left_arm=85, right_arm=85, left_fore=160, right_fore=160,
+)  # fmt: skip
 T_POSE: Final = Stance(left_out=90, right_out=90, left_fore_out=90, right_fore_out=90)
 BOTH_UP: Final = Stance(left_out=165, right_out=165, left_fore_out=172, right_fore_out=172)
 LEFT_UP: Final = Stance(left_out=160, left_fore_out=172)
@@ -358,9 +366,15 @@ def bend_down(seconds: float = 1.2, stay: float = 1.5) -> list[Act]:
     ]
 
 
-def tie_shoes(stay: float = 12.0, *, kneel: bool = True, seconds: float = 1.4) -> list[Act]:
-    """Go down on a knee or crouch, stay busy with the shoes, stand again."""
+def tie_shoes(
+    stay: float = 12.0, *, kneel: bool = True, seconds: float = 1.4, bow: float = 0.0
+) -> list[Act]:
+    """Go down on a knee or crouch, stay busy with the shoes, stand again.
+
+    So many degrees more of `bow` bring the chest nearer to the thighs.
+    """
     low = KNEELING if kneel else CROUCHING
+    low = replace(low, lean=low.lean + bow)
 
     def shape(t: float) -> Stance:
         s = float(np.sin(4 * t))
@@ -410,15 +424,23 @@ def get_down(seconds: float = 3.5) -> list[Act]:
 
 def push_ups(times: int = 8, period_s: float = 1.8) -> Act:
     """From a plank down to the floor and up."""
-    low = replace(
-        PLANK, tip=86, left_out=60, right_out=60, left_arm=20, right_arm=20,
-        left_fore=86, right_fore=86,
-    )  # fmt: skip
 
     def shape(t: float) -> Stance:
-        return _between(PLANK, low, 0.5 - 0.5 * float(np.cos(2 * np.pi * t / period_s)))
+        return _between(PLANK, LOW_PLANK, 0.5 - 0.5 * float(np.cos(2 * np.pi * t / period_s)))
 
     return Act("push_ups", times * period_s, shape, blend_s=1.0)
+
+
+def burpees(times: int = 5, period_s: float = 3.0) -> list[Act]:
+    """Drop into a crouch, throw the legs back, down to the floor, and jump up again."""
+    once = [
+        move("crouch", CROUCHING, 0.25 * period_s),
+        move("kick_back", PLANK, 0.2 * period_s),
+        move("dip", LOW_PLANK, 0.15 * period_s),
+        move("jump_in", CROUCHING, 0.2 * period_s),
+        move("jump_up", BOTH_UP, 0.2 * period_s),
+    ]
+    return times * once
 
 
 def sit_ups(times: int = 6, period_s: float = 2.6) -> Act:
@@ -452,6 +474,11 @@ def crawl(seconds: float = 8.0, speed: float = 0.35, turn_deg: float = 0.0) -> A
         )  # fmt: skip
 
     return Act("crawl", seconds, shape, speed=speed, turn_deg=turn_deg)
+
+
+def plunge(seconds: float = 0.7, stance: Stance = ALL_FOURS) -> Act:
+    """Let oneself fall on hands and knees, as children do."""
+    return move("plunge", stance, seconds, ease="gravity")
 
 
 def fall(direction: str = "forwards", seconds: float = 0.9, stay: float = 20.0) -> list[Act]:

@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from edgepose.events.lying import HIPS, Sight, joints_of, lie, lies, smoothed, spread
+from edgepose.events.falls import SEEMS
+from edgepose.events.lying import (
+    ANKLES,
+    HIPS,
+    KNEES,
+    SHOULDERS,
+    Sight,
+    joints_of,
+    lying,
+    smoothed,
+    spread,
+)
 from edgepose.skeleton import figure
 from edgepose.timing import NS_PER_S
 from tests.body import (
@@ -44,7 +55,7 @@ def watched(stance: Stance, heading_deg: float, height: float, *, noisy: bool) -
 
     size = float(np.median([look.torso for look in looks(STANDING)]))
     seen = looks(stance)
-    return lies(lie(seen, size)) if seen else None
+    return lying(seen, size) > 0 if seen else None
 
 
 @pytest.mark.parametrize("height", [0.9, 1.8, 2.6])
@@ -89,11 +100,11 @@ def test_a_few_wild_looks_change_nothing() -> None:
         sights.append(Sight.at(moment.at_ns, joints if n % 3 else joints + wild))
     calm = [sight for n, sight in enumerate(sights) if n % 3]
 
-    assert lie(sights, 100) == pytest.approx(lie(calm, 100), abs=0.1)
+    assert lying(sights, 100) == pytest.approx(lying(calm, 100), abs=0.1)
 
 
 def test_hidden_joints_stay_hidden() -> None:
-    """A look without feet tells no height; without hips and feet there is none."""
+    """A look at somebody who stands without feet is no lying one; without hips there is none."""
     pose = next(iter(Scene((Actor.doing(stand(1)),)).truth())).people[0]
     points = pose.keypoints.copy()
     points[15:, 2] = 0.1
@@ -101,9 +112,31 @@ def test_hidden_joints_stay_hidden() -> None:
     points[11:13, 2] = 0.1
 
     assert footless is not None
-    assert np.isnan(lie([Sight.at(0, footless)], 100).height)
-    assert not lies(lie([Sight.at(0, footless)], 100))
+    assert np.isnan(footless[ANKLES]).all()
+    assert lying([Sight.at(0, footless)], Sight.at(0, footless).torso) < 0
     assert joints_of(figure(points), None) is None
+
+
+@pytest.mark.parametrize("pitch_deg", [0, 12, 20])
+def test_a_body_in_a_line_on_the_floor_lies_and_upright_does_not(pitch_deg: float) -> None:
+    """From any heading, under a level camera and one that looks down, anywhere in any size."""
+    line = np.zeros((4, 2))
+    line[[SHOULDERS, KNEES, ANKLES], 0] = -1, 0.85, 1.7
+    pitch, size = np.radians(pitch_deg), 80.0
+
+    def seen(heading: float, at: tuple[float, float], size: float, *, upright: bool) -> float:
+        away, aside = line[:, 0] * np.cos(heading), line[:, 0] * np.sin(heading)
+        flat = np.stack([aside, -away * np.sin(pitch)], axis=1)
+        stands = np.stack([0 * aside, line[:, 0] * np.cos(pitch)], axis=1)
+        joints = np.array(at) + (stands if upright else flat) * size / np.cos(pitch)
+        return lying([Sight.at(0, joints.astype(np.float32))], size)
+
+    for heading in np.radians(np.arange(0, 360, 7)):
+        down = seen(heading, (0, 0), size, upright=False)
+
+        assert down > SEEMS
+        assert seen(heading, (500, 300), 3 * size, upright=False) == pytest.approx(down, abs=1e-3)
+        assert seen(heading, (0, 0), size, upright=True) < -0.03
 
 
 def test_smoothing_follows_and_forgets_nothing() -> None:

@@ -8,7 +8,7 @@ upright, so that the size of the person and the distance to the camera do not ma
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Final, NamedTuple, Self
@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Self
 import numpy as np
 
 from edgepose.config import Config
-from edgepose.events.lying import HIPS, SHOULDERS, Sight, joints_of, lie, lies, smoothed, spread
+from edgepose.events.lying import ANKLES, HIPS, SHOULDERS, Sight, joints_of, lying, smoothed, spread
 from edgepose.skeleton import figure
 from edgepose.structures import Event, Floats, Track
 from edgepose.timing import NS_PER_S
@@ -25,27 +25,29 @@ from edgepose.zones import Zone
 # Chosen on generated scenes (tests/scenes.py); docs/events.md has the table.
 UPRIGHT_DEG: Final = 40.0  # a torso within counts for the person's own size
 HIGH: Final = 1.4  # shoulders above ankles: 1.75 on a chair, 1.0 sitting on the floor
+STEADY_S: Final = 0.4  # one who is high for less may be a slip of the model
 WHOLE: Final = 0.75  # of its own length: less is foreshortened
+SIZE_S: Final = 2.0  # how long the person's own size is remembered
 
-STANDING: Final = 2.0  # shoulders above ankles of one who stands, in torsos of the same look
-SLOWLY_S: Final = 1.0  # who walks away at 1.1 m/s, two metres from the camera, shrinks by a third
+DROP: Final = 0.43  # shoulders of one who falls come down so far at least,
+DROP_PER_S: Final = 0.85  # and farther by this for each second it takes
+HIPS_DOWN: Final = 0.3  # hips, in torsos; bending and sit-ups leave them
+HISTORY_S: Final = 2.6  # how long it is remembered where somebody was high
+QUICK_S: Final = 1.8  # from last being high to being low; on purpose it takes 2 s and more
+PATIENCE_S: Final = 2.3  # and to seeming to lie: later it lay down for another reason
 
-DROP: Final = 0.5  # shoulders of one who falls come down so far at least,
-DROP_PER_S: Final = 0.7  # and farther by this for each second it takes
-CLEAR: Final = 1.4  # times the drop that is asked for: beyond doubt
-HISTORY_S: Final = 2.6
-SIZE_S: Final = 3.0  # how long the person's own size is remembered
-WAY_S: Final = 1.6  # from last being high to being low; on purpose it takes 2 s and more
-
+LOOK_S: Final = 2.0  # how long the looks are that say whether a body lies
+SEEMS: Final = -0.02  # `lying`; 0 is as near to a body that does not
+SEEMS_S: Final = 0.8  # an odd moment is no fall
 GIVE_UP_S: Final = 5.0  # one of whom it is not sure by then has not fallen
 LANDING_S: Final = 0.5  # so long the way down goes on
-LOOK_S: Final = 3.0  # how long the looks are that say whether a body lies
 ARRIVED: Final = 0.7  # hips of one who has come to rest move less within these looks
 UNSEEN_S: Final = 1.5  # models lose people who lie: one not seen for so long is still down
 UP_S: Final = 0.5  # one who is up for so long did not come down
 
+SURE: Final = 0.035  # `lying` of one whose fall is confirmed: waiting is better than ringing
 REST_S: Final = 5.0  # a body at rest for so long is confirmed:
-FEW: Final = 8  # fewer looks than these tell nothing of rest
+FEW: Final = 8  # fewer looks than these tell nothing
 RESTING: Final = 0.3  # spread of the shoulders; 0.14 lying still, sit-ups 0.6
 RESTING_HIGH: Final = 0.22  # the same up and down alone; 0.1 lying still, push-ups 0.3
 NEAR: Final = 3.0  # torsos; a body that falls over moves its shoulders by 2.7
@@ -69,28 +71,16 @@ class FallOptions:
     """Joints below are taken as hidden."""
 
 
-class _Need(NamedTuple):
-    """What must be seen of somebody who came down, to suspect a fall."""
-
-    hips_down: float
-    """How far the hips come down at least, in torsos; bending and sit-ups leave them."""
-
-    seen_s: float
-    """How long the body must seem to lie: an odd moment is no fall."""
-
-    decide_s: float
-    """When it must begin to seem so: later it lay down for another reason."""
-
-
-CERTAIN: Final = _Need(hips_down=0.35, seen_s=0.8, decide_s=2.0)
-DOUBTFUL: Final = _Need(hips_down=0.5, seen_s=1.0, decide_s=1.5)  # one who lies back: 0.4, 2.0 s
-
-
 @dataclass(slots=True)
 class _Way:
     """Somebody on the way down, and just arrived."""
 
+    left_ns: int
+    """The first look at which the person was not high any more."""
+
     began_ns: int
+    """The look that was low enough."""
+
     dropped: float
     """How far the shoulders came down, over what is asked for."""
 
@@ -148,14 +138,23 @@ class _Fall:
     @property
     def lies(self) -> bool:
         """Down and at rest: who moves to and fro is exercising."""
-        if self.up_since_ns is not None or not lies(lie(self.looks, self.size)):
+        if self.up_since_ns is not None or len(self.looks) < FEW:
             return False
-        if len(self.looks) < FEW:
-            return True
+        if lying(self.looks, self.size) < SURE:
+            return False
         shoulders = np.array([look.joints[SHOULDERS] for look in self.looks], np.float32)
         across, high = (part / self.size for part in spread(shoulders))
         at_rest = high <= RESTING_HIGH and np.hypot(across, high) <= RESTING
         return bool(at_rest)
+
+
+class _Size(NamedTuple):
+    """The torso of somebody upright, as one look shows it, in pixels."""
+
+    at_ns: int
+    torso: float
+    feet: float
+    """How far down the picture the ankles are; infinite where they are hidden."""
 
 
 @dataclass(slots=True)
@@ -164,8 +163,17 @@ class _Person:
 
     id: int
     last_ns: int
-    sights: deque[Sight] = field(default_factory=deque)
-    sizes: deque[tuple[int, float]] = field(default_factory=deque)
+    sight: Sight | None = None
+    """The last one."""
+
+    sizes: deque[_Size] = field(default_factory=deque)
+    highs: deque[Sight] = field(default_factory=deque)
+    """Looks at the person being high, of the last `HISTORY_S`."""
+
+    high_since_ns: int | None = None
+    left_ns: int | None = None
+    """The first look after them at which the person was not."""
+
     resting: bool = False
     way: _Way | None = None
     may_fall: bool = True
@@ -173,11 +181,28 @@ class _Person:
 
     fall: _Fall | None = None
 
+    def stand(self, sight: Sight) -> None:
+        """Remember one more look at the person being high."""
+        if self.high_since_ns is None:
+            self.high_since_ns = sight.at_ns
+        if sight.at_ns - self.high_since_ns < STEADY_S * NS_PER_S:
+            return
+        self.highs.append(sight)
+        _forget(self.highs, sight.at_ns, HISTORY_S)
+        self.left_ns = None
+        self.may_fall = True
+
+    def leave(self, at_ns: int) -> None:
+        """Remember that the person is not high any more."""
+        self.high_since_ns = None
+        if self.left_ns is None:
+            self.left_ns = at_ns
+
     def size(self) -> float | None:
         """Return the length of the torso when upright, in pixels."""
         if len(self.sizes) < 3:
             return None
-        return median(size for _, size in self.sizes)
+        return median(size.torso for size in self.sizes)
 
 
 def _forget(looks: deque[Sight], at_ns: int, seconds: float, least: int = 2) -> None:
@@ -247,10 +272,10 @@ class FallDetector:
         best, nearest = None, NEAR
         for person in self._people.values():
             size = person.size()
-            if person.id in present or not person.sights or size is None:
+            if person.id in present or person.sight is None or size is None:
                 continue
             patience_s = self.options.gone_s if person.fall else ADOPT_S
-            distance = float(np.hypot(*(here - person.sights[-1].joints[HIPS]))) / size
+            distance = float(np.hypot(*(here - person.sight.joints[HIPS]))) / size
             if at_ns - person.last_ns <= patience_s * NS_PER_S and distance < nearest:
                 best, nearest = person, distance
         return best
@@ -263,17 +288,15 @@ class FallDetector:
         joints = joints_of(body, person.size())
         if joints is None:
             return None
-        if person.sights:
-            joints = smoothed(person.sights[-1], at_ns, joints)
-        sight = Sight.at(at_ns, joints)
-        person.sights.append(sight)
-        _forget(person.sights, at_ns, HISTORY_S)
-        return sight
+        if person.sight is not None:
+            joints = smoothed(person.sight, at_ns, joints)
+        person.sight = Sight.at(at_ns, joints)
+        return person.sight
 
     def _look(self, person: _Person, sight: Sight) -> list[Event]:
         """Learn from one look at a person."""
         size = person.size()
-        if person.fall is None and sight.torso_deg < UPRIGHT_DEG:
+        if person.fall is None and _is_high(sight, sight.torso):
             self._measure(person, sight, size)
         if size is None:
             return []
@@ -285,27 +308,38 @@ class FallDetector:
     @staticmethod
     def _measure(person: _Person, sight: Sight, size: float | None) -> None:
         """Remember the torso's length while upright; a shrinking one may be a fall."""
-        shrunk = size is not None and sight.torso < WHOLE * size and _recent(person, sight.at_ns)
-        if shrunk and not _walks_away(person, sight):
-            return
-        person.sizes.append((sight.at_ns, sight.torso))
-        while sight.at_ns - person.sizes[0][0] > SIZE_S * NS_PER_S and len(person.sizes) > 3:
+        feet = float(np.nan_to_num(sight.joints[ANKLES, 1], nan=np.inf))
+        if size is not None and sight.torso < WHOLE * size:
+            # The feet of one who walks away rise in the picture, of one who falls they stay.
+            stood = median(before.feet for before in person.sizes)
+            if not feet < stood - (size - sight.torso):
+                return
+        person.sizes.append(_Size(sight.at_ns, sight.torso, feet))
+        while sight.at_ns - person.sizes[0].at_ns > SIZE_S * NS_PER_S and len(person.sizes) > 3:
             person.sizes.popleft()
 
     # ---------------------------------------------------------------- falling
 
     @staticmethod
-    def _descend(person: _Person, sight: Sight, size: float) -> None:
+    def _set_off(person: _Person, sight: Sight, dropped: float) -> None:
+        """Begin a way down, unless it took too long to be a fall."""
+        left_ns = person.left_ns
+        if left_ns is None or sight.at_ns - left_ns > QUICK_S * NS_PER_S or not person.may_fall:
+            return
+        hips = min(float(before.joints[HIPS, 1]) for before in person.highs)
+        person.way = _Way(left_ns, sight.at_ns, dropped, hips)
+        person.may_fall = False
+
+    def _descend(self, person: _Person, sight: Sight, size: float) -> None:
         """Notice the way down, and forget it when it leads nowhere."""
-        high = _is_high(sight, size)
-        dropped = 0.0 if high else _drop(person, sight, size)
-        person.may_fall |= high
+        if _is_high(sight, size):
+            person.stand(sight)
+        else:
+            person.leave(sight.at_ns)
+        dropped = _drop(person.highs, sight, size)
+        if person.way is None and dropped >= 1:
+            self._set_off(person, sight, dropped)
         way = person.way
-        began = person.may_fall and dropped >= 1 and _since_high_s(person, sight, size) <= WAY_S
-        if way is None and began:
-            hips = min(float(before.joints[HIPS, 1]) for before in person.sights)
-            way = person.way = _Way(sight.at_ns, dropped, hips)
-            person.may_fall = False
         if way is None:
             return
         way.look(sight, dropped)
@@ -321,19 +355,18 @@ class FallDetector:
         way = person.way
         if way is None:
             return []
-        waited_s = (at_ns - way.began_ns) / NS_PER_S
-        if not lies(lie(way.looks, size)):
+        if lying(way.looks, size) < SEEMS:
             way.lies_since_ns = None
         elif way.lies_since_ns is None:
             way.lies_since_ns = at_ns
-        need = CERTAIN if way.dropped >= CLEAR else DOUBTFUL
-        if waited_s > (need.decide_s if way.lies_since_ns is None else GIVE_UP_S):
+        patience_s = PATIENCE_S if way.lies_since_ns is None else GIVE_UP_S
+        if at_ns - way.left_ns > patience_s * NS_PER_S:
             person.way = None
-        if way.lies_since_ns is None:
+        if way.lies_since_ns is None or at_ns - way.lies_since_ns < SEEMS_S * NS_PER_S:
             return []
-        if at_ns - way.lies_since_ns < need.seen_s * NS_PER_S or person.resting:
+        if len(way.looks) < 2 or way.hips_dropped(size) < HIPS_DOWN or not way.arrived(size):
             return []
-        if len(way.looks) < 2 or way.hips_dropped(size) < need.hips_down or not way.arrived(size):
+        if person.resting:
             return []
         return [self._begin(person, way, at_ns, size)]
 
@@ -362,8 +395,7 @@ class FallDetector:
         absent_s = (at_ns - person.last_ns) / NS_PER_S
         fall, size = person.fall, person.size()
         if fall is None:
-            unseen = person.way and at_ns - person.sights[-1].at_ns >= UNSEEN_S * NS_PER_S
-            if unseen and size is not None:
+            if person.way and size is not None and _unseen(person, at_ns):
                 return self._suspect(person, at_ns, size)
             if absent_s > max(ADOPT_S, HISTORY_S):
                 del self._people[person.id]
@@ -395,16 +427,9 @@ class FallDetector:
         return Event(kind, at_ns, person.id, fall.score, data)
 
 
-def _recent(person: _Person, at_ns: int) -> bool:
-    """Say whether the person's size was measured lately."""
-    return bool(person.sizes) and at_ns - person.sizes[-1][0] < SIZE_S * NS_PER_S
-
-
-def _walks_away(person: _Person, sight: Sight) -> bool:
-    """Say whether somebody who stands shrinks as a whole, and slowly: a fall takes less time."""
-    lately = [size for at_ns, size in person.sizes if sight.at_ns - at_ns <= SLOWLY_S * NS_PER_S]
-    slowly = bool(lately) and sight.torso >= WHOLE * median(lately)
-    return slowly and sight.height >= STANDING * sight.torso
+def _unseen(person: _Person, at_ns: int) -> bool:
+    """Say whether nobody saw the person for so long that waiting for more looks is in vain."""
+    return person.sight is not None and at_ns - person.sight.at_ns >= UNSEEN_S * NS_PER_S
 
 
 def _is_up(sight: Sight, size: float) -> bool:
@@ -418,26 +443,11 @@ def _is_high(sight: Sight, size: float) -> bool:
     return sight.torso_deg < UPRIGHT_DEG and not sight.height < HIGH * max(size, sight.torso)
 
 
-def _drop(person: _Person, sight: Sight, size: float) -> float:
+def _drop(highs: Iterable[Sight], sight: Sight, size: float) -> float:
     """Return how far the shoulders came down fast, over what a fall needs; 1 is just enough."""
     best = 0.0
-    for before in person.sights:
+    for before in highs:
         elapsed_s = (sight.at_ns - before.at_ns) / NS_PER_S
-        if not _is_high(before, size) or elapsed_s <= 0:
-            continue
         dropped = float(sight.joints[SHOULDERS, 1] - before.joints[SHOULDERS, 1]) / size
         best = max(best, dropped / (DROP + DROP_PER_S * elapsed_s))
     return best
-
-
-def _since_high_s(person: _Person, sight: Sight, size: float) -> float:
-    """Return how long the person has been seen not high any more; infinite if always.
-
-    The time in which nobody saw the person, as models lose those who fall, is left out.
-    """
-    since_ns: int | None = None
-    for before in reversed(person.sights):
-        if _is_high(before, size):
-            return (sight.at_ns - (since_ns or sight.at_ns)) / NS_PER_S
-        since_ns = before.at_ns
-    return float("inf")

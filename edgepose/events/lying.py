@@ -7,6 +7,7 @@ All lengths are in torsos of the same person, measured while upright.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,21 +21,50 @@ SHOULDERS, HIPS, KNEES, ANKLES = range(4)
 
 TRUNK: Final = 0.288 / (0.288 + 0.491)  # of shoulders to ankles; lengths as in `zones`
 
-# Chosen on generated scenes (tests/scenes.py); docs/events.md has the table.
-HANGING: Final = 0.52  # knees below hips: on all fours 0.6 and more, lying 0.5
-ASIDE: Final = (1.5, 1.0)  # hips to ankles, and down: legs that reach so far aside do not kneel
-UNDER: Final = -0.3  # shoulders so far below the ankles: the head is towards the camera
-ACROSS_DEG: Final = 50.0  # a torso that lies across the picture
-LOW: Final = 1.15  # shoulders above ankles of one who lies across the picture
-REACHING: Final = 1.3  # and no more than this part of hips to ankles; kneeling 1.6
-RISE: Final = 0.62  # shoulders above hips of one who lies along the line of sight; sitting 0.7
-BETWEEN: Final = (0.2, 0.7)  # of the way from hips to ankles: knees of one who lies 0.5, on
-# all fours 0.8, and of one who crouches above the hips or little below
-FAR: Final = (1.3, 1.25)  # shoulders above ankles at most, leg at least as long as so many torsos:
-NEARLY: Final = (1.0, 0.9)  # so either; crouching 1.1 and 0.8, kneeling 1.3 and 1.1
-TINY: Final = (0.5, 0.65)  # torso and height of one who can only lie, whatever the legs look like
-
 SMOOTH_S: Final = 0.12  # time constant; shorter than any fall
+
+
+class _Body(NamedTuple):
+    """A body as its limbs lie in one plane, in degrees; turned forwards is positive."""
+
+    trunk: float
+    """From straight up."""
+
+    thigh: float = 0
+    shank: float = 0
+    """From straight down."""
+
+    other: tuple[float, float] | None = None
+    """Thigh and shank of the other leg, where they are not the same."""
+
+
+# In the plane of the floor: straight, and more and more curled up on either side.
+LYING: Final = (
+    _Body(0),
+    *(
+        _Body(0, side * thigh, side * shank)
+        for thigh, shank in ((15, -10), (37, -13), (60, -20))
+        for side in (1, -1)
+    ),
+)
+# In a plane that stands on the floor.
+OTHERS: Final = (
+    _Body(0),  # standing
+    *(_Body(trunk, 0, -12) for trunk in (60, 95)),  # bending
+    *(_Body(trunk, 88, 2) for trunk in (0, 40)),  # sitting on a chair,
+    *(_Body(trunk, 90, 72) for trunk in (-8, -30)),  # on the floor
+    *(_Body(trunk, 95, -5, (15, -95)) for trunk in (10, 45, 70)),  # on one knee,
+    *(_Body(trunk, 5, -88) for trunk in (10, 45)),  # on both
+    *(_Body(trunk, 117, -22) for trunk in (20, 45, 70)),  # crouching
+    _Body(35, 85, -20),  # squatting
+    _Body(50, 100, -85),  # kneeling, sitting on the heels
+)
+ALL_FOURS: Final = (_Body(84, 2, -86), _Body(102, 14, -88))  # on the hands, on the elbows
+LEG: Final = 0.85  # thigh and shank each, in torsos; lengths as in `zones`,
+CHILDS_LEG: Final = 0.72  # and of a child
+HEADINGS_DEG: Final = range(0, 360, 15)
+PITCHES_DEG: Final = range(0, 45, 5)  # of the camera
+SCALES: Final = (0.85, 1.15)  # so wrong may the size be that was measured upright
 
 
 class Sight(NamedTuple):
@@ -67,27 +97,6 @@ class Sight(NamedTuple):
         )
 
 
-class Lie(NamedTuple):
-    """A body as most of the looks show it, in torsos."""
-
-    torso_deg: float
-    torso: float
-    rise: float
-    """Shoulders above hips."""
-
-    height: float
-    """Shoulders above ankles; like what follows NaN where the feet or knees are hidden."""
-
-    leg: float
-    """From the hips to the ankles in a straight line."""
-
-    knees: float
-    """Below the hips."""
-
-    ankles: float
-    """Below the hips."""
-
-
 def joints_of(body: Figure, size: float | None) -> Floats | None:
     """Return the joints (4, 2) that `Sight` holds; None when shoulders or hips are hidden."""
     hips = _hips(body, size)
@@ -117,22 +126,64 @@ def smoothed(before: Sight, at_ns: int, joints: Floats) -> Floats:
     return np.asarray(np.where(np.isnan(mixed), joints, mixed), np.float32)
 
 
-def lie(sights: Sequence[Sight], size: float) -> Lie:
-    """Return how most of the looks show the body."""
+def lying(sights: Sequence[Sight], size: float) -> float:
+    """Return by how much most of the looks are nearer to a body that lies than to any other.
+
+    Positive: it seems to lie. The body is compared with generated views of bodies that lie,
+    and of bodies that stand, bend, sit, kneel, crouch and crawl, from any side. 0.1 is a
+    tenth of a torso in each joint.
+    """
     joints = np.array([sight.joints for sight in sights])
     # Against the hips, because not every look shows every joint of a body that moves.
     places = _middles(joints - joints[:, HIPS : HIPS + 1]) / size
-    across, up = places[SHOULDERS].tolist()
-    ankles = places[ANKLES]
-    return Lie(
-        torso_deg=float(np.degrees(np.arctan2(abs(across), -up))),
-        torso=float(np.hypot(across, up)),
-        rise=-float(up),
-        height=float(ankles[1] - up),
-        leg=float(np.hypot(*ankles)),
-        knees=float(places[KNEES, 1]),
-        ankles=float(ankles[1]),
-    )
+    lying_views, other_views = _all_views()
+    return _distance(places, other_views) - _distance(places, lying_views)
+
+
+def _distance(places: Floats, views: Floats) -> float:
+    """Return how far joints (4, 2) are from the nearest of views (n, 4, 2), wherever it is.
+
+    The root of the mean square over the joints that are shown, in torsos.
+    """
+    shown = ~np.isnan(places[:, 0])
+    seen, views = places[shown] - places[shown].mean(axis=0), views[:, shown]
+    centre = np.einsum("njc->nc", views)
+    along = np.einsum("njc,jc->n", views, seen)
+    square = np.einsum("njc,njc->n", views, views)
+    square -= np.einsum("nc,nc->n", centre, centre) / len(seen)
+    scale = np.clip(along / np.maximum(square, 1e-9), *SCALES)
+    error = scale * (scale * square - 2 * along) + (seen**2).sum()
+    return float(np.sqrt(max(0.0, error.min()) / len(seen)))
+
+
+@cache
+def _all_views() -> tuple[Floats, Floats]:
+    """Return bodies that lie and all others, (n, 4, 2), as cameras see them, in torsos."""
+    lie = [_chain(body, LEG) for body in LYING]
+    others = [_chain(body, LEG) for body in OTHERS + ALL_FOURS]
+    others += [_chain(body, CHILDS_LEG) for body in ALL_FOURS]
+    return _views(np.array(lie), flat=True), _views(np.array(others), flat=False)
+
+
+def _chain(body: _Body, leg: float) -> Floats:
+    """Return shoulders, hips, knees and ankles (4, 2) in the body's plane, forwards and up."""
+    legs = np.radians([(body.thigh, body.shank), body.other or (body.thigh, body.shank)])
+    thigh, shank = leg * np.stack([np.sin(legs), -np.cos(legs)], axis=-1).mean(axis=0)
+    trunk = np.radians(body.trunk)
+    return np.array([(np.sin(trunk), np.cos(trunk)), (0, 0), thigh, thigh + shank], np.float32)
+
+
+def _views(chains: Floats, *, flat: bool) -> Floats:
+    """Return bodies (n, 4, 2) as cameras far away see them, torsos of length 1 when upright."""
+    forwards, up = chains[..., 0], chains[..., 1]
+    heading = np.radians(HEADINGS_DEG)[:, np.newaxis, np.newaxis]
+    away, aside = forwards * np.cos(heading), forwards * np.sin(heading)
+    if flat:
+        away, aside = away - up * np.sin(heading), aside + up * np.cos(heading)
+    above = np.zeros_like(up) if flat else up
+    pitch = np.radians(PITCHES_DEG)[:, np.newaxis, np.newaxis, np.newaxis]
+    views = np.stack([-aside / np.cos(pitch), -above - away * np.tan(pitch)], axis=-1)
+    return views.reshape(-1, 4, 2).astype(np.float32)
 
 
 def _middles(joints: Floats) -> Floats:
@@ -145,36 +196,6 @@ def _middles(joints: Floats) -> Floats:
         for joint in range(joints.shape[1])
     ]
     return np.array(middles, np.float32)
-
-
-def lies(body: Lie) -> bool:
-    """Say whether a body lies, across the picture or along the line of sight.
-
-    Comparisons with what is hidden are false.
-    """
-    aside = body.leg >= ASIDE[0] and body.ankles <= ASIDE[1]
-    if body.knees > HANGING and not aside:
-        return False
-    if body.height <= UNDER:
-        return True
-    return _lies_across(body) or _lies_along(body)
-
-
-def _lies_across(body: Lie) -> bool:
-    """Tell lying from kneeling: the shoulders are low, and the legs reach away."""
-    if body.torso_deg < ACROSS_DEG:
-        return False
-    return bool(np.isnan(body.height)) or body.height <= min(LOW, REACHING * body.leg)
-
-
-def _lies_along(body: Lie) -> bool:
-    """Tell lying from squatting and crawling: all is shortened alike, the knees between."""
-    if body.torso <= TINY[0] and body.height <= TINY[1] and not np.isnan(body.knees):
-        return True
-    above, below = BETWEEN
-    if body.rise > RISE or not above * body.ankles <= body.knees <= below * body.ankles:
-        return False
-    return any(body.height <= low and body.leg >= leg * body.torso for low, leg in (FAR, NEARLY))
 
 
 def spread(places: Floats) -> tuple[float, float]:
