@@ -31,7 +31,7 @@ from edgepose.messages import PosesMessage
 from edgepose.subscriber import Subscription, subscribe
 from tests import rooms, streams
 
-MODELS: Final = ("posenet", "movenet-multipose")
+MODELS: Final = ("posenet", "movenet-multipose", "movenet-lightning")
 HZ: Final = 30
 NOISE: Final = 2.0  # grey levels: an evening with the lamps on
 SETTLE_S: Final = 5.0
