@@ -6,9 +6,8 @@ PROGRAM := $(VENV)/.program
 STAMP := $(VENV)/.installed
 
 RUNTIMES := .venv-tflite
-RUNTIME_TESTS := $(addprefix tests/,test_engine.py test_models.py test_models_shipped.py \
-	test_movenet.py test_posenet.py test_posenet_op.py test_yolo.py test_integrity.py \
-	test_delegates.py test_trials.py golden)
+RUNTIME_TESTS := $(addprefix tests/,models/test_info.py models/test_shipped.py models/test_verify.py \
+	pose/decoders pose/delegates pose/test_delegate_trial.py pose/test_interpreter.py)
 
 # Whom `make deb` builds for: this machine, unless told otherwise.
 ARCH ?= $(shell dpkg --print-architecture)
@@ -22,16 +21,16 @@ demo: $(PROGRAM) ## the real daemon on the bundled clip, with a broker of its ow
 MINUTES ?= 30
 
 soak: $(STAMP) ## half an hour of faults, and a verdict
-	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || sh tests/install-mosquitto.sh
+	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || sh tests/support/install-mosquitto.sh
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 test: $(STAMP) ## everything, with a real broker
-	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || sh tests/install-mosquitto.sh
-	@sh tests/install-chromium.sh || echo "tests of the page are skipped"
-	@sh tests/install-asyncapi-parser.sh $(VENV)/node
-	@sh tests/install-nats.sh || echo "tests of a cluster of brokers are skipped"
-	@sh tests/install-promtool.sh || echo "the alert rules are not tried"
-	@sh tests/install-proxies.sh || echo "tests of the proxies before the page are skipped"
+	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || sh tests/support/install-mosquitto.sh
+	@sh tests/support/install-chromium.sh || echo "tests of the page are skipped"
+	@sh tests/support/install-asyncapi-parser.sh $(VENV)/node
+	@sh tests/support/install-nats.sh || echo "tests of a cluster of brokers are skipped"
+	@sh tests/support/install-promtool.sh || echo "the alert rules are not tried"
+	@sh tests/support/install-proxies.sh || echo "tests of the proxies before the page are skipped"
 	# three at a time on two cores: most of them wait for something
 	$(BIN)/pytest -n 3 --dist loadfile
 	@$(MAKE) --no-print-directory test-runtimes
@@ -45,11 +44,11 @@ test-runtimes: $(STAMP) ## the tests of models once more, with tflite-runtime an
 	fi
 
 test-box: $(STAMP) ## installer, package and service in a booted Debian; as root, for many minutes
-	EDGEPOSE_BOX=$${EDGEPOSE_BOX:-$(CURDIR)/build/box} $(BIN)/pytest tests/test_install.py tests/test_service.py
+	EDGEPOSE_BOX=$${EDGEPOSE_BOX:-$(CURDIR)/build/box} $(BIN)/pytest tests/deploy/test_install.py tests/deploy/test_service.py
 
 test-cameras: $(STAMP) ## cameras as the kernel and the service show them; as root: plugs in a USB camera made of Python
 	-modprobe -a vhci-hcd uvcvideo vivid
-	$(BIN)/pytest tests/test_cameras.py tests/test_sandbox.py
+	$(BIN)/pytest tests/camera/test_hardware.py tests/deploy/test_sandbox.py
 
 deb: ## a Debian package in dist/; ARCH=arm64 DEB_PYTHON=3.13 for another machine
 	@deploy/deb/build.sh $(ARCH) $(DEB_PYTHON)

@@ -16,13 +16,16 @@ from typing import Any, Final, NamedTuple
 from tqdm import tqdm
 
 from benchmarks import collages
-from edgepose import __version__, catalogue, engine, evaluation
-from edgepose.decoders import Limits
-from edgepose.estimator import PoseEstimator
-from edgepose.evaluation import Scores, Truth
-from edgepose.policies import Name
-from edgepose.preprocess import use_one_thread
-from edgepose.sources.files import read_picture
+from edgepose._version import __version__
+from edgepose.camera.sources.files import read_picture
+from edgepose.measure import accuracy
+from edgepose.measure.accuracy import Scores, Truth
+from edgepose.models import catalog
+from edgepose.pose import interpreter
+from edgepose.pose.decoders import Limits
+from edgepose.pose.estimator import PoseEstimator
+from edgepose.pose.policies import Name
+from edgepose.pose.preprocess import use_one_thread
 
 
 class Row(NamedTuple):
@@ -64,7 +67,7 @@ ALONE: Final = "alone"
 COCO_LIMITS: Final = Limits(20, 0.0)  # up to 20 people a picture, doubtful ones too
 RESAMPLES: Final = 200
 RESAMPLED: Final = 20  # pictures at most
-DATA: Final = catalogue.DATA / "accuracy.toml"
+DATA: Final = catalog.DATA / "accuracy.toml"
 RESULTS: Final = Path(__file__).parent / "results" / "accuracy.json"
 
 
@@ -76,13 +79,13 @@ def main() -> None:
     args = parser.parse_args()
     use_one_thread()
     with tempfile.TemporaryDirectory() as folder:
-        sets = {"pictures": evaluation.read(args.annotations, args.images)}
+        sets = {"pictures": accuracy.read(args.annotations, args.images)}
         for name, make in (("collages", collages.crowds), (ALONE, collages.alone)):
             sets[name] = collages.write(sets["pictures"], make, Path(folder) / name)
         rows = [measured(row, sets) for row in tqdm(list(filter(is_here, ROWS)))]
     report = {
         "edgepose": __version__,
-        "runtime": engine.runtime(),
+        "runtime": interpreter.runtime(),
         "sets": {
             name: {"pictures": len(truth.pictures), "people": truth.people}
             for name, truth in sets.items()
@@ -95,7 +98,7 @@ def main() -> None:
 
 def is_here(row: Row) -> bool:
     """Say whether all of a row's models are on this machine."""
-    entry = catalogue.entries().get(row.model)
+    entry = catalog.entries().get(row.model)
     return entry is None or entry.path is not None
 
 
@@ -114,16 +117,16 @@ def look(estimator: PoseEstimator, truth: Truth, limits: Limits) -> Scores:
     found = [
         entry
         for picture in truth.pictures
-        for entry in evaluation.detections(
+        for entry in accuracy.detections(
             picture,
             estimator.estimate(read_picture(picture.path), limits=limits),
             truth.category,
         )
     ]
-    figures = evaluation.score(truth, found)
+    figures = accuracy.score(truth, found)
     if len(truth.pictures) > RESAMPLED:  # made of the same pictures: it would promise too much
         return figures
-    low, high = evaluation.interval(truth, found, RESAMPLES) or (None, None)
+    low, high = accuracy.interval(truth, found, RESAMPLES) or (None, None)
     return figures | {"AP_low": low, "AP_high": high}
 
 

@@ -15,11 +15,11 @@ from typing import Any, Final, NamedTuple
 import cv2
 import numpy as np
 
-from edgepose import evaluation
-from edgepose.evaluation import Truth
+from edgepose.camera.sources.files import read_picture
+from edgepose.measure import accuracy
+from edgepose.measure.accuracy import Truth
 from edgepose.skeleton import JOINTS, MIRRORED
-from edgepose.sources.files import read_picture
-from edgepose.structures import Image, Size
+from edgepose.types import Image, Size
 
 COUNT: Final = 60
 SIZES: Final = (Size(640, 480), Size(640, 480), Size(480, 640))
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--alone", action="store_true", help="one person in each picture")
     args = parser.parse_args()
-    truth = evaluation.read(args.annotations, args.images)
+    truth = accuracy.read(args.annotations, args.images)
     write(truth, alone if args.alone else crowds, args.out)
 
 
@@ -70,7 +70,7 @@ def write(truth: Truth, make: Make, folder: Path) -> Truth:
     }
     file = folder / "person_keypoints.json"
     file.write_text(json.dumps(data), "utf-8")
-    return evaluation.read(file, folder / "images")
+    return accuracy.read(file, folder / "images")
 
 
 def scenes(truth: Truth) -> list[Scene]:

@@ -22,13 +22,16 @@ from typing import Any, Final, Self
 import msgspec
 import numpy as np
 
-from edgepose import config, homeassistant, messages, recording
-from edgepose.link import Link
-from edgepose.messages import PosesMessage
-from edgepose.remote import Remote
-from edgepose.settings import Settings
-from edgepose.structures import Event, Frame, Message
+from edgepose.config import schema
+from edgepose.mqtt import discovery as homeassistant
+from edgepose.mqtt import encoding, messages, topics
+from edgepose.mqtt.command_handler import Remote
+from edgepose.mqtt.messages import PosesMessage
+from edgepose.mqtt.publisher import Link
+from edgepose.mqtt.requests import Settings
+from edgepose.recording import reader
 from edgepose.timing import Clock, rfc3339
+from edgepose.types import Event, Frame, Message
 
 CAMERA: Final = "hall"
 LOOK_S: Final = 0.05
@@ -44,7 +47,7 @@ class Plan:
     """Number of the first of them."""
 
     count: int
-    recording: Path
+    reader: Path
     state: Path
     """Where their spools lie."""
 
@@ -109,12 +112,12 @@ class Device:
 
     def __init__(self, id_: str, plan: Plan, walk: list[PosesMessage]) -> None:
         self.clock = Clock()
-        self.config = config.Config(
-            device=config.Device(id=id_),
-            mqtt=config.Mqtt(url=plan.url, username=id_ if plan.password else ""),
-            cameras=(config.Camera(id=CAMERA, source="demo://"),),
+        self.config = schema.Config(
+            device=schema.Device(id=id_),
+            mqtt=schema.Mqtt(url=plan.url, username=id_ if plan.password else ""),
+            cameras=(schema.Camera(id=CAMERA, source="demo://"),),
         )
-        self.topics = messages.Topics("edgepose", id_)
+        self.topics = topics.Topics("edgepose", id_)
         self.camera = self.topics.camera(CAMERA)
         self.count, self.said = Count(), Said({id_: []})
         self.obeyed = 0
@@ -144,8 +147,8 @@ class Device:
         discovery = homeassistant.payload(homeassistant.device(self.config), entities)
         where = homeassistant.topic(self.config)
         self.put(Message(where, discovery, "state", qos=1, retain=True))
-        self.put(messages.status(self.topics, self._status()))
-        self.put(messages.availability(self.camera, online=True))
+        self.put(encoding.status(self.topics, self._status()))
+        self.put(encoding.availability(self.camera, online=True))
         self.say_state()
         self.link.start()
 
@@ -165,7 +168,7 @@ class Device:
             seq=seq,
             captured_at=rfc3339(self.clock.unix_ns(now_ns)),
         )
-        payload = messages.encode(seen)
+        payload = encoding.encode(seen)
         expiry_s = messages.POSES_EXPIRY_S
         self.put(Message(self.camera.poses, payload, "poses", expiry_s=expiry_s, read_ns=now_ns))
         return seq
@@ -176,7 +179,7 @@ class Device:
         happened = Event("zone_entered", now_ns, turn, 0.9, {"zone": "sofa"})
         nothing = np.broadcast_to(np.zeros((), dtype=np.uint8), (720, 1280, 3))
         frame = Frame(nothing, now_ns, self.clock.unix_ns(now_ns), now_ns)
-        message = messages.event(self.camera, happened, frame)
+        message = encoding.event(self.camera, happened, frame)
         id_: str = msgspec.json.decode(message.payload)["id"]
         self.said.events[self.config.device.id].append(id_)
         self.put(message)
@@ -185,14 +188,14 @@ class Device:
 
     def say_state(self, turn: int = 0) -> None:
         """Say how things are, each turn another way."""
-        self.put(messages.state(self.camera, [{"occupied": True, "count": turn}]))
+        self.put(encoding.state(self.camera, [{"occupied": True, "count": turn}]))
 
     def say_stats(self) -> None:
         """Say some numbers."""
         at = rfc3339(self.clock.unix_ns())
         rates = {CAMERA: messages.CameraStats(fps=10, frames=1, dropped=0)}
         self.put(
-            messages.stats(
+            encoding.stats(
                 self.topics,
                 messages.StatsMessage(
                     device=self.config.device.id, at=at, uptime_s=1, cameras=rates, stages_ms={}
@@ -244,7 +247,7 @@ def _fail(error: BaseException) -> None:
 
 def read_walk(path: Path) -> list[PosesMessage]:
     """Read the poses of a recording."""
-    found = recording.open_recording(path)
+    found = reader.open_recording(path)
     entries = (messages.read(found.base_topic, e.topic, e.payload) for e in found.entries())
     return [message for message in entries if isinstance(message, PosesMessage)]
 

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from edgepose.posture import POSTURES, PostureReader, read
-from edgepose.structures import Posture
-from tests.scenes import FALLS, KINDS, QUIET, Case, cases
-from tests.scoring import Tally, replayed, tally
+from edgepose.people.posture import POSTURES, PostureReader, read
+from edgepose.types import Posture
+from tests.support.scenes import FALLS, KINDS, QUIET, Case, cases
+from tests.support.scoring import Tally, replayed, tally
 
 FIRST: Final = 44_000  # seeds not looked at before the rules were finished
 SETTLED_S: Final = 1.5  # a change of posture may take so long to show

@@ -22,9 +22,9 @@ from typing import Any, Final
 
 from playwright.sync_api import sync_playwright
 
-from edgepose.benchmarking import machine
-from tests.brokers import wait_until
-from tests.browsing import CHROMIUM, House, one_word
+from edgepose.measure.benchmark import machine
+from tests.support.brokers import wait_until
+from tests.support.browsing import CHROMIUM, House, one_word
 
 RESULTS: Final = Path(__file__).parent / "results" / "firstview.json"
 OPENED_MS: Final = 3000  # a new window loads a hundred files of the browser's own

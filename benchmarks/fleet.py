@@ -26,9 +26,9 @@ import numpy as np
 
 from benchmarks.devices import Count, Device, Fleet, Plan, read_walk
 from benchmarks.readers import Reader, Tally
-from edgepose import vitals
-from tests.brokers import Mosquitto, wait_until
-from tests.nats import Cluster, Node
+from edgepose.system import process
+from tests.support.brokers import Mosquitto, wait_until
+from tests.support.nats import Cluster, Node
 
 ROOT: Final = Path(__file__).parent.parent
 CLIP: Final = ROOT / "edgepose" / "data" / "demo.mp4"
@@ -64,12 +64,12 @@ def engine(kind: str, folder: Path, names: dict[str, str]) -> Iterator[Engine]:
 
 def processor_s(pids: list[int]) -> float:
     """Return the processor time of some processes since they began."""
-    return sum(vitals.processor_s(pid) for pid in pids)
+    return sum(process.processor_s(pid) for pid in pids)
 
 
 def memory_mb(pids: list[int]) -> float:
     """Return the memory of some processes together."""
-    return sum(vitals.memory_mb(pid) or 0.0 for pid in pids)
+    return sum(process.memory_mb(pid) or 0.0 for pid in pids)
 
 
 @dataclass(frozen=True, slots=True)

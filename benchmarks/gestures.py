@@ -7,12 +7,12 @@ import sys
 from collections import Counter
 from typing import Final
 
-from edgepose.events.gestures import GestureDetector
-from edgepose.gestures import BUILT_IN
-from edgepose.smoothing import Smoother
-from edgepose.tracking import Tracker
-from tests import body
-from tests.test_gestures import BACK, FRONT, PHONE, SHOWN, scene
+from edgepose.config.gesture_rules import BUILT_IN
+from edgepose.people.events.gestures import GestureDetector
+from edgepose.people.smoothing import Smoother
+from edgepose.people.tracking import Tracker
+from tests.people.events.test_gestures import BACK, FRONT, PHONE, SHOWN, scene
+from tests.support import body
 
 FPS: Final = 10.0
 SEEDS: Final = range(600, 640)  # others than those of the tests, and than limits were chosen on

@@ -20,12 +20,14 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import accuracy
-from edgepose import engine, sources, vitals
-from edgepose.benchmarking import machine
-from edgepose.decoders import Limits
-from edgepose.estimator import PoseEstimator
-from edgepose.preprocess import use_one_thread
-from edgepose.structures import Image, Pose
+from edgepose.camera import sources
+from edgepose.measure.benchmark import machine
+from edgepose.pose import interpreter
+from edgepose.pose.decoders import Limits
+from edgepose.pose.estimator import PoseEstimator
+from edgepose.pose.preprocess import use_one_thread
+from edgepose.system import process
+from edgepose.types import Image, Pose
 
 CROWDS: Final = (1, 3, 6)
 ROUNDS: Final = 15
@@ -53,7 +55,7 @@ def main() -> None:
     ]
     report = {
         "machine": machine(),
-        "runtime": engine.runtime(),
+        "runtime": interpreter.runtime(),
         "threads": estimators[0].engine.threads,
         "rounds": ROUNDS,
         "rows": rows,
@@ -121,7 +123,7 @@ def memory_here(model: str, policy: str) -> float:
     canvas = np.full((720, 1280, 3), 128, dtype=np.uint8)
     estimator = load(model, policy)
     estimator.estimate(canvas)
-    return round(vitals.memory_mb() or 0.0, 1)
+    return round(process.memory_mb() or 0.0, 1)
 
 
 def table(known: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:

@@ -12,7 +12,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edgepose.sinks.mqtt import Options
+from edgepose.mqtt.options import Options
 
 AGAIN_S = 1.0
 

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from edgepose.recording import frames, open_recording
-from edgepose.smoothing import Smoother
-from edgepose.structures import Floats, Pose, Track
+from edgepose.people.smoothing import Smoother
+from edgepose.people.tracking import Tracker
+from edgepose.recording.frames import frames
+from edgepose.recording.reader import open_recording
 from edgepose.timing import NS_PER_S
-from edgepose.tracking import Tracker
-from tests.clips import pedestrians
-from tests.test_smoothing import film, late_s, shake, wrist_reach
+from edgepose.types import Floats, Pose, Track
+from tests.people.test_smoothing import film, late_s, shake, wrist_reach
+from tests.support.clips import pedestrians
 
 RATES_HZ = (5, 10, 15, 30)
 SPAN_S = 0.5  # to either side, that a pace is taken over

@@ -35,12 +35,15 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import PacketTypes, Properties
 from tqdm import tqdm
 
-from edgepose import __version__, engine, sources, vitals
-from edgepose.benchmarking import machine
-from edgepose.queues import Outbox
-from edgepose.structures import Message
-from tests import streams, tpu
-from tests.brokers import Mosquitto, free_port, wait_until
+from edgepose._version import __version__
+from edgepose.camera import sources
+from edgepose.measure.benchmark import machine
+from edgepose.mqtt.outbox import Outbox
+from edgepose.pose import interpreter
+from edgepose.system import process as vitals
+from edgepose.types import Message
+from tests.support import streams, tpu
+from tests.support.brokers import Mosquitto, free_port, wait_until
 
 DEVICE: Final = "soak"
 STEADY: Final = "demo"
@@ -453,7 +456,7 @@ def main() -> None:
     found = {
         "edgepose": __version__,
         "machine": machine(),
-        "runtime": engine.runtime(),
+        "runtime": interpreter.runtime(),
         "verdict": wrong or "good",
         **found,
     }

@@ -23,13 +23,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from edgepose import engine, sources, vitals
-from edgepose.benchmarking import broker, machine, running
-from edgepose.config import Camera, Config, Device, Metrics, Model, Mqtt, Web
-from edgepose.gate import ATTENTIVE_S
-from edgepose.messages import PosesMessage
-from edgepose.subscriber import Subscription, subscribe
-from tests import rooms, streams
+from edgepose.camera import sources
+from edgepose.camera.motion_gate import ATTENTIVE_S
+from edgepose.config.schema import Camera, Config, Device, Metrics, Model, Mqtt, Web
+from edgepose.measure.benchmark import broker, machine, running
+from edgepose.mqtt.messages import PosesMessage
+from edgepose.mqtt.subscriber import Subscription, subscribe
+from edgepose.pose import interpreter
+from edgepose.system import process as vitals
+from tests.support import rooms, streams
 
 MODELS: Final = ("posenet", "movenet-multipose", "movenet-lightning")
 HZ: Final = 30
@@ -153,7 +155,7 @@ def main() -> None:
                 f"  seen after {found.get('seen_s', '-')} s\n"
             )
             sys.stdout.flush()
-    report = {"machine": machine(), "runtime": engine.runtime(), "rows": rows}
+    report = {"machine": machine(), "runtime": interpreter.runtime(), "rows": rows}
     RESULTS.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
 
 

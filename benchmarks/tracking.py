@@ -11,11 +11,11 @@ import statistics
 import time
 from collections.abc import Sequence
 
+from edgepose.people.tracking import Tracker
 from edgepose.timing import NS_PER_S
-from edgepose.tracking import Tracker
-from tests.clips import pedestrians
-from tests.marks import Marks, mark
-from tests.walks import WALKS, Moment, Walk, Walker, crowd
+from tests.support.clips import pedestrians
+from tests.support.marks import Marks, mark
+from tests.support.walks import WALKS, Moment, Walk, Walker, crowd
 
 RATES_HZ = (30, 10, 5)
 SEEDS = range(10)

@@ -15,8 +15,8 @@ from typing import Final
 import cv2
 
 import edgepose
-from edgepose.posture import POSTURES, read
-from edgepose.structures import Image
+from edgepose.people.posture import POSTURES, read
+from edgepose.types import Image
 
 MODELS: Final = ("movenet-multipose", "movenet-thunder", "movenet-lightning", "posenet")
 TURNS: Final = {

@@ -16,14 +16,13 @@ from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Final, NamedTuple, NoReturn, Protocol, cast
 
-from edgepose import __version__, logs
-from edgepose.addresses import redact
-from edgepose.complaints import did_you_mean
+from edgepose._version import __version__
 from edgepose.errors import EdgeposeError, UsageError
+from edgepose.suggestions import did_you_mean
+from edgepose.system import logs
+from edgepose.urls import redact
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
-
-log = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):

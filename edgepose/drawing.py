@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgepose.skeleton import JOINT_NAMES, LIMBS
-from edgepose.structures import NOT_FOLLOWED, Floats, Image, Pose, Size, Track
+from edgepose.types import NOT_FOLLOWED, Floats, Image, Pose, Size, Track
 
 COLOURS: Final = (
     (230, 159, 0),

@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from edgepose.structures import Box, Floats, Size
+from edgepose.types import Box, Floats, Size
 
 
 @dataclass(frozen=True, slots=True)

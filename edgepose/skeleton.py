@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from edgepose.structures import Floats
+from edgepose.types import Floats
 
 JOINT_NAMES: Final = (
     "nose",

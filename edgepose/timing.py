@@ -1,8 +1,11 @@
 """Time: one monotonic base for everything, wall time only in payloads."""
 
 import time
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Final
 
 NS_PER_S: Final = 1_000_000_000
@@ -50,3 +53,47 @@ def median_ms(do: Callable[[], None], times: int) -> float:
         do()
         took_ns.append(time.perf_counter_ns() - started_ns)
     return sorted(took_ns)[times // 2] / NS_PER_MS
+
+
+WINDOW: Final = 512  # measurements a percentile looks at; about 20 s at 25 frames a second
+
+BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Upper ends of the buckets that all durations are counted in: what frames take on a Pi."""
+
+BOUNDS_NS: Final = tuple(round(bound * NS_PER_S) for bound in BOUNDS_S)
+
+
+class Durations:
+    """The durations of one thing: the latest, and how many of each length there were."""
+
+    def __init__(self) -> None:
+        self._ns: deque[int] = deque(maxlen=WINDOW)
+        self._counts = [0] * (len(BOUNDS_NS) + 1)
+        self._sum_ns = 0
+
+    def add(self, duration_ns: int) -> None:
+        """Note one duration."""
+        self._ns.append(duration_ns)
+        self._counts[bisect_left(BOUNDS_NS, duration_ns)] += 1
+        self._sum_ns += duration_ns
+
+    def histogram(self) -> tuple[list[int], float]:
+        """Return how many took no longer than each bound, all at the end; and their sum in s."""
+        return list(accumulate(self._counts)), self._sum_ns / NS_PER_S
+
+    def percentiles_ms(self) -> tuple[float, float] | None:
+        """Return the median and the 99th percentile in milliseconds; None before the first."""
+        ordered = sorted(self._ns.copy())
+        if not ordered:
+            return None
+        last = len(ordered) - 1
+        return tuple(ordered[round(last * part)] / NS_PER_MS for part in (0.50, 0.99))  # type: ignore[return-value]  # two parts, two numbers
+
+
+def unix_ns(moment: str) -> int:
+    """Read RFC 3339 as Unix nanoseconds, exact to the microsecond."""
+    read = datetime.fromisoformat(moment)
+    if read.tzinfo is None:
+        msg = f"time {moment!r} has no zone"
+        raise ValueError(msg)
+    return int(read.replace(microsecond=0).timestamp()) * NS_PER_S + read.microsecond * 1000

@@ -9,8 +9,8 @@ import pytest
 
 import edgepose
 from edgepose.cli import main
-from edgepose.decoders import Limits
-from edgepose.structures import Image, Pose
+from edgepose.pose.decoders import Limits
+from edgepose.types import Image, Pose
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "article.md"

@@ -14,8 +14,11 @@ from types import ModuleType
 
 import pytest
 
-from edgepose import __version__, catalogue, cli, errors, logs
+from edgepose import cli, errors
+from edgepose._version import __version__
 from edgepose.cli import main
+from edgepose.models import catalog
+from edgepose.system import logs
 
 MODEL = 'source = "demo://"\n[model]\n'
 HEAVY = ("cv2", "numpy", "paho", "ai_edge_litert", "tflite_runtime", "amqtt", "prometheus_client")
@@ -148,7 +151,7 @@ def test_a_mistake_is_refused_before_any_work(
 ) -> None:
     """What was found and what is expected, in one sentence; nothing is written, nothing waits."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("edgepose.config.DEFAULT_FILE", Path("none.toml"))
+    monkeypatch.setattr("edgepose.config.loading.DEFAULT_FILE", Path("none.toml"))
 
     assert main(words) == 2
 
@@ -292,7 +295,7 @@ def test_config_init_finds_the_camera(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A USB camera by its lasting name, not its second node; without a camera the clip."""
-    monkeypatch.setattr("edgepose.sources.v4l2.NODES", tmp_path)
+    monkeypatch.setattr("edgepose.camera.sources.v4l2.NODES", tmp_path)
     monkeypatch.setitem(sys.modules, "picamera2", None)
 
     def source() -> str:
@@ -435,7 +438,7 @@ def test_config_check_says_what_run_would(
     file.write_text(f'[[camera]]\nid = "a"\n{tables}\n'.replace("FOLDER", str(tmp_path)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalogue, "folders", lambda: [tmp_path])
+        patch.setattr(catalog, "folders", lambda: [tmp_path])
         assert main(["config", "check", str(file)]) == code
 
     heard = capsys.readouterr()

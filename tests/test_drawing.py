@@ -8,7 +8,7 @@ import pytest
 from edgepose.drawing import COLOURS, draw, skeleton_picture
 from edgepose.geometry import box_around
 from edgepose.skeleton import JOINTS, LEFT_WRIST, LIMBS, MIRRORED, NOSE, RIGHT_WRIST
-from edgepose.structures import Floats, Image, Pose, Size, Track
+from edgepose.types import Floats, Image, Pose, Size, Track
 
 WIDE = Size(640, 360)
 MARGIN_PX = 12  # a stroke, a joint, and their soft edges

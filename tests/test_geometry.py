@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgepose.geometry import Letterbox, box_around
-from edgepose.structures import Box, Size
+from edgepose.types import Box, Size
 
 REGIONS = {
     "landscape": (0, 0, 1920, 1080),

@@ -1,4 +1,4 @@
-"""Tests of the direction of imports: stages know the nouns, never each other."""
+"""Imports point one way: a package imports from lower floors and from itself."""
 
 import ast
 import sys
@@ -10,116 +10,51 @@ import pytest
 
 ROOT: Final = Path(__file__).parent.parent / "edgepose"
 
-NOUNS: Final = {
-    "addresses",
-    "chatter",
-    "complaints",
-    "config",
-    "errors",
-    "geometry",
-    "gestures",
-    "integrity",
-    "models",
-    "registry",
-    "skeleton",
-    "structures",
-    "tflite_schema",
-    "timing",
-    "toml",
-    "zones",
-}
-"""No threads, no hardware; importable anywhere."""
+FLOORS: Final = (
+    {"_version", "errors", "registry", "suggestions", "timing", "types", "urls"}
+    | {"skeleton", "geometry", "drawing"},
+    {"system", "config", "models"},
+    {"pose", "people"},
+    {"mqtt"},
+    {"camera", "recording", "web"},
+    {"doctor"},
+    {"service"},
+    {"measure"},
+    {"commands", "api", "cli", "__init__", "__main__"},
+)
+"""Packages and shared modules, lowest first. Those of one floor do not import each other."""
 
-STAGES: Final = {
-    "drawing",
-    "engine",
-    "messages",
-    "motion",
-    "policies",
-    "posture",
-    "preprocess",
-    "smoothing",
-    "tracking",
-    "view",
-    "decoders",
-    "delegates",
-    "events",
-    "sinks",
-    "sources",
-}
-"""Modules and packages that know the nouns and themselves."""
+SHARED: Final = FLOORS[0]
+"""Modules of the lowest floor may import each other where that makes no circle."""
 
-WIRING: Final = {
-    "__init__",
-    "__main__",
-    "answering",
-    "api",
-    "benchmarking",
-    "broker",
-    "building",
-    "camera",
-    "catalogue",
-    "charts",
-    "checkup",
-    "choosing",
-    "cli",
-    "commands",
-    "contract",
-    "control",
-    "daemon",
-    "doctor",
-    "estimator",
-    "evaluation",
-    "fetching",
-    "gate",
-    "hatch",
-    "health",
-    "homeassistant",
-    "link",
-    "listening",
-    "logs",
-    "metrics",
-    "page",
-    "pictures",
-    "pipeline",
-    "queues",
-    "recording",
-    "reference",
-    "remote",
-    "retained",
-    "scoring",
-    "settings",
-    "snapshots",
-    "spool",
-    "standby",
-    "storage",
-    "subscriber",
-    "systemd",
-    "trials",
-    "verbs",
-    "vitals",
-    "web",
-}
-"""May import everything above."""
+ENTRIES: Final = {"__init__": {"api"}, "__main__": {"cli"}}
+"""What the two entry points of the top floor import beside them."""
 
-NOUN_LIBRARIES: Final = {"msgspec", "numpy", "tflite"}  # tflite: the schema, no runtime
+PURE: Final = {"msgspec", "numpy", "cv2", "tflite", "tomlkit"}
+"""Libraries that the shared modules, `config` and `models` may import: no runtime, no network."""
 
 ONE_FILE: Final = (
-    {"paho"},
     {"picamera2", "libcamera"},
     {"ai_edge_litert", "tflite_runtime", "tensorflow"},
     {"tflite"},
 )
 """Libraries of a group are imported in the same one file, so that it can be left unloaded."""
 
-PICTURES: Final = ("preprocess", "drawing", "motion", "pictures", "sources.", "view")
+PICTURES: Final = (
+    "camera.motion",
+    "camera.sources.",
+    "camera.view",
+    "commands.output",
+    "drawing",
+    "pose.preprocess",
+)
 """Where pictures are resized, drawn, read or written: the only places of cv2."""
 
 FILES: Final = sorted(ROOT.rglob("*.py"))
 
 
 def module(file: Path) -> str:
-    """Return the name of a file's module below `edgepose`: ``events.falls``."""
+    """Return the name of a file's module below `edgepose`: ``people.events.falls``."""
     return ".".join(file.relative_to(ROOT).with_suffix("").parts)
 
 
@@ -129,7 +64,7 @@ def part(name: str) -> str:
 
 
 def imports(file: Path) -> Iterator[str]:
-    """Return the full names of what a file imports, wherever in it."""
+    """Return the full names of what a file imports: in functions and for type checkers, too."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         match node:
             case ast.Import(names=names):
@@ -141,10 +76,16 @@ def imports(file: Path) -> Iterator[str]:
 
 
 def own(file: Path) -> set[str]:
-    """Return the parts of edgepose that a file imports."""
+    """Return the packages and shared modules of edgepose that a file imports."""
     names = (name.split(".") for name in imports(file))
-    found = {name[1] for name in names if name[0] == "edgepose" and len(name) > 1}
-    return found - {"__version__"}
+    return {name[1] for name in names if name[0] == "edgepose" and len(name) > 1}
+
+
+def modules(file: Path) -> set[str]:
+    """Return the modules of edgepose that a file imports, by their names below `edgepose`."""
+    known = {module(each).removesuffix(".__init__") for each in FILES}
+    names = {name.partition(".")[2] for name in imports(file) if part(name) == "edgepose"}
+    return {name if name in known else name.rpartition(".")[0] for name in names} & known
 
 
 def libraries(file: Path) -> set[str]:
@@ -152,29 +93,54 @@ def libraries(file: Path) -> set[str]:
     return {part(name) for name in imports(file)} - set(sys.stdlib_module_names) - {"edgepose"}
 
 
+def floor(name: str) -> int:
+    """Return the number of the floor that a package or shared module is on."""
+    return next(number for number, names in enumerate(FLOORS) if name in names)
+
+
 @pytest.mark.parametrize("file", FILES, ids=module)
-def test_every_module_has_its_place(file: Path) -> None:
-    """A new file says whether it is a noun, a stage or wiring."""
-    places = [name for name in (NOUNS, STAGES, WIRING) if part(module(file)) in name]
+def test_every_module_has_its_floor(file: Path) -> None:
+    """A new package says on which floor it is."""
+    places = [number for number, names in enumerate(FLOORS) if part(module(file)) in names]
 
-    assert len(places) == 1, (
-        f"edgepose/{module(file)} is in {len(places)} lists; put its name into NOUNS, STAGES or "
-        "WIRING at the top of tests/test_imports.py, and into ARCHITECTURE.md"
-    )
+    assert len(places) == 1, f"edgepose/{module(file)}: name its package in FLOORS, once"
 
 
-@pytest.mark.parametrize("file", [f for f in FILES if part(module(f)) in NOUNS], ids=module)
-def test_nouns_import_nouns(file: Path) -> None:
-    """A noun can be imported anywhere: no hardware, no network, no thread behind it."""
-    assert own(file) <= NOUNS
-    assert libraries(file) <= NOUN_LIBRARIES
+UPWARDS: Final = {
+    ("config.schema", "people"),
+    ("doctor.live", "service"),
+    ("mqtt.asyncapi", "service"),
+    ("mqtt.composer", "camera"),
+    ("mqtt.publisher", "service"),
+    ("pose.selection", "camera"),
+    ("web.bridge.launcher", "service"),
+}
+"""Imports that still point upwards; each is to go."""
+
+
+@pytest.mark.parametrize("file", FILES, ids=module)
+def test_imports_point_downwards(file: Path) -> None:
+    """A package knows itself and lower floors, never a higher one or one beside it."""
+    name = part(module(file))
+    below = {other for other in own(file) if floor(other) < floor(name)}
+    allowed = below | {name} | ENTRIES.get(name, set()) | (SHARED if name in SHARED else set())
+
+    upwards = {other for by, other in UPWARDS if by == module(file)}
+    assert own(file) <= allowed | upwards
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for file in FILES if part(module(file)) in SHARED | {"config", "models"}],
+    ids=module,
+)
+def test_shared_modules_need_no_hardware_and_no_network(file: Path) -> None:
+    """They can be imported anywhere, at no cost."""
+    if module(file) == "models.download":
+        return
+
+    assert libraries(file) <= PURE
     assert not {"threading", "subprocess", "asyncio"} & {part(name) for name in imports(file)}
-
-
-@pytest.mark.parametrize("file", [f for f in FILES if part(module(f)) in STAGES], ids=module)
-def test_stages_import_nouns_and_their_own_package(file: Path) -> None:
-    """The pipeline hands results on; a stage knows no other."""
-    assert own(file) - {part(module(file))} <= NOUNS
 
 
 @pytest.mark.parametrize("group", ONE_FILE, ids=min)
@@ -196,9 +162,10 @@ def test_the_test_sees_what_is_imported(tmp_path: Path) -> None:
     """Imports within functions, of several names, and of modules from packages are found."""
     file = tmp_path / "file.py"
     file.write_text(
-        "import cv2, os.path\nfrom edgepose import zones, __version__\n"
-        "def f():\n    from edgepose.sinks.mqtt import MqttSink\n    import paho.mqtt.client\n"
+        "import cv2, os.path\nfrom edgepose import errors, drawing\n"
+        "def f():\n    from edgepose.mqtt.client import MqttSink\n    import paho.mqtt.client\n"
     )
 
-    assert own(file) == {"zones", "sinks"}
+    assert own(file) == {"errors", "drawing", "mqtt"}
+    assert modules(file) == {"errors", "drawing", "mqtt.client"}
     assert libraries(file) == {"cv2", "paho"}

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 import pytest
 
 from edgepose import registry
-from edgepose.decoders import CUSTOM_OPS, DECODERS
-from edgepose.delegates import DELEGATES
-from edgepose.events import EVENTS
-from edgepose.sinks import SINKS
-from edgepose.sources import SOURCES
+from edgepose.camera.sources import SOURCES
+from edgepose.people.events import EVENTS
+from edgepose.pose.decoders import CUSTOM_OPS, DECODERS
+from edgepose.pose.delegates import DELEGATES
 
 REGISTRIES: dict[str, Mapping[str, str]] = {
     "sources": SOURCES,
@@ -19,7 +18,6 @@ REGISTRIES: dict[str, Mapping[str, str]] = {
     "custom ops": CUSTOM_OPS,
     "delegates": DELEGATES,
     "events": EVENTS,
-    "sinks": SINKS,
 }
 
 
@@ -38,9 +36,9 @@ def test_every_row_names_something_that_can_be_called(name: str) -> None:
 def test_a_row_is_imported_when_it_is_chosen_and_not_before() -> None:
     """Else every start would wait for every library."""
     program = (
-        "import sys; from edgepose import registry; row = 'edgepose.toml:dump';"
-        "before = 'edgepose.toml' in sys.modules; registry.load(row);"
-        "print(before, 'edgepose.toml' in sys.modules)"
+        "import sys; from edgepose import registry; row = 'edgepose.config.toml:dump';"
+        "before = 'edgepose.config.toml' in sys.modules; registry.load(row);"
+        "print(before, 'edgepose.config.toml' in sys.modules)"
     )
 
     done = subprocess.run(

@@ -6,15 +6,16 @@ from typing import Any, Final
 
 import msgspec
 
-from edgepose import contract, reference
+from edgepose.config import reference
+from edgepose.mqtt import asyncapi
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 
 
 def pages() -> dict[str, str]:
     """Return the text of each generated file, by its path in `docs`."""
-    found = {f"schema/{name}.json": _json(schema) for name, schema in contract.schemas().items()}
-    found["asyncapi.json"] = _json(contract.asyncapi())
+    found = {f"schema/{name}.json": _json(schema) for name, schema in asyncapi.schemas().items()}
+    found["asyncapi.json"] = _json(asyncapi.asyncapi())
     found["config.md"] = reference.markdown()
     return found
 

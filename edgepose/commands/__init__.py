@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, get_args
 
-from edgepose.config import DEFAULT_FILE, PASSWORD_VARIABLE, Mqtt
+from edgepose.config.loading import DEFAULT_FILE
+from edgepose.config.schema import Mqtt
+from edgepose.config.secrets import PASSWORD_VARIABLE
 
 Number = TypeVar("Number", int, float)
 
@@ -55,7 +57,7 @@ def add_config(parser: argparse.ArgumentParser, what: str = "configuration file"
 
 def add_broker(parser: argparse.ArgumentParser) -> None:
     """Declare where the broker is."""
-    from edgepose.subscriber import DEFAULT_URL  # numpy: other commands need not wait for it
+    from edgepose.mqtt.subscriber import DEFAULT_URL  # numpy: other commands need not wait for it
 
     parser.add_argument(
         "--mqtt",
@@ -81,8 +83,8 @@ def add_topics(parser: argparse.ArgumentParser) -> None:
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Declare which model looks where."""
-    from edgepose.catalogue import DEFAULT
-    from edgepose.policies import PolicyName  # numpy: other commands need not wait for it
+    from edgepose.models.catalog import DEFAULT
+    from edgepose.pose.policies import PolicyName  # numpy: other commands need not wait for it
 
     parser.add_argument(
         "-m",

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tqdm import tqdm
 
-from edgepose import catalogue, charts
 from edgepose.commands import add_threads, count, ranged
-from edgepose.config import Camera, Config, Device, Metrics, Model, Mqtt, Web
+from edgepose.config.schema import Camera, Config, Device, Metrics, Model, Mqtt, Web
 from edgepose.errors import UsageError
+from edgepose.measure import charts
+from edgepose.models import catalog
 
 if TYPE_CHECKING:
-    from edgepose import benchmarking
+    from edgepose.measure import benchmark
 
 SWITCH_S: Final = 0.0005  # as the daemon sets it
 MARKS: Final = (200, 500, 1000, 2000)  # frames after which memory is looked at
@@ -25,7 +26,7 @@ MARKS: Final = (200, 500, 1000, 2000)  # frames after which memory is looked at
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument(
-        "-m", "--model", metavar="NAME", default=catalogue.DEFAULT, help="the model to measure"
+        "-m", "--model", metavar="NAME", default=catalog.DEFAULT, help="the model to measure"
     )
     parser.add_argument(
         "--policy", choices=("auto", "whole", "follow"), default="auto", help="where to look"
@@ -62,23 +63,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure one model and print what was found."""
-    if catalogue.team(args.model).looker is not None:
+    if catalog.team(args.model).looker is not None:
         msg = f"bench: {args.model} is several models; expected one, to compare with its bare loop"
         raise UsageError(msg)
     if args.plot:
         charts.check(args.plot)
-    from edgepose import benchmarking, preprocess
+    from edgepose.measure import benchmark
+    from edgepose.pose import preprocess
 
     sys.setswitchinterval(SWITCH_S)
     preprocess.use_one_thread()
     logging.getLogger("edgepose").setLevel(logging.WARNING)
-    with benchmarking.broker(args.mqtt) as url:
+    with benchmark.broker(args.mqtt) as url:
         config = _config(args, url)
-        rounds = benchmarking.measure(config, frames=args.frames, rounds=args.rounds)
+        rounds = benchmark.measure(config, frames=args.frames, rounds=args.rounds)
         for found in tqdm(rounds, total=args.rounds + 1, disable=not sys.stderr.isatty()):
             result = found
-        whole = benchmarking.whole_process(config, args.marks) if args.memory else None
-    assert isinstance(result, benchmarking.Result)
+        whole = benchmark.whole_process(config, args.marks) if args.memory else None
+    assert isinstance(result, benchmark.Result)
     report = _report(args, result, whole)
     if args.plot:
         charts.save(args.plot, _title(report), [_stages(result), _latencies(result)])
@@ -99,14 +101,14 @@ def _config(args: argparse.Namespace, url: str) -> Config:
 
 
 def _report(
-    args: argparse.Namespace, result: "benchmarking.Result", whole: "benchmarking.Whole | None"
+    args: argparse.Namespace, result: "benchmark.Result", whole: "benchmark.Whole | None"
 ) -> dict[str, Any]:
-    from edgepose import benchmarking
+    from edgepose.measure import benchmark
 
-    choice = catalogue.choose(args.model)
-    report = benchmarking.summary(result) | {
+    choice = catalog.choose(args.model)
+    report = benchmark.summary(result) | {
         "model": choice.name,
-        "sha256": hashlib.sha256(catalogue.read_file(choice.path)).hexdigest(),
+        "sha256": hashlib.sha256(catalog.read_file(choice.path)).hexdigest(),
         "source": args.source,
     }
     if whole is not None:
@@ -127,7 +129,7 @@ def _title(report: dict[str, Any]) -> str:
     )
 
 
-def _stages(result: "benchmarking.Result") -> charts.Rows:
+def _stages(result: "benchmark.Result") -> charts.Rows:
     """Draw each stage's median as a bar, lengthened to its 99th percentile."""
     rows = [
         charts.Row(
@@ -148,11 +150,11 @@ def _stages(result: "benchmarking.Result") -> charts.Rows:
     return charts.Rows("Stages", axis, rows, key)
 
 
-def _latencies(result: "benchmarking.Result") -> charts.Columns:
+def _latencies(result: "benchmark.Result") -> charts.Columns:
     """Draw how old frames are once they are at the broker's socket."""
-    from edgepose import benchmarking
+    from edgepose.measure import benchmark
 
-    marks = benchmarking.percentiles(result.latencies_ms)
+    marks = benchmark.percentiles(result.latencies_ms)
     axis = charts.Axis(1.1 * marks["p99"], "milliseconds from a frame read to its poses sent")
     frames = count(len(result.latencies_ms), "frame")
     title = f"Latency of {frames}, {result.ratio:.2f} of the bare loop"

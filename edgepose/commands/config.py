@@ -8,11 +8,12 @@ from typing import Final
 
 import msgspec
 
-from edgepose import config, reference, toml
-from edgepose.addresses import redact
 from edgepose.commands import count
-from edgepose.config import DEFAULT_FILE, Config, Model, Origin
+from edgepose.config import loading, reference, toml
+from edgepose.config.loading import DEFAULT_FILE, Origin
+from edgepose.config.schema import Config, Model
 from edgepose.errors import UsageError, in_words
+from edgepose.urls import redact
 
 STDOUT: Final = Path("-")
 AUTO: Final = "auto"
@@ -57,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    found = config.load(args.file)
-    config.require_cameras(found, args.file)
+    found = loading.load(args.file)
+    loading.require_cameras(found, args.file)
     check(found, Origin(file=str(args.file)))
     print(f"{args.file}: good")
     print(summary(found))
@@ -66,7 +67,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _show(args: argparse.Namespace) -> None:
-    print(toml.dump(config.shown(config.load(args.file))), end="")
+    print(toml.dump(loading.shown(loading.load(args.file))), end="")
 
 
 def _init(args: argparse.Namespace) -> None:
@@ -82,10 +83,10 @@ def _init(args: argparse.Namespace) -> None:
 
 def _check_starter(text: str, source: str) -> None:
     """Refuse a source or broker that the file would be refused for."""
-    from edgepose import sources
+    from edgepose.camera import sources
 
     sources.check(source)
-    for problem in config.examine(tomllib.loads(text))[1]:
+    for problem in loading.examine(tomllib.loads(text))[1]:
         msg = f"config init: {problem.sentence}"
         raise UsageError(msg)
 
@@ -94,7 +95,10 @@ def _source(asked: str) -> str:
     """Put the first camera of this machine for `auto`, and the clip where there is none."""
     if asked != AUTO:
         return asked
-    from edgepose.sources import picamera2, v4l2  # OpenCV: `check` need not wait for it
+    from edgepose.camera.sources import (
+        picamera2,
+        v4l2,  # OpenCV: `check` need not wait for it
+    )
 
     return next(iter([*picamera2.attached(), *v4l2.attached()]), DEMO)
 
@@ -116,23 +120,24 @@ def check(found: Config, origin: Origin) -> None:
     ModelError, UsageError, SourceError
         As `edgepose run` does.
     """
-    from edgepose import sources
+    from edgepose.camera import sources
 
-    with config.blamed(origin, "model", "name"):
+    with loading.blamed(origin, "model", "name"):
         check_model(found.model)
     sources.check_all(found, origin)
 
 
 def check_model(model: Model) -> None:
     """Refuse a model that is unknown, not here, or no model."""
-    from edgepose import catalogue, decoders, policies
+    from edgepose.models import catalog
+    from edgepose.pose import decoders, policies
 
     if model.name == "auto":
         return
-    team = catalogue.team(model.name)
+    team = catalog.team(model.name)
     if model.policy == "refine":
         team = team.with_looker()
-    members = [decoders.load(catalogue.read_file(it.path), it.name) for it in team.members]
+    members = [decoders.load(catalog.read_file(it.path), it.name) for it in team.members]
     one = [member.decoder.people == 1 for member in members]
     policies.choose(model.policy, team.name, one, refines=team.looker is not None)
 

@@ -16,14 +16,15 @@ import time
 from pathlib import Path
 from typing import Final
 
-from edgepose import sources, toml
-from edgepose.addresses import PORTS, Address, address
+from edgepose.camera import sources
 from edgepose.commands import watch
-from edgepose.config import Config
-from edgepose.listening import or_another
-from edgepose.subscriber import Subscription
+from edgepose.config import toml
+from edgepose.config.schema import Config
+from edgepose.mqtt.subscriber import Subscription
+from edgepose.system.sockets import or_another
+from edgepose.urls import PORTS, Address, address
 
-log: Final = logging.getLogger("edgepose.demo")
+log: Final = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
 LOOK_S: Final = 0.1

@@ -16,21 +16,23 @@ from typing import Final
 
 from tqdm import tqdm
 
-from edgepose import messages, posture, sources
+from edgepose.camera import sources
+from edgepose.camera.sources import Source
 from edgepose.commands import add_min_score, add_model, add_threads, count, ranged
-from edgepose.decoders import Limits
+from edgepose.commands.output import Album
 from edgepose.drawing import draw
 from edgepose.errors import SourceError
-from edgepose.estimator import PoseEstimator
-from edgepose.pictures import Album
-from edgepose.sources import Source
-from edgepose.structures import NOT_FOLLOWED, Frame, Track
+from edgepose.mqtt import encoding, topics
+from edgepose.people import posture
+from edgepose.people.tracking import Tracker
+from edgepose.pose.decoders import Limits
+from edgepose.pose.estimator import PoseEstimator
 from edgepose.timing import NS_PER_MS, Clock
-from edgepose.tracking import Tracker
+from edgepose.types import NOT_FOLLOWED, Frame, Track
 
-log: Final = logging.getLogger("edgepose.detect")
+log: Final = logging.getLogger(__name__)
 
-TOPICS: Final = messages.Topics("edgepose", "detect").camera("detect")
+TOPICS: Final = topics.Topics("edgepose", "detect").camera("detect")
 FPS: Final = 25.0  # of an annotated video whose source does not say its own
 
 
@@ -122,7 +124,7 @@ class Detection:
         if not self._args.json:
             where = frame.name or f"{uri} frame {self._seq}"
             return f"{where}: {_people(people)}"
-        message = messages.poses(
+        message = encoding.poses(
             TOPICS,
             frame,
             people,

@@ -14,10 +14,11 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from edgepose import doctor, hatch, logs
 from edgepose.commands import add_config
-from edgepose.config import DEFAULT_FILE
-from edgepose.messages import Finding, Report
+from edgepose.config.loading import DEFAULT_FILE
+from edgepose.doctor import checks, machine, report_socket
+from edgepose.mqtt.messages import Finding, Report
+from edgepose.system import logs
 
 INDENT = " " * 6
 USER: Final = "edgepose"
@@ -52,12 +53,12 @@ def run(args: argparse.Namespace) -> int:
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     """Ask the service if it runs, and look at everything ourselves if not."""
     of_service = args.config in {None, DEFAULT_FILE}
-    told = hatch.ask() if of_service else None
+    told = report_socket.ask() if of_service else None
     if told is None and of_service and os.geteuid() == 0 and has_service():
         look_as_service(args)
     if of_service:
-        yield from doctor.service()
-    yield from doctor.examine(args.config) if told is None else told.findings
+        yield from machine.service()
+    yield from checks.examine(args.config) if told is None else told.findings
 
 
 def has_service() -> bool:

@@ -17,16 +17,16 @@ from typing import Any, Final
 
 from tqdm import tqdm
 
-from edgepose import evaluation
+from edgepose.camera.sources.files import read_picture
 from edgepose.commands import add_min_score, add_model, add_threads, count, ranged
-from edgepose.decoders import Limits
-from edgepose.engine import runtime
-from edgepose.estimator import PoseEstimator
-from edgepose.evaluation import Scores, Truth
-from edgepose.preprocess import use_one_thread
-from edgepose.sources.files import read_picture
+from edgepose.measure import accuracy
+from edgepose.measure.accuracy import Scores, Truth
+from edgepose.pose.decoders import Limits
+from edgepose.pose.estimator import PoseEstimator
+from edgepose.pose.interpreter import runtime
+from edgepose.pose.preprocess import use_one_thread
 
-log: Final = logging.getLogger("edgepose.eval")
+log: Final = logging.getLogger(__name__)
 
 NAMED: Final = 3  # missing pictures named in the log; the rest are counted
 
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at every picture, compare, print."""
-    truth = evaluation.read(args.annotations, args.images)
+    truth = accuracy.read(args.annotations, args.images)
     if truth.missing:
         names = ", ".join(truth.missing[:NAMED]) + (", …" if truth.missing[NAMED:] else "")
         log.warning(
@@ -92,7 +92,7 @@ def look(estimator: PoseEstimator, truth: Truth) -> tuple[list[dict[str, Any]], 
         started = time.perf_counter()
         poses = estimator.estimate(image)
         times_ms.append(1000 * (time.perf_counter() - started))
-        found += evaluation.detections(picture, poses, truth.category)
+        found += accuracy.detections(picture, poses, truth.category)
     return found, times_ms
 
 
@@ -105,7 +105,7 @@ def summary(
 ) -> dict[str, Any]:
     """Return all figures as plain data."""
     alone = truth.alone()
-    interval = evaluation.interval(truth, found, resamples) if resamples else None
+    interval = accuracy.interval(truth, found, resamples) if resamples else None
     return {
         "model": estimator.name,
         "policy": estimator.policy.name,
@@ -116,11 +116,11 @@ def summary(
         "people": truth.people,
         "found": len(found),
         "ms_per_picture": round(statistics.median(times_ms), 1),
-        "scores": rounded(evaluation.score(truth, found)),
+        "scores": rounded(accuracy.score(truth, found)),
         "AP_interval": None if interval is None else [round(value, 1) for value in interval],
         "one_person": {
             "pictures": len(alone),
-            "scores": rounded(evaluation.score(truth, found, alone)),
+            "scores": rounded(accuracy.score(truth, found, alone)),
         },
     }
 
@@ -137,7 +137,7 @@ def table(report: dict[str, Any]) -> str:
         f"{count(report['pictures'], 'picture')}, "
         f"{count(report['people'], 'person', 'people')} with labelled joints",
         "",
-        line("", evaluation.FIGURES),
+        line("", accuracy.FIGURES),
         line("all", report["scores"].values()),
     ]
     one = report["one_person"]

@@ -8,14 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgepose import catalogue, decoders, models
 from edgepose.commands import add_config
-from edgepose.decoders import Decoder
 from edgepose.errors import ModelError, UsageError
-from edgepose.models import ModelInfo, TensorInfo
+from edgepose.models import catalog
+from edgepose.models import info as models
+from edgepose.models.info import ModelInfo, TensorInfo
+from edgepose.pose import decoders
+from edgepose.pose.decoders import Decoder
 
 if TYPE_CHECKING:
-    from edgepose.choosing import Chooser, Plan
+    from edgepose.pose.selection import Chooser, Plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,21 +47,21 @@ def run(args: argparse.Namespace) -> int:
         description = describe(args.model)
         print(json.dumps(description, indent=2) if args.json else page(description))
     elif args.verb == "fetch":
-        fetch(args.model, args.to or catalogue.folders()[0])
+        fetch(args.model, args.to or catalog.folders()[0])
     elif args.auto:
         print(choose(args.config, as_json=args.json))
     else:
-        rows = catalogue.entries() | {name: _together(name) for name in catalogue.PAIRS}
+        rows = catalog.entries() | {name: _together(name) for name in catalog.PAIRS}
         print(_as_json(rows) if args.json else _table(rows))
     return 0
 
 
 def fetch(names: list[str], folder: Path) -> None:
     """Download models, each with its twin for the CPU, and say where they are."""
-    entries = catalogue.entries()
+    entries = catalog.entries()
     for name in names:
-        if name not in entries and name not in catalogue.PAIRS:
-            catalogue.choose(name)
+        if name not in entries and name not in catalog.PAIRS:
+            catalog.choose(name)
             msg = f"model {name}: is a file; expected a name that `edgepose models` lists"
             raise UsageError(msg)
     twins = {name: entry.cpu for name, entry in entries.items()}
@@ -71,26 +73,26 @@ def fetch(names: list[str], folder: Path) -> None:
             print(f"{name}: comes with edgepose")
 
 
-def _fetch(name: str, entry: catalogue.Entry, folder: Path) -> Path:
+def _fetch(name: str, entry: catalog.Entry, folder: Path) -> Path:
     from tqdm import tqdm
 
-    from edgepose import fetching
+    from edgepose.models import download
 
     quiet = not sys.stderr.isatty()
     with tqdm(total=entry.bytes, unit="B", unit_scale=True, desc=name, disable=quiet) as bar:
-        return fetching.fetch(name, entry, folder, lambda here: bar.update(here - bar.n) and None)
+        return download.fetch(name, entry, folder, lambda here: bar.update(here - bar.n) and None)
 
 
 def choose(file: Path | None, *, as_json: bool) -> str:
     """Measure what was not measured yet, and say what `auto` takes and why."""
     import msgspec
 
-    from edgepose import config as configuration
-    from edgepose import storage
-    from edgepose.choosing import Chooser
+    from edgepose.config import loading
+    from edgepose.pose.selection import Chooser
+    from edgepose.system import storage
     from edgepose.timing import Clock
 
-    config = configuration.effective(file, model="auto")
+    config = loading.effective(file, model="auto")
     chooser = Chooser(storage.state_directory(config.device.id), Clock())
     plan = chooser.plan(config)
     if not as_json:
@@ -101,7 +103,7 @@ def choose(file: Path | None, *, as_json: bool) -> str:
 
 
 def _judgement(chooser: "Chooser", plan: "Plan") -> str:
-    from edgepose.choosing import accuracies
+    from edgepose.pose.selection import accuracies
 
     width = max(len(row.model) for row in chooser.rows)
     lines = [f"{'NAME':<{width}}  {'ON':<8}  {'AP':>5}  {'MS':>7}  VERDICT"]
@@ -117,10 +119,10 @@ def _judgement(chooser: "Chooser", plan: "Plan") -> str:
 
 def describe(name: str) -> dict[str, Any]:
     """Read a model's files and say everything they say about themselves."""
-    team = catalogue.team(name)
+    team = catalog.team(name)
     if team.looker is None:
         return _described(team.finders[0])
-    pair = catalogue.PAIRS.get(name)
+    pair = catalog.PAIRS.get(name)
     return {
         "name": name,
         "family": "pair",
@@ -130,8 +132,8 @@ def describe(name: str) -> dict[str, Any]:
     }
 
 
-def _described(choice: catalogue.Choice) -> dict[str, Any]:
-    content = catalogue.read_file(choice.path)
+def _described(choice: catalog.Choice) -> dict[str, Any]:
+    content = catalog.read_file(choice.path)
     info = models.read(content, choice.name)
     return {
         "name": choice.name,
@@ -205,12 +207,12 @@ def _tensor(tensor: TensorInfo) -> str:
     return f"{text}   {tensor.name}"
 
 
-def _together(name: str) -> catalogue.Entry:
+def _together(name: str) -> catalog.Entry:
     """Describe models that work together as if they were one."""
-    pair, entries = catalogue.PAIRS[name], catalogue.entries()
-    files = {choice.path: choice for choice in catalogue.team(name).members}
+    pair, entries = catalog.PAIRS[name], catalog.entries()
+    files = {choice.path: choice for choice in catalog.team(name).members}
     licences = sorted({entries[choice.name.partition("@")[0]].licence for choice in files.values()})
-    return catalogue.Entry(
+    return catalog.Entry(
         file="",
         sha256="",
         bytes=sum(path.stat().st_size for path in files),
@@ -222,7 +224,7 @@ def _together(name: str) -> catalogue.Entry:
     )
 
 
-def _table(rows: dict[str, catalogue.Entry]) -> str:
+def _table(rows: dict[str, catalog.Entry]) -> str:
     width = max(len(name) for name in rows)
     head = f"{'NAME':<{width}}  {'FAMILY':<7}  {'PEOPLE':<6}  {'MB':>4}  {'LICENCE':<10}"
     lines = [f"{head}  {'SHA-256':<12}  {'HERE':<5}  WHAT IT IS"]
@@ -232,24 +234,24 @@ def _table(rows: dict[str, catalogue.Entry]) -> str:
             f"{name:<{width}}  {entry.family:<7}  {entry.people:<6}  {entry.bytes / 1e6:4.1f}  "
             f"{entry.licence:<10}  {entry.sha256[:12]:<12}  {here:<5}  {_about(entry)}"
         )
-    lines += ["", f"fetch: edgepose models fetch NAME puts it into {catalogue.folders()[0]}"]
+    lines += ["", f"fetch: edgepose models fetch NAME puts it into {catalog.folders()[0]}"]
     return "\n".join(lines)
 
 
-def _about(entry: catalogue.Entry) -> str:
+def _about(entry: catalog.Entry) -> str:
     return f"{entry.description}; on the CPU: {entry.cpu}" if entry.cpu else entry.description
 
 
-def _path(entry: catalogue.Entry) -> str:
+def _path(entry: catalog.Entry) -> str:
     return str(entry.path) if entry.file and entry.path else ""
 
 
-def _as_json(rows: dict[str, catalogue.Entry]) -> str:
+def _as_json(rows: dict[str, catalog.Entry]) -> str:
     import msgspec
 
     listed = {
         name: msgspec.to_builtins(entry)
-        | {"edgetpu": catalogue.for_edgetpu(name) or "", "path": _path(entry)}
+        | {"edgetpu": catalog.for_edgetpu(name) or "", "path": _path(entry)}
         for name, entry in rows.items()
     }
     return json.dumps(listed, indent=2)

@@ -16,14 +16,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
-from edgepose import recording
 from edgepose.commands import add_broker, add_topics, ranged
-from edgepose.config import PASSWORD_VARIABLE
+from edgepose.config.secrets import PASSWORD_VARIABLE
 from edgepose.errors import BrokerError, EdgeposeError, UsageError, in_words
-from edgepose.sinks import Received, Sink
-from edgepose.sinks.mqtt import MqttSink, Options
-from edgepose.subscriber import filters
+from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.options import Options
+from edgepose.mqtt.subscriber import filters
+from edgepose.recording import Sink, reader
 from edgepose.timing import Clock
+from edgepose.types import Received
 
 Inbox = queue.SimpleQueue[Received | BrokerError]
 
@@ -87,7 +88,7 @@ def _record(args: argparse.Namespace, file: IO[bytes], counts: Counter[str]) -> 
     for topic in filters(args.base_topic, args.device, args.camera):
         source.subscribe(topic, received.put)
     about = {"base_topic": args.base_topic, "device": args.device, "camera": args.camera}
-    sink = recording.write(args.output, file, Clock(), about)
+    sink = reader.write(args.output, file, Clock(), about)
     source.start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began_s, nothing = time.monotonic(), ""
@@ -157,7 +158,7 @@ def _write(came: Received | BrokerError, sink: Sink, counts: Counter[str]) -> No
     if isinstance(came, BrokerError):
         raise came
     counts[came.topic] += 1
-    sink.publish(recording.message(came.topic, came.payload))
+    sink.publish(reader.message(came.topic, came.payload))
 
 
 @contextlib.contextmanager

@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from edgepose import config as configuration
-from edgepose import recording
 from edgepose.commands import add_broker, add_config, ranged
 from edgepose.commands.record import link
+from edgepose.config import loading
 from edgepose.errors import EdgeposeError
-from edgepose.recording import Entry, Recording
-from edgepose.sinks.mqtt import MqttSink
-from edgepose.structures import Message
-from edgepose.subscriber import check_names
+from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.subscriber import check_names
+from edgepose.recording import frames, reader, replay
+from edgepose.recording.reader import Entry, Recording
 from edgepose.timing import NS_PER_S, Clock
+from edgepose.types import Message
 
 AGAIN_S: Final = 0.05
 PATIENCE_S: Final = 10.0  # a broker that takes nothing for so long has gone
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """Publish until the end of the file."""
     if args.device is not None:
         check_names(args.device)
-    source = recording.open_recording(args.recording)
+    source = reader.open_recording(args.recording)
     entries = _rederived(source, args.config) if args.events else source.entries()
     if args.print:
         for entry in _restamped(entries, source, args):
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         _connect(sink)
         for entry in _paced(_restamped(entries, source, args), args.speed):
-            _publish(sink, recording.message(entry.topic, entry.payload, retain=args.retain))
+            _publish(sink, reader.message(entry.topic, entry.payload, retain=args.retain))
             counts[entry.topic.rpartition("/")[2]] += 1
         sink.flush(PATIENCE_S)
     except KeyboardInterrupt:
@@ -81,9 +81,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _rederived(source: Recording, file: Path | None) -> Iterator[Entry]:
     """Yield what this version says of the poses, at the times of their frames."""
-    config = configuration.effective(file)
+    config = loading.effective(file)
     began_ns: int | None = None
-    for step in recording.rederive(source, config):
+    for step in replay.rederive(source, config):
         began_ns = step.frame.at_ns if began_ns is None else began_ns
         t_s = (step.frame.at_ns - began_ns) / NS_PER_S
         yield from (Entry(t_s, m.topic, m.payload) for m in step.messages(source.base_topic))
@@ -95,12 +95,12 @@ def _restamped(
     """Yield entries with the device and the times that are asked for."""
     shift = _shift(source, args.speed) if args.now else None
     for entry in entries:
-        yield recording.restamp(entry, source.base_topic, device=args.device, shift_ns=shift)
+        yield reader.restamp(entry, source.base_topic, device=args.device, shift_ns=shift)
 
 
 def _shift(source: Recording, speed: float) -> Callable[[int], int]:
     """Return the way from recorded wall time to the one at which it is published."""
-    first = next(recording.frames(source), None)
+    first = next(frames.frames(source), None)
     began_ns = 0 if first is None else first.unix_ns
     now_ns = Clock().unix_ns()
     return lambda unix_ns: now_ns + int((unix_ns - began_ns) / (speed or 1.0))

@@ -7,9 +7,9 @@ import signal
 import sys
 from typing import Final
 
-from edgepose import logs
 from edgepose.commands import add_config
-from edgepose.config import Origin
+from edgepose.config.loading import Origin
+from edgepose.system import logs
 
 SWITCH_S: Final = 0.0005  # the engine's thread must not wait 5 ms for another one's Python
 
@@ -36,12 +36,12 @@ def run(args: argparse.Namespace) -> int:
     logs.configure(config.log.level, config.log.format)
     sys.setswitchinterval(SWITCH_S)
 
-    from edgepose import vitals
+    from edgepose.system import process
 
-    vitals.give_memory_back()
+    process.give_memory_back()
     # after the configuration is known to be good: these imports take most of the start
-    from edgepose import preprocess
-    from edgepose.daemon import Daemon
+    from edgepose.pose import preprocess
+    from edgepose.service.daemon import Daemon
 
     preprocess.use_one_thread()
     daemon = Daemon(config, once=args.once, origin=origin)

@@ -11,15 +11,17 @@ from pathlib import Path
 
 import msgspec
 
-from edgepose import charts, messages, recording, scoring
-from edgepose import config as configuration
 from edgepose.commands import add_config, count
-from edgepose.config import Config
+from edgepose.config import loading
+from edgepose.config.gesture_rules import BUILT_IN
+from edgepose.config.schema import Config
 from edgepose.errors import UsageError
-from edgepose.gestures import BUILT_IN
-from edgepose.messages import EventMessage
-from edgepose.recording import Recording
-from edgepose.scoring import Comparison
+from edgepose.measure import charts, event_scores
+from edgepose.measure.event_scores import Comparison
+from edgepose.mqtt import messages
+from edgepose.mqtt.messages import EventMessage
+from edgepose.recording import frames, reader, replay
+from edgepose.recording.reader import Recording
 from edgepose.timing import NS_PER_S
 
 
@@ -41,26 +43,28 @@ def run(args: argparse.Namespace) -> int:
     """Print precision, recall, delay and false alarms a day for each kind of event."""
     if args.plot:
         charts.check(args.plot)
-    source = recording.open_recording(args.recording)
-    first = next(recording.frames(source), None)
+    source = reader.open_recording(args.recording)
+    first = next(frames.frames(source), None)
     if first is None:
         msg = f"{args.recording}: no frames; expected messages of the topic poses"
         raise UsageError(msg)
-    config = configuration.effective(args.config)
+    config = loading.effective(args.config)
     said = _recorded(source) if args.recorded else _rederived(source, config)
     gestures = {*BUILT_IN, *(own.id for own in config.gestures), *_gestures(said)}
-    labels = scoring.read_labels(args.labels, first.unix_ns, gestures)
-    events = [scoring.happened(event, first.unix_ns) for event in said]
-    watched_s = scoring.watched_s(recording.frames(source))
-    scores = scoring.score(labels, events, watched_s)
+    labels = event_scores.read_labels(args.labels, first.unix_ns, gestures)
+    events = [event_scores.happened(event, first.unix_ns) for event in said]
+    watched_s = event_scores.watched_s(frames.frames(source))
+    scores = event_scores.score(labels, events, watched_s)
     if args.plot:
-        last_ns = max(frame.unix_ns for frame in recording.frames(source))
-        chart = _time_line(scoring.compare(labels, events), (last_ns - first.unix_ns) / NS_PER_S)
+        last_ns = max(frame.unix_ns for frame in frames.frames(source))
+        chart = _time_line(
+            event_scores.compare(labels, events), (last_ns - first.unix_ns) / NS_PER_S
+        )
         charts.save(args.plot, f"{args.recording.name} against {args.labels.name}", [chart])
     if args.json:
         print(msgspec.json.encode({"watched_s": watched_s, "scores": scores}).decode())
     else:
-        print(scoring.table(scores, watched_s))
+        print(event_scores.table(scores, watched_s))
     return 0
 
 
@@ -110,7 +114,7 @@ def _gestures(said: Iterable[EventMessage]) -> set[str]:
 
 
 def _rederived(source: Recording, config: Config) -> list[EventMessage]:
-    steps = recording.rederive(source, config)
+    steps = replay.rederive(source, config)
     said = (message for step in steps for message in step.messages(source.base_topic))
     return _events(source, ((message.topic, message.payload) for message in said))
 

@@ -9,11 +9,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from edgepose.addresses import EMBEDDED, broker, redact
 from edgepose.commands import add_broker, add_topics
-from edgepose.config import PASSWORD_VARIABLE
+from edgepose.config.secrets import PASSWORD_VARIABLE
 from edgepose.errors import UsageError
-from edgepose.messages import (
+from edgepose.mqtt.messages import (
     AnyMessage,
     AvailabilityMessage,
     EventMessage,
@@ -23,7 +22,8 @@ from edgepose.messages import (
     StatsMessage,
     StatusMessage,
 )
-from edgepose.subscriber import Subscription
+from edgepose.mqtt.subscriber import Subscription
+from edgepose.urls import EMBEDDED, broker, redact
 
 REFRESH_S: Final = 0.2
 RATE_OVER_S: Final = 5.0

@@ -10,10 +10,12 @@ import os
 import sys
 from pathlib import Path
 
-from edgepose import catalogue, storage
 from edgepose.commands import add_config
-from edgepose.config import DEFAULT_FILE, Config, load
+from edgepose.config.loading import DEFAULT_FILE, load
+from edgepose.config.schema import Config
 from edgepose.errors import UsageError
+from edgepose.models import catalog
+from edgepose.system import storage
 from edgepose.web import tokens
 
 
@@ -43,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _folder(file: Path | None) -> Path:
     """Return where the daemon of this configuration looks."""
-    of_service = file in {None, DEFAULT_FILE} and os.geteuid() == 0 and catalogue.SYSTEM.is_dir()
+    of_service = file in {None, DEFAULT_FILE} and os.geteuid() == 0 and catalog.SYSTEM.is_dir()
     if of_service and not os.environ.get(storage.VARIABLE):
-        return catalogue.SYSTEM
+        return catalog.SYSTEM
     config = load(file or DEFAULT_FILE) if file or DEFAULT_FILE.is_file() else Config()
     folder = storage.state_directory(config.device.id)
     if folder is None:

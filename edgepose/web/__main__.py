@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 
-from edgepose import logs
+from edgepose.system import logs
 
 
 def main(handles: list[str]) -> None:

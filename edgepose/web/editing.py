@@ -11,13 +11,14 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from edgepose import config as configuration
-from edgepose import storage, toml
-from edgepose.addresses import redact
-from edgepose.complaints import Problem
-from edgepose.config import Config, Origin
+from edgepose.config import loading, schema, toml
+from edgepose.config.error_messages import Problem
+from edgepose.config.loading import Origin
+from edgepose.config.schema import Config
+from edgepose.config.toml_edit import Text
 from edgepose.errors import ConfigError
-from edgepose.web.rewriting import Text
+from edgepose.system import storage
+from edgepose.urls import redact
 
 BACKUP: Final = ".bak"
 MARK: Final = "\ufeff"  # which editors on Windows put in front
@@ -175,7 +176,7 @@ def changed(content: bytes, changes: Changes) -> bytes:
     mark, windows = MARK if text.startswith(MARK) else "", "\r\n" in text
     text = text.removeprefix(MARK).replace("\r\n", "\n")
     wanted = _wanted(tomllib.loads(text), changes)
-    _, problems = configuration.examine(wanted)
+    _, problems = loading.examine(wanted)
     if problems:
         raise Unfit([_told(problem, wanted) for problem in problems])
     new = _rewritten(text, wanted, changes)
@@ -203,7 +204,7 @@ def _wanted(data: dict[str, Any], changes: Changes) -> dict[str, Any]:
 
 
 def _camera_wanted(camera: Mapping[str, Any], change: CameraChange) -> dict[str, Any]:
-    defaults = {item.name: item.default for item in msgspec.structs.fields(configuration.Camera)}
+    defaults = {item.name: item.default for item in msgspec.structs.fields(schema.Camera)}
     values = {
         key: value
         for key, value in _given(change).items()
@@ -332,7 +333,7 @@ def _plain(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "camera": cameras}
 
 
-def _camera(camera: configuration.Camera) -> dict[str, Any]:
+def _camera(camera: schema.Camera) -> dict[str, Any]:
     shown: dict[str, Any] = msgspec.to_builtins(camera)
     names = ("id", "rotate", "mirror", "roi", "masks")
     zones = [{key: zone[key] for key in ("id", "polygon", "kind")} for zone in shown["zone"]]

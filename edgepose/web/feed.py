@@ -47,7 +47,7 @@ class Start(Struct, frozen=True, kw_only=True):
     """What every viewer gets first, as JSON."""
 
     origin: Raw
-    """An `edgepose.config.Origin`: it is read where it is needed, which is not at the start."""
+    """A `config.loading.Origin`: it is read where it is needed, which is not at the start."""
 
     cameras: tuple[str, ...]
     local: bool

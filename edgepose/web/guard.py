@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from edgepose.addresses import is_local
+from edgepose.urls import is_local
 from edgepose.web.tokens import Hashed
 
 HEADERS: Final = {

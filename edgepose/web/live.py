@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from edgepose.errors import in_words
 from edgepose.web.feed import EVENTS, PASSING, Told
 
-log: Final = logging.getLogger("edgepose.web")
+log: Final = logging.getLogger(__name__)
 
 MOST_DUE: Final = 1000  # frames that may wait for one who takes none; they are small
 HEARTBEAT_S: Final = 15.0  # one who is gone without a word is noticed after twice this

@@ -8,8 +8,6 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -17,18 +15,19 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from edgepose import logs, vitals
 from edgepose.errors import in_words
+from edgepose.system import logs, process
 from edgepose.web import certificates, feed, guard, tokens
-from edgepose.web.feed import Told
 from edgepose.web.live import HEARTBEAT_S, MESSAGE, Hub
 
 if TYPE_CHECKING:
     from edgepose.web.editing import Editor
 
+from edgepose.web.daemon_client import Daemon
+
 T = TypeVar("T")
 
-log: Final = logging.getLogger("edgepose.web")
+log: Final = logging.getLogger(__name__)
 
 TYPES: Final = {
     ".css": "text/css",
@@ -42,7 +41,6 @@ STATIC: Final = Path(__file__).parent / "static"
 IDLE_S: Final = 600.0  # so long after the last who looked, we end
 LOOK_S: Final = 10.0  # how often to look for that, and whether all may still look
 ENDING_S: Final = 0.2
-ANSWER_S: Final = 120.0  # a new model may be tried, timed and loaded
 BODY: Final = 256 * 1024
 VIEWERS: Final = 32
 UNSENT: Final = 16 * 1024  # what the kernel holds back of a viewer's frames is late as well
@@ -66,52 +64,6 @@ class Login(Struct, frozen=True, forbid_unknown_fields=True):
     """What signing in takes."""
 
     token: Annotated[str, Meta(max_length=256)]
-
-
-class Daemon:
-    """The daemon as this process sees it: says things, and is asked to do some.
-
-    Parameters
-    ----------
-    line : socket
-        Of datagrams, as `feed` writes them.
-    """
-
-    def __init__(self, line: socket.socket) -> None:
-        line.setblocking(False)
-        self._line = line
-        self._numbers = count(1)
-        self._waiting: dict[int, asyncio.Future[str]] = {}
-
-    async def hear(self) -> Told | None:
-        """Wait for what the daemon says next; None when it has gone."""
-        try:
-            datagram = await asyncio.get_running_loop().sock_recv(self._line, feed.LIMIT)
-        except ConnectionError:
-            return None
-        return feed.unpack(datagram) if datagram else None
-
-    async def tell(self, command: feed.Command) -> None:
-        """Say something that needs no answer."""
-        with suppress(ConnectionError):  # it has gone: `hear` notices
-            await asyncio.get_running_loop().sock_sendall(self._line, msgspec.json.encode(command))
-
-    async def ask(self, make: Callable[[int], feed.Command]) -> str:
-        """Ask for something; return why it was refused, or an empty text."""
-        number = next(self._numbers)
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer
-        try:
-            await self.tell(make(number))
-            return await asyncio.wait_for(answer, ANSWER_S)
-        finally:
-            del self._waiting[number]
-
-    def answered(self, number: int, error: str) -> None:
-        """Take an answer."""
-        answer = self._waiting.get(number)
-        if answer is not None and not answer.done():
-            answer.set_result(error)
 
 
 class Server:
@@ -413,5 +365,5 @@ async def serve(listener: socket.socket, line: socket.socket) -> None:
     start = msgspec.json.decode(told.payload, type=feed.Start)
     logs.configure("warning", start.log_format)
     os.nice(5)  # the network comes first
-    vitals.keep_to_rest(start.engine_threads)
+    process.keep_to_rest(start.engine_threads)
     await Server(start, daemon).run(listener)

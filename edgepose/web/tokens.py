@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from edgepose import storage
+from edgepose.system import storage
 
 FILE: Final = "web-token"
 BYTES: Final = 24  # nobody guesses 192 random bits, so the hash need not be a slow one

@@ -1,0 +1,20 @@
+"""Camera parts made from the configuration's tables."""
+
+from typing import Final
+
+from edgepose.camera.view import View
+from edgepose.config import schema
+from edgepose.config.schema import PoseSettings
+from edgepose.pose.decoders import Limits
+
+WEAK: Final = 0.6  # of the least score: the dip of somebody turning away; docs/tracking.md
+
+
+def limits(pose: PoseSettings) -> Limits:
+    """Return what the decoder is asked for: weaker poses too, which continue a known person."""
+    return Limits(pose.max_people, WEAK * pose.min_pose_score)
+
+
+def view(camera: schema.Camera) -> View:
+    """Make what turns a camera's pictures into those that are looked at."""
+    return View(rotate=camera.rotate, mirror=camera.mirror, roi=camera.roi, masks=camera.masks)

@@ -1,0 +1,94 @@
+"""The order of the stages; one frame's walk."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from edgepose.camera.health import CameraHealth
+from edgepose.camera.view import View
+from edgepose.people.follower import Follower, Presence
+from edgepose.pose.decoders import Limits
+from edgepose.pose.estimator import Estimator
+from edgepose.timing import Clock
+from edgepose.types import Event, Frame, Message, Pose, Track
+
+STAGES: Final = ("show", "prepare", "infer", "decode", "follow", "compose", "publish")
+"""What is timed, in the order of a frame's walk."""
+
+Compose = Callable[[Frame, Sequence[Track], Sequence[Event]], list[Message]]
+
+
+class Pipeline:
+    """One camera's walk from pixels to messages; the nouns of `structures` pass between the lines.
+
+    `process` is the whole of it. The daemon runs its three parts on three
+    threads, in this order, so that preparing the next frame and finishing the
+    last one overlap the network.
+
+    Parameters
+    ----------
+    keeps_picture : bool
+        Whether composing shows the camera's picture; else it goes as soon as it is
+        prepared, because several frames are under way and each is a megabyte.
+    """
+
+    def __init__(
+        self,
+        estimator: Estimator,
+        follower: Follower,
+        compose: Compose,
+        health: CameraHealth,
+        clock: Clock,
+        *,
+        view: View | None = None,
+        keeps_picture: bool = False,
+    ) -> None:
+        self.limits: Limits | None = None
+        """How sure and how many, where this camera differs from the others."""
+
+        self._estimator = estimator
+        self._follower = follower
+        self._view = view or View()
+        self._keeps_picture = keeps_picture
+        self._turn = 0
+        # Timed here, once, so that the walk below stays clean.
+        plain, show = self._view.plain, self._view.show
+        self.show = show if plain else health.timed("show", show, clock)
+        self.prepare = health.timed("prepare", self._prepare, clock)
+        self.infer = estimator.infer
+        self.decode = health.timed("decode", self._decode, clock)
+        self.follow = health.timed("follow", follower.follow, clock)
+        self.compose = health.timed("compose", compose, clock)
+
+    @property
+    def presence(self) -> Presence:
+        """Whether anybody is before the camera."""
+        return self._follower.presence
+
+    def process(self, frame: Frame) -> list[Message]:
+        """Walk one frame from pixels to messages."""
+        frame = self.show(frame)
+        glance = self.prepare(frame)
+        outputs = self.infer(glance)
+        return self.finish(self.lighten(frame), glance, outputs)
+
+    def lighten(self, frame: Frame) -> Frame:
+        """Let a frame's picture go once it has been prepared, unless it is to be shown."""
+        return frame if self._keeps_picture else frame.without_picture()
+
+    def finish(self, frame: Frame, glance: Any, outputs: Any) -> list[Message]:
+        """Walk the part behind the network."""
+        poses = self.decode(frame, glance, outputs)
+        still = bool(frame.name)
+        tracks, events = self.follow(poses, frame.captured_ns, frame.size, still=still)
+        return self.compose(frame, tracks, events)
+
+    def _prepare(self, frame: Frame) -> Any:
+        """Look where the people of the newest frame should be by now."""
+        self._turn += 1
+        people = self._follower.expect(frame.captured_ns) if self._estimator.looks_back else ()
+        inward = self._view.inward(people, frame.size)
+        return self._estimator.prepare(self._view.part(frame.image), inward, self._turn)
+
+    def _decode(self, frame: Frame, glance: Any, outputs: Any) -> Sequence[Pose]:
+        poses = self._estimator.decode(glance, outputs, limits=self.limits)
+        return self._view.outward(poses, frame.size)

@@ -1,0 +1,80 @@
+"""An open video or camera that another thread may close at any moment."""
+
+import os
+import threading
+from typing import cast
+
+import cv2
+
+from edgepose.types import Image
+
+# A broken file is reported by us in one sentence; the decoder's own words on stderr
+# (read when the first video is opened) would only stand beside it. -8 is "quiet".
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    # the same for what OpenCV itself says; 4.6 has the switch elsewhere
+    (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(1)  # only what is fatal
+
+
+class Capture:
+    """`cv2.VideoCapture` behind a lock: released once, and never while it is being read."""
+
+    def __init__(self, capture: cv2.VideoCapture) -> None:
+        self._capture = capture
+        self._lock = threading.Lock()
+        self._bgr: Image | None = None
+        self.closed = threading.Event()
+
+    def grab(self) -> bool:
+        """Fetch the next picture; False at the end, on failure or once closed."""
+        with self._lock:
+            grabbed = not self.closed.is_set() and bool(self._capture.grab())
+        return not self._release_if_closed() and grabbed
+
+    def retrieve(self) -> Image | None:
+        """Return the grabbed picture as a new RGB array; None if it is broken or we are closed."""
+        with self._lock:
+            if self.closed.is_set():
+                return None
+            decoded, bgr = self._capture.retrieve(self._bgr)
+            if not decoded:
+                return None
+            # OpenCV writes the next picture into the same memory: no new pages each time.
+            self._bgr = cast(Image, bgr)
+            return to_rgb(self._bgr)
+
+    def get(self, prop: int) -> float:
+        """Return a property such as `cv2.CAP_PROP_FPS`; 0 once closed."""
+        with self._lock:
+            return 0.0 if self.closed.is_set() else float(self._capture.get(prop))
+
+    def replace(self, capture: cv2.VideoCapture) -> None:
+        """Go on with another capture, and let go of the one so far."""
+        with self._lock:
+            self._capture.release()
+            self._capture = capture
+        self._release_if_closed()
+
+    def close(self) -> None:
+        """Let go; when another thread is reading, as soon as it has read."""
+        self.closed.set()
+        # Waiting for the lock could take as long as a stalled camera keeps its reader,
+        # and that reader lets go by itself.
+        if self._lock.acquire(blocking=False):
+            self._capture.release()
+            self._lock.release()
+
+    def _release_if_closed(self) -> bool:
+        if not self.closed.is_set():
+            return False
+        with self._lock:
+            self._capture.release()
+        return True
+
+
+def to_rgb(bgr: Image) -> Image:
+    """Convert OpenCV's BGR, BGRA or grey to a new RGB array."""
+    if bgr.ndim == 2:
+        return cast(Image, cv2.cvtColor(bgr, cv2.COLOR_GRAY2RGB))
+    code = cv2.COLOR_BGRA2RGB if bgr.shape[2] == 4 else cv2.COLOR_BGR2RGB
+    return cast(Image, cv2.cvtColor(bgr, code))

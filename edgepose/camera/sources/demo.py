@@ -1,0 +1,20 @@
+"""The bundled clip: two people, for a first look without a camera."""
+
+from pathlib import Path
+from typing import Final
+
+from edgepose.camera.sources import Address, Settings
+from edgepose.camera.sources.files import VideoSource
+
+CLIP: Final = Path(__file__).parents[2] / "data" / "demo.mp4"
+
+
+class DemoSource(VideoSource):
+    """The clip over and over; once with ``demo://?loop=0`` or where the caller wants an end."""
+
+    def __init__(self, address: Address, settings: Settings) -> None:
+        address.check(("loop",))
+        if address.path:
+            raise address.error(f'found "{address.path}" behind the scheme; expected nothing')
+        loop = address.flag("loop", default=True) and not settings.once
+        super().__init__(CLIP, settings, loop=loop)

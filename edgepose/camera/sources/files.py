@@ -1,0 +1,292 @@
+"""Pictures and videos from the file system."""
+
+import glob
+import logging
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from edgepose.camera.sources import Address, Settings, Source, Wants, everything
+from edgepose.camera.sources.capture import Capture, to_rgb
+from edgepose.errors import SourceError
+from edgepose.timing import NS_PER_MS, NS_PER_S, Clock
+from edgepose.types import Frame, Image
+
+log = logging.getLogger(__name__)
+
+PICTURES: Final = frozenset(
+    {
+        ".bmp",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
+)
+"""File name endings that are taken from folders and globs."""
+
+STILL_FPS: Final = 1.0  # a slide show, where the caller names no rate
+VIDEO_FPS: Final = 25.0  # for the few containers that do not say theirs
+
+
+def open_files(address: Address, settings: Settings) -> Source:
+    """Open a picture, a video, a folder or a glob of pictures."""
+    address.check(())
+    path = Path(address.path).expanduser()
+    if path.is_dir():
+        return PictureSource(address, settings, _pictures(address, path.iterdir()))
+    if path.is_file():
+        return _open_file(address, settings, path)
+    if path.exists():
+        raise address.error("is neither a file nor a folder; cameras are /dev/video0 and the like")
+    if glob.has_magic(str(path)):
+        # Path.glob takes no absolute pattern.
+        found = map(Path, glob.iglob(str(path), recursive=True))  # noqa: PTH207
+        return PictureSource(address, settings, _pictures(address, found))
+    raise address.error("no such file or folder; expected a picture, a video, a folder or a glob")
+
+
+def _open_file(address: Address, settings: Settings, path: Path) -> Source:
+    # By content, so that a picture without an ending is one; a GIF moves.
+    moving = path.suffix.lower() == ".gif"
+    if path.suffix.lower() in PICTURES or (not moving and cv2.haveImageReader(str(path))):
+        read_picture(path)
+        return PictureSource(address, settings, [path])
+    return VideoSource(path, settings)
+
+
+def _pictures(address: Address, found: Iterable[Path]) -> list[Path]:
+    """Keep the pictures among the paths found, in the order a person would count them."""
+    files = [path for path in found if path.is_file() and not path.name.startswith(".")]
+    pictures = [path for path in files if path.suffix.lower() in PICTURES]
+    if not pictures:
+        endings = " ".join(sorted(PICTURES))
+        raise address.error(f"no picture among {len(files)} files; expected some of {endings}")
+    return sorted(pictures, key=natural)
+
+
+def natural(path: Path) -> list[tuple[int, str]]:
+    """Sort key in which ``frame2`` comes before ``frame10``."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(int(part), part) if part.isdecimal() else (-1, part) for part in parts]
+
+
+def read_picture(path: Path) -> Image:
+    """Read a picture of any kind OpenCV knows as RGB, upright as its EXIF says.
+
+    Returns
+    -------
+    Image
+        Grey is spread over the channels, 16 bits are cut to 8, alpha is left out.
+
+    Raises
+    ------
+    SourceError
+        When it cannot be read; says why.
+    """
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        msg = f"picture {path}: cannot be read: {reason.lower()}"
+        raise SourceError(msg) from error
+    bgr = _decode(data) if len(data) else None
+    if bgr is None:
+        found = f"{len(data)} bytes that are no picture" if len(data) else "an empty file"
+        msg = f"picture {path}: found {found}; expected JPEG, PNG or the like: is it complete?"
+        raise SourceError(msg)
+    return to_rgb(bgr)
+
+
+def _decode(data: Image) -> Image | None:
+    try:
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error:  # more pixels than OpenCV accepts, or a header that lies
+        return None
+    return None if decoded is None else np.asarray(decoded, dtype=np.uint8)
+
+
+class Pace:
+    """Stamps pictures with their own time, and holds each back until then."""
+
+    def __init__(self, clock: Clock, *, realtime: bool, closed: threading.Event) -> None:
+        self._clock = clock
+        self._realtime = realtime
+        self._closed = closed
+        self._start_ns: int | None = None
+
+    def wait(self, at_ns: int) -> int | None:
+        """Wait until `at_ns` after the first picture; return that moment, None once closed."""
+        if self._start_ns is None:
+            self._start_ns = self._clock.now_ns() - at_ns
+        due_ns = self._start_ns + at_ns
+        while self._realtime and (left_ns := due_ns - self._clock.now_ns()) > 0:
+            if self._closed.wait(left_ns / NS_PER_S):
+                break
+        return None if self._closed.is_set() else due_ns
+
+    def frame(self, image: Image, due_ns: int, read_ns: int, name: str = "") -> Frame:
+        """Put a picture and its times together."""
+        return Frame(image, due_ns, self._clock.unix_ns(due_ns), read_ns, name)
+
+
+class PictureSource:
+    """Still pictures, one after the other."""
+
+    live = False
+
+    def __init__(self, address: Address, settings: Settings, paths: list[Path]) -> None:
+        self._address = address
+        self._clock = settings.clock
+        self._paths = paths
+        self._closed = threading.Event()
+        self._pace = Pace(settings.clock, realtime=settings.realtime, closed=self._closed)
+        self.fps: float | None = settings.fps or STILL_FPS
+        self.length: int | None = len(paths)
+
+    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+        """Yield the pictures; one that cannot be read is reported in the log and left out."""
+        period_ns = round(NS_PER_S / (self.fps or STILL_FPS))
+        readable = 0
+        for index, path in enumerate(self._paths):
+            due_ns = self._pace.wait(index * period_ns)
+            if due_ns is None:
+                return
+            if not wants(due_ns):
+                readable += 1  # as far as anybody knows
+                continue
+            read_ns = self._clock.now_ns()
+            try:
+                image = read_picture(path)
+            except SourceError as error:
+                log.warning("%s; left out", error)
+                continue
+            readable += 1
+            yield self._pace.frame(image, due_ns, read_ns, str(path))
+        if not readable and not self._closed.is_set():
+            raise self._address.error(f"none of {len(self._paths)} pictures can be read")
+
+    def close(self) -> None:
+        """End `frames`."""
+        self._closed.set()
+
+
+class VideoSource:
+    """Every frame of a video, in order, at the times its container gives them."""
+
+    live = False
+
+    def __init__(self, path: Path, settings: Settings, *, loop: bool = False) -> None:
+        self._path = path
+        self._clock = settings.clock
+        self._loop = loop
+        self._capture = open_video(path)
+        self._pace = Pace(settings.clock, realtime=settings.realtime, closed=self._capture.closed)
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps: float | None = rate if 0 < rate <= 1000 else VIDEO_FPS
+        # An estimate: some containers count packets, some tell a duration, some nothing.
+        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.length: int | None = count if count > 0 and not loop else None
+
+    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+        """Yield the frames; a looping video begins again at its end, time goes on."""
+        start_ns = 0
+        while True:
+            last_ns = start_ns
+            for at_ns, frame in self._lap(start_ns, wants):
+                last_ns = at_ns
+                if frame is not None:
+                    yield frame
+            if not self._loop or self._capture.closed.is_set():
+                return
+            # Opened again, because seeking is exact in few containers.
+            self._capture.replace(_connect(self._path))
+            start_ns = last_ns + self._period_ns
+
+    def close(self) -> None:
+        """Let go of the file and end `frames`."""
+        self._capture.close()
+
+    @property
+    def _period_ns(self) -> int:
+        return round(NS_PER_S / (self.fps or VIDEO_FPS))
+
+    def _lap(self, start_ns: int, wants: Wants) -> Iterator[tuple[int, Frame | None]]:
+        """Yield each frame, if wanted, and its time since the first one, at `start_ns`."""
+        count = 0
+        first_ns = last_ns = 0
+        while self._capture.grab():
+            stamp_ns = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * NS_PER_MS)
+            if count == 0:
+                first_ns, last_ns = stamp_ns, -1
+            at_ns = stamp_ns - first_ns
+            if at_ns <= last_ns:  # no time stamps, or some that go back
+                at_ns = last_ns + self._period_ns
+            due_ns = self._pace.wait(start_ns + at_ns)
+            if due_ns is None:
+                break
+            read_ns, frame = self._clock.now_ns(), None
+            if wants(due_ns):
+                image = self._capture.retrieve()
+                if image is None:
+                    break
+                frame = self._pace.frame(image, due_ns, read_ns)
+            count, last_ns = count + 1, at_ns
+            yield start_ns + at_ns, frame
+        self._warn_if_short(count)
+
+    def _warn_if_short(self, count: int) -> None:
+        # The container's number is an estimate; a hundredth off is no news.
+        if self._capture.closed.is_set() or self.length is None:
+            return
+        if count < self.length * 0.99 - 1:
+            log.warning(
+                "video %s: ends after %d of %d frames; is the file complete?",
+                self._path,
+                count,
+                self.length,
+            )
+
+
+def open_video(path: Path) -> Capture:
+    """Open a video file whose first frame can be read.
+
+    Raises
+    ------
+    SourceError
+        When it is not a video, or a broken one; says what was found.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        msg = f"video {path}: cannot be read: {(error.strerror or '').lower()}"
+        raise SourceError(msg) from error
+    if not head:
+        raise SourceError(f"video {path}: found an empty file; expected a video or a picture")
+    if not _connect(path).grab():
+        msg = (
+            f"video {path}: found no frame that can be decoded; expected a video or a"
+            " picture: is the file complete?"
+        )
+        raise SourceError(msg)
+    return Capture(_connect(path))
+
+
+def _connect(path: Path) -> cv2.VideoCapture:
+    # OpenCV 4.6, the only one of a 32-bit Debian 12, cannot be told
+    threads = [cv2.CAP_PROP_N_THREADS, 1] if hasattr(cv2, "CAP_PROP_N_THREADS") else []
+    return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, threads)

@@ -1,0 +1,144 @@
+"""USB cameras and whatever else Linux shows as `/dev/videoN`."""
+
+import logging
+import os
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import cv2
+
+from edgepose.camera.sources import Address, Settings, Wants, everything
+from edgepose.camera.sources.capture import Capture
+from edgepose.timing import NS_PER_MS, NS_PER_S
+from edgepose.types import Frame, Size
+
+log = logging.getLogger(__name__)
+
+NODES: Final = Path("/dev/v4l/by-id")
+"""USB cameras by maker and serial number: the same after a reboot."""
+
+FORMATS: Final = {"mjpeg": "MJPG", "yuyv": "YUYV"}
+"""Option to V4L2's four letters: compressed is what carries large pictures over USB 2."""
+
+DEFAULT_SIZE: Final = Size(640, 480)  # every camera has it, and no model looks at more
+DEFAULT_FPS: Final = 30.0
+STALE_NS: Final = 2 * NS_PER_S  # older stamps are of another clock
+SILENCE_S: Final = 5  # longer than any camera takes for its first picture
+
+# Read when the first camera is opened; OpenCV itself would wait for ten seconds.
+os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(SILENCE_S))
+
+
+class V4l2Source:
+    """A live camera, through OpenCV's V4L2 back end."""
+
+    live = True
+    length: int | None = None
+
+    def __init__(self, address: Address, settings: Settings) -> None:
+        address.check(("format", "fps", "size"))
+        self._address = address
+        self._clock = settings.clock
+        size = address.size() or DEFAULT_SIZE
+        fps = address.fps() or settings.fps or DEFAULT_FPS
+        self._device = connect(address, size, fps)
+        self.fps: float | None = self._device.get(cv2.CAP_PROP_FPS) or fps
+
+    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+        """Yield pictures as the camera delivers them; what nobody wants is not decoded.
+
+        Raises
+        ------
+        SourceError
+            When it stops delivering, as one that was unplugged does.
+        """
+        while self._device.grab():
+            read_ns = self._clock.now_ns()
+            captured_ns = self._captured_ns(read_ns)
+            retrieve = cache(self._device.retrieve)
+            if not wants(captured_ns, retrieve):
+                continue
+            image = retrieve()
+            if image is None:
+                break
+            yield Frame(image, captured_ns, self._clock.unix_ns(captured_ns), captured_ns)
+        if not self._device.closed.is_set():
+            self.close()
+            raise self._address.error("the camera stopped delivering pictures; is it plugged in?")
+
+    def close(self) -> None:
+        """Let go of the device and end `frames`."""
+        self._device.close()
+
+    def _captured_ns(self, read_ns: int) -> int:
+        """Return the driver's stamp if it is on our clock, else when we had the picture."""
+        stamp_ns = round(self._device.get(cv2.CAP_PROP_POS_MSEC) * NS_PER_MS)
+        return stamp_ns if 0 <= read_ns - stamp_ns < STALE_NS else read_ns
+
+
+def connect(address: Address, size: Size, fps: float) -> Capture:
+    """Open a camera in the wanted mode, or the nearest that its driver offers.
+
+    Raises
+    ------
+    SourceError
+        When it is missing, not ours to open, busy, or gives no picture.
+    """
+    four = _format(address)
+    _check_node(address)
+    device = open_device(address.path)
+    if not device.isOpened():
+        raise address.error("cannot be opened as a camera; is another program using it?")
+    device.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*four))
+    device.set(cv2.CAP_PROP_FRAME_WIDTH, size.width)
+    device.set(cv2.CAP_PROP_FRAME_HEIGHT, size.height)
+    device.set(cv2.CAP_PROP_FPS, fps)
+    # A node whose camera is gone says that it is open: only a picture proves it.
+    if not device.grab():
+        device.release()
+        raise address.error("opened, but gives no picture; unplug the camera and plug it in again")
+    _log_mode(address, device)
+    return Capture(device)
+
+
+def attached() -> list[str]:
+    """Return the nodes of the USB cameras that are plugged in."""
+    # A camera has a second node, index1, for what it knows about its pictures.
+    return sorted(str(node) for node in NODES.glob("*-video-index0"))
+
+
+def open_device(path: str) -> cv2.VideoCapture:
+    """Open a device node with OpenCV."""
+    return cv2.VideoCapture(path, cv2.CAP_V4L2)
+
+
+def _check_node(address: Address) -> None:
+    path = Path(address.path)
+    if not path.exists():
+        others = ", ".join(sorted(map(str, Path("/dev").glob("video*")))) or "none"
+        raise address.error(f"no such device; cameras here: {others}")
+    if not path.is_char_device():
+        raise address.error("is not a device; expected a camera such as /dev/video0")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise address.error("not allowed to open it; add the user to the group video")
+
+
+def _format(address: Address) -> str:
+    name = address.options.get("format", "mjpeg")
+    if name not in FORMATS:
+        raise address.error(f'format is "{name}"; expected {" or ".join(FORMATS)}')
+    return FORMATS[name]
+
+
+def _log_mode(address: Address, device: cv2.VideoCapture) -> None:
+    code = int(device.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+    log.info(
+        "source %s: %d x %d %s at %g fps",
+        address,
+        device.get(cv2.CAP_PROP_FRAME_WIDTH),
+        device.get(cv2.CAP_PROP_FRAME_HEIGHT),
+        code.to_bytes(4, "little").decode("ascii", "replace").strip("\0"),
+        device.get(cv2.CAP_PROP_FPS),
+    )

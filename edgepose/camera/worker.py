@@ -1,0 +1,290 @@
+"""One configured camera at work: its threads, from the source to the outbox."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Final
+
+from edgepose.camera.health import CameraHealth, Reason, State
+from edgepose.camera.motion_gate import Gate
+from edgepose.camera.pipeline import Pipeline
+from edgepose.camera.sources import Glimpse, Source
+from edgepose.errors import SourceError
+from edgepose.mqtt.outbox import Outbox
+from edgepose.system import process
+from edgepose.system.threads import Failure, Lanes, Slot
+from edgepose.timing import NS_PER_S
+from edgepose.types import Frame
+
+log: Final = logging.getLogger(__name__)
+
+LATE_S: Final = 3.0  # more than the first inferences take
+RETRY_S: Final = (0.5, 1, 2, 5, 10, 30)  # a plug that was knocked comes back soon, a thief does not
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A frame on its way through the shared engine; without a frame, the camera's last."""
+
+    camera: "Camera"
+    frame: Frame | None = None
+    glance: Any = None
+    """What the estimator's `prepare` made of the frame, and below what its `infer` returned."""
+
+    outputs: Any = None
+
+
+def joined(threads: Iterable[threading.Thread], timeout_s: float) -> bool:
+    """Wait for the end of threads, no longer for many than for one; False if any goes on."""
+    end_s = time.monotonic() + timeout_s
+    for thread in threads:
+        thread.join(max(0.0, end_s - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
+
+
+class Camera:
+    """Runs one pipeline: a thread reads, one prepares, one finishes; the engine is shared.
+
+    Parameters
+    ----------
+    id : str
+        The camera's id in the configuration.
+    open_source : callable
+        Opens the source anew; called again after a live source was lost.
+    live : bool
+        Whether the source is one that keeps only its newest frame.
+    runs_on : bool
+        Whether its frames pass unseen while it is paused; else they wait.
+    max_fps : float
+        Upper limit for live sources; frames in between are left out.
+    gate : Gate, optional
+        Decides which frames of an empty room are left out.
+    engine_threads : int
+        How many cores the network takes; the camera's threads keep to the others.
+    changed : callable
+        Told after each change of `health.state`.
+    """
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002  # the contract's word
+        *,
+        open_source: Callable[[], Source],
+        live: bool,
+        runs_on: bool = True,
+        max_fps: float,
+        gate: Gate | None = None,
+        engine_threads: int,
+        pipeline: Pipeline,
+        lanes: Lanes[Job],
+        outbox: Outbox,
+        health: CameraHealth,
+        failure: Failure,
+        changed: Callable[["Camera"], None],
+    ) -> None:
+        self.id = id
+        self.live = live
+        self._runs_on = runs_on
+        self.health = health
+        self.pipeline = pipeline
+        self._open_source = open_source
+        self._period_ns = NS_PER_S / max_fps
+        self._next_ns = 0.0
+        self._gate = gate
+        self._engine_threads = engine_threads
+        self._lanes = lanes
+        self._outbox = outbox
+        self._failure = failure
+        self._changed = changed
+        self._stop = threading.Event()
+        self._paused = False
+        self._awake = threading.Event()
+        self._awake.set()
+        self._source: Source | None = None
+        self._delivered = False
+        self._told_late = live or not runs_on  # those are never late
+        self._frames: Slot[Frame] = Slot(newest_wins=live)
+        self._answers: Slot[Job] = Slot(newest_wins=False)
+        self.tried = threading.Event()
+        """Set once the source has delivered, failed or ended for the first time."""
+
+        self.threads = [
+            threading.Thread(target=self._guarded, args=(work,), name=f"{id}:{name}", daemon=True)
+            for name, work in (
+                ("source", self._read),
+                ("prepare", self._prepare),
+                ("finish", self._finish),
+            )
+        ]
+
+    def start(self) -> None:
+        """Start the camera's threads."""
+        for thread in self.threads:
+            thread.start()
+
+    def pause(self, paused: bool) -> None:
+        """Look at no frame, or go on."""
+        self._paused = paused
+        if paused:
+            self._awake.clear()
+        else:
+            self._awake.set()
+
+    def pace(self, max_fps: float) -> None:
+        """Look at no more frames a second than this."""
+        self._period_ns = NS_PER_S / max_fps
+
+    def answer(self, job: Job) -> None:
+        """Take a frame back from the engine."""
+        self._answers.put(job)
+
+    def close(self) -> None:
+        """Stop the source and let the threads run dry; twice is fine."""
+        self._stop.set()
+        self._awake.set()
+        if self._source is not None:
+            self._source.close()
+        self._frames.close()
+        self._answers.close()
+
+    @property
+    def ended(self) -> bool:
+        """Whether a finite source is over and its last frame is through."""
+        return self.health.state == "ended" and not self.threads[-1].is_alive()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        process.keep_to_rest(self._engine_threads)
+        try:
+            work()
+        except Exception as error:  # handed to the main thread, which raises it
+            self._failure.report(error)
+
+    def _read(self) -> None:
+        """Put the source's frames into the slot; a live one is opened again for ever."""
+        failures = 0
+        while not self._stop.is_set():
+            self._delivered = False
+            error = self._read_once()
+            if not self.live or self._stop.is_set():
+                break
+            self._become("offline", error)
+            # what delivered before is tried again soon
+            failures = 0 if self._delivered else failures + 1
+            self._stop.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
+        self._frames.close()
+
+    def _read_once(self) -> str:
+        """Read until the source ends; say why a live one did."""
+        try:
+            self._source = self._open_source()
+            with closing(self._source):
+                self._put_all(self._source)
+        except SourceError as error:
+            if not self.live:
+                raise
+            return str(error)
+        return "the stream ended"
+
+    def _put_all(self, source: Source) -> None:
+        self._next_ns = 0.0
+        began_ns = None
+        if self._gate is not None:
+            self._gate.renew()
+        for frame in source.frames(self._wants):
+            self._deliver()
+            began_ns = frame.captured_ns if began_ns is None else began_ns
+            self._tell_if_late(frame, began_ns)
+            if self._stop.is_set() or not self._frames.put(frame):
+                return
+            self.health.dropped["overtaken"] = self._frames.dropped
+
+    def _tell_if_late(self, frame: Frame, began_ns: int) -> None:
+        """Say once that a file at its own rate has more frames than can be looked at."""
+        late_s = (frame.read_ns - frame.captured_ns) / NS_PER_S
+        if self._told_late or late_s < LATE_S:
+            return
+        self._told_late = True
+        frames = (self.health.received - 1) * NS_PER_S
+        log.warning(
+            "camera %s: its source runs ahead, by %.0f s so far: %.1f frames a second come, %.1f"
+            " are looked at; a quicker model keeps up: edgepose models --auto shows which",
+            self.id,
+            late_s,
+            frames / (frame.captured_ns - began_ns),
+            frames / (frame.read_ns - began_ns),
+        )
+
+    def _deliver(self) -> None:
+        self._delivered = True
+        self._become("online")
+
+    def _wants(self, at_ns: int, glimpse: Glimpse | None = None, /) -> bool:
+        """Count a picture, and say before it is decoded whether to look at it."""
+        if self._stop.is_set():
+            return True  # whoever waits for it learns that it is over
+        self.health.received += 1
+        reason = self._against(at_ns, glimpse)
+        if reason is not None:
+            self.health.dropped[reason] += 1
+        return reason is None
+
+    def _against(self, at_ns: int, glimpse: Glimpse | None) -> Reason | None:
+        """Say why a picture of this moment is not worth decoding; None if it is."""
+        if self._paused and not self._rest():
+            self._deliver()
+            return "paused"
+        # A camera's time stamps jitter: a frame a quarter early still counts.
+        if self.live and at_ns < self._next_ns - self._period_ns / 4:
+            return "limit"
+        if self._gate is not None and not self._gate.lets(at_ns, glimpse):
+            return "still"
+        self._next_ns = max(self._next_ns + self._period_ns, at_ns)
+        return None
+
+    def _rest(self) -> bool:
+        """Leave a frame out, unless it can wait; say whether it is looked at after all."""
+        if self._runs_on:
+            return False
+        self._awake.wait()
+        return True
+
+    def _prepare(self) -> None:
+        """Make the newest frame ready as soon as the engine can soon take it."""
+        while self._lanes.wait_until_free(self.id):
+            frame = self._frames.take()
+            if frame is None:
+                break
+            frame = self.pipeline.show(frame)
+            glance = self.pipeline.prepare(frame)
+            frame = self.pipeline.lighten(frame)
+            self._lanes.put(self.id, Job(self, frame, glance))
+        self._lanes.put(self.id, Job(self))
+
+    def _finish(self) -> None:
+        """Turn the engine's answers into messages, in order."""
+        while (job := self._answers.take()) is not None and job.frame is not None:
+            for message in self.pipeline.finish(job.frame, job.glance, job.outputs):
+                self._outbox.put(message)
+            self.health.processed += 1
+            if self._gate is not None:
+                self._gate.note(self.pipeline.presence, job.frame.captured_ns)
+        if not self._stop.is_set():
+            self._become("ended")
+
+    def _become(self, state: State, error: str = "") -> None:
+        if (state, error) == (self.health.state, self.health.error):
+            return
+        was = self.health.state
+        self.health.state, self.health.error = state, error
+        self.tried.set()
+        if state == "offline" and was != "offline":
+            log.warning("camera %s: lost: %s; trying again until it is back", self.id, error)
+        elif state == "online" and was == "offline":
+            self.health.reconnects += 1
+            log.info("camera %s: back", self.id)
+        elif state == "ended":
+            log.info("camera %s: its source has ended", self.id)
+        self._changed(self)

@@ -1,0 +1,164 @@
+"""Where annotated pictures and videos go; whatever happens, what is there is whole."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import cv2
+
+from edgepose.errors import UsageError
+from edgepose.types import Frame, Image, Size
+
+PICTURES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+VIDEOS: Final = (".mp4", ".avi", ".mkv", ".mov")
+CODECS: Final = {".avi": "MJPG"}
+"""By file ending; what is not listed holds MPEG-4, which every OpenCV can write."""
+
+MIN_FPS: Final = 1.0
+
+
+class Album:
+    """Takes annotated frames; one picture, one video, or a folder of both.
+
+    Parameters
+    ----------
+    output : Path
+        A name that ends like a picture's or a video's is that file; else a folder.
+
+    Raises
+    ------
+    UsageError
+        When it ends like a file of another kind.
+    """
+
+    def __init__(self, output: Path) -> None:
+        if looks_like_a_file(output):
+            msg = (
+                f"-o {output}: cannot be written as {output.suffix}; expected one of "
+                f"{', '.join(PICTURES + VIDEOS)}, or a folder's name"
+            )
+            raise UsageError(msg)
+        self._output = output
+        self._ending = output.suffix.lower()
+        self._is_file = self._ending in PICTURES + VIDEOS and not output.is_dir()
+        self._taken: set[Path] = set()
+        self._expected = False
+        self._video: cv2.VideoWriter | None = None
+
+    def expect(self, frames: int | None) -> None:
+        """Refuse, before any work, what one picture cannot hold: frames yet to come.
+
+        Parameters
+        ----------
+        frames : int or None
+            How many there will be; None where nobody knows.
+        """
+        if self._is_file and self._ending in PICTURES and (frames != 1 or self._expected):
+            raise UsageError(self._one_picture())
+        self._expected = True
+
+    def _one_picture(self) -> str:
+        return f"-o {self._output}: one picture, and there are several; expected a folder's name"
+
+    def put(self, frame: Frame, annotated: Image, *, source: str, fps: float) -> None:
+        """Keep one annotated frame.
+
+        Parameters
+        ----------
+        source : str
+            Path or address of the picture or the video that the frame is from.
+        fps : float
+            That video's frames a second.
+
+        Raises
+        ------
+        UsageError
+            When it does not fit what was asked for, or would write over its own source.
+        """
+        if frame.name and not (self._is_file and self._ending in VIDEOS):
+            self._put_picture(Path(source), annotated)
+        else:
+            self._put_frame(annotated, frame.size, Path(source), fps)
+
+    def end_of_source(self) -> None:
+        """Complete the video of the source that has ended, unless one file takes them all."""
+        if not self._is_file:
+            self.close()
+
+    def close(self) -> None:
+        """Complete what is open; twice is fine."""
+        if self._video is not None:
+            self._video.release()
+            self._video = None
+
+    def _put_picture(self, source: Path, annotated: Image) -> None:
+        if self._is_file:
+            path = self._output
+            if path in self._taken:
+                raise UsageError(self._one_picture())
+        else:
+            ending = source.suffix.lower() if source.suffix.lower() in PICTURES else ".png"
+            path = self._free(source.stem, ending)
+        self._taken.add(path)
+        _keep_source(source, path)
+        _write(path, annotated)
+
+    def _put_frame(self, annotated: Image, size: Size, source: Path, fps: float) -> None:
+        if self._is_file and self._ending in PICTURES:
+            msg = f"-o {self._output}: a picture, and the source is a video; expected such as x.mp4"
+            raise UsageError(msg)
+        if self._video is None:
+            path = self._output if self._is_file else self._free(source.stem, ".mp4")
+            self._taken.add(path)
+            _keep_source(source, path)
+            self._video = _open_video(path, size, fps)
+            self._size = size
+        if size != self._size:
+            annotated = cv2.resize(annotated, self._size).astype("uint8")
+        self._video.write(cv2.cvtColor(annotated, cv2.COLOR_RGB2BGR))
+
+    def _free(self, stem: str, ending: str) -> Path:
+        """Return a path in the folder that no other picture of this run has."""
+        path, number = self._output / f"{stem}{ending}", 2
+        while path in self._taken:
+            path, number = self._output / f"{stem}-{number}{ending}", number + 1
+        return path
+
+
+def looks_like_a_file(output: Path) -> bool:
+    """Say whether somebody means a file, but of a kind that nobody here can write."""
+    ending = output.suffix.lower()
+    return (
+        re.fullmatch(r"\.[a-z][a-z0-9]{1,4}", ending) is not None
+        and ending not in PICTURES + VIDEOS
+        and not output.is_dir()
+    )
+
+
+def _keep_source(source: Path, path: Path) -> None:
+    """Refuse to write over what is being read: a photograph exists once."""
+    if source.exists() and path.exists() and path.samefile(source):
+        msg = f"-o {path}: is the source itself; expected another name or folder"
+        raise UsageError(msg)
+
+
+def _write(path: Path, rgb: Image) -> None:
+    """Write a picture under another name and give it its own when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done, encoded = cv2.imencode(path.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    if not done:
+        msg = f"-o {path}: cannot be written as {path.suffix}; expected {', '.join(PICTURES)}"
+        raise UsageError(msg)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(encoded.tobytes())
+    part.replace(path)
+
+
+def _open_video(path: Path, size: Size, fps: float) -> cv2.VideoWriter:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    codec = cv2.VideoWriter.fourcc(*CODECS.get(path.suffix.lower(), "mp4v"))
+    video = cv2.VideoWriter(str(path), codec, max(MIN_FPS, fps), tuple(size))
+    if not video.isOpened():
+        msg = f"-o {path}: cannot be written; expected a folder that exists and one of {VIDEOS}"
+        raise UsageError(msg)
+    return video

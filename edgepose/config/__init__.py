@@ -1,0 +1,1 @@
+"""The TOML file: schema, loading, checks, secrets and error messages."""

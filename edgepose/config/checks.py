@@ -1,0 +1,124 @@
+"""Checks of a configuration beyond the types of its fields."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Final
+
+from edgepose.config import toml
+from edgepose.config.error_messages import Problem, expected
+from edgepose.config.schema import Camera, Config, GestureRule, Mqtt
+from edgepose.errors import ConfigError
+from edgepose.urls import address, broker
+
+RESERVED: Final = frozenset({"availability", "status", "stats", "request", "response"})
+"""Topics of the device: a camera of that name would stand in their place."""
+
+TOLERANCE: Final = 1e-6  # 0.1 + 0.9 may be a little more than 1
+
+
+def contradictions(config: Config) -> Iterator[Problem]:
+    """Find what no single type can: values that do not go together or make no sense."""
+    yield from _mqtt(config.mqtt)
+    yield from _listening(config)
+    yield from _gestures(config.gestures)
+    cameras = [(("camera", index), camera) for index, camera in enumerate(config.cameras)]
+    yield from _twice([(path, camera.id) for path, camera in cameras])
+    for path, camera in cameras:
+        yield from _camera(path, camera)
+
+
+def _mqtt(mqtt: Mqtt) -> Iterator[Problem]:
+    try:
+        asked = broker(mqtt.url)
+    except ValueError:
+        what = 'mqtt://HOST:PORT, mqtts://HOST:PORT, "embedded" or "embedded:PORT"'
+        path = ("mqtt", "url")
+        # Before an "@" stands a password, also in what is no URL.
+        found = mqtt.url.rpartition("@")[-1]
+        found = mqtt.url if found == mqtt.url else f"***@{found}"
+        yield Problem(path, expected(path, found, what))
+        return
+    for name in ("ca_file", "cert_file", "key_file"):
+        found, path = getattr(mqtt, name), ("mqtt", name)
+        if found and not asked.tls:
+            what = "it only with a url that begins with mqtts://"
+            yield Problem(path, expected(path, found, what))
+    if mqtt.key_file and not mqtt.cert_file:
+        path = ("mqtt", "key_file")
+        yield Problem(path, expected(path, mqtt.key_file, "a cert_file beside it"))
+
+
+def _listening(config: Config) -> Iterator[Problem]:
+    for table, listen in (("metrics", config.metrics.listen), ("web", config.web.listen)):
+        try:
+            address(listen)
+        except ValueError:
+            path = (table, "listen")
+            what = 'HOST:PORT such as "127.0.0.1:8600", or "" for off'
+            yield Problem(path, expected(path, listen, what))
+    if config.web.key_file and not config.web.cert_file:
+        path = ("web", "key_file")
+        yield Problem(path, expected(path, config.web.key_file, "a cert_file beside it"))
+
+
+def _gestures(own: Sequence[GestureRule]) -> Iterator[Problem]:
+    placed: list[tuple[toml.Path, GestureRule]] = [
+        (("gesture", index), gesture) for index, gesture in enumerate(own)
+    ]
+    yield from _twice([(path, gesture.id) for path, gesture in placed])
+    for path, gesture in placed:
+        try:
+            gesture.rule()
+        except ConfigError as error:
+            yield Problem(path, f"{toml.spell(path)}: {error}")
+
+
+def _twice(ids: Sequence[tuple[toml.Path, str]]) -> Iterator[Problem]:
+    """Find ids that an earlier table of the same kind has taken."""
+    first: dict[str, toml.Path] = {}
+    for path, id_ in ids:
+        if first.setdefault(id_, path) != path:
+            what = f"another id; {toml.spell(first[id_])} has this one"
+            yield Problem((*path, "id"), expected((*path, "id"), id_, what))
+
+
+def _camera(path: toml.Path, camera: Camera) -> Iterator[Problem]:
+    if camera.id in RESERVED:
+        what = "another id; a topic of the device has this name"
+        yield Problem((*path, "id"), expected((*path, "id"), camera.id, what))
+    x, y, width, height = camera.roi
+    if min(width, height) <= 0 or max(x + width, y + height) > 1 + TOLERANCE:
+        what = "[x, y, width, height] with x + width and y + height at most 1, none of it empty"
+        yield Problem((*path, "roi"), expected((*path, "roi"), camera.roi, what))
+    for index, mask in enumerate(camera.masks):
+        yield from _polygon((*path, "masks", index), mask)
+    zones = [((*path, "zone", index), zone) for index, zone in enumerate(camera.zones)]
+    yield from _twice([(place, zone.id) for place, zone in zones])
+    for place, zone in zones:
+        yield from _polygon((*place, "polygon"), zone.polygon)
+
+
+def _polygon(path: toml.Path, corners: Sequence[tuple[float, float]]) -> Iterator[Problem]:
+    """Find polygons whose edges cross: which side is inside would be a guess."""
+    edges = list(enumerate(zip(corners, [*corners[1:], corners[0]], strict=True), start=1))
+    for (i, a), (j, b) in combinations(edges, 2):
+        if _cross(a, b):
+            what = f"corners in order around it; the edges after corners {i} and {j} cross"
+            yield Problem(path, expected(path, corners, what))
+            return
+    doubled = sum(a[0] * b[1] - b[0] * a[1] for _, (a, b) in edges)
+    if abs(doubled) < TOLERANCE:
+        yield Problem(path, expected(path, corners, "corners that do not lie on one line"))
+
+
+Edge = tuple[tuple[float, float], tuple[float, float]]
+
+
+def _cross(a: Edge, b: Edge) -> bool:
+    """Say whether two edges cross in their inner parts; to touch is no crossing."""
+
+    def side(edge: Edge, point: tuple[float, float]) -> float:
+        (x0, y0), (x1, y1) = edge
+        return (x1 - x0) * (point[1] - y0) - (y1 - y0) * (point[0] - x0)
+
+    return side(a, b[0]) * side(a, b[1]) < 0 and side(b, a[0]) * side(b, a[1]) < 0

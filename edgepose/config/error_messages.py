@@ -1,0 +1,228 @@
+"""What is wrong with a configuration, in words: where, what was found, what is expected."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Struct
+from msgspec.inspect import (
+    BoolType,
+    FloatType,
+    IntType,
+    LiteralType,
+    Metadata,
+    StructType,
+    TupleType,
+    VarTupleType,
+)
+
+from edgepose.config import toml
+from edgepose.suggestions import nearest, shorten
+from edgepose.urls import redact
+
+Root = TypeVar("Root", bound=Struct)
+
+
+SYNTAX: Final = {
+    "Invalid value": 'text needs quotes, lists need [ ], and yes and no are written "true" '
+    'and "false"',
+    "Expected '='": "a line is a [table] or key = value",
+    "Invalid statement": "a line is a [table], key = value or a # comment",
+    "Invalid initial character": "a line is a [table], key = value or a # comment",
+    "Cannot overwrite": "the key is there twice; keep one",
+    "Cannot declare": "the table is there twice; keep one, or write [[camera]] for each camera",
+    "Unclosed array": "a list ends with ]",
+    "Expected newline": "one key to a line",
+    "Illegal character '\\n'": 'the text has no closing quote, or needs """ for several lines',
+    "Unescaped": "a backslash in double quotes is written twice; or use single quotes",
+}
+"""How tomllib's messages begin, and what to do."""
+
+
+PASSWORD: Final = (
+    "a password does not belong into this file; write it into a file of its own and name that "
+    "as mqtt.password_file, or use the systemd credential mqtt-password or the environment's "
+    "EDGEPOSE_MQTT_PASSWORD"
+)
+
+
+class Problem(NamedTuple):
+    """Something in the file that cannot be meant."""
+
+    path: toml.Path
+    """The key or table."""
+
+    sentence: str
+    """What was found there and what was expected; names the path."""
+
+
+def syntax(message: str, where: str) -> str:
+    """Turn tomllib's message into a sentence with the line in its usual place."""
+    match = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message)
+    what, line, column = match.groups() if match else (message.partition(";")[0], None, None)
+    mend = next((mend for begin, mend in SYNTAX.items() if what.startswith(begin)), "")
+    place = f"{where}:{line}" if line else where
+    at = f"at column {column}" if column else "at the end" if match else "somewhere"
+    what = what[:1].lower() + what[1:]
+    return f"{place}: not TOML {at}: {what}" + (f"; {mend}" if mend else "")
+
+
+def expected(path: toml.Path, found: Any, what: str) -> str:
+    """Write the sentence about a value that should be another."""
+    return f"{toml.spell(path)} = {shorten(redact(toml.value(found)))}: expected {what}"
+
+
+def examine(data: Mapping[str, Any], root: type[Root]) -> tuple[Root | None, list[Problem]]:
+    """Build a structure of type `root` from plain data, or say what is wrong with the data.
+
+    The structure is None where there are problems; they stand in the order in which to
+    solve them: a misspelt key comes before the value that it hides.
+    """
+    problems = [*_unknown(data, root, ()), *_not_finite(data, ())]
+    if problems:
+        return None, problems
+    try:
+        return msgspec.convert(data, root), []
+    except msgspec.ValidationError as error:
+        return None, [_mistyped(str(error), data, root)]
+
+
+def _unknown(data: Any, root: type[Struct], path: toml.Path) -> Iterator[Problem]:
+    """Find the keys that no table has; what is no table at all is left to the types."""
+    for place, found, table in _tables(data, root, path):
+        known = [item.encode_name for item in msgspec.structs.fields(table)]
+        strange = [key for key in found if key not in known]
+        if strange:
+            yield Problem((*place, strange[0]), _strange(strange, known, place, root))
+
+
+def _tables(
+    data: Any, table: type[Struct], path: toml.Path
+) -> Iterator[tuple[toml.Path, Mapping[str, Any], type[Struct]]]:
+    """Walk over all tables there are in the data, with their types."""
+    if isinstance(data, list):
+        for index, entry in enumerate(data):
+            yield from _tables(entry, table, (*path, index))
+    if not isinstance(data, Mapping):
+        return
+    yield path, data, table
+    for item in msgspec.structs.fields(table):
+        inner = table_in(item.type)
+        if inner and item.encode_name in data:
+            yield from _tables(data[item.encode_name], inner, (*path, item.encode_name))
+
+
+def _strange(strange: list[str], known: list[str], path: toml.Path, root: type[Struct]) -> str:
+    """Say which keys are not known, which were probably meant and which there are."""
+    place = f"{toml.spell(path)}: " if path else ""
+    if "password" in strange:
+        return place + PASSWORD
+    meant = [match for key in strange if (match := nearest(key, known))]
+    owners = [] if meant else [owner for key in strange for owner in _owners(key, root)]
+    hint = f"; did you mean {_and(meant)}?" if meant else ";"
+    hint += f" it belongs to {' or '.join(owners)};" if owners else ""
+    names = "name" if len(strange) == 1 else "names"
+    return f"{place}unknown {names} {_and(strange)}{hint} known: {', '.join(sorted(known))}"
+
+
+def _owners(key: str, root: type[Struct]) -> list[str]:
+    """Return the headers of the tables right below the root that have a key."""
+    found = []
+    for item in msgspec.structs.fields(root):
+        table = table_in(item.type)
+        if table and any(inner.encode_name == key for inner in msgspec.structs.fields(table)):
+            listed = table is not item.type
+            found.append(f"[[{item.encode_name}]]" if listed else f"[{item.encode_name}]")
+    return found
+
+
+def _and(names: Iterable[str]) -> str:
+    return " and ".join(f'"{shorten(name)}"' for name in names)
+
+
+def table_in(kind: Any) -> type[Struct] | None:
+    """Return the table that a field's type is, or is a list of."""
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        return kind
+    return next(filter(None, map(table_in, getattr(kind, "__args__", ()))), None)
+
+
+def _not_finite(data: Any, path: toml.Path) -> Iterator[Problem]:
+    """Find "nan" and "inf": no comparison stops the former."""
+    if isinstance(data, float) and not math.isfinite(data):
+        yield Problem(path, expected(path, data, "a finite number"))
+    inner: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(data, Mapping):
+        inner = data.items()
+    elif isinstance(data, list):
+        inner = enumerate(data)
+    for key, found in inner:
+        yield from _not_finite(found, (*path, key))
+
+
+def _mistyped(message: str, data: Any, root: type[Struct]) -> Problem:
+    """Say which value has the wrong type or is out of range, and what is expected."""
+    reason, _, place = message.partition(" - at `$")
+    steps = re.findall(r"\.([^.\[\]`]+)|\[(\d+)\]", place)
+    path = tuple(name or int(index) for name, index in steps)
+    missing = re.fullmatch(r"Object missing required field `(\w+)`", reason)
+    if missing:
+        what = describe((*path, missing[1]), root)
+        return Problem(path, f'{toml.spell(path)}: no "{missing[1]}"; expected {what}')
+    found = data
+    for step in path:
+        found = found[step]
+    return Problem(path, expected(path, found, describe(path, root)))
+
+
+def describe(path: toml.Path, root: type[Struct]) -> str:
+    """Put what a key takes into words, from its type."""
+    kind: Any = msgspec.inspect.type_info(root)
+    for step in path:
+        kind = _step(kind, step)
+    return _words(kind, path)
+
+
+def _words(kind: Any, path: toml.Path) -> str:
+    """Put a type into words: its own description, or what follows from it."""
+    match kind:
+        case Metadata(extra_json_schema={"description": str() as words}):
+            return words
+        case LiteralType(values=values):
+            *listed, last = map(toml.value, values)
+            return f"{', '.join(listed)} or {last}" if listed else last
+        case StructType():
+            return f"a table, under a line {_header(path)}"
+        case VarTupleType(item_type=StructType()):
+            return f"tables, each under a line {_header((*path, 0))}"
+        case VarTupleType(item_type=item):
+            return f"a list, of which each is {_words(item, path)}"
+    return _plain(kind)
+
+
+def _plain(kind: Any) -> str:
+    """Put a type without parts into words."""
+    match kind:
+        case IntType(ge=low, le=high) | FloatType(ge=low, le=high):
+            least = "" if low is None else f" from {low}"
+            most = "" if high is None else f" up to {high}"
+            return f"a number{least}{most}"
+        case BoolType():
+            return "true or false"
+    return "a text in quotes"
+
+
+def _header(path: toml.Path) -> str:
+    name = ".".join(step for step in path if isinstance(step, str))
+    return f"[[{name}]]" if isinstance(path[-1], int) else f"[{name}]"
+
+
+def _step(kind: Any, step: str | int) -> Any:
+    """Follow one step of a path through the types."""
+    while isinstance(kind, Metadata):
+        kind = kind.type
+    if isinstance(step, str):
+        return next(item.type for item in kind.fields if item.encode_name == step)
+    return kind.item_types[step] if isinstance(kind, TupleType) else kind.item_type

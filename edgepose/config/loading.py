@@ -1,0 +1,198 @@
+"""Reads the configuration file, applies overrides and locates each key's line."""
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from edgepose.config import error_messages, toml
+from edgepose.config.checks import contradictions
+from edgepose.config.error_messages import Problem
+from edgepose.config.schema import Camera, Config, Mqtt, Table
+from edgepose.errors import ConfigError, EdgeposeError
+from edgepose.urls import redact
+
+DEFAULT_FILE: Final = Path("/etc/edgepose/edgepose.toml")
+
+
+AnyTable = TypeVar("AnyTable", bound="Table")
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file; relative paths in it start at its own folder."""
+    config, folder = loads(_read(path), str(path)), path.parent.absolute()
+    mqtt, model, replace = config.mqtt, config.model, msgspec.structs.replace
+    files = ("password_file", "ca_file", "cert_file", "key_file")
+    if model.name.endswith(".tflite"):
+        model = replace(model, name=str(folder / model.name))
+    if model.twin.endswith(".tflite"):
+        model = replace(model, twin=str(folder / model.twin))
+    if "/" in model.delegate:
+        model = replace(model, delegate=str(folder / model.delegate))
+    cameras = tuple(
+        camera if "://" in camera.source else replace(camera, source=str(folder / camera.source))
+        for camera in config.cameras
+    )
+    return replace(
+        config,
+        mqtt=_below(folder, mqtt, files),
+        model=model,
+        cameras=cameras,
+        web=_below(folder, config.web, ("cert_file", "key_file")),
+    )
+
+
+def _below(folder: Path, table: AnyTable, files: Sequence[str]) -> AnyTable:
+    """Return a table with these files, where it names them, as they are found from anywhere."""
+    named = {name: str(folder / found) for name in files if (found := getattr(table, name))}
+    return msgspec.structs.replace(table, **named)
+
+
+def loads(text: str, where: str) -> Config:
+    """Read a configuration from TOML; `where` names it in errors.
+
+    Raises
+    ------
+    ConfigError
+        With the line, the key, what was found and what was expected.
+    """
+    try:
+        data = tomllib.loads(text)
+    except ValueError as error:  # also for a number with thousands of digits
+        raise ConfigError(error_messages.syntax(str(error), where)) from None
+    except RecursionError:
+        msg = f"{where}: brackets within brackets without end; expected a few levels of them"
+        raise ConfigError(msg) from None
+    config, problems = examine(data)
+    if config is not None and not problems:
+        return config
+    line = toml.line_of(text, problems[0].path)
+    raise ConfigError(f"{where}:{line or ''}".removesuffix(":") + f": {problems[0].sentence}")
+
+
+def examine(data: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
+    """Build a configuration from plain data, with all there is to say against it.
+
+    The configuration is None where the data cannot even be read as one.
+    """
+    config, problems = error_messages.examine(data, Config)
+    return config, [*problems, *(contradictions(config) if config else ())]
+
+
+def effective(file: Path | None, *, source: str = "", model: str = "", mqtt: str = "") -> Config:
+    """Return the configuration of a file with what the command line puts over it.
+
+    Without a file the usual one is read if it exists. A source takes the place of all
+    cameras; if exactly one is configured, its other settings stay.
+    """
+    config = load(file or DEFAULT_FILE) if file or DEFAULT_FILE.is_file() else Config()
+    replace = msgspec.structs.replace
+    if source:
+        only = config.cameras[0] if len(config.cameras) == 1 else Camera(id="camera", source="-")
+        config = replace(config, cameras=(replace(only, source=source),))
+    if model:
+        config = replace(config, model=replace(config.model, name=model))
+    if mqtt:
+        config = replace(config, mqtt=_reach(config.mqtt, mqtt))
+    for problem in contradictions(config):
+        raise ConfigError(f"command line: {problem.sentence}")
+    return config
+
+
+class Origin(Struct, frozen=True, kw_only=True):
+    """Where a configuration comes from: a file, and what the command line puts over it."""
+
+    file: str = ""
+    """Empty: the usual one, if it exists."""
+
+    source: str = ""
+    model: str = ""
+    mqtt: str = ""
+    debug: bool = False
+    """Whether everything is logged, whatever the file says."""
+
+    @property
+    def path(self) -> Path:
+        """The file, whether it exists or not."""
+        return Path(self.file) if self.file else DEFAULT_FILE
+
+    def read(self) -> Config:
+        """Read what is to run; an error if there is nothing to look at."""
+        config = effective(
+            Path(self.file) if self.file else None,
+            source=self.source,
+            model=self.model,
+            mqtt=self.mqtt,
+        )
+        require_cameras(config, self.path)
+        if self.debug:
+            config = msgspec.structs.replace(
+                config, log=msgspec.structs.replace(config.log, level="debug")
+            )
+        return config
+
+    def place(self, path: toml.Path) -> str:
+        """Write where a value stands: file, line and key; empty if it is not of the file."""
+        above = {"camera": self.source, "model": self.model}
+        text = "" if above.get(str(path[0])) or not self.path.is_file() else _read(self.path)
+        line = toml.line_of(text, path)
+        return f"{self.path}:{line}: {toml.spell(path)}: " if line else ""
+
+
+@contextmanager
+def blamed(origin: Origin | None, *path: str | int) -> Iterator[None]:
+    """Let an error within say first which value of the configuration it comes from."""
+    try:
+        yield
+    except EdgeposeError as error:
+        place = origin.place(path) if origin else ""
+        raise type(error)(f"{place}{error}") from error
+
+
+def _reach(mqtt: Mqtt, url: str) -> Mqtt:
+    """Put another broker in; without TLS the certificates of the configured one are idle."""
+    other = msgspec.structs.replace(mqtt, url=url)
+    if url.startswith("mqtts:"):
+        return other
+    return msgspec.structs.replace(other, ca_file="", cert_file="", key_file="")
+
+
+def require_cameras(config: Config, file: Path) -> None:
+    """Raise an error if there is nothing to look at."""
+    if config.cameras:
+        return
+    if not file.exists():
+        raise ConfigError(f"{_missing(file)}, or give --source")
+    msg = f"{file}: no camera; add a [[camera]] table with id and source, or give --source"
+    raise ConfigError(msg)
+
+
+def shown(config: Config) -> dict[str, Any]:
+    """Return the effective values as plain data, without anything secret."""
+    data: dict[str, Any] = msgspec.to_builtins(config)
+    data["mqtt"]["url"] = redact(config.mqtt.url)
+    for camera in data["camera"]:
+        camera["source"] = redact(camera["source"])
+    return data
+
+
+def _read(path: Path) -> str:
+    try:
+        # Editors on Windows put a mark in front, which TOML does not know.
+        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except FileNotFoundError:
+        msg = _missing(path)
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror}; expected a file this user may read"
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        msg = f"{path}:{line}: not UTF-8; save the file with that encoding"
+    raise ConfigError(msg) from None
+
+
+def _missing(path: Path) -> str:
+    return f'{path}: there is no such file; "edgepose config init {path}" writes one'

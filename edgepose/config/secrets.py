@@ -1,0 +1,49 @@
+"""Where the broker's password comes from."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from edgepose.config.schema import Config, Mqtt
+from edgepose.errors import ConfigError
+from edgepose.urls import broker
+
+CREDENTIAL: Final = "mqtt-password"
+PASSWORD_VARIABLE: Final = "EDGEPOSE_MQTT_PASSWORD"
+
+
+def login(mqtt: Mqtt) -> tuple[str, str | None]:
+    """Return user name and password for the broker; empty and None where there is none.
+
+    The password comes from the URL, `password_file`, the systemd credential or the
+    environment, whichever is there first. It is read anew each time, so that a
+    reload takes a changed one.
+    """
+    asked = broker(mqtt.url)
+    username = asked.username or mqtt.username
+    if asked.password:
+        return username, asked.password
+    if mqtt.password_file:
+        return username, _password(Path(mqtt.password_file), "mqtt.password_file")
+    credential = Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / CREDENTIAL
+    if credential.is_absolute() and credential.exists():
+        return username, _password(credential, f"credential {CREDENTIAL}")
+    return username, os.environ.get(PASSWORD_VARIABLE) or None
+
+
+def secret(config: Config) -> str | None:
+    """Return the broker's password, None if there is none; for no eyes but the broker's."""
+    return login(config.mqtt)[1]
+
+
+def _password(path: Path, where: str) -> str:
+    try:
+        password = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        msg = f"{where} = {path}: cannot be read: {reason}; expected a file this user may read"
+        raise ConfigError(msg) from None
+    if password:
+        return password
+    msg = f"{where} = {path}: the file is empty; expected the password"
+    raise ConfigError(msg)

@@ -1,0 +1,1 @@
+"""Checks of camera, model, broker and machine."""

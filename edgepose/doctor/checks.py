@@ -1,0 +1,204 @@
+"""Looks at everything the daemon needs, one thing after the other.
+
+Each check is a function that yields findings: what was looked at, how it is, and what
+to do if it is not well. None of them changes anything, and none raises.
+"""
+
+import os
+import re
+import shutil
+import stat
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from edgepose import urls
+from edgepose.camera import sources
+from edgepose.config import loading
+from edgepose.config.loading import Origin
+from edgepose.config.schema import Camera, Config
+from edgepose.doctor import http_probe
+from edgepose.doctor.broker import broker
+from edgepose.doctor.machine import clock, heat, power
+from edgepose.doctor.model import delegate, model, runtime
+from edgepose.doctor.remedies import JOURNAL, RESTART, RUNNING
+from edgepose.errors import EdgeposeError
+from edgepose.mqtt.messages import Finding
+from edgepose.system import hardware, sockets, storage
+from edgepose.types import Frame
+from edgepose.web import requirements
+
+PICTURE_S: Final = 15.0  # network cameras take seconds to their first picture
+LEAST_MB: Final = 100  # of disk: the journal alone takes some
+CAMERA_MENDS: Final = {
+    "demo": "install edgepose again: its own clip is missing",
+    "file": "correct the path in the configuration, or let this user read what is there",
+    "picamera2": f"check that its ribbon cable is seated, with the power off; {RUNNING}",
+    "v4l2": "check its cable; let this user see cameras: sudo usermod -aG video $USER, and log in"
+    f" again; {RUNNING}",
+}
+STREAM_MEND: Final = (
+    "is the camera on, and are address, user name and password right? Try the address in a"
+    " player such as VLC"
+)
+
+
+def examine(file: Path | None) -> Iterator[Finding]:
+    """Look at everything; without a good configuration at what does not need one."""
+    return readable(_findings(file))
+
+
+def readable(findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield findings as strangers may read them, and with commands as they are to be typed."""
+    sudo = "" if os.access(sys.prefix, os.W_OK) else "sudo "
+    for finding in findings:
+        found, mend = (
+            re.sub(r"\bpip install", f"{sudo}{sys.prefix}/bin/pip install", urls.redact(text))
+            for text in (finding.found, finding.mend)
+        )
+        yield msgspec.structs.replace(finding, found=found, mend=mend)
+
+
+def _findings(file: Path | None) -> Iterator[Finding]:
+    path = file or loading.DEFAULT_FILE
+    config, finding = read(path)
+    yield finding
+    yield runtime()
+    if config is not None:
+        yield from _of_configuration(config, path)
+    yield clock()
+    throttling = hardware.throttling()
+    yield power(throttling)
+    yield heat(throttling)
+
+
+def _of_configuration(config: Config, path: Path) -> Iterator[Finding]:
+    yield secrets(path)
+    yield state(config)
+    yield model(config, Origin(file=str(path)))
+    yield delegate(config)
+    for camera in config.cameras:
+        yield source(camera)
+    yield broker(config)
+    yield live_page(config, runs=False)
+    yield numbers(config, runs=False)
+
+
+def read(path: Path) -> tuple[Config | None, Finding]:
+    """Read the configuration."""
+    try:
+        config = loading.load(path)
+        loading.require_cameras(config, path)
+    except EdgeposeError as error:
+        return None, Finding("configuration", "fail", str(error), _mend_file(path))
+    return config, Finding("configuration", "ok", f"{path}: good")
+
+
+def _mend_file(path: Path) -> str:
+    if not os.access(path, os.F_OK):
+        return f"sudo edgepose config init {path}"
+    if not os.access(path, os.R_OK):
+        named = "" if path == loading.DEFAULT_FILE else f" -c {path}"
+        return f"sudo edgepose doctor{named}"
+    return f"change it (sudo nano {path}), then: sudo edgepose config check {path}"
+
+
+def secrets(path: Path) -> Finding:
+    """Say whether everybody may read passwords in the file."""
+    check = "permissions"
+    text = path.read_text("utf-8", "replace")
+    open_to_all = path.stat().st_mode & stat.S_IROTH
+    if open_to_all and urls.redact(text) != text:
+        mend = f"sudo chmod o-r {path}; for the broker, mqtt.password_file keeps it out of the file"
+        return Finding(check, "warn", f"{path}: everybody may read the password in it", mend)
+    return Finding(check, "ok", f"{path}: no password is open to everybody")
+
+
+def state(config: Config) -> Finding:
+    """Say whether events can wait on disk."""
+    folder = storage.state_directory(config.device.id)
+    if folder is None:
+        mend = (
+            "let this user write to its home folder; is the whole disk read-only, as SD cards"
+            " become when they wear out? Then replace it"
+        )
+        return Finding("state", "warn", "nowhere to keep events while the broker is away", mend)
+    left_mb = shutil.disk_usage(folder).free / 1e6
+    if left_mb < LEAST_MB:
+        mend = "make room: sudo apt clean; sudo journalctl --vacuum-size=50M; df -h shows the rest"
+        return Finding("state", "warn", f"{folder}: only {left_mb:.0f} MB left on its disk", mend)
+    return Finding("state", "ok", f"{folder} can be written")
+
+
+def source(camera: Camera) -> Finding:
+    """Wait for one picture."""
+    check = f"camera {camera.id}"
+    got: list[Frame | Exception] = []
+    waiting = threading.Thread(target=_first_picture, args=(camera, got), daemon=True)
+    started = time.perf_counter()
+    waiting.start()
+    waiting.join(PICTURE_S)
+    took_s = time.perf_counter() - started
+    if not got:
+        mend = "check its cable and power, and that nothing else uses it"
+        return Finding(check, "fail", f"{camera.source}: no picture in {PICTURE_S:g} s", mend)
+    if isinstance(got[0], Exception):
+        scheme = sources.Address.parse(camera.source).scheme
+        mend = CAMERA_MENDS.get(scheme, STREAM_MEND)
+        return Finding(check, "fail", str(got[0]), mend)
+    height, width = got[0].image.shape[:2]
+    return Finding(check, "ok", f"{camera.source}: {width}x{height}, after {took_s:.1f} s")
+
+
+def _first_picture(camera: Camera, got: list[Frame | Exception]) -> None:
+    try:
+        opened = sources.open_source(camera.source, realtime=False, fps=camera.fps)
+        try:
+            got.append(next(iter(opened.frames())))
+        finally:
+            opened.close()
+    except StopIteration:
+        got.append(EdgeposeError(f"{camera.source}: holds no picture"))
+    except Exception as error:  # whatever it is, it is the finding
+        got.append(error)
+
+
+def live_page(config: Config, *, runs: bool) -> Finding:
+    """Say whether the page answers, or what it lacks."""
+    listen, tls = config.web.listen, bool(config.web.cert_file)
+    place = urls.address(listen)
+    if place is None:
+        return Finding("page", "ok", 'web.listen = "": none is asked for')
+    url = f"{'https' if tls else 'http'}://{listen}"
+    if http_probe.is_page(place, tls=tls):
+        return Finding("page", "ok", f"{url} answers")
+    if missing := requirements.lack(config):
+        found, mend = missing
+        return Finding("page", "warn", f"it is not served: {found}", mend)
+    return _to_be_served("page", "web.listen", place, url, runs=runs)
+
+
+def numbers(config: Config, *, runs: bool) -> Finding:
+    """Say whether the numbers for Prometheus can be had."""
+    listen = config.metrics.listen
+    place = urls.address(listen)
+    if place is None:
+        return Finding("metrics", "ok", 'metrics.listen = "": none are asked for')
+    url = f"http://{listen}/metrics"
+    if http_probe.has_numbers(place):
+        return Finding("metrics", "ok", f"{url} answers")
+    return _to_be_served("metrics", "metrics.listen", place, url, runs=runs)
+
+
+def _to_be_served(check: str, key: str, place: urls.Address, url: str, *, runs: bool) -> Finding:
+    if reason := sockets.why_not(place):
+        return Finding(check, "warn", f"{place}: {reason}", sockets.way_out(key))
+    if runs:
+        mend = f"{RESTART}; {JOURNAL} shows why it is not"
+        return Finding(check, "warn", "the daemon that runs does not serve it", mend)
+    return Finding(check, "ok", f"{url} is free; the daemon will serve it there")

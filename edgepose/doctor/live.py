@@ -1,0 +1,97 @@
+"""What `edgepose doctor` looks at, in a daemon that runs.
+
+What the daemon holds (the model, a delegate, its cameras) is told from how it does, and
+not opened a second time; all else is looked at as the command does.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from edgepose.doctor import broker as doctor_broker
+from edgepose.doctor import checks, machine
+from edgepose.doctor import model as doctor_model
+from edgepose.errors import EdgeposeError
+from edgepose.mqtt.messages import Finding, Report
+from edgepose.pose import delegates
+from edgepose.system import hardware
+
+if TYPE_CHECKING:
+    from edgepose.camera.worker import Camera
+    from edgepose.service.daemon import Daemon
+
+
+def report(daemon: "Daemon") -> Report:
+    """Look at everything, as `edgepose doctor --json` does; takes seconds."""
+    return Report.of(list(checks.readable(_findings(daemon))))
+
+
+def _findings(daemon: "Daemon") -> Iterator[Finding]:
+    yield file(daemon)
+    yield doctor_model.runtime()
+    if daemon.origin is not None and daemon.origin.path.exists():
+        yield checks.secrets(daemon.origin.path)
+    yield checks.state(daemon.config)
+    yield model(daemon)
+    yield delegate(daemon)
+    for id_, camera in list(daemon.cameras.items()):
+        yield source(daemon, id_, camera)
+    yield broker(daemon)
+    yield checks.live_page(daemon.config, runs=True)
+    yield checks.numbers(daemon.config, runs=True)
+    yield machine.clock()
+    throttling = hardware.throttling()
+    yield machine.power(throttling)
+    yield machine.heat(throttling)
+
+
+def file(daemon: "Daemon") -> Finding:
+    """Say whether the configuration can be read again, and whether it is the one in force."""
+    try:
+        found = daemon.read_config()
+    except EdgeposeError as error:
+        mend = "change it, then reload; until then the old one stays in force"
+        return Finding("configuration", "fail", str(error), mend)
+    if found != daemon.config:
+        mend = "reload it: systemctl reload edgepose"
+        return Finding("configuration", "warn", "another one than the one in force", mend)
+    return Finding("configuration", "ok", "good, and in force")
+
+
+def model(daemon: "Daemon") -> Finding:
+    """Say what runs, and how long it takes."""
+    name, took_ms = daemon.estimator.name, daemon.engine.percentiles_ms()
+    if took_ms is None:
+        return Finding("model", "ok", f"{name}: has not looked at a frame yet")
+    return Finding("model", "ok", f"{name}: {took_ms[0]:.1f} ms for a frame")
+
+
+def delegate(daemon: "Daemon") -> Finding:
+    """Say what the model runs on, and whether it is what was asked for."""
+    plan, asked = daemon.estimator.plan, daemon.config.model.delegate
+    found = f"{plan.delegate.name}: {plan.reason}"
+    wanted = delegates.named(asked).plugin
+    if asked == "auto" or wanted is None or plan.delegate.plugin is not None:
+        return Finding("delegate", "ok", found)
+    mend = "it is tried again by itself; stop the daemon and run `edgepose doctor` to know more"
+    return Finding("delegate", "fail", found, mend)
+
+
+def source(daemon: "Daemon", id_: str, camera: "Camera") -> Finding:
+    """Say whether a camera delivers."""
+    check, health = f"camera {id_}", camera.health
+    if health.state == "offline":
+        mend = "check the address, cable and permissions (group video); it is tried again for ever"
+        return Finding(check, "fail", health.error or "offline", mend)
+    if daemon.overrides.paused(id_):
+        return Finding(check, "ok", "paused")
+    return Finding(check, "ok", f"{health.state}, {health.processed} frames looked at")
+
+
+def broker(daemon: "Daemon") -> Finding:
+    """Log in once more, and name the topics that the broker has refused."""
+    finding = doctor_broker.broker(daemon.config)
+    refused = daemon.link.refused
+    if finding.verdict != "ok" or not refused:
+        return finding
+    named = ", ".join(f"{topic} ({reason})" for topic, reason in sorted(refused.items()))
+    return Finding("broker", "fail", f"it refuses {named}", "mend the broker's settings")

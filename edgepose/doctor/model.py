@@ -1,0 +1,104 @@
+"""Doctor's checks of the runtime, the model and the delegate."""
+
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from edgepose.config.loading import Origin, blamed
+from edgepose.config.schema import Config
+from edgepose.doctor.remedies import RESTART, RUNNING
+from edgepose.errors import EdgeposeError
+from edgepose.models import catalog
+from edgepose.mqtt.messages import Finding
+from edgepose.pose import delegates, interpreter
+from edgepose.pose.delegates import edgetpu
+from edgepose.pose.estimator import PoseEstimator
+from edgepose.pose.selection import AUTO, Chooser
+from edgepose.timing import Clock
+
+NODES: Final = Path("/dev/bus/usb")
+
+
+def runtime() -> Finding:
+    """Say which TFLite runtime there is."""
+    try:
+        return Finding("runtime", "ok", interpreter.runtime())
+    except EdgeposeError as error:
+        return Finding("runtime", "fail", str(error), "pip install ai-edge-litert")
+
+
+def model(config: Config, origin: Origin | None = None) -> Finding:
+    """Load the model and run it once, on the CPU; its twin where it is for the Edge TPU."""
+    name = _spoken(config).model.name
+    try:
+        with blamed(origin, "model", "name"):
+            on_cpu = Chooser(None, Clock()).plan(_with(config, name, "cpu"))
+            estimator = PoseEstimator(on_cpu.model, threads=config.model.threads)
+        estimator.warm_up()
+        started = time.perf_counter()
+        estimator.warm_up()
+        ms = (time.perf_counter() - started) * 1000
+    except EdgeposeError as error:
+        mend = (
+            'model.name = "auto" in the configuration takes what is here, and edgepose models'
+            f" lists it; then: {RESTART}"
+        )
+        return Finding("model", "fail", str(error), mend)
+    chosen = f"{AUTO}, of which " if config.model.name == AUTO else ""
+    return Finding("model", "ok", f"{chosen}{on_cpu.model} runs on the CPU in {ms:.1f} ms")
+
+
+def delegate(config: Config) -> Finding:
+    """Run the model once on the delegate, in a child process: a wrong library crashes."""
+    wanted = delegates.named(config.model.delegate)
+    if wanted.plugin is None:
+        return Finding("delegate", "ok", 'model.delegate = "cpu": none is asked for')
+    asked = config.model.delegate != AUTO
+    if absent := wanted.absent():
+        if not asked:
+            return Finding("delegate", "ok", f"{absent}; the CPU does the work")
+        way = "correct its path" if "/" in config.model.delegate else "plug it in, wait a minute"
+        mend = f'{way}, or set model.delegate = "auto"; then: {RESTART}'
+        return Finding("delegate", "fail", absent, mend)
+    return _tried(config, wanted.plugin.library, asked=asked)
+
+
+def _tried(config: Config, library: str, *, asked: bool) -> Finding:
+    if closed := _closed_usb():
+        mend = "sudo usermod -aG plugdev $USER, and log in again; then plug it out and in"
+        return Finding("delegate", "fail", f"{closed}: this user may not open it", mend)
+    try:
+        plan = Chooser(None, Clock()).plan(_spoken(config))
+    except EdgeposeError as error:
+        return Finding("delegate", "fail", str(error), "choose another model or delegate")
+    if plan.delegate.plugin is not None:
+        return Finding("delegate", "ok", f"{plan.delegate.name}: {plan.reason}")
+    mend = f"install {library} and what it needs, and a model for it; {RUNNING}"
+    return Finding("delegate", "fail" if asked else "warn", plan.reason, mend)
+
+
+def _closed_usb() -> str:
+    """Return the node of an Edge TPU on USB that we may not open; empty when there is none."""
+    for place in edgetpu.on_usb():
+        device = edgetpu.USB_DEVICES / place
+        numbers = [int((device / name).read_text()) for name in ("busnum", "devnum")]
+        node = NODES / f"{numbers[0]:03d}" / f"{numbers[1]:03d}"
+        if not os.access(node, os.R_OK | os.W_OK):
+            return str(node)
+    return ""
+
+
+def _spoken(config: Config) -> Config:
+    """Name a model where `auto` would measure all of them first."""
+    name = catalog.DEFAULT if config.model.name == AUTO else config.model.name
+    return _with(config, name, config.model.delegate)
+
+
+def _with(config: Config, name: str, delegate: str) -> Config:
+    if delegate == "cpu":
+        name = config.model.twin or catalog.twin(name) or name
+    model = msgspec.structs.replace(config.model, name=name, delegate=delegate)
+    return msgspec.structs.replace(config, model=model)

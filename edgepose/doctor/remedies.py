@@ -1,0 +1,7 @@
+"""Shell commands that several checks recommend."""
+
+from typing import Final
+
+JOURNAL: Final = "sudo journalctl -u edgepose -n 20"
+RESTART: Final = "sudo systemctl restart edgepose"
+RUNNING: Final = "if edgepose runs, it holds it: sudo systemctl stop edgepose, then look again"

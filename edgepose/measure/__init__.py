@@ -1,0 +1,1 @@
+"""Benchmarks, accuracy and event scores."""

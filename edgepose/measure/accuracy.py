@@ -1,0 +1,250 @@
+"""How good an estimator is: OKS average precision as COCO defines it.
+
+The figures are those of the field's own library; here is what goes in and what comes
+out of it, and words for what is wrong with a set.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from edgepose.errors import EdgeposeError, SourceError, UsageError
+from edgepose.skeleton import JOINT_NAMES, JOINTS
+from edgepose.types import Pose
+
+FIGURES: Final = (
+    "AP",
+    "AP50",
+    "AP75",
+    "AP_medium",
+    "AP_large",
+    "AR",
+    "AR50",
+    "AR75",
+    "AR_medium",
+    "AR_large",
+)
+"""In the library's order. AP and AR are means over OKS 0.50 to 0.95; medium people have
+32² to 96² pixels, large ones more."""
+
+PERSON_PART: Final = 0.53  # of a box is covered by the person, where no area is given (as mmpose)
+INTERVAL: Final = (5, 95)  # percent
+SEED: Final = 20260101
+
+Scores = dict[str, float | None]
+"""Figures by name, in percent; None where the set has no such people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture of a set."""
+
+    id: int
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """A set of pictures whose people are known."""
+
+    pictures: tuple[Picture, ...]
+    """Those that are there."""
+
+    missing: tuple[str, ...]
+    """Names of those that are not: they are left out."""
+
+    category: int
+    data: dict[str, Any]
+    """As COCO's format has it, with what many sets leave out filled in."""
+
+    @property
+    def people(self) -> int:
+        """How many people have labelled joints, crowds left out."""
+        return sum(self.count_labelled().values())
+
+    def count_labelled(self) -> Counter[int]:
+        """Return how many people count, by picture."""
+        return Counter(entry["image_id"] for entry in self.data["annotations"] if _counts(entry))
+
+    def alone(self) -> list[int]:
+        """Return the pictures with exactly one person annotated, whose joints are labelled."""
+        everybody = Counter(entry["image_id"] for entry in self.data["annotations"])
+        return [id_ for id_, n in self.count_labelled().items() if n == everybody[id_] == 1]
+
+
+def read(annotations: Path, images: Path) -> Truth:
+    """Read a set in COCO's keypoint format.
+
+    Raises
+    ------
+    UsageError
+        When the file is not of that format.
+    SourceError
+        When none of its pictures is there.
+    """
+    data = _parse(annotations)
+    category = _person(data, annotations)
+    data["categories"] = [entry for entry in data["categories"] if entry["id"] == category]
+    people = [entry for entry in data["annotations"] if entry.get("category_id") == category]
+    # Numbered anew: the library takes a person whose id is 0 for one who was missed.
+    data["annotations"] = [
+        _filled(entry, annotations) | {"id": number} for number, entry in enumerate(people, start=1)
+    ]
+    places = [(entry["id"], entry["file_name"]) for entry in data["images"]]
+    found = [Picture(id_, images / name) for id_, name in places if (images / name).is_file()]
+    if not found:
+        example = f", such as {places[0][1]}" if places else ""
+        msg = f"{images}: none of the {len(places)} pictures of {annotations} is there{example}"
+        raise SourceError(msg)
+    there = {picture.id for picture in found}
+    missing = tuple(name for id_, name in places if id_ not in there)
+    return Truth(tuple(found), missing, category, data)
+
+
+def detections(picture: Picture, poses: Sequence[Pose], category: int) -> list[dict[str, Any]]:
+    """Return people found in a picture in the format of COCO's results."""
+    return [
+        {
+            "image_id": picture.id,
+            "category_id": category,
+            "keypoints": pose.keypoints.astype(float).ravel().tolist(),
+            "score": float(pose.score),
+        }
+        for pose in poses
+    ]
+
+
+def score(
+    truth: Truth, found: Sequence[dict[str, Any]], pictures: Sequence[int] | None = None
+) -> Scores:
+    """Compare what was found with the truth, in all pictures that are there or in some.
+
+    Raises
+    ------
+    EdgeposeError
+        When the library is not installed.
+    """
+    ids = [picture.id for picture in truth.pictures] if pictures is None else list(pictures)
+    return _score(truth.data, found, ids)
+
+
+def interval(
+    truth: Truth, found: Sequence[dict[str, Any]], resamples: int
+) -> tuple[float, float] | None:
+    """Return between which values AP lies in nine of ten sets like this one.
+
+    Notes
+    -----
+    The bootstrap: sets of as many pictures are drawn from this one with repetition.
+    """
+    draw = np.random.default_rng(SEED)
+    ids = [picture.id for picture in truth.pictures]
+    values = []
+    for _ in range(resamples):
+        data, results = _drawn(truth.data, found, draw.choice(ids, len(ids)).tolist())
+        ap = _score(data, results, [entry["id"] for entry in data["images"]])["AP"]
+        values += [] if ap is None else [ap]
+    if not values:
+        return None
+    low, high = np.percentile(values, INTERVAL).tolist()
+    return low, high
+
+
+def _score(data: dict[str, Any], found: Sequence[dict[str, Any]], ids: list[int]) -> Scores:
+    try:
+        from faster_coco_eval import COCO, COCOeval_faster
+    except ImportError as error:
+        msg = "faster-coco-eval is not installed: pip install 'edgepose[eval]'"
+        raise EdgeposeError(msg) from error
+    wanted = set(ids)
+    if not any(_counts(entry) and entry["image_id"] in wanted for entry in data["annotations"]):
+        return dict.fromkeys(FIGURES)
+    found = [entry for entry in found if entry["image_id"] in wanted]
+    if not found:
+        return dict.fromkeys(FIGURES, 0.0)
+    truth = COCO(data)
+    judge = COCOeval_faster(truth, truth.loadRes(list(found)), "keypoints")
+    judge.params.imgIds = ids
+    judge.evaluate()
+    judge.accumulate()
+    judge.summarize()
+    return {
+        name: None if value < 0 else 100 * float(value)
+        for name, value in zip(FIGURES, judge.stats[: len(FIGURES)], strict=True)
+    }
+
+
+def _counts(entry: dict[str, Any]) -> bool:
+    return bool(entry["num_keypoints"]) and not entry["iscrowd"]
+
+
+def _drawn(
+    data: dict[str, Any], found: Sequence[dict[str, Any]], ids: list[int]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a set of these pictures, each as a new one as often as it is named."""
+    images, annotations, results = [], [], []
+    for new, old in enumerate(ids, start=1):
+        images.append({"id": new})
+        annotations += [e | {"image_id": new} for e in data["annotations"] if e["image_id"] == old]
+        results += [entry | {"image_id": new} for entry in found if entry["image_id"] == old]
+    numbered = [entry | {"id": number} for number, entry in enumerate(annotations, start=1)]
+    return data | {"images": images, "annotations": numbered}, results
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        msg = f"annotations {path}: cannot be read: {error.strerror}"
+        raise UsageError(msg) from error
+    except ValueError as error:
+        msg = f"annotations {path}: no JSON: {error}"
+        raise UsageError(msg) from error
+    keys = ("images", "annotations", "categories")
+    if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in keys):
+        found = ", ".join(data) if isinstance(data, dict) else type(data).__name__
+        msg = f"annotations {path}: found {found or 'nothing'}; expected lists {', '.join(keys)}"
+        raise UsageError(msg)
+    for number, entry in enumerate(data["images"]):
+        if not isinstance(entry, dict) or not {"id", "file_name"} <= entry.keys():
+            msg = f"annotations {path}: images[{number}] is {entry!r:.60}; expected id, file_name"
+            raise UsageError(msg)
+    return data
+
+
+def _person(data: dict[str, Any], path: Path) -> int:
+    """Return the id of the category of people with COCO's joints."""
+    for entry in data["categories"]:
+        names = [str(name).replace(" ", "_") for name in entry.get("keypoints", ())]
+        if entry.get("name") == "person" and names in ([], list(JOINT_NAMES)):
+            return int(entry["id"])
+    found = ", ".join(
+        f"{entry.get('name')} with {len(entry.get('keypoints', ()))} keypoints"
+        for entry in data["categories"]
+    )
+    msg = (
+        f"annotations {path}: categories are {found or 'none'}; expected person with the "
+        f"{JOINTS} keypoints of COCO, {JOINT_NAMES[0]} to {JOINT_NAMES[-1]}"
+    )
+    raise UsageError(msg)
+
+
+def _filled(entry: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return an annotation with what many sets leave out."""
+    where = f"annotations {path}: annotation {entry.get('id', '?')}"
+    keypoints = entry.get("keypoints") or [0] * 3 * JOINTS
+    box = entry.get("bbox")
+    if len(keypoints) != 3 * JOINTS:
+        msg = f"{where} has {len(keypoints)} numbers in keypoints; expected {3 * JOINTS}"
+        raise UsageError(msg)
+    if not isinstance(box, list) or len(box) != 4:
+        msg = f"{where}: bbox is {box!r:.40}; expected x, y, width, height"
+        raise UsageError(msg)
+    labelled = sum(flag > 0 for flag in keypoints[2::3])
+    filled = {"area": PERSON_PART * box[2] * box[3], "iscrowd": 0, "num_keypoints": labelled}
+    return filled | entry | {"keypoints": keypoints}

@@ -1,0 +1,374 @@
+"""How fast the whole daemon is, against the network's own bare loop in the same run."""
+
+import os
+import platform
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from edgepose._version import __version__
+from edgepose.camera import sources
+from edgepose.config import loading, toml
+from edgepose.config.schema import Config, Metrics, Web
+from edgepose.errors import EdgeposeError, UsageError, in_words
+from edgepose.models import catalog
+from edgepose.mqtt.embedded_broker import EmbeddedBroker
+from edgepose.mqtt.messages import AvailabilityMessage, Percentiles, PosesMessage
+from edgepose.mqtt.options import Options
+from edgepose.mqtt.subscriber import subscribe
+from edgepose.pose import interpreter
+from edgepose.service.daemon import Daemon
+from edgepose.system import hardware
+from edgepose.system import process as vitals
+from edgepose.timing import NS_PER_MS, NS_PER_S
+from edgepose.types import Message
+
+SETTLE: Final = 20  # frames until the broker's session stands and caches are warm
+
+FEWER: Final = "expected a longer video, or fewer --frames"
+HERE: Final = ("127.0.0.1", 0)
+ANSWER_S: Final = 5.0
+ASKING_S: Final = 60.0  # the page's process has to start first
+
+EDGEPOSE: Final = (sys.executable, "-m", "edgepose")
+
+BARE: Final = """
+import sys, numpy
+try:
+    from ai_edge_litert.interpreter import Interpreter
+except ImportError:
+    from tflite_runtime.interpreter import Interpreter
+interpreter = Interpreter(model_path=sys.argv[1])
+height, width = map(int, sys.argv[2:])
+if height:
+    index = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(index, [1, height, width, 3])
+interpreter.allocate_tensors()
+interpreter.invoke()
+print(next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmRSS")) / 1000)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One turn of each, right after each other: what disturbs one disturbs both."""
+
+    daemon_hz: float
+    """Frames a second from the source to the broker."""
+
+    bare_hz: float
+    """The model's `invoke()` alone, in the same interpreter, with as many threads."""
+
+    @property
+    def ratio(self) -> float:
+        """1 means: the network is the limit and nothing else is."""
+        return self.daemon_hz / self.bare_hz
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a benchmark of one model found."""
+
+    rounds: tuple[Round, ...]
+    stages_ms: dict[str, Percentiles]
+    policy: str
+    latencies_ms: tuple[float, ...]
+    """Of each frame of all rounds: from having read it to having it at the broker's socket."""
+
+    threads: int
+    frames: int
+
+    @property
+    def ratio(self) -> float:
+        """The median of the rounds."""
+        return statistics.median(entry.ratio for entry in self.rounds)
+
+
+class Stopwatch:
+    """Counts the pose messages that reach the broker's socket, and when."""
+
+    def __init__(self, daemon: Daemon, frames: int) -> None:
+        self._daemon = daemon
+        self._frames = frames
+        self._moments_ns: list[int] = []
+        self._latencies_ms: list[float] = []
+
+    def published(self, message: Message) -> None:
+        """Note a message; after enough of them, ask the daemon to stop."""
+        if message.kind != "poses":
+            return
+        now_ns = self._daemon.clock.now_ns()
+        self._moments_ns.append(now_ns)
+        self._latencies_ms.append((now_ns - message.read_ns) / NS_PER_MS)
+        if len(self._moments_ns) == SETTLE + self._frames:
+            self._daemon.stop()
+
+    @property
+    def short(self) -> int:
+        """How many messages are missing."""
+        return SETTLE + self._frames - len(self._moments_ns)
+
+    @property
+    def hz(self) -> float:
+        """Messages a second, the first ones left out."""
+        moments = self._moments_ns[SETTLE:]
+        return (len(moments) - 1) * NS_PER_S / (moments[-1] - moments[0])
+
+    @property
+    def latencies_ms(self) -> list[float]:
+        """How old each message's frame was, the first ones left out."""
+        return self._latencies_ms[SETTLE:]
+
+
+def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Round | Result]:
+    """Run daemon and bare loop in turns; yield each round, then what they come to.
+
+    The configuration's source is read as fast as its frames are taken. The order
+    within a round changes, so that neither always finds the warmer machine.
+
+    Raises
+    ------
+    UsageError
+        When the source has fewer frames than are asked for.
+    """
+    once = _ends(config.cameras[0].source, frames)
+    done: list[Round] = []
+    latencies_ms: list[float] = []
+    daemon: Daemon | None = None
+    for number in range(rounds):
+        bare_hz = _spin(daemon, frames) if daemon and number % 2 else 0.0
+        daemon = Daemon(config, once=once)
+        stopwatch = Stopwatch(daemon, frames)
+        daemon.published = stopwatch.published
+        daemon.run()
+        if stopwatch.short > 0:
+            msg = f"bench: the source has ended {stopwatch.short} frames too early; {FEWER}"
+            raise UsageError(msg)
+        latencies_ms += stopwatch.latencies_ms
+        done.append(Round(stopwatch.hz, bare_hz or _spin(daemon, frames)))
+        yield done[-1]
+    assert daemon is not None
+    estimator = daemon.estimator
+    yield Result(
+        tuple(done),
+        daemon.stages_ms(),
+        estimator.policy.name,
+        tuple(latencies_ms),
+        estimator.engine.threads,
+        frames,
+    )
+
+
+def _ends(source: str, frames: int) -> bool:
+    """Say whether a source ends by itself; refuse one that does so too early."""
+    with closing(sources.open_source(source, realtime=False)) as opened:
+        length = opened.length
+    if length is not None and length < SETTLE + frames:
+        msg = f"bench: {source} has {length} frames of the {SETTLE + frames} needed; {FEWER}"
+        raise UsageError(msg)
+    return length is not None
+
+
+def _spin(daemon: Daemon, frames: int) -> float:
+    """Return how often a second the network of a daemon that has ended runs alone."""
+    started = time.perf_counter()
+    daemon.estimator.engine.spin(frames)
+    return frames / (time.perf_counter() - started)
+
+
+def summary(result: Result) -> dict[str, Any]:
+    """Return what was measured, and on what, as plain data for a file of results."""
+    return {
+        "edgepose": __version__,
+        "machine": machine(),
+        "runtime": interpreter.runtime(),
+        "policy": result.policy,
+        "threads": result.threads,
+        "frames": result.frames,
+        "ratio": round(result.ratio, 4),
+        "rounds": [
+            {
+                "daemon_hz": round(entry.daemon_hz, 2),
+                "bare_hz": round(entry.bare_hz, 2),
+                "ratio": round(entry.ratio, 4),
+            }
+            for entry in result.rounds
+        ],
+        "stages_ms": {
+            stage: {"p50": round(found.p50, 3), "p99": round(found.p99, 3)}
+            for stage, found in result.stages_ms.items()
+        },
+        "latency_ms": {
+            name: round(value, 3) for name, value in percentiles(result.latencies_ms).items()
+        },
+    }
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """Return the median, the 95th and the 99th percentile."""
+    parts = statistics.quantiles(values, n=100, method="inclusive")
+    return {"p50": parts[49], "p95": parts[94], "p99": parts[98]}
+
+
+def machine() -> dict[str, Any]:
+    """Say what this is measured on."""
+    throttling = hardware.throttling()
+    return {
+        "board": _board(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "temperature_c": hardware.temperature_c(),
+        "throttled": throttling.is_slow if throttling else None,
+    }
+
+
+def _board() -> str:
+    """Return the name of the board, or of the processor where there is no such name."""
+    model = Path("/proc/device-tree/model")
+    if model.exists():
+        return model.read_text("utf-8").strip("\0\n ")
+    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+@contextmanager
+def broker(url: str) -> Iterator[str]:
+    """Lend a broker: the one asked for, a mosquitto of our own, or else the embedded one."""
+    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if url:
+        _check_broker(url)
+        yield url
+    elif program is None:
+        with EmbeddedBroker() as own:
+            yield own.url
+    else:
+        with _mosquitto(program) as own_url:
+            yield own_url
+
+
+def _check_broker(url: str) -> None:
+    """Refuse a broker that does not answer: no frame would count."""
+    asked = Options.from_url(url)
+    try:
+        socket.create_connection((asked.host, asked.port), timeout=ANSWER_S).close()
+    except OSError as error:
+        msg = f"bench: no broker at {asked.address}: {in_words(error)}; expected one at --mqtt"
+        raise EdgeposeError(msg) from None
+
+
+@contextmanager
+def _mosquitto(program: str) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [program, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        _await_port(port)
+        yield f"mqtt://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _await_port(port: int) -> None:
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)  # a broker that starts has no other way to tell
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What a daemon in a process of its own needs."""
+
+    first_pose_s: float
+    """From the start of the process to its first pose at a subscriber."""
+
+    memory_mb: dict[int, float]
+    """In RAM after so many frames."""
+
+    service_mb: float
+    """Then, while somebody looks at its page and its numbers: with the page's process."""
+
+    peak_mb: float
+    """The most that the daemon itself has held in RAM until then."""
+
+    bare_mb: float
+    """numpy and the loaded model alone, after one inference, in another process."""
+
+
+def whole_process(config: Config, marks: Sequence[int]) -> Whole:
+    """Run the daemon as the service does, and look at it from outside."""
+    with ExitStack() as ports:
+        numbers, page = (ports.enter_context(socket.create_server(HERE)) for _ in range(2))
+        listen = [f"127.0.0.1:{server.getsockname()[1]}" for server in (numbers, page)]
+    config = replace(config, metrics=Metrics(listen=listen[0]), web=Web(listen=listen[1]))
+    started = time.monotonic()
+    with running(config) as pid:
+        first_pose_s, memory_mb = _observe(config, pid, started, marks)
+        for where in (f"{listen[0]}/metrics", f"{listen[1]}/"):
+            urllib.request.urlopen(f"http://{where}", timeout=ASKING_S).close()
+        service_mb, peak_mb = vitals.service_mb(pid), vitals.peak_mb(pid) or 0.0
+    return Whole(first_pose_s, memory_mb, service_mb, peak_mb, _bare_memory_mb(config))
+
+
+@contextmanager
+def running(config: Config) -> Iterator[int]:
+    """Run the daemon in a process of its own; lend its id."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "edgepose.toml"
+        file.write_text(toml.dump(loading.shown(config)), "utf-8")
+        process = subprocess.Popen([*EDGEPOSE, "run", "-c", str(file)], stderr=subprocess.DEVNULL)
+        try:
+            yield process.pid
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _observe(
+    config: Config, pid: int, started: float, marks: Sequence[int]
+) -> tuple[float, dict[int, float]]:
+    first_pose_s, memory_mb = 0.0, {}
+    for message in subscribe(config.mqtt.url, device=config.device.id):
+        if isinstance(message, AvailabilityMessage) and first_pose_s and not message.online:
+            break  # the source has ended before the last mark
+        if not isinstance(message, PosesMessage):
+            continue
+        first_pose_s = first_pose_s or time.monotonic() - started
+        for mark in marks:
+            if message.seq >= mark and mark not in memory_mb:
+                memory_mb[mark] = vitals.memory_mb(pid) or 0.0
+        if len(memory_mb) == len(marks):
+            break
+    return first_pose_s, memory_mb
+
+
+def _bare_memory_mb(config: Config) -> float:
+    """Return what numpy and a loaded model that has run once take, and nothing else."""
+    choice = catalog.choose(config.model.name)
+    width, height = choice.size or (0, 0)
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, str(choice.path), str(height), str(width)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout)

@@ -1,0 +1,238 @@
+"""Models by name: what is bundled or can be fetched, what a name, a path and a size mean."""
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from edgepose.errors import ModelError
+from edgepose.suggestions import did_you_mean
+from edgepose.types import Size
+
+DATA: Final = Path(__file__).parents[1] / "data"
+DEFAULT: Final = "movenet-multipose"
+LOOKER: Final = "movenet-thunder-int8"
+"""Looks again where nothing is said but `refine`."""
+
+
+class Pair(NamedTuple):
+    """Models that work together under one name."""
+
+    models: str
+    """Finders with ``|`` between them, ``+``, who looks again."""
+
+    description: str
+
+
+PAIRS: Final = {
+    "refined": Pair("posenet-481x641+movenet-thunder", "several people, each looked at again"),
+    "best": Pair(
+        "movenet-multipose|movenet-multipose@512x512|posenet-481x641+movenet-thunder",
+        "the same with all that find people, however long it takes",
+    ),
+}
+"""docs/accuracy.md has the figures."""
+
+SYSTEM: Final = Path("/var/lib/edgepose")
+"""Where the service keeps what must outlive it; fetched models are looked for there too."""
+
+TPU_MARK: Final = "_edgetpu"
+"""The compiler for the Edge TPU puts it behind the name of the file it was given."""
+
+_SIZED: Final = re.compile(r"(?P<name>.+)@(?P<height>\d+)x(?P<width>\d+)")
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One model of the catalogue: a table of `data/models.toml`."""
+
+    file: str
+    sha256: str
+    bytes: int
+    family: str
+    people: Literal["one", "many"]
+    licence: str
+    origin: str
+    description: str
+    input: str = ""
+    """Height x width to set, for files that take any size; else the file's own."""
+
+    url: str = ""
+    """Where to fetch it; empty when it is bundled."""
+
+    cpu: str = ""
+    """Of a model for the Edge TPU: the name of the one that runs in its place on the CPU."""
+
+    @property
+    def path(self) -> Path | None:
+        """Where its file is; None when it has not been fetched."""
+        if not self.url:
+            return Path(str(DATA / self.file))
+        found = (folder / self.file for folder in folders())
+        return next((path for path in found if _whole(path, self.bytes)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a model's name stands for."""
+
+    name: str
+    path: Path
+    size: Size | None
+    """Input size to set; None for the file's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """One model, or finders and one that looks again at whom they found."""
+
+    name: str
+    finders: tuple[Choice, ...]
+    looker: Choice | None = None
+
+    @property
+    def members(self) -> tuple[Choice, ...]:
+        """All models, the one that looks again last."""
+        return self.finders if self.looker is None else (*self.finders, self.looker)
+
+    def with_looker(self) -> "Team":
+        """Return the same with one that looks again, the usual one where none is named."""
+        if self.looker is not None:
+            return self
+        return Team(f"{self.name}+{LOOKER}", self.finders, choose(LOOKER))
+
+
+@cache
+def entries() -> dict[str, Entry]:
+    """Return the models that ship with edgepose or can be fetched, by name."""
+    text = (DATA / "models.toml").read_text("utf-8")
+    return msgspec.convert(tomllib.loads(text), dict[str, Entry])
+
+
+def bundled() -> dict[str, Entry]:
+    """Return the models that ship with edgepose, by name."""
+    return {name: entry for name, entry in entries().items() if not entry.url}
+
+
+def choose(name: str) -> Choice:
+    """Find a model by catalogue name or path, either with ``@HEIGHTxWIDTH`` behind it.
+
+    Raises
+    ------
+    ModelError
+        When there is no such name and no such file.
+    """
+    if name == "auto":
+        name = DEFAULT
+    size = None
+    plain = name
+    if sized := _SIZED.fullmatch(name):
+        plain, size = sized["name"], Size(int(sized["width"]), int(sized["height"]))
+    if entry := entries().get(plain):
+        return Choice(name, _fetched(plain, entry), size or _size(entry.input))
+    path = Path(plain).expanduser()
+    if path.is_file():
+        return Choice(path.name, path, size)
+    raise ModelError(_unknown(plain))
+
+
+def team(name: str) -> Team:
+    """Find models by the name of one, of a pair, or ``FINDER|FINDER+LOOKER``.
+
+    Raises
+    ------
+    ModelError
+        When there is no such name and no such file, or nobody to find or look again.
+    """
+    meant = PAIRS[name].models if name in PAIRS else name
+    if Path(meant).expanduser().is_file() or not {"|", "+"} & set(meant):
+        choice = choose(meant)
+        return Team(choice.name, (choice,))
+    finders, plus, looker = meant.rpartition("+")
+    if not (plus and finders and looker):
+        msg = f'model "{name}": expected FINDER+LOOKER, or several finders with | between them'
+        raise ModelError(msg)
+    return Team(name, tuple(map(choose, finders.split("|"))), choose(looker))
+
+
+def read_file(path: Path) -> bytes:
+    """Read a model file.
+
+    Raises
+    ------
+    ModelError
+        When it cannot be read; says why.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        msg = f"model {path}: cannot be read: {error.strerror}"
+        raise ModelError(msg) from error
+
+
+def twin(name: str) -> str | None:
+    """Return the model that runs on the CPU in place of one for the Edge TPU, if there is one.
+
+    The catalogue knows pairs; beside a file the compiler's input is looked for, which
+    has the same name without ``_edgetpu``.
+    """
+    if entry := entries().get(name):
+        other = entries().get(entry.cpu)
+        return entry.cpu if other and other.path else None
+    path = Path(name).expanduser()
+    beside = path.with_name(path.name.replace(TPU_MARK, ""))
+    return str(beside) if beside != path and beside.is_file() else None
+
+
+def for_edgetpu(name: str) -> str | None:
+    """Return the model for the Edge TPU whose twin this one is, if the catalogue knows one."""
+    return next((other for other, entry in entries().items() if entry.cpu == name), None)
+
+
+def folders() -> list[Path]:
+    """Return where fetched models are looked for; the first is where they are put."""
+    given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    xdg = os.environ.get("XDG_STATE_HOME", "")
+    found = [Path(given)] if given else []
+    if os.geteuid() == 0:  # whoever is root fetches for the service
+        found.append(SYSTEM)
+    if xdg.startswith("/"):
+        found.append(Path(xdg) / "edgepose")
+    elif home := os.environ.get("HOME", ""):
+        found.append(Path(home) / ".local/state/edgepose")
+    return [folder / "models" for folder in dict.fromkeys([*found, SYSTEM])]
+
+
+def _whole(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False
+
+
+def _fetched(name: str, entry: Entry) -> Path:
+    path = entry.path
+    if path is None:
+        msg = f"model {name}: is not on this machine; fetch it: edgepose models fetch {name}"
+        raise ModelError(msg)
+    return path
+
+
+def _size(text: str) -> Size | None:
+    if not text:
+        return None
+    height, _, width = text.partition("x")
+    return Size(int(width), int(height))
+
+
+def _unknown(name: str) -> str:
+    names = [*entries(), *PAIRS]
+    known = ", ".join(names)
+    if name.endswith(".tflite") or "/" in name:
+        return f"model {name}: no such file; expected a .tflite file or one of: {known}"
+    hint = did_you_mean(name, names)
+    return f'unknown model "{name}";{hint} known: {known}, or the path of a .tflite file'

@@ -1,0 +1,1 @@
+"""Everything between messages and the broker."""

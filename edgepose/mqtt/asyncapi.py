@@ -1,0 +1,307 @@
+"""What goes over MQTT, for machines: JSON Schemas and an AsyncAPI document.
+
+Both are generated from the structs that payloads are written from and read into, and from
+the topics that the daemon uses, so they cannot say anything else than it does.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import msgspec
+from msgspec import Struct
+
+from edgepose._version import __version__
+from edgepose.config.reference import DIALECT, explain
+from edgepose.mqtt import messages, requests
+from edgepose.mqtt.messages import (
+    POSES_EXPIRY_S,
+    EventMessage,
+    PosesMessage,
+    StateMessage,
+    StatsMessage,
+    StatusMessage,
+)
+from edgepose.mqtt.requests import Response, Settings
+from edgepose.mqtt.topics import CameraTopics, Topics
+from edgepose.service.request_handlers import verbs
+from edgepose.system import hardware
+from edgepose.types import PAYLOAD_VERSION
+
+Schema = dict[str, Any]
+
+JSON: Final = "application/json"
+TEXT: Final = "text/plain"
+MSGPACK: Final = "application/msgpack"
+JPEG: Final = "image/jpeg"
+
+AVAILABILITY: Final[Schema] = {
+    "title": "Availability",
+    "description": "Plain text, not JSON. An empty message: the camera was removed.",
+    "type": "string",
+    "enum": ["online", "offline", ""],
+}
+BIRTH: Final[Schema] = {
+    "title": "Birth",
+    "description": "Home Assistant's own availability.",
+    "type": "string",
+    "enum": ["online", "offline"],
+}
+PICTURE: Final[Schema] = {
+    "title": "Picture",
+    "description": "A JPEG: skeletons on black, or on the camera's picture.",
+    "type": "string",
+    "format": "binary",
+}
+DISCOVERY: Final[Schema] = {
+    "title": "Discovery",
+    "description": "Home Assistant's device discovery; empty to take the device away.",
+    "type": "object",
+    "required": ["device", "origin", "components"],
+    "properties": {
+        "device": {"type": "object"},
+        "origin": {"type": "object"},
+        "components": {"type": "object", "additionalProperties": {"type": "object"}},
+        "qos": {"type": "integer"},
+    },
+}
+
+PARAMETERS: Final[Mapping[str, Schema]] = {
+    "base": {"description": "`mqtt.base_topic` of the configuration.", "default": "edgepose"},
+    "device": {"description": "`device.id` of the configuration; without it, the host name."},
+    "camera": {"description": "`id` of one of the configuration's cameras."},
+    "prefix": {
+        "description": "`homeassistant.prefix` of the configuration.",
+        "default": "homeassistant",
+    },
+}
+
+DESCRIPTION: Final = """\
+People's poses, their states and what they do, from an edgepose device; and what it takes.
+
+Coordinates are pixels of the camera's picture, x to the right and y down from the top left
+corner. Keypoints stand in COCO's order. Times are RFC 3339 in UTC. Fields may be added without
+a new version `v`: pass over what you do not know. With MQTT 3.1.1 the headers named here are
+missing. docs/mqtt.md tells it for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A topic and what it carries."""
+
+    name: str
+    topic: str
+    """With names in braces where it is another for each device or camera."""
+
+    says: str
+    """What it is for, in one sentence."""
+
+    payload: Any
+    """A struct, or the schema of what is none."""
+
+    qos: int = 0
+    retain: bool = False
+    takes: bool = False
+    """The device listens here, and does not speak."""
+
+    content_type: str = JSON
+    expiry_s: int | None = None
+    answers: str = ""
+    """The channel on which it is answered."""
+
+    @property
+    def typed(self) -> bool:
+        """Whether the payload is one of our structs."""
+        return not isinstance(self.payload, dict)
+
+
+def channels() -> Iterator[Channel]:
+    """Yield every topic that a device speaks or listens on."""
+    topics = Topics("{base}", "{device}")
+    yield from _of_device(topics)
+    yield from _of_camera(topics.camera("{camera}"))
+    yield from _of_requests(topics)
+    yield from _of_home_assistant()
+
+
+def _of_device(topics: Topics) -> Iterator[Channel]:
+    says = "The device is there; also the last will."
+    yield Channel(
+        "availability", topics.availability, says, AVAILABILITY, 1, True, content_type=TEXT
+    )
+    yield Channel("status", topics.status, "What runs here.", StatusMessage, 1, True)
+    yield Channel("stats", topics.stats, "Numbers, every ten seconds.", StatsMessage)
+
+
+def _of_camera(topics: CameraTopics) -> Iterator[Channel]:
+    says = "The camera is there, as long as its device is."
+    yield Channel(
+        "cameraAvailability", topics.availability, says, AVAILABILITY, 1, True, content_type=TEXT
+    )
+    says = "Everybody in one frame, also that nobody is."
+    yield Channel("poses", topics.poses, says, PosesMessage, expiry_s=POSES_EXPIRY_S)
+    yield Channel(
+        "posesMsgpack",
+        topics.poses_msgpack,
+        'The same in MessagePack, with `mqtt.encoding = "msgpack"`.',
+        PosesMessage,
+        content_type=MSGPACK,
+        expiry_s=POSES_EXPIRY_S,
+    )
+    yield Channel("state", topics.state, "How things are.", StateMessage, 1, True)
+    says = "Something has happened; sent at least once, each time with the same id."
+    yield Channel("event", topics.event, says, EventMessage, 1)
+    says = "A picture, on request, and on events where that is turned on."
+    yield Channel("snapshot", topics.snapshot, says, PICTURE, content_type=JPEG)
+    says = "Changes settings; what is in force shows in the state."
+    yield Channel("set", topics.set, says, Settings, 1, takes=True)
+
+
+def _of_requests(topics: Topics) -> Iterator[Channel]:
+    no_daemon = cast(Any, None)  # nothing is asked of it
+    for name, verb in verbs(no_daemon).items():
+        asks, answers = f"request{name.title()}", f"response{name.title()}"
+        yield Channel(
+            asks,
+            topics.request(name),
+            f"Asks for {name}.",
+            verb.takes,
+            1,
+            takes=True,
+            answers=answers,
+        )
+        says = f"Answers {name}, where the request does not name another topic."
+        yield Channel(answers, topics.response(name), says, cast(Any, Response)[verb.gives], 1)
+
+
+def _of_home_assistant() -> Iterator[Channel]:
+    says = "Tells Home Assistant of the device."
+    yield Channel("discovery", "{prefix}/device/{device}/config", says, DISCOVERY, 1, True)
+    says = "Home Assistant is there, and is told everything again."
+    yield Channel("birth", "{prefix}/status", says, BIRTH, takes=True, content_type=TEXT)
+
+
+def schemas() -> dict[str, Schema]:
+    """Return a JSON Schema for each kind of payload that is JSON, by the name of its file."""
+    found = {}
+    for channel in channels():
+        if channel.typed and channel.content_type == JSON:
+            whole = msgspec.json.schema(channel.payload)
+            _explain(whole.get("$defs", {}))
+            found[_file(channel.name)] = {"$schema": DIALECT, **whole}
+    return found
+
+
+def _file(name: str) -> str:
+    """Return ``response-ping`` for ``responsePing``."""
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def asyncapi() -> dict[str, Any]:
+    """Return the AsyncAPI document of all topics."""
+    known = list(channels())
+    structs = [channel.payload for channel in known if channel.typed]
+    references, components = msgspec.json.schema_components(
+        structs, ref_template="#/components/schemas/{name}"
+    )
+    _explain(components)
+    payloads = iter(references)
+    named = {
+        channel.name: next(payloads) if channel.typed else channel.payload for channel in known
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "edgepose",
+            "version": __version__,
+            "description": DESCRIPTION,
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": JSON,
+        "servers": {
+            "plain": {"host": "localhost:1883", "protocol": "mqtt", "protocolVersion": "5"},
+            "tls": {"host": "broker.example:8883", "protocol": "mqtts", "protocolVersion": "5"},
+        },
+        "channels": {channel.name: _channel(channel) for channel in known},
+        "operations": {
+            channel.name: _operation(channel)
+            for channel in known
+            if not channel.name.startswith("response")
+        },
+        "components": {
+            "messages": {channel.name: _message(channel, named[channel.name]) for channel in known},
+            "schemas": _draft_7(components),
+        },
+    }
+
+
+def _channel(channel: Channel) -> dict[str, Any]:
+    parameters = {name: of for name, of in PARAMETERS.items() if f"{{{name}}}" in channel.topic}
+    return {
+        "address": channel.topic,
+        "description": channel.says,
+        "parameters": parameters,
+        "messages": {channel.name: {"$ref": f"#/components/messages/{channel.name}"}},
+    }
+
+
+def _operation(channel: Channel) -> dict[str, Any]:
+    mqtt: dict[str, Any] = {"qos": channel.qos, "retain": channel.retain}
+    if channel.expiry_s is not None:
+        mqtt["messageExpiryInterval"] = channel.expiry_s
+    found: dict[str, Any] = {
+        "action": "receive" if channel.takes else "send",
+        "channel": {"$ref": f"#/channels/{channel.name}"},
+        "summary": channel.says,
+        "bindings": {"mqtt": {**mqtt, "bindingVersion": "0.2.0"}},
+    }
+    if channel.answers:
+        found["reply"] = {"channel": {"$ref": f"#/channels/{channel.answers}"}}
+    return found
+
+
+def _message(channel: Channel, payload: Schema) -> dict[str, Any]:
+    readable = int(channel.content_type in {JSON, TEXT})
+    return {
+        "name": channel.name,
+        "contentType": channel.content_type,
+        "summary": channel.says,
+        "headers": {
+            "type": "object",
+            "description": "User properties of MQTT 5.",
+            "properties": {"v": {"type": "string", "const": str(PAYLOAD_VERSION)}},
+        },
+        "payload": _draft_7(payload),
+        "bindings": {
+            "mqtt": {
+                "payloadFormatIndicator": readable,
+                "contentType": channel.content_type,
+                "bindingVersion": "0.2.0",
+            }
+        },
+    }
+
+
+def _explain(components: dict[str, Schema]) -> None:
+    """Put the texts below the structs' fields into their schemas."""
+    named = {
+        name: found
+        for module in (messages, requests, hardware)
+        for name, found in vars(module).items()
+        if isinstance(found, type) and issubclass(found, Struct)
+    }
+    for name, component in components.items():
+        explain(component, named[name.partition("_")[0]])
+
+
+def _draft_7(part: Any) -> Any:
+    """Write tuples as AsyncAPI's schemas do, which are those of draft 7."""
+    if isinstance(part, list):
+        return [_draft_7(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    plain = {key: _draft_7(value) for key, value in part.items()}
+    if "prefixItems" in plain:
+        plain["additionalItems"] = plain.pop("items")
+        plain["items"] = plain.pop("prefixItems")
+    return plain

@@ -1,0 +1,214 @@
+"""Commands from outside: `C/set` and `B/request/<verb>`; checked, limited, answered."""
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from edgepose.errors import in_words
+from edgepose.mqtt.rate_limit import Bucket
+from edgepose.mqtt.requests import Id, Refusal, Request, Response, Settings, Verb
+from edgepose.mqtt.topics import Topics
+from edgepose.timing import NS_PER_S, Clock
+from edgepose.types import Message, Received
+
+log: Final = logging.getLogger(__name__)
+
+MAX_BYTES: Final = 16 * 1024
+FORGET_S: Final = 600.0  # so long the same complaint is not repeated in the log
+
+
+class Remote:
+    """Takes commands from the broker; what it refuses changes nothing.
+
+    Parameters
+    ----------
+    topics : Topics
+        Where the device listens.
+    cameras : callable
+        Returns the ids of the cameras there are.
+    apply : callable
+        Takes a camera's id and checked settings.
+    verbs : mapping
+        What can be asked for.
+    answer : callable
+        Sends a message now or never: nobody waits for a late answer.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        *,
+        cameras: Callable[[], Collection[str]],
+        apply: Callable[[str, Settings], None],
+        verbs: Mapping[str, Verb],
+        answer: Callable[[Message], object],
+        clock: Clock | None = None,
+    ) -> None:
+        self._topics = topics
+        self._cameras, self._apply, self._answer = cameras, apply, answer
+        self._verbs = dict(verbs)
+        self._clock = clock or Clock()
+        self._bucket = Bucket(self._clock)
+        self._decoders: dict[type, msgspec.json.Decoder[Any]] = {}
+        self._said: dict[str, int] = {}
+        self._running: set[str] = set()
+        self.refused = 0
+        """Commands that changed nothing."""
+
+    @property
+    def filters(self) -> tuple[str, str]:
+        """What to subscribe to."""
+        return (f"{self._topics.prefix}/+/set", self._topics.request("+"))
+
+    def take(self, received: Received) -> None:
+        """Carry out what came in, or refuse it; never raises for what it holds."""
+        prefix = f"{self._topics.prefix}/"
+        if not received.topic.startswith(prefix):
+            return
+        levels = received.topic.removeprefix(prefix).split("/")
+        if len(levels) != 2:
+            return
+        if levels[0] == "request":
+            self._request(levels[1], received)
+        elif levels[1] == "set":
+            self._set(levels[0], received)
+
+    def _set(self, camera: str, received: Received) -> None:
+        try:
+            self._admit(received)
+            self.change(camera, received.payload)
+        except Refusal as refusal:
+            self._refuse(refusal, None, received, UNSET)
+        else:
+            self._respond(None, received, Response(ok=True))
+
+    def change(self, camera: str, payload: bytes) -> None:
+        """Put settings into force, as `C/set` writes them; any thread.
+
+        Raises
+        ------
+        Refusal
+            When there is no such camera, or they are not settings.
+        """
+        if camera not in self._cameras():
+            raise Refusal(f'camera "{_short(camera)}" is not known', "unknown")
+        self._apply(camera, self._read(Settings, payload))
+
+    def _request(self, name: str, received: Received) -> None:
+        id_: Id | UnsetType = UNSET
+        try:
+            self._admit(received)
+            id_ = _id(received.payload)
+            verb = self._verbs.get(name)
+            if verb is None:
+                known = ", ".join(sorted(self._verbs))
+                raise Refusal(f'request "{_short(name)}" is not known; known: {known}', "unknown")
+            request = self._read(verb.takes, received.payload or b"{}")
+            if verb.slow:
+                self._begin(name, partial(self._do, verb, name, request, received, id_))
+            else:
+                self._do(verb, name, request, received, id_)
+        except Refusal as refusal:
+            self._refuse(refusal, self._topics.response(name), received, id_)
+
+    def _do(
+        self, verb: Verb, name: str, request: Request, received: Received, id_: Id | UnsetType
+    ) -> None:
+        where = self._topics.response(name)
+        try:
+            data = verb.do(request)
+        except Refusal as refusal:
+            self._refuse(refusal, where, received, id_)
+        else:
+            self._respond(where, received, Response(id_, ok=True, data=data))
+
+    def _begin(self, name: str, do: Callable[[], None]) -> None:
+        """Do something in a thread of its own, unless it is being done."""
+        if name in self._running:
+            raise Refusal(f"{name} is running; wait for its answer", "running")
+        self._running.add(name)
+
+        def run() -> None:
+            try:
+                do()
+            finally:
+                self._running.discard(name)
+
+        threading.Thread(target=run, name=name, daemon=True).start()
+
+    def _admit(self, received: Received) -> None:
+        """Refuse what is too much, too often, or was not said now."""
+        if not self._bucket.take():
+            raise Refusal("too many commands; wait a moment", "rate")
+        if received.retained:
+            msg = "a retained command is not obeyed: it would come again at each start"
+            raise Refusal(msg, "retained")
+        if len(received.payload) > MAX_BYTES:
+            raise Refusal(f"{len(received.payload)} bytes; at most {MAX_BYTES} are read", "size")
+
+    def _read(self, type_: type, payload: bytes) -> Any:
+        decoder = self._decoders.setdefault(type_, msgspec.json.Decoder(type_))
+        try:
+            return decoder.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Refusal(_short(in_words(error)), "invalid") from None
+
+    def _refuse(
+        self, refusal: Refusal, usual: str | None, received: Received, id_: Id | UnsetType
+    ) -> None:
+        self.refused += 1
+        news = self._is_news(f"{usual is None} {refusal.kind}")
+        if news:
+            log.warning("%s: refused: %s", _short(received.topic), refusal)
+        # Who floods us is told once, not as often as he asks.
+        if refusal.kind != "rate" or news:
+            self._respond(usual, received, Response(id_, ok=False, error=str(refusal)))
+
+    def _is_news(self, kind: str) -> bool:
+        now_ns = self._clock.now_ns()
+        before_ns = self._said.get(kind)
+        if before_ns is not None and now_ns - before_ns < FORGET_S * NS_PER_S:
+            return False
+        self._said[kind] = now_ns
+        return True
+
+    def _respond(self, usual: str | None, received: Received, response: Response[Any]) -> None:
+        """Answer where the sender wants it, or on the verb's own topic; `set` has none."""
+        where = received.response_topic or usual
+        if where is None:
+            return
+        if not self._may_answer_on(where):
+            log.debug("no answer on %s: that is no place for it", where)
+            return
+        content = msgspec.json.encode(response)
+        self._answer(Message(where, content, "answer", qos=1, correlation=received.correlation))
+
+    def _may_answer_on(self, where: str) -> bool:
+        """Refuse topics that nobody may publish to, and those on which we would hear ourselves."""
+        if not where or where.startswith("$") or set(where) & {"+", "#", "\0"}:
+            return False
+        mine = where.startswith(f"{self._topics.prefix}/")
+        return not mine or where.startswith(self._topics.response(""))
+
+
+def _id(payload: bytes) -> Id | UnsetType:
+    """Find the id even of a request that is refused."""
+    try:
+        return msgspec.json.decode(payload, type=_OnlyId).id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return UNSET
+
+
+class _OnlyId(Struct):
+    id: Id | UnsetType = UNSET
+
+
+def _short(text: str) -> str:
+    """Keep what strangers send readable: printable, and not long."""
+    plain = "".join(character if character.isprintable() else "?" for character in text)
+    return plain if len(plain) <= 200 else f"{plain[:200]}…"

@@ -1,0 +1,89 @@
+"""Messages of one camera from its poses, people and events."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from edgepose.camera.pipeline import Compose
+from edgepose.mqtt import encoding
+from edgepose.mqtt import topics as mqtt_topics
+from edgepose.people.follower import Follower
+from edgepose.timing import NS_PER_MS, Clock
+from edgepose.types import Event, Frame, Message, Track
+
+
+class Composer:
+    """Puts what a frame brought into messages for one camera's topics.
+
+    Parameters
+    ----------
+    extra : mapping, optional
+        Keys of `C/state` that no detector knows.
+    picture : callable, optional
+        Takes what `compose` takes and returns pictures to send with it.
+    packed : bool
+        Whether poses are said in MessagePack too.
+    """
+
+    def __init__(
+        self,
+        topics: mqtt_topics.CameraTopics,
+        *,
+        model: Callable[[], str],
+        follower: Follower,
+        clock: Clock,
+        extra: Mapping[str, Any] = MappingProxyType({}),
+        picture: Compose | None = None,
+        packed: bool = False,
+    ) -> None:
+        self.extra = extra
+        self._picture = picture
+        self._packed = packed
+        self._topics = topics
+        self._model = model
+        self._follower = follower
+        self._clock = clock
+        self._seq = 0
+        self._seen: dict[str, Any] = {}
+        self._state: dict[str, Any] | None = None
+
+    def compose(
+        self, frame: Frame, tracks: Sequence[Track], events: Sequence[Event]
+    ) -> list[Message]:
+        """Return the frame's poses, what has happened, and the state if it is another now."""
+        self._seq += 1
+        latency_ms = (self._clock.now_ns() - frame.read_ns) / NS_PER_MS
+        composed = [
+            encoding.poses(
+                self._topics,
+                frame,
+                tracks,
+                seq=self._seq,
+                latency_ms=latency_ms,
+                model=self._model(),
+            )
+        ]
+        if self._packed:
+            composed.append(encoding.packed(self._topics, composed[0]))
+        composed += [encoding.event(self._topics, event, frame) for event in events]
+        if self._picture is not None:
+            composed += self._picture(frame, tracks, events)
+        self._seen = self._follower.state
+        if self._state != self._now():
+            composed.append(self.tell())
+        return composed
+
+    def forget(self) -> None:
+        """Know nothing of the camera until its next frame; any thread."""
+        self._seen = {}
+
+    def tell(self) -> Message:
+        """Return the camera's state; any thread."""
+        self._state = self._now()
+        return encoding.state(self._topics, [self._state])
+
+    def _now(self) -> dict[str, Any]:
+        """While it is paused nobody is there, as far as anybody knows."""
+        nobody: dict[str, Any] = {"zones": {zone.id: {} for zone in self._follower.zones}}
+        seen = {} if self.extra.get("paused") else self._seen
+        return {**nobody, **seen, **self.extra}

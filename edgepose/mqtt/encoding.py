@@ -1,0 +1,216 @@
+"""Results to payloads: JSON and MessagePack."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from edgepose.mqtt.messages import (
+    POSES_EXPIRY_S,
+    EventMessage,
+    Keypoint,
+    PersonMessage,
+    PosesMessage,
+    StateMessage,
+    StatsMessage,
+    StatusMessage,
+)
+from edgepose.mqtt.topics import CameraTopics, Topics
+from edgepose.skeleton import JOINT_NAMES
+from edgepose.timing import rfc3339
+from edgepose.types import Event, Frame, Message, Pose, Track
+
+COORDINATE_DECIMALS: Final = 1
+SCORE_DECIMALS: Final = 3
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy's numbers and arrays into Python's; msgspec asks for what it does not know."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    msg = f"{type(value).__name__} cannot be written as JSON"
+    raise NotImplementedError(msg)
+
+
+_POINT: Final = np.dtype(
+    [("three", "u1")] + [field for name in "xys" for field in ((f"f{name}", "u1"), (name, ">f4"))]
+)
+"""A keypoint in MessagePack: an array of three numbers of 32 bits, each after its mark."""
+
+_ARRAY_OF_3: Final = 0x93
+_FLOAT_32: Final = 0xCA
+_KEYPOINTS: Final = bytes((0xDC, 0, len(JOINT_NAMES)))  # an array of 17
+
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=_plain)
+_ORDERED: Final = msgspec.json.Encoder(enc_hook=_plain, order="sorted")
+_PACKER: Final = msgspec.msgpack.Encoder()
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """Write a struct as one line of JSON; a number that is none becomes null."""
+    return _ENCODER.encode(message)
+
+
+def pack(message: PosesMessage) -> bytes:
+    """Write poses as MessagePack, of the same shape as in JSON.
+
+    Keypoints have 32 bits a number: with the 64 of Python's the message would be longer
+    than in JSON.
+    """
+    people = [
+        msgspec.structs.replace(person, keypoints=_packed(person.keypoints))
+        for person in message.poses
+    ]
+    return _PACKER.encode(msgspec.structs.replace(message, poses=people))
+
+
+def _packed(keypoints: Sequence[Keypoint]) -> msgspec.Raw:
+    points = np.empty(len(keypoints), _POINT)
+    points["three"] = _ARRAY_OF_3
+    for column, name in zip(np.array(keypoints).T, "xys", strict=True):
+        points[f"f{name}"], points[name] = _FLOAT_32, column
+    return msgspec.Raw(_KEYPOINTS + points.tobytes())
+
+
+def _people(people: Sequence[Track | Pose]) -> list[PersonMessage]:
+    """Round and list people, all of them at once: six cost less than one by one."""
+    if not people:
+        return []
+    tracks = [person if isinstance(person, Track) else None for person in people]
+    poses = [person.pose if isinstance(person, Track) else person for person in people]
+    keypoints = np.array([pose.keypoints for pose in poses], dtype=np.float64)
+    boxes = np.array([(*pose.box, pose.score) for pose in poses])
+    # A number that is none must not reach JSON: such a keypoint counts as not seen.
+    keypoints[~np.isfinite(keypoints).all(axis=2)] = 0
+    boxes[~np.isfinite(boxes)] = 0
+    for rows in (keypoints, boxes):
+        rows[..., :-1] = rows[..., :-1].round(COORDINATE_DECIMALS)
+        rows[..., -1] = rows[..., -1].clip(0, 1).round(SCORE_DECIMALS)
+        np.add(rows, 0.0, out=rows)  # so that -0.0 is 0.0
+    return [
+        PersonMessage(
+            id=(track.id or None) if track else None,
+            score=score,
+            bbox=(x, y, width, height),
+            posture=track.posture if track else "unknown",
+            zones=list(track.zones) if track else [],
+            keypoints=points,
+        )
+        for track, (x, y, width, height, score), points in zip(
+            tracks, boxes.tolist(), keypoints.tolist(), strict=True
+        )
+    ]
+
+
+def poses(
+    camera: CameraTopics,
+    frame: Frame,
+    people: Sequence[Track | Pose],
+    *,
+    seq: int,
+    latency_ms: float,
+    model: str,
+) -> Message:
+    """Say who is in a frame, and how they stand; also that nobody is.
+
+    Parameters
+    ----------
+    people
+        Tracks, or poses where nobody is followed: their `id` is null then.
+    seq
+        Counts the processed frames of this camera.
+    latency_ms
+        From `frame.read_ns` to now.
+    """
+    message = PosesMessage(
+        device=camera.device,
+        camera=camera.camera,
+        seq=seq,
+        captured_at=rfc3339(frame.unix_ns),
+        latency_ms=round(latency_ms, 1),
+        width=frame.size.width,
+        height=frame.size.height,
+        model=model,
+        poses=_people(people),
+    )
+    return Message(
+        camera.poses, encode(message), "poses", expiry_s=POSES_EXPIRY_S, read_ns=frame.read_ns
+    )
+
+
+def packed(camera: CameraTopics, poses: Message) -> Message:
+    """Say once more who is in a frame, for those who read MessagePack."""
+    return replace(
+        poses,
+        topic=camera.poses_msgpack,
+        payload=pack(msgspec.json.decode(poses.payload, type=PosesMessage)),
+        content_type="application/msgpack",
+    )
+
+
+def event(camera: CameraTopics, happened: Event, frame: Frame) -> Message:
+    """Say that something happened; the frame tells how wall time and its clock relate."""
+    unix_ns = frame.unix_ns + happened.at_ns - frame.captured_ns
+    message = EventMessage(
+        id=event_id(camera, happened, unix_ns),
+        type=happened.type,
+        device=camera.device,
+        camera=camera.camera,
+        person=happened.person,
+        at=rfc3339(unix_ns),
+        score=_score(happened.score),
+        data=dict(happened.data),
+    )
+    return Message(camera.event, encode(message), "event", qos=1)
+
+
+def event_id(camera: CameraTopics, happened: Event, unix_ns: int) -> str:
+    """Name a happening by what it is, so that sending or replaying it again gives the same name.
+
+    What else the event says counts too: one step may enter two zones.
+    """
+    what = (camera.device, camera.camera, happened.type, happened.person, unix_ns, happened.data)
+    return hashlib.blake2s(_ORDERED.encode(what), digest_size=10).hexdigest()
+
+
+def state(camera: CameraTopics, parts: Iterable[Mapping[str, Any]]) -> Message:
+    """Say how things are: each detector knows a part, what nobody knows keeps its default."""
+    known = {key: value for part in parts for key, value in part.items()}
+    message = msgspec.convert(
+        {"device": camera.device, "camera": camera.camera} | known, StateMessage
+    )
+    return Message(camera.state, encode(message), "state", qos=1, retain=True)
+
+
+def availability(topics: Topics | CameraTopics, *, online: bool) -> Message:
+    """Say whether a device or a camera is there."""
+    payload = b"online" if online else b"offline"
+    return Message(
+        topics.availability, payload, "state", qos=1, retain=True, content_type="text/plain"
+    )
+
+
+def status(topics: Topics, message: StatusMessage) -> Message:
+    """Say what runs here."""
+    return Message(topics.status, encode(message), "state", qos=1, retain=True)
+
+
+def stats(topics: Topics, message: StatsMessage) -> Message:
+    """Say the numbers, two decimals each."""
+    payload = _ENCODER.encode(_rounded(msgspec.to_builtins(message)))
+    return Message(topics.stats, payload, "stats")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 2) if np.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return value
+
+
+def _score(value: float) -> float:
+    return round(min(max(value, 0.0), 1.0), SCORE_DECIMALS) if np.isfinite(value) else 0.0

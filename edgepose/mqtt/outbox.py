@@ -1,0 +1,189 @@
+"""Outgoing messages with a delivery policy per kind: drop, keep latest, or spool."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgepose.mqtt.spool import Spool
+from edgepose.types import Kind, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message on its way out."""
+
+    message: Message
+    number: int | None = None
+    """The spool's, for an event."""
+
+
+class Outbox:
+    """Messages on their way to the sink, each kind with its own patience.
+
+    Poses, stats and pictures are worthless when late: they are taken only while
+    there is a connection, and few wait. Of a state the latest of each topic is kept,
+    and handed out again in each new session. Events are the spool's until the broker
+    has acknowledged them.
+
+    Parameters
+    ----------
+    spool : Spool, optional
+        Where events wait; not given: in memory.
+    seen : callable, optional
+        Told of each message at once, whatever becomes of it; by any thread.
+    """
+
+    DEPTH = 8
+    """Pose frames that may wait for a slow network before the oldest is dropped."""
+
+    def __init__(
+        self,
+        spool: Spool | None = None,
+        seen: Callable[[Message], None] = lambda message: None,
+    ) -> None:
+        self._seen = seen
+        self._changed = threading.Condition()
+        self._online = False
+        self._closed = False
+        self._moments: deque[Message] = deque()
+        self._states: dict[str, Message] = {}
+        self._unsent: dict[str, None] = {}
+        self._spool = Spool(None) if spool is None else spool
+        self._events_turn = False
+        self.dropped: dict[Kind, int] = {"poses": 0, "stats": 0, "snapshot": 0, "state": 0}
+
+    def put(self, message: Message) -> None:
+        """Hand a message over; never waits for the network."""
+        self._seen(message)
+        with self._changed:
+            if message.kind == "state":
+                self._states[message.topic] = message
+                self._unsent[message.topic] = None
+            elif message.kind == "event":
+                self._spool.put(message)
+            else:
+                self._put_moment(message)
+            self._changed.notify_all()
+
+    def _put_moment(self, message: Message) -> None:
+        if not self._online:
+            self._drop(message)
+            return
+        if len(self._moments) >= self.DEPTH:
+            self._drop(self._moments.popleft())
+        self._moments.append(message)
+
+    def _drop(self, message: Message) -> None:
+        self.dropped[message.kind] = self.dropped.get(message.kind, 0) + 1
+
+    def wait(self) -> bool:
+        """Wait until `next` or `keep` should be asked; False once closed and empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._over() or self._ready(), self._spool.due_s())
+            return not self._over()
+
+    def next(self) -> Outgoing | None:
+        """Return what to send now, states first; None when there is nothing."""
+        with self._changed:
+            if not self._ready():
+                return None
+            if self._unsent:
+                topic = next(iter(self._unsent))
+                del self._unsent[topic]
+                return Outgoing(self._states[topic])
+            return self._next_event() or self._next_moment()
+
+    def take(self) -> Message | None:
+        """Wait for the next message to send; None once closed and empty."""
+        while self.wait():
+            outgoing = self.next()
+            if outgoing is not None:
+                return outgoing.message
+        return None
+
+    def _next_event(self) -> Outgoing | None:
+        """Take turns: what waited for hours must neither hold up poses nor be held up by them."""
+        self._events_turn = not self._events_turn or not self._moments
+        entry = self._spool.next() if self._events_turn else None
+        return None if entry is None else Outgoing(entry.message, entry.number)
+
+    def _next_moment(self) -> Outgoing | None:
+        return Outgoing(self._moments.popleft()) if self._moments else None
+
+    def _ready(self) -> bool:
+        return self._online and bool(self._unsent or self._moments or self._spool.ready)
+
+    def _over(self) -> bool:
+        nothing = not (self._unsent or self._moments) and self._spool.resting
+        return self._closed and (nothing or not self._online)
+
+    def back(self, outgoing: Outgoing | Message) -> None:
+        """Take back a message that could not be sent."""
+        if isinstance(outgoing, Message):
+            outgoing = Outgoing(outgoing)
+        message = outgoing.message
+        with self._changed:
+            if outgoing.number is not None:
+                self._spool.back(outgoing.number)
+            elif message.kind == "state":
+                self._unsent = {message.topic: None} | self._unsent
+            else:
+                self._drop(message)
+
+    def settle(self, outgoing: Outgoing, *, accepted: bool) -> None:
+        """Note that the broker has an event, or has cleared a topic; or refuses to."""
+        with self._changed:
+            if outgoing.number is not None:
+                self._spool.settle(outgoing.number, accepted=accepted)
+                self._changed.notify_all()
+            elif accepted and self._states.get(outgoing.message.topic) is outgoing.message:
+                self._unsent.pop(outgoing.message.topic, None)
+                del self._states[outgoing.message.topic]
+
+    def set_online(self, online: bool) -> None:
+        """Tell of a new session, in which all states are sent again, or of its end."""
+        with self._changed:
+            self._online = online
+            if online:
+                self._spool.restart()
+                self._unsent = dict.fromkeys(self._states)
+            else:
+                for message in self._moments:
+                    self._drop(message)
+                self._moments.clear()
+            self._changed.notify_all()
+
+    def repeat(self) -> None:
+        """Send all states again."""
+        with self._changed:
+            self._unsent = dict.fromkeys(self._states)
+            self._changed.notify_all()
+
+    def keep(self) -> None:
+        """Do what is due for events: force them onto the disk, ask refused topics again."""
+        with self._changed:
+            self._spool.ask_again()
+            force = self._spool.to_sync()
+        if force is not None:
+            force()
+
+    def counts(self) -> dict[str, int]:
+        """Return how many messages of each kind were dropped."""
+        counts: dict[str, int] = {str(kind): count for kind, count in self.dropped.items()}
+        return counts | {"event": self._spool.dropped}
+
+    def waiting(self) -> int:
+        """Return how many events the broker has not acknowledged."""
+        return len(self._spool)
+
+    def close(self) -> None:
+        """Let the sink's thread go once the rest is sent, or at once when offline."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Leave on the disk what was not sent; nothing is taken after that."""
+        with self._changed:
+            self._spool.close()

@@ -1,0 +1,87 @@
+"""What the broker remembers of us, and is to forget when it is no more.
+
+A retained message outlives the camera it tells of. So the topics are noted in the state
+directory, and those of a camera that was removed are cleared: also when the
+configuration changed while the daemon was stopped, or the device has another name.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from edgepose.config.schema import Config
+from edgepose.mqtt.topics import Topics
+from edgepose.system.storage import Note
+from edgepose.timing import NS_PER_S, Clock
+from edgepose.types import Message
+
+SETTLE_S: Final = 6.0
+"""So long after a change or a connection nothing is cleared: by then Home Assistant has
+let go of the entities that would not understand an empty state."""
+
+
+def topics_of(config: Config, topics: Topics) -> Iterator[str]:
+    """Yield every topic on which the broker keeps our latest message."""
+    yield from (topics.availability, topics.status)
+    for camera in config.cameras:
+        of_camera = topics.camera(camera.id)
+        yield from (of_camera.availability, of_camera.state)
+
+
+class Retained:
+    """Clears what is no more; told from the main thread, answered from the network's.
+
+    Parameters
+    ----------
+    note : Note
+        Remembers the topics; of type `list[str]`.
+    put : callable
+        Sends a message as soon as there is a session, and again until the broker has it.
+    """
+
+    def __init__(self, note: Note, put: Callable[[Message], None], clock: Clock) -> None:
+        self._note, self._put, self._clock = note, put, clock
+        self._lock = threading.Lock()
+        self._kept: frozenset[str] = frozenset()
+        self._gone: set[str] = set(note.read() or ())
+        self._since_ns: int | None = None
+        """When the session began or the topics changed; None without a session."""
+
+    def configure(self, topics: Iterable[str]) -> None:
+        """Say what is there from now on."""
+        with self._lock:
+            before = self._kept
+            self._kept = frozenset(topics)
+            self._gone = (self._gone | before) - self._kept
+            if self._since_ns is not None:
+                self._since_ns = self._clock.now_ns()
+            self._write()
+
+    def connected(self) -> None:
+        """Note the beginning of a session."""
+        with self._lock:
+            self._since_ns = self._clock.now_ns()
+
+    def disconnected(self) -> None:
+        """Note its end."""
+        with self._lock:
+            self._since_ns = None
+
+    def tidy(self) -> None:
+        """Clear what is no more, if the time has come."""
+        with self._lock:
+            due_ns = None if self._since_ns is None else self._since_ns + SETTLE_S * NS_PER_S
+            if due_ns is None or self._clock.now_ns() < due_ns:
+                return
+            gone = sorted(self._gone)
+        for topic in gone:
+            self._put(Message(topic, b"", "state", qos=1, retain=True))
+
+    def cleared(self, topic: str) -> None:
+        """Note that the broker has forgotten a topic, or will not be told."""
+        with self._lock:
+            self._gone.discard(topic)
+            self._write()
+
+    def _write(self) -> None:
+        self._note.write(sorted(self._kept | self._gone))

@@ -1,0 +1,251 @@
+"""Typed messages from the devices of a broker, for programs and for `edgepose watch`."""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+import msgspec
+
+from edgepose.errors import BrokerError, UsageError
+from edgepose.mqtt import messages
+from edgepose.mqtt.messages import AnyMessage, PosesMessage
+from edgepose.types import Received
+
+log = logging.getLogger(__name__)
+
+DEFAULT_URL: Final = "mqtt://localhost:1883"
+DEPTH: Final = 256
+"""Messages that wait for a slow reader before the oldest poses are dropped."""
+
+
+Encoding = Literal["json", "msgpack"]
+
+POSES: Final = {"json": "poses", "msgpack": "poses/msgpack"}
+"""Where a camera's poses come, in each encoding."""
+
+
+class Inbox:
+    """Messages on their way to a reader who may be slow: the oldest poses give way first."""
+
+    def __init__(self, depth: int = DEPTH) -> None:
+        self._depth = depth
+        self._changed = threading.Condition()
+        self._held: deque[AnyMessage] = deque()
+        self._failure: BrokerError | None = None
+        self._closed = False
+        self.dropped = 0
+
+    def put(self, message: AnyMessage) -> None:
+        """Leave a message; never waits."""
+        with self._changed:
+            if self._closed:
+                return
+            if len(self._held) >= self._depth:
+                self._make_room()
+            self._held.append(message)
+            self._changed.notify()
+
+    def _make_room(self) -> None:
+        oldest = next((n for n, held in enumerate(self._held) if isinstance(held, PosesMessage)), 0)
+        del self._held[oldest]
+        self.dropped += 1
+
+    def take(self, timeout_s: float | None = None) -> AnyMessage | None:
+        """Wait for the next message; None when there is none in time or ever again.
+
+        Raises
+        ------
+        BrokerError
+            Once the broker has refused us, and what came before has been taken.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._held or self._closed or self._failure, timeout_s)
+            if self._held:
+                return self._held.popleft()
+            if self._failure is not None and not self._closed:
+                raise self._failure
+            return None
+
+    @property
+    def closed(self) -> bool:
+        """True when nothing will come any more."""
+        with self._changed:
+            return self._closed and not self._held
+
+    def fail(self, failure: BrokerError) -> None:
+        """Let the reader know that nothing will come."""
+        with self._changed:
+            self._failure = failure
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let the reader go; what waits is forgotten."""
+        with self._changed:
+            self._closed = True
+            self._held.clear()
+            self._changed.notify_all()
+
+
+class Subscription:
+    """Messages of one or all devices, as they come; iterate over it, close it when done.
+
+    It outlives the broker: while that is away nothing comes, and when it is back
+    the retained messages come again.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        device: str | None = None,
+        camera: str | None = None,
+        base_topic: str = "edgepose",
+        encoding: Encoding = "json",
+        depth: int = DEPTH,
+        **settings: Any,
+    ) -> None:
+        from edgepose.mqtt.client import MqttSink
+        from edgepose.mqtt.options import Options
+
+        self._base = base_topic
+        self._inbox = Inbox(depth)
+        options = Options.from_url(url, client_id="edgepose-reader", **settings)
+        self._link = MqttSink(options, on_failure=self._inbox.fail)
+        for topic in filters(base_topic, device, camera, encoding):
+            self._link.subscribe(topic, self._receive)
+        self._link.start()
+
+    @property
+    def connected(self) -> bool:
+        """True while there is a session with the broker."""
+        return self._link.connected
+
+    @property
+    def closed(self) -> bool:
+        """True once it was closed: nothing more will come."""
+        return self._inbox.closed
+
+    @property
+    def dropped(self) -> int:
+        """Messages dropped because they were taken too slowly: poses first, oldest first."""
+        return self._inbox.dropped
+
+    def _receive(self, received: Received) -> None:
+        try:
+            message = messages.read(self._base, received.topic, received.payload)
+        except msgspec.DecodeError as error:
+            log.warning("subscribe: %s: no message of ours: %s", received.topic, error)
+            return
+        if message is not None:
+            self._inbox.put(message)
+
+    def take(self, timeout_s: float | None = None) -> AnyMessage | None:
+        """Wait for the next message; None when there is none in time, or once closed.
+
+        Raises
+        ------
+        BrokerError
+            When the broker refuses us for good.
+        """
+        return self._inbox.take(timeout_s)
+
+    def close(self) -> None:
+        """End it, also from another thread; twice is fine."""
+        self._inbox.close()
+        self._link.close()
+
+    def __iter__(self) -> Iterator[AnyMessage]:
+        return self
+
+    def __next__(self) -> AnyMessage:
+        message = self.take()
+        if message is None:
+            raise StopIteration
+        return message
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def filters(
+    base_topic: str, device: str | None, camera: str | None, encoding: Encoding = "json"
+) -> list[str]:
+    """Return what to listen to: no filter covers another, so nothing comes twice.
+
+    Raises
+    ------
+    UsageError
+        When a name holds what is no part of a name in topics, or an encoding is none.
+    """
+    if encoding not in POSES:
+        msg = f"encoding = {encoding!r}: expected json or msgpack"
+        raise UsageError(msg)
+    check_names(*(name for name in (device, camera) if name is not None))
+    if not base_topic.strip("/") or set(base_topic) & set("+#"):
+        msg = f"base topic {base_topic!r}: expected a topic without wildcards, such as edgepose"
+        raise UsageError(msg)
+    prefix = f"{base_topic}/{device or '+'}"
+    of_device = [f"{prefix}/{leaf}" for leaf in ("availability", "status", "stats")]
+    leaves = ("availability", POSES[encoding], "state", "event")
+    return of_device + [f"{prefix}/{camera or '+'}/{leaf}" for leaf in leaves]
+
+
+def check_names(*names: str) -> None:
+    """Refuse what is no id of a device or camera: it would change what a topic means.
+
+    Raises
+    ------
+    UsageError
+        Names the first of them.
+    """
+    for name in names:
+        if not name or set(name) & set("+#/"):
+            msg = f"{name!r} is no name of a device or camera; expected letters, digits, - and _"
+            raise UsageError(msg)
+
+
+def subscribe(
+    url: str = DEFAULT_URL,
+    *,
+    device: str | None = None,
+    camera: str | None = None,
+    **settings: Any,
+) -> Subscription:
+    """Listen to running devices.
+
+    Parameters
+    ----------
+    url : str
+        ``mqtt://[user[:password]@]host[:port]``, ``mqtts://`` for TLS.
+    device, camera : str, optional
+        Ids; without them all are listened to.
+    **settings
+        `base_topic`, `depth` (how many messages may wait for you), `encoding`
+        (``"msgpack"`` for poses in MessagePack, of devices that send it), and `username`,
+        `password`, `ca_file`, `cert_file`, `key_file`, `protocol` as in the
+        configuration file.
+
+    Returns
+    -------
+    Subscription
+        Yields `PosesMessage`, `StateMessage`, `EventMessage`, `StatusMessage`,
+        `StatsMessage` and `AvailabilityMessage` of `edgepose.mqtt.messages`.
+
+    Examples
+    --------
+    >>> for message in edgepose.subscribe("mqtt://localhost"):  # doctest: +SKIP
+    ...     if isinstance(message, PosesMessage):
+    ...         print(message.camera, len(message.poses))
+    """
+    return Subscription(url, device=device, camera=camera, **settings)

@@ -1,0 +1,98 @@
+"""Topics of a device and of its cameras."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CameraTopics:
+    """Where one camera speaks and listens."""
+
+    device: str
+    camera: str
+    prefix: str
+    """``<base_topic>/<device id>/<camera id>``."""
+
+    @property
+    def availability(self) -> str:
+        """Retained ``online`` or ``offline``."""
+        return f"{self.prefix}/availability"
+
+    @property
+    def poses(self) -> str:
+        """One message for each processed frame."""
+        return f"{self.prefix}/poses"
+
+    @property
+    def poses_msgpack(self) -> str:
+        """What `poses` says, in MessagePack; where `mqtt.encoding` asks for it."""
+        return f"{self.prefix}/poses/msgpack"
+
+    @property
+    def state(self) -> str:
+        """Retained; on change."""
+        return f"{self.prefix}/state"
+
+    @property
+    def event(self) -> str:
+        """One message for each event."""
+        return f"{self.prefix}/event"
+
+    @property
+    def snapshot(self) -> str:
+        """JPEG, on request."""
+        return f"{self.prefix}/snapshot"
+
+    @property
+    def set(self) -> str:
+        """Settings come in here."""
+        return f"{self.prefix}/set"
+
+    def listed(self, *, packed: bool = False) -> dict[str, str]:
+        """Return its topics by their names, as `status` tells them."""
+        names = ["availability", "poses", "state", "event", "snapshot", "set"]
+        names += ["poses_msgpack"] if packed else []
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Where one device speaks and listens."""
+
+    base: str
+    device: str
+
+    @property
+    def prefix(self) -> str:
+        """``<base_topic>/<device id>``."""
+        return f"{self.base}/{self.device}"
+
+    @property
+    def availability(self) -> str:
+        """Retained ``online`` or ``offline``; the last will's topic."""
+        return f"{self.prefix}/availability"
+
+    @property
+    def status(self) -> str:
+        """Retained: what runs here and how it is."""
+        return f"{self.prefix}/status"
+
+    @property
+    def stats(self) -> str:
+        """Numbers, every ten seconds."""
+        return f"{self.prefix}/stats"
+
+    def request(self, verb: str) -> str:
+        """Return the topic on which a request comes in."""
+        return f"{self.prefix}/request/{verb}"
+
+    def response(self, verb: str) -> str:
+        """Return the topic on which a request is answered."""
+        return f"{self.prefix}/response/{verb}"
+
+    def camera(self, camera: str) -> CameraTopics:
+        """Return the topics of one camera."""
+        return CameraTopics(self.device, camera, f"{self.prefix}/{camera}")
+
+    def listed(self) -> dict[str, str]:
+        """Return the topics it speaks on by their names, as `status` tells them."""
+        return {name: getattr(self, name) for name in ("availability", "status", "stats")}

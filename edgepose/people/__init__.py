@@ -1,0 +1,1 @@
+"""From poses to people over time and to events."""

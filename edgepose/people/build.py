@@ -1,0 +1,43 @@
+"""Trackers, posture readers and event detectors made from the configuration's tables."""
+
+from collections.abc import Iterator
+
+from edgepose import registry
+from edgepose.config import schema
+from edgepose.config.schema import Config, PoseSettings
+from edgepose.people import tracking
+from edgepose.people.events import EVENTS, Detector
+from edgepose.people.follower import Follower
+from edgepose.people.posture import PostureReader
+from edgepose.people.smoothing import Smoother
+from edgepose.people.tracking import Tracker
+from edgepose.people.zones import Zone
+
+
+def births(pose: PoseSettings) -> tracking.Options:
+    """Return how tracks are made: nobody new below the score that the owner asks for."""
+    return tracking.Options(birth_score=pose.min_pose_score)
+
+
+def follower(config: Config, camera: schema.Camera, ids: Iterator[int] | None = None) -> Follower:
+    """Make what turns one camera's poses into people over time and events.
+
+    Parameters
+    ----------
+    ids : iterator of int, optional
+        Where people's ids come from; the same one after a reload, so that none comes twice.
+    """
+    zones = [zone.on_floor() for zone in camera.zones]
+    return Follower(
+        tracker=Tracker(births(config.pose), ids),
+        smoother=Smoother() if config.pose.smoothing == "one-euro" else None,
+        zones=zones,
+        posture=PostureReader(config.pose.min_keypoint_score),
+        detectors=detectors(config, zones),
+    )
+
+
+def detectors(config: Config, zones: list[Zone]) -> list[Detector]:
+    """Make the detectors that the configuration asks for."""
+    asked = (registry.load(row).configured(config, zones) for row in EVENTS.values())
+    return [detector for detector in asked if detector is not None]

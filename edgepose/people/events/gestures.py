@@ -1,0 +1,273 @@
+"""Gestures: rules over joints, held for long enough, once each time."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from math import acos, degrees, hypot
+from typing import Any, Final, Self
+
+from edgepose.config.gesture_rules import Condition, Gesture, Measure, Side
+from edgepose.config.schema import Config
+from edgepose.people.events.debounce import Settling
+from edgepose.people.events.oscillation import count_swings
+from edgepose.people.zones import Zone
+from edgepose.skeleton import JOINT_NAMES
+from edgepose.timing import NS_PER_S
+from edgepose.types import Event, Track
+
+RELEASE_S: Final = 0.3  # a hand that trembles at the limit is held once, not twice
+GAP_S: Final = 0.25  # models lose a wrist in single frames
+WINDOW_S: Final = 2.0  # people wave once to twice a second: four turns or more
+TORSO_S: Final = 1.0  # people come nearer slowly; what changes faster is the model's error
+LOST_S: Final = 0.4  # what happened before a longer gap belongs to another movement
+TURNED: Final = 0.25  # shoulders nearer than this part of the torso: seen from the side
+
+# Shoulders are 0.259 and the torso 0.288 of the body's height (see `zones`).
+TORSO_PER_SHOULDERS: Final = 0.288 / 0.259
+
+JOINT: Final = {name: index for index, name in enumerate(JOINT_NAMES)}
+NEIGHBOURS: Final = {
+    "shoulder": ("elbow", "hip"),
+    "elbow": ("shoulder", "wrist"),
+    "hip": ("shoulder", "knee"),
+    "knee": ("hip", "ankle"),
+}
+CARRIERS: Final = {"wrist": "elbow", "elbow": "shoulder", "knee": "hip", "ankle": "knee"}
+
+
+class GestureDetector:
+    """Watches every person for every gesture.
+
+    A gesture fires once when it has been held for its time, again only after it was
+    let go and its cool-down has passed. Joints below `min_score` hold nothing.
+    """
+
+    def __init__(self, gestures: Sequence[Gesture], *, min_score: float = 0.3) -> None:
+        self._rules = [rule for gesture in gestures for rule in _rules(gesture)]
+        self._swinging = sorted(
+            {
+                joint
+                for rule in self._rules
+                for condition in (*rule.when, *rule.unless)
+                if condition.measure == "swings"
+                for joint in condition.joints
+            }
+        )
+        self._min_score = min_score
+        self._people: dict[int, _Person] = {}
+
+    @classmethod
+    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
+        """Make what the configuration asks for; None for nothing."""
+        rules = config.rules()
+        return cls(rules, min_score=config.pose.min_keypoint_score) if rules else None
+
+    def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
+        """Say which gestures were made."""
+        seen = {track.id: track for track in tracks}
+        for id_ in seen:
+            if id_ not in self._people:
+                self._people[id_] = _Person(self._rules, self._swinging)
+        events = [
+            event
+            for id_, person in self._people.items()
+            for event in self._watch(id_, person, seen.get(id_), at_ns)
+        ]
+        for id_ in [id_ for id_, person in self._people.items() if id_ not in seen]:
+            if self._people[id_].at_rest(at_ns):
+                del self._people[id_]
+        return events
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """Nothing: a gesture is a moment, not a state."""
+        return {}
+
+    def _watch(self, id_: int, person: "_Person", track: Track | None, at_ns: int) -> list[Event]:
+        body = None if track is None else _Body(track, self._min_score)
+        if body is not None:
+            person.remember(body, at_ns)
+        return [
+            Event("gesture", at_ns, id_, body.score(rule), dict(rule.data))
+            for rule in person.held(body, at_ns)
+            if body is not None
+        ]
+
+
+class _Rule:
+    """A gesture on one side, with its sides filled in."""
+
+    def __init__(self, gesture: Gesture, side: Side | None) -> None:
+        self.gesture = gesture
+        self.when = tuple(c.on(side) if side else c for c in gesture.when)
+        self.unless = tuple(c.on(side) if side else c for c in gesture.unless)
+        self.data = {"gesture": gesture.id} | ({"side": side} if side else {})
+        self.joints = sorted({joint for c in self.when for joint in c.joints})
+
+
+def _rules(gesture: Gesture) -> list[_Rule]:
+    if gesture.sided:
+        return [_Rule(gesture, None)]
+    return [_Rule(gesture, "left"), _Rule(gesture, "right")]
+
+
+class _Body:
+    """One person in one frame, measured in torsos."""
+
+    def __init__(self, track: Track, min_score: float) -> None:
+        self._points = track.pose.keypoints.tolist()
+        self._min_score = min_score
+        self.torso = self._torso()
+        self.swings: dict[str, int] = {}
+
+    def at(self, joint: str) -> tuple[float, float] | None:
+        """Return where a joint is, in pixels; None when it is not sure."""
+        x, y, score = self._points[JOINT[joint]]
+        return (x, y) if score >= self._min_score else None
+
+    def score(self, rule: _Rule) -> float:
+        """Return the score of the least sure joint that says so."""
+        return float(min(self._points[JOINT[joint]][2] for joint in rule.joints))
+
+    def holds(self, rule: _Rule) -> bool:
+        """Say whether the body does this now."""
+        return all(self._true(c) is True for c in rule.when) and not any(
+            self._true(c) is True for c in rule.unless
+        )
+
+    def _true(self, condition: Condition) -> bool | None:
+        value = self.measure(condition)
+        if value is None:
+            return None
+        return value > condition.limit if condition.more else value < condition.limit
+
+    def measure(self, condition: Condition) -> float | None:
+        """Measure what a condition speaks of; None when it cannot be seen."""
+        first = condition.joints[0]
+        if condition.measure == "swings":
+            return self.swings.get(first)
+        if condition.measure == "angle":
+            return self._angle(first)
+        return self._apart(condition.measure, first, condition.joints[1])
+
+    def _apart(self, measure: Measure, first: str, second: str) -> float | None:
+        """Measure the way from the second joint to the first."""
+        a, b = self.at(first), self.at(second)
+        if a is None or b is None or self.torso is None:
+            return None
+        x, y = (a[0] - b[0]) / self.torso, (a[1] - b[1]) / self.torso
+        if measure == "rise":
+            return -y
+        if measure == "unevenness":
+            return abs(y)
+        if measure == "distance":
+            return hypot(x, y)
+        leftward = self._leftward(x, y)
+        outward = measure == "outward" and first.startswith("right")
+        return -leftward if outward and leftward is not None else leftward
+
+    def _torso(self) -> float | None:
+        """Return the length of the torso in pixels, from the shoulders alone if need be."""
+        left, right = self.at("left_shoulder"), self.at("right_shoulder")
+        if left is None or right is None:
+            return None
+        lengths = [TORSO_PER_SHOULDERS * hypot(left[0] - right[0], left[1] - right[1])]
+        hips = [hip for hip in (self.at("left_hip"), self.at("right_hip")) if hip]
+        if hips:
+            x = sum(x for x, _ in hips) / len(hips) - (left[0] + right[0]) / 2
+            y = sum(y for _, y in hips) / len(hips) - (left[1] + right[1]) / 2
+            lengths.append(hypot(x, y))
+        return max(lengths) or None
+
+    def _leftward(self, x: float, y: float) -> float | None:
+        """Return how far ``(x, y)`` torsos lead to the person's own left."""
+        left, right = self.at("left_shoulder"), self.at("right_shoulder")
+        if left is None or right is None or self.torso is None:
+            return None
+        across = (left[0] - right[0], left[1] - right[1])
+        width = hypot(*across)
+        if width < TURNED * self.torso:
+            return None
+        return (x * across[0] + y * across[1]) / width
+
+    def _angle(self, joint: str) -> float | None:
+        """Return the angle between the limbs that meet in a joint: 180 is straight."""
+        side, _, part = joint.partition("_")
+        first, second = (f"{side}_{name}" for name in NEIGHBOURS[part])
+        here, a, b = self.at(joint), self.at(first), self.at(second)
+        if here is None or a is None or b is None:
+            return None
+        ax, ay, bx, by = a[0] - here[0], a[1] - here[1], b[0] - here[0], b[1] - here[1]
+        lengths = hypot(ax, ay) * hypot(bx, by)
+        if lengths == 0:
+            return None
+        return degrees(acos(max(-1.0, min(1.0, (ax * bx + ay * by) / lengths))))
+
+    def sideways(self, joint: str) -> float | None:
+        """Return how far a joint is beside the one that carries it, in torsos rightward."""
+        here, torso = self.at(joint), self.torso
+        if here is None or torso is None:
+            return None
+        if joint == "nose":
+            left, right = self.at("left_shoulder"), self.at("right_shoulder")
+            carrier = None if left is None or right is None else (left[0] + right[0]) / 2
+        else:
+            side, _, part = joint.partition("_")
+            point = self.at(f"{side}_{CARRIERS[part]}")
+            # Arms swing in walking, and sweep aside on their way up: neither is a wave.
+            hangs = part == "wrist" and point is not None and here[1] > point[1]
+            carrier = None if point is None or hangs else point[0]
+        return None if carrier is None else (here[0] - carrier) / torso
+
+
+class _Person:
+    """What one person has been doing."""
+
+    def __init__(self, rules: Sequence[_Rule], swinging: Sequence[str]) -> None:
+        self._holding = [(rule, Settling(rule.gesture.hold_s, RELEASE_S, GAP_S)) for rule in rules]
+        self._paths: dict[str, deque[tuple[int, float]]] = {j: deque() for j in swinging}
+        self._ready_ns: dict[str, int] = {}
+        self._torso: float | None = None
+        self._torso_ns = 0
+
+    def remember(self, body: _Body, at_ns: int) -> None:
+        """Follow the person's size, and the joints whose swings are counted."""
+        self._measure(body, at_ns)
+        for joint, path in self._paths.items():
+            sideways = body.sideways(joint)
+            if sideways is None:
+                continue
+            if path and at_ns - path[-1][0] > LOST_S * NS_PER_S:
+                path.clear()
+            path.append((at_ns, sideways))
+            while at_ns - path[0][0] > WINDOW_S * NS_PER_S:
+                path.popleft()
+            body.swings[joint] = count_swings(path)
+
+    def _measure(self, body: _Body, at_ns: int) -> None:
+        """Give the body the torso it has had for a while."""
+        if body.torso is None:
+            return
+        if self._torso is not None:
+            since_s = (at_ns - self._torso_ns) / NS_PER_S
+            body.torso = self._torso + (body.torso - self._torso) * min(1.0, since_s / TORSO_S)
+        self._torso, self._torso_ns = body.torso, at_ns
+
+    def held(self, body: _Body | None, at_ns: int) -> list[_Rule]:
+        """Return the gestures whose time is full with this frame."""
+        done = [
+            rule
+            for rule, settling in self._holding
+            if settling.update(body is not None and body.holds(rule), at_ns) and settling.value
+        ]
+        return [rule for rule in done if self._counts(rule.gesture, at_ns)]
+
+    def at_rest(self, at_ns: int) -> bool:
+        """Say whether nothing is lost by forgetting the person."""
+        ready_ns = max(self._ready_ns.values(), default=at_ns)
+        return at_ns >= ready_ns and all(settling.quiet for _, settling in self._holding)
+
+    def _counts(self, gesture: Gesture, at_ns: int) -> bool:
+        if at_ns < self._ready_ns.get(gesture.id, at_ns):
+            return False
+        self._ready_ns[gesture.id] = at_ns + int(gesture.cooldown_s * NS_PER_S)
+        return True

@@ -1,0 +1,77 @@
+"""Is somebody there, how many, who came and who went."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Self
+
+from edgepose.config.schema import Config
+from edgepose.people.events.debounce import Settling
+from edgepose.people.zones import Zone
+from edgepose.timing import NS_PER_S
+from edgepose.types import Event, Track
+
+GAP_S: Final = 0.25  # models miss a person in single frames; two of those at 10 per second
+
+
+class PresenceDetector:
+    """Believes in a person who has stayed, and in an absence that has lasted.
+
+    The count does not depend on ids: "at least one", "at least two" and so on each
+    settle by themselves, so a person whose track breaks is not counted twice.
+    """
+
+    def __init__(self, *, on_s: float = 0.5, off_s: float = 5.0) -> None:
+        self._on_s = on_s
+        self._off_s = off_s
+        self._at_least: list[Settling] = []
+        self._people: dict[int, Settling] = {}
+        self._scores: dict[int, float] = {}
+
+    @classmethod
+    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self:
+        """Make what the configuration asks for."""
+        events = config.events
+        return cls(on_s=events.presence_on_s, off_s=events.presence_off_s)
+
+    def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
+        """Say who has appeared and who has left."""
+        self._count(len(tracks), at_ns)
+        seen = {track.id: track.pose.score for track in tracks}
+        self._scores.update(seen)
+        for person in seen:
+            if person not in self._people:
+                self._people[person] = self._settling()
+        events = [
+            self._event(person, settling, at_ns)
+            for person, settling in self._people.items()
+            if settling.update(person in seen, at_ns)
+        ]
+        self._forget()
+        return events
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """`occupied` and `count`; nobody is said as plainly as somebody."""
+        count = sum(level.value for level in self._at_least)
+        return {"occupied": count > 0, "count": count}
+
+    def _settling(self) -> Settling:
+        return Settling(self._on_s, self._off_s, min(GAP_S, self._on_s))
+
+    def _count(self, people: int, at_ns: int) -> None:
+        while len(self._at_least) < people:
+            self._at_least.append(self._settling())
+        for below, level in enumerate(self._at_least):
+            level.update(people > below, at_ns)
+
+    def _event(self, person: int, settling: Settling, at_ns: int) -> Event:
+        score = self._scores[person]
+        if settling.value:
+            return Event("person_appeared", at_ns, person, score)
+        stayed_s = round(settling.lasted_ns / NS_PER_S, 1)
+        return Event("person_left", at_ns, person, score, {"stayed_s": stayed_s})
+
+    def _forget(self) -> None:
+        """Let go of people who have left, and of glimpses."""
+        gone = [person for person, settling in self._people.items() if settling.quiet]
+        for person in gone:
+            del self._people[person], self._scores[person]

@@ -1,0 +1,114 @@
+"""Who enters and leaves a zone, and how many are in it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Self
+
+from edgepose.config.schema import Config
+from edgepose.people.events.debounce import Settling
+from edgepose.people.zones import Zone
+from edgepose.timing import NS_PER_S
+from edgepose.types import LOST_S, Event, Track
+
+SETTLE_S: Final = 0.5  # a foot on the border must not ring the bell at 10 Hz
+
+
+class ZoneDetector:
+    """Believes that a person is in a zone, or out of it, once that has lasted.
+
+    Reads the zones that stand in the tracks. Events follow each person: vanishing
+    counts as leaving. A zone's count falls only after `off_s`, as the camera's does,
+    so a person who is not seen for a moment does not switch the light off.
+    """
+
+    def __init__(
+        self, zones: Sequence[Zone], *, settle_s: float = SETTLE_S, off_s: float = 5.0
+    ) -> None:
+        self._zones = tuple(zone.id for zone in zones)
+        self._settle_s = settle_s
+        self._off_s = off_s
+        self._people: dict[int, _Whereabouts] = {}
+        self._at_least: dict[str, list[Settling]] = {zone: [] for zone in self._zones}
+
+    @classmethod
+    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self:
+        """Make what the configuration asks for."""
+        return cls(zones, off_s=config.events.presence_off_s)
+
+    def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
+        """Say who has entered or left which zone."""
+        seen = {track.id: track for track in tracks}
+        for person in seen:
+            if person not in self._people:
+                self._people[person] = _Whereabouts(self._zones, self._settle_s)
+        events = [
+            event
+            for person, whereabouts in self._people.items()
+            for event in whereabouts.update(person, seen.get(person), at_ns)
+        ]
+        gone = [person for person, where in self._people.items() if where.forgotten]
+        for person in gone:
+            del self._people[person]
+        self._count(at_ns)
+        return events
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """`zones`: for each zone whether it is occupied and by how many."""
+        counts = {
+            zone: sum(level.value for level in levels) for zone, levels in self._at_least.items()
+        }
+        return {"zones": {zone: {"occupied": n > 0, "count": n} for zone, n in counts.items()}}
+
+    def _count(self, at_ns: int) -> None:
+        for zone, levels in self._at_least.items():
+            people = sum(where.is_seen_in(zone) for where in self._people.values())
+            while len(levels) < people:
+                levels.append(Settling(0.0, self._off_s))
+            for below, level in enumerate(levels):
+                level.update(people > below, at_ns)
+
+
+class _Whereabouts:
+    """One person and every zone."""
+
+    def __init__(self, zones: Sequence[str], settle_s: float) -> None:
+        self.inside = {zone: Settling(settle_s, settle_s) for zone in zones}
+        self._missing_ns: int | None = None
+        self._score = 0.0
+        self.forgotten = False
+
+    def update(self, person: int, track: Track | None, at_ns: int) -> list[Event]:
+        """Take where the person is in one frame; None when not to be seen."""
+        if track is None:
+            return self._vanish(person, at_ns)
+        self._missing_ns = None
+        self._score = track.pose.score
+        return [
+            self._event(person, zone, settling, at_ns)
+            for zone, settling in self.inside.items()
+            if settling.update(zone in track.zones, at_ns)
+        ]
+
+    def is_seen_in(self, zone: str) -> bool:
+        """Say whether the person is in a zone, and in view."""
+        return self._missing_ns is None and self.inside[zone].value
+
+    def _vanish(self, person: int, at_ns: int) -> list[Event]:
+        """Leave everything once the absence has lasted; models miss small people for a second."""
+        if self._missing_ns is None:
+            self._missing_ns = at_ns
+        if at_ns - self._missing_ns < LOST_S * NS_PER_S:
+            return []
+        self.forgotten = True
+        return [
+            self._event(person, zone, settling, at_ns)
+            for zone, settling in self.inside.items()
+            if settling.end(self._missing_ns)
+        ]
+
+    def _event(self, person: int, zone: str, settling: Settling, at_ns: int) -> Event:
+        if settling.value:
+            return Event("zone_entered", at_ns, person, self._score, {"zone": zone})
+        dwell_s = round(settling.lasted_ns / NS_PER_S, 1)
+        data = {"zone": zone, "dwell_s": dwell_s}
+        return Event("zone_left", at_ns, person, self._score, data)

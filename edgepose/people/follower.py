@@ -1,0 +1,98 @@
+"""Poses of one camera to people over time and events; needs no picture."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from edgepose.people import tracking
+from edgepose.people.events import Detector
+from edgepose.people.posture import PostureReader
+from edgepose.people.smoothing import Smoother
+from edgepose.people.tracking import Tracker
+from edgepose.people.zones import Zone, locate
+from edgepose.types import Event, Pose, Size, Track
+
+Presence = Literal["nobody", "maybe", "somebody"]
+"""`maybe`: a pose that nobody has become yet. `somebody`: also who left and has not settled."""
+
+
+class Follower:
+    """From poses to people over time and what they do: all that needs no picture.
+
+    A camera's pipeline and the replay of a recording walk through the same one,
+    and it takes its time from the frames alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        tracker: Tracker,
+        smoother: Smoother | None,
+        zones: Sequence[Zone],
+        posture: PostureReader,
+        detectors: Sequence[Detector],
+    ) -> None:
+        self.tracker = tracker
+        self.smoother = smoother
+        self.zones = tuple(zones)
+        self.posture = posture
+        self.detectors = tuple(detectors)
+        """Replaced as a whole, by any thread."""
+
+        self._lock = threading.Lock()
+        self._seen: frozenset[int] = frozenset()
+        self._hoped = False
+
+    def follow(
+        self, poses: Sequence[Pose], at_ns: int, size: Size, *, still: bool = False
+    ) -> tuple[list[Track], list[Event]]:
+        """Take the poses of one frame; return its people and what has happened.
+
+        A `still` is a picture of its own, not one moment of a movement: its people
+        count at once, and their keypoints stay where they were found.
+        """
+        with self._lock:
+            tracks = self.tracker.update(poses, at_ns, at_once=still)
+            self._seen = frozenset(track.id for track in tracks)
+        least = self.tracker.options.birth_score
+        self._hoped = any(pose.score >= least for pose in poses)
+        if self.smoother is not None and not still:
+            tracks = self.smoother.smooth(tracks, at_ns)
+        tracks = locate(tracks, self.zones, size)
+        tracks = self.posture.update(tracks, at_ns)
+        events = [event for detector in self.detectors for event in detector.update(tracks, at_ns)]
+        return tracks, events
+
+    def admit(self, options: tracking.Options) -> None:
+        """Follow by other options from now on; whom they might not have let in is forgotten."""
+        with self._lock:
+            if options != self.tracker.options:
+                self.tracker.options = options
+                self.tracker.forget()
+
+    def forget(self, detectors: Sequence[Detector]) -> None:
+        """Know nobody any more, and go on with new detectors; any thread."""
+        with self._lock:
+            self.tracker.forget()
+        self.detectors = tuple(detectors)
+
+    def expect(self, at_ns: int) -> list[Pose]:
+        """Return the people of the newest frame where they should be by then; any thread.
+
+        It never waits for a frame, only while the people of one are being sorted.
+        """
+        with self._lock:
+            return [track.pose for track in self.tracker.predict(at_ns) if track.id in self._seen]
+
+    @property
+    def presence(self) -> Presence:
+        """Whether anybody is before the camera, as far as the newest frame and events know."""
+        state = self.state
+        if self._seen or state.get("occupied") or state.get("fall"):
+            return "somebody"
+        return "maybe" if self._hoped else "nobody"
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The camera's state as the detectors see it: keys of the topic `C/state`."""
+        return {key: value for detector in self.detectors for key, value in detector.state.items()}

@@ -1,0 +1,167 @@
+"""Zones on the floor, and where on it a person stands."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
+
+# A configuration is checked on machines without the libraries of the pictures.
+if TYPE_CHECKING:
+    from edgepose.types import Floats, Pose, Size, Track
+
+Point = tuple[float, float]
+
+BORDER: Final = 1e-9  # parts of the frame; far below a pixel, far above the error of a float
+
+# Lengths along the body as parts of its height H: shoulders stand at 0.818, hips at
+# 0.530, knees at 0.285 and ankles at 0.039 (Drillis and Contini 1966, as in Winter,
+# "Biomechanics and Motor Control of Human Movement", figure 4.1).
+SHANK_PER_THIGH: Final = (0.285 - 0.039) / (0.530 - 0.285)
+SHANK_PER_TORSO: Final = (0.285 - 0.039) / (0.818 - 0.530)
+LEG_PER_TORSO: Final = (0.530 - 0.039) / (0.818 - 0.530)
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A named part of the floor."""
+
+    id: str
+    polygon: tuple[Point, ...]
+    """Corners as parts of the frame: (0, 0) is its top left, (1, 1) its bottom right."""
+
+    kind: Literal["area", "rest"] = "area"
+    """`rest`: lying here is no fall."""
+
+    def contains(self, point: Point) -> bool:
+        """Say whether a point, in parts of the frame, lies inside; the border counts."""
+        inside = False
+        previous = self.polygon[-1]
+        for corner in self.polygon:
+            if _on_edge(point, previous, corner):
+                return True
+            if _crosses(point, previous, corner):
+                inside = not inside
+            previous = corner
+        return inside
+
+
+def _on_edge(point: Point, start: Point, end: Point) -> bool:
+    """Say whether a point lies on the line between two corners."""
+    (x, y), (x0, y0), (x1, y1) = point, start, end
+    along, across = (x1 - x0, y1 - y0), (x - x0, y - y0)
+    length = max(abs(along[0]), abs(along[1]))
+    if abs(along[0] * across[1] - along[1] * across[0]) > BORDER * length:
+        return False
+    return (
+        min(x0, x1) - BORDER <= x <= max(x0, x1) + BORDER
+        and min(y0, y1) - BORDER <= y <= max(y0, y1) + BORDER
+    )
+
+
+def _crosses(point: Point, start: Point, end: Point) -> bool:
+    """Say whether a ray from the point rightward crosses the edge: even or odd decides."""
+    (x, y), (x0, y0), (x1, y1) = point, start, end
+    if (y0 > y) == (y1 > y):
+        return False
+    return x < x0 + (y - y0) / (y1 - y0) * (x1 - x0)
+
+
+def ground_point(pose: "Pose", min_score: float = 0.3) -> Point:
+    """Say where a person stands, in frame pixels.
+
+    Between the ankles; of one ankle where only one is sure. Where the feet are
+    hidden, each leg is continued: from the knee by the length of the thigh, along it
+    when the leg is straight and down the picture when it is bent (a seat); from the
+    hips by the length of a leg, away from the shoulders. Where even that cannot be
+    seen, the middle of the bottom of the box.
+
+    Parameters
+    ----------
+    pose : Pose
+        A person in frame pixels.
+    min_score : float
+        Joints below this score are taken as hidden.
+
+    Returns
+    -------
+    (x, y)
+        In frame pixels; may lie outside the frame when the feet do.
+    """
+    from edgepose import skeleton as s
+
+    points = pose.keypoints
+    ankles = _sure(points, (s.LEFT_ANKLE, s.RIGHT_ANKLE), min_score)
+    if ankles:
+        return _mean(ankles)
+
+    shoulders = _sure(points, (s.LEFT_SHOULDER, s.RIGHT_SHOULDER), min_score)
+    shoulder = _mean(shoulders) if shoulders else None
+    feet = [
+        _below_knee(leg[0], leg[1], shoulder)
+        for joints in ((s.LEFT_HIP, s.LEFT_KNEE), (s.RIGHT_HIP, s.RIGHT_KNEE))
+        if len(leg := _sure(points, joints, min_score)) == 2
+    ]
+    if feet:
+        return _mean(feet)
+
+    hips = _sure(points, (s.LEFT_HIP, s.RIGHT_HIP), min_score)
+    if hips and shoulder:
+        hip = _mean(hips)
+        return (
+            hip[0] + LEG_PER_TORSO * (hip[0] - shoulder[0]),
+            hip[1] + LEG_PER_TORSO * (hip[1] - shoulder[1]),
+        )
+    return pose.box.x + pose.box.width / 2, pose.box.y + pose.box.height
+
+
+def _below_knee(hip: Point, knee: Point, shoulder: Point | None) -> Point:
+    """Continue a leg whose foot is hidden."""
+    thigh = (knee[0] - hip[0], knee[1] - hip[1])
+    if shoulder is None:
+        return knee[0] + SHANK_PER_THIGH * thigh[0], knee[1] + SHANK_PER_THIGH * thigh[1]
+    torso = (hip[0] - shoulder[0], hip[1] - shoulder[1])
+    # A thigh within 45 degrees of the torso's line carries on: standing or lying.
+    along = torso[0] * thigh[0] + torso[1] * thigh[1]
+    aside = abs(torso[0] * thigh[1] - torso[1] * thigh[0])
+    if along > aside:
+        return knee[0] + SHANK_PER_THIGH * thigh[0], knee[1] + SHANK_PER_THIGH * thigh[1]
+    length = (torso[0] ** 2 + torso[1] ** 2) ** 0.5
+    return knee[0], knee[1] + SHANK_PER_TORSO * length
+
+
+def _sure(points: "Floats", joints: tuple[int, ...], min_score: float) -> list[Point]:
+    """Return the positions of those joints that are sure enough, in their order."""
+    return [
+        (float(points[joint, 0]), float(points[joint, 1]))
+        for joint in joints
+        if points[joint, 2] >= min_score
+    ]
+
+
+def _mean(points: Sequence[Point]) -> Point:
+    return sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points)
+
+
+def locate(
+    tracks: "Sequence[Track]", zones: Sequence[Zone], size: "Size", min_score: float = 0.3
+) -> "list[Track]":
+    """Set the zones each person stands in, in the order of `zones`.
+
+    A foot beyond the edge of the picture counts as being at that edge, so that a zone
+    which reaches the edge also holds those whose feet are cut off by it.
+    """
+    if not zones:
+        return list(tracks)
+    return [replace(track, zones=_zones_at(track, zones, size, min_score)) for track in tracks]
+
+
+def _zones_at(
+    track: "Track", zones: Sequence[Zone], size: "Size", min_score: float
+) -> tuple[str, ...]:
+    x, y = ground_point(track.pose, min_score)
+    # The first pixel's centre is (0, 0): half a pixel before it the frame begins.
+    at = _part((x + 0.5) / size.width), _part((y + 0.5) / size.height)
+    return tuple(zone.id for zone in zones if zone.contains(at))
+
+
+def _part(value: float) -> float:
+    return min(1.0, max(0.0, value))

@@ -1,0 +1,231 @@
+"""MoveNet: one person, up to six, or the bare heads of the one-person network.
+
+The three say where joints are as parts of the input, with x and y in the order
+``y, x``. Pixels go in as they are, 0 to 255.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgepose.errors import ModelError
+from edgepose.models.info import ModelInfo, Outputs, TensorInfo
+from edgepose.pose.decoders import Limits, Pixels
+from edgepose.skeleton import JOINTS
+from edgepose.types import Box, Floats, ModelPose, Size
+
+SEEN: Final = 0.2
+"""A joint above this counts for the person's score (tfjs: `MIN_CROP_KEYPOINT_SCORE`)."""
+
+NEARNESS: Final = 1.8
+"""Cells added to a distance before dividing by it; part of the trained network's graph."""
+
+PIXELS: Final = Pixels(1.0, (0.0, 0.0, 0.0))
+
+Form = Literal["single", "multi", "heads"]
+
+
+class Heads(NamedTuple):
+    """Which output is which, of a network that ends at its heads."""
+
+    center: int
+    heatmap: int
+    regress: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveNetDecoder:
+    """Decodes MoveNet Lightning, Thunder and MultiPose."""
+
+    form: Form
+    heads: Heads | None = None
+    pixels: Pixels = PIXELS
+
+    @property
+    def family(self) -> str:
+        """Name for people."""
+        return "movenet multi" if self.form == "multi" else "movenet single"
+
+    @property
+    def people(self) -> int:
+        """The most people it can find at once."""
+        return 6 if self.form == "multi" else 1
+
+    @classmethod
+    def recognise(cls, model: ModelInfo) -> Self | None:
+        """Return a decoder for [1, 1, 17, 3], [1, 6, 56], or heads of 1, 17, 34 and 34 channels.
+
+        Raises
+        ------
+        ModelError
+            When its heads cannot be told apart without guessing.
+        """
+        shapes = [tensor.shape for tensor in model.outputs]
+        pixels = choose_pixels(model.inputs[0])
+        if shapes == [(1, 1, JOINTS, 3)]:
+            return cls("single", pixels=pixels)
+        if shapes == [(1, 6, 3 * JOINTS + 5)]:
+            return cls("multi", pixels=pixels)
+        channels = [shape[3] if len(shape) == 4 else 0 for shape in shapes]
+        if sorted(channels) != [1, 17, 34, 34] or len({shape[:3] for shape in shapes}) > 1:
+            return None
+        return cls("heads", find_heads(model, channels), pixels)
+
+    def decode(self, outputs: Outputs, limits: Limits) -> list[ModelPose]:
+        """Return people in model pixels, best first."""
+        size = outputs.model.input_size
+        if self.heads is not None:
+            arrays = (outputs.real(index)[0] for index in self.heads)
+            people = [decode_single(decode_heads(*arrays), size)]
+        elif self.form == "single":
+            people = [decode_single(outputs.real(0).reshape(JOINTS, 3), size)]
+        else:
+            people = decode_multi(outputs.real(0)[0], size)
+        people = [person for person in people if person.score >= limits.min_pose_score]
+        return people[: limits.max_people]
+
+
+def choose_pixels(picture: TensorInfo) -> Pixels:
+    """Feed bytes as they are, also where a converter wrote another scale beside them."""
+    if picture.quantisation is None or picture.dtype not in {"uint8", "int8"}:
+        return PIXELS
+    scale, zero_point = picture.quantisation
+    black = (0 if picture.dtype == "uint8" else -128) - zero_point
+    return Pixels(scale, (black * scale,) * 3)
+
+
+def find_heads(model: ModelInfo, channels: Sequence[int]) -> Heads:
+    """Return which output is which; of the two with 34 channels only a name tells."""
+    pair = [index for index, count in enumerate(channels) if count == 34]
+    for names in (
+        [model.outputs[index].signature.lower() for index in pair],
+        [model.outputs[index].name.lower() for index in pair],
+    ):
+        regress, offset = (
+            ["regress" in name for name in names],
+            ["offset" in name for name in names],
+        )
+        if sorted(regress) == sorted(offset) == [False, True] and regress != offset:
+            return Heads(
+                channels.index(1),
+                channels.index(17),
+                pair[regress.index(True)],
+                pair[offset.index(True)],
+            )
+    found = " and ".join(repr(model.outputs[index].name) for index in pair)
+    msg = (
+        f"model {model.name}: two outputs of 34 channels are called {found}; expected 'regress' in"
+        " one name and 'offset' in the other; convert the model again with named outputs"
+    )
+    raise ModelError(msg)
+
+
+def decode_single(parts: Floats, size: Size) -> ModelPose:
+    """Return the one person, whose score is the mean of the joints that are seen.
+
+    Parameters
+    ----------
+    parts : (17, 3)
+        y and x as parts of the input, and score.
+    size : Size
+        The input, in model pixels.
+
+    Notes
+    -----
+    The network always answers with 17 joints; of an empty picture their scores are
+    low, so that none counts and the person's score is 0. As in tfjs.
+    """
+    keypoints = to_pixels(parts, size)
+    scores = keypoints[:, 2]
+    seen = scores[scores > SEEN]
+    return ModelPose(keypoints, float(seen.mean()) if seen.size else 0.0)
+
+
+def decode_multi(rows: Floats, size: Size) -> list[ModelPose]:
+    """Return everybody, ranked by the network's own score of the box.
+
+    Parameters
+    ----------
+    rows : (6, 56)
+        17 times y, x, score; then the box: ymin, xmin, ymax, xmax, score. All but
+        the scores are parts of the input, also of one that was padded.
+    size : Size
+        The input, in model pixels.
+    """
+    people = []
+    for row in rows[np.argsort(-rows[:, 55], kind="stable")]:
+        corners = np.zeros((2, 3), dtype=np.float32)
+        corners[:, :2] = row[51:55].reshape(2, 2)
+        (left, top, _), (right, bottom, _) = to_pixels(corners, size).tolist()
+        people.append(
+            ModelPose(
+                to_pixels(row[:51].reshape(JOINTS, 3), size),
+                float(np.clip(row[55], 0, 1)),
+                Box(left, top, right - left, bottom - top),
+            )
+        )
+    return people
+
+
+def to_pixels(parts: Floats, size: Size) -> Floats:
+    """Turn ``y, x, score`` in parts of the input into ``x, y, score`` in model pixels.
+
+    As tfjs. Whether a part of 0 means the centre of the first pixel or its left edge
+    is not written anywhere; comparing pictures with their mirror images puts the
+    truth a tenth (Thunder) to a quarter (Lightning) of a pixel left of this.
+    """
+    keypoints = np.empty_like(parts, dtype=np.float32)
+    keypoints[:, 0] = parts[:, 1] * size.width
+    keypoints[:, 1] = parts[:, 0] * size.height
+    keypoints[:, 2] = np.clip(parts[:, 2], 0, 1)
+    return keypoints
+
+
+def decode_heads(center: Floats, heatmap: Floats, regress: Floats, offset: Floats) -> Floats:
+    """Do what the full network does behind its heads.
+
+    Parameters
+    ----------
+    center : (H, W, 1)
+        How likely a person's middle is in each cell.
+    heatmap : (H, W, 17)
+        How likely each joint is in each cell.
+    regress : (H, W, 34)
+        From the middle to each joint, roughly: 17 times y, x in cells.
+    offset : (H, W, 34)
+        From a cell to the joint in it: 17 times y, x in cells.
+
+    Returns
+    -------
+    (17, 3)
+        y and x as parts of the input, and score.
+
+    Notes
+    -----
+    The person nearest to the middle of the picture is taken; then of each joint
+    the cell that is likely and near to where the person's middle expects it.
+    """
+    height, width = heatmap.shape[:2]
+    rows, columns = np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32)
+    middle = distance(rows, columns, np.array([[height / 2, width / 2]]))
+    person = (center / (middle + NEARNESS)).argmax()
+    row, column = np.divmod(person, width)
+
+    expected = regress[row, column].reshape(JOINTS, 2) + np.array([row, column])
+    likely = heatmap / (distance(rows, columns, expected) + NEARNESS)
+    y, x = np.divmod(likely.reshape(-1, JOINTS).argmax(axis=0), width)
+    joint = np.arange(JOINTS)
+    found = offset.reshape(height, width, JOINTS, 2)[y, x, joint] + np.stack([y, x], axis=1)
+    parts = found / (height, width)
+    return np.column_stack([parts, heatmap[y, x, joint]]).astype(np.float32)
+
+
+def distance(rows: Floats, columns: Floats, points: NDArray[np.floating]) -> Floats:
+    """Return how far each cell is from each of (N, 2) points ``y, x``: (H, W, N)."""
+    y = rows[:, None] - points[:, 0].astype(np.float32)
+    x = columns[:, None] - points[:, 1].astype(np.float32)
+    return np.asarray(np.sqrt(y[:, None] ** 2 + x[None] ** 2))

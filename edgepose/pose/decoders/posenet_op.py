@@ -1,0 +1,111 @@
+"""Coral's `PosenetDecoderOp`: cut off, so that every runtime can run the model.
+
+The operator does what `posenet.decode_multi` does. It is the last one of the graph
+and no stock runtime has it. Its three inputs are made the outputs of the graph by
+changing a few numbers in place: nothing moves, so what was compiled for the Edge
+TPU keeps its alignment.
+"""
+
+import struct
+from typing import Any, Final
+
+from edgepose.errors import ModelError
+from edgepose.models import flatbuffer
+from edgepose.models import info as models
+from edgepose.models.info import ModelInfo
+from edgepose.pose.decoders import Loaded
+from edgepose.pose.decoders.posenet import Options, PoseNetDecoder
+
+OP: Final = "PosenetDecoderOp"
+
+HEADS: Final = 3
+"""Heat map, short offsets, displacements. A fourth, for outlines of people, is not used."""
+
+OUTPUTS_SLOT: Final = 8
+OPERATORS_SLOT: Final = 10
+"""Of the table `SubGraph` in TFLite's `schema.fbs`, as `flatbuffers` counts."""
+
+
+def load(content: bytes, info: ModelInfo) -> Loaded:
+    """Cut the operator off and return a decoder with the options it had."""
+    content, info, options = cut(content, info)
+    decoder = PoseNetDecoder.recognise(info)
+    if decoder is None:
+        found = ", ".join(f"{list(t.shape)} {t.dtype}" for t in info.outputs)
+        msg = f"model {info.name}: {OP} takes {found}; expected 17, 34 and 64 channels of one grid"
+        raise ModelError(msg)
+    return Loaded(content, info, decoder.with_options(options))
+
+
+def cut(content: bytes, info: ModelInfo) -> tuple[bytes, ModelInfo, Options]:
+    """Return the file without the operator, what it says then, and the operator's options.
+
+    Raises
+    ------
+    ModelError
+        When the operator is not the last one, or its options make no sense.
+    """
+    model = flatbuffer.root(content)
+    graph = model.Subgraphs(0)
+    last = graph.OperatorsLength() - 1
+    heads = inputs_of_op(model, graph, last, info)
+    options = read_options(graph.Operators(last), info)
+    patched = bytearray(content)
+    outputs = vector_at(graph, OUTPUTS_SLOT)
+    struct.pack_into("<I", patched, vector_at(graph, OPERATORS_SLOT), last)
+    struct.pack_into(f"<I{HEADS}i", patched, outputs, HEADS, *heads)
+    without = bytes(patched)
+    return without, models.read(without, info.name), options
+
+
+def inputs_of_op(model: Any, graph: Any, last: int, info: ModelInfo) -> list[int]:
+    """Return the tensors the operator takes, if it is the last one and may be cut off."""
+    code = model.OperatorCodes(graph.Operators(last).OpcodeIndex()) if last >= 0 else None
+    heads = models.whole_numbers(graph.Operators(last).InputsAsNumpy()) if code else []
+    if (
+        code is None
+        or models.text(code.CustomCode()) != OP
+        or model.SubgraphsLength() > 1
+        or not HEADS <= len(heads) <= graph.OutputsLength()
+        or min(heads) < 0
+    ):
+        msg = (
+            f"model {info.name}: {OP} is not the last operator, or takes {len(heads)} tensors;"
+            f" expected it last, with {HEADS}, as in Coral's files; choose another model"
+        )
+        raise ModelError(msg)
+    return heads[:HEADS]
+
+
+def vector_at(graph: Any, slot: int) -> int:
+    """Return the byte at which a vector of the graph begins with its length."""
+    table = graph._tab
+    return int(table.Vector(table.Offset(slot))) - 4
+
+
+def read_options(operator: Any, info: ModelInfo) -> Options:
+    """Read the operator's own settings, kept in a flexbuffer map."""
+    from flatbuffers import flexbuffers
+
+    raw = operator.CustomOptionsAsNumpy()
+    try:
+        found = flexbuffers.Loads(bytes(raw))
+        options = Options(
+            stride=int(found["stride"]),
+            score_threshold=float(found["score_threshold"]),
+            nms_radius_px=float(found["nms_radius"]),
+            max_detections=int(found["max_detections"]),
+        )
+    except Exception as error:
+        # flexbuffers is read without any check of its own, so a damaged one raises anything.
+        msg = f"model {info.name}: the options of {OP} cannot be read; download the file again"
+        raise ModelError(msg) from error
+    if (
+        not 1 <= (options.stride or 0) <= 128
+        or not 0 < options.score_threshold < 1
+        or not 0 < options.nms_radius_px < 1000
+        or not 1 <= options.max_detections <= 1000
+    ):
+        msg = f"model {info.name}: {OP} has {options}, which makes no sense; download it again"
+        raise ModelError(msg)
+    return options

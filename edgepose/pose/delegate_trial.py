@@ -1,0 +1,164 @@
+"""Tries a delegate in a child process first, and remembers which of them failed.
+
+A wrong libedgetpu ends the process that loads it, without an exception; a device may
+hang for ever. So a child goes first, and what it did not survive is left alone for a
+while, across restarts. Run as a program it is the child: ``python -m edgepose.trials``.
+"""
+
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from edgepose.errors import EdgeposeError
+from edgepose.pose.delegates import Plugin
+from edgepose.timing import median_ms
+
+log: Final = logging.getLogger(__name__)
+
+TRIAL_S: Final = 15.0  # USB accelerators take up to 5 s to load their firmware and come back
+GRACE_S: Final = 2.0  # a child that its own alarm did not end
+LOOK_S: Final = 0.2
+RUNS: Final = 5
+
+
+class Task(msgspec.Struct, frozen=True):
+    """What the child is to try."""
+
+    model: str
+    threads: int
+    library: str
+    options: tuple[tuple[str, str], ...]
+    op: str
+    seconds: float = TRIAL_S
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """How a trial ended."""
+
+    failure: str = ""
+    """One sentence; empty when all went well."""
+
+    ms: float = 0.0
+    """How long an inference takes."""
+
+    harmful: bool = False
+    """Whether it would have taken the daemon down: a crash or a hang."""
+
+
+def try_out(
+    model: str,
+    plugin: Plugin,
+    *,
+    threads: int = 0,
+    seconds: float = TRIAL_S,
+    ending: Callable[[], bool] = lambda: False,
+) -> Verdict:
+    """Load a delegate and run the model on it, all in a child process.
+
+    Parameters
+    ----------
+    model : str
+        As `PoseEstimator` takes it.
+    plugin : Plugin
+        The delegate.
+    threads : int
+        Threads for what stays on the CPU.
+    seconds : float
+        How long it may take.
+    ending : callable
+        Says whether nobody wants to know any more.
+    """
+    task = Task(model, threads, plugin.library, plugin.options, plugin.op, seconds)
+    command = [
+        sys.executable,
+        "-m",
+        "edgepose.pose.delegate_trial",
+        msgspec.json.encode(task).decode(),
+    ]
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # a Ctrl-C is for us
+    )
+    until_s = time.monotonic() + seconds + GRACE_S
+    while True:
+        try:
+            said, noise = child.communicate(timeout=LOOK_S)
+            break
+        except subprocess.TimeoutExpired as expired:
+            if ending() or time.monotonic() > until_s:
+                child.kill()  # not waited for: a process within a driver may not even take that
+                return _no_answer(seconds, _text(expired.stdout))
+    log.debug("trial of %s: exit %s, it said: %s", plugin.library, child.returncode, noise)
+    return _verdict(child.returncode, said, seconds)
+
+
+def _verdict(code: int, said: str, seconds: float) -> Verdict:
+    last = said.splitlines()[-1] if said else ""
+    if code == 0:
+        return msgspec.json.decode(last, type=Verdict)
+    if code == -signal.SIGALRM:
+        return _no_answer(seconds, said)
+    if code < 0:
+        name = signal.Signals(-code).name
+        return Verdict(f"it crashed ({name}) while {_stage(said)}", harmful=True)
+    return Verdict(f"the trial ended with exit code {code} while {_stage(said)}", harmful=True)
+
+
+def _no_answer(seconds: float, said: str) -> Verdict:
+    return Verdict(f"no answer within {seconds:g} s while {_stage(said)}", harmful=True)
+
+
+def _stage(said: str) -> str:
+    stages = [line for line in said.splitlines() if line and not line.startswith("{")]
+    return stages[-1] if stages else "starting"
+
+
+def _text(output: bytes | str | None) -> str:
+    return output.decode("utf-8", "replace") if isinstance(output, bytes) else output or ""
+
+
+def main(task: Task) -> Verdict:
+    """Be the child: say before each step what comes, and at the end how it went."""
+    # An alarm whose default action ends us also works while the library holds Python up.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, task.seconds)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    plugin = Plugin(task.library, task.options, task.op)
+    try:
+        return Verdict(ms=_run(task, plugin))
+    except EdgeposeError as error:
+        return Verdict(str(error).removeprefix(f"delegate {plugin.library}: "))
+
+
+def _run(task: Task, plugin: Plugin) -> float:
+    from edgepose.pose.estimator import PoseEstimator
+
+    _say("it was loaded")
+    estimator = PoseEstimator(task.model, threads=task.threads, delegate=plugin)
+    _say("it ran the first inference")
+    estimator.warm_up()
+    _say(f"it ran the next {RUNS} inferences")
+    return median_ms(estimator.warm_up, RUNS)
+
+
+def _say(stage: str) -> None:
+    print(stage, flush=True)  # noqa: T201  # to the parent
+
+
+if __name__ == "__main__":
+    _say(msgspec.json.encode(main(msgspec.json.decode(sys.argv[1], type=Task))).decode())
+    sys.stdout.flush()
+    os._exit(0)  # what the library does at its end is not what was asked

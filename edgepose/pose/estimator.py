@@ -1,0 +1,295 @@
+"""`PoseEstimator`: the one way from a picture to poses.
+
+The daemon, every command and `import edgepose` use it. `estimate` is `prepare`,
+`infer` and `decode` in a row, twice for policies that look twice; the daemon runs the
+three on different threads, once for each frame.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgepose.geometry import Letterbox, box_around
+from edgepose.models import catalog
+from edgepose.models.info import ModelInfo, Outputs
+from edgepose.pose import decoders, delegates, policies
+from edgepose.pose.decoders import Limits
+from edgepose.pose.delegates import Plugin
+from edgepose.pose.interpreter import Engine
+from edgepose.pose.policies import Aim, PolicyName, Refine, Seen
+from edgepose.pose.preprocess import Preprocessor
+from edgepose.timing import median_ms
+from edgepose.types import Image, ModelPose, Pose, Size
+
+log: Final = logging.getLogger(__name__)
+
+FINDS: Final = 2  # times as many finds, half as sure, as people asked for: a second look decides
+TIMED_RUNS: Final = 3
+
+
+@dataclass(slots=True, eq=False)
+class Look:
+    """A part of a picture, made ready for one network."""
+
+    aim: Aim
+    tensor: NDArray[Any] | None
+    """(1, height, width, 3) in the type of the network's input, until it is taken."""
+
+    letterbox: Letterbox
+    """The way back to the picture."""
+
+    def take(self) -> NDArray[Any]:
+        """Hand the network's input over: it is large, and nobody needs it twice."""
+        tensor, self.tensor = self.tensor, None
+        assert tensor is not None, "a look is for one inference"
+        return tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Glance:
+    """A picture made ready: everything that the networks are to look at in it."""
+
+    looks: tuple[Look, ...]
+
+
+class Network:
+    """One model, ready to run: its engine, its decoder, and how it wants its pictures."""
+
+    def __init__(self, choice: catalog.Choice, threads: int, plugin: Plugin | None = None) -> None:
+        read = catalog.read_file(choice.path)
+        content, info, self.decoder = decoders.load(read, choice.name)
+        as_it_is = choice.path if content is read else content
+        if plugin is not None and not plugin.helps(info):
+            plugin = None
+        self.engine = Engine(as_it_is, info, threads=threads, size=choice.size, plugin=plugin)
+        self.preprocessor = Preprocessor(
+            self.engine.info.inputs[0],
+            scale=self.decoder.pixels.scale,
+            shift=self.decoder.pixels.shift,
+        )
+
+    @property
+    def size(self) -> Size:
+        """Width and height of its input."""
+        return self.engine.info.input_size
+
+    def prepare(self, image: Image, aim: Aim) -> Look:
+        """Write a part of a picture into an input."""
+        letterbox = Letterbox.fit(aim.region, self.size)
+        return Look(aim, self.preprocessor.prepare(image, letterbox), letterbox)
+
+
+class Estimator(Protocol):
+    """What a pipeline needs: `PoseEstimator`, or what stands in its place."""
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether it matters to `prepare` who is known."""
+
+    def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> Any:
+        """Make a picture ready; any thread."""
+
+    def infer(self, glance: Any) -> Any:
+        """Run the networks on what `prepare` made."""
+
+    def decode(self, glance: Any, outputs: Any, *, limits: Limits | None = None) -> list[Pose]:
+        """Turn what `infer` returned into poses; any thread."""
+
+
+class PoseEstimator:
+    """Finds people in pictures.
+
+    Parameters
+    ----------
+    model : str or Path
+        A catalogue name, ``"auto"`` or the path of a .tflite file; behind either
+        ``@HEIGHTxWIDTH`` sets the input of models that take any size. Two of them with a
+        ``+`` between: the first finds people, the second looks again at each.
+    policy : str
+        Where to look: ``"whole"``, ``"follow"``, ``"refine"``, or ``"auto"``: what suits
+        the model.
+    threads : int
+        Threads of the network; 0 for all cores but one.
+    limits : Limits
+        How many people, and how sure, unless a call says otherwise.
+    delegate : str or Plugin
+        What runs the networks that have anything for it: ``"cpu"``, ``"edgetpu"``, one of
+        several such as ``"edgetpu:usb:0"``, the path of a TFLite delegate, or ``"auto"``:
+        an Edge TPU if one is plugged in. It is loaded into this process, without a trial.
+
+    Raises
+    ------
+    ModelError
+        When the model is unknown, broken or of no known family; in words.
+    DelegateError
+        When the delegate cannot be loaded, or does not take what it should.
+    UsageError
+        When the policy does not suit the model.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "auto",
+        *,
+        policy: PolicyName = "auto",
+        threads: int = 0,
+        limits: Limits | None = None,
+        delegate: str | Plugin = "cpu",
+    ) -> None:
+        plugin = _plugin(delegate) if isinstance(delegate, str) else delegate
+        team = catalog.team(str(model))
+        if policy == "refine":
+            team = team.with_looker()
+        self.limits = limits or Limits()
+        self._costs_s: list[float] = []
+        self.networks = [Network(choice, threads, plugin) for choice in team.members]
+        one = [network.decoder.people == 1 for network in self.networks]
+        self.policy = policies.choose(policy, team.name, one, refines=team.looker is not None)
+        self.name = team.name
+        """What to call the model, or the models together."""
+
+    @property
+    def engine(self) -> Engine:
+        """The first network's engine; the only one unless the policy is `refine`."""
+        return self.networks[0].engine
+
+    @property
+    def decoder(self) -> decoders.Decoder:
+        """The first network's decoder."""
+        return self.networks[0].decoder
+
+    @property
+    def model(self) -> ModelInfo:
+        """What the first network's file says about itself."""
+        return self.engine.info
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether it matters to `prepare` who is known."""
+        return self.policy.name != "whole"
+
+    def estimate(self, image: Image, *, limits: Limits | None = None) -> list[Pose]:
+        """Find the people in a picture.
+
+        Parameters
+        ----------
+        image : (height, width, 3)
+            RGB, uint8. Pictures read by OpenCV are BGR: turn them first.
+        limits : Limits, optional
+            Other limits for this picture.
+
+        Returns
+        -------
+        list of Pose
+            In pixels of the picture, best first; empty when nobody is there.
+        """
+        limits = limits or self.limits
+        glance = self.prepare(image)
+        found = self._merge(glance, self.infer(glance), limits)
+        if aims := self.policy.again(_size(image), found):
+            glance = self._look(image, aims)
+            found = self._merge(glance, self.infer(glance), limits)
+        return _within(found, limits)
+
+    def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> Glance:
+        """Write what is to be looked at into inputs of the networks; any thread.
+
+        Parameters
+        ----------
+        image : (height, width, 3)
+            RGB, uint8.
+        people : sequence of Pose
+            Who is known from the frames before, where they should be by now.
+        turn : int
+            Number of the frame: whose turn it is, where not everybody is looked at again.
+        """
+        _check(image)
+        return self._look(image, self.policy.aims(_size(image), people, turn))
+
+    def infer(self, glance: Glance) -> list[Outputs]:
+        """Run the networks, once for each glance; the only part that holds the engines."""
+        return [self.networks[look.aim.network].engine.infer(look.take()) for look in glance.looks]
+
+    def decode(
+        self, glance: Glance, outputs: Sequence[Outputs], *, limits: Limits | None = None
+    ) -> list[Pose]:
+        """Turn what the networks said into poses in pixels of the picture; any thread."""
+        limits = limits or self.limits
+        return _within(self._merge(glance, outputs, limits), limits)
+
+    def warm_up(self) -> None:
+        """Run the networks once on black, so that the first picture is not slow."""
+        for network in self.networks:
+            network.engine.warm_up()
+
+    def keep_pace(self, fps: float) -> None:
+        """Look again at no more people than this many frames a second leave time for."""
+        if isinstance(self.policy, Refine):
+            self._costs_s = self._costs_s or [
+                median_ms(net.engine.warm_up, TIMED_RUNS) / 1000 for net in self.networks
+            ]
+            *finders, looker = self._costs_s
+            before = self.policy
+            self.policy = policies.pace(before, 1 / fps, find_s=sum(finders), look_s=looker)
+            if self.policy != before:
+                log.info("model: %s", self.policy.told)
+
+    def _look(self, image: Image, aims: Sequence[Aim]) -> Glance:
+        return Glance(tuple(self.networks[aim.network].prepare(image, aim) for aim in aims))
+
+    def _merge(self, glance: Glance, outputs: Sequence[Outputs], limits: Limits) -> list[Pose]:
+        seen = [
+            self._decode(look, said, limits)
+            for look, said in zip(glance.looks, outputs, strict=True)
+        ]
+        return self.policy.merge(seen)
+
+    def _decode(self, look: Look, outputs: Outputs, limits: Limits) -> Seen:
+        if look.aim.person is not None:
+            limits = Limits(max_people=1, min_pose_score=0)
+        elif self.policy.name == "refine":
+            limits = replace(
+                limits,
+                max_people=FINDS * limits.max_people,
+                min_pose_score=limits.min_pose_score / FINDS,
+            )
+        found = self.networks[look.aim.network].decoder.decode(outputs, limits)
+        return Seen(look.aim, [to_frame(pose, look.letterbox) for pose in found])
+
+
+def _plugin(delegate: str) -> Plugin | None:
+    named = delegates.named(delegate)
+    return None if delegate == "auto" and named.absent() else named.plugin
+
+
+def to_frame(pose: ModelPose, letterbox: Letterbox) -> Pose:
+    """Map a person from model pixels to frame pixels."""
+    keypoints = np.empty_like(pose.keypoints)
+    keypoints[:, :2] = letterbox.to_frame(pose.keypoints[:, :2])
+    keypoints[:, 2] = pose.keypoints[:, 2]
+    box = box_around(keypoints) if pose.box is None else letterbox.box_to_frame(pose.box)
+    return Pose(keypoints, pose.score, box)
+
+
+def _within(poses: Sequence[Pose], limits: Limits) -> list[Pose]:
+    sure = [pose for pose in poses if pose.score >= limits.min_pose_score]
+    return sure[: 1 if limits.single else limits.max_people]
+
+
+def _size(image: Image) -> Size:
+    return Size(image.shape[1], image.shape[0])
+
+
+def _check(image: Image) -> None:
+    found = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}".strip()
+    if getattr(image, "ndim", 0) != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        msg = f"picture is {found}; expected uint8 (height, width, 3), RGB"
+        raise ValueError(msg)
+    if 0 in image.shape:
+        msg = f"picture is empty: {image.shape}"
+        raise ValueError(msg)

@@ -1,0 +1,235 @@
+"""The loaded interpreter: the only file that knows a TFLite runtime."""
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgepose.errors import DelegateError, ModelError, UsageError
+from edgepose.models.info import ModelInfo, Outputs, TensorInfo
+from edgepose.pose import stderr_filter
+from edgepose.pose.delegates import Plugin
+from edgepose.types import Size
+
+try:
+    from ai_edge_litert import interpreter as tflite
+
+    RUNTIME: Final = "ai-edge-litert"
+except ImportError:
+    try:
+        from tflite_runtime import interpreter as tflite
+
+        RUNTIME: Final = "tflite-runtime"  # type: ignore[misc]
+    except ImportError as error:
+        _MISSING = (
+            "no TFLite runtime is installed; expected ai-edge-litert, or tflite-runtime "
+            "on 32-bit machines: pip install ai-edge-litert"
+        )
+        raise ModelError(_MISSING) from error
+
+MOST_THREADS: Final = 64
+
+
+_quiet: Final = threading.Lock()
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    with _quiet, stderr_filter.unheard():
+        yield
+
+
+def runtime() -> str:
+    """Name the runtime and its version."""
+    package = sys.modules[RUNTIME.replace("-", "_")]
+    return f"{RUNTIME} {getattr(package, '__version__', 'of unknown version')}"
+
+
+def thread_count(asked: int) -> int:
+    """Turn the configuration's 0 into all cores but one: decoding and sending need it.
+
+    Raises
+    ------
+    UsageError
+        When no machine has so many.
+    """
+    if not 0 <= asked <= MOST_THREADS:
+        msg = f"threads is {asked}; expected 1 to {MOST_THREADS}, or 0 for all cores but one"
+        raise UsageError(msg)
+    return asked or max(1, (os.cpu_count() or 1) - 1)
+
+
+class Engine:
+    """One model in one interpreter, used by one caller at a time.
+
+    Parameters
+    ----------
+    content : bytes or Path
+        A .tflite file that `models.read` has accepted: runtimes may crash on others.
+        A path is mapped into memory instead of copied: a small Pi is thankful.
+    info : ModelInfo
+        What the file says about itself.
+    threads : int
+        Threads of the network; 0 for all cores but one.
+    size : Size, optional
+        Input size to set, for models that take any.
+    plugin : Plugin, optional
+        A delegate to load and to hand the model to. Loading one may crash the process
+        or hold all its threads up for long: `trials` finds out beforehand.
+
+    Raises
+    ------
+    ModelError
+        When the runtime cannot prepare the model.
+    DelegateError
+        When the delegate cannot be loaded, or does not take what it should.
+    """
+
+    def __init__(
+        self,
+        content: bytes | Path,
+        info: ModelInfo,
+        *,
+        threads: int = 0,
+        size: Size | None = None,
+        plugin: Plugin | None = None,
+    ) -> None:
+        self.threads = thread_count(threads)
+        self.plugin = plugin
+        self._lock = threading.Lock()
+        delegates = [] if plugin is None else [_load(plugin)]
+        try:
+            whence = (
+                {"model_content": content}
+                if isinstance(content, bytes)
+                else {"model_path": str(content)}
+            )
+            # A delegate may crash; then nothing it said must wait to be heard.
+            with nullcontext() if delegates else _unheard():
+                self._interpreter = tflite.Interpreter(
+                    **whence, num_threads=self.threads, experimental_delegates=delegates
+                )
+                if size is not None and size != info.input_size:
+                    _resize(self._interpreter, size)
+                self._interpreter.allocate_tensors()
+        except Exception as error:
+            # tflite-runtime raises SystemError with numpy 2, others ValueError or RuntimeError
+            if plugin is not None:
+                raise DelegateError(_not_taken(info, plugin, error)) from error
+            raise ModelError(_sentence(info, error)) from error
+        self._input: int = self._interpreter.get_input_details()[0]["index"]
+        self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
+        self.info = _as_loaded(info, self._interpreter)
+
+    def infer(self, tensor: NDArray[Any]) -> Outputs:
+        """Run the network; other threads go on meanwhile, a second caller waits.
+
+        Parameters
+        ----------
+        tensor : (1, height, width, 3)
+            In the type of the model's input.
+
+        Returns
+        -------
+        Outputs
+            As stored by the model, copied: the next call does not touch them.
+
+        Raises
+        ------
+        DelegateError
+            When a delegate failed; without one a failure is a bug.
+        """
+        with self._lock:
+            # Holds Python's lock throughout: to let go and ask for it again while frames
+            # are being finished would cost up to a whole switch interval.
+            self._interpreter.set_tensor(self._input, tensor)
+            del tensor  # the network has its own copy: the memory serves the next frame
+            self._invoke()
+            arrays = tuple(self._interpreter.get_tensor(index) for index in self._outputs)
+        return Outputs(self.info, arrays)
+
+    def spin(self, times: int) -> None:
+        """Run the network over and over on what its input holds: what benchmarks compare with."""
+        with self._lock:
+            for _ in range(times):
+                self._invoke()
+
+    def warm_up(self) -> None:
+        """Run once on black: the first inference packs weights and may take long."""
+        tensor = self.info.inputs[0]
+        self.infer(np.zeros(tensor.shape, dtype=tensor.dtype))
+
+    def _invoke(self) -> None:
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            if self.plugin is None:
+                raise
+            msg = f"delegate {self.plugin.library}: failed while running: {_brief(error)}"
+            raise DelegateError(msg) from error
+
+
+def _load(plugin: Plugin) -> Any:
+    try:
+        return tflite.load_delegate(plugin.library, dict(plugin.options))
+    except OSError as error:
+        msg = f"delegate {plugin.library}: the library cannot be loaded: {_brief(error)}"
+        raise DelegateError(msg) from error
+    except ValueError as error:
+        # "Failed to load delegate from NAME", a line break, and what the library said, if anything
+        said = " ".join(str(error).split("\n")[1:]).strip()
+        msg = f"delegate {plugin.library}: it refuses to start: {said or 'it gives no reason'}"
+        raise DelegateError(msg) from error
+
+
+def _not_taken(info: ModelInfo, plugin: Plugin, error: Exception) -> str:
+    left = [op for op in info.custom_ops if f"unresolved custom op: {op}" in str(error)]
+    if left:
+        return f"delegate {plugin.library}: does not take {left[0]} of model {info.name} over"
+    return f"delegate {plugin.library}: cannot run model {info.name}: {_brief(error)}"
+
+
+def _brief(error: Exception) -> str:
+    """Return the end of a runtime's message, which grows by every earlier failure."""
+    return " ".join(str(error).split())[-200:]
+
+
+def _resize(interpreter: Any, size: Size) -> None:
+    index = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(index, [1, size.height, size.width, 3])
+
+
+def _as_loaded(info: ModelInfo, interpreter: Any) -> ModelInfo:
+    """Return the model's description with the sizes it really has now."""
+    inputs = _with_shapes(info.inputs, interpreter.get_input_details())
+    outputs = _with_shapes(info.outputs, interpreter.get_output_details())
+    return replace(info, inputs=inputs, outputs=outputs)
+
+
+def _with_shapes(
+    tensors: tuple[TensorInfo, ...], details: list[dict[str, Any]]
+) -> tuple[TensorInfo, ...]:
+    return tuple(
+        replace(tensor, shape=tuple(int(side) for side in detail["shape"]))
+        for tensor, detail in zip(tensors, details, strict=True)
+    )
+
+
+def _sentence(info: ModelInfo, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:200]
+    if info.needs_edgetpu:
+        return (
+            f"model {info.name}: compiled for the Edge TPU and none is in use; "
+            'expected its CPU twin: set model.delegate = "edgetpu" or choose another model'
+        )
+    if info.custom_ops:
+        ops = ", ".join(info.custom_ops)
+        return f"model {info.name}: needs the operators {ops}, which {RUNTIME} does not have"
+    return f"model {info.name}: {RUNTIME} refuses it: {reason}"

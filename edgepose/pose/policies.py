@@ -1,0 +1,375 @@
+"""Where to look: at the whole picture, where somebody was, or twice.
+
+A policy says which network looks at which part of a picture, and makes one list of
+people of what they saw. It keeps nothing between pictures: who is known comes from
+the tracker, whose turn it is from the number of the frame. `docs/accuracy.md` tells
+why things are as they are and shows what was measured.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal, NamedTuple, Protocol, get_args
+
+import numpy as np
+
+from edgepose.errors import UsageError
+from edgepose.geometry import box_around, extent
+from edgepose.skeleton import (
+    LEFT_HIP,
+    LEFT_SHOULDER,
+    RIGHT_HIP,
+    RIGHT_SHOULDER,
+    oks,
+)
+from edgepose.types import Box, Floats, Pose, Size
+
+Name = Literal["whole", "follow", "refine"]
+PolicyName = Literal["auto", "whole", "follow", "refine"]
+Region = tuple[int, int, int, int]
+
+CROP: Final = 1.5  # times the joints' box: measured best; 1.25 and 1.8 cost 1 to 5 points of AP
+CROP_JOINTS: Final = 0.1  # a crop had better hold a doubtful foot than cut a real one
+LEAST_CROP_PX: Final = 32  # fewer pixels tell a network nothing
+
+AGREEMENT: Final = 1 / 4  # of the crop: farther off, the second look saw someone else
+SURE_JOINT: Final = 0.1  # joints to compare two looks by
+DISAGREED: Final = 0.3  # what a find is still worth when the second look saw someone else
+UNCONFIRMED: Final = 0.7  # what a followed person is worth whom the finder overlooked
+
+SAME_PERSON: Final = 0.7  # OKS of two poses that are one person
+SAME_SPOT: Final = 0.3  # OKS of a coarse find with the second look at the same person
+JOINT_SCORE: Final = 0.2  # joints to tell people apart by; as tfjs
+
+FRAME_USE: Final = 0.8  # of the time between frames: the rest is for what varies
+
+TORSO: Final = (LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP)
+TORSO_REACH: Final = 1.9  # times the torso, to each side of the hips (tfjs `crop_utils.ts`)
+BODY_REACH: Final = 1.2  # times the farthest joint (tfjs)
+
+
+class Aim(NamedTuple):
+    """A network and what it is to look at."""
+
+    network: int
+    """Which of the estimator's networks."""
+
+    region: Region
+    """x, y, width, height in frame pixels; may reach beyond the frame."""
+
+    person: Pose | None = None
+    """Whom to look at again; None for "who is there?"."""
+
+    found: bool = False
+    """Whether the person was found in this very picture, not only expected in it."""
+
+
+class Seen(NamedTuple):
+    """What came of an aim."""
+
+    aim: Aim
+    poses: Sequence[Pose]
+    """In frame pixels, best first, nobody left out for a low score."""
+
+
+class Policy(Protocol):
+    """What a way of looking must provide."""
+
+    @property
+    def name(self) -> Name:
+        """What the configuration calls it."""
+
+    def aims(self, size: Size, people: Sequence[Pose], turn: int) -> list[Aim]:
+        """Say where to look in a picture of this size, with these people known to be about."""
+
+    def again(self, size: Size, found: Sequence[Pose]) -> list[Aim]:
+        """Say where to look a second time in a still picture; nowhere when once will do."""
+
+    def merge(self, seen: Sequence[Seen]) -> list[Pose]:
+        """Make one list of what was seen, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Looks at the whole picture, once."""
+
+    name: Name = "whole"
+
+    def aims(self, size: Size, people: Sequence[Pose], turn: int) -> list[Aim]:
+        """Look at everything."""
+        return [Aim(0, everything(size))]
+
+    def again(self, size: Size, found: Sequence[Pose]) -> list[Aim]:
+        """Once will do."""
+        return []
+
+    def merge(self, seen: Sequence[Seen]) -> list[Pose]:
+        """Return what the one look saw."""
+        return list(seen[0].poses)
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Looks where the one person was; at the whole picture when there is none."""
+
+    name: Name = "follow"
+
+    def aims(self, size: Size, people: Sequence[Pose], turn: int) -> list[Aim]:
+        """Look at the surest person, or at everything."""
+        if not people:
+            return [Aim(0, everything(size))]
+        person = max(people, key=lambda pose: pose.score)
+        return [Aim(0, body_crop(person, size), person)]
+
+    def again(self, size: Size, found: Sequence[Pose]) -> list[Aim]:
+        """Look again at whom the first look saw."""
+        aims = self.aims(size, found, 0)
+        return aims if found and aims[0].region != everything(size) else []
+
+    def merge(self, seen: Sequence[Seen]) -> list[Pose]:
+        """Return what the one look saw.
+
+        A person who moved on is at the crop's edge, not another person: the single-person
+        network is trusted with whom it sees.
+        """
+        return list(seen[0].poses)
+
+
+@dataclass(frozen=True, slots=True)
+class Refine:
+    """Finds people with some networks, looks at each again with a single-person one.
+
+    Costs stay bounded as the room fills: in one frame of a film no more than `looks`
+    people are looked at again, in turns, and the others stay as they were found.
+    """
+
+    finders: int = 1
+    """Networks 0 to ``finders - 1`` find people; the next one looks again."""
+
+    looks: int = 6
+    """Second looks in one frame of a film; a still picture gets all it needs."""
+
+    every: int = 1
+    """In a film, the finders look at every so manieth frame, and when they are needed."""
+
+    name: Name = "refine"
+
+    @property
+    def told(self) -> str:
+        """What it does in a film, in words."""
+        often = "every frame" if self.every == 1 else f"one of {self.every} frames"
+        return f"looks for people in {often}, again at up to {self.looks} of them in each"
+
+    def aims(self, size: Size, people: Sequence[Pose], turn: int) -> list[Aim]:
+        """Find who is there, and look again at some of those who are known."""
+        chosen = in_turn(people, self.looks, turn)
+        looks = [Aim(self.finders, crop(person), person) for person in chosen]
+        if chosen and len(chosen) == len(people) and turn % self.every:
+            return looks
+        return [Aim(finder, everything(size)) for finder in range(self.finders)] + looks
+
+    def again(self, size: Size, found: Sequence[Pose]) -> list[Aim]:
+        """Look again at everybody found."""
+        return [Aim(self.finders, crop(person), person, found=True) for person in found]
+
+    def merge(self, seen: Sequence[Seen]) -> list[Pose]:
+        """Make one list of finds and second looks.
+
+        Notes
+        -----
+        A person's score is the mean score of the joints the second look saw: it ranks
+        people better than the finders' scores, and is comparable between finders.
+        """
+        finds = [list(entry.poses) for entry in seen if entry.aim.person is None]
+        looks = [entry for entry in seen if entry.aim.person is not None]
+        if not looks:
+            return single_out(pose for poses in finds for pose in poses)
+        people = [judge(entry) for entry in looks]
+        again = [pose for pose in people if pose is not None]
+        if finds:
+            again = [
+                pose if claim(pose, finds) else replace(pose, score=pose.score * UNCONFIRMED)
+                for pose in again
+            ]
+        return single_out([*again, *(pose for poses in finds for pose in poses)])
+
+
+def choose(asked: PolicyName, model: str, one: Sequence[bool], *, refines: bool) -> Policy:
+    """Return the policy asked for, or what suits the networks.
+
+    Parameters
+    ----------
+    asked : str
+        As the configuration has it.
+    model : str
+        What to call the networks in messages.
+    one : sequence of bool
+        Of each network: whether it finds one person only.
+    refines : bool
+        Whether the last network looks again at whom the others found.
+
+    Raises
+    ------
+    UsageError
+        When the two do not go together.
+    """
+    if asked not in get_args(PolicyName):
+        msg = f'policy is "{asked}"; expected one of: {", ".join(get_args(PolicyName))}'
+        raise UsageError(msg)
+    if refines:
+        return _refine(asked, model, one)
+    if asked == "follow" and not one[0]:
+        msg = f'policy "follow" follows one person; model {model} finds several: use "whole"'
+        raise UsageError(msg)
+    return Follow() if one[0] and asked != "whole" else Whole()
+
+
+def _refine(asked: PolicyName, model: str, one: Sequence[bool]) -> Refine:
+    if asked not in {"auto", "refine"}:
+        msg = f'policy "{asked}" takes one model; "{model}" are several: use "refine"'
+        raise UsageError(msg)
+    if not one[-1]:
+        msg = f"model {model}: the last finds several people; expected one that finds one"
+        raise UsageError(msg)
+    if one[0]:
+        finder = model.partition("+")[0]
+        msg = (
+            "refine needs a model that finds several people, such as movenet-multipose;"
+            f" {finder} finds one"
+        )
+        raise UsageError(msg)
+    return Refine(finders=len(one) - 1)
+
+
+def everything(size: Size) -> Region:
+    """Return the whole picture."""
+    return 0, 0, size.width, size.height
+
+
+def in_turn(people: Sequence[Pose], count: int, turn: int) -> list[Pose]:
+    """Return some of the people, others in the next turn, so that each has theirs."""
+    if len(people) <= count:
+        return list(people)
+    first = turn * count % len(people)
+    return [people[(first + step) % len(people)] for step in range(count)]
+
+
+def crop(person: Pose) -> Region:
+    """Return a square with room around a person."""
+    box = box_around(person.keypoints, CROP_JOINTS)
+    x, y = box.centre
+    return square(x, y, max(box.width, box.height) * CROP / 2)
+
+
+def body_crop(person: Pose, size: Size) -> Region:
+    """Return where to expect the person in the next picture: a square around the hips.
+
+    Notes
+    -----
+    As tfjs [1]_: half the side is 1.9 times the farthest torso joint or 1.2 times the
+    farthest sure joint, whichever is more, along an axis. Where no hip or no shoulder is
+    seen, tfjs looks at everything; we take a square around what is seen of the person,
+    since half a body at a desk is no reason to lose the detail.
+
+    References
+    ----------
+    .. [1] tfjs-models, `pose-detection/src/movenet/`, `crop_utils.ts`
+    """
+    points = person.keypoints
+    sure = points[:, 2] > JOINT_SCORE
+    if not sure[[LEFT_HIP, RIGHT_HIP]].any() or not sure[[LEFT_SHOULDER, RIGHT_SHOULDER]].any():
+        region = crop(person)
+    else:
+        x, y = points[[LEFT_HIP, RIGHT_HIP], :2][sure[[LEFT_HIP, RIGHT_HIP]]].mean(axis=0).tolist()
+        away = np.abs(points[:, :2] - (x, y)).max(axis=1)
+        torso = away[list(TORSO)][sure[list(TORSO)]].max()
+        region = square(x, y, max(TORSO_REACH * torso, BODY_REACH * away[sure].max()))
+    # What is larger than the picture shows no more than the picture.
+    return region if region[2] <= max(size) else everything(size)
+
+
+def square(x: float, y: float, half: float) -> Region:
+    """Return a square around a point, in whole pixels."""
+    side = max(LEAST_CROP_PX, round(2 * half))
+    return round(x - side / 2), round(y - side / 2), side, side
+
+
+def judge(entry: Seen) -> Pose | None:
+    """Return the person as the second look saw them.
+
+    When it saw someone else, a person found in this very picture stays with a lower score;
+    one who was only expected from earlier pictures is not there.
+    """
+    person = entry.aim.person
+    assert person is not None
+    if entry.poses and agree(person.keypoints, entry.poses[0].keypoints, entry.aim.region):
+        look = entry.poses[0]
+        return replace(look, score=float(look.keypoints[:, 2].mean()))
+    return replace(person, score=person.score * DISAGREED) if entry.aim.found else None
+
+
+def agree(first: Floats, second: Floats, region: Region) -> bool:
+    """Say whether two looks (17, 3) at one crop saw the same person."""
+    shared = (first[:, 2] > SURE_JOINT) & (second[:, 2] > SURE_JOINT)
+    if not shared.any():
+        return False
+    apart = np.linalg.norm(first[shared, :2] - second[shared, :2], axis=1)
+    return bool(np.median(apart) < AGREEMENT * region[2])
+
+
+def claim(look: Pose, finds: list[list[Pose]]) -> bool:
+    """Take out of each finder's finds the one that is this person; say whether there was one."""
+    claimed = False
+    for poses in finds:
+        if not poses:
+            continue
+        alike = [likeness(look, pose) for pose in poses]
+        best = int(np.argmax(alike))
+        if alike[best] > SAME_SPOT:
+            del poses[best]
+            claimed = True
+    return claimed
+
+
+def single_out(poses: Iterable[Pose]) -> list[Pose]:
+    """Return the poses, best first, each person once."""
+    kept: list[Pose] = []
+    for pose in sorted(poses, key=lambda pose: -pose.score):
+        if all(likeness(pose, better) <= SAME_PERSON for better in kept):
+            kept.append(pose)
+    return kept
+
+
+def likeness(a: Pose, b: Pose) -> float:
+    """Compare two people in one picture: their OKS, 0 when they are apart."""
+    size = float(extent(np.array([body_box(b)[2:]], dtype=np.float32))[0])
+    return oks(a.keypoints, b.keypoints, size**2, min_score=JOINT_SCORE)
+
+
+def body_box(pose: Pose) -> Box:
+    """Return the box around the sure joints, whatever box the network named."""
+    return box_around(pose.keypoints, JOINT_SCORE)
+
+
+def pace(policy: Refine, period_s: float, *, find_s: float, look_s: float) -> Refine:
+    """Return the policy with as many looks, and finds as often, as a frame has time for.
+
+    Parameters
+    ----------
+    period_s : float
+        From one frame to the next, of all cameras together.
+    find_s, look_s : float
+        How long all finders take, and one second look.
+
+    Notes
+    -----
+    One look fits always. Where it leaves no time for the finders in every frame, they
+    look at every so manieth, but once a second: somebody who comes in is to be seen.
+    """
+    left_s = FRAME_USE * period_s - look_s
+    seldom = max(1, round(1 / period_s))
+    every = 1 if find_s <= left_s else seldom
+    if 0 < left_s < find_s:
+        every = min(seldom, math.ceil(find_s / left_s))
+    looks = 1 + max(0, int((left_s - find_s / every) / look_s))
+    return replace(policy, looks=looks, every=every)

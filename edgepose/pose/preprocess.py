@@ -1,0 +1,99 @@
+"""From a picture to the model's input: region, letterbox, resize, the model's own numbers."""
+
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgepose.geometry import Letterbox
+from edgepose.models.info import TensorInfo
+from edgepose.types import Image
+
+BYTES: Final = np.arange(256)
+
+
+def use_one_thread() -> None:
+    """Keep OpenCV from taking the cores that the network runs on."""
+    cv2.setNumThreads(1)
+
+
+class Preprocessor:
+    """Writes regions of pictures into inputs of one model.
+
+    Parameters
+    ----------
+    tensor : TensorInfo
+        The model's input, ``[1, height, width, 3]``.
+    scale, shift : float, 3 floats
+        ``real = pixel * scale + shift[channel]`` is what the model wants, RGB.
+    """
+
+    def __init__(
+        self, tensor: TensorInfo, *, scale: float, shift: tuple[float, float, float]
+    ) -> None:
+        table = BYTES[:, None] * scale + np.array(shift)[None, :]
+        stored = table if tensor.quantisation is None else _store(table, tensor)
+        self._table = stored.astype(tensor.dtype)[None, :, :]
+        self._plain = tensor.dtype == "uint8" and _nearly_bytes(stored)
+        self._dtype = np.dtype(tensor.dtype)
+
+    def prepare(self, image: Image, letterbox: Letterbox) -> NDArray[Any]:
+        """Return ``(1, height, width, 3)`` in the model's own type; padding is black.
+
+        Parameters
+        ----------
+        image : (height, width, 3)
+            RGB, uint8; not written to.
+        letterbox : Letterbox
+            Which region goes where; the part of it beyond the picture is black.
+        """
+        left, top, width, height = letterbox.inner
+        model = letterbox.model
+        canvas = np.zeros((model.height, model.width, 3), dtype=np.uint8)
+        inside = canvas[top : top + height, left : left + width]
+        region = _cut(image, letterbox.region)
+        # Shrinking by more than two skips pixels with bilinear sampling; area does not.
+        shrinks = region.shape[0] > 2 * height
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        cv2.resize(region, (width, height), dst=inside, interpolation=how)
+        return self._numbers(canvas)[None]
+
+    def _numbers(self, canvas: Image) -> NDArray[Any]:
+        if self._plain:
+            return canvas
+        if self._dtype in (np.float32, np.uint8, np.int8, np.int32):
+            return cv2.LUT(canvas, self._table)
+        return np.take_along_axis(self._table[0], canvas.reshape(-1, 3), axis=0).reshape(
+            canvas.shape
+        )
+
+
+def _store(real: NDArray[np.float64], tensor: TensorInfo) -> NDArray[np.float64]:
+    assert tensor.quantisation is not None
+    limits = np.iinfo(tensor.dtype)
+    stored = np.round(real / tensor.quantisation.scale) + tensor.quantisation.zero_point
+    return np.clip(stored, limits.min, limits.max)
+
+
+def _nearly_bytes(stored: NDArray[np.float64]) -> bool:
+    """Say whether the stored numbers are the pixels themselves, to the step of rounding.
+
+    Coral's models declare scale 1/128 and zero point 128 and were fed the raw bytes.
+    """
+    return bool(np.abs(stored - BYTES[:, None]).max() <= 1)
+
+
+def _cut(image: Image, region: tuple[int, int, int, int]) -> Image:
+    """Return the region as a view; with black around it where it leaves the picture."""
+    x, y, width, height = region
+    rows, columns = image.shape[:2]
+    left, top = max(0, -x), max(0, -y)
+    right, bottom = max(0, x + width - columns), max(0, y + height - rows)
+    view = image[max(0, y) : y + height - bottom, max(0, x) : x + width - right]
+    if not (left or top or right or bottom):
+        return view
+    if view.size == 0:
+        return np.zeros((height, width, 3), dtype=np.uint8)
+    border = cv2.copyMakeBorder(view, top, bottom, left, right, cv2.BORDER_CONSTANT)
+    return np.asarray(border, dtype=np.uint8)

@@ -1,0 +1,475 @@
+"""Chooses what is to run: which model, on which delegate, and why.
+
+`auto` is decided by trying: delegates in a child process, models by the clock, on this
+very machine. What was measured is kept, so only the first start takes its time.
+"""
+
+import logging
+import math
+import os
+import platform
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from edgepose._version import __version__
+from edgepose.camera import sources
+from edgepose.config.schema import Camera, Config
+from edgepose.models import catalog, info
+from edgepose.pose import delegate_trial, delegates
+from edgepose.pose import interpreter as engines
+from edgepose.pose.delegate_backoff import Bench
+from edgepose.pose.delegate_trial import Verdict
+from edgepose.pose.delegates import Delegate, Plugin
+from edgepose.pose.delegates.cpu import Cpu
+from edgepose.pose.estimator import Network
+from edgepose.pose.policies import PolicyName
+from edgepose.system.storage import Note
+from edgepose.timing import Clock, median_ms
+
+log: Final = logging.getLogger(__name__)
+
+FILE: Final = "timings.json"
+RUNS: Final = 3
+SLOW_MS: Final = 250.0  # of this length one run tells enough, and three take too long
+SHARE: Final = 0.8  # of the time between frames: what is measured on an idle machine grows warm
+MEASURING_S: Final = 8.0
+HOPELESS_MS: Final = 2000.0  # where the quickest takes so long, any other takes minutes
+QUICKEST: Final = {"refine": "posenet-uint8+movenet-lightning-int8"}
+"""By policy, what takes the least; it is `movenet-lightning-int8` for the others."""
+
+STAND_INS: Final = {"one": "movenet-lightning", "many": catalog.DEFAULT}
+AUTO: Final = "auto"
+TAKEN: Final = "taken"
+UNMEASURED: Final = "not measured: no time left"
+ONE_CAMERA_FPS: Final = 10.0  # what the configuration means where it does not say
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to run, and why."""
+
+    model: str
+    delegate: Delegate
+    reason: str
+    """Why this delegate, or why not the one that was asked for."""
+
+    spare: str
+    """The model that goes on without the delegate; the same where it runs on the CPU too."""
+
+    model_reason: str = ""
+    """Why this model, where it was not named."""
+
+    waits: bool = False
+    """Whether a delegate would be used if it came back: from the bench, or plugged in again."""
+
+    def without_delegate(self, reason: str) -> "Plan":
+        """Return the plan for going on with the CPU."""
+        return Plan(self.spare, Cpu(), reason, self.spare, self.model_reason, waits=True)
+
+
+class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How well a model and a policy find people: OKS AP in percent."""
+
+    many: float
+    one: float
+
+    def of(self, people: int) -> float:
+        """Return what counts when that many people are to be found."""
+        return self.one if people == 1 else self.many
+
+
+class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `benchmarks/accuracy.py` has measured, all on the same pictures."""
+
+    pictures: str
+    """Which."""
+
+    whole: dict[str, Accuracy]
+    follow: dict[str, Accuracy]
+    refine: dict[str, Accuracy]
+
+    def by(self, policy: PolicyName) -> dict[str, Accuracy]:
+        """Return what each model reaches with a policy; `auto` is what suits the model."""
+        if policy == "auto":
+            return self.whole | self.follow | self.refine
+        found: dict[str, Accuracy] = getattr(self, policy)
+        return found
+
+
+class Row(NamedTuple):
+    """A candidate for `auto` as it was judged."""
+
+    model: str
+    delegate: str
+    accuracy: float
+    ms: float | None
+    """For one frame with all people; None where it was not measured."""
+
+    verdict: str
+
+
+class Timings(msgspec.Struct):
+    """What networks take here; worth nothing on other hardware or with another version."""
+
+    machine: str = ""
+    ms: dict[str, float] = {}
+
+
+@cache
+def accuracies() -> Measured:
+    """Return how accurate the models are that `auto` chooses among."""
+    text = (catalog.DATA / "accuracy.toml").read_text("utf-8")
+    return msgspec.convert(tomllib.loads(text), Measured)
+
+
+class Chooser:
+    """Makes plans; remembers what it has measured and which delegates failed.
+
+    Parameters
+    ----------
+    folder : Path or None
+        The state directory; without one everything is measured again at each start.
+    ending : callable
+        Says whether nobody waits for a plan any more.
+    """
+
+    def __init__(
+        self, folder: Path | None, clock: Clock, ending: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.bench = Bench(folder, clock)
+        self.rows: list[Row] = []
+        """How the candidates of the last `auto` were judged."""
+
+        self._ending = ending
+        self._note = Note(folder and folder / FILE, Timings)
+
+    def plan(self, config: Config) -> Plan:
+        """Decide what is to run; with `auto` or a delegate this may take seconds.
+
+        Raises
+        ------
+        ModelError
+            When the model is unknown, or made for the Edge TPU and told to run on the CPU.
+        """
+        delegate = delegates.named(config.model.delegate)
+        if config.model.name == AUTO:
+            return self._auto(config, delegate)
+        return self._named(config, delegate)
+
+    def worth_a_try(self, config: Config, plan: Plan) -> bool:
+        """Say whether a delegate that is waited for could be tried now; costs next to nothing."""
+        if not plan.waits:
+            return False
+        delegate = delegates.named(config.model.delegate)
+        return not delegate.absent() and not self.bench.sentence(delegate.name)
+
+    def _named(self, config: Config, delegate: Delegate) -> Plan:
+        name = config.model.name
+        if delegate.plugin is None:
+            return Plan(name, delegate, 'model.delegate = "cpu"', name)
+        target, spare = _pair(name, config.model.twin, delegate.plugin)
+        reason = self._unusable(delegate)
+        if target is None:
+            return Plan(name, Cpu(), reason or _no_version(name), name)
+        if reason:
+            return _on_cpu(target, spare, reason)
+        verdict = self._try(target, delegate, config.model.threads)
+        if verdict.failure:
+            return _on_cpu(target, spare, f"{delegate.name}: {verdict.failure}")
+        return Plan(target, delegate, _passed(verdict), spare)
+
+    def _unusable(self, delegate: Delegate) -> str:
+        if reason := delegate.absent():
+            return reason
+        reason = self.bench.sentence(delegate.name)
+        return f"{delegate.name}: {reason}" if reason else ""
+
+    def _try(self, model: str, delegate: Delegate, threads: int) -> Verdict:
+        assert delegate.plugin is not None
+        verdict = delegate_trial.try_out(
+            model, delegate.plugin, threads=threads, ending=self._ending
+        )
+        if verdict.failure and not self._ending():
+            self.bench.failed(delegate.name, verdict.failure)
+        return verdict
+
+    def _auto(self, config: Config, delegate: Delegate) -> Plan:
+        """Take the most accurate model that is quick enough, on whatever runs it."""
+        threads = config.model.threads
+        reason = self._unusable(delegate) if delegate.plugin else 'model.delegate = "cpu"'
+        contest = Contest(config, delegate, Stopwatch(self._note, threads, self._ending), self._try)
+        contest.only_on_the_cpu = reason
+        plan = contest.plan()
+        self.rows = contest.rows
+        if delegate.plugin is None or delegate.plugin.op or plan.delegate.plugin:
+            return plan
+        # a library that may help with any model: what is quick enough alone is so with it
+        model = msgspec.structs.replace(config.model, name=plan.model)
+        named = self._named(msgspec.structs.replace(config, model=model), delegate)
+        return replace(named, model_reason=plan.model_reason)
+
+
+class Contest:
+    """Goes through the models that are here, the most accurate first, until one is quick enough.
+
+    Parameters
+    ----------
+    config : Config
+        Says how many frames a second and people there are.
+    delegate : Delegate
+        What may be used besides the CPU.
+    stopwatch : Stopwatch
+        Times models on the CPU.
+    try_out : callable
+        Tries a model on the delegate.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        delegate: Delegate,
+        stopwatch: "Stopwatch",
+        try_out: Callable[[str, Delegate, int], Verdict],
+    ) -> None:
+        self.rows: list[Row] = []
+        self.only_on_the_cpu = ""
+        """Why the delegate is out of the question; empty while it is not."""
+
+        self._people = config.pose.max_people
+        self._fps = sum(_rate(camera) for camera in config.cameras) or ONE_CAMERA_FPS
+        self._most_ms = SHARE * 1000 / self._fps
+        self._policy = config.model.policy
+        self._wanted = "one" if self._policy == "follow" else "many"
+        self._threads = config.model.threads
+        self._delegate = delegate
+        self._try_out = try_out
+        self._stopwatch = stopwatch
+
+    def plan(self) -> Plan:
+        """Find the best; where none is quick enough, the quickest."""
+        taken: Row | None = None
+        for name, accuracy in _candidates(self._people, self._policy):
+            row = self._judge(name, accuracy, decided=taken is not None)
+            if row is None:
+                continue
+            self.rows.append(row)
+            if row.verdict == TAKEN:
+                taken = row
+        asked = f"{self._fps:g} frames a second with {_people(self._people)}"
+        if taken is not None:
+            of = " of those measured" if any(row.verdict == UNMEASURED for row in self.rows) else ""
+            why = f"the most accurate{of} that keeps up with {asked}: {taken.ms:.1f} ms for a frame"
+            return self._planned(taken.model, taken.delegate, f"auto: {why}")
+        timed = [row for row in self.rows if row.ms is not None]
+        quickest = min(timed, key=lambda row: row.ms or 0.0, default=None)
+        name = quickest.model if quickest else STAND_INS[self._wanted]
+        used = quickest.delegate if quickest else Cpu.name
+        return self._planned(name, used, f"auto: the quickest; nothing here keeps up with {asked}")
+
+    def _judge(self, name: str, accuracy: float, *, decided: bool) -> Row | None:
+        if _for_edgetpu(name):
+            if self.only_on_the_cpu or not self._delegate.plugin or not catalog.twin(name):
+                return None
+            used = self._delegate.name
+            ms = None if decided else self._tried_ms(name)
+            if ms is None and not decided:
+                return None
+        else:
+            used = Cpu.name
+            ms = None if decided else self._timed_ms(name)
+        if decided:
+            return Row(name, used, accuracy, None, "less accurate")
+        if ms is None:
+            return Row(name, used, accuracy, None, UNMEASURED)
+        if ms > self._most_ms:
+            return Row(name, used, accuracy, ms if math.isfinite(ms) else None, "too slow")
+        return Row(name, used, accuracy, ms, TAKEN)
+
+    def _timed_ms(self, name: str) -> float | None:
+        if not self._stopwatch.runs:
+            # Whenever time runs out, there is to be something to fall back to.
+            quickest = QUICKEST.get(self._policy, "movenet-lightning-int8")
+            ms = self._stopwatch.frame_ms(quickest, self._people, math.inf)
+            self._stopwatch.start(MEASURING_S if ms is None or ms < HOPELESS_MS else 0.0)
+        return self._stopwatch.frame_ms(name, self._people, self._most_ms)
+
+    def _tried_ms(self, name: str) -> float | None:
+        verdict = self._try_out(name, self._delegate, self._threads)
+        if verdict.failure:
+            self.only_on_the_cpu = f"{self._delegate.name}: {verdict.failure}"
+            return None
+        return verdict.ms
+
+    def _planned(self, name: str, used: str, why: str) -> Plan:
+        if used != Cpu.name:
+            spare = catalog.twin(name) or catalog.DEFAULT
+            reason = "passed its trial and runs the model that was chosen"
+            return Plan(name, self._delegate, reason, spare, why)
+        reason = self.only_on_the_cpu or f"no model for {self._delegate.name} is better here"
+        waits = bool(self._delegate.plugin and self.only_on_the_cpu)
+        return Plan(name, Cpu(), reason, name, why, waits=waits)
+
+
+class Stopwatch:
+    """Times networks on the CPU, each once and, from its start, for a few seconds altogether."""
+
+    def __init__(self, note: Note, threads: int, ending: Callable[[], bool]) -> None:
+        self._ending = ending
+        self._note = note
+        self._threads = threads
+        self._until_s = math.inf
+        machine = _machine(threads)
+        known: Timings | None = note.read()
+        self._timings = known if known and known.machine == machine else Timings(machine, {})
+
+    def start(self, measuring_s: float) -> None:
+        """Begin to count the time; before that there is no limit."""
+        self._until_s = time.monotonic() + measuring_s
+
+    @property
+    def runs(self) -> bool:
+        """Whether the time is counted."""
+        return self._until_s < math.inf
+
+    def frame_ms(self, name: str, people: int, most_ms: float) -> float | None:
+        """Return how long a frame takes with that many people; None where time has run out.
+
+        It is infinite where some of the networks take more than `most_ms` already: then
+        the others are not measured, to leave time for models that are quicker.
+        """
+        team = catalog.team(name)
+        rounds = [(choice, 1) for choice in team.finders]
+        rounds += [(team.looker, people)] if team.looker else []
+        frame_ms = 0.0
+        for choice, times in sorted(rounds, key=lambda row: _key(row[0]) not in self._timings.ms):
+            if frame_ms > most_ms:
+                return math.inf
+            network_ms = self._network_ms(choice)
+            if network_ms is None:
+                return None
+            frame_ms += times * network_ms
+        return frame_ms
+
+    def _network_ms(self, choice: catalog.Choice) -> float | None:
+        key = _key(choice)
+        if key not in self._timings.ms:
+            if time.monotonic() >= self._until_s or self._ending():
+                return None
+            log.info("model: auto: measuring %s", choice.name)
+            self._timings.ms[key] = round(_measured_ms(choice, self._threads), 2)
+            self._note.write(self._timings)
+        return self._timings.ms[key]
+
+
+def _key(choice: catalog.Choice) -> str:
+    size = choice.size
+    return f"{choice.path.name}@{size.height}x{size.width}" if size else choice.path.name
+
+
+def _measured_ms(choice: catalog.Choice, threads: int) -> float:
+    warm_up = Network(choice, threads).engine.warm_up
+    warm_up()
+    first_ms = median_ms(warm_up, 1)
+    return first_ms if first_ms > SLOW_MS else median_ms(warm_up, RUNS)
+
+
+def _rate(camera: Camera) -> float:
+    return sources.rate(camera.source, fps=camera.fps, realtime=camera.realtime)
+
+
+def _candidates(people: int, policy: PolicyName) -> Iterator[tuple[str, float]]:
+    """Yield the models that are here, the most accurate first; the Edge TPU's before its twin."""
+    entries = catalog.entries()
+    measured = accuracies().by(policy)
+    known = {name: accuracy.of(people) for name, accuracy in measured.items()}
+    # Nobody has measured a model on the Edge TPU for us: it counts as its twin does.
+    known |= {name: known[e.cpu] for name, e in entries.items() if e.cpu in known}
+    here = [name for name in known if name not in entries or entries[name].path]
+    for name in sorted(here, key=lambda name: (-known[name], not _for_edgetpu(name))):
+        yield name, known[name]
+
+
+def _for_edgetpu(name: str) -> bool:
+    entry = catalog.entries().get(name)
+    return entry is not None and bool(entry.cpu)
+
+
+def _pair(name: str, twin: str, plugin: Plugin) -> tuple[str | None, str]:
+    """Return the model for the delegate, None if it has nothing for it, and that for the CPU."""
+    if not plugin.op:
+        return name, (twin or catalog.twin(name) or name) if _made_for_edgetpu(name) else name
+    if _made_for_edgetpu(name):
+        return name, twin or catalog.twin(name) or _stand_in(name)
+    other = catalog.for_edgetpu(name)
+    return (other if other and catalog.entries()[other].path else None), name
+
+
+def _made_for_edgetpu(name: str) -> bool:
+    if name in catalog.entries() or name in catalog.PAIRS:
+        return _for_edgetpu(name)
+    return any(map(_needs_edgetpu, catalog.team(name).members))
+
+
+def _needs_edgetpu(choice: catalog.Choice) -> bool:
+    if choice.path.parent == Path(str(catalog.DATA)):
+        return False  # and reading it would take time at each start
+    return info.read(catalog.read_file(choice.path), choice.name).needs_edgetpu
+
+
+def _stand_in(name: str) -> str:
+    """Return the bundled model that does the same work, where the twin is not known."""
+    from edgepose.pose import decoders
+
+    choice = catalog.choose(name)
+    people = decoders.load(catalog.read_file(choice.path), choice.name).decoder.people
+    return STAND_INS["one" if people == 1 else "many"]
+
+
+def _on_cpu(target: str, spare: str, reason: str) -> Plan:
+    """Plan without the delegate; a model that stands in for another is named."""
+    if spare != target:
+        reason = f"{reason}; {spare} runs in place of {target}"
+    return Plan(spare, Cpu(), reason, spare, waits=True)
+
+
+def _no_version(name: str) -> str:
+    other = catalog.for_edgetpu(name)
+    if other is None:
+        return f"model {name} has no version for the Edge TPU"
+    return f"model {name} has a version for the Edge TPU: edgepose models fetch {other}"
+
+
+def _passed(verdict: Verdict) -> str:
+    return f"passed its trial, {verdict.ms:.1f} ms an inference"
+
+
+def _people(number: int) -> str:
+    return "1 person" if number == 1 else f"{number} people"
+
+
+def _machine(threads: int) -> str:
+    """Say what timings belong to."""
+    parts = [_board(), os.cpu_count(), platform.machine(), engines.thread_count(threads)]
+    return ", ".join(map(str, [*parts, engines.runtime(), __version__]))
+
+
+def _board() -> str:
+    try:
+        return Path("/proc/device-tree/model").read_text("utf-8").strip("\0\n ")
+    except OSError:
+        return next(_processors(), "unknown")
+
+
+def _processors() -> Iterator[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return
+    yield from (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

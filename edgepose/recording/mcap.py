@@ -1,0 +1,366 @@
+"""Recordings as MCAP, the log format of robotics: messages, and skeletons to look at.
+
+Each topic is a channel of JSON with its schema. Beside every `poses` topic stand two
+that Foxglove draws by itself: `annotations` (`foxglove.ImageAnnotations`, over the
+camera's picture) and `scene` (`foxglove.SceneUpdate`, in the 3D panel, where one
+metre is the height of the picture).
+"""
+
+import base64
+from collections.abc import Mapping
+from datetime import datetime
+from typing import IO, Any, Final
+
+import msgspec
+from mcap.writer import Writer
+
+from edgepose.skeleton import LIMBS
+from edgepose.timing import NS_PER_S, Clock
+from edgepose.types import Message
+
+METADATA: Final = "edgepose"
+CHUNK: Final = 64 * 1024  # what a power cut may cost: some seconds
+UNSURE: Final = 0.3  # keypoints below are not drawn
+ANNOTATED_POINTS: Final = 1  # of foxglove.PointsAnnotation
+ANNOTATED_LINES: Final = 4
+SCENE_LINES: Final = 2  # of foxglove.LinePrimitive
+EVERYTHING: Final = 1  # of foxglove.SceneEntityDeletion
+OTHER_SHAPES: Final = ("arrows", "cubes", "spheres", "cylinders", "triangles", "models")
+SCENE_LIFETIME_S: Final = 1  # a person who has gone is not left standing there
+
+# The people of a frame in colours that are told apart in daylight and by the colour-blind
+# (Okabe and Ito 2008, "Color Universal Design").
+COLOURS: Final = (
+    (0.90, 0.62, 0.00),
+    (0.34, 0.71, 0.91),
+    (0.00, 0.62, 0.45),
+    (0.94, 0.89, 0.26),
+    (0.84, 0.37, 0.00),
+    (0.80, 0.47, 0.65),
+)
+CLEAR: Final = {"r": 0.0, "g": 0.0, "b": 0.0, "a": 0.0}
+
+NUMBER: Final = {"type": "number"}
+TEXT: Final = {"type": "string"}
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
+
+
+def _array(items: Any) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+INTEGER: Final = {"type": "integer"}
+TIME: Final = {"title": "time", **_object(sec=INTEGER, nsec=INTEGER)}
+DURATION: Final = {"title": "duration", **_object(sec=INTEGER, nsec=INTEGER)}
+COLOUR: Final = _object(r=NUMBER, g=NUMBER, b=NUMBER, a=NUMBER)
+POINT2: Final = _object(x=NUMBER, y=NUMBER)
+POINT3: Final = _object(x=NUMBER, y=NUMBER, z=NUMBER)
+PLACE: Final = _object(position=POINT3, orientation=_object(x=NUMBER, y=NUMBER, z=NUMBER, w=NUMBER))
+PAIRS: Final = _array(_object(key=TEXT, value=TEXT))
+
+# Only what we fill in; readers know these by name, see
+# https://docs.foxglove.dev/docs/sdk/schemas
+PICTURE: Final = "foxglove.CompressedImage"
+FOXGLOVE: Final = {
+    PICTURE: _object(
+        timestamp=TIME,
+        frame_id=TEXT,
+        data={**TEXT, "contentEncoding": "base64"},
+        format=TEXT,
+    ),
+    "foxglove.ImageAnnotations": _object(
+        circles=_array(_object(timestamp=TIME)),
+        points=_array(
+            _object(
+                timestamp=TIME,
+                type=INTEGER,
+                points=_array(POINT2),
+                outline_color=COLOUR,
+                outline_colors=_array(COLOUR),
+                fill_color=COLOUR,
+                thickness=NUMBER,
+                metadata=PAIRS,
+            )
+        ),
+        texts=_array(
+            _object(
+                timestamp=TIME,
+                position=POINT2,
+                text=TEXT,
+                font_size=NUMBER,
+                text_color=COLOUR,
+                background_color=COLOUR,
+                metadata=PAIRS,
+            )
+        ),
+    ),
+    "foxglove.SceneUpdate": _object(
+        deletions=_array(_object(timestamp=TIME, type=INTEGER, id=TEXT)),
+        entities=_array(
+            _object(
+                timestamp=TIME,
+                frame_id=TEXT,
+                id=TEXT,
+                lifetime=DURATION,
+                frame_locked={"type": "boolean"},
+                metadata=PAIRS,
+                lines=_array(
+                    _object(
+                        type=INTEGER,
+                        pose=PLACE,
+                        thickness=NUMBER,
+                        scale_invariant={"type": "boolean"},
+                        points=_array(POINT3),
+                        color=COLOUR,
+                        colors=_array(COLOUR),
+                        indices=_array(INTEGER),
+                    )
+                ),
+                texts=_array(
+                    _object(
+                        pose=PLACE,
+                        billboard={"type": "boolean"},
+                        font_size=NUMBER,
+                        scale_invariant={"type": "boolean"},
+                        color=COLOUR,
+                        text=TEXT,
+                    )
+                ),
+                **{name: _array(_object()) for name in OTHER_SHAPES},
+            )
+        ),
+    ),
+}
+
+
+class McapSink:
+    """Writes messages to an MCAP file.
+
+    Parameters
+    ----------
+    file : IO[bytes]
+        Where to; closed with the sink. Without `close` the file has no index, which
+        readers can mend.
+    about : Mapping
+        What to say about the recording, as a metadata record.
+    clock : Clock
+        Says when a message came.
+    schemas : Mapping
+        The last level of a topic to the name and JSON Schema of its payload.
+    """
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        about: Mapping[str, Any],
+        clock: Clock,
+        schemas: Mapping[str, tuple[str, dict[str, Any]]],
+    ) -> None:
+        self._file = file
+        self._clock = clock
+        self._schemas = schemas
+        self._channels: dict[str, int] = {}
+        self._sequence: dict[str, int] = {}
+        self._writer = Writer(file, chunk_size=CHUNK)
+        self._writer.start(profile="", library="edgepose")
+        told = {key: _text(value) for key, value in about.items()}
+        self._writer.add_metadata(METADATA, told)
+
+    def publish(self, message: Message) -> bool:
+        """Write one message, and for poses what Foxglove draws; False once closed."""
+        if self._file.closed:
+            return False
+        now_ns = self._clock.unix_ns()
+        leaf = message.topic.rpartition("/")[2]
+        name, schema = self._schemas.get(leaf, ("", None))
+        if message.content_type == "image/jpeg":
+            name, schema = PICTURE, FOXGLOVE[PICTURE]
+        payload = _as_object(message, now_ns)
+        times = now_ns, _captured_ns(payload, now_ns)
+        self._add(message.topic, self._channel(message.topic, name, schema), times, payload)
+        if leaf == "poses" and "poses" in payload:
+            self._draw(message.topic.removesuffix("/poses"), payload, times)
+        return True
+
+    def close(self) -> None:
+        """Write the index and close the file; twice is fine."""
+        if not self._file.closed:
+            self._writer.finish()  # type: ignore[no-untyped-call]
+            self._file.close()
+
+    def _draw(self, camera: str, payload: dict[str, Any], times: tuple[int, int]) -> None:
+        drawn = {
+            "annotations": ("foxglove.ImageAnnotations", annotations(payload, times[1])),
+            "scene": ("foxglove.SceneUpdate", scene(payload, times[1])),
+        }
+        for leaf, (name, content) in drawn.items():
+            topic = f"{camera}/{leaf}"
+            self._add(topic, self._channel(topic, name, FOXGLOVE[name]), times, content)
+
+    def _add(self, topic: str, channel: int, times: tuple[int, int], content: Any) -> None:
+        """Write one message; `times` are when it came and when it was true."""
+        sequence = self._sequence[topic] = self._sequence.get(topic, -1) + 1
+        data = msgspec.json.encode(content)
+        self._writer.add_message(channel, times[0], data, times[1], sequence)
+
+    def _channel(self, topic: str, name: str, schema: dict[str, Any] | None) -> int:
+        """Return the channel of a topic, begun when first asked for."""
+        if topic not in self._channels:
+            known = 0
+            if schema is not None:
+                encoded = msgspec.json.encode({"title": name, **schema})
+                known = self._writer.register_schema(name, "jsonschema", encoded)
+            self._channels[topic] = self._writer.register_channel(topic, "json", known)
+        return self._channels[topic]
+
+
+def _as_object(message: Message, now_ns: int) -> dict[str, Any]:
+    """Return the payload as JSON channels hold it; what is no object is wrapped in one."""
+    if message.content_type == "image/jpeg":
+        camera = message.topic.split("/")[-2]
+        data = base64.b64encode(message.payload).decode()
+        return {"timestamp": _time(now_ns), "frame_id": camera, "data": data, "format": "jpeg"}
+    try:
+        payload = msgspec.json.decode(message.payload)
+    except msgspec.DecodeError:
+        payload = None
+    if isinstance(payload, dict):
+        return payload
+    return {"text": message.payload.decode(errors="replace")}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _captured_ns(payload: dict[str, Any], otherwise_ns: int) -> int:
+    """Return when the camera saw what a message tells of, where it says so."""
+    said = payload.get("captured_at") or payload.get("at")
+    if not isinstance(said, str):
+        return otherwise_ns
+    try:
+        moment = datetime.fromisoformat(said)
+    except ValueError:
+        return otherwise_ns
+    return int(moment.timestamp() * 1000) * (NS_PER_S // 1000)
+
+
+def _time(at_ns: int) -> dict[str, int]:
+    seconds, nanoseconds = divmod(at_ns, NS_PER_S)
+    return {"sec": seconds, "nsec": nanoseconds}
+
+
+def _colour(person: dict[str, Any], place: int) -> dict[str, float]:
+    number = person["id"] if person.get("id") is not None else place
+    red, green, blue = COLOURS[number % len(COLOURS)]
+    return {"r": red, "g": green, "b": blue, "a": 1.0}
+
+
+def _bones(person: dict[str, Any]) -> list[tuple[float, float]]:
+    """Return the ends of the limbs whose both ends are sure, two points a limb."""
+    points = person["keypoints"]
+    return [
+        (points[joint][0], points[joint][1])
+        for limb in LIMBS
+        if all(points[end][2] >= UNSURE for end in limb)
+        for joint in limb
+    ]
+
+
+def _title(person: dict[str, Any]) -> str:
+    words = [str(person["id"])] if person.get("id") is not None else []
+    return " ".join([*words, person.get("posture", "unknown")])
+
+
+def annotations(payload: dict[str, Any], at_ns: int) -> dict[str, Any]:
+    """Return a frame's skeletons as `foxglove.ImageAnnotations`, in its pixels."""
+    points, texts = [], []
+    for place, person in enumerate(payload["poses"]):
+        colour = _colour(person, place)
+        shared = {"timestamp": _time(at_ns), "metadata": _about(person)}
+        line = {**shared, "outline_color": colour, "outline_colors": [], "fill_color": CLEAR}
+        sure = [(x, y) for x, y, score in person["keypoints"] if score >= UNSURE]
+        for type_, ends, thickness in (
+            (ANNOTATED_LINES, _bones(person), 2.0),
+            (ANNOTATED_POINTS, sure, 5.0),
+        ):
+            # Foxglove counts from the first pixel's corner, we from its centre.
+            corners = [{"x": x + 0.5, "y": y + 0.5} for x, y in ends]
+            points.append({**line, "type": type_, "points": corners, "thickness": thickness})
+        x, y, _, _ = person["bbox"]
+        texts.append(
+            {
+                **shared,
+                "position": {"x": x + 0.5, "y": y + 0.5},
+                "text": _title(person),
+                "font_size": 14.0,
+                "text_color": colour,
+                "background_color": {**CLEAR, "a": 0.6},
+            }
+        )
+    return {"circles": [], "points": points, "texts": texts}
+
+
+def _about(person: dict[str, Any]) -> list[dict[str, str]]:
+    told = {"score": f"{person['score']:.2f}", "zones": " ".join(person.get("zones", []))}
+    return [{"key": key, "value": value} for key, value in told.items()]
+
+
+def scene(payload: dict[str, Any], at_ns: int) -> dict[str, Any]:
+    """Return a frame's skeletons as `foxglove.SceneUpdate`: upright, before the camera.
+
+    x points into the picture, y to its left, z up, as robots have it; one metre is
+    the picture's height and the middle of its bottom is the origin.
+    """
+    height, middle = payload["height"], payload["width"] / 2
+
+    def upright(x: float, y: float) -> dict[str, float]:
+        return {"x": 0.0, "y": (middle - x - 0.5) / height, "z": 1 - (y + 0.5) / height}
+
+    entities = []
+    for place, person in enumerate(payload["poses"]):
+        colour = _colour(person, place)
+        x, y, _, _ = person["bbox"]
+        line = {
+            "type": SCENE_LINES,
+            "pose": _place(0.0, 0.0, 0.0),
+            "thickness": 3.0,
+            "scale_invariant": True,
+            "points": [upright(*end) for end in _bones(person)],
+            "color": colour,
+            "colors": [],
+            "indices": [],
+        }
+        text = {
+            "pose": _place(**upright(x, y)),
+            "billboard": True,
+            "font_size": 12.0,
+            "scale_invariant": True,
+            "color": colour,
+            "text": _title(person),
+        }
+        entities.append(
+            {
+                "timestamp": _time(at_ns),
+                "frame_id": payload["camera"],
+                "id": str(person["id"] if person.get("id") is not None else f"pose {place}"),
+                "lifetime": {"sec": SCENE_LIFETIME_S, "nsec": 0},
+                "frame_locked": False,
+                "metadata": _about(person),
+                "lines": [line],
+                "texts": [text],
+                **{name: [] for name in OTHER_SHAPES},
+            }
+        )
+    gone = {"timestamp": _time(at_ns), "type": EVERYTHING, "id": ""}
+    return {"deletions": [gone], "entities": entities}
+
+
+def _place(x: float, y: float, z: float) -> dict[str, dict[str, float]]:
+    return {
+        "position": {"x": x, "y": y, "z": z},
+        "orientation": {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0},
+    }

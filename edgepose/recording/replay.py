@@ -1,0 +1,86 @@
+"""Derives people and events of a recording again."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from edgepose.config.schema import Camera, Config
+from edgepose.mqtt import encoding
+from edgepose.mqtt import topics as mqtt_topics
+from edgepose.people import build
+from edgepose.people.follower import Follower
+from edgepose.people.tracking import Tracker
+from edgepose.recording.frames import RecordedFrame, RecordedPose, frames
+from edgepose.recording.reader import BASE_TOPIC, Recording
+from edgepose.types import Event, Message, Pose, Track
+
+# Events
+
+
+class KnownPeople(Tracker):
+    """Gives people the ids that they had in the recording."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._since_ns: dict[int, int] = {}
+
+    def update(self, poses: Sequence[Pose], at_ns: int, *, at_once: bool = False) -> list[Track]:
+        """Take recorded poses; one without an id is left out."""
+        return [
+            Track(pose.person, pose, self._since_ns.setdefault(pose.person, at_ns))
+            for pose in poses
+            if isinstance(pose, RecordedPose) and pose.person is not None
+        ]
+
+
+class Step(NamedTuple):
+    """What one frame of a recording brought."""
+
+    frame: RecordedFrame
+    tracks: list[Track]
+    events: list[Event]
+    state: Mapping[str, Any] | None
+    """The camera's state if it is another now, else None."""
+
+    def messages(self, base_topic: str = BASE_TOPIC) -> Iterator[Message]:
+        """Yield what a running device would say of the frame."""
+        frame = self.frame
+        topics = mqtt_topics.Topics(base_topic, frame.device).camera(frame.camera)
+        shown = frame.frame
+        yield encoding.poses(
+            topics, shown, self.tracks, seq=frame.seq, latency_ms=0.0, model=frame.model
+        )
+        yield from (encoding.event(topics, event, shown) for event in self.events)
+        if self.state is not None:
+            yield encoding.state(topics, [self.state])
+
+
+def rederive(recording: Recording, config: Config) -> Iterator[Step]:
+    """Walk a recording's frames as a camera's pipeline does; the same again each time.
+
+    Parameters
+    ----------
+    recording
+        If its people were followed, they keep their ids and places; else they are
+        followed and smoothed here.
+    config
+        Zones and events; a camera that it does not name has no zones.
+    """
+    followers: dict[tuple[str, str], Follower] = {}
+    states: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for frame in frames(recording):
+        key = frame.device, frame.camera
+        if key not in followers:
+            followers[key] = _follower(config, frame.camera, followed=recording.followed)
+        follower = followers[key]
+        tracks, events = follower.follow(frame.poses, frame.at_ns, frame.size)
+        news = None if states.get(key) == follower.state else follower.state
+        states[key] = follower.state
+        yield Step(frame, tracks, events, news)
+
+
+def _follower(config: Config, camera: str, *, followed: bool) -> Follower:
+    known = (entry for entry in config.cameras if entry.id == camera)
+    follower = build.follower(config, next(known, Camera(id=camera, source="-")))
+    if followed:
+        follower.tracker, follower.smoother = KnownPeople(), None
+    return follower

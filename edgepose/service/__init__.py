@@ -1,0 +1,1 @@
+"""The daemon: wiring, cameras, inference, reload, status."""

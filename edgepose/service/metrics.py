@@ -1,0 +1,230 @@
+"""Numbers for Prometheus, served over HTTP to whoever asks.
+
+Nothing is loaded and nothing computed before somebody does: most daemons are never
+asked. What is counted is counted by those who do the work (`health`, `queues`).
+"""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from edgepose._version import __version__
+from edgepose.pose import interpreter
+from edgepose.system import hardware
+from edgepose.system.sockets import listen
+from edgepose.timing import BOUNDS_S, Durations
+from edgepose.urls import address
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+    from edgepose.service.daemon import Daemon
+
+log: Final = logging.getLogger(__name__)
+
+ASKING_S: Final = 5.0  # whoever connects and says nothing must not keep others waiting
+BOUNDS: Final = (*map(str, BOUNDS_S), "+Inf")
+
+
+class Endpoint:
+    """Answers HTTP requests with the numbers of the moment, one after the other.
+
+    Parameters
+    ----------
+    collect : callable
+        Makes the numbers; called in a thread of its own.
+    """
+
+    def __init__(self, collect: Callable[[], Iterable["Metric"]]) -> None:
+        self._collect = collect
+        self._where = ""
+        self._listener: socket.socket | None = None
+
+    def listen(self, where: str) -> None:
+        """Listen on ``HOST:PORT``, there only; on nothing if it is empty."""
+        if where == self._where:
+            return
+        self.close()
+        self._where = where
+        place = address(where)
+        if place is None:
+            return
+        self._listener = listen(place, "metrics.listen", log)
+        if self._listener is None:
+            return
+        log.info("metrics: on http://%s/metrics", where)
+        work = (self._listener, self._collect)
+        threading.Thread(target=_serve, args=work, name="metrics", daemon=True).start()
+
+    def close(self) -> None:
+        """Listen no more; twice is fine."""
+        listener, self._listener, self._where = self._listener, None, ""
+        if listener is not None:
+            listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for a connection
+            listener.close()
+
+
+def _serve(listener: socket.socket, collect: Callable[[], Iterable["Metric"]]) -> None:
+    """Answer until the socket is closed."""
+    server: Any = None
+    while True:
+        try:
+            connection, client = listener.accept()
+        except OSError:
+            return
+        server = server or _server(collect)
+        try:
+            server.process_request(connection, client)
+        except OSError as error:  # whoever asked has gone, or asked for nothing
+            log.debug("metrics: %s: %s", client, error)
+            connection.close()
+
+
+def _server(collect: Callable[[], Iterable["Metric"]]) -> Any:
+    """Load what it takes to answer."""
+    from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+    from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
+    from prometheus_client.registry import Collector
+
+    class Handler(WSGIRequestHandler):
+        timeout = ASKING_S
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            log.debug(format, *args)
+
+    class Numbers(Collector):
+        def collect(self) -> Iterable["Metric"]:
+            return collect()
+
+    registry = CollectorRegistry()
+    registry.register(Numbers())
+    ProcessCollector(registry=registry)
+    server = WSGIServer(("localhost", 0), Handler, bind_and_activate=False)
+    server.socket.close()  # connections come from ours, which could be opened without all this
+    server.server_name, server.server_port = "localhost", 0
+    server.setup_environ()
+    server.set_app(make_wsgi_app(registry))
+    return server
+
+
+def families(daemon: "Daemon") -> Iterator["Metric"]:
+    """Yield all numbers of a daemon, each with what it means."""
+    yield from _running(daemon)
+    yield from _cameras(daemon)
+    yield from _durations(daemon)
+    yield from _broker(daemon)
+    yield from _machine()
+
+
+def _running(daemon: "Daemon") -> Iterator["Metric"]:
+    from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+
+    plan = daemon.estimator.plan
+    told = {
+        "version": __version__,
+        "device": daemon.config.device.id,
+        "model": daemon.estimator.name,
+        "runtime": interpreter.runtime(),
+        "delegate": plan.delegate.name,
+        "reason": plan.reason,
+    }
+    yield InfoMetricFamily("edgepose", "What runs here", told)
+    what = "1 while a delegate that is asked for cannot be used and is to be tried again"
+    yield GaugeMetricFamily("edgepose_delegate_benched", what, float(plan.waits))
+
+
+def _cameras(daemon: "Daemon") -> Iterator["Metric"]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    counted = {
+        "received": CounterMetricFamily(
+            "edgepose_frames_received", "Frames that came from the source", labels=["camera"]
+        ),
+        "processed": CounterMetricFamily(
+            "edgepose_frames_processed", "Frames that became messages", labels=["camera"]
+        ),
+        "reconnects": CounterMetricFamily(
+            "edgepose_camera_reconnects", "Times the source came back", labels=["camera"]
+        ),
+    }
+    dropped = CounterMetricFamily(
+        "edgepose_frames_dropped", "Frames that were not looked at", labels=["camera", "reason"]
+    )
+    up = GaugeMetricFamily("edgepose_camera_up", "1 while frames come", labels=["camera"])
+    for id_, camera in list(daemon.cameras.items()):
+        for name, family in counted.items():
+            family.add_metric([id_], getattr(camera.health, name))
+        for reason, count in camera.health.dropped.items():
+            dropped.add_metric([id_, reason], count)
+        up.add_metric([id_], float(camera.health.state == "online"))
+    yield from counted.values()
+    yield dropped
+    yield up
+
+
+def _durations(daemon: "Daemon") -> Iterator["Metric"]:
+    from prometheus_client.core import HistogramMetricFamily
+
+    def add(family: HistogramMetricFamily, labels: list[str], durations: Durations) -> None:
+        counts, sum_s = durations.histogram()
+        family.add_metric(labels, list(zip(BOUNDS, counts, strict=True)), sum_s)
+
+    stages = HistogramMetricFamily(
+        "edgepose_stage_seconds",
+        "How long each stage takes for a frame; without a camera where all share it",
+        labels=["stage", "camera"],
+    )
+    add(stages, ["infer", ""], daemon.engine)
+    add(stages, ["publish", ""], daemon.link.publishing)
+    latency = HistogramMetricFamily(
+        "edgepose_latency_seconds",
+        "From the moment a picture was there to the broker's socket",
+        labels=["camera"],
+    )
+    for id_, camera in list(daemon.cameras.items()):
+        for stage, durations in list(camera.health.stages.items()):
+            add(stages, [stage, id_], durations)
+        found = daemon.link.latency.get(daemon.topics.camera(id_).poses)
+        if found is not None:
+            add(latency, [id_], found)
+    yield stages
+    yield latency
+
+
+def _broker(daemon: "Daemon") -> Iterator["Metric"]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    link = daemon.link
+    what = "1 while there is a session with the broker"
+    yield GaugeMetricFamily("edgepose_broker_connected", what, float(link.connected))
+    what = "Times the broker came back"
+    yield CounterMetricFamily("edgepose_broker_reconnects", what, max(0, link.sessions - 1))
+    what = "Events that the broker has not acknowledged"
+    yield GaugeMetricFamily("edgepose_events_waiting", what, link.outbox.waiting())
+    dropped = CounterMetricFamily(
+        "edgepose_messages_dropped", "Messages that nobody will get", labels=["kind"]
+    )
+    for kind, count in link.outbox.counts().items():
+        dropped.add_metric([kind], count)
+    yield dropped
+
+
+def _machine() -> Iterator["Metric"]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    temperature_c, throttling = hardware.temperature_c(), hardware.throttling()
+    if temperature_c is not None:
+        what = "The processor's temperature"
+        yield GaugeMetricFamily("edgepose_temperature_celsius", what, temperature_c)
+    if throttling is not None:
+        what = "1 while a Raspberry Pi is slowed down by heat or a weak supply"
+        yield GaugeMetricFamily("edgepose_throttled", what, float(throttling.is_slow))
+        what = "1 where the firmware flags it: now, or since_boot at any time"
+        flags = GaugeMetricFamily("edgepose_throttling", what, labels=["flag", "when"])
+        for when, told in (("now", throttling.now), ("since_boot", throttling.since_boot)):
+            for flag, is_set in told.items():
+                flags.add_metric([flag, when], float(is_set))
+        yield flags

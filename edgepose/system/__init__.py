@@ -1,0 +1,1 @@
+"""This machine: storage, logs, systemd, process, hardware, sockets, threads."""

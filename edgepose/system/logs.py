@@ -1,0 +1,201 @@
+"""Logging: for the journal, for people at a terminal, or as JSON lines; never a password."""
+
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from typing import Final, Literal, TextIO
+
+import msgspec
+
+from edgepose.timing import rfc3339
+from edgepose.urls import redact
+
+log: Final = logging.getLogger(__name__)
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["auto", "json"]
+
+PRIORITIES: Final = (
+    (logging.CRITICAL, 2),
+    (logging.ERROR, 3),
+    (logging.WARNING, 4),
+    (logging.INFO, 6),
+    (logging.NOTSET, 7),
+)
+"""From which level on which priority of syslog holds (sd-daemon(3))."""
+
+JOURNAL: Final = "/run/systemd/journal/socket"
+"""Where the journal takes records in its own protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
+
+COLOURS: Final = {3: "\x1b[31m", 2: "\x1b[31m", 4: "\x1b[33m", 7: "\x1b[2m"}
+PLAIN: Final = "\x1b[0m"
+
+
+class Redaction(logging.Filter):
+    """Hides what is secret in the URLs of a record: the one place all records pass."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Replace the record's text and traceback by ones without secrets."""
+        record.msg, record.args = redact(_message(record)), None
+        if record.exc_info:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+            record.exc_info = None
+        record.exc_text = redact(record.exc_text) if record.exc_text else None
+        record.stack_info = redact(record.stack_info) if record.stack_info else None
+        return True
+
+
+class Readable(logging.Formatter):
+    """For people: time, level and message; coloured where a terminal shows it."""
+
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s")
+        self.colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one record as text."""
+        text = super().format(record)
+        tint = COLOURS.get(priority(record.levelno)) if self.colour else None
+        return f"{tint}{text}{PLAIN}" if tint else text
+
+
+class Prefixed(logging.Formatter):
+    """For the journal's end of stderr: each line begins with its priority; it keeps the time."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one record as lines that each carry the priority."""
+        return marked(super().format(record), record.levelno)
+
+
+class Json(logging.Formatter):
+    """For programs: one JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one record as JSON."""
+        fields = {
+            "time": rfc3339(int(record.created * 1e9)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "thread": record.threadName,
+            "message": record.getMessage(),
+        }
+        if record.exc_text:
+            fields["traceback"] = record.exc_text
+        return msgspec.json.encode(fields).decode()
+
+
+class Handler(logging.StreamHandler[TextIO]):
+    """Our own handler, to be known again when logging is configured anew."""
+
+
+class JournalHandler(Handler):
+    """Hands records to systemd's journal, whole and with fields to ask for.
+
+    What cannot be handed over goes to stderr, which ends there, too.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        fields = {
+            "MESSAGE": logging.Formatter().format(record),
+            "PRIORITY": priority(record.levelno),
+            "SYSLOG_IDENTIFIER": "edgepose",
+            "LOGGER": record.name,
+            "THREAD_NAME": record.threadName,
+            "CODE_FILE": record.pathname,
+            "CODE_LINE": record.lineno,
+            "CODE_FUNC": record.funcName,
+        }
+        try:
+            self._socket.sendto(b"".join(map(_field, fields.items())), JOURNAL)
+        except OSError:  # it is not there, or the record is too large
+            super().emit(record)
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._socket.close()
+        super().close()
+
+
+def _field(field: tuple[str, object]) -> bytes:
+    """Write a field as the journal's own protocol wants it where a text may have many lines."""
+    name, value = field[0].encode(), str(field[1]).encode(errors="replace")
+    return name + b"\n" + len(value).to_bytes(8, "little") + value + b"\n"
+
+
+def configure(level: Level, format: Format = "auto") -> None:  # noqa: A002
+    """Send all records to stderr; may be called again to change level or format.
+
+    Libraries speak from warnings on; at level `debug` from `info` on.
+    """
+    to_journal = format != "json" and is_journal(sys.stderr)
+    handler = (JournalHandler if to_journal else Handler)(sys.stderr)
+    handler.addFilter(Redaction())
+    handler.setFormatter(formatter(format, sys.stderr))
+    root = logging.getLogger()
+    for old in [known for known in root.handlers if isinstance(known, Handler)]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO if level == "debug" else logging.WARNING)
+    logging.getLogger("edgepose").setLevel(level.upper())
+    logging.captureWarnings(True)
+    threading.excepthook = _say_ended
+
+
+def formatter(format: Format, stream: TextIO) -> logging.Formatter:  # noqa: A002
+    """Choose the form that whoever reads the stream expects."""
+    if format == "json":
+        return Json()
+    if is_journal(stream):
+        return Prefixed()
+    colour = stream.isatty() and not os.environ.get("NO_COLOR")
+    chosen = Readable(colour=colour)
+    chosen.converter = time.localtime
+    return chosen
+
+
+def is_journal(stream: TextIO) -> bool:
+    """Say whether a stream ends in systemd's journal.
+
+    systemd names device and inode of the journal's socket in `$JOURNAL_STREAM`; a
+    stream that was sent elsewhere later has others (systemd.exec(5)).
+    """
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def marked(text: str, level: int) -> str:
+    """Put the priority of a level before each line, as the journal reads it from stderr."""
+    return "\n".join(f"<{priority(level)}>{line}" for line in text.split("\n"))
+
+
+def priority(level: int) -> int:
+    """Return the priority of syslog for a level of logging."""
+    return next(number for least, number in PRIORITIES if level >= least)
+
+
+def _say_ended(fault: threading.ExceptHookArgs) -> None:
+    """Log what has ended a thread; Python would print it as it is, with what is secret in it."""
+    if fault.exc_value is not None and not isinstance(fault.exc_value, SystemExit):
+        name = fault.thread.name if fault.thread else "unknown"
+        what = (type(fault.exc_value), fault.exc_value, fault.exc_traceback)
+        log.error("thread %s: ended by a fault; please report it", name, exc_info=what)
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return a record's text, also when its arguments do not fit: logging would print them."""
+    try:
+        return record.getMessage()
+    except Exception:
+        return f"{record.msg} (its arguments do not fit)"

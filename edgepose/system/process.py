@@ -1,0 +1,128 @@
+"""How this machine is: memory, processor, temperature, throttling."""
+
+import ctypes
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+M_ARENA_MAX: Final = -8  # malloc.h of glibc
+M_TRIM_THRESHOLD: Final = -1
+
+
+def cores() -> frozenset[int]:
+    """Return the processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
+def keep_to_rest(engine_threads: int) -> None:
+    """Keep this thread, and those it starts, to the cores that the network leaves.
+
+    Else the scheduler wakes it up where the network computes, and both wait. Without a
+    core to spare everything stays as it is.
+    """
+    rest = sorted(cores())[engine_threads:]
+    if rest and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(threading.get_native_id(), rest)
+
+
+def give_memory_back() -> None:
+    """Have the C library keep one heap for all threads and return what is free of it.
+
+    Else each thread keeps a heap of its own with room for its largest picture.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return  # not glibc: others do not do so
+    mallopt(M_ARENA_MAX, 1)
+    mallopt(M_TRIM_THRESHOLD, 128 * 1024)
+
+
+def give_back_now() -> None:
+    """Return what starting has left behind: models were parsed, files were read."""
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def memory_mb(pid: int | None = None) -> float | None:
+    """Return the memory a process holds in RAM, in megabytes; this one's if none is named."""
+    return _status_mb(pid or "self", "VmRSS:")
+
+
+def peak_mb(pid: int) -> float | None:
+    """Return the most memory that a process has held in RAM, in megabytes."""
+    return _status_mb(pid, "VmHWM:")
+
+
+def _status_mb(pid: int | str, name: str) -> float | None:
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines():
+            if line.startswith(name):
+                return int(line.split()[1]) / 1000
+    except OSError:
+        pass
+    return None
+
+
+def processor_s(pid: int) -> float:
+    """Return the processor time that a process has taken since it began, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def service_mb(pid: int) -> float:
+    """Return what a process and those it has started hold in RAM, each file's pages once."""
+    own_kb, files_kb = 0, dict[str, int]()
+    for member in _family(pid):
+        mapped_kb = _mapped_kb(member)
+        own_kb += mapped_kb.pop("", 0)
+        for file, kb in mapped_kb.items():
+            files_kb[file] = max(kb, files_kb.get(file, 0))
+    return (own_kb + sum(files_kb.values())) / 1000
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text("ascii").split():
+                yield from _family(int(child))
+
+
+def _mapped_kb(pid: int) -> dict[str, int]:
+    """Return what a process holds of each file, and under no name what is its own."""
+    kb: dict[str, int] = {}
+    file = ""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps").read_text("utf-8", "replace").splitlines():
+            name, *rest = line.split(maxsplit=5)
+            if not name.endswith(":"):
+                file = rest[4] if len(rest) > 4 else ""
+            elif name == "Rss:":
+                kb[file] = kb.get(file, 0) + int(rest[0])
+            elif name == "Anonymous:":
+                kb[file] -= int(rest[0])
+                kb[""] = kb.get("", 0) + int(rest[0])
+    return kb
+
+
+class Processor:
+    """How busy this process keeps the processor."""
+
+    def __init__(self) -> None:
+        self._last = (time.monotonic(), time.process_time())
+
+    def percent(self) -> float:
+        """Return the share of one core used since the last call."""
+        wall, busy = self._last
+        self._last = (time.monotonic(), time.process_time())
+        passed = self._last[0] - wall
+        return 100 * (self._last[1] - busy) / passed if passed > 0 else 0.0

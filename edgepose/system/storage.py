@@ -1,0 +1,157 @@
+"""Where the daemon keeps what must outlive it: the state directory."""
+
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+log: Final = logging.getLogger(__name__)
+
+VARIABLE: Final = "STATE_DIRECTORY"  # systemd's, from StateDirectory= in the unit
+SET_ASIDE: Final = ".damaged"
+
+_said: Final[set[Path]] = set()
+"""Folders that were complained about: once is enough."""
+
+
+def state_directory(device: str) -> Path | None:
+    """Return a device's own folder, made if need be; None, and a sentence, where there can be none.
+
+    Under systemd it is the unit's state directory; else it lies where XDG says that
+    state belongs, in `~/.local/state/edgepose`.
+    """
+    given = os.environ.get(VARIABLE, "").partition(":")[0]
+    try:
+        folder = Path(given) if given else _of_user() / device
+    except RuntimeError:
+        _say_without(Path("~"), "this user has no home")
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _say_without(folder, error.strerror)
+        return None
+    if os.access(folder, os.W_OK | os.X_OK):
+        return folder
+    _say_without(folder, "we may not write there")
+    return None
+
+
+def _of_user() -> Path:
+    given = os.environ.get("XDG_STATE_HOME", "")
+    # The standard: a path that is not absolute does not count.
+    root = Path(given) if given.startswith("/") else Path("~/.local/state").expanduser()
+    return root / "edgepose"
+
+
+def _say_without(folder: Path, reason: str | None) -> None:
+    if folder in _said:
+        return
+    _said.add(folder)
+    log.warning(
+        "%s: %s; events that wait and settings are kept in memory only and lost with a restart;"
+        " set %s to a folder this user may write to",
+        folder,
+        reason,
+        VARIABLE,
+    )
+
+
+def write(
+    path: Path,
+    content: bytes,
+    *,
+    mode: int | None = None,
+    owner: tuple[int, int] = (-1, -1),
+) -> None:
+    """Replace a file so that after a power cut it is the old or the new one, whole.
+
+    With a mode nobody else can read it at any moment, not even a draft of it. It gets user
+    and group of these numbers where we may give it away.
+    """
+    draft = path.with_name(f"{path.name}.new")
+    if mode is not None:
+        draft.unlink(missing_ok=True)
+        draft.touch(0o600, exist_ok=False)
+        _give_away(draft, owner)
+        draft.chmod(mode)
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def _give_away(path: Path, owner: tuple[int, int]) -> None:
+    with suppress(PermissionError):
+        os.chown(path, -1, owner[1])
+        os.chown(path, owner[0], -1)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Note:
+    """A small JSON file that is read once and written when it has changed.
+
+    Parameters
+    ----------
+    path : Path or None
+        None: nothing outlives us.
+    type_ : type
+        What it holds; anything else is set aside and nothing is known.
+    """
+
+    def __init__(self, path: Path | None, type_: Any) -> None:
+        self._path = path
+        self._type = type_
+        self._written: bytes | None = None
+
+    def read(self) -> Any:
+        """Return what is noted; None when there is nothing, or nothing that can be read."""
+        if self._path is None:
+            return None
+        try:
+            content = self._path.read_bytes()
+            found = msgspec.json.decode(content, type=self._type)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            log.warning("%s: cannot be read: %s", self._path, error.strerror)
+            return None
+        except msgspec.DecodeError as error:
+            log.warning("%s: %s; set aside as *%s", self._path, error, SET_ASIDE)
+            set_aside(self._path)
+            return None
+        self._written = content
+        return found
+
+    def write(self, value: Any) -> None:
+        """Note a value; on disk only when it is another one."""
+        content = msgspec.json.encode(value)
+        if self._path is None or content == self._written:
+            return
+        try:
+            write(self._path, content)
+        except OSError as error:
+            log.warning("%s: cannot be written: %s", self._path, error.strerror)
+            return
+        self._written = content
+
+
+def set_aside(path: Path) -> None:
+    """Keep what cannot be understood for human eyes; an older one of its name goes."""
+    try:
+        path.replace(path.with_name(f"{path.name}{SET_ASIDE}"))
+    except OSError as error:
+        log.warning("%s: cannot be set aside: %s", path, error.strerror)

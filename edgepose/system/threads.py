@@ -1,0 +1,145 @@
+"""Where threads meet, and nowhere else: `Slot`, `Lanes`, `Outbox`, `Wake`."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Slot(Generic[T]):
+    """Holds one thing between two threads.
+
+    Parameters
+    ----------
+    newest_wins : bool
+        True for live sources: a newer thing replaces the one that waits. False
+        for finite ones: whoever puts waits until the other has taken.
+    """
+
+    def __init__(self, *, newest_wins: bool) -> None:
+        self._newest_wins = newest_wins
+        self._changed = threading.Condition()
+        self._held: deque[T] = deque()
+        self._closed = False
+        self.dropped = 0
+
+    def put(self, item: T) -> bool:
+        """Leave a thing for the other side; False once closed."""
+        with self._changed:
+            if self._newest_wins:
+                self.dropped += len(self._held)
+                self._held.clear()
+            else:
+                self._changed.wait_for(lambda: self._closed or not self._held)
+            if self._closed:
+                return False
+            self._held.append(item)
+            self._changed.notify_all()
+            return True
+
+    def take(self) -> T | None:
+        """Wait for a thing and take it; None once closed and empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or bool(self._held))
+            if not self._held:
+                return None
+            item = self._held.popleft()
+            self._changed.notify_all()
+            return item
+
+    def close(self) -> None:
+        """Let both sides go; what waits may still be taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+class Lanes(Generic[T]):
+    """Many givers, one taker, equal turns: a lane holds one thing and its giver waits.
+
+    The engine is shared by all cameras; taking turns keeps a quick camera from
+    starving a slow one.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._lanes: dict[str, T] = {}
+        self._last_turn: dict[str, int] = {}
+        self._turn = 0
+        self._closed = False
+
+    def wait_until_free(self, lane: str) -> bool:
+        """Wait until a lane is free, so that what is made ready is fresh; False once closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or lane not in self._lanes)
+            return not self._closed
+
+    def put(self, lane: str, item: T) -> bool:
+        """Leave a thing in a lane as soon as it is free; False once closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or lane not in self._lanes)
+            if self._closed:
+                return False
+            self._lanes[lane] = item
+            self._changed.notify_all()
+            return True
+
+    def take(self) -> T | None:
+        """Take from the lane whose turn is longest ago; None once closed and empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or bool(self._lanes))
+            if not self._lanes:
+                return None
+            lane = min(self._lanes, key=lambda name: self._last_turn.get(name, 0))
+            self._turn += 1
+            self._last_turn[lane] = self._turn
+            item = self._lanes.pop(lane)
+            self._changed.notify_all()
+            return item
+
+    def close(self) -> None:
+        """Let everybody go; what waits may still be taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+class Wake:
+    """Ends somebody's sleep, also from a signal handler that runs in the sleeper's own thread.
+
+    A `threading.Event` has a lock that the sleeper may hold when the signal comes: setting
+    it in the handler would wait for ever. `put` of this queue is made for that.
+    """
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        """End the sleep, or the next one if nobody sleeps now."""
+        self._calls.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """Sleep that long, or until called; any number of calls end one sleep."""
+        with suppress(Empty):
+            self._calls.get(timeout=seconds)
+            while True:
+                self._calls.get_nowait()
+
+
+class Failure:
+    """The first error of any worker thread, for the main thread to raise."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        self._lock = threading.Lock()
+        self.error: BaseException | None = None
+
+    def report(self, error: BaseException) -> None:
+        """Keep the first error and ask the daemon to stop."""
+        with self._lock:
+            self.error = self.error or error
+        self._stop()

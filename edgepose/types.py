@@ -1,0 +1,210 @@
+"""The nouns: what one stage hands to the next.
+
+A frame becomes a tensor, the network's outputs become poses, poses become
+tracks, tracks become events, all become messages. Everything here is frozen.
+Coordinates are said by the type: `Pose` is in frame pixels, `ModelPose` in
+model pixels. Positions stay floats until they are printed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Image = NDArray[np.uint8]
+
+Posture = Literal["standing", "sitting", "lying", "unknown"]
+NOT_FOLLOWED: Final = 0
+"""Stands for the id of a person that nobody follows."""
+
+LOST_S: Final = 2.0
+"""How long somebody out of sight keeps the id: who comes back sooner has left nothing."""
+
+Kind = Literal["poses", "stats", "snapshot", "answer", "state", "event"]
+
+PAYLOAD_VERSION: Final = 1
+"""Of what is published, as `v` in each payload; a change that breaks readers raises it."""
+
+
+class Size(NamedTuple):
+    """Width and height, in that order everywhere."""
+
+    width: int
+    height: int
+
+    def within(self, longest: int) -> "Size":
+        """Return it in the same shape with no side longer than this; itself if none is."""
+        part = min(1.0, longest / max(self))
+        return Size(max(1, round(self.width * part)), max(1, round(self.height * part)))
+
+
+class Box(NamedTuple):
+    """An upright rectangle: its top left corner and its size."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """The middle point ``(x, y)``."""
+        return self.x + self.width / 2, self.y + self.height / 2
+
+    @property
+    def area(self) -> float:
+        """Width times height."""
+        return self.width * self.height
+
+    def iou(self, other: "Box") -> float:
+        """Return the shared part of two boxes, from 0 (apart) to 1 (the same)."""
+        width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        if width <= 0 or height <= 0:
+            return 0.0
+        shared = width * height
+        return shared / (self.area + other.area - shared)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture from a source and the moment it shows."""
+
+    image: Image
+    """(height, width, 3): RGB. Nobody writes into it."""
+
+    captured_ns: int
+    """When the picture was taken, on the monotonic clock: all stages take "now" from
+    here. Pictures of a file are placed after each other at the file's own rate."""
+
+    unix_ns: int
+    """The same moment in wall time; for payloads only."""
+
+    read_ns: int
+    """What latency counts from, on the monotonic clock: for a camera `captured_ns`,
+    for a file the moment the picture was read."""
+
+    name: str = ""
+    """Path of the picture where it has one of its own; empty for cameras and videos."""
+
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels."""
+        return Size(self.image.shape[1], self.image.shape[0])
+
+    def without_picture(self) -> "Frame":
+        """Return it all black: it then takes no memory, however large it is."""
+        return replace(self, image=np.broadcast_to(np.uint8(0), self.image.shape))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelPose:
+    """A person as the decoder found it, in model pixels."""
+
+    keypoints: Floats
+    """(17, 3): x rightward and y down in pixels of the model's input, score in [0, 1]."""
+
+    score: float
+    """How sure the model is that this is a person, within [0, 1]."""
+
+    box: Box | None = None
+    """Where the model itself says the person is; None when it does not say."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pose:
+    """A person in frame pixels: what everything after the decoder reads."""
+
+    keypoints: Floats
+    """(17, 3): x rightward and y down in pixels, score within [0, 1]. A keypoint outside
+    the frame keeps its place there."""
+
+    score: float
+    """How sure the model is that this is a person, within [0, 1]."""
+
+    box: Box
+    """Around the person, in pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Track:
+    """A person followed through time, as seen in one frame."""
+
+    id: int
+    """Stable while the person is in view; never used again while the daemon runs.
+    `NOT_FOLLOWED` for somebody in a single picture."""
+
+    pose: Pose
+    """Where the person is in this frame."""
+
+    since_ns: int
+    """When the person was first seen."""
+
+    posture: Posture = "unknown"
+    """What the body does."""
+
+    zones: tuple[str, ...] = ()
+    """Ids of the zones the person stands in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened: past tense, with its moment and its person."""
+
+    type: str
+    """Such as ``zone_entered``; the contract lists them."""
+
+    at_ns: int
+    """When it happened, on the frames' monotonic clock."""
+
+    person: int | None
+    """Track id, where the event is one person's."""
+
+    score: float
+    """How sure we are, within [0, 1]."""
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """What else there is to say; JSON-able."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Bytes for one topic."""
+
+    topic: str
+    payload: bytes
+    kind: Kind
+    """Says what happens to it while the broker is away: of `state` the latest a topic is
+    kept, an `event` waits on disk, all others are dropped."""
+
+    qos: Literal[0, 1] = 0
+    retain: bool = False
+    expiry_s: int | None = None
+    """MQTT 5: the broker forgets it after so many seconds."""
+
+    content_type: str = "application/json"
+
+    read_ns: int = 0
+    """`Frame.read_ns` of the frame it tells of, for measuring latency; 0 for none."""
+
+    correlation: bytes | None = None
+    """MQTT 5: of an answer, what tells the asker which question it belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What came in from a topic we listen to."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    """True for a message that was there before we came."""
+
+    response_topic: str | None = None
+    """MQTT 5: where the answer is wanted."""
+
+    correlation: bytes | None = None
+    """MQTT 5: what the answer has to carry, unchanged."""

@@ -1,0 +1,33 @@
+"""What the page needs before it can be served."""
+
+import ssl
+from importlib.util import find_spec
+from pathlib import Path
+
+from edgepose.config.schema import Config
+from edgepose.system import storage
+from edgepose.urls import address, is_local
+from edgepose.web import certificates, tokens
+
+
+def lack(config: Config) -> tuple[str, str] | None:
+    """Say what the page cannot be served without, and what to do; None where nothing is missing."""
+    if find_spec("aiohttp") is None or find_spec("tomlkit") is None:
+        todo = "pip install 'edgepose[web]', or set web.listen to \"\" for off"
+        return "its libraries are not installed", todo
+    place = address(config.web.listen)
+    if place is not None and not is_local(place.host) and tokens.read(_token_file(config)) is None:
+        found = f"web.listen = {config.web.listen} is beyond this machine and there is no token"
+        return found, "make one: sudo edgepose web token; then: sudo systemctl reload edgepose"
+    try:
+        certificates.context(config.web.cert_file, config.web.key_file)
+    except (OSError, ssl.SSLError) as error:
+        reason = getattr(error, "reason", None) or error.strerror
+        found = f"web.cert_file = {config.web.cert_file}: no certificate with its key ({reason})"
+        return found, "name a certificate in PEM, and in web.key_file its key"
+    return None
+
+
+def _token_file(config: Config) -> Path | None:
+    folder = storage.state_directory(config.device.id)
+    return folder and folder / tokens.FILE

@@ -1,0 +1,293 @@
+"""Streams from real servers on this machine: what comes, what stops, what is never said."""
+
+import logging
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from edgepose.camera.sources import Source, is_live, open_source
+from edgepose.errors import SourceError
+from edgepose.timing import NS_PER_S, Clock
+from edgepose.types import Frame
+from tests.support.brokers import free_port
+from tests.support.contracts.source import SourceContract
+from tests.support.moving import WIDE, number_of
+from tests.support.streams import PASSWORD, USER, Camera, Rtsp
+
+pytest.importorskip("av")
+
+LOGIN = f"{USER}:{PASSWORD}"
+WRONG = f"{USER}:n0t-it"
+
+
+@pytest.fixture
+def camera() -> Iterator[Camera]:
+    with Camera() as running:
+        yield running
+
+
+class TestStream(SourceContract):
+    live = True
+
+    @pytest.fixture
+    def opened(self, camera: Camera) -> Callable[[], Source]:
+        return lambda: open_source(camera.url("live"))
+
+
+def take(source: Source, count: int) -> list[Frame]:
+    with closing(source):
+        return [frame for _, frame in zip(range(count), source.frames(), strict=False)]
+
+
+def until_it_fails(uri: str) -> tuple[list[Frame], str]:
+    """Read to the error; return what came before, and the error's words."""
+    frames: list[Frame] = []
+    with pytest.raises(SourceError) as caught:
+        frames.extend(open_source(uri).frames())
+    return frames, str(caught.value)
+
+
+def test_pictures_come_in_order_and_size(camera: Camera) -> None:
+    """Each picture once, as large as the camera sends it."""
+    frames = take(open_source(camera.url("live")), 30)
+
+    numbers = [number_of(frame.image) for frame in frames]
+    assert numbers == list(range(30))
+    assert {frame.size for frame in frames} == {WIDE}
+
+
+def test_red_is_first(camera: Camera) -> None:
+    """Frames are RGB, whatever the stream's own order is."""
+    camera.picture = np.full((48, 96, 3), (200, 90, 20), dtype=np.uint8)
+
+    (frame,) = take(open_source(camera.url("live")), 1)
+
+    assert np.allclose(frame.image.mean(axis=(0, 1)), (200, 90, 20), atol=8)
+
+
+def test_a_picture_is_stamped_when_it_came(camera: Camera) -> None:
+    """Latency counts from there, on the system's clock."""
+    clock = Clock()
+    before_ns = clock.now_ns()
+
+    (frame,) = take(open_source(camera.url("live"), clock=clock), 1)
+
+    assert before_ns < frame.captured_ns == frame.read_ns < clock.now_ns()
+    assert abs(frame.unix_ns - clock.unix_ns(frame.captured_ns)) < NS_PER_S / 10
+
+
+def test_the_end_of_the_server_is_the_end(camera: Camera) -> None:
+    """No error: the caller decides whether to try again."""
+    frames = list(open_source(camera.url("ends")).frames())
+
+    assert len(frames) == 20
+
+
+@pytest.mark.slow
+def test_a_frozen_stream_is_an_error(camera: Camera) -> None:
+    """The line is up and nothing comes: no reader waits for ever."""
+    frames, words = until_it_fails(camera.url("freezes#timeout=1"))
+
+    assert len(frames) == 20
+    assert "nothing came for 1 s" in words
+
+
+def test_a_reset_line_ends_the_stream(camera: Camera) -> None:
+    """An error or an end, but soon and ours."""
+    source = open_source(camera.url("resets"))
+
+    try:
+        frames = list(source.frames())
+    except SourceError as error:
+        assert "reset" in str(error)
+    else:
+        assert frames
+
+    assert list(source.frames()) == []
+
+
+@pytest.mark.slow
+def test_pictures_that_cannot_be_decoded_are_an_error_in_the_end(camera: Camera) -> None:
+    """Some broken packets are passed over; nothing else for long is a broken stream."""
+    frames, words = until_it_fails(camera.url("breaks#timeout=1"))
+
+    assert len(frames) == 20
+    assert "no picture that can be decoded within 1 s" in words
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("nowhere", "check the path"),
+        ("login", "check user and password"),
+        ("sound", "found audio; expected a stream of pictures"),
+        ("page", "source http"),
+    ],
+)
+def test_what_gives_no_pictures_is_refused_in_words(camera: Camera, path: str, words: str) -> None:
+    """Not found, not allowed, not a picture: each says what to look at."""
+    with pytest.raises(SourceError) as caught:
+        open_source(camera.url(path))
+
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("rtsp://127.0.0.1/x#transport=pigeon", 'transport is "pigeon"; expected one of tcp'),
+        ("rtsp://127.0.0.1/x#timeout=soon", 'timeout is "soon"; expected whole seconds'),
+        ("rtsp://127.0.0.1/x#timeout=0", "from 1 to 60"),
+        ("rtsp://127.0.0.1/x#speed=2", 'unknown option "speed"; known: timeout, transport'),
+        ("http://127.0.0.1/x#transport=udp", 'unknown option "transport"; known: timeout'),
+        ("http://127.0.0.1:{free}/x", "connection refused"),
+        ("http://camera.invalid/x", "no such host"),
+    ],
+)
+def test_an_address_that_cannot_be_meant_is_refused(uri: str, words: str) -> None:
+    """Before or instead of a connection, in one sentence."""
+    with pytest.raises(SourceError) as caught:
+        open_source(uri.format(free=free_port()))
+
+    assert words in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("scheme", "words"),
+    [("rtsp", "no answer that begins a stream within 1 s"), ("http", "nothing came")],
+)
+def test_a_server_that_says_nothing_is_told(scheme: str, words: str) -> None:
+    """It lets us connect, and that is all."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+
+        with pytest.raises(SourceError, match=words):
+            open_source(f"{scheme}://127.0.0.1:{port}/x#timeout=1")
+
+
+def test_a_login_is_used(camera: Camera) -> None:
+    """What the address has before its `@` opens the door."""
+    assert take(open_source(camera.url("login", LOGIN)), 3)
+
+
+@pytest.mark.parametrize(
+    "path", ["live", "nowhere", "login", "ends", "resets", "sound", "page", "live#speed=2"]
+)
+def test_no_password_is_ever_said(
+    camera: Camera,
+    path: str,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Not in a log, an error, its traceback, nor by FFmpeg itself on stderr."""
+    caplog.set_level(logging.DEBUG)
+    said = ""
+
+    try:
+        take(open_source(camera.url(path, WRONG)), 25)
+    except SourceError as error:
+        said = "".join(traceback.format_exception(error))
+
+    streams = capfd.readouterr()
+    assert "n0t-it" not in said + caplog.text + streams.out + streams.err
+    assert USER in said + caplog.text
+
+
+def test_a_password_with_a_hash_is_not_shown() -> None:
+    """It ends the address too early; the error names the mend, not the rest of the password."""
+    with pytest.raises(SourceError, match="%23") as caught:
+        open_source("rtsp://anna:n0t#it@127.0.0.1/x")
+
+    assert "it@" not in str(caught.value)
+
+
+def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has no streams need not have the library."""
+    monkeypatch.setitem(sys.modules, "av", None)
+
+    with pytest.raises(SourceError, match=r"pip install 'edgepose\[stream\]'"):
+        open_source("rtsp://127.0.0.1/x")
+
+    assert is_live("rtsp://127.0.0.1/x")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("codec", "options"), [("h264", ""), ("mjpeg", ""), ("h264", "udp")])
+def test_an_rtsp_camera_is_read(codec: str, options: str) -> None:
+    """Over TCP unless UDP is asked for; the picture is the right way round and RGB."""
+    with Rtsp(codec) as server:
+        fragment = f"#transport={options}" if options else ""
+        frames = take(open_source(server.url() + fragment), 10)
+
+    assert len(frames) == 10
+    assert {frame.size for frame in frames} == {server.size}
+    red, *others = frames[-1].image.mean(axis=(0, 1))
+    assert red > 150
+    assert max(others) < 80
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("codec", "words"),
+    [
+        ("unknown", "in a code that FFmpeg here does not know; try H.264"),
+        ("lying", "no picture that can be decoded within 1 s"),
+    ],
+)
+def test_an_rtsp_camera_that_gives_no_pictures_is_told(
+    codec: str, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A code that FFmpeg does not know, or another than was said: in words of ours, not of its."""
+    with Rtsp(codec, USER, PASSWORD) as server:
+        frames, told = until_it_fails(server.url(LOGIN) + "#timeout=1")
+
+    assert frames == []
+    assert words in told
+    assert PASSWORD not in told + "".join(capfd.readouterr())
+
+
+@pytest.mark.slow
+def test_an_rtsp_camera_wants_its_password(capfd: pytest.CaptureFixture[str]) -> None:
+    """The right one opens it, the wrong one is told, and neither is ever said."""
+    with Rtsp("mjpeg", USER, PASSWORD) as server:
+        frames = take(open_source(server.url(LOGIN)), 3)
+        with pytest.raises(SourceError, match="check user and password") as caught:
+            open_source(server.url(WRONG))
+
+    assert len(frames) == 3
+    assert "n0t-it" not in str(caught.value)
+    assert PASSWORD not in "".join(capfd.readouterr())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_an_rtsp_camera_that_freezes_is_an_error(transport: str) -> None:
+    """The line stays open and the pictures stop."""
+    with Rtsp("mjpeg") as server:
+        frames = open_source(f"{server.url()}#timeout=2&transport={transport}").frames()
+        next(frames)
+        server.signal(signal.SIGUSR1)
+
+        with pytest.raises(SourceError, match="nothing came for 2 s"):
+            list(frames)
+
+
+@pytest.mark.slow
+def test_an_rtsp_server_that_dies_ends_the_stream() -> None:
+    """No picture is waited for that cannot come."""
+    with Rtsp("mjpeg") as server:
+        source = open_source(server.url())
+        frames = source.frames()
+        next(frames)
+        server.signal(signal.SIGKILL)
+
+        assert len(list(frames)) < 1000  # it comes to an end
+
+    assert list(source.frames()) == []

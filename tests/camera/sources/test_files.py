@@ -1,0 +1,407 @@
+"""Pictures, folders, globs and videos."""
+
+import logging
+import os
+import shutil
+import struct
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgepose.camera.sources import Source, open_source
+from edgepose.camera.sources.files import natural, read_picture
+from edgepose.errors import SourceError
+from edgepose.timing import NS_PER_S, Clock
+from edgepose.types import Size
+from tests.support.contracts.source import SourceContract
+from tests.support.moving import clip, number_of, numbered, picture
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+class Hands(Clock):
+    """A clock that only moves when it is waited for."""
+
+    def __init__(self) -> None:
+        self.at_ns = 5 * NS_PER_S
+        self.waits_ns: list[int] = []
+
+    def now_ns(self) -> int:
+        return self.at_ns
+
+    def wait(self, seconds: float) -> bool:
+        self.waits_ns.append(round(seconds * NS_PER_S))
+        self.at_ns += round(seconds * NS_PER_S)
+        return False
+
+
+class TestVideo(SourceContract):
+    live = False
+
+    @pytest.fixture
+    def opened(self, tmp_path: Path) -> Callable[[], Source]:
+        path = clip(tmp_path / "clip.avi", 8)
+        return lambda: open_source(str(path), realtime=False)
+
+
+class TestPacedVideo(SourceContract):
+    live = False
+
+    @pytest.fixture
+    def opened(self, tmp_path: Path) -> Callable[[], Source]:
+        path = clip(tmp_path / "clip.avi", 8, fps=100.0)
+        return lambda: open_source(str(path))
+
+
+class TestFolder(SourceContract):
+    live = False
+
+    @pytest.fixture
+    def opened(self, tmp_path: Path) -> Callable[[], Source]:
+        for index in range(4):
+            picture(tmp_path / f"{index}.png", numbered(index))
+        return lambda: open_source(str(tmp_path), realtime=False)
+
+
+BANDS = Size(90, 60)
+
+
+def bands(size: Size = BANDS) -> np.ndarray:
+    """Return a picture of red, green and blue from left to right."""
+    rgb = np.zeros((size.height, size.width, 3), dtype=np.uint8)
+    for index, colour in enumerate((RED, GREEN, BLUE)):
+        rgb[:, index * size.width // 3 : (index + 1) * size.width // 3] = colour
+    return rgb
+
+
+def test_a_video_is_rgb(tmp_path: Path) -> None:
+    """Red, green and blue arrive in that order; BGR would lose people later."""
+    path = tmp_path / "bands.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (90, 60))
+    writer.write(cv2.cvtColor(bands(), cv2.COLOR_RGB2BGR))
+    writer.release()
+
+    (frame,) = open_source(str(path), realtime=False).frames()
+
+    assert np.abs(frame.image[30, [15, 45, 75]].astype(int) - [RED, GREEN, BLUE]).max() < 30
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "webp", "tiff", "ppm"])
+def test_a_picture_is_rgb(tmp_path: Path, ending: str) -> None:
+    """One still is one frame, named, whatever its format."""
+    path = picture(tmp_path / f"bands.{ending}", bands())
+
+    source = open_source(str(path))
+    (frame,) = source.frames()
+
+    assert np.abs(frame.image[30, [15, 45, 75]].astype(int) - [RED, GREEN, BLUE]).max() < 30
+    assert frame.name == str(path)
+    assert source.length == 1
+
+
+def test_every_frame_comes_once_and_in_order(tmp_path: Path) -> None:
+    """Nothing is dropped from a file, at its own rate or faster."""
+    path = clip(tmp_path / "clip.avi", 12, fps=200.0)
+
+    fast = open_source(str(path), realtime=False)
+    paced = open_source(str(path))
+
+    assert fast.length == 12
+    assert fast.fps == pytest.approx(200)
+    for source in (fast, paced):
+        assert [number_of(frame.image) for frame in source.frames()] == list(range(12))
+
+
+def test_a_video_is_read_by_an_older_opencv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version 4.6, the only one of a 32-bit Debian 12, does not let its threads be counted."""
+    path = clip(tmp_path / "clip.avi", 3)
+    monkeypatch.delattr(cv2, "CAP_PROP_N_THREADS")
+
+    frames = open_source(str(path), realtime=False).frames()
+
+    assert [number_of(frame.image) for frame in frames] == [0, 1, 2]
+
+
+def test_frames_stand_apart_as_the_container_says(tmp_path: Path) -> None:
+    """Times are the file's own from the first frame on, paced or not."""
+    path = clip(tmp_path / "clip.avi", 6, fps=12.5)
+    clock = Hands()
+
+    source = open_source(str(path), clock=clock, realtime=False)
+    moments = [frame.captured_ns for frame in source.frames()]
+
+    assert moments[0] == clock.now_ns()
+    assert np.diff(moments) == pytest.approx(NS_PER_S / 12.5, abs=NS_PER_S / 1000)
+
+
+@pytest.mark.parametrize("stamps", [[0, 0, 0, 0], [0, 100, 50, 60], [70, 20, 10, 0]])
+def test_times_grow_where_the_container_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stamps: list[float]
+) -> None:
+    """Missing stamps, and some that go back, give way to the video's own rate."""
+    source = open_source(str(clip(tmp_path / "clip.avi", 4, fps=10.0)), realtime=False)
+    told = iter(stamps)
+    monkeypatch.setattr(source._capture, "get", lambda _: next(told))  # type: ignore[attr-defined]
+
+    moments = [frame.captured_ns for frame in source.frames()]
+
+    assert len(moments) == 4
+    assert (np.diff(moments) > 0).all()
+
+
+def test_a_paced_video_waits_for_each_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame is read when it is due, and time spent by the reader is not waited again."""
+    path = clip(tmp_path / "clip.avi", 4, fps=10.0)
+    clock = Hands()
+    source = open_source(str(path), clock=clock)
+    monkeypatch.setattr(source._capture.closed, "wait", clock.wait)  # type: ignore[attr-defined]
+
+    frames = source.frames()
+    first = next(frames)
+    second = next(frames)
+    clock.at_ns += NS_PER_S // 20
+    third = next(frames)
+
+    assert first.read_ns == first.captured_ns
+    assert second.read_ns >= second.captured_ns == first.captured_ns + NS_PER_S // 10
+    assert third.read_ns >= third.captured_ns
+    assert clock.waits_ns == pytest.approx([NS_PER_S // 10, NS_PER_S // 20], abs=1000)
+
+
+def test_closing_cuts_a_wait_short(tmp_path: Path) -> None:
+    """Two frames an hour apart do not hold up the end."""
+    for index in range(2):
+        picture(tmp_path / f"{index}.png", numbered(index))
+    source = open_source(str(tmp_path), fps=1 / 3600)
+    frames = source.frames()
+    next(frames)
+    rest: list[object] = []
+
+    reader = threading.Thread(target=lambda: rest.extend(frames), daemon=True)
+    reader.start()
+    source.close()
+    reader.join(20)
+
+    assert not reader.is_alive()
+    assert rest == []
+
+
+def test_a_picture_stands_upright(tmp_path: Path) -> None:
+    """EXIF says how the camera was held; it is turned back, also in a folder."""
+    wide = bands(Size(90, 30))
+    path = picture(tmp_path / "held.jpg", wide)
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHH", 0x112, 3, 1, 6, 0) + bytes(4)
+    data = path.read_bytes()
+    marker = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    path.write_bytes(data[:2] + marker + data[2:])
+
+    (frame,) = open_source(str(path)).frames()
+
+    assert frame.size == Size(30, 90)
+    assert np.abs(frame.image[[15, 45, 75], 15].astype(int) - [RED, GREEN, BLUE]).max() < 30
+
+
+def test_a_telephone_held_upright_films_upright(tmp_path: Path) -> None:
+    """The container says how it was held; the frames are turned back."""
+    path = tmp_path / "held.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (96, 32))
+    writer.write(cv2.cvtColor(bands(Size(96, 32)), cv2.COLOR_RGB2BGR))
+    writer.release()
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40
+    one = 1 << 16
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+    (frame,) = open_source(str(path), realtime=False).frames()
+
+    assert frame.size == Size(32, 96)
+    assert np.abs(frame.image[[16, 48, 80], 16].astype(int) - [RED, GREEN, BLUE]).max() < 60
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels"),
+    [
+        ("grey", np.full((20, 30), 128, dtype=np.uint8)),
+        ("deep", np.full((20, 30, 3), 128 * 257, dtype=np.uint16)),
+        ("grey_deep", np.full((20, 30), 128 * 257, dtype=np.uint16)),
+        ("clear", np.full((20, 30, 4), 128, dtype=np.uint8)),
+    ],
+)
+def test_other_depths_become_rgb_bytes(tmp_path: Path, name: str, pixels: np.ndarray) -> None:
+    """Grey, alpha and 16 bits are what their brightness says."""
+    path = tmp_path / f"{name}.png"
+    cv2.imwrite(str(path), pixels)
+
+    (frame,) = open_source(str(path)).frames()
+
+    assert frame.image.dtype == np.uint8
+    assert frame.image.shape == (20, 30, 3)
+    assert np.abs(frame.image.astype(int) - 128).max() <= 1
+
+
+@pytest.mark.parametrize("size", [Size(1, 1), Size(3, 500), Size(4001, 2)])
+def test_a_picture_has_any_size(tmp_path: Path, size: Size) -> None:
+    """Odd, tiny and long pictures arrive as they are."""
+    path = picture(tmp_path / "odd.png", numbered(3, size))
+
+    (frame,) = open_source(str(path)).frames()
+
+    assert frame.size == size
+
+
+def test_a_folder_is_read_as_a_person_counts(tmp_path: Path) -> None:
+    """Two comes before ten; other files, folders and hidden files are no pictures."""
+    for index in (10, 9, 1, 2):
+        picture(tmp_path / f"frame{index}.png", numbered(index))
+    picture(tmp_path / ".frame3.png", numbered(3))
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "old.png").mkdir()
+
+    frames = list(open_source(str(tmp_path), realtime=False).frames())
+
+    assert [number_of(frame.image) for frame in frames] == [1, 2, 9, 10]
+    assert Path(frames[0].name).name == "frame1.png"
+
+
+def test_a_glob_takes_the_pictures_it_matches(tmp_path: Path) -> None:
+    """Also across folders; what is literally named like a pattern is that file."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    picture(tmp_path / "a" / "1.png", numbered(1))
+    picture(tmp_path / "b" / "2.png", numbered(2))
+    literal = picture(tmp_path / "a" / "[3].png", numbered(3))
+
+    matched = open_source(str(tmp_path / "**" / "?.png"), realtime=False)
+    named = open_source(str(literal))
+
+    assert [number_of(frame.image) for frame in matched.frames()] == [1, 2]
+    assert [number_of(frame.image) for frame in named.frames()] == [3]
+
+
+def test_a_broken_picture_does_not_end_a_folder(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is named once in the log; the others come."""
+    picture(tmp_path / "1.png", numbered(1))
+    (tmp_path / "2.png").write_bytes(b"this is no picture")
+    (tmp_path / "3.jpg").write_bytes(b"")
+    picture(tmp_path / "4.png", numbered(4))
+
+    with caplog.at_level(logging.WARNING):
+        frames = list(open_source(str(tmp_path), realtime=False).frames())
+
+    assert [number_of(frame.image) for frame in frames] == [1, 4]
+    assert ["2.png" in record.message for record in caplog.records] == [True, False]
+
+
+def test_a_folder_of_broken_pictures_is_an_error(tmp_path: Path) -> None:
+    """Silence would look like an empty room."""
+    (tmp_path / "1.png").write_bytes(b"this is no picture")
+
+    with pytest.raises(SourceError, match="none of 1 pictures can be read"):
+        list(open_source(str(tmp_path), realtime=False).frames())
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("photo.jpg", b"", "an empty file"),
+        ("photo.png", b"GIF? no", "7 bytes that are no picture"),
+        ("film.mp4", b"", "an empty file"),
+        ("film.mp4", b"not a film" * 100, "no frame that can be decoded"),
+        ("notes", b"just text", "expected a video or a picture"),
+    ],
+)
+def test_what_is_no_picture_is_refused(
+    tmp_path: Path, name: str, data: bytes, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """At once, when it is opened, in a sentence that names the file; no library talks beside it."""
+    path = tmp_path / name
+    path.write_bytes(data)
+
+    with pytest.raises(SourceError) as caught:
+        open_source(str(path))
+
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    """It says what endings would have been taken."""
+    (tmp_path / "notes.txt").write_text("text")
+
+    with pytest.raises(SourceError, match=r"no picture among 1 files; expected some of .*\.png"):
+        open_source(str(tmp_path))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_says_so(tmp_path: Path) -> None:
+    """Permission is not mistaken for a broken file."""
+    path = picture(tmp_path / "secret.png", numbered(1))
+    path.chmod(0)
+
+    with pytest.raises(SourceError, match="permission denied"):
+        open_source(str(path))
+
+
+def test_the_name_of_a_picture_does_not_matter(tmp_path: Path) -> None:
+    """A single file is known by its content; blanks and letters of any script are fine."""
+    shown = picture(tmp_path / "bands.png", bands())
+    path = shutil.copy(shown, tmp_path / "ein Bild – 写真")
+
+    (frame,) = open_source(str(path)).frames()
+
+    assert np.array_equal(frame.image, bands())
+
+
+def test_a_truncated_video_gives_what_it_has(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The readable part is delivered in order, then the log says that there was more."""
+    path = clip(tmp_path / "clip.avi", 40)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+    with caplog.at_level(logging.WARNING):
+        numbers = [number_of(f.image) for f in open_source(str(path), realtime=False).frames()]
+
+    assert 5 < len(numbers) < 40
+    assert numbers == list(range(len(numbers)))
+    assert f"ends after {len(numbers)} of 40 frames" in caplog.text
+
+
+def test_a_whole_video_ends_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The warning about short files is not for these."""
+    path = clip(tmp_path / "clip.avi", 10)
+
+    with caplog.at_level(logging.WARNING):
+        list(open_source(str(path), realtime=False).frames())
+
+    assert caplog.records == []
+
+
+def test_natural_order_is_a_total_order() -> None:
+    """Names that mix digits and letters at the same place still sort."""
+    names = ["b", "a10", "a9", "10", "9a", "a", "a09"]
+
+    ordered = [str(path) for path in sorted(map(Path, names), key=natural)]
+
+    assert ordered == ["9a", "10", "a", "a09", "a9", "a10", "b"]
+
+
+def test_a_picture_that_vanished_is_said_in_words(tmp_path: Path) -> None:
+    """Between listing and reading anything may happen."""
+    with pytest.raises(SourceError, match="no such file"):
+        read_picture(tmp_path / "gone.png")

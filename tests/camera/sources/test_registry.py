@@ -1,0 +1,96 @@
+"""A URI finds its source, or says in words why not."""
+
+from pathlib import Path
+
+import pytest
+
+from edgepose import registry
+from edgepose.camera.sources import SOURCES, Address, open_source, rate
+from edgepose.errors import SourceError
+from tests.support.moving import clip
+
+
+@pytest.mark.parametrize(
+    ("uri", "scheme", "path", "options"),
+    [
+        ("photo.jpg", "file", "photo.jpg", {}),
+        ("what?.jpg", "file", "what?.jpg", {}),
+        ("file:///a/b%20c.mp4", "file", "/a/b c.mp4", {}),
+        ("/dev/video0", "v4l2", "/dev/video0", {}),
+        ("/dev/video2?size=1280x720", "v4l2", "/dev/video2", {"size": "1280x720"}),
+        ("v4l2:///dev/video0?fps=15", "v4l2", "/dev/video0", {"fps": "15"}),
+        ("/dev/v4l/by-id/usb-cam-index0", "v4l2", "/dev/v4l/by-id/usb-cam-index0", {}),
+        ("DEMO://", "demo", "", {}),
+    ],
+)
+def test_an_address_is_taken_apart(
+    uri: str, scheme: str, path: str, options: dict[str, str]
+) -> None:
+    """Paths stay as they are; devices and URIs may carry options."""
+    address = Address.parse(uri)
+
+    assert (address.scheme, address.path, address.options) == (scheme, path, options)
+    assert address.uri == uri
+
+
+def test_a_password_is_never_shown() -> None:
+    """What is printed or logged of an address has stars in its place."""
+    address = Address.parse("rtsp://anna:s3cret@camera/stream")
+
+    assert "s3cret" not in str(address)
+    assert "s3cret" not in str(address.error("is away"))
+    assert "anna" in str(address)
+
+
+def test_every_row_names_something_that_can_be_called() -> None:
+    """The registry loads."""
+    for row in SOURCES.values():
+        assert callable(registry.load(row))
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("", "expected a path"),
+        ("-", "standard input is not read; write it to a file"),
+        ("/dev/stdin", "standard input is not read; write it to a file"),
+        ("gopher://somewhere", 'unknown scheme "gopher"; known: demo://'),
+        ("nowhere/nothing.jpg", "no such file"),
+        ("nowhere/*.jpg", "no picture among 0 files"),
+        ("demo://elsewhere", "expected nothing"),
+        ("demo://?speed=2", 'unknown option "speed"; known: loop'),
+        ("demo://?loop=maybe", 'loop is "maybe"; expected 1 or 0'),
+        ("/dev/video987", "no such device"),
+        ("v4l2:///dev/null?format=h264", 'format is "h264"; expected mjpeg or yuyv'),
+        ("v4l2:///dev/null?size=big", 'size is "big"; expected width and height'),
+        ("v4l2:///dev/null?fps=0", 'fps is "0"; expected frames a second'),
+    ],
+)
+def test_what_cannot_be_opened_is_said_in_words(uri: str, words: str) -> None:
+    """Where, what was found, what was expected."""
+    with pytest.raises(SourceError) as caught:
+        open_source(uri)
+
+    assert words in str(caught.value)
+    assert not str(caught.value).endswith(".")
+
+
+def test_a_file_may_be_named_by_uri(tmp_path: Path) -> None:
+    """``file://`` and the bare path are the same."""
+    path = clip(tmp_path / "a clip.avi", 3)
+
+    by_uri = open_source(path.as_uri(), realtime=False)
+    by_path = open_source(str(path), realtime=False)
+
+    assert len(list(by_uri.frames())) == len(list(by_path.frames())) == 3
+
+
+def test_a_file_at_its_own_rate_is_looked_at_in_full(tmp_path: Path) -> None:
+    """However few frames a camera is asked for; what is no such file has what is asked for."""
+    film = clip(tmp_path / "film.avi", 5, fps=20)
+    nothing = tmp_path / "none.avi"
+
+    rates = [rate(str(uri), fps=7, realtime=True) for uri in (film, nothing, "/dev/video0")]
+
+    assert rates == [20, 7, 7]
+    assert rate(str(film), fps=7, realtime=False) == 7

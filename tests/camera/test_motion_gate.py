@@ -1,0 +1,242 @@
+"""The motion gate: what is looked at in an empty room, and that nobody slips in."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, count, repeat
+
+import cv2
+import numpy as np
+import pytest
+
+from edgepose.camera.motion_gate import Gate
+from edgepose.camera.view import View
+from edgepose.people.follower import Presence
+from edgepose.pose.estimator import PoseEstimator
+from edgepose.timing import NS_PER_S
+from edgepose.types import Image
+from tests.support import rooms
+
+HZ = 15
+SEEN_S = 0.5
+"""How soon somebody who comes in must be looked at."""
+
+EMPTY = rooms.empty()
+SMALL = EMPTY[::2, ::2]
+"""Noise is made for a quarter of the pixels only: the gate looks at no more."""
+
+Scene = Callable[[float], Image]
+
+
+@dataclass
+class Watch:
+    """A gate before a scene: what it let through, and when."""
+
+    gate: Gate
+    presence: Callable[[float], Presence] = lambda _: "nobody"
+    glimpses: int = 0
+    seconds: Iterator[float] = field(default_factory=lambda: (1000 + n / HZ for n in count()))
+
+    def see(self, scene: Scene, lasting_s: float) -> list[float]:
+        """Show it a scene for so long; return when it was looked at since the scene began."""
+        looks = []
+        for number in range(round(lasting_s * HZ)):
+            since_s, at_s = number / HZ, next(self.seconds)
+            at_ns = round(at_s * NS_PER_S)
+            if self.gate.lets(at_ns, partial(self._glimpse, scene, since_s)):
+                looks.append(since_s)
+                self.gate.note(self.presence(since_s), at_ns)
+        return looks
+
+    def _glimpse(self, scene: Scene, since_s: float) -> Image:
+        self.glimpses += 1
+        return scene(since_s)
+
+
+def still(image: Image = EMPTY) -> Scene:
+    return lambda _: image
+
+
+def dark(scene: Scene, seed: int = 0) -> Scene:
+    """Return a scene at night: a tenth of the light, and a noise as large as the furniture."""
+    rng = np.random.default_rng(seed)
+    noise = [rng.normal(0, 8.0, SMALL.shape).astype(np.float32) for _ in range(37)]
+    turn = count()
+
+    def shown(since_s: float) -> Image:
+        taken = scene(since_s)[::2, ::2] * np.float32(0.12) + noise[next(turn) % len(noise)]
+        return np.clip(taken, 0, 255).astype(np.uint8)
+
+    return shown
+
+
+def jpeg(scene: Scene) -> Scene:
+    """Return a scene as a cheap camera sends it."""
+
+    def shown(since_s: float) -> Image:
+        data = cv2.imencode(".jpg", scene(since_s)[::2, ::2], [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
+        return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
+
+    return shown
+
+
+def coming(pixels_a_second: float) -> Scene:
+    """Return somebody who comes in from the left."""
+    return lambda since_s: rooms.occupied(round(since_s * pixels_a_second) - 94)
+
+
+@pytest.fixture
+def watch() -> Watch:
+    """Return a gate that has closed before an empty room."""
+    made = Watch(Gate(View(), idle_fps=0.2))
+    made.see(still(), 18)
+    return made
+
+
+def test_a_still_empty_room_is_looked_at_at_the_idle_rate(watch: Watch) -> None:
+    """A minute: one look in five seconds, and no more pictures decoded than it takes to watch."""
+    watch.glimpses = 0
+
+    looks = watch.see(still(), 60)
+
+    assert len(looks) == 12
+    assert watch.glimpses <= 5.2 * 60
+
+
+@pytest.mark.parametrize("around", [dark, jpeg])
+def test_noise_is_no_movement(around: Callable[[Scene], Scene]) -> None:
+    """Neither a sensor in the dark nor a coder keeps it open."""
+    watch = Watch(Gate(View(), idle_fps=0.2))
+    noise = around(still())
+    watch.see(noise, 18)
+
+    looks = watch.see(noise, 30)
+
+    assert len(looks) == 6
+
+
+@pytest.mark.parametrize("around", [lambda scene: scene, dark, jpeg])
+@pytest.mark.parametrize("speed", [450, 60, 15], ids=["walking", "slowly", "creeping"])
+def test_somebody_who_comes_in_is_looked_at_within_half_a_second(
+    around: Callable[[Scene], Scene], speed: float
+) -> None:
+    """From the moment that a hand's breadth is in view, at any pace, by night as well."""
+    watch = Watch(Gate(View(), idle_fps=0.01))
+    watch.see(around(still()), 18)
+    in_view_s = 20 / speed
+
+    looks = watch.see(around(coming(speed)), in_view_s + 2)
+
+    assert [at for at in looks if at <= in_view_s + SEEN_S]
+    after = [at for at in looks if at >= in_view_s + SEEN_S]
+    assert len(after) >= 0.9 * HZ * (2 - SEEN_S), "and goes on being looked at"
+
+
+def test_a_light_switched_on_opens_it_for_a_while_only(watch: Watch) -> None:
+    """Whoever did it may be seen now; then the bright room is the usual one."""
+    watch.see(dark(still()), 20)
+
+    looks = watch.see(still(SMALL), 60)
+
+    assert looks[0] <= SEEN_S
+    assert [at for at in looks if at < 2] == pytest.approx(np.arange(looks[0], 2, 1 / HZ))
+    assert len([at for at in looks if at > 20]) == 8
+
+
+def test_a_camera_that_adjusts_its_exposure_moves_nothing(watch: Watch) -> None:
+    """The whole picture becomes a little darker within a second."""
+    looks = watch.see(lambda at_s: (EMPTY * (1 - 0.04 * min(at_s, 1))).astype(np.uint8), 10)
+
+    assert len(looks) <= 3
+
+
+def test_what_always_moves_is_learnt(watch: Watch) -> None:
+    """A curtain in the draught: open at first, closed in the end; somebody still opens it."""
+
+    def curtain(since_s: float) -> Image:
+        image = EMPTY.copy()
+        image[40:120, 120 + round(6 * np.sin(5 * since_s)) :][:, :70] = 90
+        return image
+
+    first = watch.see(curtain, 5)
+    watch.see(curtain, 60)
+    later = watch.see(curtain, 30)
+    then = watch.see(coming(450), 1)
+
+    assert len(first) > 4 * HZ
+    assert len(later) <= 7
+    assert then[0] <= SEEN_S
+
+
+def test_somebody_who_stands_still_is_not_lost(watch: Watch) -> None:
+    """While anybody is seen every picture is looked at, moving or not; long after as well."""
+    watch.presence = lambda since_s: "somebody" if since_s < 60 else "nobody"
+
+    looks = watch.see(still(rooms.occupied(300)), 120)
+
+    assert len([at for at in looks if at < 74]) == 74 * HZ
+    assert len([at for at in looks if at > 76]) <= 9
+
+
+def test_a_pose_of_nobody_yet_opens_it_until_it_is_decided(watch: Watch) -> None:
+    """An idle look that finds somebody is followed by more; a ghost does not keep it open."""
+    said: Iterator[Presence] = chain(["maybe"], repeat("nobody"))
+    watch.presence = lambda _: next(said)
+
+    looks = watch.see(still(), 20)
+
+    between = np.diff([at for at in looks if looks[0] <= at < looks[0] + 2])
+    assert between == pytest.approx(1 / HZ)
+    assert len([at for at in looks if at > looks[0] + 2.2]) <= 4
+
+
+def test_what_is_masked_or_not_looked_at_does_not_count() -> None:
+    """Passers-by behind a window that the owner has masked do not wake anybody."""
+    window = ((0.0, 0.0), (0.25, 0.0), (0.25, 1.0), (0.0, 1.0))
+    masked = Watch(Gate(View(masks=[window]), idle_fps=0.2))
+    part = Watch(Gate(View(roi=(0.25, 0.0, 0.75, 1.0)), idle_fps=0.2))
+    turned = Watch(Gate(View(rotate=180, roi=(0.0, 0.0, 0.75, 1.0)), idle_fps=0.2))
+
+    for watch in (masked, part, turned):
+        watch.see(still(), 18)
+        by = watch.see(lambda at_s: rooms.occupied(round(10 * np.sin(at_s)) + 20), 20)
+        inside = watch.see(lambda at_s: rooms.occupied(300 + round(60 * at_s)), 1)
+
+        assert len(by) <= 5
+        assert inside[0] <= SEEN_S
+
+
+def test_while_somebody_watches_everything_is_looked_at() -> None:
+    """An empty room must not seem to hang; when nobody watches any more, it is idle again."""
+    watched = False
+    watch = Watch(Gate(View(), idle_fps=0.5, watched=lambda: watched))
+    watch.see(still(), 20)
+
+    before = watch.see(still(), 4)
+    watched = True
+    during = watch.see(still(), 4)
+    watched = False
+    after = watch.see(still(), 4)
+
+    assert len(before) <= 2
+    assert len(during) == 4 * HZ
+    assert len(after) <= 2
+
+
+def test_after_an_absence_of_the_camera_it_is_open(watch: Watch) -> None:
+    """Anybody may have come in meanwhile; another size of picture is fine."""
+    watch.gate.renew()
+
+    looks = watch.see(still(EMPTY[::2, ::3]), 5)
+
+    assert len(looks) == 5 * HZ
+
+
+@pytest.mark.parametrize("model", ["posenet", "movenet-lightning"])
+def test_nobody_is_seen_in_the_empty_room(model: str) -> None:
+    """What the tests and the benchmark call empty is empty for the network, too."""
+    estimator = PoseEstimator(model)
+
+    found = [len(estimator.estimate(image)) for image in (EMPTY, rooms.occupied(280))]
+
+    assert found == [0, 1]

@@ -1,0 +1,387 @@
+"""One camera at work: order, ends, losses, rates."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgepose.camera.health import CameraHealth
+from edgepose.camera.motion_gate import Gate
+from edgepose.camera.sources import Wants, everything
+from edgepose.camera.view import View
+from edgepose.camera.worker import Camera, Job, joined
+from edgepose.errors import SourceError
+from edgepose.mqtt.outbox import Outbox
+from edgepose.people.follower import Presence
+from edgepose.system import process
+from edgepose.system.threads import Failure, Lanes
+from edgepose.timing import NS_PER_S
+from edgepose.types import Frame, Message
+from tests.support.brokers import wait_until
+
+BLACK = np.zeros((4, 4, 3), dtype=np.uint8)
+
+
+def frame(number: int, *, hz: float = 10) -> Frame:
+    at_ns = int(number * NS_PER_S / hz)
+    return Frame(BLACK, at_ns, at_ns, at_ns, name=str(number))
+
+
+class Listed:
+    """A source that yields what it is given, then fails if told to."""
+
+    live = False
+    fps: float | None = None
+    length: int | None = None
+
+    def __init__(self, frames: list[Frame], error: SourceError | None = None) -> None:
+        self._frames = frames
+        self._error = error
+        self.closed = threading.Event()
+
+    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+        for entry in self._frames:
+            if self.closed.is_set():
+                return
+            if wants(entry.captured_ns, lambda entry=entry: entry.image):  # type: ignore[misc]
+                yield entry
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Names:
+    """A pipeline that writes down which frames came through."""
+
+    def __init__(self, fail_at: str = "") -> None:
+        self.seen: list[str] = []
+        self._fail_at = fail_at
+
+    def show(self, frame: Frame) -> Frame:
+        return frame
+
+    def prepare(self, image: Any) -> Any:
+        return image
+
+    def lighten(self, frame: Frame) -> Frame:
+        return frame
+
+    def finish(self, frame: Frame, glance: Any, outputs: Any) -> list[Message]:
+        if frame.name == self._fail_at:
+            raise ZeroDivisionError(frame.name)
+        self.seen.append(frame.name)
+        return []
+
+
+class Bench:
+    """A camera with everything around it, and an engine that answers at once."""
+
+    def __init__(
+        self,
+        open_source: Callable[[], Any],
+        *,
+        live: bool = False,
+        runs_on: bool = True,
+        max_fps: float = 1000,
+        pipeline: Names | None = None,
+        gate: Gate | None = None,
+        step_by_step: bool = False,
+    ) -> None:
+        self.states: list[tuple[str, str]] = []
+        self.changed = threading.Condition()
+        self.failed = threading.Event()
+        self.failure = Failure(self.failed.set)
+        self.lanes: Lanes[Job] = Lanes()
+        self.pipeline = pipeline or Names()
+        self.camera = Camera(
+            "hall",
+            open_source=open_source,
+            live=live,
+            runs_on=runs_on,
+            max_fps=max_fps,
+            gate=gate,
+            engine_threads=1,
+            pipeline=self.pipeline,  # type: ignore[arg-type]  # walks without a network
+            lanes=self.lanes,
+            outbox=Outbox(),
+            health=CameraHealth(),
+            failure=self.failure,
+            changed=self._note,
+        )
+        if step_by_step:
+            self._go_step_by_step()
+        self.engine = threading.Thread(target=self._infer, daemon=True)
+        self.engine.start()
+
+    def _go_step_by_step(self) -> None:
+        """Let the source give the next frame only when this one is through."""
+        put = self.camera._frames.put
+
+        def put_and_wait(entry: Frame) -> bool:
+            health = self.camera.health
+            before, taken = health.processed, put(entry)
+            assert wait_until(lambda: health.processed > before)
+            return taken
+
+        self.camera._frames.put = put_and_wait  # type: ignore[method-assign]
+
+    def _infer(self) -> None:
+        while (job := self.lanes.take()) is not None:
+            job.outputs = job.glance
+            job.camera.answer(job)
+
+    def _note(self, camera: Camera) -> None:
+        with self.changed:
+            self.states.append((camera.health.state, camera.health.error))
+            self.changed.notify_all()
+
+    def wait_for(self, state: str, times: int = 1) -> None:
+        with self.changed:
+            found = self.changed.wait_for(
+                lambda: sum(entry[0] == state for entry in self.states) >= times, 10
+            )
+        assert found, self.states
+
+    def close(self) -> None:
+        self.camera.close()
+        self.lanes.close()
+        assert joined(self.camera.threads, 5)
+
+
+def test_every_frame_of_a_finite_source_comes_through_in_order() -> None:
+    """A file is read in full, and its end is its end."""
+    frames = [frame(number) for number in range(200)]
+    bench = Bench(lambda: Listed(frames))
+
+    bench.camera.start()
+    bench.wait_for("ended")
+
+    assert bench.pipeline.seen == [str(number) for number in range(200)]
+    assert bench.camera.health.processed == 200
+    assert not any(bench.camera.health.dropped.values())
+    assert [state for state, _ in bench.states] == ["online", "ended"]
+    bench.close()
+
+
+def test_a_finite_source_that_cannot_be_opened_is_the_daemons_failure() -> None:
+    """Trying a missing file again would not find it."""
+
+    def missing() -> Listed:
+        raise SourceError("video x.mp4: no such file")
+
+    bench = Bench(missing)
+    bench.camera.start()
+
+    assert bench.failed.wait(5)
+    assert isinstance(bench.failure.error, SourceError)
+    bench.close()
+
+
+@pytest.mark.slow
+def test_a_live_source_is_opened_again_after_a_loss() -> None:
+    """The camera says it is away, tries again, and says it is back."""
+    attempts: list[Listed] = []
+
+    def plugged_in_again() -> Listed:
+        if len(attempts) == 1:
+            attempts.append(Listed([]))
+            raise SourceError("no such device")
+        error = SourceError("unplugged")
+        attempts.append(Listed([frame(number + 100 * len(attempts)) for number in range(3)], error))
+        return attempts[-1]
+
+    bench = Bench(plugged_in_again, live=True)
+    bench.camera.start()
+    bench.wait_for("online", times=2)
+
+    said = [entry for entry in bench.states if entry[0] != "starting"]
+    assert said[0] == ("online", "")
+    assert said[1] == ("offline", "unplugged")
+    assert said[2] == ("offline", "no such device")
+    assert bench.camera.health.reconnects >= 1
+    assert all(source.closed.is_set() for source in attempts[2:-1])
+    bench.close()
+
+
+def test_a_live_source_is_looked_at_no_more_often_than_asked() -> None:
+    """30 frames a second, 10 of them wanted: every third counts."""
+    frames = [frame(number, hz=30) for number in range(90)]
+    source = Listed(frames, SourceError("end"))
+    bench = Bench(lambda: source, live=True, max_fps=10)
+    taken: list[int] = []
+    put = bench.camera._frames.put
+    bench.camera._frames.put = lambda entry: taken.append(int(entry.name)) or put(entry)  # type: ignore[method-assign,func-returns-value]
+
+    bench.camera.start()
+    bench.wait_for("offline")
+
+    assert taken == list(range(0, 90, 3))
+    bench.close()
+
+
+@pytest.mark.parametrize(("slowness", "told"), [(2, 1), (1.01, 0)])
+def test_a_file_that_runs_ahead_is_told_of_once(
+    slowness: float, told: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With how far, and both rates; a file that is late by a moment is not worth a word."""
+    frames = [
+        replace(one, read_ns=int(one.captured_ns * slowness))
+        for one in (frame(number, hz=25) for number in range(250))
+    ]
+    bench = Bench(lambda: Listed(frames))
+
+    bench.camera.start()
+    bench.wait_for("ended")
+
+    said = [entry for entry in caplog.messages if "runs ahead" in entry]
+    assert len(said) == told
+    assert all("by 3 s so far: 25.0 frames a second come, 12.5 are looked" in one for one in said)
+    bench.close()
+
+
+def test_what_need_not_keep_up_is_never_late(caplog: pytest.LogCaptureFixture) -> None:
+    """A file as fast as it can be processed, and a camera, which drops frames instead."""
+    frames = [replace(frame(number), read_ns=number * NS_PER_S) for number in range(100)]
+    benches = [
+        Bench(lambda: Listed(frames), runs_on=False),
+        Bench(lambda: Listed(frames, SourceError("end")), live=True),
+    ]
+
+    for bench, end in zip(benches, ("ended", "offline"), strict=True):
+        bench.camera.start()
+        bench.wait_for(end)
+
+    assert "runs ahead" not in caplog.text
+    for bench in benches:
+        bench.close()
+
+
+def test_a_fault_in_a_stage_is_handed_to_the_main_thread() -> None:
+    """It is not swallowed, and the camera's threads can still be ended."""
+    bench = Bench(
+        lambda: Listed([frame(number) for number in range(50)]), pipeline=Names(fail_at="7")
+    )
+
+    bench.camera.start()
+
+    assert bench.failed.wait(5)
+    assert isinstance(bench.failure.error, ZeroDivisionError)
+    bench.close()
+
+
+def test_closing_ends_a_camera_in_the_middle() -> None:
+    """And closing it twice is fine."""
+    bench = Bench(lambda: Listed([frame(number) for number in range(100_000)]))
+    bench.camera.start()
+    bench.wait_for("online")
+
+    bench.close()
+    bench.close()
+
+    assert bench.states[-1][0] == "online"
+
+
+@pytest.mark.skipif(len(process.cores()) < 2, reason="one core: nothing to leave")
+def test_its_threads_keep_to_the_cores_that_the_network_leaves() -> None:
+    """What reads and sends does not make the network wait, and the others stay free."""
+    seen: list[set[int]] = []
+
+    class Noting(Names):
+        def prepare(self, frame: Frame) -> Any:
+            seen.append(os.sched_getaffinity(threading.get_native_id()))
+            return frame.image
+
+    bench = Bench(lambda: Listed([frame(0)]), pipeline=Noting())
+    bench.camera.start()
+    bench.wait_for("ended")
+
+    assert seen == [set(sorted(process.cores())[1:])]
+    assert os.sched_getaffinity(0) == process.cores()
+    bench.close()
+
+
+class Shown(Names):
+    """A pipeline that sees somebody in the frames it is told of."""
+
+    def __init__(self, *people: range) -> None:
+        super().__init__()
+        self._people = people
+
+    @property
+    def presence(self) -> Presence:
+        number = int(self.seen[-1])
+        return "somebody" if any(number in where for where in self._people) else "nobody"
+
+
+def test_an_empty_room_is_left_out_and_counted() -> None:
+    """With the gate, what is not looked at is `still`; a person seen opens it; all adds up."""
+    minute = [frame(number, hz=10) for number in range(1, 601)]
+    pipeline = Shown(range(300, 320))
+    bench = Bench(
+        lambda: Listed(minute, SourceError("end")),
+        live=True,
+        pipeline=pipeline,
+        gate=Gate(View(), idle_fps=1),
+        step_by_step=True,
+    )
+
+    bench.camera.start()
+    bench.wait_for("offline")
+
+    seen = [int(name) for name in pipeline.seen]
+    assert set(range(302, 465)) <= set(seen), "somebody was there"
+    assert len([number for number in seen if 180 < number < 300]) == 11
+    health = bench.camera.health
+    assert health.dropped["still"] == health.received - health.processed > 200
+    bench.close()
+
+
+def test_every_frame_that_was_not_looked_at_has_a_reason() -> None:
+    """30 frames a second, 10 wanted, paused in the middle: what came is what is counted."""
+    paused_at = 30
+
+    class Pausing(Listed):
+        def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+            for entry in self._frames:
+                if int(entry.name) == paused_at:
+                    bench.camera.pause(True)
+                if wants(entry.captured_ns):
+                    yield entry
+            raise SourceError("end")
+
+    frames = [frame(number, hz=30) for number in range(60)]
+    bench = Bench(lambda: Pausing(frames), live=True, max_fps=10, step_by_step=True)
+
+    bench.camera.start()
+    bench.wait_for("offline")
+
+    health = bench.camera.health
+    assert health.received == 60
+    assert health.dropped == {"overtaken": 0, "limit": 20, "still": 0, "paused": 30}
+    assert health.processed == 10
+    bench.close()
+
+
+def test_what_cannot_be_decoded_does_not_count_as_delivered() -> None:
+    """A camera whose pictures are all broken is away, not back and lost again each time."""
+
+    class Broken(Listed):
+        def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+            assert wants(self._frames[0].captured_ns)
+            raise SourceError("broken pictures")
+            yield
+
+    bench = Bench(lambda: Broken([frame(1)]), live=True)
+
+    bench.camera.start()
+    bench.wait_for("offline")
+
+    assert "online" not in [state for state, _ in bench.states]
+    assert bench.camera.health.received == 1
+    bench.close()

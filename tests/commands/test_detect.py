@@ -1,0 +1,162 @@
+"""`edgepose detect`: what is written is whole, whatever ends it."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgepose.camera.sources import Source
+from edgepose.cli import main
+from edgepose.commands import detect
+from edgepose.types import Frame
+
+PICTURE = Path(__file__).parents[2] / "docs" / "images" / "person.jpg"
+MODEL = ("-m", "movenet-lightning")
+
+
+def test_a_single_picture_says_its_posture(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line a picture, the message of the contract, posture included; nobody is followed."""
+    assert main(["detect", str(PICTURE), *MODEL, "--json"]) == 0
+
+    (person,) = json.loads(capsys.readouterr().out)["poses"]
+    assert person["posture"] == "standing"
+    assert person["id"] is None
+
+
+def test_one_picture_cannot_hold_several(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refused before any work is done, for two pictures, a folder and a video alike."""
+    out = tmp_path / "out.png"
+
+    for words in ([str(PICTURE), str(PICTURE)], ["demo://"], [str(PICTURE.parent)]):
+        assert main(["detect", *words, *MODEL, "-o", str(out)]) == 2
+        assert "expected a folder's name" in capsys.readouterr().err
+
+    assert not out.exists()
+
+
+def test_what_cannot_be_read_does_not_stop_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sentence for one, a result for the other, and an exit code that tells."""
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+
+    assert main(["detect", str(broken), str(PICTURE), *MODEL]) == 3
+
+    assert "1 person" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_an_interrupt_leaves_whole_lines_and_a_whole_video(tmp_path: Path) -> None:
+    """Ctrl-C in the middle: every line is a message, the video plays to where it was."""
+    out = tmp_path / "out.mp4"
+    command = [sys.executable, "-m", "edgepose", "detect", "demo://", *MODEL, "--json"]
+    with subprocess.Popen([*command, "-o", str(out)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        first = [process.stdout.readline() for _ in range(10)]
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=20)
+
+    lines = [json.loads(line) for line in [*first, *rest.splitlines()]]
+    video = cv2.VideoCapture(str(out))
+    frames = 0
+    while video.read()[0]:
+        frames += 1
+    assert process.returncode == 130
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    assert len(lines) - 1 <= frames <= len(lines)
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_said_in_words() -> None:
+    """Not as a bug to be reported."""
+    command = [sys.executable, "-m", "edgepose", "detect", str(PICTURE), *MODEL, "--json"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "the disk is full" in done.stderr
+
+
+def test_a_picture_of_nobody_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty room is an answer."""
+    empty = tmp_path / "empty.png"
+    cv2.imwrite(str(empty), np.full((240, 320, 3), 90, np.uint8))
+
+    assert main(["detect", str(empty), *MODEL]) == 0
+    assert "nobody" in capsys.readouterr().out
+
+
+def test_a_film_tells_of_people_from_its_first_frame(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing waits for a second sight: who asks for frames wants what is in each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detect, "_with_progress", lambda source, *_, **__: first(source, 3))
+        assert main(["detect", "demo://", *MODEL, "--json"]) == 0
+
+    frames = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [len(frame["poses"]) for frame in frames] == [1, 1, 1]
+    assert {frame["poses"][0]["id"] for frame in frames} == {1}
+
+
+def first(source: Source, count: int) -> Iterator[Frame]:
+    """Yield the first frames of a source."""
+    return islice(source.frames(), count)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--policy", "follow", "-m", "movenet-multipose"], 'policy "follow" follows one person'),
+        (["--policy", "sideways"], "sideways"),
+        (["-o", "out.xyz"], "cannot be written as .xyz; expected one of .jpg"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a sentence of ours, with the exit code for wrong usage, before any work."""
+    assert main(["detect", str(PICTURE), *words]) == 2
+
+    heard = capsys.readouterr()
+    assert said in heard.err
+    assert heard.out == ""
+
+
+@pytest.mark.parametrize("model", ["movenet-multipose", "posenet"])
+def test_single_is_one_person_with_every_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str
+) -> None:
+    """Also where two are in the picture."""
+    person = cv2.imread(str(PICTURE))
+    assert person is not None
+    cv2.imwrite(str(tmp_path / "two.png"), np.hstack([person, person]))
+
+    assert main(["detect", str(tmp_path / "two.png"), "-m", model]) == 0
+    assert main(["detect", str(tmp_path / "two.png"), "-m", model, "--single"]) == 0
+
+    both, single = capsys.readouterr().out.splitlines()
+    assert "2 people" in both
+    assert "1 person" in single
+
+
+def test_the_policy_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    """A second look is a better one, and the message names the models."""
+    words = ["detect", str(PICTURE), "-m", "posenet-uint8", "--json"]
+
+    assert main(words) == 0
+    assert main([*words, "--policy", "refine"]) == 0
+
+    once, twice = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (once["model"], twice["model"]) == (
+        "posenet-uint8",
+        "posenet-uint8+movenet-thunder-int8",
+    )

@@ -1,0 +1,98 @@
+"""What is wrong with a configuration, in words."""
+
+import tomllib
+from typing import Annotated
+
+import msgspec
+import pytest
+from msgspec import Meta, Struct
+
+from edgepose import suggestions
+from edgepose.config import error_messages
+
+
+class Leaf(Struct, forbid_unknown_fields=True):
+    colour: str = "green"
+    length: Annotated[float, Meta(ge=0, description="centimetres from 0")] = 5.0
+
+
+class Trunk(Struct, forbid_unknown_fields=True):
+    rings: int = 0
+    leaf: tuple[Leaf, ...] = ()
+
+
+class Tree(Struct, forbid_unknown_fields=True):
+    trunk: Trunk = msgspec.field(default_factory=Trunk)
+    name: str = ""
+
+
+def sentences(text: str) -> list[str]:
+    """Return what is wrong with a tree."""
+    return [problem.sentence for problem in error_messages.examine(tomllib.loads(text), Tree)[1]]
+
+
+def test_what_is_good_becomes_the_structure() -> None:
+    """And there is nothing to complain of."""
+    tree, problems = error_messages.examine(
+        tomllib.loads("[trunk]\nrings = 3\n[[trunk.leaf]]\ncolour = 'red'\n"), Tree
+    )
+
+    assert problems == []
+    assert tree == Tree(trunk=Trunk(rings=3, leaf=(Leaf(colour="red"),)))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("nmae = 'oak'", 'unknown name "nmae"; did you mean "name"? known: name, trunk'),
+        ("[trunk]\nring = 1", 'trunk: unknown name "ring"; did you mean "rings"?'),
+        ("[trunk]\nrings = 'many'", 'trunk.rings = "many": expected'),
+        ("[[trunk.leaf]]\n[[trunk.leaf]]\nlength = -1", "trunk.leaf[1].length = -1: expected"),
+        ("[[trunk.leaf]]\nlength = nan", "trunk.leaf[0].length = nan: expected"),
+        ("rings = 3", 'unknown name "rings"; it belongs to [trunk];'),
+    ],
+)
+def test_a_sentence_names_the_place_and_what_was_found(text: str, words: str) -> None:
+    """As it would be written in the file, list entries counted from nought."""
+    assert words in sentences(text)[0]
+
+
+def test_a_misspelt_key_comes_before_the_value_it_hides() -> None:
+    """In the order in which to mend them."""
+    first, *_ = sentences("nmae = 'oak'\n[trunk]\nrings = 'many'")
+
+    assert "nmae" in first
+
+
+def test_a_password_in_the_file_is_told_where_it_belongs() -> None:
+    """It is not repeated, and not called unknown only."""
+    (told,) = sentences("password = 'swordfish'")
+
+    assert "password_file" in told
+    assert "swordfish" not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a = yes", ("file.toml:1: ", "text needs quotes")),
+        ("a = 1\na = 2\nb = 3", ("file.toml:2: ", "the key is there twice")),
+        ("a = [1, 2", ("file.toml: ", "a list ends with ]")),
+        ("a 1", ("file.toml:1: ", "key = value")),
+    ],
+)
+def test_a_slip_in_the_syntax_gets_its_line_and_a_mend(text: str, words: tuple[str, ...]) -> None:
+    """The parser's own words alone help nobody who has never heard of TOML."""
+    with pytest.raises(tomllib.TOMLDecodeError) as caught:
+        tomllib.loads(text)
+
+    told = error_messages.syntax(str(caught.value), "file.toml")
+
+    assert told.startswith(words[0])
+    assert words[1] in told
+
+
+def test_only_something_alike_is_meant() -> None:
+    """A wild guess would mislead."""
+    assert suggestions.nearest("treshold", ["threshold", "thread"]) == "threshold"
+    assert suggestions.nearest("banana", ["threshold", "thread"]) is None

@@ -1,0 +1,118 @@
+"""Clusters of brokers: several servers in one URL, and answers that are no only for a while."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from edgepose.mqtt import client
+from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.options import Options
+from tests.support.brokers import Mosquitto, free_port, needs_mosquitto, wait_until
+
+CONNECT, SUBSCRIBE, PING = 1, 8, 12
+
+
+def test_servers_are_tried_in_turns_from_any() -> None:
+    """Each has its own port; who we are is the same everywhere; one alone is always that one."""
+    three = Options.from_url("mqtt://me:secret@one,two:1884,[::3]", keepalive_s=7)
+
+    turns = [three.at(turn) for turn in range(4)]
+
+    assert [turn.address for turn in turns] == ["one:1883", "two:1884", "[::3]:1883", "one:1883"]
+    assert {(turn.username, turn.password, turn.keepalive_s) for turn in turns} == {
+        ("me", "secret", 7)
+    }
+    assert Options.from_url("mqtt://one").at(5).address == "one:1883"
+
+
+@needs_mosquitto
+@pytest.mark.slow
+def test_it_goes_to_another_server_when_its_own_dies(tmp_path: Path) -> None:
+    """A server that is not there is passed over; nobody is asked who does not have to be."""
+    with ExitStack() as both:
+        brokers = [both.enter_context(Mosquitto(tmp_path)) for _ in range(2)]
+        ports = [free_port(), *(broker.port for broker in brokers)]
+        url = "mqtt://" + ",".join(f"127.0.0.1:{port}" for port in ports)
+        sink = MqttSink(Options.from_url(url, retry_s=(0.05, 0.2)))
+        sink.start()
+        both.callback(sink.close)
+        assert sink.wait_connected(10)
+        first = next(broker for broker in brokers if broker.url.endswith(_server(sink)))
+
+        first.kill()
+        assert wait_until(lambda: not sink.connected)
+        assert sink.wait_connected(10)
+
+        assert [_server(sink)] == [str(b.port) for b in brokers if b is not first]
+
+
+def _server(sink: MqttSink) -> str:
+    """Return the port of the server that the sink is connected to."""
+    session = sink._session
+    assert session is not None
+    return str(session._client.port)
+
+
+class Moody:
+    """A broker of MQTT 3.1.1 in a few lines: refuses each filter the first time it is asked."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"mqtt://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.asked: SimpleQueue[tuple[bytes, int]] = SimpleQueue()
+        """Filters and the QoS asked for."""
+
+        self._known: set[bytes] = set()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            line, _ = self._listener.accept()
+            with line:
+                while head := line.recv(2):
+                    answer = self._answer(head[0] >> 4, line.recv(head[1]) if head[1] else b"")
+                    line.sendall(answer)
+
+    def _answer(self, kind: int, body: bytes) -> bytes:
+        if kind == SUBSCRIBE:
+            topic, qos = body[4:-1], body[-1]
+            code = b"\0" if topic in self._known else b"\x80"
+            self._known.add(topic)
+            self.asked.put((topic, qos))
+            return b"\x90\x03" + body[:2] + code
+        return {CONNECT: b"\x20\x02\0\0", PING: b"\xd0\0"}.get(kind, b"")
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture
+def moody() -> Iterator[Moody]:
+    broker = Moody()
+    yield broker
+    broker.close()
+
+
+def test_it_asks_again_for_a_topic_that_was_refused(
+    moody: Moody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster whose leader has died refuses for seconds; commands must be heard after that.
+
+    QoS 0: in a session of 3.1.1 QoS 1 would cost the broker much and promise nothing.
+    """
+    monkeypatch.setattr(client, "ASK_AGAIN_S", (0.1, 1.0))
+    sink = MqttSink(Options.from_url(moody.url, protocol=4))
+    sink.subscribe("edgepose/pi/+/set", lambda _: None)
+
+    sink.start()
+    asked = [moody.asked.get(timeout=10) for _ in range(2)]
+
+    assert asked == [(b"edgepose/pi/+/set", 0)] * 2
+    assert wait_until(lambda: not sink.refused)
+    sink.close()
+    assert moody.asked.empty()

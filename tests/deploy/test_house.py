@@ -1,0 +1,57 @@
+"""The examples for Home Assistant and Node-RED fit what edgepose says."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from edgepose.config.loading import loads
+from edgepose.mqtt import discovery
+from edgepose.mqtt.topics import Topics
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+HALL = """
+[device]
+id = "hall-pi"
+name = "Hall Pi"
+[[camera]]
+id = "hall"
+source = "demo://"
+[[camera.zone]]
+id = "sofa"
+polygon = [[0,0],[1,0],[1,1]]
+"""
+
+
+def slug(text: str) -> str:
+    return re.sub("[^a-z0-9]+", "_", text.lower())
+
+
+@pytest.mark.parametrize("name", ["automations.yaml", "dashboard.yaml"])
+def test_the_examples_name_entities_that_there_are(name: str) -> None:
+    """As Home Assistant makes ids: from the device's name and the entity's."""
+    of = loads(HALL, "test")
+    entities = discovery.components(of, Topics("edgepose", "hall-pi")).values()
+    known = {f"{entity['platform']}.hall_pi_{slug(entity['name'])}" for entity in entities}
+
+    named = set(
+        re.findall(r"\b[a-z_]+\.hall_pi_\w+", (DEPLOY / "homeassistant" / name).read_text())
+    )
+
+    assert len(named) >= 5
+    assert named <= known
+
+
+def test_the_flow_is_whole() -> None:
+    """Every wire ends at a node, every node stands on the tab, topics are ours."""
+    nodes = json.loads((DEPLOY / "node-red" / "flow.json").read_text())
+    ids = {node["id"] for node in nodes}
+
+    wired = {end for node in nodes for port in node.get("wires", []) for end in port}
+    topics = [node["topic"] for node in nodes if node["type"] == "mqtt in"]
+
+    assert len(ids) == len(nodes)
+    assert wired <= ids
+    assert all(node.get("z", "edgepose.tab") == "edgepose.tab" for node in nodes)
+    assert topics == ["edgepose/+/+/poses", "edgepose/+/+/event"]

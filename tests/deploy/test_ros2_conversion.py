@@ -1,0 +1,438 @@
+"""The bridge to ROS 2: fields, names and ids, without ROS; the node on stand-ins."""
+
+import ast
+import importlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, Final
+
+import numpy as np
+import pytest
+
+from edgepose.mqtt import encoding, topics
+from edgepose.mqtt.topics import Topics
+from edgepose.skeleton import JOINT_NAMES
+from edgepose.timing import NS_PER_S
+from edgepose.types import Box, Event, Frame, Message, Pose, Track
+
+PACKAGE: Final = Path(__file__).parents[2] / "deploy" / "ros2"
+CAMERA: Final = Topics("edgepose", "hall-pi").camera("hall")
+AT_NS: Final = 1_795_464_301_123_000_000
+WIDTH, HEIGHT = 640, 480
+
+HEADER = "std_msgs/msg/Header"
+DEFINITIONS: Final[dict[str, dict[str, str]]] = {
+    HEADER: {"stamp": "builtin_interfaces/msg/Time", "frame_id": "string"},
+    "builtin_interfaces/msg/Time": {"sec": "int32", "nanosec": "uint32"},
+    "std_msgs/msg/String": {"data": "string"},
+    "hri_msgs/msg/IdsList": {"header": HEADER, "ids": "string[]"},
+    "hri_msgs/msg/NormalizedPointOfInterest2D": {"x": "float32", "y": "float32", "c": "float32"},
+    "hri_msgs/msg/Skeleton2D": {
+        "header": HEADER,
+        "skeleton": "hri_msgs/msg/NormalizedPointOfInterest2D[18]",
+    },
+    "hri_msgs/msg/NormalizedRegionOfInterest2D": {"header": HEADER}
+    | dict.fromkeys(("xmin", "ymin", "xmax", "ymax", "c"), "float32"),
+    "hri_msgs/msg/BodyPosture": {"header": HEADER, "posture": "uint8"},
+    "hri_msgs/msg/Gesture": {"header": HEADER, "gesture": "uint8"},
+    "vision_msgs/msg/Detection2DArray": {
+        "header": HEADER,
+        "detections": "vision_msgs/msg/Detection2D[]",
+    },
+    "vision_msgs/msg/Detection2D": {
+        "header": HEADER,
+        "results": "vision_msgs/msg/ObjectHypothesisWithPose[]",
+        "bbox": "vision_msgs/msg/BoundingBox2D",
+        "id": "string",
+    },
+    "vision_msgs/msg/ObjectHypothesisWithPose": {
+        "hypothesis": "vision_msgs/msg/ObjectHypothesis",
+        # `pose` keeps what ROS puts in: nobody knows where in the room it is.
+    },
+    "vision_msgs/msg/ObjectHypothesis": {"class_id": "string", "score": "float64"},
+    "vision_msgs/msg/BoundingBox2D": {
+        "center": "vision_msgs/msg/Pose2D",
+        "size_x": "float64",
+        "size_y": "float64",
+    },
+    "vision_msgs/msg/Pose2D": {"position": "vision_msgs/msg/Point2D", "theta": "float64"},
+    "vision_msgs/msg/Point2D": {"x": "float64", "y": "float64"},
+}
+"""Fields of the ROS messages, as hri_msgs 2.3 and vision_msgs 4.1 define them."""
+
+PLAIN: Final = {
+    "string": lambda value: type(value) is str,
+    "float32": lambda value: type(value) is float,
+    "float64": lambda value: type(value) is float,
+    "int32": lambda value: type(value) is int and -(2**31) <= value < 2**31,
+    "uint32": lambda value: type(value) is int and 0 <= value < 2**32,
+    "uint8": lambda value: type(value) is int and 0 <= value < 2**8,
+}
+
+SKELETON_CODES: Final = {
+    "NOSE": 0, "NECK": 1, "RIGHT_SHOULDER": 2, "RIGHT_ELBOW": 3, "RIGHT_WRIST": 4,
+    "LEFT_SHOULDER": 5, "LEFT_ELBOW": 6, "LEFT_WRIST": 7, "RIGHT_HIP": 8, "RIGHT_KNEE": 9,
+    "RIGHT_ANKLE": 10, "LEFT_HIP": 11, "LEFT_KNEE": 12, "LEFT_ANKLE": 13, "LEFT_EYE": 14,
+    "RIGHT_EYE": 15, "LEFT_EAR": 16, "RIGHT_EAR": 17,
+}  # fmt: skip
+"""Constants of hri_msgs/Skeleton2D."""
+
+
+def check(type_: str, value: Any) -> None:
+    """Fail unless a value is what a field of that type takes."""
+    many = re.fullmatch(r"(.+)\[(\d*)\]", type_)
+    if many:
+        assert isinstance(value, list)
+        assert not many[2] or len(value) == int(many[2]), type_
+        for one in value:
+            check(many[1], one)
+    elif type_ in PLAIN:
+        assert PLAIN[type_](value), (type_, value)
+    else:
+        assert list(value) == list(DEFINITIONS[type_]), type_
+        for name, inner in DEFINITIONS[type_].items():
+            check(inner, value[name])
+
+
+@pytest.fixture(scope="module")
+def conversion() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(PACKAGE))
+    yield importlib.import_module("edgepose_bridge.conversion")
+    sys.path.remove(str(PACKAGE))
+
+
+@pytest.fixture
+def translator(conversion: ModuleType) -> Any:
+    return conversion.Translator()
+
+
+def frame(at_ns: int = AT_NS) -> Frame:
+    image = np.broadcast_to(np.zeros((), np.uint8), (HEIGHT, WIDTH, 3))
+    return Frame(image, at_ns, at_ns, at_ns)
+
+
+def person(id_: int, left: float = 100.0) -> Track:
+    """Return somebody whose joint n lies n pixels right of `left` and 10 n down, each surer."""
+    joint = np.arange(17, dtype=np.float32)
+    keypoints = np.stack([left + joint, 10 * joint, 0.05 + joint / 20], axis=1)
+    box = Box(left, 0, 16, 160)
+    return Track(id_, Pose(keypoints, 0.75, box), AT_NS, "lying")
+
+
+def poses(*people: Track, camera: topics.CameraTopics = CAMERA) -> Message:
+    return encoding.poses(camera, frame(), people, seq=1, latency_ms=1, model="m")
+
+
+def said(translator: Any, message: Message, now_ns: int = AT_NS) -> dict[str, Any]:
+    """Return the fields that are said on each topic; None where it is closed."""
+    found = translator.take(message.topic, message.payload, now_ns)
+    for one in found:
+        if one.fields is not None:
+            check(one.type, one.fields)
+    return {one.topic: one.fields for one in found}
+
+
+def test_it_says_all_of_a_person_in_fields_that_there_are(translator: Any) -> None:
+    """Topics of REP 155 below the body's id; names and types of every field fit."""
+    found = said(translator, poses(person(7)))
+
+    assert list(found) == [
+        "/humans/bodies/tracked",
+        "/humans/bodies/hall_pi_hall_7/skeleton2d",
+        "/humans/bodies/hall_pi_hall_7/roi",
+        "/humans/bodies/hall_pi_hall_7/posture",
+        "edgepose/hall_pi/hall/detections",
+    ]
+    header = {
+        "stamp": {"sec": 1795464301, "nanosec": 123_000_000},
+        "frame_id": "hall_optical_frame",
+    }
+    assert all(fields["header"] == header for fields in found.values())
+    assert found["/humans/bodies/hall_pi_hall_7/posture"]["posture"] == 4
+
+
+def test_every_joint_comes_under_its_own_code(conversion: ModuleType, translator: Any) -> None:
+    """Left stays left, although the two orders begin with different sides."""
+    points = said(translator, poses(person(7)))["/humans/bodies/hall_pi_hall_7/skeleton2d"]
+
+    assert JOINT_NAMES == conversion.JOINTS
+    for code, number in SKELETON_CODES.items():
+        if code != "NECK":
+            joint = JOINT_NAMES.index(code.lower())
+            point = points["skeleton"][number]
+            assert point["x"] * WIDTH - 0.5 == pytest.approx(100 + joint)
+            assert point["y"] * HEIGHT - 0.5 == pytest.approx(10 * joint)
+            assert point["c"] == pytest.approx(0.05 + joint / 20)
+
+
+def test_the_neck_lies_between_the_shoulders(translator: Any) -> None:
+    """COCO has none; it is as sure as the less sure shoulder."""
+    points = said(translator, poses(person(7)))["/humans/bodies/hall_pi_hall_7/skeleton2d"]
+
+    neck = points["skeleton"][SKELETON_CODES["NECK"]]
+
+    assert neck["x"] * WIDTH - 0.5 == pytest.approx(105.5)
+    assert neck["y"] * HEIGHT - 0.5 == pytest.approx(55)
+    assert neck["c"] == pytest.approx(0.05 + 5 / 20)
+
+
+def test_what_is_outside_the_picture_counts_as_not_seen(translator: Any) -> None:
+    """hri_msgs knows coordinates from 0 to 1 only; a clipped one must not pass for a sure one."""
+    points = said(translator, poses(person(7, left=WIDTH - 5)))[
+        "/humans/bodies/hall_pi_hall_7/skeleton2d"
+    ]["skeleton"]
+
+    nose, ankle = points[SKELETON_CODES["NOSE"]], points[SKELETON_CODES["RIGHT_ANKLE"]]
+
+    assert nose["c"] == pytest.approx(0.05)
+    assert (ankle["x"], ankle["c"]) == (1.0, 0.0)
+    assert all(0 <= point[axis] <= 1 for point in points for axis in "xyc")
+
+
+def test_the_box_comes_in_parts_and_in_pixels(translator: Any) -> None:
+    """hri_msgs takes corners as parts of the picture, vision_msgs centre and size in pixels."""
+    found = said(translator, poses(person(7)))
+    region = found["/humans/bodies/hall_pi_hall_7/roi"]
+    (detection,) = found["edgepose/hall_pi/hall/detections"]["detections"]
+
+    assert [region[edge] * WIDTH - 0.5 for edge in ("xmin", "xmax")] == pytest.approx([100, 116])
+    assert [region[edge] * HEIGHT - 0.5 for edge in ("ymin", "ymax")] == pytest.approx([0, 160])
+    assert region["c"] == 0.75
+    assert detection["bbox"] == {
+        "center": {"position": {"x": 108.0, "y": 80.0}, "theta": 0.0},
+        "size_x": 16.0,
+        "size_y": 160.0,
+    }
+    assert detection["results"] == [{"hypothesis": {"class_id": "person", "score": 0.75}}]
+    assert detection["id"] == "hall_pi_hall_7"
+
+
+def test_ids_come_and_go_with_people(translator: Any) -> None:
+    """The list is whole in each message; topics of whoever has left are closed."""
+    both = said(translator, poses(person(1), person(2)))
+    one = said(translator, poses(person(2)))
+    nobody = said(translator, poses())
+
+    assert both["/humans/bodies/tracked"]["ids"] == ["hall_pi_hall_1", "hall_pi_hall_2"]
+    assert one["/humans/bodies/tracked"]["ids"] == ["hall_pi_hall_2"]
+    assert nobody["/humans/bodies/tracked"]["ids"] == []
+    closed = [topic for topic, fields in nobody.items() if fields is None]
+    leaves = ("skeleton2d", "roi", "posture", "gesture")
+    assert closed == [f"/humans/bodies/hall_pi_hall_2/{leaf}" for leaf in leaves]
+
+
+def test_people_of_all_cameras_are_in_one_list(translator: Any) -> None:
+    """A camera that is told to be offline, or is silent, sees nobody; the others still do."""
+    den, porch = (Topics("edgepose", "den").camera(id_) for id_ in ("den", "porch"))
+    for camera in (CAMERA, den, porch):
+        said(translator, poses(person(1), camera=camera))
+    assert translator.tracked() == ["hall_pi_hall_1", "den_den_1", "den_porch_1"]
+
+    gone = said(translator, encoding.availability(den, online=False))
+    assert gone["/humans/bodies/tracked"]["ids"] == ["hall_pi_hall_1", "den_porch_1"]
+    said(translator, encoding.availability(Topics("edgepose", "den"), online=False))
+    assert translator.tracked() == ["hall_pi_hall_1"]
+    assert said(translator, encoding.availability(CAMERA, online=True)) == {}
+    assert translator.look(AT_NS + NS_PER_S) == []
+    late = translator.look(AT_NS + 3 * NS_PER_S)
+    assert late[0].fields["ids"] == []
+
+
+def test_people_who_are_not_followed_are_detections_only(translator: Any) -> None:
+    """Without an id there is no body."""
+    found = said(translator, encoding.poses(
+        CAMERA, frame(), [person(7).pose], seq=1, latency_ms=1, model="m"
+    ))  # fmt: skip
+
+    assert found["/humans/bodies/tracked"]["ids"] == []
+    assert [one["id"] for one in found["edgepose/hall_pi/hall/detections"]["detections"]] == [""]
+
+
+def gesture(name: str, side: str | None, at_ns: int = AT_NS) -> Message:
+    data = {"gesture": name} | ({"side": side} if side else {})
+    return encoding.event(CAMERA, Event("gesture", at_ns, 7, 0.9, data), frame(at_ns))
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "code"),
+    [
+        ("hand_raised", "left", 3),
+        ("hand_raised", "right", 4),
+        ("both_hands_up", None, 5),
+        ("wave", "left", 6),
+        ("wave", "right", 6),
+        ("t_pose", None, 0),
+    ],
+)
+def test_gestures_have_their_codes(translator: Any, name: str, side: str | None, code: int) -> None:
+    """Those of hri_msgs/Gesture, once each; the event itself is said in full."""
+    said(translator, poses(person(7)))
+    message = gesture(name, side)
+
+    found = said(translator, message)
+
+    assert found["/humans/bodies/hall_pi_hall_7/gesture"]["gesture"] == code
+    assert json.loads(found["edgepose/hall_pi/hall/events"]["data"])["type"] == "gesture"
+    assert said(translator, message) == {}
+
+
+def test_a_gesture_of_somebody_who_has_left_is_an_event_only(translator: Any) -> None:
+    """Events may come hours late, and all of them must arrive."""
+    assert list(said(translator, gesture("wave", "left"))) == ["edgepose/hall_pi/hall/events"]
+
+
+def test_it_stamps_with_ros_time_where_asked(conversion: ModuleType) -> None:
+    """For robots whose clock is not the camera's, or is simulated."""
+    translator = conversion.Translator(frame_id="{device}/{camera}", arrival=True)
+
+    header = said(translator, poses(person(7)), now_ns=5_000_000_007)["/humans/bodies/tracked"]
+
+    assert header["header"] == {"stamp": {"sec": 5, "nanosec": 7}, "frame_id": "hall-pi/hall"}
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload"),
+    [
+        (CAMERA.poses, b"{"),
+        (CAMERA.poses, b"[]"),
+        (CAMERA.state, b"{}"),
+        ("elsewhere/hall-pi/hall/poses", b"{}"),
+        ("edgepose/hall-pi/stats", b"{}"),
+    ],
+)
+def test_what_is_not_for_it_says_nothing(translator: Any, topic: str, payload: bytes) -> None:
+    """Others speak on the same broker."""
+    assert translator.take(topic, payload, AT_NS) == []
+
+
+@pytest.mark.parametrize("text", ["hall-pi", "2nd--floor", "_a_", "a"])
+def test_names_may_stand_in_ros_topics(conversion: ModuleType, text: str) -> None:
+    """A name begins with a letter and has no two underscores in a row."""
+    assert re.fullmatch(r"[A-Za-z](_?[A-Za-z0-9])*", conversion.name(text))
+
+
+def test_the_conversion_imports_no_ros() -> None:
+    """It can be tested, and used, where there is none."""
+    tree = ast.parse((PACKAGE / "edgepose_bridge" / "conversion.py").read_text())
+    imported = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {
+        alias.name if isinstance(node, ast.Import) else str(node.module)
+        for node in imported
+        for alias in node.names
+    }
+
+    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+def literal(file: str, name: str) -> Any:
+    """Return the dictionary that a file assigns to a name, types by their names."""
+    tree = ast.parse((PACKAGE / file).read_text())
+    assigned = (node for node in tree.body if isinstance(node, ast.Assign))
+    value = next(node.value for node in assigned if ast.unparse(node.targets[0]) == name)
+    return eval(ast.unparse(value), {})
+
+
+def test_the_launch_file_and_the_docs_know_the_parameters() -> None:
+    """All of the node's, with the same values; a launch argument is a word, hence the type."""
+    parameters = literal("edgepose_bridge/node.py", "PARAMETERS")
+    arguments = literal("launch/edgepose_bridge.launch.py", "ARGUMENTS")
+    page = (PACKAGE.parent.parent / "docs" / "robotics.md").read_text()
+
+    told = {name: (str(value).lower(), type(value)) for name, value in parameters.items()}
+
+    assert told == arguments
+    assert set(re.findall(r"`(\w+)`", page)) >= set(parameters)
+
+
+# The node, on stand-ins for ROS
+
+
+class StandInNode:
+    """What the bridge uses of rclpy's Node."""
+
+    def __init__(self, name: str) -> None:
+        self.publishers: dict[str, Any] = {}
+        self.told: dict[str, list[Any]] = {}
+
+    def declare_parameter(self, _name: str, value: Any) -> SimpleNamespace:
+        return SimpleNamespace(value=value)
+
+    def create_guard_condition(self, _callback: Any) -> SimpleNamespace:
+        return SimpleNamespace(trigger=lambda: None)
+
+    def create_timer(self, _seconds: float, _callback: Any) -> None: ...
+
+    def get_clock(self) -> SimpleNamespace:
+        now = SimpleNamespace(nanoseconds=AT_NS)
+        return SimpleNamespace(now=lambda: now)
+
+    def create_publisher(self, type_: type, topic: str, _profile: Any) -> SimpleNamespace:
+        def publish(message: Any) -> None:
+            assert isinstance(message, type_)
+            self.told.setdefault(topic, []).append(message)
+
+        assert topic not in self.publishers
+        self.publishers[topic] = SimpleNamespace(publish=publish, topic=topic)
+        return self.publishers[topic]
+
+    def destroy_publisher(self, publisher: SimpleNamespace) -> None:
+        del self.publishers[publisher.topic]
+
+
+def stand_ins() -> dict[str, ModuleType]:
+    """Return modules in place of ROS's, as far as the node uses them."""
+    types: dict[str, type] = {}
+
+    def get_message(name: str) -> type:
+        return types.setdefault(name, type(name, (), {"definition": name}))
+
+    def set_message_fields(message: Any, fields: dict[str, Any]) -> None:
+        check(message.definition, fields)
+        message.fields = fields
+
+    policies = SimpleNamespace(KEEP_LAST=1, RELIABLE=1, VOLATILE=1)
+    qos = dict.fromkeys(("HistoryPolicy", "ReliabilityPolicy", "DurabilityPolicy"), policies)
+    contents: dict[str, dict[str, Any]] = {
+        "rclpy": {},
+        "rclpy.executors": {"ExternalShutdownException": RuntimeError},
+        "rclpy.node": {"Node": StandInNode},
+        "rclpy.publisher": {"Publisher": SimpleNamespace},
+        "rclpy.qos": {"QoSProfile": SimpleNamespace, **qos},
+        "rosidl_runtime_py": {},
+        "rosidl_runtime_py.set_message": {"set_message_fields": set_message_fields},
+        "rosidl_runtime_py.utilities": {"get_message": get_message},
+    }
+    made = {name: ModuleType(name) for name in contents}
+    for name, module in made.items():
+        vars(module).update(contents[name])
+    return made
+
+
+def test_the_node_opens_and_closes_topics(
+    conversion: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One publisher a topic, gone with its person; nonsense is passed over."""
+    for name, module in stand_ins().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.delitem(sys.modules, "edgepose_bridge.node", raising=False)
+    bridge = importlib.import_module("edgepose_bridge.node").Bridge()
+    monkeypatch.setattr(bridge, "get_logger", lambda: SimpleNamespace(warning=print), raising=False)
+    skeletons = "/humans/bodies/hall_pi_hall_7/skeleton2d"
+
+    for message in (poses(person(7)), poses(person(7))):
+        bridge.note(message.topic, message.payload)
+    bridge.note(CAMERA.poses, b'{"device":"hall-pi"}')
+    bridge.drain()
+    was_open = skeletons in bridge.publishers
+    bridge.note(CAMERA.poses, poses().payload)
+    bridge.drain()
+    bridge.close()
+
+    assert was_open
+    assert len(bridge.told[skeletons]) == 2
+    assert [len(told.fields["ids"]) for told in bridge.told["/humans/bodies/tracked"]] == [1, 1, 0]
+    assert set(bridge.publishers) == {"/humans/bodies/tracked", "edgepose/hall_pi/hall/detections"}

@@ -1,0 +1,65 @@
+"""The benchmark: a real daemon, a real broker, the bare loop beside them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgepose.cli import main
+from edgepose.measure.benchmark import Round
+from tests.support.moving import clip
+
+
+def test_a_round_compares_what_ran_side_by_side() -> None:
+    """1 is: the network is the limit."""
+    assert Round(daemon_hz=95, bare_hz=100).ratio == pytest.approx(0.95)
+
+
+def test_several_models_have_no_bare_loop(capsys: pytest.CaptureFixture[str]) -> None:
+    """The sentence says so instead of printing a number that means nothing."""
+    assert main(["bench", "-m", "refined"]) == 2
+    assert "several models" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_frames_are_looked_at_as_many_as_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The demo begins again at its end; a video that is too short is refused at once."""
+    words = ["bench", "-m", "movenet-lightning", "--rounds", "1", "--frames"]
+    chart, film = tmp_path / "bench.svg", clip(tmp_path / "film.avi", 30)
+
+    assert main([*words, "150", "--plot", str(chart)]) == 0
+    assert main([*words, "11", "--source", str(film)]) == 2
+
+    assert "Latency of 150 frames" in chart.read_text("utf-8")
+    assert "film.avi has 30 frames of the 31 needed" in capsys.readouterr().err
+
+
+def test_a_broker_that_does_not_answer_is_no_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
+    """No frame would ever count."""
+    assert main(["bench", "--mqtt", "mqtt://127.0.0.1:1"]) == 1
+    assert "bench: no broker at 127.0.0.1:1: connection refused" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_it_says_what_was_measured_on_what(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ratio, rounds, stages in their order, memory and start-up, with the model's checksum."""
+    words = ["bench", "-m", "movenet-lightning", "--rounds", "2", "--frames", "20"]
+    chart = tmp_path / "bench.svg"
+
+    assert main([*words, "--memory", "--marks", "30", "--json", "--plot", str(chart)]) == 0
+
+    report = json.loads(capsys.readouterr().out)
+    assert len(report["rounds"]) == 2
+    assert report["ratio"] > 0
+    walk = ["prepare", "infer", "decode", "follow", "compose", "publish"]
+    assert list(report["stages_ms"]) == walk
+    assert report["memory_mb"]["30"] > report["bare_memory_mb"] > 10
+    assert 0 < report["first_pose_s"] < 30
+    assert len(report["sha256"]) == 64
+    assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
+    drawn = chart.read_text("utf-8")
+    assert all(f">{stage}<" in drawn for stage in report["stages_ms"])

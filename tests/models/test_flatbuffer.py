@@ -1,0 +1,32 @@
+"""The structure of .tflite files."""
+
+import subprocess
+import sys
+
+from edgepose.models import catalog, flatbuffer
+
+READ = """
+import sys
+from edgepose import catalogue, models
+models.read(catalogue.choose("posenet").path.read_bytes(), "posenet")
+print(sum(name.startswith("tflite.") for name in sys.modules))
+"""
+
+
+def test_it_reads_what_a_file_begins_with() -> None:
+    """The version is the first thing that a file says."""
+    content = catalog.choose("movenet-lightning").path.read_bytes()
+
+    assert flatbuffer.root(content).Version() == 3
+
+
+def test_types_have_numpys_names() -> None:
+    """Those that networks for pictures take and give."""
+    assert {"float32", "uint8", "int8", "int32"} <= set(flatbuffer.dtypes().values())
+
+
+def test_reading_a_model_loads_only_what_it_needs() -> None:
+    """The package has a module for each operator there is, and they stay in memory."""
+    ran = subprocess.run([sys.executable, "-c", READ], capture_output=True, check=True, text=True)
+
+    assert 0 < int(ran.stdout) < 20

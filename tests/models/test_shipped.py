@@ -1,0 +1,298 @@
+"""The model files inside the package."""
+
+import csv
+import hashlib
+import importlib
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import edgepose
+
+ROOT: Final = Path(__file__).parents[2]
+DATA: Final = Path(edgepose.__file__).with_name("data")
+CATALOGUE: Final[dict[str, dict[str, Any]]] = {
+    name: row
+    for name, row in tomllib.loads((DATA / "models.toml").read_text()).items()
+    if "url" not in row
+}
+TESTDATA: Final = ROOT.parent / "shared" / "testdata"
+
+KEYS: Final = {
+    "file": str,
+    "sha256": str,
+    "bytes": int,
+    "family": str,
+    "people": str,
+    "input": str,
+    "licence": str,
+    "origin": str,
+    "description": str,
+}
+POSENET_HEADS: Final = {
+    "heatmap": 17,
+    "short_offset": 34,
+    "displacement_fwd": 32,
+    "displacement_bwd": 32,
+}
+MOVENET_HEADS: Final = {"center": 1, "heatmap": 17, "regress": 34, "offset": 34}
+
+every_model = pytest.mark.parametrize("name", sorted(CATALOGUE))
+
+
+class Network:
+    """A file loaded by whichever runtime is installed, resized as the catalogue says."""
+
+    def __init__(self, name: str, size: tuple[int, int] | None = None) -> None:
+        runtime = _runtime()
+        path = DATA / CATALOGUE[name]["file"]
+        self.interpreter = runtime.Interpreter(model_path=str(path), num_threads=1)
+        (self.entry,) = self.interpreter.get_input_details()
+        height, width = size or _size(name)
+        self.interpreter.resize_tensor_input(self.entry["index"], (1, height, width, 3))
+        self.interpreter.allocate_tensors()
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the outputs' shapes by name, in the file's order, after a run on grey."""
+        (self.entry,) = self.interpreter.get_input_details()
+        return {
+            name: array.shape for name, array in self.run(np.zeros(self.entry["shape"])).items()
+        }
+
+    def run(self, picture: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return what it makes of one input."""
+        self.interpreter.set_tensor(self.entry["index"], picture.astype(self.entry["dtype"]))
+        self.interpreter.invoke()
+        details = self.interpreter.get_output_details()
+        return {d["name"]: self.interpreter.get_tensor(d["index"]) for d in details}
+
+
+def _runtime() -> Any:
+    for module in ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"):
+        try:
+            return importlib.import_module(module)
+        except ImportError:
+            continue
+    pytest.skip("no TFLite runtime is installed")
+
+
+def _size(name: str) -> tuple[int, int]:
+    height, width = CATALOGUE[name]["input"].split("x")
+    return int(height), int(width)
+
+
+def _figures(height: int, width: int) -> NDArray[np.uint8]:
+    """Draw two people of sticks before a busy wall: enough to excite every head."""
+    rng = np.random.default_rng(7)
+    wall = rng.integers(60, 200, (height // 8, width // 8, 3), dtype=np.uint8)
+    picture = cv2.resize(wall, (width, height), interpolation=cv2.INTER_CUBIC)
+    for x, y, size, colour in ((0.3, 0.1, 0.8, (200, 40, 30)), (0.7, 0.3, 0.6, (30, 60, 220))):
+        at = np.array([x * width, y * height])
+        body = np.array([[0, 0.1], [0, 0.5], [-0.1, 1], [0, 0.5], [0.1, 1]])
+        arms = np.array([[-0.25, 0.45], [0, 0.2], [0.25, 0.05]])
+        for line in (body, arms):
+            points = np.rint(at + line * size * height).astype(np.int32)
+            cv2.polylines(picture, [points], isClosed=False, color=colour, thickness=height // 18)
+        head = np.rint(at).astype(int).tolist()
+        cv2.circle(picture, head, round(0.09 * size * height), (190, 150, 120), -1)
+    return np.asarray(picture, dtype=np.uint8)
+
+
+def test_it_names_files_with_typed_facts() -> None:
+    """Every entry has the same keys, each of its type."""
+    found = {
+        name: {key: type(value) for key, value in row.items()} for name, row in CATALOGUE.items()
+    }
+
+    assert found == dict.fromkeys(CATALOGUE, KEYS)
+
+
+@every_model
+def test_it_ships_the_very_file_it_names(name: str) -> None:
+    """Size and checksum are those of the file."""
+    entry = CATALOGUE[name]
+
+    data = (DATA / entry["file"]).read_bytes()
+
+    assert len(data) == entry["bytes"]
+    assert hashlib.sha256(data).hexdigest() == entry["sha256"]
+
+
+def test_it_ships_no_file_without_an_entry() -> None:
+    """What is in the package can be asked for by name."""
+    files = {path.name for path in DATA.glob("*.tflite")}
+
+    assert files == {entry["file"] for entry in CATALOGUE.values()}
+
+
+@every_model
+def test_it_documents_every_file(name: str) -> None:
+    """Origin, tensors and checksum of each file can be read beside the scripts."""
+    readme = (ROOT / "models" / "README.md").read_text()
+
+    assert f"`{name}`" in readme
+    assert CATALOGUE[name]["file"] in readme
+    assert CATALOGUE[name]["sha256"] in readme
+
+
+def test_the_wheel_takes_them_along() -> None:
+    """The whole package is packed: nothing is excluded by name."""
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"][
+        "targets"
+    ]["wheel"]
+
+    assert "edgepose" in wheel["packages"]
+    assert "exclude" not in wheel
+    assert DATA == ROOT / "edgepose" / "data"
+
+
+def test_version_control_keeps_them() -> None:
+    """The wheel's builder leaves out what version control ignores."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a clone")
+    files = [str(path) for path in DATA.iterdir()]
+
+    found = subprocess.run(
+        ["git", "check-ignore", "--no-index", *files], cwd=ROOT, capture_output=True, check=False
+    )
+
+    assert found.stdout == b""
+    assert found.returncode == 1  # git's word for: none is ignored
+
+
+@every_model
+def test_it_takes_rgb_pictures(name: str) -> None:
+    """Bytes for all but PoseNet with 16 bit weights, which takes -1 to 1."""
+    network = Network(name)
+
+    floats = CATALOGUE[name]["file"].startswith("posenet") and "float16" in CATALOGUE[name]["file"]
+    height, width = _size(name)
+    assert network.entry["dtype"] == (np.float32 if floats else np.uint8)
+    assert network.interpreter.get_input_details()[0]["shape"].tolist() == [1, height, width, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "grid"),
+    [
+        ("posenet", (23, 31)),
+        ("posenet-uint8", (23, 31)),
+        ("posenet-481x641", (31, 41)),
+        ("posenet-257", (9, 9)),
+    ],
+)
+def test_posenet_gives_four_heads_on_a_grid(name: str, grid: tuple[int, int]) -> None:
+    """Their names tell them apart, since the two displacements have one shape."""
+    shapes = Network(name).shapes()
+
+    assert shapes == {head: (1, *grid, channels) for head, channels in POSENET_HEADS.items()}
+
+
+@pytest.mark.parametrize("size", [(257, 257), (225, 161), (513, 289)])
+def test_posenet_takes_any_size_of_16n_plus_1(size: tuple[int, int]) -> None:
+    """The grid follows: one cell every 16 pixels, the first and the last on the border."""
+    shapes = Network("posenet", size).shapes()
+
+    rows, columns = ((side - 1) // 16 + 1 for side in size)
+    assert shapes["heatmap"] == (1, rows, columns, 17)
+
+
+def test_stride_32_is_every_second_cell_of_stride_16() -> None:
+    """The weights fit a stride of 32 only if it is made in the last block."""
+    picture = _figures(257, 257)[None] / 127.5 - 1
+
+    fine = Network("posenet", (257, 257)).run(picture)
+    coarse = Network("posenet-257").run(picture)
+
+    for head, values in coarse.items():
+        np.testing.assert_allclose(values, fine[head][:, ::2, ::2], atol=1e-3)
+        assert values.std() > 1
+
+
+@pytest.mark.parametrize("name", ["movenet-lightning", "movenet-thunder"])
+def test_movenet_says_where_one_person_is(name: str) -> None:
+    """Seventeen times y, x and score."""
+    shapes = Network(name).shapes()
+
+    assert shapes == {"keypoints": (1, 1, 17, 3)}
+
+
+@pytest.mark.parametrize("name", ["movenet-lightning-int8", "movenet-thunder-int8"])
+def test_movenet_in_whole_numbers_stops_at_its_heads(name: str) -> None:
+    """One cell every four pixels; what follows needs more than eight bits."""
+    shapes = Network(name).shapes()
+
+    cells = _size(name)[0] // 4
+    assert shapes == {head: (1, cells, cells, n) for head, n in MOVENET_HEADS.items()}
+
+
+@pytest.mark.parametrize("name", ["posenet-uint8", "movenet-lightning-int8"])
+def test_whole_numbers_carry_their_scale(name: str) -> None:
+    """Every output says what a step means; scores of MoveNet span 0 to 1."""
+    network = Network(name)
+
+    for detail in network.interpreter.get_output_details():
+        scale, zero_point = detail["quantization"]
+        assert detail["dtype"] == np.uint8
+        assert scale > 0
+        if detail["name"] == "center":
+            assert (scale, zero_point) == pytest.approx((1 / 256, 0))
+
+
+@pytest.mark.parametrize("size", [(256, 256), (192, 256), (320, 224)])
+def test_multipose_takes_any_size_of_32n(size: tuple[int, int]) -> None:
+    """Six people of 17 keypoints, a box and a score, whatever the size."""
+    network = Network("movenet-multipose", size)
+
+    people = network.run(_figures(*size)[None])["people"]
+
+    assert people.shape == (1, 6, 56)
+    assert np.isfinite(people).all()
+
+
+def test_whole_numbers_agree_with_16_bits() -> None:
+    """Where PoseNet sees joints, eight bits move them by a few pixels at most."""
+    path = TESTDATA / "test_couple.jpg"
+    if not path.exists():
+        pytest.skip("needs a photograph of people")
+    bgr = cv2.imread(str(path))
+    picture = cv2.resize(bgr, (481, 353), interpolation=cv2.INTER_AREA)[None, :, :, ::-1]
+
+    real = Network("posenet").run(picture / 127.5 - 1)
+    network = Network("posenet-uint8")
+    stored = network.run(picture)
+
+    joints = real["heatmap"] > 0
+    details = {d["name"]: d["quantization"] for d in network.interpreter.get_output_details()}
+    scale, zero_point = details["heatmap"]
+    logits = (stored["heatmap"].astype(float) - zero_point) * scale
+    assert joints.sum() > 50
+    assert np.abs(logits - real["heatmap"])[joints].mean() < 0.5
+    scale, zero_point = details["short_offset"]
+    offsets = (stored["short_offset"].astype(float) - zero_point) * scale
+    twice = np.concatenate([joints, joints], axis=-1)
+    assert np.abs(offsets - real["short_offset"])[twice].mean() < 1.5
+
+
+@pytest.mark.parametrize("name", ["movenet-lightning", "movenet-thunder"])
+def test_movenet_sees_what_another_training_sees(name: str) -> None:
+    """Within the reference's own tolerance of the keypoints published for its model."""
+    if not TESTDATA.exists():
+        pytest.skip("needs a photograph and its reference")
+    reference = TESTDATA / "movenet_single_pose_lightning_ptq_reference.csv"
+    rows = list(csv.DictReader(reference.open()))
+    truth = np.array([[float(row[f"keypoint_{axis}"]) for axis in "xy"] for row in rows])
+    sure = np.array([float(row["keypoint_score"]) for row in rows]) > 0.4
+    height, width = _size(name)
+    bgr = cv2.imread(str(TESTDATA / "squat.png"))
+
+    picture = cv2.resize(bgr, (width, height), interpolation=cv2.INTER_LINEAR)[None, :, :, ::-1]
+    found = Network(name).run(picture)["keypoints"][0, 0, :, 1::-1]
+
+    assert sure.sum() >= 12
+    assert np.abs(found - truth)[sure].max() < 0.04

@@ -1,0 +1,719 @@
+"""The MQTT sink, against real brokers."""
+
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+
+from edgepose.errors import BrokerError, ConfigError
+from edgepose.mqtt.client import DOUBTS, MqttSink
+from edgepose.mqtt.options import Options, backoff_s
+from edgepose.mqtt.session import _lasting, _will
+from edgepose.mqtt.topics import Topics
+from edgepose.types import Message, Received
+from tests.support.brokers import (
+    Authority,
+    Line,
+    Mosquitto,
+    Witness,
+    free_port,
+    needs_mosquitto,
+    packets,
+    wait_until,
+    with_passwords,
+    with_tls,
+    witness,
+)
+from tests.support.contracts.sink import SinkContract
+
+DEPLOY: Final = Path(__file__).parents[2] / "deploy"
+AVAILABILITY: Final = "edgepose/pi/availability"
+SLEEPER: Final = """\
+import sys, time; from edgepose.mqtt.client import MqttSink, Options
+about = {"availability_topic": sys.argv[2], "session": "same"}
+MqttSink(Options.from_url(sys.argv[1], **about)).start(); time.sleep(60)
+"""
+
+
+def pose(payload: bytes = b"{}") -> Message:
+    return Message("edgepose/pi/hall/poses", payload, "poses", expiry_s=2)
+
+
+def state(payload: bytes = b"{}") -> Message:
+    return Message("edgepose/pi/hall/state", payload, "state", qos=1, retain=True)
+
+
+def options(url: str, **settings: Any) -> Options:
+    quick = {"availability_topic": AVAILABILITY, "retry_s": (0.05, 0.2), "keepalive_s": 2}
+    return Options.from_url(url, **(quick | settings))
+
+
+@contextmanager
+def started(sink: MqttSink, *, connected: bool = True) -> Iterator[MqttSink]:
+    sink.start()
+    try:
+        assert not connected or sink.wait_connected(10), "no session"
+        yield sink
+    finally:
+        sink.close()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path) as running:
+        yield running
+
+
+class TestOptions:
+    def test_a_url_says_where_and_as_whom(self) -> None:
+        """Ports have their defaults, percent signs their meaning, settings the last word."""
+        plain = Options.from_url("mqtt://broker")
+        full = Options.from_url("mqtts://me:p%40ss@[::1]:1234", username="you")
+
+        assert (plain.host, plain.port, plain.tls) == ("broker", 1883, False)
+        assert (full.host, full.port, full.tls) == ("::1", 1234, True)
+        assert (full.username, full.password) == ("you", "p@ss")
+        assert Options.from_url("mqtts://broker").port == 8883
+
+    @pytest.mark.parametrize(
+        "url", ["http://me:secret@broker", "broker:1883", "mqtt://", "mqtt://me:secret@b:99999", ""]
+    )
+    def test_a_url_that_cannot_be_meant_is_refused_without_its_password(self, url: str) -> None:
+        """What is printed may be read by others."""
+        with pytest.raises(ConfigError, match=r"mqtt\.url") as caught:
+            Options.from_url(url)
+
+        assert "secret" not in str(caught.value)
+
+    def test_a_password_is_never_shown(self) -> None:
+        """Options end in logs."""
+        assert "secret" not in repr(Options.from_url("mqtt://me:secret@broker"))
+
+    @pytest.mark.parametrize("key", ["ca_file", "cert_file"])
+    def test_a_file_that_is_none_names_its_key(self, key: str, tmp_path: Path) -> None:
+        """A wrong path or content is said at the start, not while connecting."""
+        (tmp_path / "empty").write_text("")
+
+        for path in (tmp_path / "absent", tmp_path / "empty"):
+            with pytest.raises(ConfigError, match=rf"mqtt\.{key}"):
+                MqttSink(Options.from_url("mqtts://broker", **{key: path}))
+
+
+class TestBackoff:
+    def test_it_is_quick_while_a_broker_restarts_and_then_kind(self) -> None:
+        """Back within two seconds at first; a pause that grows later, and never none."""
+        pauses_s = [backoff_s(failures, (0.5, 30), 1.0) for failures in range(1, 40)]
+        shortest_s = [backoff_s(failures, (0.5, 30), 0.0) for failures in range(1, 40)]
+
+        quick = [pause_s for pause_s in pauses_s if pause_s <= 2]
+        assert 15 <= sum(quick) / 2 <= sum(quick) <= 60
+        assert pauses_s == sorted(pauses_s)
+        assert pauses_s[len(quick) : len(quick) + 4] == [4, 8, 16, 30]
+        assert backoff_s(10**6, (0.5, 30), 1.0) == 30
+        assert shortest_s == [pause_s / 2 for pause_s in pauses_s]
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestContract(SinkContract):
+    @pytest.fixture
+    def outside(self, broker: Mosquitto) -> Iterator[Witness]:
+        with witness(broker.port) as seen:
+            yield seen
+
+    @pytest.fixture
+    def sink(self, broker: Mosquitto, outside: Witness) -> Iterator[MqttSink]:
+        with started(MqttSink(options(broker.url))) as running:
+            yield running
+
+    @pytest.fixture
+    def arrived(self, outside: Witness) -> Callable[[Message], bytes]:
+        return lambda message: bytes(outside.on(message.topic).payload)
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestSession:
+    def test_it_is_born_and_says_goodbye(self, broker: Mosquitto) -> None:
+        """Availability is retained, `online` while there and `offline` after."""
+        with witness(broker.port) as outside:
+            with started(MqttSink(options(broker.url))) as sink:
+                birth = outside.on(AVAILABILITY)
+                assert sink.protocol == 5
+            farewell = outside.on(AVAILABILITY)
+        with witness(broker.port) as later:
+            left = later.on(AVAILABILITY)
+
+        assert (birth.payload, farewell.payload) == (b"online", b"offline")
+        assert (left.payload, left.retain) == (b"offline", True)
+
+    def test_it_tells_what_mqtt_5_can_tell(self, broker: Mosquitto) -> None:
+        """Readers see content type, payload format, version, and poses expire."""
+        with witness(broker.port) as outside, started(MqttSink(options(broker.url))) as sink:
+            sink.publish(pose())
+            sink.publish(Message("a/snapshot", b"\xff", "poses", content_type="image/jpeg"))
+            poses = outside.on("edgepose/pi/hall/poses").properties
+            picture = outside.on("a/snapshot").properties
+
+        assert poses.ContentType == "application/json"
+        assert poses.PayloadFormatIndicator == 1
+        assert poses.MessageExpiryInterval <= 2
+        assert dict(poses.UserProperty) == {"v": "1"}
+        assert picture.ContentType == "image/jpeg"
+        assert not hasattr(picture, "PayloadFormatIndicator")
+        assert not hasattr(picture, "MessageExpiryInterval")
+
+    def test_it_tells_when_the_broker_has_a_message(self, broker: Mosquitto) -> None:
+        """Each QoS 1 message is acknowledged once, in order; a spool relies on it."""
+        told: list[tuple[int, bool]] = []
+        with started(MqttSink(options(broker.url))) as sink:
+            for n in range(100):
+                assert sink.publish(state(b"%d" % n), lambda ok, n=n: told.append((n, ok)))
+            assert sink.flush(10)
+            assert wait_until(lambda: len(told) == 100)
+
+        assert told == [(n, True) for n in range(100)]
+
+    def test_it_listens_again_after_a_restart_and_survives_a_bad_listener(
+        self, broker: Mosquitto
+    ) -> None:
+        """A mistake of a listener costs neither the session nor the other listeners."""
+        heard: list[Received] = []
+        sessions: list[bool] = []
+
+        def bad(received: Received) -> None:
+            raise ZeroDivisionError(received.topic)
+
+        sink = MqttSink(options(broker.url))
+        sink.on_connect(lambda: sessions.append(sink.publish(state())))
+        sink.on_connect(lambda: bad(Received("hook", b"", retained=False)))
+        sink.subscribe("in/+", bad)
+        sink.subscribe("in/+", heard.append)
+        with started(sink):
+            for n in (1, 2):
+                with witness(broker.port) as outside:
+                    outside.publish("in/set", b"%d" % n, retain=True)
+                assert wait_until(lambda n=n: len(heard) == n)
+                broker.stop()
+                assert wait_until(lambda: not sink.connected)
+                broker.start()
+                assert sink.wait_connected(10)
+
+        assert [received.payload for received in heard] == [b"1", b"2"]
+        assert sessions == [True, True, True]
+
+    def test_it_contradicts_a_late_last_will(self, broker: Mosquitto) -> None:
+        """A predecessor whose line died is declared dead minutes later; we are not."""
+        with witness(broker.port) as outside, started(MqttSink(options(broker.url))):
+            outside.on(AVAILABILITY, b"online")
+            outside.publish(AVAILABILITY, b"offline", retain=True)
+            outside.on(AVAILABILITY, b"offline")
+            outside.on(AVAILABILITY, b"online")
+
+    def test_its_last_will_is_carried_out_when_it_is_killed(self, broker: Mosquitto) -> None:
+        """The house learns of a crash at once."""
+        with witness(broker.port) as outside:
+            child = subprocess.Popen([sys.executable, "-c", SLEEPER, broker.url, AVAILABILITY])
+            try:
+                outside.on(AVAILABILITY, b"online")
+            finally:
+                child.send_signal(signal.SIGKILL)
+                child.wait()
+            will = outside.on(AVAILABILITY, b"offline")
+
+        assert will.properties.ContentType == "text/plain"
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestLastingSession:
+    """A session outlives its connection: what is short is no end."""
+
+    @pytest.fixture
+    def other(self, broker: Mosquitto) -> Iterator[Client]:
+        """Somebody who does not come back: the will says how long ours would have waited."""
+        client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        client.will_set("other", b"offline", qos=1, properties=_will())
+        client.connect("127.0.0.1", broker.port, properties=_lasting(PacketTypes.CONNECT, 60))
+        client.loop_start()
+        assert wait_until(client.is_connected)
+        yield client
+        client.loop_stop()
+
+    def fall_silent(self, client: Client) -> None:
+        """Break its line for good."""
+        sock = client.socket()
+        assert sock is not None
+        client.reconnect_delay_set(1000, 1000)
+        sock.shutdown(socket.SHUT_RDWR)
+
+    def test_a_line_that_breaks_and_comes_back_is_no_end(
+        self, broker: Mosquitto, other: Client
+    ) -> None:
+        """Nobody hears `offline` when we are back before the will is due, nor later."""
+        with (
+            witness(broker.port) as outside,
+            Line(broker.port) as line,
+            started(MqttSink(options(line.url))) as sink,
+        ):
+            outside.on(AVAILABILITY, b"online")
+            line.reset()
+            self.fall_silent(other)
+            assert wait_until(lambda: not sink.connected)
+            assert sink.wait_connected(10)
+            outside.on("other", b"offline")
+            said = [m.payload for m in outside.noted() if m.topic == AVAILABILITY]
+
+        assert said == [b"online", b"online"]
+
+    def test_a_kill_and_a_restart_are_no_end_either(self, broker: Mosquitto, other: Client) -> None:
+        """Whoever has its name takes its session over, and its will is not carried out."""
+        with witness(broker.port) as outside:
+            child = subprocess.Popen([sys.executable, "-c", SLEEPER, broker.url, AVAILABILITY])
+            try:
+                outside.on(AVAILABILITY, b"online")
+            finally:
+                child.kill()
+                child.wait()
+            self.fall_silent(other)
+            with started(MqttSink(options(broker.url, session="same"))):
+                outside.on("other", b"offline")
+            said = [m.payload for m in outside.noted() if m.topic == AVAILABILITY]
+
+        assert said[:2] == [b"online", b"online"]
+
+    def test_two_of_one_name_find_peace(self, broker: Mosquitto) -> None:
+        """A cloned card must not cost both their sessions for ever: one takes another name."""
+        first = MqttSink(options(broker.url, session="same"))
+        with started(first):
+            name = first._client_id
+            with started(MqttSink(options(broker.url, session="same"))) as second:
+                assert wait_until(lambda: first._client_id != name)
+                assert first.wait_connected(10)
+                assert second.connected
+
+    def test_a_command_of_the_meantime_is_heard(self, broker: Mosquitto) -> None:
+        """Somebody pauses a camera while its line is broken."""
+        heard: list[bytes] = []
+        with witness(broker.port) as outside, Line(broker.port) as line:
+            sink = MqttSink(options(line.url, retry_s=(2, 2)))
+            sink.subscribe("in/set", lambda received: heard.append(received.payload))
+            with started(sink):
+                # until the broker knows that we listen
+                assert wait_until(lambda: outside.publish("in/set", b"go on") or heard)
+                line.reset()
+                assert wait_until(lambda: not sink.connected)
+                outside.publish("in/set", b"pause")
+                assert wait_until(lambda: b"pause" in heard)
+
+        assert heard.count(b"pause") == 1
+
+    def test_a_goodbye_ends_it(self, broker: Mosquitto) -> None:
+        """The broker keeps nothing for those who have left."""
+        heard: list[bytes] = []
+        for _ in range(2):
+            sink = MqttSink(options(broker.url, session="same"))
+            sink.subscribe("in/set", lambda received: heard.append(received.payload))
+            with started(sink):
+                assert sink.flush(10)
+            with witness(broker.port) as outside:
+                outside.publish("in/set", b"late")
+
+        assert heard == []
+
+    def test_a_broker_that_is_ill_is_not_taken_for_an_old_one(
+        self, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It spoke MQTT 5 and is mute: it is asked so again, and only after a while the old way."""
+        monkeypatch.setattr("edgepose.mqtt.session.CONNECT_TIMEOUT_S", 0.2)
+        with Line(broker.port) as line, started(MqttSink(options(line.url))) as sink:
+            line.swallow()
+            line.reset()
+            assert wait_until(lambda: len(line.carried) > DOUBTS + 2)
+            versions = [bytes(sent)[8] for sent in line.carried if len(sent) > 8]
+            line.go_on()
+            assert sink.wait_connected(10)
+
+        assert set(versions[: DOUBTS + 1]) == {5}
+        assert 4 in versions
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestAlias:
+    @pytest.mark.parametrize("maximum", [10, 1, 0])
+    def test_poses_name_their_topic_once_a_session(self, tmp_path: Path, maximum: int) -> None:
+        """A number stands for it then, as many as the broker allows; readers see no difference."""
+        poses = [pose(b"%d" % n) for n in range(3)]
+        poses += [replace(each, topic="edgepose/pi/yard/poses") for each in poses]
+        settings = ("allow_anonymous true", f"max_topic_alias {maximum}")
+        with (
+            Mosquitto(tmp_path, *settings) as broker,
+            witness(broker.port, "edgepose/+/+/poses") as outside,
+            Line(broker.port) as line,
+            started(MqttSink(options(line.url))) as sink,
+        ):
+            for _ in range(2):
+                for message in poses:
+                    assert sink.publish(message)
+                for message in poses:
+                    outside.on(message.topic, message.payload)
+                line.reset()
+                assert wait_until(lambda: not sink.connected)
+                assert sink.wait_connected(10)
+
+        for carried in line.carried[:2]:
+            sent = [p for p in packets(bytes(carried), PacketTypes.PUBLISH) if p.content.isdigit()]
+            aliases = [getattr(packet.properties, "TopicAlias", 0) for packet in sent]
+            assert max(aliases) <= maximum
+            for camera, alias in (("hall", 1), ("yard", 2)):
+                topic = f"edgepose/pi/{camera}/poses"
+                short = [topic, "", ""] if alias <= maximum else [topic] * 3
+                mine = sent[:3] if camera == "hall" else sent[3:]
+                assert [packet.topic for packet in mine] == short
+                assert {aliases[sent.index(packet)] for packet in mine} == {
+                    alias if alias <= maximum else 0
+                }
+
+    def test_what_must_not_be_lost_names_its_topic_always(self, broker: Mosquitto) -> None:
+        """States and events are sent again in another session, where no number counts."""
+        with Line(broker.port) as line, started(MqttSink(options(line.url))) as sink:
+            sink.publish(state(b"1"))
+            sink.publish(state(b"2"))
+            assert sink.flush(10)
+            sent = packets(bytes(line.carried[0]), PacketTypes.PUBLISH)
+
+        assert [p.topic for p in sent if p.content.isdigit()] == ["edgepose/pi/hall/state"] * 2
+        assert not any(hasattr(packet.properties, "TopicAlias") for packet in sent)
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestAway:
+    def test_it_starts_without_a_broker_and_says_so_once(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Nothing is taken, nothing raised; when the broker comes, so do we."""
+        broker = Mosquitto(tmp_path)
+        failures: list[BrokerError] = []
+        sink = MqttSink(options(broker.url), on_failure=failures.append)
+        with caplog.at_level(logging.DEBUG, "edgepose"), started(sink, connected=False):
+            assert sink.wait_tried(10)
+            assert not sink.connected
+            assert not sink.publish(pose())
+            assert not sink.publish(state())
+            assert wait_until(lambda: len(caplog.records) >= 4)
+            with broker:
+                assert sink.wait_connected(10)
+                said = [r for r in caplog.records if r.levelno >= logging.INFO]
+
+        assert [r.levelname for r in said] == ["WARNING", "INFO"]
+        assert failures == []
+
+    def test_it_returns_after_kill_and_restart_with_nothing_stale(
+        self, broker: Mosquitto, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What was refused while away is not sent later behind its owner's back."""
+        with caplog.at_level(logging.INFO), started(MqttSink(options(broker.url))) as sink:
+            broker.kill()
+            assert wait_until(lambda: not sink.connected)
+            assert not sink.publish(state(b"stale"))
+            broker.start()
+            with witness(broker.port) as outside:
+                assert sink.wait_connected(10)
+                assert sink.publish(state(b"fresh"))
+                outside.on("edgepose/pi/hall/state", b"fresh")
+
+        assert b"stale" not in {message.payload for message in outside.seen}
+        lost = [r for r in caplog.records if r.levelno == logging.WARNING]
+        assert len(lost) == 1
+
+    def test_a_broker_that_hangs_is_noticed_and_makes_nobody_wait(self, broker: Mosquitto) -> None:
+        """A full line takes no more poses; after twice the keepalive the session is over."""
+        with started(MqttSink(options(broker.url, keepalive_s=2))) as sink:
+            broker.pause()
+            big = pose(bytes(100_000))
+            assert wait_until(lambda: not sink.publish(big), 5), "poses are queued without end"
+            assert sink.connected, "only the end of the session ended the queueing"
+            assert wait_until(lambda: not sink.connected, 10)
+            broker.resume()
+            assert sink.wait_connected(10)
+
+    def test_it_closes_in_two_seconds_when_the_broker_hangs(self, broker: Mosquitto) -> None:
+        """The service manager waits five seconds for all of us."""
+        others = set(threading.enumerate())
+        with started(MqttSink(options(broker.url))) as sink:
+            broker.pause()
+            sink.publish(state())
+            began_s = time.monotonic()
+            sink.close()
+            took_s = time.monotonic() - began_s
+
+        assert took_s < 3  # 1.8 s at most on a machine that is not busy
+        assert wait_until(lambda: set(threading.enumerate()) <= others, 5)
+
+    @pytest.mark.parametrize("spoil", ["swallow", "stall", "reset"])
+    def test_a_line_that_fails_without_a_word_is_given_up(
+        self, broker: Mosquitto, spoil: str
+    ) -> None:
+        """Half-open connections do not fool it; what was unacknowledged is not called sent."""
+        told: list[bool] = []
+        with (
+            Line(broker.port) as line,
+            started(MqttSink(options(line.url, keepalive_s=1))) as sink,
+        ):
+            getattr(line, spoil)()
+            sink.publish(state(b"lost"), told.append)
+            assert wait_until(lambda: not sink.connected, 10)
+            assert told == []
+            line.go_on()
+            assert sink.wait_connected(10)
+
+            assert sink.publish(state(b"fresh"), told.append)
+            assert sink.flush(10)
+            assert wait_until(lambda: told == [True])
+
+    def test_a_port_that_takes_but_never_answers_ends_an_attempt(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is tried again instead of waited for."""
+        monkeypatch.setattr("edgepose.mqtt.session.CONNECT_TIMEOUT_S", 0.3)
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            url = f"mqtt://127.0.0.1:{mute.getsockname()[1]}"
+            sink = MqttSink(options(url, keepalive_s=60))
+            with started(sink, connected=False):
+                assert sink.wait_tried(9)
+                assert not sink.connected
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestRefusal:
+    @pytest.mark.parametrize("protocol", [4, 5])
+    def test_a_wrong_password_is_final_and_not_repeated(
+        self, tmp_path: Path, protocol: int
+    ) -> None:
+        """Exit code 5, in words, without the password; no knocking for ever."""
+        told: list[BrokerError] = []
+        with with_passwords(tmp_path, {"edgepose": "right"}) as broker:
+            login = options(broker.url, username="edgepose", password="wr0ng", protocol=protocol)
+            with started(MqttSink(login, on_failure=told.append), connected=False) as sink:
+                assert wait_until(lambda: told, 5)
+                assert not sink.wait_connected(0)
+
+        assert told == [sink.failure]
+        assert told[0].exit_code == 5
+        assert "edgepose" in str(told[0])
+        assert "wr0ng" not in str(told[0])
+
+    def test_a_broker_that_knew_us_may_refuse_for_a_while(self, tmp_path: Path) -> None:
+        """Its user database may still be starting when it does."""
+        told: list[BrokerError] = []
+        with with_passwords(tmp_path, {"edgepose": "right"}) as broker:
+            login = options(broker.url, username="edgepose", password="right")
+            with started(MqttSink(login, on_failure=told.append)) as sink:
+                broker.stop()
+                passwords = (tmp_path / "passwords").read_text()
+                (tmp_path / "passwords").write_text("")
+                broker.start()
+                assert wait_until(lambda: not sink.connected)
+                assert not sink.wait_connected(0.5)
+                broker.stop()
+                (tmp_path / "passwords").write_text(passwords)
+                broker.start()
+                assert sink.wait_connected(10)
+
+        assert told == []
+
+    def test_a_topic_that_is_refused_is_reported_once(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """An access list with a gap is seen, and its owner told that it is no use."""
+        told: list[bool] = []
+        acl = "user edgepose\ntopic readwrite edgepose/#\n"
+        with with_passwords(tmp_path, {"edgepose": "right"}, acl) as broker:
+            login = options(broker.url, username="edgepose", password="right")
+            with started(MqttSink(login)) as sink:
+                for _ in range(2):
+                    sink.publish(Message("homeassistant/x", b"{}", "state", 1), told.append)
+                sink.publish(state(), told.append)
+                assert wait_until(lambda: len(told) == 3)
+
+        assert told == [False, False, True]
+        assert "access list" in caplog.text
+        assert list(sink.refused) == ["homeassistant/x"]
+        assert len([r for r in caplog.records if "homeassistant/x" in r.message]) == 1
+
+    def test_what_is_too_big_for_the_broker_is_reported_and_kept_back(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The broker would end the session for it, again and again."""
+        told: list[bool] = []
+        with (
+            Mosquitto(tmp_path, "allow_anonymous true", "max_packet_size 2000") as broker,
+            started(MqttSink(options(broker.url))) as sink,
+        ):
+            for big in ("a/config", "b/config"):
+                assert sink.publish(replace(state(bytes(3000)), topic=big), told.append)
+            assert sink.publish(state(), told.append)
+            assert sink.publish(pose(bytes(3000)))
+            assert wait_until(lambda: len(told) == 3)
+            assert sink.connected
+
+        assert sorted(told) == [False, False, True]
+        assert set(sink.refused) == {"a/config", "b/config", "edgepose/pi/hall/poses"}
+        assert "2000" in caplog.text
+        assert "lost" not in caplog.text
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestAccessList:
+    """The list in `deploy/mosquitto`."""
+
+    @pytest.fixture
+    def guarded(self, tmp_path: Path) -> Iterator[Mosquitto]:
+        users = dict.fromkeys(("hall-pi", "attic-pi", "homeassistant", "dashboard"), "secret")
+        acl = (DEPLOY / "mosquitto" / "edgepose.acl").read_text()
+        with with_passwords(tmp_path, users, acl) as running:
+            yield running
+
+    def log_in(self, broker: Mosquitto, user: str) -> MqttSink:
+        will = f"edgepose/{user}/availability" if user.endswith("-pi") else None
+        login = {"username": user, "password": "secret", "availability_topic": will}
+        return MqttSink(options(broker.url, **login))
+
+    def test_a_device_says_all_of_its_own_and_nothing_else(self, guarded: Mosquitto) -> None:
+        """Everything edgepose does works; another device's name cannot be borrowed."""
+        topics = Topics("edgepose", "hall-pi")
+        hall = topics.camera("hall")
+        own = [*topics.listed().values(), *hall.listed(packed=True).values()]
+        own += [topics.response("ping"), "homeassistant/device/hall-pi/config"]
+        foreign = ["edgepose/attic-pi/hall/state", "homeassistant/device/attic-pi/config", "x"]
+        told: dict[str, bool] = {}
+
+        with started(self.log_in(guarded, "hall-pi")) as sink:
+            for topic in own + foreign:
+                message = Message(topic, b"{}", "state", qos=1)
+                sink.publish(message, lambda ok, topic=topic: told.update({topic: ok}))
+            assert wait_until(lambda: len(told) == len(own + foreign))
+
+        assert [topic for topic, ok in told.items() if ok] == own
+        assert list(sink.refused) == foreign
+
+    def test_a_device_hears_what_is_meant_for_it_and_no_other(self, guarded: Mosquitto) -> None:
+        """Poses are between the device and those who are named."""
+        heard: dict[str, list[str]] = {"hall-pi": [], "attic-pi": [], "dashboard": []}
+        hall = Topics("edgepose", "hall-pi").camera("hall")
+        with ExitStack() as stack:
+            for user, topics in heard.items():
+                sink = self.log_in(guarded, user)
+                for filter_ in (hall.set, hall.poses, hall.event):
+                    sink.subscribe(filter_, lambda r, topics=topics: topics.append(r.topic))
+                stack.enter_context(started(sink))
+                assert sink.flush(10)
+                if user == "hall-pi":
+                    device = sink
+            house = stack.enter_context(started(self.log_in(guarded, "homeassistant")))
+
+            assert house.publish(Message(hall.set, b"{}", "state", qos=1))
+            assert wait_until(lambda: heard["hall-pi"])
+            assert device.publish(Message(hall.poses, b"{}", "poses"))
+            assert device.publish(Message(hall.event, b"{}", "event", qos=1))
+            assert wait_until(lambda: hall.event in heard["dashboard"])
+
+        assert heard["hall-pi"] == [hall.set]
+        assert heard["attic-pi"] == []
+        assert {hall.poses, hall.event} <= set(heard["dashboard"])
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestTls:
+    def test_it_trusts_its_authority_and_no_other(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A private CA works; a stranger's certificate is refused with the reason."""
+        ours, other = Authority(tmp_path), Authority(tmp_path, "other")
+        with with_tls(tmp_path, ours) as broker:
+            with started(MqttSink(options(broker.url, ca_file=ours.certificate))) as sink:
+                assert sink.publish(state())
+                assert sink.flush(10)
+            wrong = MqttSink(options(broker.url, ca_file=other.certificate))
+            with started(wrong, connected=False):
+                assert wrong.wait_tried(10)
+                assert not wrong.connected
+
+        assert "not trusted" in caplog.text
+        assert "mqtt.ca_file" in caplog.text
+
+    def test_a_certificate_of_another_name_is_no_good(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Whoever answers must be whom we called."""
+        ours = Authority(tmp_path)
+        with with_tls(tmp_path, ours, name="elsewhere.example") as broker:
+            sink = MqttSink(options(broker.url, ca_file=ours.certificate))
+            with started(sink, connected=False):
+                assert sink.wait_tried(10)
+                assert not sink.connected
+
+        assert "127.0.0.1" in caplog.text
+        assert "not trusted" in caplog.text
+        assert "mqtt.url" in caplog.text
+
+    def test_it_shows_its_own_certificate_where_asked(self, tmp_path: Path) -> None:
+        """Without one it is told what is missing; with one it is let in."""
+        ours = Authority(tmp_path)
+        certificate, key = ours.sign("hall-pi")
+        broker = with_tls(tmp_path, ours)
+        broker.configure(
+            "allow_anonymous true", f"certfile {tmp_path / '127.0.0.1.crt'}",
+            f"keyfile {tmp_path / '127.0.0.1.key'}", f"cafile {ours.certificate}",
+            "require_certificate true",
+        )  # fmt: skip
+        with broker:
+            bare = MqttSink(options(broker.url, ca_file=ours.certificate))
+            with started(bare, connected=False):
+                assert bare.wait_tried(10)
+                assert "wants a client certificate" in bare.trouble
+            plain = options(broker.url.replace("mqtts://", "mqtt://"))
+            stranger, its_key = Authority(tmp_path, "other").sign("stranger")
+            wrong = options(
+                broker.url, ca_file=ours.certificate, cert_file=stranger, key_file=its_key
+            )
+            with started(MqttSink(wrong), connected=False) as refused:
+                assert refused.wait_tried(10)
+                assert "does not trust our certificate" in refused.trouble
+            with started(MqttSink(plain), connected=False) as unready:
+                assert unready.wait_tried(10)
+                assert "mqtts://" in unready.trouble
+            shown = options(
+                broker.url, ca_file=ours.certificate, cert_file=certificate, key_file=key
+            )
+            with started(MqttSink(shown)) as sink:
+                assert sink.connected
+
+
+def test_nothing_waits_for_a_port_that_is_closed() -> None:
+    """Starting and stopping without a broker costs no time."""
+    sink = MqttSink(options(f"mqtt://127.0.0.1:{free_port()}"))
+
+    with started(sink, connected=False):
+        tried = sink.wait_tried(10)
+
+    assert tried
+    assert not sink.connected

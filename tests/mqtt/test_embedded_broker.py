@@ -1,0 +1,176 @@
+"""The embedded broker."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from edgepose.errors import ConfigError
+from edgepose.mqtt import embedded_broker
+from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.embedded_broker import HOST, EmbeddedBroker
+from edgepose.mqtt.options import Options
+from edgepose.types import Message
+from tests.support.brokers import free_port, wait_until, witness
+
+amqtt = pytest.mark.skipif(
+    embedded_broker.find_spec("amqtt") is None, reason="no edgepose[broker] here"
+)
+OLD = MQTTProtocolVersion.MQTTv311
+
+
+def answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+        return True
+    return False
+
+
+def test_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library is optional; the sentence tells how to get it."""
+    monkeypatch.setattr(embedded_broker, "find_spec", lambda _: None)
+
+    with pytest.raises(ConfigError, match=r"pip install 'edgepose\[broker\]'"):
+        EmbeddedBroker().start()
+
+
+@amqtt
+@pytest.mark.slow
+class TestEmbeddedBroker:
+    def test_a_newer_client_is_told_at_once_that_it_is_too_new(self) -> None:
+        """MQTT 5 with properties and a last will: refused, and not kept waiting."""
+        lasting = bytes([5, 0x11, 0, 0, 14, 16])
+        said = b"\x00\x04MQTT\x05\x04\x00\x3c" + lasting + b"\x00\x01a\x00\x00\x01w\x00\x01x"
+        with (
+            EmbeddedBroker(0) as own,
+            socket.create_connection((HOST, own.port), timeout=5) as line,
+        ):
+            line.sendall(bytes([0x10, len(said)]) + said)
+
+            answer = line.recv(100)
+
+        assert answer == b"\x20\x02\x00\x01"  # unacceptable protocol version
+
+    @pytest.mark.parametrize("will", ["", "b/d/availability"])
+    def test_a_client_of_version_5_falls_back(
+        self, will: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A broker of 3.1.1 only is used, whether it refuses the newer version or is mute."""
+        monkeypatch.setattr("edgepose.mqtt.session.CONNECT_TIMEOUT_S", 0.5)
+        with EmbeddedBroker(free_port()) as running:
+            sink = MqttSink(Options.from_url(running.url, availability_topic=will))
+            sink.start()
+            assert sink.wait_connected(10)
+            assert sink.protocol == 4
+            assert sink.publish(Message("b/d/c/event", b"{}", "event", qos=1))
+            assert sink.flush(10)
+            sink.close()
+
+    def test_it_carries_messages_of_both_qualities(self) -> None:
+        """It is a real broker, small as it is."""
+        with EmbeddedBroker(free_port()) as running, witness(running.port, protocol=OLD) as outside:
+            options = Options.from_url(
+                running.url,
+                protocol=embedded_broker.PROTOCOL,
+                availability_topic="b/d/availability",
+            )
+            sink = MqttSink(options)
+            sink.start()
+            assert sink.wait_connected(5)
+            for n in range(20):
+                assert sink.publish(Message("b/d/c/poses", b"%d" % n, "poses", expiry_s=2))
+                assert sink.publish(Message("b/d/c/event", b"%d" % n, "event", qos=1))
+            assert sink.flush(10)
+            for n in range(20):
+                outside.on("b/d/c/event", b"%d" % n)
+            sink.close()
+            outside.on("b/d/availability", b"offline")
+
+        assert outside.seen[0].payload == b"online"
+        poses = [m.payload for m in outside.seen if m.topic == "b/d/c/poses"]
+        assert poses == [b"%d" % n for n in range(20)]
+
+    def test_a_client_gets_what_it_subscribes_to_and_nothing_else(self) -> None:
+        """What is retained for others that listen is not sent to everybody who connects."""
+        with EmbeddedBroker(free_port()) as running, witness(running.port, protocol=OLD) as all_:
+            all_.publish("b/d/status", b"{}", retain=True)
+            all_.on("b/d/status")
+
+            with witness(running.port, "other/#", protocol=OLD) as one:
+                one.publish("other/last", b"")
+                one.on("other/last")
+            with witness(running.port, "b/+/status", protocol=OLD) as two:
+                two.publish("b/last/status", b"")
+                two.on("b/last/status")
+
+        assert [message.topic for message in one.seen] == ["other/last"]
+        assert [message.topic for message in two.seen] == ["b/d/status", "b/last/status"]
+
+    def test_it_ends_with_close_and_closes_twice(self) -> None:
+        """The port is free again at once."""
+        running = EmbeddedBroker(free_port()).start()
+        assert answers(running.port)
+
+        running.close()
+        running.close()
+
+        assert not answers(running.port)
+
+    def test_a_port_that_is_taken_is_refused_when_asked_for_and_replaced_when_not(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Who names a port has clients that rely on it; everybody else is told the new one."""
+        with socket.create_server((HOST, 0)) as other:
+            taken = other.getsockname()[1]
+            with pytest.raises(ConfigError, match=f"port {taken} is taken"):
+                EmbeddedBroker(taken).start()
+
+        usual = None
+        with suppress(OSError):
+            usual = socket.create_server((HOST, embedded_broker.USUAL_PORT))
+        try:
+            with EmbeddedBroker() as running:
+                assert running.port != embedded_broker.USUAL_PORT
+                assert answers(running.port)
+        finally:
+            if usual is not None:
+                usual.close()
+        assert "is taken" in caplog.text
+
+    @pytest.mark.parametrize("fork", [False, True])
+    def test_it_ends_when_its_parent_is_killed(self, fork: bool) -> None:
+        """No orphan keeps the port, not even when a forked child holds the pipe."""
+        script = (
+            "import os, sys, time\n"
+            "from edgepose.mqtt.embedded_broker import EmbeddedBroker\n"
+            "running = EmbeddedBroker(int(sys.argv[1])).start()\n"
+            "child = os.fork() if sys.argv[2] else 0\n"
+            "if not sys.argv[2] or child: print(child, flush=True)\n"
+            "time.sleep(60)\n"
+        )
+        port = free_port()
+        command = [sys.executable, "-c", script, str(port), "fork" if fork else ""]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+            assert parent.stdout is not None
+            child = int(parent.stdout.readline())
+            try:
+                assert answers(port)
+                parent.kill()
+                assert wait_until(lambda: not answers(port), 10)
+            finally:
+                if child:
+                    os.kill(child, signal.SIGKILL)
+
+    def test_nobody_else_reaches_it(self) -> None:
+        """It asks for no password, so it listens on the loopback only."""
+        with EmbeddedBroker(free_port()) as running:
+            wide = f"{running.port:04X}"
+            with open("/proc/net/tcp", encoding="ascii") as table:  # noqa: PTH123
+                listening = [line.split()[1] for line in table if line.split()[3] == "0A"]
+
+        found = [address for address in listening if address.endswith(f":{wide}")]
+        assert found == [f"0100007F:{wide}"]

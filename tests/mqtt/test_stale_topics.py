@@ -1,0 +1,135 @@
+"""What the broker is to forget: topics of removed cameras, and of none that is there."""
+
+from pathlib import Path
+
+import pytest
+
+from edgepose.config.loading import loads
+from edgepose.config.schema import Config
+from edgepose.mqtt.outbox import Outbox
+from edgepose.mqtt.stale_topics import SETTLE_S, Retained, topics_of
+from edgepose.mqtt.topics import Topics
+from edgepose.system.storage import Note
+from edgepose.types import Message
+from tests.mqtt.test_spool import ClockByHand
+
+TOPICS = Topics("edgepose", "pi")
+YARD = {"edgepose/pi/yard/availability", "edgepose/pi/yard/state"}
+
+
+def config(*cameras: str) -> Config:
+    tables = [f'[[camera]]\nid = "{camera}"\nsource = "demo://"\n' for camera in cameras]
+    return loads('[device]\nid = "pi"\n' + "".join(tables), "test")
+
+
+class Bench:
+    """One run of the daemon: its note, its clock and what it puts on its way."""
+
+    def __init__(self, path: Path, *cameras: str, topics: Topics = TOPICS) -> None:
+        self.clock = ClockByHand()
+        self.put: list[Message] = []
+        self.retained = Retained(Note(path, list[str]), self.put.append, self.clock)
+        self.configure(*cameras, topics=topics)
+
+    def configure(self, *cameras: str, topics: Topics = TOPICS) -> None:
+        self.retained.configure(topics_of(config(*cameras), topics))
+
+    def later(self) -> set[str]:
+        """Let time pass and return what is cleared now."""
+        self.put.clear()
+        self.clock.forward(SETTLE_S + 1)
+        self.retained.tidy()
+        assert all((m.payload, m.retain, m.qos, m.kind) == (b"", 1, 1, "state") for m in self.put)
+        return {message.topic for message in self.put}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "retained.json"
+
+
+def test_a_camera_removed_while_we_were_away_is_cleared(path: Path) -> None:
+    """At the next start, once there is a session; the others stay."""
+    Bench(path, "hall", "yard")
+    bench = Bench(path, "hall")
+
+    offline = bench.later()
+    bench.retained.connected()
+    bench.retained.tidy()
+    at_once = list(bench.put)
+
+    assert (offline, at_once) == (set(), [])
+    assert bench.later() == YARD
+
+
+def test_a_camera_removed_by_a_reload_is_cleared_after_a_moment(path: Path) -> None:
+    """Its last word, `offline`, is heard first."""
+    bench = Bench(path, "hall", "yard")
+    bench.retained.connected()
+    before = bench.later()
+    bench.configure("hall")
+    bench.retained.tidy()
+    at_once = list(bench.put)
+
+    assert (before, at_once) == (set(), [])
+    assert bench.later() == YARD
+
+
+def test_it_is_told_until_the_broker_knows_and_then_no_more(path: Path) -> None:
+    """Also in a third run, when the second did not reach the broker."""
+    Bench(path, "hall", "yard")
+    Bench(path, "hall")
+    bench = Bench(path, "hall")
+    bench.retained.connected()
+    first = bench.later()
+    for topic in first:
+        bench.retained.cleared(topic)
+    again = bench.later()
+    last = Bench(path, "hall")
+    last.retained.connected()
+
+    assert first == YARD
+    assert again == last.later() == set()
+
+
+def test_another_name_takes_everything_of_the_old_one(path: Path) -> None:
+    """A device that was renamed does not stand there twice."""
+    Bench(path, "hall")
+    bench = Bench(path, "hall", topics=Topics("house", "pi"))
+    bench.retained.connected()
+
+    assert bench.later() == set(topics_of(config("hall"), TOPICS))
+
+
+def test_what_comes_back_is_kept(path: Path) -> None:
+    """Also when the broker tells late that it has forgotten it."""
+    Bench(path, "hall", "yard")
+    bench = Bench(path, "hall")
+    bench.retained.connected()
+    cleared = bench.later()
+    bench.configure("hall", "yard")
+    for topic in cleared:
+        bench.retained.cleared(topic)
+    nothing = bench.later()
+    after = Bench(path, "hall")
+    after.retained.connected()
+
+    assert nothing == set()
+    assert after.later() == YARD
+
+
+def test_a_topic_that_is_cleared_is_not_said_again_in_the_next_session() -> None:
+    """It would take away what another device says there by then."""
+    outbox = Outbox()
+    outbox.set_online(True)
+    outbox.put(Message("a", b"", "state", qos=1, retain=True))
+    outgoing = outbox.next()
+    assert outgoing is not None
+
+    outbox.set_online(True)
+    again = outbox.next()
+    outbox.settle(outgoing, accepted=True)
+    outbox.set_online(True)
+
+    assert again == outgoing
+    assert outbox.next() is None

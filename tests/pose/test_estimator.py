@@ -1,0 +1,241 @@
+"""Tests of the estimator with real models, on the picture that ships with edgepose."""
+
+import weakref
+from collections.abc import Iterator
+from contextlib import closing
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from edgepose.camera import sources
+from edgepose.errors import ModelError, UsageError
+from edgepose.geometry import box_around
+from edgepose.people.follower import Follower
+from edgepose.people.posture import PostureReader
+from edgepose.people.tracking import Tracker
+from edgepose.pose.decoders import Limits
+from edgepose.pose.estimator import PoseEstimator
+from edgepose.skeleton import oks
+from edgepose.timing import NS_PER_S
+from edgepose.types import Image, Pose, Size
+
+PAIR = "posenet-uint8+movenet-lightning-int8"
+PERSON = (slice(40, 350), slice(90, 260))  # of the clip's first picture, someone walking
+
+
+@cache
+def street() -> Image:
+    """Return a picture with two people."""
+    with closing(sources.open_source("demo://", realtime=False, once=True)) as source:
+        return next(iter(source.frames())).image
+
+
+@cache
+def estimator(model: str, policy: str = "auto") -> PoseEstimator:
+    return PoseEstimator(model, policy=policy, threads=1)  # type: ignore[arg-type]
+
+
+def walk(steps: int, *, away: range = range(0)) -> Iterator[tuple[int, Image]]:
+    """Move the person over a wide grey floor, one way and then out of it for a while."""
+    for step in range(steps):
+        canvas = np.full((720, 1280, 3), 128, dtype=np.uint8)
+        if step not in away:
+            left = 100 + 40 * step
+            canvas[300:610, left : left + 170] = street()[PERSON]
+        yield step, canvas
+
+
+class Seen(NamedTuple):
+    """Of one frame."""
+
+    crops: list[bool]
+    """For each look whether it was at a person, not at everything."""
+
+    people: list[Pose]
+
+
+def middle(pose: Pose) -> float:
+    return box_around(pose.keypoints, 0.3).centre[0]
+
+
+def test_it_is_prepare_infer_and_decode_in_a_row() -> None:
+    """The daemon's three threads give what one call gives."""
+    looker = estimator("movenet-multipose")
+
+    glance = looker.prepare(street())
+    poses = looker.decode(glance, looker.infer(glance))
+
+    once = looker.estimate(street())
+    assert len(once) == len(poses) == 2
+    for a, b in zip(once, poses, strict=True):
+        np.testing.assert_array_equal(a.keypoints, b.keypoints)
+
+
+def test_it_lets_the_networks_input_go_before_the_network_runs() -> None:
+    """A float model's input is four pictures large, and frames wait in several places."""
+    looker = estimator("movenet-multipose")
+    glance = looker.prepare(street())
+    held = weakref.ref(glance.looks[0].tensor)  # type: ignore[type-var]
+    engine = looker.networks[0].engine
+    seen = []
+    invoke = engine._interpreter.invoke
+
+    engine._interpreter.invoke = lambda: (seen.append(held()), invoke())
+    looker.infer(glance)
+
+    assert seen == [None]
+
+
+@pytest.mark.parametrize(
+    ("model", "policy"),
+    [("movenet-multipose", "whole"), ("movenet-lightning", "follow"), (PAIR, "refine")],
+)
+def test_auto_takes_what_suits_the_model(model: str, policy: str) -> None:
+    """One who finds several looks once, one who finds one follows, a pair looks twice."""
+    assert estimator(model).policy.name == policy
+
+
+def test_refine_takes_the_usual_second_model_where_none_is_named() -> None:
+    """The policy alone is enough to ask for second looks."""
+    looker = estimator("posenet-uint8", "refine")
+
+    assert looker.name.startswith("posenet-uint8+movenet-")
+    assert [network.decoder.people == 1 for network in looker.networks] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("model", "policy"),
+    [
+        (PAIR, "whole"),
+        (PAIR, "follow"),
+        ("movenet-multipose", "follow"),
+        ("movenet-lightning", "folow"),
+        ("movenet-lightning", "refine"),
+        ("movenet-lightning+movenet-thunder", "auto"),
+        ("movenet-multipose+posenet", "auto"),
+        ("movenet-multipose+", "auto"),
+        ("movenet-multipose|posenet", "auto"),
+        ("movenet-multipose+thunder", "auto"),
+    ],
+)
+def test_a_pair_that_makes_no_sense_is_refused(model: str, policy: str) -> None:
+    """It says so before the first picture, never guesses."""
+    with pytest.raises((UsageError, ModelError), match=r"expected|use|known|needs"):
+        PoseEstimator(model, policy=policy)  # type: ignore[arg-type]
+
+
+def test_refine_asks_for_a_model_that_finds_several() -> None:
+    """It speaks of the model that was named, not of the one that was put behind it."""
+    with pytest.raises(UsageError, match="several people, such as movenet-multipose") as caught:
+        PoseEstimator("movenet-lightning", policy="refine")
+
+    assert "+" not in str(caught.value)
+
+
+def test_a_second_look_finds_the_same_people_more_surely() -> None:
+    """Nobody is lost, nobody doubled, and the joints hardly move where both are sure."""
+    coarse = estimator("movenet-multipose").estimate(street())
+
+    fine = estimator("movenet-multipose+movenet-thunder").estimate(street())
+
+    assert len(fine) == len(coarse)
+    for pose in fine:
+        assert (
+            max(oks(pose.keypoints, c.keypoints, c.box.area, min_score=0.3) for c in coarse) > 0.6
+        )
+    assert sum(p.keypoints[:, 2].mean() for p in fine) > sum(
+        p.keypoints[:, 2].mean() for p in coarse
+    )
+
+
+def test_a_still_picture_is_looked_at_twice_by_a_network_for_one() -> None:
+    """The second look is at the person, so that a far one is as sure as a near one."""
+    far = np.full((900, 1600, 3), 128, dtype=np.uint8)
+    far[500:810, 300:470] = street()[PERSON]
+
+    (once,) = estimator("movenet-lightning", "whole").estimate(far, limits=Limits(1, 0))
+    (twice,) = estimator("movenet-lightning").estimate(far, limits=Limits(1, 0))
+
+    assert twice.keypoints[:, 2].mean() > once.keypoints[:, 2].mean()
+
+
+def film(looker: PoseEstimator, frames: Iterator[tuple[int, Image]]) -> dict[int, Seen]:
+    """Walk frames through the daemon's stages; what was looked at, and who was seen."""
+    follower = Follower(
+        tracker=Tracker(), smoother=None, zones=(), posture=PostureReader(), detectors=()
+    )
+    seen = {}
+    for step, image in frames:
+        at_ns = step * NS_PER_S // 5
+        glance = looker.prepare(image, follower.expect(at_ns), step)
+        poses = looker.decode(glance, looker.infer(glance))
+        tracks, _ = follower.follow(poses, at_ns, Size(image.shape[1], image.shape[0]))
+        seen[step] = Seen(
+            [look.aim.person is not None for look in glance.looks],
+            [track.pose for track in tracks],
+        )
+    return seen
+
+
+def test_it_follows_a_person_across_the_picture_and_finds_them_again() -> None:
+    """Looking at the crop only, it keeps up; out of sight there is nobody; then again."""
+    away = range(9, 13)
+
+    seen = film(estimator("movenet-lightning"), walk(20, away=away))
+
+    for step in (4, 5, 6, 7, 8, 17, 18, 19):
+        (pose,) = seen[step].people
+        assert seen[step].crops == [True]
+        assert middle(pose) == pytest.approx(185 + 40 * step, abs=40)
+    assert not any(seen[step].people for step in away)
+    assert seen[11].crops == [False]
+
+
+def test_it_looks_again_at_a_known_person_in_a_film() -> None:
+    """The finder looks at everything, the second network where the person should be by now."""
+    seen = film(estimator(PAIR), walk(8))
+
+    assert seen[0].crops == [False]
+    for step in (4, 5, 6, 7):
+        (pose,) = seen[step].people
+        assert seen[step].crops == [False, True]
+        assert middle(pose) == pytest.approx(185 + 40 * step, abs=40)
+
+
+def test_keeping_pace_bounds_the_looks() -> None:
+    """With no time to spare one person a frame is looked at again, with plenty all are."""
+    looker = PoseEstimator(PAIR, threads=1)
+    people = looker.estimate(street()) * 5
+
+    looker.keep_pace(1000)
+    hurried = looker.prepare(street(), people, 3)
+    looker.keep_pace(0.1)
+    calm = looker.prepare(street(), people, 3)
+
+    assert sum(look.aim.person is not None for look in hurried.looks) == 1
+    assert sum(look.aim.person is not None for look in calm.looks) == len(people)
+
+
+def test_limits_hold_for_second_looks_too() -> None:
+    """No more people and none less sure than asked for."""
+    looker = estimator(PAIR)
+    everybody = looker.estimate(street(), limits=Limits(10, 0.0))
+
+    best = looker.estimate(street(), limits=Limits(1, 0.0))
+    sure = looker.estimate(street(), limits=Limits(10, everybody[0].score - 1e-6))
+
+    assert len(everybody) >= 2
+    assert len(best) == len(sure) == 1
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)],
+    ids=["grey", "floats", "empty"],
+)
+def test_a_picture_that_is_none_is_refused(picture: Image) -> None:
+    """The caller reads what was found and what was expected."""
+    with pytest.raises(ValueError, match="picture is"):
+        estimator("movenet-multipose").estimate(picture)

@@ -1,0 +1,98 @@
+"""From a picture to the model's input."""
+
+import numpy as np
+import pytest
+
+from edgepose.geometry import Letterbox
+from edgepose.models.info import Quantisation, TensorInfo
+from edgepose.pose.preprocess import Preprocessor
+from edgepose.types import Image, Size
+
+RAW = {"scale": 1.0, "shift": (0.0, 0.0, 0.0)}
+SIGNED = {"scale": 1 / 127.5, "shift": (-1.0, -1.0, -1.0)}
+
+
+def noise(height: int, width: int) -> Image:
+    return np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def whole(image: Image, model: Size) -> Letterbox:
+    return Letterbox.fit((0, 0, image.shape[1], image.shape[0]), model)
+
+
+def test_a_picture_of_the_models_size_goes_in_as_it_is() -> None:
+    """RGB stays RGB and bytes stay bytes."""
+    image = noise(192, 192)
+    preprocessor = Preprocessor(TensorInfo("in", (1, 192, 192, 3), "uint8"), **RAW)
+
+    tensor = preprocessor.prepare(image, whole(image, Size(192, 192)))
+
+    assert tensor.shape == (1, 192, 192, 3)
+    assert np.array_equal(tensor[0], image)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "quantisation", "expected"),
+    [
+        ("float32", None, lambda p: p / 127.5 - 1),
+        ("uint8", Quantisation(1 / 128, 128), lambda p: p),
+        ("uint8", Quantisation(1 / 127.5, 127), lambda p: p),
+        ("int8", Quantisation(1 / 127.5, -1), lambda p: np.round(p - 127.5) - 1),
+        ("int32", None, lambda p: np.trunc(p / 127.5 - 1)),
+    ],
+)
+def test_numbers_are_those_the_model_declares(
+    dtype: str, quantisation: Quantisation | None, expected: object
+) -> None:
+    """Every type of input gets ``pixel * scale + shift`` in its own encoding."""
+    image = noise(33, 65)
+    tensor = TensorInfo("in", (1, 33, 65, 3), dtype, quantisation)
+
+    made = Preprocessor(tensor, **SIGNED).prepare(image, whole(image, Size(65, 33)))
+
+    wanted = expected(image.astype(np.float64))  # type: ignore[operator]
+    assert made.dtype == dtype
+    assert np.abs(made[0] - wanted).max() <= (1e-6 if dtype == "float32" else 1)
+
+
+def test_padding_is_black_in_the_models_numbers() -> None:
+    """Black, not mid-grey: a float model sees -1 around the picture."""
+    image = np.full((50, 100, 3), 255, dtype=np.uint8)
+    preprocessor = Preprocessor(TensorInfo("in", (1, 64, 64, 3), "float32"), **SIGNED)
+
+    tensor = preprocessor.prepare(image, whole(image, Size(64, 64)))[0]
+
+    assert np.all(tensor[0] == -1)
+    assert np.all(tensor[-1] == -1)
+    assert np.all(tensor[32] == 1)
+
+
+def test_a_region_beyond_the_picture_sees_black_there() -> None:
+    """A crop around a person at the border keeps its place; what is outside is black."""
+    image = np.full((100, 100, 3), 200, dtype=np.uint8)
+    letterbox = Letterbox.fit((60, -40, 80, 80), Size(80, 80))
+    preprocessor = Preprocessor(TensorInfo("in", (1, 80, 80, 3), "uint8"), **RAW)
+
+    tensor = preprocessor.prepare(image, letterbox)[0]
+
+    assert np.all(tensor[40:, :40] == 200)
+    assert np.all(tensor[:40] == 0)
+    assert np.all(tensor[:, 40:] == 0)
+
+
+@pytest.mark.parametrize("size", [(480, 640), (1080, 1920), (640, 384)])
+def test_a_spot_lands_where_the_letterbox_says(size: tuple[int, int]) -> None:
+    """The picture and the coordinates take the same way into the model."""
+    height, width = size
+    image = np.zeros((height, width, 3), dtype=np.uint8)
+    x, y = width // 3, height * 3 // 4
+    image[y - 10 : y + 11, x - 10 : x + 11] = 255
+    letterbox = whole(image, Size(481, 353))
+    preprocessor = Preprocessor(TensorInfo("in", (1, 353, 481, 3), "uint8"), **RAW)
+
+    tensor = preprocessor.prepare(image, letterbox)[0, :, :, 0].astype(np.float64)
+
+    rows, columns = np.indices(tensor.shape)
+    seen = [(columns * tensor).sum() / tensor.sum(), (rows * tensor).sum() / tensor.sum()]
+    said = letterbox.to_model(np.array([x, y], dtype=np.float32))
+    assert np.allclose(seen, said, atol=0.15)

@@ -1,0 +1,415 @@
+"""What is to run: a model by the clock, a delegate by its trial, and why."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgepose.config.schema import Camera, Config, Model, PoseSettings
+from edgepose.models import catalog
+from edgepose.models.catalog import Choice
+from edgepose.pose import delegate_trial, selection
+from edgepose.pose.delegate_trial import Verdict
+from edgepose.pose.delegates import Plugin
+from edgepose.pose.delegates.edgetpu import EdgeTpu
+from edgepose.pose.estimator import PoseEstimator
+from edgepose.pose.policies import PolicyName
+from edgepose.pose.selection import Chooser, Plan, accuracies
+from edgepose.timing import Clock
+from tests.support import tpu
+
+ABSENT = "no Edge TPU was found on USB or PCIe"
+LIGHTNING, LIGHTNING_TPU = "coral-movenet-lightning", "coral-movenet-lightning-edgetpu"
+
+
+class Bank:
+    """Machines of any speed: what is measured, and how often."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ms = 10.0
+        self.others: dict[str, float] = {}
+        self.measured: list[str] = []
+        self.tried: list[str] = []
+        self.verdict = Verdict(ms=1.0)
+        self.absent = ABSENT
+        monkeypatch.setattr(selection, "_measured_ms", self.measure)
+        monkeypatch.setattr(delegate_trial, "try_out", self.try_out)
+        monkeypatch.setattr(EdgeTpu, "absent", lambda _: self.absent)
+
+    def measure(self, choice: Choice, threads: int) -> float:
+        assert threads >= 0
+        self.measured.append(choice.name)
+        return self.others.get(choice.name, self.ms)
+
+    def try_out(self, model: str, plugin: Plugin, **_: object) -> Verdict:
+        assert "edgetpu" in plugin.library
+        self.tried.append(model)
+        return self.verdict
+
+
+@pytest.fixture
+def bank(monkeypatch: pytest.MonkeyPatch) -> Bank:
+    return Bank(monkeypatch)
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    return tmp_path
+
+
+def asking(
+    *, name: str = "auto", fps: float = 10, people: int = 6, delegate: str = "auto", twin: str = ""
+) -> Config:
+    return Config(
+        model=Model(name=name, delegate=delegate, twin=twin),
+        pose=PoseSettings(max_people=people),
+        cameras=(Camera(id="hall", source="/dev/video0", fps=fps),),
+    )
+
+
+def plan(folder: Path | None, wanted: Config) -> Plan:
+    return Chooser(folder, Clock()).plan(wanted)
+
+
+def put_here(folder: Path, *names: str) -> None:
+    """Put files of the right size where fetched models are."""
+    for name in names:
+        entry = catalog.entries()[name]
+        path = folder / "models" / entry.file
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.truncate(path, entry.bytes)
+
+
+def bundled_by_accuracy(people: int) -> list[str]:
+    """Return the bundled models, the most accurate first."""
+    fetched = set(catalog.entries()) - set(catalog.bundled())
+    measured = accuracies().by("auto")
+    rows = {name: row.of(people) for name, row in measured.items() if name not in fetched}
+    return sorted(rows, key=lambda name: -rows[name])
+
+
+@pytest.mark.parametrize("people", [1, 6])
+def test_a_quick_machine_takes_the_most_accurate(bank: Bank, tmp_path: Path, people: int) -> None:
+    """And which that is depends on how many people there are."""
+    bank.ms = 0.1
+
+    chosen = plan(tmp_path, asking(people=people))
+
+    assert chosen.model == bundled_by_accuracy(people)[0]
+    assert "the most accurate that keeps up with 10 frames a second" in chosen.model_reason
+    assert chosen.reason == ABSENT
+
+
+def test_a_slower_rate_leaves_time_for_more(bank: Bank, tmp_path: Path) -> None:
+    """The same machine, another wish: 60 ms are too long for 20 frames a second, not for 10."""
+    bank.ms = 1000.0
+    best, second = [name for name in bundled_by_accuracy(6) if not catalog.team(name).looker][:2]
+    bank.others = {best: 60.0, second: 10.0}
+
+    at_10, at_20 = (plan(tmp_path, asking(fps=fps)).model for fps in (10, 20))
+
+    assert (at_10, at_20) == (best, second)
+
+
+def test_a_film_is_reckoned_at_its_own_rate(bank: Bank, tmp_path: Path) -> None:
+    """The demo's clip has 15 frames a second, and all are looked at; a camera is asked for 10."""
+    demo = msgspec.structs.replace(asking(fps=10).cameras[0], source="demo://")
+
+    chosen = plan(tmp_path, msgspec.structs.replace(asking(), cameras=(demo, demo)))
+
+    assert "keeps up with 30 frames a second" in chosen.model_reason
+
+
+def test_more_people_cost_more_where_each_is_looked_at(bank: Bank, tmp_path: Path) -> None:
+    """A second look at six is six times the work of a second look at one."""
+    bank.ms = 20.0
+
+    at_two, at_six = (
+        catalog.team(plan(tmp_path, asking(people=people)).model) for people in (2, 6)
+    )
+
+    assert at_two.looker is not None
+    assert at_six.looker is None
+
+
+@pytest.mark.parametrize("policy", ["whole", "follow", "refine"])
+@pytest.mark.parametrize("ms", [0.1, 9000.0])
+def test_it_takes_nothing_that_the_policy_does_not_suit(
+    bank: Bank, tmp_path: Path, policy: PolicyName, ms: float
+) -> None:
+    """The daemon would refuse to start with it, on a quick machine or on a slow one."""
+    bank.ms = ms
+    wanted = asking(people=3)
+    model = msgspec.structs.replace(wanted.model, policy=policy)
+
+    chosen = plan(tmp_path, msgspec.structs.replace(wanted, model=model)).model
+
+    estimator = PoseEstimator(chosen, policy=policy, threads=1)
+    assert estimator.policy.name == policy
+
+
+def test_what_is_too_slow_in_part_is_not_measured_in_full(bank: Bank, tmp_path: Path) -> None:
+    """On a slow machine there is no time to lose: quicker models are still to be measured."""
+    bank.ms = 1000.0
+
+    chooser = Chooser(tmp_path, Clock())
+    chooser.plan(asking())
+
+    teams = [row for row in chooser.rows if row.model in catalog.PAIRS]
+    assert {(row.ms, row.verdict) for row in teams} == {(None, "too slow")}
+    assert len(bank.measured) < len(chooser.rows)
+
+
+def test_where_nothing_keeps_up_the_quickest_is_taken(bank: Bank, tmp_path: Path) -> None:
+    """A few frames a second are better than none, and it is said."""
+    bank.ms, bank.others = 900.0, {"movenet-lightning-int8": 300.0}
+
+    chosen = plan(tmp_path, asking())
+
+    assert chosen.model == "movenet-lightning-int8"
+    assert "nothing here keeps up" in chosen.model_reason
+
+
+def test_what_was_measured_is_remembered(bank: Bank, tmp_path: Path) -> None:
+    """The second start measures nothing and chooses the same, also for other wishes."""
+    bank.ms = 500.0
+    first = plan(tmp_path, asking())
+    measured = len(bank.measured)
+
+    second = plan(tmp_path, asking())
+    plan(tmp_path, asking(fps=5))
+
+    assert second == first
+    assert measured == len(set(bank.measured))
+    assert len(bank.measured) == measured
+
+
+def test_another_machine_or_version_measures_anew(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The card moves from one Pi to another."""
+    plan(tmp_path, asking())
+    measured = len(bank.measured)
+
+    monkeypatch.setattr(selection, "_board", lambda: "Raspberry Pi 9")
+    plan(tmp_path, asking())
+
+    assert len(bank.measured) == 2 * measured
+
+
+def test_measuring_ends_after_a_while(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that is too slow does not measure for minutes before its first pose."""
+    bank.ms = 900.0
+    monkeypatch.setattr(selection, "MEASURING_S", -1.0)
+
+    chosen = plan(tmp_path, asking())
+
+    assert chosen.model in bank.measured
+    assert len(bank.measured) == 1
+
+
+def test_where_the_quickest_takes_seconds_no_other_is_measured(bank: Bank, tmp_path: Path) -> None:
+    """The next in line alone would take longer than the service manager waits."""
+    bank.ms = selection.HOPELESS_MS + 1
+
+    chosen = plan(tmp_path, asking())
+
+    assert bank.measured == [chosen.model] == ["movenet-lightning-int8"]
+
+
+@pytest.mark.parametrize("policy", ["auto", "whole", "follow", "refine"])
+def test_when_time_runs_out_the_quickest_is_known(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: PolicyName
+) -> None:
+    """A slow model that happened to be measured does not win for that; the next start goes on."""
+    bank.ms, bank.others = 90.0, {"movenet-lightning-int8": 5.0, "posenet-uint8": 20.0}
+    wanted = asking()
+    wanted = msgspec.structs.replace(wanted, model=Model(name="auto", policy=policy))
+
+    with monkeypatch.context() as hurry:
+        hurry.setattr(selection, "MEASURING_S", -1.0)
+        first = plan(tmp_path, wanted)
+    at_first = len(bank.measured)
+    second = plan(tmp_path, wanted)
+
+    assert first.model == selection.QUICKEST.get(policy, "movenet-lightning-int8")
+    assert "of those measured that keeps up with" in first.model_reason
+    assert "of those measured" not in second.model_reason
+    assert len(bank.measured) > at_first
+    known = accuracies().by(policy)
+    assert known[second.model].many >= known[first.model].many
+
+
+@pytest.mark.parametrize(("ms", "runs"), [(900.0, 2), (20.0, 5)])
+def test_a_slow_network_is_not_run_again_and_again(
+    ms: float, runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run of a second tells enough; of a short one the median of several is taken."""
+    ran: list[None] = []
+
+    class Engine:
+        def warm_up(self) -> None:
+            ran.append(None)
+
+    class FakeNetwork:
+        def __init__(self, choice: Choice, threads: int) -> None:
+            self.engine = Engine()
+
+    def clocked(do: Callable[[], None], times: int) -> float:
+        for _ in range(times):
+            do()
+        return ms
+
+    monkeypatch.setattr(selection, "Network", FakeNetwork)
+    monkeypatch.setattr(selection, "median_ms", clocked)
+
+    assert selection._measured_ms(catalog.choose("movenet-lightning"), 1) == ms
+
+    assert len(ran) == runs
+
+
+def test_an_edge_tpu_wins_where_it_is_quick_and_accurate_enough(bank: Bank, state: Path) -> None:
+    """Its model counts as accurate as its twin, and the twin stays ready."""
+    put_here(state, LIGHTNING, LIGHTNING_TPU)
+    bank.absent, bank.ms = "", 900.0
+
+    chosen = plan(state, asking(people=1))
+
+    assert (chosen.model, chosen.spare) == (LIGHTNING_TPU, LIGHTNING)
+    assert chosen.delegate.name == "edgetpu"
+    assert bank.tried == [LIGHTNING_TPU]
+
+
+def test_an_edge_tpu_that_fails_its_trial_leaves_the_cpu(bank: Bank, state: Path) -> None:
+    """Its twin is judged by the clock like any other; the next start does not try it again."""
+    put_here(state, LIGHTNING, LIGHTNING_TPU)
+    bank.absent, bank.verdict = "", Verdict("it crashed (SIGSEGV)", harmful=True)
+    bank.ms, bank.others = 900.0, {LIGHTNING: 10.0}
+
+    first = plan(state, asking(people=1, fps=30))
+    second = plan(state, asking(people=1, fps=30))
+
+    assert first.model == second.model == LIGHTNING
+    assert first.delegate.name == second.delegate.name == "cpu"
+    assert "it crashed (SIGSEGV)" in first.reason
+    assert "to be tried again in" in second.reason
+    assert first.waits
+    assert bank.tried == [LIGHTNING_TPU]
+
+
+def test_a_named_model_runs_as_its_version_for_the_edge_tpu(bank: Bank, state: Path) -> None:
+    """Either name of the pair means both; without the device, the CPU's."""
+    put_here(state, LIGHTNING, LIGHTNING_TPU)
+    without = [plan(state, asking(name=name)).model for name in (LIGHTNING, LIGHTNING_TPU)]
+
+    bank.absent = ""
+    chosen = [plan(state, asking(name=name)) for name in (LIGHTNING, LIGHTNING_TPU)]
+
+    assert without == [LIGHTNING, LIGHTNING]
+    assert [one.model for one in chosen] == [LIGHTNING_TPU, LIGHTNING_TPU]
+    assert [one.spare for one in chosen] == [LIGHTNING, LIGHTNING]
+    assert bank.measured == []
+
+
+def test_why_there_is_no_delegate_does_not_depend_on_who_chose_the_model(
+    bank: Bank, tmp_path: Path
+) -> None:
+    """Without an Edge TPU that is the reason, whether the model has a version for it or not."""
+    names = ("auto", "movenet-lightning", "movenet-multipose")
+
+    reasons = {plan(tmp_path, asking(name=name)).reason for name in names}
+
+    assert reasons == {bank.absent}
+
+
+def test_a_model_without_a_version_for_the_edge_tpu_says_so(bank: Bank, state: Path) -> None:
+    """Nothing would tell: the runtime just runs it on the CPU."""
+    bank.absent = ""
+    put_here(state, LIGHTNING)
+
+    none = plan(state, asking(name="movenet-lightning"))
+    not_here = plan(state, asking(name=LIGHTNING))
+
+    assert "has no version for the Edge TPU" in none.reason
+    assert f"edgepose models fetch {LIGHTNING_TPU}" in not_here.reason
+    assert bank.tried == []
+
+
+@pytest.mark.parametrize("given", ["beside", "named", "none"])
+def test_a_file_for_the_edge_tpu_always_has_something_to_fall_back_on(
+    bank: Bank, tmp_path: Path, given: str
+) -> None:
+    """The file beside it, the one that is named, or a bundled one that does the same work."""
+    model, beside = tpu.pair(tmp_path)
+    other = beside.rename(tmp_path / "other.tflite") if given != "beside" else beside
+    twin = str(other) if given == "named" else ""
+
+    chosen = plan(tmp_path, asking(name=str(model), twin=twin))
+
+    expected = {"beside": str(beside), "named": str(other), "none": "movenet-lightning"}
+    assert chosen.model == expected[given]
+    assert f"{chosen.model} runs in place of {model}" in chosen.reason
+    assert bank.tried == []
+
+
+def test_the_cpu_is_no_delegate_to_try(bank: Bank, state: Path) -> None:
+    """Whoever says `cpu` means it."""
+    bank.absent = ""
+    put_here(state, LIGHTNING, LIGHTNING_TPU)
+
+    chosen = plan(state, asking(name=LIGHTNING, delegate="cpu"))
+
+    assert (chosen.model, chosen.delegate.name, chosen.waits) == (LIGHTNING, "cpu", False)
+    assert bank.tried == []
+
+
+def test_a_device_that_is_plugged_in_later_is_worth_a_try(bank: Bank, state: Path) -> None:
+    """And one on the bench is not, nor one that nothing waits for."""
+    put_here(state, LIGHTNING, LIGHTNING_TPU)
+    chooser, wanted = Chooser(state, Clock()), asking(name=LIGHTNING)
+    chosen = chooser.plan(wanted)
+    unplugged = chooser.worth_a_try(wanted, chosen)
+
+    bank.absent = ""
+    plugged_in = chooser.worth_a_try(wanted, chosen)
+    chooser.bench.failed("edgetpu", "the device is gone")
+    on_the_bench = chooser.worth_a_try(wanted, chosen)
+
+    assert (unplugged, plugged_in, on_the_bench) == (False, True, False)
+    assert not chooser.worth_a_try(asking(delegate="cpu"), plan(state, asking(delegate="cpu")))
+
+
+def test_every_accuracy_is_of_a_model_that_is_known() -> None:
+    """A typo in the table would leave a model out without a word."""
+    known = accuracies().by("auto")
+
+    for name in known:
+        assert name in catalog.entries() or catalog.team(name).looker
+    assert {*catalog.bundled(), *catalog.PAIRS} <= set(known)
+
+
+@pytest.mark.slow
+def test_the_command_explains_itself(tmp_path: Path) -> None:
+    """With the real clock and the real models: one is taken, and those before it were too slow."""
+    done = subprocess.run(
+        [sys.executable, "-m", "edgepose", "models", "--auto", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    told = msgspec.json.decode(done.stdout)
+
+    verdicts = [row["verdict"] for row in told["rows"]]
+    assert told["why"].startswith("auto: ")
+    assert told["model"] in accuracies().by("auto")
+    if "taken" in verdicts:
+        assert set(verdicts[: verdicts.index("taken")]) <= {"too slow", selection.UNMEASURED}

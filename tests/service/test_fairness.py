@@ -1,0 +1,131 @@
+"""Several cameras share one network: all of it, in equal parts, whatever one of them does."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import pytest
+
+from edgepose.camera.health import CameraHealth
+from edgepose.camera.sources import Wants, everything
+from edgepose.camera.worker import Camera, Job, joined
+from edgepose.errors import SourceError
+from edgepose.mqtt.outbox import Outbox
+from edgepose.system.threads import Failure, Lanes
+from edgepose.types import Frame
+from tests.camera.test_worker import BLACK, Names
+
+TURNS = 240
+SETTLE = 20  # turns until all have begun
+INFER_S = 0.005
+
+Open = Callable[[], "Endless"]
+
+
+class Endless:
+    """A live camera of 500 pictures a second, or one that does what it is told."""
+
+    live = True
+    fps: float | None = None
+    length: int | None = None
+
+    def __init__(self, *, period_s: float = 0.002, freezes_after: int | None = None) -> None:
+        self.closed = threading.Event()
+        self._period_s, self._freezes_after = period_s, freezes_after
+
+    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+        for number in count(1):
+            if self.closed.wait(None if number == self._freezes_after else self._period_s):
+                return
+            if wants(number * 1_000_000):
+                yield Frame(BLACK, number * 1_000_000, 0, 0, name=str(number))
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Shared:
+    """Cameras and the one engine that looks at their frames in turns."""
+
+    def __init__(self, **cameras: Open) -> None:
+        self.turns: Counter[str] = Counter()
+        self.waited = 0
+        """Turns before which the engine had nothing to do."""
+
+        self.failure = Failure(lambda: None)
+        self._lanes: Lanes[Job] = Lanes()
+        self._cameras = [self._camera(id_, open_) for id_, open_ in cameras.items()]
+
+    def _camera(self, id_: str, open_source: Open) -> Camera:
+        return Camera(
+            id_,
+            open_source=open_source,
+            live=True,
+            max_fps=1000,
+            engine_threads=1,
+            pipeline=Names(),  # type: ignore[arg-type]  # walks without a network
+            lanes=self._lanes,
+            outbox=Outbox(),
+            health=CameraHealth(),
+            failure=self.failure,
+            changed=lambda _: None,
+        )
+
+    def run(self) -> Counter[str]:
+        """Infer so many times; return how often it was whose turn."""
+        for camera in self._cameras:
+            camera.start()
+        inferring = threading.Event()
+        for turn in range(SETTLE + TURNS):
+            ready = bool(self._lanes._lanes)
+            job = self._lanes.take()
+            assert job is not None
+            inferring.wait(INFER_S)
+            job.camera.answer(job)
+            if turn >= SETTLE:
+                self.turns[job.camera.id] += 1
+                self.waited += not ready
+        for camera in self._cameras:
+            camera.close()
+        self._lanes.close()
+        assert all(joined(camera.threads, 5) for camera in self._cameras)
+        assert self.failure.error is None
+        return self.turns
+
+
+@pytest.mark.parametrize("cameras", [1, 2, 4])
+def test_the_network_is_always_busy_and_shared_equally(cameras: int) -> None:
+    """The total rate is the network's own with one, two or four cameras; each has its part."""
+    shared = Shared(**{f"camera{number}": Endless for number in range(cameras)})
+
+    turns = shared.run()
+
+    assert turns.total() == TURNS
+    assert set(turns.values()) <= {TURNS // cameras + off for off in (-2, -1, 0, 1, 2)}
+    assert shared.waited <= 0.1 * TURNS, "the total rate falls when the network has to wait"
+
+
+def absent() -> Endless:
+    """Return no camera: there is none."""
+    raise SourceError("no such device")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(absent, id="dead"),
+        pytest.param(lambda: Endless(freezes_after=3), id="frozen"),
+        pytest.param(lambda: Endless(period_s=0.1), id="slow"),
+    ],
+)
+def test_a_camera_in_trouble_does_not_slow_the_others(bad: Open) -> None:
+    """Its turns go to the others, in equal parts; a slow one still gets what it can use."""
+    shared = Shared(good=Endless, bad=bad, other=Endless)
+
+    turns = shared.run()
+
+    assert turns.total() == TURNS
+    assert abs(turns["good"] - turns["other"]) <= 3
+    assert turns["good"] + turns["other"] >= 0.9 * TURNS
+    assert shared.waited <= 0.1 * TURNS

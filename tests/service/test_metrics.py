@@ -1,0 +1,230 @@
+"""Tests of the numbers for Prometheus, read as Prometheus reads them."""
+
+import logging
+import re
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.parser import text_string_to_metric_families
+
+from edgepose.config.loading import loads
+from edgepose.pose.failover import Standby
+from edgepose.service import wiring
+from edgepose.service.daemon import Daemon
+from edgepose.service.metrics import Endpoint
+from edgepose.system import process
+from edgepose.system.hardware import Throttling
+from edgepose.timing import BOUNDS_S, NS_PER_S, Durations
+from tests.support.brokers import Mosquitto, free_port, needs_mosquitto, wait_until
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs" / "metrics.md"
+RULES = ROOT / "deploy" / "prometheus" / "edgepose.rules.yaml"
+DASHBOARD = ROOT / "deploy" / "grafana" / "edgepose.json"
+
+
+def get(where: str) -> str:
+    """Return what a scraper gets."""
+    with urllib.request.urlopen(f"http://{where}/metrics", timeout=10) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def scrape(where: str) -> dict[str, Metric]:
+    """Return all families that a scraper finds."""
+    return {family.name: family for family in text_string_to_metric_families(get(where))}
+
+
+def value(found: dict[str, Metric], sample: str, **labels: str) -> float:
+    """Return the one sample of a name that has these labels."""
+    values = [
+        one.value
+        for family in found.values()
+        for one in family.samples
+        if one.name == sample and labels.items() <= one.labels.items()
+    ]
+    assert len(values) == 1, (sample, labels, values)
+    return float(values[0])
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    made = Endpoint(lambda: [GaugeMetricFamily("answer", "To everything", 42)])
+    yield made
+    made.close()
+
+
+def test_it_answers_a_scraper_again_and_again(endpoint: Endpoint) -> None:
+    """Our numbers and those of the process."""
+    where = f"127.0.0.1:{free_port()}"
+    endpoint.listen(where)
+
+    both = [scrape(where) for _ in range(2)]
+
+    assert all(value(found, "answer") == 42 for found in both)
+    assert value(both[0], "process_resident_memory_bytes") > 1e6
+
+
+def test_a_taken_port_is_one_warning(endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
+    """The daemon goes on, and the sentence says what to change."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        where = f"127.0.0.1:{other.getsockname()[1]}"
+
+        endpoint.listen(where)
+        endpoint.listen(where)
+
+    said = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(said) == 1
+    assert "metrics.listen" in said[0].getMessage()
+
+
+def test_it_moves_and_ends(endpoint: Endpoint) -> None:
+    """After a reload the old port is free; empty is off; closing twice is fine."""
+    old, new = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    endpoint.listen(old)
+    scrape(old)
+
+    endpoint.listen(new)
+    assert "answer" in scrape(new)
+    with pytest.raises(OSError, match="refused"):
+        get(old)
+
+    endpoint.listen("")
+    with pytest.raises(OSError, match="refused"):
+        get(new)
+    endpoint.close()
+    assert wait_until(lambda: all(thread.name != "metrics" for thread in threading.enumerate()))
+
+
+def test_one_who_hangs_up_does_not_end_it(endpoint: Endpoint) -> None:
+    """A port scanner, or a scraper that was killed."""
+    port = free_port()
+    endpoint.listen(f"127.0.0.1:{port}")
+    for said in (b"", b"GET /met", b"nonsense\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", port)) as line:
+            line.sendall(said)
+
+    assert "answer" in scrape(f"127.0.0.1:{port}")
+
+
+def test_durations_fall_into_their_buckets() -> None:
+    """Each counts in its own bucket and all above it; a bound itself belongs below."""
+    durations = Durations()
+    for seconds in (BOUNDS_S[0], BOUNDS_S[0] * 1.5, BOUNDS_S[-1] * 2):
+        durations.add(round(seconds * NS_PER_S))
+
+    counts, sum_s = durations.histogram()
+
+    assert counts == [1, *[2] * (len(BOUNDS_S) - 1), 3]
+    assert sum_s == pytest.approx(BOUNDS_S[0] * 2.5 + BOUNDS_S[-1] * 2)
+
+
+@pytest.mark.slow
+def test_nobody_answers_before_the_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scraper that comes too early finds nothing, rather than a daemon without numbers."""
+    where = f"127.0.0.1:{free_port()}"
+    daemon = Daemon(
+        loads(
+            f'[mqtt]\nurl = "mqtt://127.0.0.1:{free_port()}"\n[metrics]\nlisten = "{where}"\n'
+            '[model]\nname = "movenet-lightning"\n'
+            '[[camera]]\nid = "hall"\nsource = "demo://"\n',
+            "test",
+        )
+    )
+    make, tried = wiring.estimator, []
+
+    def load(*words: Any) -> Standby:
+        with pytest.raises(urllib.error.URLError) as refused:
+            get(where)
+        tried.append(refused.value.reason)
+        daemon.stop()
+        return make(*words)
+
+    monkeypatch.setattr(wiring, "estimator", load)
+    daemon.run()
+
+    assert [type(reason) for reason in tried] == [ConnectionRefusedError]
+
+
+@pytest.mark.slow
+@needs_mosquitto
+def test_the_daemon_tells_what_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames move, a lost camera is down, durations and messages are counted; all documented."""
+    weak = Throttling({"under_voltage": True, "throttled": False}, {"under_voltage": True})
+    monkeypatch.setattr(process, "throttling", lambda: weak)
+    monkeypatch.setattr(process, "temperature_c", lambda: 61.5)
+    with Mosquitto(tmp_path) as broker:
+        where = f"127.0.0.1:{free_port()}"
+        daemon = Daemon(
+            loads(
+                f'[mqtt]\nurl = "{broker.url}"\n[metrics]\nlisten = "{where}"\n'
+                '[model]\nname = "movenet-lightning"\n'
+                '[[camera]]\nid = "hall"\nsource = "demo://"\n'
+                '[[camera]]\nid = "yard"\nsource = "/dev/video99"\n',
+                "test",
+            )
+        )
+        thread = threading.Thread(target=daemon.run)
+        thread.start()
+        try:
+            assert wait_until(lambda: "hall" in daemon.cameras and _processed(daemon) > 3)
+            first = scrape(where)
+            seen = _processed(daemon)
+            assert wait_until(lambda: _processed(daemon) > seen + 3)
+            later = scrape(where)
+        finally:
+            daemon.stop()
+            thread.join(10)
+
+    frames = "edgepose_frames_processed_total"
+    assert value(later, frames, camera="hall") > value(first, frames, camera="hall") > 3
+    assert value(later, "edgepose_camera_up", camera="hall") == 1
+    assert value(later, "edgepose_camera_up", camera="yard") == 0
+    assert value(later, "edgepose_broker_connected") == 1
+    assert value(later, "edgepose_info", model="movenet-lightning", delegate="cpu") == 1
+    assert value(later, "edgepose_messages_dropped_total", kind="event") == 0
+    inferences = value(later, "edgepose_stage_seconds_count", stage="infer")
+    assert inferences >= value(later, frames, camera="hall")
+    assert 0 < value(later, "edgepose_stage_seconds_sum", stage="infer") < 60
+    assert value(later, "edgepose_latency_seconds_count", camera="hall") > 0
+    assert value(later, "edgepose_temperature_celsius") == 61.5
+    assert value(later, "edgepose_throttled") == 1
+    flags = "edgepose_throttling"
+    assert value(later, flags, flag="under_voltage", when="now") == 1
+    assert value(later, flags, flag="throttled", when="now") == 0
+    assert value(later, flags, flag="under_voltage", when="since_boot") == 1
+    undocumented = {
+        name for name in later if name.startswith("edgepose") and f"`{name}" not in DOCS.read_text()
+    }
+    assert not undocumented
+
+
+@pytest.mark.parametrize("file", [DOCS, RULES, DASHBOARD], ids=lambda file: file.name)
+def test_what_is_asked_for_is_there(file: Path) -> None:
+    """Alerts, questions and the dashboard use names that the documentation's table explains."""
+    explained = set(re.findall(r"^\| `(edgepose_\w+)`", DOCS.read_text(), re.MULTILINE))
+    parts = {f"{name}_{part}" for name in explained for part in ("bucket", "sum", "count")}
+
+    asked = set(re.findall(r"\b(edgepose_\w+)", file.read_text()))
+
+    assert len(asked) > 5
+    assert asked <= explained | parts
+
+
+def test_every_alert_says_what_to_do() -> None:
+    """The rules and the documentation's table name the same alerts."""
+    alerts = re.findall(r"alert: (\w+)", RULES.read_text())
+
+    assert alerts == re.findall(r"^\| (Edgepose\w+) \|", DOCS.read_text(), re.MULTILINE)
+
+
+def _processed(daemon: Daemon) -> int:
+    return daemon.cameras["hall"].health.processed

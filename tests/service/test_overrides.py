@@ -1,0 +1,89 @@
+"""What `C/set` has changed, over what the file says."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgepose.config.schema import Camera, Config
+from edgepose.mqtt.requests import Settings
+from edgepose.service.overrides import Noted, Overrides
+from edgepose.system.storage import Note
+
+HALL, SHED = Camera(id="hall", source="demo://", fps=10), Camera(id="shed", source="demo://", fps=4)
+CONFIG = Config(cameras=(HALL, SHED))
+
+
+def overrides(folder: Path | None = None) -> Overrides:
+    return Overrides(Note(folder and folder / "settings.json", Noted))
+
+
+def read(text: bytes) -> Settings:
+    """Read settings as they come over MQTT."""
+    return msgspec.json.decode(text, type=Settings)
+
+
+def test_what_is_not_given_stays_as_it_was() -> None:
+    """Two commands after each other are as good as one."""
+    held = overrides()
+
+    held.take("hall", read(b'{"fps": 2}'))
+    held.take("hall", read(b'{"min_pose_score": 0.5, "fall": false}'))
+    config, camera = held.effective(CONFIG, HALL)
+
+    assert (camera.fps, config.pose.min_pose_score, config.events.fall) == (2, 0.5, False)
+    assert config.pose.max_people == CONFIG.pose.max_people
+
+
+def test_null_goes_back_to_the_file() -> None:
+    """One setting alone; the others stay."""
+    held = overrides()
+    held.take("hall", read(b'{"fps": 2, "min_pose_score": 0.5}'))
+
+    held.take("hall", read(b'{"fps": null}'))
+    config, camera = held.effective(CONFIG, HALL)
+
+    assert (camera.fps, config.pose.min_pose_score) == (HALL.fps, 0.5)
+
+
+def test_cameras_have_settings_of_their_own() -> None:
+    """What is said to one changes nothing at another."""
+    held = overrides()
+
+    held.take("hall", read(b'{"paused": true, "fps": 2}'))
+
+    assert (held.paused("hall"), held.paused("shed")) == (True, False)
+    assert held.effective(CONFIG, SHED) == (CONFIG, SHED)
+
+
+def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:
+    """The camera may be in a bedroom; and what is told is what is in force."""
+    overrides(tmp_path).take("hall", read(b'{"paused": true, "min_keypoint_score": 0.6}'))
+
+    again = overrides(tmp_path)
+
+    assert again.paused("hall")
+    assert again.told(CONFIG, HALL).min_keypoint_score == 0.6
+
+
+def test_the_rate_is_that_of_all_cameras_that_are_looked_at() -> None:
+    """A slower camera leaves time for the others; a paused one all of its own."""
+    held = overrides()
+    before = held.rate(CONFIG)
+
+    held.take("hall", read(b'{"fps": 2}'))
+    slower = held.rate(CONFIG)
+    held.take("hall", read(b'{"paused": true}'))
+    paused = held.rate(CONFIG)
+    held.take("shed", read(b'{"paused": true}'))
+
+    assert (before, slower, paused, held.rate(CONFIG)) == (14, 6, 4, 0)
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"fps": 0}', b'{"fps": 1e9}', b'{"fall": 1}', b'{"pause": true}', b"[]"]
+)
+def test_what_cannot_be_meant_is_refused(text: bytes) -> None:
+    """Out of range, of another type, unknown."""
+    with pytest.raises(msgspec.ValidationError):
+        read(text)

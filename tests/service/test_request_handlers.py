@@ -1,0 +1,119 @@
+"""What can be asked of a running daemon."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from edgepose.errors import ConfigError
+from edgepose.mqtt.requests import Refusal, Request, SnapshotRequest
+from edgepose.service.daemon import Daemon
+from edgepose.service.request_handlers import verbs
+from edgepose.timing import Clock
+from edgepose.types import Message
+
+
+class Camera:
+    """A camera as far as requests see it."""
+
+    def __init__(self, id_: str, state: str = "online", *, shows: bool = True) -> None:
+        self.camera = SimpleNamespace(health=SimpleNamespace(state=state))
+        topic = f"edgepose/pi/{id_}/snapshot"
+        picture = Message(topic, b"jpeg", "snapshot") if shows else None
+        self.snapshots = SimpleNamespace(take=lambda: picture)
+
+
+class House:
+    """What verbs ask of a daemon."""
+
+    def __init__(self, paused: str = "", **cameras: Camera) -> None:
+        self.clock = Clock()
+        self.controls = self.cameras = cameras
+        self.overrides = SimpleNamespace(paused=lambda id_: id_ == paused)
+        self.sent: list[Message] = []
+        self.link = SimpleNamespace(put=self.sent.append)
+        self.loaded = False
+        self.reloads = 0
+        self.read_config: Callable[[], None] = lambda: None
+
+    def reload(self) -> None:
+        self.reloads += 1
+
+    def ask(self, verb: str, request: Request | None = None) -> Any:
+        return msgspec.to_builtins(verbs(cast(Daemon, self))[verb].do(request or Request()))
+
+
+def test_the_verbs_of_the_contract_are_there() -> None:
+    """Each with the structure that it takes."""
+    found = verbs(cast(Daemon, House()))
+
+    assert {"ping", "snapshot", "reload", "info"} <= set(found)
+    assert all(issubclass(verb.takes, Request) for verb in found.values())
+
+
+@pytest.mark.parametrize("verb", ["info", "doctor"])
+def test_what_tells_of_the_model_waits_for_it(verb: str) -> None:
+    """The broker is there long before it on a small machine; whoever asks then is told so."""
+    with pytest.raises(Refusal, match="being loaded"):
+        House().ask(verb)
+
+
+def test_a_snapshot_of_one_camera_or_of_all() -> None:
+    """Sent on the camera's topic, which the answer names."""
+    house = House(hall=Camera("hall"), shed=Camera("shed"))
+
+    one = house.ask("snapshot", SnapshotRequest(camera="shed"))
+    both = house.ask("snapshot", SnapshotRequest())
+
+    assert one == {"topics": {"shed": "edgepose/pi/shed/snapshot"}}
+    assert set(both["topics"]) == {"hall", "shed"}
+    assert [message.topic.split("/")[2] for message in house.sent] == ["shed", "hall", "shed"]
+
+
+@pytest.mark.parametrize(
+    ("camera", "why"),
+    [
+        ("attic", '"attic" is not known; known: hall, gate, yard, shed'),
+        ("gate", "is offline"),
+        ("yard", "has not shown anything yet"),
+        ("shed", "is paused"),
+    ],
+)
+def test_a_camera_that_cannot_show_anything_says_why(camera: str, why: str) -> None:
+    """Asked for by name it is refused; among all it is left out."""
+    house = House(
+        hall=Camera("hall"),
+        gate=Camera("gate", "offline"),
+        yard=Camera("yard", shows=False),
+        shed=Camera("shed"),
+        paused="shed",
+    )
+
+    with pytest.raises(Refusal, match=why):
+        house.ask("snapshot", SnapshotRequest(camera=camera))
+
+    assert set(house.ask("snapshot", SnapshotRequest())["topics"]) == {"hall"}
+
+
+def test_no_camera_at_all_is_refused() -> None:
+    """An answer of no pictures would look like success."""
+    with pytest.raises(Refusal, match="no camera has a picture"):
+        House(gate=Camera("gate", "offline")).ask("snapshot", SnapshotRequest())
+
+
+def test_a_reload_of_a_bad_file_is_refused_before_anything_changes() -> None:
+    """With the sentence that `config check` would say; a good one is begun."""
+    house = House()
+    good = house.ask("reload")
+
+    def read_config() -> None:
+        raise ConfigError("edgepose.toml:3: nonsense")
+
+    house.read_config = read_config
+    with pytest.raises(Refusal, match=r"nothing changed: edgepose\.toml:3: nonsense"):
+        house.ask("reload")
+
+    assert good == {"reloading": True}
+    assert house.reloads == 1

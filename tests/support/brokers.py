@@ -1,0 +1,345 @@
+"""Real brokers on free ports, and a line to them that can be spoiled."""
+
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple, Self
+
+import pytest
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties, VariableByteIntegers
+
+MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+needs_mosquitto = pytest.mark.skipif(
+    MOSQUITTO is None, reason="no mosquitto here: sh tests/support/install-mosquitto.sh"
+)
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float = 10.0) -> bool:
+    """Look again and again whether something has come true; False when it has not in time."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+class Mosquitto:
+    """One mosquitto: started, stopped, killed and paused at will, on the same port."""
+
+    def __init__(self, folder: Path, *settings: str, persistent: bool = False) -> None:
+        self._folder, self._persistent = folder, persistent
+        self.port = free_port()
+        self.url = f"mqtt://127.0.0.1:{self.port}"
+        self._config = folder / f"mosquitto-{self.port}.conf"
+        self.configure(*(settings or ("allow_anonymous true",)))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, *settings: str) -> None:
+        """Take other settings from the next start on."""
+        listener = f"listener {self.port} 127.0.0.1"
+        keeps = ["persistence false"]
+        if self._persistent:
+            where = f"persistence_location {self._folder}/"
+            keeps = ["persistence true", where, "autosave_on_changes true", "autosave_interval 1"]
+        # As root it would become a user who cannot read the test's files.
+        lines = ["user root", *keeps, listener, *settings]
+        self._config.write_text("\n".join(lines) + "\n")
+
+    def start(self) -> Self:
+        """Start and wait until it listens."""
+        assert MOSQUITTO is not None
+        self._process = subprocess.Popen(
+            [MOSQUITTO, "-c", self._config],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        assert wait_until(lambda: _answers(self.port)), "mosquitto does not listen"
+        return self
+
+    @property
+    def pids(self) -> list[int]:
+        """Of its process, while it runs."""
+        assert self._process is not None
+        return [self._process.pid]
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def stop(self) -> None:
+        """End it as a service manager would."""
+        self._signal(signal.SIGTERM)
+        self._gone()
+
+    def kill(self) -> None:
+        """End it without a goodbye."""
+        self._signal(signal.SIGKILL)
+        self._gone()
+
+    def _gone(self) -> None:
+        assert self._process is not None
+        self._process.wait(10)
+        self._process = None
+
+    def pause(self) -> None:
+        """Let it hang: the kernel still takes connections and bytes for it."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self.resume()
+            self.kill()
+
+
+def with_passwords(folder: Path, users: dict[str, str], acl: str = "") -> Mosquitto:
+    """Return a broker that knows these users and passwords, and allows what the list says."""
+    passwords = folder / "passwords"
+    passwords.write_text("".join(f"{user}:{password}\n" for user, password in users.items()))
+    subprocess.run(["mosquitto_passwd", "-U", passwords], check=True)
+    settings = ["allow_anonymous false", f"password_file {passwords}"]
+    if acl:
+        (folder / "acl").write_text(acl)
+        settings.append(f"acl_file {folder / 'acl'}")
+    return Mosquitto(folder, *settings)
+
+
+class Authority:
+    """Signs certificates, for tests only."""
+
+    def __init__(self, folder: Path, name: str = "authority") -> None:
+        self._folder = folder
+        self.certificate, self._key = folder / f"{name}.crt", folder / f"{name}.key"
+        _openssl(
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-days", "2", "-subj", f"/CN=edgepose test {name}",
+            "-keyout", self._key, "-out", self.certificate,
+        )  # fmt: skip
+
+    def sign(self, name: str) -> tuple[Path, Path]:
+        """Return certificate and key of a host or client."""
+        certificate, key = self._folder / f"{name}.crt", self._folder / f"{name}.key"
+        kind = "IP" if name[0].isdigit() else "DNS"
+        _openssl(
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName={kind}:{name}",
+            "-addext", "basicConstraints=critical,CA:FALSE",
+            "-CA", self.certificate, "-CAkey", self._key, "-keyout", key, "-out", certificate,
+        )  # fmt: skip
+        return certificate, key
+
+
+def _openssl(*arguments: str | Path) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+
+def with_tls(folder: Path, authority: Authority, *, name: str = "127.0.0.1") -> Mosquitto:
+    """Return a broker with a certificate for this name."""
+    certificate, key = authority.sign(name)
+    broker = Mosquitto(folder, "allow_anonymous true", f"certfile {certificate}", f"keyfile {key}")
+    broker.url = broker.url.replace("mqtt://", "mqtts://")
+    return broker
+
+
+class Line:
+    """A TCP line to a broker: goes through, swallows everything, hangs or breaks."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"mqtt://127.0.0.1:{self.port}"
+        self._open = threading.Event()
+        self._open.set()
+        self._swallow = False
+        self._ends: list[socket.socket] = []
+        self.carried: list[bytearray] = []
+        """What the client of each connection has sent."""
+
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                try:
+                    far = socket.create_connection(("127.0.0.1", self._target))
+                except OSError:  # the broker is away; the line stays
+                    near.close()
+                    continue
+                self._ends += [near, far]
+                self.carried.append(bytearray())
+                for source, target, note in ((near, far, self.carried[-1]), (far, near, None)):
+                    threading.Thread(
+                        target=self._carry, args=(source, target, note), daemon=True
+                    ).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket, note: bytearray | None) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if note is not None:
+                    note.extend(data)
+                self._open.wait()
+                if not self._swallow:
+                    target.sendall(data)
+        # A line that swallows everything swallows the end of the other side, too.
+        if not self._swallow:
+            with suppress(OSError):
+                target.shutdown(socket.SHUT_RDWR)
+
+    def stall(self) -> None:
+        """Carry nothing, and take only what fits into the buffers, until `go_on`."""
+        self._open.clear()
+
+    def swallow(self) -> None:
+        """Take everything and carry nothing, in both directions, for good on these connections."""
+        self._swallow = True
+
+    def go_on(self) -> None:
+        """Carry again."""
+        self._swallow = False
+        self._open.set()
+
+    def reset(self) -> None:
+        """Break all connections."""
+        ends, self._ends = self._ends, []
+        for end in ends:
+            with suppress(OSError):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                end.shutdown(socket.SHUT_RD)
+            end.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.go_on()
+        self._listener.close()
+        self.reset()
+
+
+class Packet(NamedTuple):
+    """An MQTT 5 packet as it was on the wire: what a test looks at of it."""
+
+    kind: int
+    topic: str
+    properties: Properties
+    content: bytes
+    """Of PUBLISH the payload, of CONNECT all behind its properties."""
+
+
+def packets(carried: bytes, kind: int) -> list[Packet]:
+    """Read the packets of one kind, CONNECT or PUBLISH, that a client has sent."""
+    found, place = [], 0
+    while place < len(carried):
+        length, used = VariableByteIntegers.decode(carried[place + 1 :])
+        begin = place + 1 + used
+        if carried[place] >> 4 == kind:
+            found.append(_packet(kind, carried[place] & 0x06, carried[begin : begin + length]))
+        place = begin + length
+    return found
+
+
+def _packet(kind: int, quality: int, body: bytes) -> Packet:
+    end = 2 + int.from_bytes(body[:2], "big")
+    properties = Properties(kind)
+    after = end + (4 if kind == PacketTypes.CONNECT else 2 if quality else 0)
+    _, used = properties.unpack(body[after:])
+    return Packet(kind, body[2:end].decode(), properties, body[after + used :])
+
+
+class Witness:
+    """A client of its own, by the plain library: notes all messages of a filter."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._queue: SimpleQueue[MQTTMessage] = SimpleQueue()
+        self.seen: list[MQTTMessage] = []
+        client.on_message = lambda _c, _u, message: self._queue.put(message)
+
+    def until(self, wanted: Callable[[MQTTMessage], bool], timeout_s: float = 10.0) -> MQTTMessage:
+        """Wait for a message of that kind, passing over others."""
+        deadline_s = time.monotonic() + timeout_s
+        with suppress(Empty):
+            while True:
+                message = self._queue.get(timeout=max(0.0, deadline_s - time.monotonic()))
+                self.seen.append(message)
+                if wanted(message):
+                    return message
+        seen = [(message.topic, message.payload[:60]) for message in self.seen]
+        raise AssertionError(f"not seen within {timeout_s} s; seen: {seen}")
+
+    def noted(self) -> list[MQTTMessage]:
+        """Return all that has come so far."""
+        with suppress(Empty):
+            while True:
+                self.seen.append(self._queue.get_nowait())
+        return self.seen
+
+    def on(self, topic: str, payload: bytes | None = None, timeout_s: float = 10.0) -> MQTTMessage:
+        """Wait for a message on a topic, with this payload where given."""
+        return self.until(lambda m: m.topic == topic and payload in {None, m.payload}, timeout_s)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Publish and wait for the acknowledgement."""
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10)
+
+
+@contextmanager
+def witness(
+    port: int,
+    topics: str = "#",
+    *,
+    username: str | None = None,
+    password: str | None = None,
+    protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+) -> Iterator[Witness]:
+    """Listen to a broker from outside; ready when entered."""
+    client = Client(CallbackAPIVersion.VERSION2, protocol=protocol)
+    client.username_pw_set(username, password)
+    subscribed = threading.Event()
+    client.on_connect = lambda c, *_: c.subscribe(topics, qos=1)
+    client.on_subscribe = lambda *_: subscribed.set()
+    noted = Witness(client)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    try:
+        assert subscribed.wait(10), "the witness cannot listen"
+        yield noted
+    finally:
+        client.disconnect()
+        client.loop_stop()

@@ -1,0 +1,42 @@
+"""People as a real model sees them in a real clip, where both are at hand."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from edgepose.timing import NS_PER_S
+from edgepose.types import Pose
+
+PEDESTRIANS = Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")
+"""Of Debian's package opencv-doc: 80 s of people crossing a place, 768 x 576 at 10 Hz."""
+
+RATE_HZ = 10
+MODEL = "movenet-multipose@384x512"
+WEAK = 0.15  # poses this doubtful are handed on, to continue whom the tracker knows
+
+
+@cache
+def pedestrians(seconds: int = 80, every: int = 1) -> list[tuple[int, list[Pose]]]:
+    """Return the poses of every so many frames, with their times.
+
+    Skips the test where there is no clip.
+    """
+    if not PEDESTRIANS.exists():
+        pytest.skip("no clip: apt install opencv-doc")
+    import cv2
+
+    from edgepose.pose.decoders import Limits
+    from edgepose.pose.estimator import PoseEstimator
+
+    estimator = PoseEstimator(MODEL, limits=Limits(max_people=6, min_pose_score=WEAK))
+    clip = cv2.VideoCapture(str(PEDESTRIANS))
+    frames: list[tuple[int, list[Pose]]] = []
+    for index in range(seconds * RATE_HZ):
+        _, picture = clip.read()
+        if picture is None:
+            break
+        if index % every == 0:
+            rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+            frames.append((index * NS_PER_S // RATE_HZ, estimator.estimate(rgb)))
+    return frames

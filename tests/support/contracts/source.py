@@ -1,0 +1,149 @@
+"""What every source of pictures keeps, whatever it reads from."""
+
+import threading
+from collections.abc import Callable
+from itertools import pairwise
+from typing import ClassVar
+
+import numpy as np
+
+from edgepose.camera.motion import CELLS, shrink
+from edgepose.camera.sources import Glimpse, Source
+from edgepose.errors import SourceError
+from edgepose.types import Frame, Image
+
+JOIN_S = 20.0  # far more than any source needs; only a hang reaches it
+
+
+class SourceContract:
+    """Inherit, name a fixture `opened` that opens the source at hand, and set `live`."""
+
+    live: ClassVar[bool]
+
+    def take(self, source: Source, count: int) -> list[Frame]:
+        return [frame for _, frame in zip(range(count), source.frames(), strict=False)]
+
+    def test_it_says_what_it_is(self, opened: Callable[[], Source]) -> None:
+        """Live or finite, its rate and its length are there before the first frame."""
+        source = opened()
+
+        assert isinstance(source, Source)
+        assert source.live is self.live
+        assert source.fps is None or source.fps > 0
+        assert source.length is None or source.length > 0
+        source.close()
+
+    def test_it_delivers_rgb_bytes_of_one_layout(self, opened: Callable[[], Source]) -> None:
+        """Every picture is (height, width, 3) of bytes, row after row in memory."""
+        source = opened()
+
+        frames = self.take(source, 3)
+
+        assert frames
+        for frame in frames:
+            assert frame.image.dtype == np.uint8
+            assert frame.image.ndim == 3
+            assert frame.image.shape[2] == 3
+            assert frame.image.flags.c_contiguous
+            assert frame.size == (frame.image.shape[1], frame.image.shape[0])
+        source.close()
+
+    def test_its_frames_are_in_order(self, opened: Callable[[], Source]) -> None:
+        """Each picture was taken after the one before."""
+        source = opened()
+
+        moments = [frame.captured_ns for frame in self.take(source, 5)]
+
+        assert moments == sorted(set(moments))
+        source.close()
+
+    def test_it_never_changes_a_picture_it_handed_out(self, opened: Callable[[], Source]) -> None:
+        """A frame kept aside stays what it was while others come."""
+        source = opened()
+
+        kept = [(frame, frame.image.tobytes()) for frame in self.take(source, 5)]
+
+        assert all(frame.image.tobytes() == before for frame, before in kept)
+        for (one, _), (other, _) in pairwise(kept):
+            assert not np.shares_memory(one.image, other.image)
+        source.close()
+
+    def test_it_closes_twice(self, opened: Callable[[], Source]) -> None:
+        """Closing what is closed does nothing, begun or not."""
+        fresh, begun = opened(), opened()
+        next(iter(begun.frames()))
+
+        for source in (fresh, fresh, begun, begun):
+            source.close()
+
+        assert list(fresh.frames()) == []
+
+    def test_it_ends_when_closed_between_frames(self, opened: Callable[[], Source]) -> None:
+        """No frame and no error comes after `close`."""
+        source = opened()
+        frames = source.frames()
+        next(frames)
+
+        source.close()
+
+        assert list(frames) == []
+
+    def test_another_thread_may_close_it(self, opened: Callable[[], Source]) -> None:
+        """Whoever waits for a frame is let go, without an error."""
+        source = opened()
+        begun = threading.Event()
+        failures: list[SourceError] = []
+
+        def read() -> None:
+            try:
+                for _ in source.frames():
+                    begun.set()
+            except SourceError as error:
+                failures.append(error)
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        assert begun.wait(JOIN_S)
+        source.close()
+        reader.join(JOIN_S)
+
+        assert not reader.is_alive()
+        assert failures == []
+
+    def test_what_nobody_wants_is_left_out(self, opened: Callable[[], Source]) -> None:
+        """It asks about each picture in turn, and yields those that are wanted."""
+        source = opened()
+        asked: list[int] = []
+
+        def every_second(at_ns: int, _: Glimpse | None = None) -> bool:
+            asked.append(at_ns)
+            return len(asked) % 2 == 0
+
+        frames = [frame for _, frame in zip(range(2), source.frames(every_second), strict=False)]
+
+        assert [frame.captured_ns for frame in frames] == asked[1 : 2 * len(frames) : 2]
+        assert len(asked) >= 2
+        source.close()
+
+    def test_a_live_one_offers_a_glimpse_of_each_picture(
+        self, opened: Callable[[], Source]
+    ) -> None:
+        """It shows what the picture shows, all of it, and is large enough for the motion gate."""
+        source = opened()
+        glimpses: list[Image | None] = []
+
+        def glimpsed(_: int, glimpse: Glimpse | None = None) -> bool:
+            if glimpse is not None:
+                glimpses.append(glimpse())
+            return True
+
+        frames = [frame for _, frame in zip(range(3), source.frames(glimpsed), strict=False)]
+
+        assert len(glimpses) == (len(frames) if source.live else 0)
+        for glimpse, frame in zip(glimpses, frames, strict=False):
+            assert glimpse is not None
+            assert max(glimpse.shape) >= min(CELLS, *frame.size)
+            cells, expected = shrink(glimpse).astype(int), shrink(frame.image).astype(int)
+            assert cells.shape == expected.shape
+            assert np.abs(cells - expected).mean() < 8, "coders give and take a little"
+        source.close()

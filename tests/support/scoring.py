@@ -1,0 +1,91 @@
+"""Counts what a detector found in a scene against what really happened there."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from edgepose.people.events.falls import FallDetector
+from edgepose.people.posture import PostureReader
+from edgepose.people.smoothing import Smoother
+from edgepose.people.tracking import Tracker
+from edgepose.timing import NS_PER_S
+from edgepose.types import Event
+from tests.support.body import Label
+from tests.support.scenes import REST, Case
+
+LATE_S = 1.0  # an event may come so long after the end of what it tells of
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums over scenes."""
+
+    scenes: int = 0
+    hours: float = 0.0
+    falls: int = 0
+    suspected: int = 0
+    confirmed: int = 0
+    recovered: int = 0
+    false_suspected: int = 0
+    false_confirmed: int = 0
+    suspect_delays_s: list[float] = field(default_factory=list)
+    confirm_delays_s: list[float] = field(default_factory=list)
+
+
+def replayed(case: Case, *, followed: bool = False) -> tuple[Case, list[Event]]:
+    """Run one case through posture and falls, as the daemon's order is.
+
+    With `followed` the ids and the smoothing are the daemon's own, else ids are true
+    and nothing is smoothed.
+    """
+    tracker, smoother = Tracker(), Smoother()
+    reader, detector = PostureReader(), FallDetector([REST])
+    events: list[Event] = []
+    for moment in case.scene.observe(case.fps, case.seed):
+        tracks = moment.tracks()
+        if followed:
+            tracks = tracker.update(list(moment.people.values()), moment.at_ns)
+            tracks = smoother.smooth(tracks, moment.at_ns)
+        tracks = reader.update(tracks, moment.at_ns)
+        if case.rest:
+            tracks = [replace(track, zones=(REST.id,)) for track in tracks]
+        events += detector.update(tracks, moment.at_ns)
+    return case, events
+
+
+def tally(runs: Iterable[tuple[Case, list[Event]]], *, anybody: bool = False) -> Tally:
+    """Add up runs: each true fall counts once, each event outside of one is false.
+
+    With `anybody` the time alone decides: ids that a tracker gave name no actor.
+    """
+    total = Tally()
+    for case, events in runs:
+        truth = [label for label in case.scene.labels if label.name == "fall"]
+        total.scenes += 1
+        total.hours += case.scene.seconds / 3600
+        total.falls += len(truth)
+        total.recovered += any(event.type == "fall_recovered" for event in events)
+        for kind, delays in (
+            ("fall_suspected", total.suspect_delays_s),
+            ("fall_confirmed", total.confirm_delays_s),
+        ):
+            of_kind = [event for event in events if event.type == kind]
+            for label in truth:
+                hits = [event for event in of_kind if _tells(event, label, anybody=anybody)]
+                delays.extend(hit.at_ns / NS_PER_S - label.start_s for hit in hits[:1])
+            false = sum(
+                not any(_tells(event, label, anybody=anybody) for label in truth)
+                for event in of_kind
+            )
+            if kind == "fall_suspected":
+                total.false_suspected += false
+            else:
+                total.false_confirmed += false
+    total.suspected, total.confirmed = len(total.suspect_delays_s), len(total.confirm_delays_s)
+    return total
+
+
+def _tells(event: Event, label: Label, *, anybody: bool) -> bool:
+    """Say whether an event tells of what a label says: the person, the time."""
+    seconds = event.at_ns / NS_PER_S
+    same = anybody or event.person == label.actor + 1
+    return same and label.start_s <= seconds <= label.end_s + LATE_S

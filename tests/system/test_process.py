@@ -1,0 +1,138 @@
+"""How this machine is."""
+
+import mmap
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from edgepose.system import hardware, process
+from edgepose.system.hardware import Throttling
+
+
+def test_memory_grows_by_what_is_taken() -> None:
+    """In megabytes, of the process that is asked about."""
+    before = process.memory_mb()
+    taken = mmap.mmap(-1, 30_000_000)  # not out of what the process has had before
+    taken.write(bytes(len(taken)))
+    after = process.memory_mb()
+
+    assert before is not None
+    assert after is not None
+    assert 20 < after - before < 60
+    assert process.memory_mb(2**22 + 1) is None
+
+
+class Machine:
+    """What a machine has to tell about its supply and its heat; nothing at first."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder = folder
+        monkeypatch.setenv("PATH", str(folder))
+        monkeypatch.setattr(process, "THROTTLED", folder / "get_throttled")
+        monkeypatch.setattr(process, "MONITORS", folder / "hwmon")
+        monkeypatch.setattr(process, "THERMAL", folder / "temp")
+
+    def answers(self, script: str) -> None:
+        """Have the firmware's program, which does this."""
+        program = self._folder / "vcgencmd"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+
+    def keeps(self, word: str) -> None:
+        """Have the file of older kernels."""
+        hardware.THROTTLED.write_text(f"{word}\n")
+
+    def watches(self, name: str, alarm: str) -> None:
+        """Have a monitor in the kernel."""
+        monitor = hardware.MONITORS / name
+        monitor.mkdir(parents=True)
+        (monitor / "name").write_text(f"{name}\n")
+        (monitor / "in0_lcrit_alarm").write_text(f"{alarm}\n")
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(tmp_path, monkeypatch)
+
+
+def set_flags(throttling: Throttling | None) -> tuple[set[str], set[str]]:
+    assert throttling is not None
+    now, since_boot = throttling.now, throttling.since_boot
+    return {flag for flag in now if now[flag]}, {flag for flag in since_boot if since_boot[flag]}
+
+
+@pytest.mark.parametrize(
+    ("word", "now", "since_boot"),
+    [
+        ("0x0", set(), set()),
+        ("0x50000", set(), {"under_voltage", "throttled"}),
+        ("0x50005", {"under_voltage", "throttled"}, {"under_voltage", "throttled"}),
+        ("0xe0008", {"soft_temperature_limit"}, set(hardware.FLAGS) - {"under_voltage"}),
+    ],
+)
+def test_a_pi_says_what_slows_it_down(
+    machine: Machine, word: str, now: set[str], since_boot: set[str]
+) -> None:
+    """Each flag by its name, what is apart from what was; the older file says the same."""
+    machine.keeps(word)
+    kept = hardware.throttling()
+    machine.answers(f"test $1 = get_throttled && echo throttled={word}")
+    hardware.THROTTLED.unlink()
+
+    asked = hardware.throttling()
+
+    assert asked == kept
+    assert set_flags(asked) == (now, since_boot)
+    assert asked is not None
+    assert asked.is_slow is bool(now)
+
+
+@pytest.mark.parametrize(
+    "script", ["echo no device; exit 255", "exec /bin/sleep 100", "kill -9 $$"]
+)
+def test_a_firmware_that_may_not_be_asked_is_passed_over(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    """The program is there, the device is not ours: the monitor of the supply anybody may read."""
+    monkeypatch.setattr(process, "FIRMWARE_S", 0.1)
+    machine.answers(script)
+    machine.watches("cpu_thermal", "0")
+    machine.watches("rpi_volt", "1")
+
+    found = hardware.throttling()
+
+    assert found == Throttling({"under_voltage": True}, {})
+    assert found.is_slow
+
+
+def test_what_the_machine_does_not_tell_is_not_made_up(machine: Machine) -> None:
+    """A PC has no firmware flags, and monitors of other things; a container may have no sensor."""
+    machine.watches("nvme", "1")
+
+    assert hardware.throttling() is None
+    assert hardware.temperature_c() is None
+
+
+def test_a_thread_stays_where_it_is_when_no_core_is_left() -> None:
+    """A network that takes all cores takes none away."""
+    seen: list[frozenset[int]] = []
+
+    def look() -> None:
+        process.keep_to_rest(len(process.cores()))
+        seen.append(process.cores())
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+
+    assert seen == [process.cores()]
+
+
+def test_processor_time_is_that_of_the_process_named() -> None:
+    """In seconds since it began, as the process itself counts them."""
+    own_s = time.process_time()
+
+    assert process.processor_s(os.getpid()) == pytest.approx(own_s, abs=0.5)

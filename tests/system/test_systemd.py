@@ -1,0 +1,378 @@
+"""Tests of what the service manager is told, and of the unit that it reads."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edgepose.service.watchdog import Progress
+from edgepose.system import systemd
+from edgepose.system.systemd import Service, notify
+from edgepose.timing import NS_PER_S
+from tests.support import tpu
+from tests.support.brokers import Mosquitto, free_port, needs_mosquitto, wait_until, witness
+
+UNIT = Path(__file__).parents[2] / "systemd" / "edgepose.service"
+ANALYZE = shutil.which("systemd-analyze")
+
+needs_analyze = pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze here")
+
+
+class Manager:
+    """What a service manager hears on its socket."""
+
+    def __init__(self, address: str) -> None:
+        self._line = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._line.bind(address)
+        self.heard: list[str] = []
+
+    def next(self, timeout_s: float = 20.0) -> str:
+        """Wait for the next datagram."""
+        self._line.settimeout(max(timeout_s, 0.001))
+        self.heard.append(self._line.recv(4096).decode())
+        return self.heard[-1]
+
+    def until(self, wanted: str, timeout_s: float = 20.0) -> str:
+        """Wait for a datagram with this line, or with a line that begins so."""
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            said = self.next(deadline_s - time.monotonic())
+            if any(line.startswith(wanted) for line in said.splitlines()):
+                return said
+
+    def now(self) -> list[str]:
+        """Return what has been said since, without waiting."""
+        self._line.settimeout(0)
+        said = []
+        try:
+            while True:
+                said.append(self._line.recv(4096).decode())
+        except BlockingIOError:
+            self.heard += said
+            return said
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._line.close()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """Ask for it before the manager: mosquitto, too, says that it is ready."""
+    with Mosquitto(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
+    address = str(tmp_path / "notify")
+    listening = Manager(address)
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    monkeypatch.setenv("WATCHDOG_USEC", "1500000")
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    yield listening
+    listening.close()
+
+
+def test_states_arrive_as_one_datagram(manager: Manager) -> None:
+    """The manager reads lines of one datagram together."""
+    sent = notify("READY=1", "STATUS=10.0 frames a second")
+
+    assert sent
+    assert manager.next() == "READY=1\nSTATUS=10.0 frames a second"
+
+
+def test_an_abstract_socket_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with @ in front is one without a file."""
+    name = f"edgepose-test-{os.getpid()}"
+    listening = Manager(f"\0{name}")
+    monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+
+    notify("WATCHDOG=1")
+
+    assert listening.next() == "WATCHDOG=1"
+    listening.close()
+
+
+@pytest.mark.parametrize("address", ["", "relative", "/nowhere/at/all"])
+def test_without_a_manager_nothing_happens(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a terminal, or where the socket has gone, the daemon runs all the same."""
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+
+    assert not notify("READY=1")
+
+
+@pytest.mark.parametrize(
+    ("limit", "pid", "expected"),
+    [
+        ("30000000", "", 30.0),
+        ("30000000", "ours", 30.0),
+        ("30000000", "1", None),
+        ("", "", None),
+        ("soon", "", None),
+        ("0", "", None),
+    ],
+)
+def test_the_watchdog_is_for_this_process_only(
+    limit: str, pid: str, expected: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that inherits the variables is not meant by them."""
+    monkeypatch.setenv("WATCHDOG_USEC", limit)
+    monkeypatch.setenv("WATCHDOG_PID", pid.replace("ours", str(os.getpid())))
+
+    assert systemd.watchdog_s() == expected
+
+
+def test_only_life_feeds_the_watchdog(manager: Manager) -> None:
+    """A beat while nothing moves says nothing; beats that come too often are left out."""
+    moves = True
+    service = Service(lambda: moves)
+
+    service.beat(10 * NS_PER_S)
+    service.beat(10 * NS_PER_S + 1000)
+    assert manager.now() == ["WATCHDOG=1"]
+
+    moves = False
+    service.beat(11 * NS_PER_S)
+    assert manager.now() == []
+
+
+def test_a_status_is_one_line(manager: Manager) -> None:
+    """An error's second line must not become a command to the manager."""
+    Service(lambda: True).status("camera lost\nSTOPPING=1")
+
+    assert manager.next() == "STATUS=camera lost STOPPING=1"
+
+
+def test_a_reload_before_the_start_is_done_is_not_ready(manager: Manager) -> None:
+    """`READY` is not said early, and the watchdog's time comes back to what the unit says."""
+    service = Service(lambda: True)
+
+    service.reloading(90)
+    service.reloaded("all well")
+
+    said = manager.now()
+    assert said == [
+        "WATCHDOG_USEC=90000000",
+        "RELOADING=1\nSTATUS=reloading",
+        "WATCHDOG_USEC=1500000",
+    ]
+
+
+def test_an_idle_engine_makes_progress() -> None:
+    """A camera that is being reconnected gives the engine nothing to do: no stall."""
+    progress = Progress()
+
+    assert [progress.fine() for _ in range(3)] == [True] * 3
+
+    progress.began()
+    progress.done()
+    assert [progress.fine() for _ in range(3)] == [True] * 3
+
+
+def test_a_frame_that_does_not_come_back_is_a_stall() -> None:
+    """The frame may have gone in just before the question: the second one counts."""
+    progress = Progress()
+    progress.began()
+
+    assert [progress.fine() for _ in range(3)] == [True, False, False]
+
+    progress.done()
+    assert progress.fine()
+
+
+def test_frames_that_come_back_between_questions_are_progress() -> None:
+    """Each question meets a busy engine, each time with another frame."""
+    progress = Progress()
+    answers = []
+
+    for _ in range(5):
+        progress.began()
+        answers.append(progress.fine())
+        progress.done()
+
+    assert all(answers)
+
+
+def test_a_frame_that_is_taken_over_is_a_new_one() -> None:
+    """Whoever hangs is left behind: the next thread's frame counts, the old one never."""
+    progress = Progress()
+    progress.began()
+    progress.fine()
+
+    progress.began()
+    assert progress.fine()
+
+    progress.done()
+    assert [progress.fine() for _ in range(3)] == [True] * 3
+
+
+@needs_analyze
+def test_the_unit_has_no_word_that_systemd_does_not_know(tmp_path: Path) -> None:
+    """`verify` prints what it does not understand, and exits 0 all the same."""
+    unit = tmp_path / UNIT.name
+    program = "/opt/edgepose/venv/bin/edgepose"
+    assert program in UNIT.read_text()
+    unit.write_text(UNIT.read_text().replace(program, sys.executable))
+
+    done = _analyze("verify", "--man=no", str(unit))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@needs_analyze
+def test_the_sandbox_is_tight() -> None:
+    """An exposure of 2.0 or lower, as systemd counts."""
+    done = _analyze("security", "--offline=true", "--no-pager", "--threshold=20", str(UNIT))
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_no_restart_mends_is_not_restarted() -> None:
+    """Usage, model and the broker's refusal, as the contract numbers them."""
+    settings = dict(
+        line.split("=", 1) for line in UNIT.read_text().splitlines() if "=" in line[1:] and line
+    )
+
+    assert settings["RestartPreventExitStatus"].split() == ["2", "4", "5"]
+    assert "ProcSubset" not in settings  # hides /proc/cpuinfo from the runtime
+
+
+def _analyze(*words: str) -> subprocess.CompletedProcess[str]:
+    assert ANALYZE is not None
+    return subprocess.run([ANALYZE, *words], capture_output=True, text=True, check=False)
+
+
+class Daemon:
+    """A daemon in a process of its own, under a manager."""
+
+    def __init__(self, folder: Path, tables: str, url: str) -> None:
+        self.file, self._log = folder / "edgepose.toml", folder / "log"
+        self._url = url
+        self.write(tables)
+        with self._log.open("wb") as log:
+            command = [sys.executable, "-m", "edgepose", "run", "-c", str(self.file)]
+            self.process = subprocess.Popen(command, stderr=log)
+
+    def write(self, tables: str) -> None:
+        """Write the configuration."""
+        model = "" if "[model]" in tables else '[model]\nname = "movenet-lightning"\n'
+        quiet = '[metrics]\nlisten = ""\n[web]\nlisten = ""\n'
+        head = f'[device]\nid = "test-pi"\n[mqtt]\nurl = "{self._url}"\n'
+        self.file.write_text(head + quiet + model + tables)
+
+    def said(self) -> str:
+        """Return what it has logged."""
+        return self._log.read_text()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    started: list[Daemon] = []
+
+    def run(tables: str, url: str = "") -> Daemon:
+        started.append(Daemon(tmp_path, tables, url or f"mqtt://127.0.0.1:{free_port()}"))
+        return started[-1]
+
+    yield run
+    for daemon in started:
+        daemon.process.kill()
+        daemon.process.wait()
+
+
+DEMO = '[[camera]]\nid = "hall"\nsource = "demo://"\n'
+
+
+@pytest.mark.slow
+@needs_mosquitto
+def test_ready_comes_after_the_first_pose(
+    broker: Mosquitto, manager: Manager, start: Callable[..., Daemon]
+) -> None:
+    """Then beats go on, and a termination says so."""
+    with witness(broker.port, "edgepose/+/+/poses") as watcher:
+        daemon = start(DEMO, broker.url)
+        ready = manager.until("READY=1")
+        watcher.until(lambda _: True, timeout_s=2)
+
+    assert "movenet-lightning on cpu" in ready
+    assert "broker is away" not in ready
+    assert manager.heard[0] == "STATUS=starting"
+    for _ in range(3):
+        manager.until("WATCHDOG=1", timeout_s=2)
+
+    daemon.process.send_signal(signal.SIGTERM)
+    manager.until("STOPPING=1")
+    assert daemon.process.wait(5) == 0
+
+
+@pytest.mark.slow
+def test_ready_waits_for_what_became_of_the_broker(
+    manager: Manager, start: Callable[..., Daemon]
+) -> None:
+    """Whoever starts after us finds us connected, where that is possible at all."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        start(DEMO, f"mqtt://127.0.0.1:{mute.getsockname()[1]}")
+        line, _ = mute.accept()
+        with pytest.raises(TimeoutError):
+            manager.until("READY=1", timeout_s=3)
+    line.close()
+
+    assert "the broker is away" in manager.until("READY=1")
+
+
+@pytest.mark.slow
+def test_an_absent_broker_and_a_lost_camera_are_no_stall(
+    manager: Manager, start: Callable[..., Daemon]
+) -> None:
+    """Both have been tried: ready, with what is amiss in the sentence, and beats go on."""
+    start(DEMO + '[[camera]]\nid = "yard"\nsource = "/dev/video99"\n')
+
+    ready = manager.until("READY=1")
+
+    assert "the broker is away" in ready
+    assert "offline: yard" in ready
+    for _ in range(3):
+        manager.until("WATCHDOG=1", timeout_s=2)
+
+
+@pytest.mark.slow
+def test_a_reload_is_announced_and_over(manager: Manager, start: Callable[..., Daemon]) -> None:
+    """Good or bad: `systemctl` waits for READY after it."""
+    daemon = start(DEMO)
+    manager.until("READY=1")
+
+    for tables in (DEMO.replace("hall", "attic"), "[nonsense]\n"):
+        daemon.write(tables)
+        daemon.process.send_signal(signal.SIGHUP)
+        manager.until("RELOADING=1")
+        manager.until("READY=1")
+
+    assert wait_until(lambda: "reload refused" in daemon.said())
+    assert daemon.said().count("reloaded") == 1
+
+
+@pytest.mark.slow
+def test_an_engine_that_hangs_starves_the_watchdog(
+    tmp_path: Path, manager: Manager, start: Callable[..., Daemon]
+) -> None:
+    """No beat while a frame does not come back; beats again once the CPU has taken over."""
+    library = tpu.compile_delegate(tmp_path, AT_INVOKE="HANG", AFTER=40)
+    for_the_tpu, cpu = tpu.pair(tmp_path)
+    model = f'[model]\nname = "{for_the_tpu}"\ntwin = "{cpu}"\ndelegate = "{library}"\n'
+
+    daemon = start(model + DEMO)
+    assert str(library) in manager.until("READY=1")
+    with pytest.raises(TimeoutError):
+        while True:
+            manager.until("WATCHDOG=1", timeout_s=3)
+
+    assert ": hangs" not in daemon.said()
+    manager.until("WATCHDOG=1", timeout_s=20)
+    assert ": hangs" in daemon.said()

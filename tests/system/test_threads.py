@@ -1,0 +1,290 @@
+"""Where threads meet."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from edgepose.mqtt.outbox import Outbox
+from edgepose.mqtt.spool import Spool
+from edgepose.system.threads import Failure, Lanes, Slot, Wake
+from edgepose.types import Message
+
+
+def poses(n: int) -> Message:
+    return Message("b/c/poses", b"%d" % n, "poses")
+
+
+def state(topic: str, payload: bytes) -> Message:
+    return Message(topic, payload, "state", qos=1, retain=True)
+
+
+def test_a_live_slot_keeps_the_newest_and_counts_the_rest() -> None:
+    """A camera is never waited for and never waits."""
+    slot: Slot[int] = Slot(newest_wins=True)
+
+    for n in range(5):
+        slot.put(n)
+
+    assert slot.take() == 4
+    assert slot.dropped == 4
+
+
+def test_a_finite_slot_hands_over_everything_in_order() -> None:
+    """A file's frames all arrive, however slow the other side."""
+    slot: Slot[int] = Slot(newest_wins=False)
+
+    def give() -> None:
+        for n in range(200):
+            slot.put(n)
+        slot.close()
+
+    giver = threading.Thread(target=give)
+    giver.start()
+    taken = list(iter(slot.take, None))
+    giver.join(5)
+
+    assert taken == list(range(200))
+    assert slot.dropped == 0
+
+
+def test_a_closed_slot_gives_what_waits_and_then_lets_go() -> None:
+    """Nothing is lost at the end, and nobody hangs."""
+    slot: Slot[str] = Slot(newest_wins=False)
+    slot.put("last")
+
+    slot.close()
+
+    assert slot.take() == "last"
+    assert slot.take() is None
+    assert slot.put("late") is False
+
+
+def test_closing_frees_both_sides_that_wait() -> None:
+    """A thread blocked on either side of a slot ends when it closes."""
+    slot: Slot[int] = Slot(newest_wins=False)
+    slot.put(1)
+    ended: list[object] = []
+    giver = threading.Thread(target=lambda: ended.append(slot.put(2)))
+    giver.start()
+
+    slot.close()
+    giver.join(5)
+
+    assert ended == [False]
+
+
+def test_lanes_take_turns_whoever_is_quicker() -> None:
+    """Four cameras share one engine equally while each has something waiting."""
+    lanes: Lanes[str] = Lanes()
+    for name in "bdac":
+        lanes.put(name, name)
+    taken: Counter[str | None] = Counter()
+
+    for _ in range(400):
+        name = lanes.take()
+        taken[name] += 1
+        if name:
+            lanes.put(name, name)
+
+    assert taken == dict.fromkeys("abcd", 100)
+
+
+def test_closed_lanes_give_what_waits_and_then_lets_go() -> None:
+    """The engine's thread ends after the last frame."""
+    lanes: Lanes[int] = Lanes()
+    lanes.put("a", 1)
+
+    lanes.close()
+
+    assert lanes.take() == 1
+    assert lanes.take() is None
+    assert lanes.put("a", 2) is False
+
+
+def test_poses_are_dropped_and_counted_while_offline() -> None:
+    """A late pose is worthless: nothing queues up behind a lost broker."""
+    outbox = Outbox()
+
+    for n in range(3):
+        outbox.put(poses(n))
+    outbox.set_online(True)
+    outbox.put(poses(3))
+
+    assert outbox.take() == poses(3)
+    assert outbox.dropped["poses"] == 3
+
+
+def test_of_a_state_only_the_latest_is_sent() -> None:
+    """However often it changed while nobody listened."""
+    outbox = Outbox()
+    for n in range(5):
+        outbox.put(state("b/status", b"%d" % n))
+
+    outbox.set_online(True)
+    outbox.close()
+
+    assert outbox.take() == state("b/status", b"4")
+    assert outbox.take() is None
+
+
+def test_every_state_is_sent_again_in_a_new_session() -> None:
+    """A broker without persistence has forgotten them."""
+    outbox = Outbox()
+    outbox.set_online(True)
+    outbox.put(state("b/a", b"1"))
+    outbox.put(state("b/b", b"2"))
+    assert [outbox.take(), outbox.take()] == [state("b/a", b"1"), state("b/b", b"2")]
+
+    outbox.set_online(False)
+    outbox.set_online(True)
+
+    assert [outbox.take(), outbox.take()] == [state("b/a", b"1"), state("b/b", b"2")]
+
+
+def test_a_state_that_could_not_be_sent_is_not_lost() -> None:
+    """It goes out later, unless a newer one took its place."""
+    outbox = Outbox()
+    outbox.set_online(True)
+    outbox.put(state("b/a", b"old"))
+    message = outbox.take()
+    assert message is not None
+    outbox.put(state("b/a", b"new"))
+
+    outbox.back(message)
+    outbox.close()
+
+    assert outbox.take() == state("b/a", b"new")
+    assert outbox.take() is None
+
+
+def test_a_slow_network_drops_the_oldest_poses() -> None:
+    """Few frames wait; what is sent is recent."""
+    outbox = Outbox()
+    outbox.set_online(True)
+
+    for n in range(Outbox.DEPTH + 3):
+        outbox.put(poses(n))
+
+    assert outbox.take() == poses(3)
+    assert outbox.dropped["poses"] == 3
+
+
+def test_closing_an_offline_outbox_lets_its_thread_go() -> None:
+    """A broker that is away does not hold up the end."""
+    outbox = Outbox()
+    outbox.put(state("b/a", b"1"))
+
+    outbox.close()
+
+    assert outbox.take() is None
+
+
+def test_the_first_failure_counts() -> None:
+    """What came after is a consequence."""
+    stopped = threading.Event()
+    failure = Failure(stopped.set)
+    first = ValueError("first")
+
+    failure.report(first)
+    failure.report(KeyError("second"))
+
+    assert failure.error is first
+    assert stopped.is_set()
+
+
+def event(n: int) -> Message:
+    return Message("b/c/event", b"%d" % n, "event", qos=1)
+
+
+def test_events_wait_for_the_connection_and_poses_do_not() -> None:
+    """In order, and none is dropped."""
+    outbox = Outbox()
+    for n in range(3):
+        outbox.put(event(n))
+        outbox.put(poses(n))
+    outbox.set_online(True)
+    outbox.close()
+
+    assert [outbox.take() for _ in range(4)] == [event(0), event(1), event(2), None]
+    assert outbox.counts() == {"poses": 3, "stats": 0, "snapshot": 0, "state": 0, "event": 0}
+
+
+def test_events_and_poses_take_turns() -> None:
+    """Thousands of events after an outage do not hold up what is seen now, nor are they held."""
+    outbox = Outbox()
+    for n in range(10):
+        outbox.put(event(n))
+    outbox.set_online(True)
+    for n in range(4):
+        outbox.put(poses(n))
+
+    first = [message.kind for message in (outbox.take() for _ in range(8)) if message]
+
+    assert first.count("event") == first.count("poses") == 4
+
+
+def test_an_event_is_kept_in_the_given_spool_until_it_is_acknowledged(tmp_path: Path) -> None:
+    """An empty spool is one, too."""
+    spool = Spool(tmp_path)
+    outbox = Outbox(spool)
+    outbox.put(event(0))
+    outbox.set_online(True)
+    sent = outbox.next()
+    assert sent is not None
+    waiting = outbox.waiting()
+
+    outbox.settle(sent, accepted=True)
+
+    assert (waiting, len(spool), outbox.waiting()) == (1, 0, 0)
+
+
+def test_a_session_that_ends_gives_back_what_it_carried() -> None:
+    """Before anything newer."""
+    outbox = Outbox()
+    for n in range(3):
+        outbox.put(event(n))
+    outbox.set_online(True)
+    assert [outbox.take(), outbox.take()] == [event(0), event(1)]
+
+    outbox.set_online(False)
+    outbox.set_online(True)
+    outbox.close()
+
+    assert [outbox.take() for _ in range(4)] == [event(0), event(1), event(2), None]
+
+
+SIGNALLED = """
+import signal, time
+from edgepose.system.threads import Wake
+
+wake = Wake()
+signal.signal(signal.SIGALRM, lambda *_: wake.set())
+signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
+end_s = time.monotonic() + 0.5
+while time.monotonic() < end_s:
+    wake.wait(5e-5)
+signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+
+
+def test_a_sleeper_is_woken_by_a_signal_at_any_moment() -> None:
+    """A handler runs within the sleeper, whatever that holds: here thousands of times."""
+    assert (
+        subprocess.run([sys.executable, "-c", SIGNALLED], timeout=30, check=False).returncode == 0
+    )
+
+
+def test_many_calls_end_one_sleep() -> None:
+    """What was asked for before it slept counts, once."""
+    wake = Wake()
+    for _ in range(3):
+        wake.set()
+
+    wake.wait(60)
+    started = time.monotonic()
+    wake.wait(0.05)
+
+    assert time.monotonic() - started >= 0.05

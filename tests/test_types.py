@@ -1,0 +1,59 @@
+"""The nouns."""
+
+from dataclasses import FrozenInstanceError, fields, is_dataclass
+
+import numpy as np
+import pytest
+
+from edgepose import types
+from edgepose.types import Box, Frame, Size
+
+NOUNS = [kind for kind in vars(types).values() if is_dataclass(kind)]
+
+
+@pytest.mark.parametrize("kind", NOUNS)
+def test_nobody_changes_what_others_hold(kind: type) -> None:
+    """Stages on other threads read it; so a noun is frozen, and takes no field it lacks."""
+    noun = object.__new__(kind)
+
+    for name in (fields(kind)[0].name, "another"):
+        with pytest.raises((FrozenInstanceError, AttributeError, TypeError)):
+            setattr(noun, name, 1)
+
+
+def test_boxes_share_what_both_cover() -> None:
+    """The same: 1; apart or touching: 0; one within the other: its part of it; either way."""
+    room = Box(100, 50, 40, 20)
+    corner = Box(120, 60, 20, 10)
+
+    assert room.iou(room) == 1
+    assert room.iou(Box(140, 50, 40, 20)) == room.iou(Box(500, 50, 40, 20)) == 0
+    assert room.iou(corner) == corner.iou(room) == pytest.approx(0.25)
+    assert room.iou(Box(120, 50, 40, 20)) == pytest.approx(1 / 3)
+    assert corner.centre == (130, 65)
+
+
+def test_a_frame_without_its_picture_is_as_large() -> None:
+    """Width before height, and the moments stay; but it takes next to no memory."""
+    frame = Frame(np.full((480, 640, 3), 7, np.uint8), 1, 2, 3, "a.jpg")
+
+    bare = frame.without_picture()
+
+    assert frame.size == bare.size == Size(640, 480)
+    assert (bare.captured_ns, bare.unix_ns, bare.read_ns, bare.name) == (1, 2, 3, "a.jpg")
+    assert not bare.image.any()
+    assert bare.image.base is None or bare.image.base.nbytes < 10
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (Size(1280, 720), Size(80, 45)),
+        (Size(720, 1280), Size(45, 80)),
+        (Size(60, 80), Size(60, 80)),
+        (Size(9000, 1), Size(80, 1)),
+    ],
+)
+def test_a_size_fits_within_a_length_in_its_own_shape(size: Size, expected: Size) -> None:
+    """It never grows, and no side vanishes."""
+    assert size.within(80) == expected

@@ -1,0 +1,832 @@
+"""The page, used as people use it: in a real browser, against a real daemon and broker."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+import edgepose
+from tests.support.brokers import free_port, needs_mosquitto, wait_until, witness
+from tests.support.browsing import CHROMIUM, House, needs_chromium, one_word, settled, told
+
+pytestmark = [pytest.mark.slow, needs_chromium, needs_mosquitto]
+
+playwright = pytest.importorskip("playwright.sync_api", reason="the group dev is not installed")
+expect = playwright.expect
+
+PICTURES: Final = os.environ.get("EDGEPOSE_PICTURES")
+"""Where the documentation's pictures go; not given: nowhere that lasts."""
+
+STATIC: Final = Path(edgepose.__file__).parent / "web" / "static"
+
+STATE: Final = "edgepose/hall-pi/hall/state"
+WAVER: Final = ((0.2, 0.72), (0.45, 0.72), (0.45, 0.95), (0.2, 0.95))
+"""Corners around the feet of the one in the demo who stays where he is."""
+
+LIT: Final = """(canvas) => {
+  const { width, height } = canvas;
+  const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+  let [count, across] = [0, 0];
+  for (let at = 0; at < data.length; at += 4) {
+    if (data[at] + data[at + 1] + data[at + 2] < 150) continue;
+    count += 1;
+    across += (at / 4) % width;
+  }
+  return { count, middle: across / count / width };
+}"""
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with House(tmp_path_factory.mktemp("house")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    # Chromium's own sandbox does not work for root, who runs the tests in containers.
+    words = ["--no-sandbox"] if os.geteuid() == 0 else []
+    expect.set_options(timeout=20_000)  # a Pi that also runs the daemon and the broker is slow
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=words)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def browsing(chromium: Any, url: str, **settings: Any) -> Iterator[Any]:
+    """Open a window of its own; nothing may go wrong in it unseen."""
+    asked = {"viewport": {"width": 1280, "height": 860}, "locale": "en-GB", **settings}
+    context = chromium.new_context(**asked)
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on(
+        "console",
+        lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None,
+    )
+    try:
+        page.goto(url)
+        yield page
+        assert faults == []
+    finally:
+        context.close()
+
+
+@pytest.fixture
+def visit(chromium: Any, house: House) -> Iterator[Callable[..., Any]]:
+    """Open windows on the house's page; afterwards the house is as before."""
+    windows = []
+
+    def open_(path: str = "/", **settings: Any) -> Any:
+        window = browsing(chromium, house.url + path, **settings)
+        windows.append(window)
+        return window.__enter__()
+
+    yield open_
+    for window in reversed(windows):
+        window.__exit__(None, None, None)
+    house.restore()
+
+
+def named(page: Any, role: str, name: str) -> Any:
+    """Find something as a screen reader does."""
+    return page.get_by_role(role, name=name, exact=True)
+
+
+def aim(visit: Callable[..., Any], **settings: Any) -> Any:
+    """Open the editor, with people in view."""
+    page = visit("/#/aim/hall", **settings)
+    expect(named(page, "heading", "Aim and draw: hall")).to_be_visible()
+    wait_lit(page)
+    return page
+
+
+def wait_lit(page: Any) -> dict[str, float]:
+    """Wait until somebody is drawn; return how many pixels, and where their middle is."""
+    canvas = page.locator("canvas")
+    seen: dict[str, float] = {}
+
+    def lit() -> bool:
+        page.wait_for_timeout(50)
+        seen.update(canvas.evaluate(LIT))
+        return seen["count"] > 500
+
+    assert wait_until(lit, 20), "nobody is drawn"
+    return seen
+
+
+def place(page: Any, part: tuple[float, float]) -> tuple[float, float]:
+    """Return where in the window a part of the camera's frame is."""
+    box = page.locator("svg.drawing").bounding_box()
+    return box["x"] + part[0] * box["width"], box["y"] + part[1] * box["height"]
+
+
+def drag(page: Any, *stops: tuple[float, float]) -> None:
+    """Press the mouse, move it from stop to stop, let go."""
+    first, *others = stops
+    page.mouse.move(*place(page, first))
+    page.mouse.down()
+    for stop in others:
+        page.mouse.move(*place(page, stop), steps=4)
+    page.mouse.up()
+
+
+def draw(page: Any, corners: tuple[tuple[float, float], ...], name: str) -> None:
+    """Draw a zone by clicking its corners, and name it."""
+    named(page, "button", "Draw a zone").click()
+    for corner in (*corners, corners[0]):
+        page.mouse.click(*place(page, corner))
+    named(page, "textbox", "Name").last.fill(name)
+
+
+def save(page: Any) -> None:
+    """Save, and wait until it is in force."""
+    named(page, "button", "Save").click()
+    expect(page.get_by_text("Saved, and in force.")).to_be_visible()
+
+
+def polygon(house: House, zone: str) -> list[list[float]]:
+    """Return a zone's corners from the file."""
+    zones = {each["id"]: each["polygon"] for each in house.configured()["zone"]}
+    found: list[list[float]] = zones[zone]
+    return found
+
+
+def near(found: list[list[float]], wanted: tuple[tuple[float, float], ...]) -> bool:
+    """Say whether corners are where they were drawn, to a pixel or so."""
+    return len(found) == len(wanted) and all(
+        abs(a - b) < 0.005
+        for corner, other in zip(found, wanted, strict=True)
+        for a, b in zip(corner, other, strict=True)
+    )
+
+
+# Watching
+
+
+def test_it_shows_people_who_move(visit: Callable[..., Any]) -> None:
+    """Skeletons on black, in words too; how fast, by what, to whom."""
+    page = visit()
+
+    first = wait_lit(page)["middle"]
+    places = {round(first, 2)}
+
+    def walked() -> bool:
+        places.add(round(wait_lit(page)["middle"], 2))
+        return max(places) - min(places) > 0.03
+
+    assert wait_until(walked, 20), places
+    expect(page.get_by_role("listitem").filter(has_text="standing, score").first).to_be_attached()
+    expect(page.get_by_text("Skeletons only")).to_be_visible()
+    card = named(page, "article", "hall")
+    expect(card.get_by_text("online")).to_be_visible()
+    expect(card.locator("dd").first).to_have_text("15.0 fps")
+    device = named(page, "region", "Device")
+    for word in ("connected", "movenet-multipose", "cpu", "Edge TPU"):
+        expect(device.get_by_text(word).first).to_be_visible()
+    events = named(page, "list", "Last events, newest first")
+    expect(events.get_by_text("came into view").first).to_be_visible()
+    assert events.get_by_role("time").first.get_attribute("datetime").endswith("Z")
+
+
+def test_it_says_why_the_broker_is_away(visit: Callable[..., Any], house: House) -> None:
+    """In words, and takes it back."""
+    page = visit()
+    device = named(page, "region", "Device")
+    expect(device.get_by_text("connected", exact=True)).to_be_visible()
+
+    house.broker.stop()
+    expect(device.get_by_text("not connected")).to_be_visible()
+    expect(page.get_by_text("live, but no broker")).to_be_visible()
+    house.broker.start()
+
+    expect(device.get_by_text("connected", exact=True)).to_be_visible(timeout=60_000)
+
+
+def test_it_says_why_a_camera_is_away(visit: Callable[..., Any], house: House) -> None:
+    """In the place of its picture, while the others go on; its password is not sent along."""
+    source = f"http://bob:marlin@127.0.0.1:{free_port()}/?token=herring"
+    said: list[str] = []
+    page = visit()
+    page.on("websocket", lambda line: line.on("framereceived", lambda told: said.append(str(told))))
+    page.reload()
+    house.write(f'{house.text}\n[[camera]]\nid = "yard"\nsource = "{source}"\n')
+
+    away, there = (named(page, "article", name) for name in ("yard", "hall"))
+    expect(away.get_by_text("offline", exact=True)).to_be_visible()
+    expect(away.get_by_text("connection refused")).to_be_visible()
+    expect(there.get_by_text("online", exact=True)).to_be_visible()
+    assert any("connection refused" in told for told in said)
+    assert not any(secret in told for told in said for secret in ("marlin", "herring"))
+
+
+def test_a_page_that_nobody_sees_asks_for_nothing(visit: Callable[..., Any]) -> None:
+    """Behind another window it costs the daemon nothing; in front again it goes on."""
+    page = visit("/api/session")
+    said: list[str] = []
+    page.on("websocket", lambda line: line.on("framesent", lambda told: said.append(str(told))))
+    page.goto(page.url.removesuffix("/api/session"))
+    wait_lit(page)
+
+    def watched(hidden: str) -> list[str]:
+        before = len(said)
+        page.evaluate(
+            f"Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }});"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+        assert settled(page, lambda: len(said) > before)
+        return list(json.loads(said[-1])["cameras"])
+
+    assert watched("true") == []
+    assert watched("false") == ["hall"]
+
+
+def test_a_camera_that_is_paused_says_so(visit: Callable[..., Any]) -> None:
+    """And goes on again; what nobody looked at meanwhile is counted."""
+    page = visit()
+    wait_lit(page)
+
+    reason = page.get_by_text("Paused: nobody looks at this camera.")
+    rate, latency = (page.locator(".numbers dd").nth(index) for index in (0, 1))
+    expect(latency).to_have_text(re.compile("ms$"))
+    named(page, "button", "Pause: hall").click()
+    expect(reason).to_be_visible()
+    assert (rate.inner_text(), latency.inner_text()) == ("–", "–"), "not only after a while"
+    named(page, "link", "Aim and draw").click()
+    expect(reason).to_be_visible()
+    page.go_back()
+    named(page, "button", "Go on: hall").click()
+
+    expect(reason).to_be_hidden()
+    left_out = named(page, "article", "hall").get_by_text("Not looked at on purpose")
+    expect(left_out).to_have_text(re.compile(r": \d+ \(paused\)$"))
+
+
+def test_a_video_that_has_ended_leaves_nobody_behind(
+    visit: Callable[..., Any], house: House
+) -> None:
+    """Neither counted nor drawn; the sentence covers nothing of the drawing."""
+    zone = f'\n  [[camera.zone]]\n  id = "stove"\n  polygon = {json.dumps(WAVER)}\n'
+    page = visit()
+    card = named(page, "article", "hall")
+
+    house.write(house.text.replace("demo://", "demo://?loop=0") + zone)
+    expect(card.get_by_text(re.compile(r"stove: \d"))).to_be_visible()
+
+    ended = page.get_by_text("The video has ended.")
+    expect(ended).to_be_visible(timeout=60_000)
+
+    expect(card.get_by_text(re.compile("person|people|nobody|empty"))).to_have_count(0)
+    expect(card.locator("dd").first).to_have_text("–")
+    assert settled(page, lambda: card.locator("canvas").evaluate(LIT)["count"] == 0)
+    named(page, "link", "Aim and draw").click()
+    expect(ended).to_be_visible()
+    sentence, drawing = ended.bounding_box(), page.locator("svg.drawing").bounding_box()
+    assert sentence["y"] + sentence["height"] <= drawing["y"]
+
+
+def test_a_camera_that_is_not_there_is_said(visit: Callable[..., Any]) -> None:
+    """An old bookmark leads to those that are there."""
+    page = visit("/#/aim/nobody")
+
+    expect(page.get_by_role("alert").filter(has_text='no camera "nobody"')).to_be_visible()
+    named(page, "link", "Aim and draw").click()
+
+    expect(named(page, "heading", "Aim and draw: hall")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["/", "/#/aim/hall"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_nothing_jumps(visit: Callable[..., Any], path: str, width: int) -> None:
+    """While people come and go and numbers change, all stays at its place."""
+    page = visit("/api/session", viewport={"width": width, "height": 780})
+    page.add_init_script(
+        "window.jumps = []; new PerformanceObserver((list) => {"
+        "  for (const { value, sources } of list.getEntries())"
+        "    window.jumps.push([value, ...sources.map(({ node }) => node?.outerHTML)]);"
+        "}).observe({ type: 'layout-shift', buffered: true });"
+    )
+
+    page.goto(page.url.removesuffix("/api/session") + path)
+    wait_lit(page)
+    if path == "/":
+        expect(page.locator(".events time").first).to_be_attached()
+        expect(named(page, "article", "hall").get_by_text("fps")).to_be_visible()
+
+    jumps = page.evaluate("window.jumps")
+    assert sum(value for value, *_ in jumps) < 0.01, jumps
+
+
+def test_the_picture_is_shown_only_where_allowed(visit: Callable[..., Any], house: House) -> None:
+    """With `web.picture`, which the page says; and the browser may do without."""
+    page = visit()
+    wait_lit(page)
+    dark = wait_lit(page)["count"]
+    assert page.get_by_text("Camera picture").is_hidden()
+
+    house.write(house.text.replace("[web]", "[web]\npicture = true"))
+    page.reload()
+
+    expect(page.get_by_text("The cameras' pictures can be seen here")).to_be_visible()
+    expect(page.get_by_text("Camera picture")).to_be_visible()
+    assert wait_lit(page)["count"] > 2 * dark
+    badge, seen = (page.locator(part).bounding_box() for part in (".badge", "canvas"))
+    assert badge["y"] >= seen["y"] + seen["height"], "it covers somebody's name"
+    named(page, "checkbox", "Show them").uncheck()
+    expect(page.get_by_text("Camera picture")).to_be_hidden()
+
+
+def imported(module: str, how: str) -> set[str]:
+    """Return a module and all that it imports, ``from`` them or by ``import(`` when it runs."""
+    found, due = set(), {module}
+    while due:
+        name = due.pop()
+        found.add(name)
+        text = (STATIC / name).read_text()
+        due |= set(re.findall(rf'(?:{how})\s?"\./(\w+\.js)"', text)) - found
+    return found
+
+
+def test_all_parts_of_the_first_view_are_asked_for_at_once() -> None:
+    """Over a slow line a browser must not find one module after the other; the editor waits."""
+    page = (STATIC / "index.html").read_text()
+    first, all_of_them = imported("main.js", "from"), imported("main.js", r"from|import\(")
+
+    asked = set(re.findall(r'"static/(\w+\.js)"', page))
+
+    assert asked == first | {"theme.js"}
+    assert all_of_them - first >= {"aim.js", "stage.js"}
+    assert all_of_them | {"theme.js"} == {path.name for path in STATIC.glob("*.js")}
+
+
+def test_the_first_view_asks_for_little_and_once(visit: Callable[..., Any]) -> None:
+    """A Pi answers some hundred requests a second: nothing twice, nothing of the editor."""
+    page = visit("/api/session")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    page.goto(page.url.removesuffix("/api/session"))
+    expect(named(page, "article", "hall")).to_be_visible()
+    sizes = page.evaluate("performance.getEntriesByType('resource').map((e) => e.transferSize)")
+
+    assert len(asked) == len(set(asked)) <= 20, asked
+    assert sum(sizes) < 80_000
+
+
+# Drawing
+
+
+def test_a_zone_drawn_by_mouse_is_in_force(visit: Callable[..., Any], house: House) -> None:
+    """On the broker at once, and in the file, whose comments stay."""
+    page = aim(visit)
+
+    with witness(house.broker.port, STATE) as watcher:
+        draw(page, WAVER, "stove")
+        page.get_by_label("A place to rest").check()
+        save(page)
+        watcher.until(
+            lambda message: told(message.payload)["zones"].get("stove", {}).get("occupied", False),
+            20,
+        )
+
+    text = house.file.read_text()
+    assert near(polygon(house, "stove"), WAVER)
+    assert house.configured()["zone"][0]["kind"] == "rest"
+    assert all(line in text for line in house.text.splitlines())
+    kept = [path for path in house.file.parent.iterdir() if path.name.startswith(house.file.name)]
+    assert house.text in [path.read_text() for path in kept if path != house.file]
+    named(page, "link", "All cameras").click()
+    expect(page.get_by_text("stove: 1 person")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("stove: 1 person")).to_be_visible()
+
+
+def test_shapes_are_pulled_into_form_and_back(visit: Callable[..., Any]) -> None:
+    """Corners move, come and go; a whole shape moves; undo and redo walk over all of it."""
+    page = aim(visit)
+    undo, redo = (named(page, "button", name) for name in ("Undo", "Redo"))
+
+    def corners() -> int:
+        return int(page.locator("[data-part=corner]").count())
+
+    named(page, "button", "Draw a zone").click()
+    drag(page, (0.2, 0.2), (0.4, 0.5))
+    assert corners() == 4
+    drag(page, (0.4, 0.35), (0.6, 0.35))
+    assert corners() == 5
+    page.locator("[data-part=corner]").nth(2).focus()
+    page.keyboard.press("Delete")
+    assert corners() == 4
+    before = page.locator("[data-part=shape]").get_attribute("d")
+    drag(page, (0.3, 0.3), (0.5, 0.4), (0.5, 0.5))
+    after = page.locator("[data-part=shape]").get_attribute("d")
+
+    assert after != before
+    undo.click()
+    assert page.locator("[data-part=shape]").get_attribute("d") == before
+    for _ in range(3):
+        undo.click()
+    assert page.locator("[data-part=shape]").count() == 0
+    assert undo.is_disabled()
+    for _ in range(4):
+        redo.click()
+    assert page.locator("[data-part=shape]").get_attribute("d") == after
+    assert redo.is_disabled()
+    named(page, "button", "Delete zone zone-1").click()
+    assert page.locator("[data-part=shape]").count() == 0
+    expect(undo).to_be_focused()
+
+
+def test_everything_can_be_done_by_keyboard(visit: Callable[..., Any], house: House) -> None:
+    """From the first Tab to the saved zone, without a mouse."""
+    page = visit()
+    wait_lit(page)
+
+    def tab_to(name: str, limit: int = 60) -> None:
+        for _ in range(limit):
+            page.keyboard.press("Tab")
+            found = page.evaluate(
+                "document.activeElement.getAttribute('aria-label') ??"
+                " (document.activeElement.labels?.[0] ?? document.activeElement).innerText"
+            )
+            if found and found.strip().startswith(name):
+                return
+        raise AssertionError(f"Tab does not lead to {name}")
+
+    def press(*keys: str) -> None:
+        for key in keys:
+            page.keyboard.press(key)
+
+    tab_to("Aim and draw")
+    press("Enter")
+    expect(named(page, "heading", "Aim and draw: hall")).to_be_focused()
+    tab_to("Draw a zone")
+    press("Enter")
+    expect(page.locator("svg.drawing")).to_be_focused()
+    press(*["Shift+ArrowDown"] * 4, *["Shift+ArrowLeft"] * 6, "Enter")
+    press(*["Shift+ArrowRight"] * 4, "Enter", *["Shift+ArrowDown"] * 5, "Enter")
+    press("Shift+ArrowLeft", "Enter", "Backspace", *["Shift+ArrowLeft"] * 3, "Enter", "Enter")
+    expect(page.get_by_role("status").filter(has_text="Zone drawn")).to_be_attached()
+    page.keyboard.type("stove")
+    page.keyboard.press("Shift+Tab")
+    tab_to("A place to rest")
+    press(" ")
+    for _ in range(60):
+        press("Shift+Tab")
+        if page.evaluate("document.activeElement.dataset.part") == "shape":
+            break
+    press("Enter", "ArrowUp", "ArrowUp")
+    expect(page.get_by_label("Zone stove, corner 1 of 4")).to_be_focused()
+    press("Delete", "Control+z")
+    tab_to("Save")
+    press("Enter")
+    expect(page.get_by_text("Saved, and in force.")).to_be_visible()
+    expect(named(page, "button", "Save")).to_be_focused()
+
+    assert near(polygon(house, "stove"), ((0.2, 0.68), (0.4, 0.7), (0.4, 0.95), (0.2, 0.95)))
+    assert house.configured()["zone"][0]["kind"] == "rest"
+
+
+def test_a_finger_draws_and_drags(visit: Callable[..., Any], house: House) -> None:
+    """On a telephone: taps set corners, a finger pulls one elsewhere."""
+    phone = {"viewport": {"width": 360, "height": 780}, "has_touch": True, "is_mobile": True}
+    page = aim(visit, **phone)
+
+    named(page, "button", "Draw a mask").tap()
+    for corner in ((0.1, 0.1), (0.5, 0.1), (0.5, 0.5), (0.1, 0.1)):
+        page.touchscreen.tap(*place(page, corner))
+    expect(named(page, "button", "Mask 1")).to_be_attached()
+    finger = page.context.new_cdp_session(page)
+    stops = [place(page, at) for at in ((0.5, 0.5), (0.6, 0.6), (0.8, 0.7))]
+    for type_, (x, y) in zip(("touchStart", "touchMove", "touchMove"), stops, strict=True):
+        touch = {"type": type_, "touchPoints": [{"x": x, "y": y}]}
+        finger.send("Input.dispatchTouchEvent", touch)
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    save(page)
+
+    assert near(house.configured()["masks"][0], ((0.1, 0.1), (0.5, 0.1), (0.8, 0.7)))
+
+
+def test_a_turned_picture_takes_what_is_drawn_along(
+    visit: Callable[..., Any], house: House
+) -> None:
+    """Seen before it is saved; a zone stays at its place in the room."""
+    page = aim(visit)
+    draw(page, WAVER, "stove")
+    wide = page.locator("svg.drawing").bounding_box()
+
+    named(page, "radio", "90°").check()
+    tall = page.locator("svg.drawing").bounding_box()
+    page.get_by_label("Mirror").check()
+    with witness(house.broker.port, "edgepose/hall-pi/hall/#") as watcher:
+        save(page)
+        turned = watcher.until(
+            lambda message: (
+                message.topic.endswith("poses") and told(message.payload)["height"] > 400
+            )
+        )
+        watcher.until(
+            lambda message: (
+                message.topic == STATE and told(message.payload)["zones"]["stove"]["occupied"]
+            ),
+            20,
+        )
+
+    assert wide["width"] > wide["height"]
+    assert tall["width"] < tall["height"]
+    assert told(turned.payload)["width"] == 360
+    # A quarter turn makes (x, y) to (1 - y, x), a mirror that to (y, x).
+    assert near(polygon(house, "stove"), tuple((y, x) for x, y in WAVER))
+
+
+def test_a_region_is_pulled_and_given_up(visit: Callable[..., Any], house: House) -> None:
+    """A rectangle over the picture; the whole picture again by one button."""
+    page = aim(visit)
+
+    named(page, "button", "Choose a part").click()
+    drag(page, (0.1, 0.1), (0.25, 0.3))
+    save(page)
+    chosen = house.configured()["roi"]
+    named(page, "button", "Whole picture").click()
+    save(page)
+
+    assert near([chosen], ((0.25, 0.3, 0.65, 0.6),))
+    assert house.configured()["roi"] == [0, 0, 1, 1]
+
+
+def test_a_threshold_is_in_force_while_it_moves(visit: Callable[..., Any], house: House) -> None:
+    """On the camera at once, gone when discarded, in the file when saved."""
+    page = aim(visit)
+    slider = named(page, "slider", "Keypoints")
+
+    def in_force(score: float) -> Callable[[Any], bool]:
+        return lambda message: told(message.payload)["settings"]["min_keypoint_score"] == score
+
+    with witness(house.broker.port, STATE) as watcher:
+        slider.fill("0.8")
+        watcher.until(in_force(0.8))
+        named(page, "button", "Discard").click()
+        watcher.until(in_force(0.3))
+        slider.fill("0.6")
+        watcher.until(in_force(0.6))
+        save(page)
+
+    assert "min_keypoint_score = 0.6" in house.file.read_text()
+    with witness(house.broker.port, STATE) as watcher:
+        assert wait_until(lambda: any(map(in_force(0.6), watcher.noted())))
+
+
+def test_a_refused_value_shows_why_at_its_field(visit: Callable[..., Any], house: House) -> None:
+    """As `config check` says it, without the path; the file stays, the field has the keyboard."""
+    page = aim(visit)
+    field = named(page, "textbox", "Name")
+    problem = page.locator(".settings .problem:visible")
+    draw(page, ((0.2, 0.2), (0.6, 0.6), (0.6, 0.2), (0.2, 0.7)), "Two Words")
+
+    named(page, "button", "Save").click()
+    expect(problem).to_have_text(re.compile('^"Two Words": expected .*digits, "-" and "_"'))
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_be_focused()
+    assert problem.get_attribute("id") in field.get_attribute("aria-describedby").split()
+    field.fill("stove")
+    expect(problem).to_have_count(0)
+    named(page, "button", "Save").click()
+    expect(problem).to_contain_text("cross")
+    assert house.file.read_text() == house.text
+
+    drag(page, (0.6, 0.6), (0.6, 0.15), (0.3, 0.15))
+    drag(page, (0.2, 0.7), (0.6, 0.7))
+    expect(problem).to_have_count(0)
+    save(page)
+    assert house.configured()["zone"][0]["id"] == "stove"
+
+
+# Two at once
+
+
+@pytest.mark.parametrize("answer", ["Save mine", "Take theirs"])
+def test_two_browsers_do_not_overwrite_each_other_silently(
+    visit: Callable[..., Any], house: House, answer: str
+) -> None:
+    """The second is asked; nothing that both can have is lost."""
+    first, second = aim(visit), aim(visit)
+    draw(second, WAVER, "stove")
+
+    first.get_by_label("Mirror").check()
+    save(first)
+    named(second, "button", "Save").click()
+
+    question = second.get_by_role("dialog")
+    expect(question).to_contain_text("Somebody else saved meanwhile")
+    expect(question).to_contain_text("the mirroring")
+    named(question, "button", answer).click()
+    if answer == "Save mine":
+        expect(second.get_by_text("Saved, and in force.")).to_be_visible()
+        # What was drawn stays at its place in the room, which the other has mirrored.
+        assert near(polygon(house, "stove"), tuple((1 - x, y) for x, y in WAVER))
+    else:
+        expect(second.get_by_text("This is what somebody else saved.")).to_be_visible()
+        assert "zone" not in house.configured()
+    assert house.configured()["mirror"] is True
+    expect(second.get_by_label("Mirror")).to_be_checked()
+
+
+def test_one_who_only_looks_sees_what_another_saves(visit: Callable[..., Any]) -> None:
+    """Without a reload."""
+    editor, viewer = aim(visit), visit()
+    draw(editor, WAVER, "stove")
+
+    save(editor)
+
+    expect(viewer.get_by_text("stove: 1 person")).to_be_visible()
+
+
+def test_leaving_with_changes_asks(visit: Callable[..., Any], house: House) -> None:
+    """To stay keeps them."""
+    page = aim(visit)
+    page.get_by_label("Mirror").check()
+
+    named(page, "link", "All cameras").click()
+    named(page, "button", "Stay").click()
+    expect(page.get_by_label("Mirror")).to_be_checked()
+    named(page, "link", "All cameras").click()
+    named(page, "button", "Leave without saving").click()
+
+    expect(named(page, "article", "hall")).to_be_visible()
+    assert house.file.read_text() == house.text
+
+
+# For everybody
+
+
+def violations(page: Any) -> list[str]:
+    """Return what axe-core finds wrong, best practices included."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {[node['html'] for node in each['nodes']]}" for each in found]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_axe_finds_nothing(visit: Callable[..., Any], scheme: str, width: int) -> None:
+    """All cameras, the editor with all that may stand in it, and a question."""
+    page = visit(color_scheme=scheme, viewport={"width": width, "height": 860})
+    wait_lit(page)
+    found = violations(page)
+
+    page.goto(f"{page.url}#/aim/hall")
+    draw(page, WAVER, "Two Words")
+    named(page, "button", "Draw a mask").click()
+    drag(page, (0.6, 0.1), (0.8, 0.3))
+    named(page, "button", "Choose a part").click()
+    found += violations(page)
+    named(page, "button", "Save").click()
+    expect(page.locator(".settings .problem:visible")).to_have_count(1)
+    found += violations(page)
+    named(page, "link", "All cameras").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    found += violations(page)
+
+    assert found == []
+    named(page, "button", "Leave without saving").click()
+
+
+def test_it_fits_a_phone(visit: Callable[..., Any]) -> None:
+    """360 pixels: nothing beside the screen, everything big enough for a finger."""
+    page = visit(viewport={"width": 360, "height": 780}, has_touch=True, is_mobile=True)
+    wait_lit(page)
+    wide = "document.documentElement.scrollWidth"
+    small = """[...document.querySelectorAll("a, button, input, .dot + .handle")]
+      .filter((each) => each.checkVisibility({ visibilityProperty: true }))
+      .map((each) => (each.closest("label, .choice span") ?? each))
+      .filter((each) => !each.matches(".skip"))
+      .map((each) => [each.outerHTML, each.getBoundingClientRect()])
+      .filter(([, box]) => box.height < 24 || box.width < 24)
+      .map(([html]) => html)"""
+
+    widths, smalls = [page.evaluate(wide)], page.evaluate(small)
+    named(page, "link", "Aim and draw").tap()
+    expect(named(page, "button", "Save")).to_be_visible()
+    named(page, "button", "Choose a part").tap()
+    widths, smalls = [*widths, page.evaluate(wide)], smalls + page.evaluate(small)
+
+    assert widths == [360, 360]
+    assert smalls == []
+
+
+def test_light_and_dark_are_chosen_and_kept(visit: Callable[..., Any]) -> None:
+    """By the system, and by a switch that outlives a reload."""
+    page = visit(color_scheme="light")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    switch = page.get_by_role("button", name="Colours")
+    expect(switch).to_be_visible()
+    seen = [page.evaluate(ground)]
+
+    page.emulate_media(color_scheme="dark")
+    seen.append(page.evaluate(ground))
+    switch.click()
+    seen.append(page.evaluate(ground))
+    page.reload()
+    expect(named(page, "button", "Colours: light")).to_be_visible()
+    seen.append(page.evaluate(ground))
+
+    light, dark = seen[:2]
+    assert light != dark
+    assert seen == [light, dark, light, light]
+
+
+# The door
+
+
+def test_beyond_this_machine_it_asks_for_the_token(chromium: Any, tmp_path: Path) -> None:
+    """A wrong one is told; the right one opens; signing out closes."""
+    beyond = House(tmp_path, host="0.0.0.0")
+    token = beyond.run("web", "token", "-c", str(beyond.file)).split()[-1]
+
+    with beyond, browsing(chromium, beyond.url) as page:
+        field = page.get_by_label("Token")
+        expect(field).to_be_focused()
+        found = violations(page)
+        field.fill("wrong")
+        field.press("Enter")
+        expect(page.get_by_role("alert").filter(has_text="not the token")).to_be_visible()
+        field.fill(token)
+        field.press("Enter")
+        wait_lit(page)
+        named(page, "button", "Sign out").click()
+        expect(field).to_be_visible()
+
+        assert found == []
+        assert token not in beyond.file.read_text()
+
+
+ATTACK: Final = """async (where) => {
+  const set = (mode, type) => fetch(`${where}/api/cameras/hall/set`, {
+    method: "POST", mode, headers: { "Content-Type": type }, body: '{"paused": true}',
+  });
+  const line = () => new Promise((done, failed) => {
+    const socket = new WebSocket(`${where.replace("http", "ws")}/api/live`);
+    socket.onopen = done;
+    socket.onerror = failed;
+  });
+  const tries = [
+    set("no-cors", "text/plain"), set("cors", "application/json"), line(),
+    fetch(`${where}/api/config`),
+  ];
+  return (await Promise.allSettled(tries)).map(({ status }) => status);
+}"""
+
+
+def test_another_sites_page_in_the_same_browser_can_do_nothing(
+    visit: Callable[..., Any], house: House
+) -> None:
+    """Neither by what a browser sends without asking nor by what it asks for first."""
+    page = visit()
+    with one_word() as elsewhere:
+        page.goto(elsewhere)
+
+        tried = page.evaluate(ATTACK, house.url)
+
+    assert tried == ["rejected"] * 4
+    page.goto(house.url)
+    wait_lit(page)
+    expect(named(page, "button", "Pause: hall")).to_be_visible()
+
+
+# For the documentation
+
+
+def test_pictures_for_the_docs(visit: Callable[..., Any], house: House, tmp_path: Path) -> None:
+    """What `docs/web.md` shows is what this run saw."""
+    folder = Path(PICTURES or tmp_path)
+    sofa = '\n  [[camera.zone]]\n  id = "sofa"\n  kind = "rest"\n  polygon = {}\n'
+    door = '\n  [[camera.zone]]\n  id = "door"\n  polygon = {}\n'
+    shapes = [[0.62, 0.52], [0.93, 0.52], [0.97, 0.76], [0.62, 0.76]]
+    zones = sofa.format(json.dumps(WAVER)) + door.format(json.dumps(shapes))
+    house.write(house.text + zones)
+
+    for name, path, settings in (
+        ("page-live", "/", {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}),
+        ("page-draw", "/#/aim/hall", {"color_scheme": "dark"}),
+        ("page-phone", "/", {"viewport": {"width": 360, "height": 780}, "color_scheme": "dark"}),
+    ):
+        page = visit(path, device_scale_factor=1.5, **settings)
+        wait_lit(page)
+        if name == "page-draw":
+            page.mouse.click(*place(page, (0.8, 0.6)))
+        else:
+            expect(page.get_by_text("sofa: 1 person")).to_be_visible()
+            expect(page.locator(".events time").nth(3)).to_be_visible()
+            expect(page.get_by_text(" MB")).to_be_attached()
+            expect(page.get_by_text(re.compile(r"^\d+ ms$"))).to_be_visible()
+        page.screenshot(path=folder / f"{name}.png")
+        page.close()
+
+    assert len(list(folder.glob("page-*.png"))) == 3
