@@ -27,9 +27,9 @@ from edgepose.mqtt import discovery as homeassistant
 from edgepose.mqtt import encoding, messages, topics
 from edgepose.mqtt.command_handler import Remote
 from edgepose.mqtt.messages import PosesMessage
-from edgepose.mqtt.publisher import Link
 from edgepose.mqtt.requests import Settings
 from edgepose.recording import reader
+from edgepose.service import wiring
 from edgepose.timing import Clock, rfc3339
 from edgepose.types import Event, Frame, Message
 
@@ -125,16 +125,15 @@ class Device:
         self._seq = itertools.count(1)
         self._turn = itertools.count(1)
         self._lost_s: float | None = None
-        self.link = Link(
-            self.config, self.topics, self.clock, refused=_fail, published=self._published
-        )
+        self.link = wiring.make_link(self.config, self.topics, self.clock, _fail)
+        self.link.on_published(self._published)
         self.link.on_connect(self._back)
         self.link.on_disconnect(self._away)
         remote = Remote(
-            self.topics,
+            lambda: self.topics,
             cameras=lambda: {CAMERA},
             apply=self._apply,
-            verbs={},
+            handlers={},
             answer=self.link.answer,
         )
         for topic in remote.filters:

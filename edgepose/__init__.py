@@ -5,13 +5,13 @@
 >>> people = estimator.estimate(rgb)  # doctest: +SKIP
 """
 
-from edgepose._version import __version__
+from edgepose._version import __version__ as __version__
 
 TYPE_CHECKING = False  # type checkers know the name; importing it would hold up every start
 if TYPE_CHECKING:
     from edgepose.api import Pose, PoseEstimator, draw, subscribe
 
-__all__ = ["Pose", "PoseEstimator", "__version__", "draw", "subscribe"]
+__all__ = ["Pose", "PoseEstimator", "draw", "subscribe"]
 
 
 def __getattr__(name: str) -> object:

@@ -6,7 +6,7 @@ Coordinates are said by the type: `Pose` is in frame pixels, `ModelPose` in
 model pixels. Positions stay floats until they are printed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple
 
@@ -192,6 +192,10 @@ class Message:
 
     correlation: bytes | None = None
     """MQTT 5: of an answer, what tells the asker which question it belongs to."""
+
+
+Compose = Callable[[Frame, Sequence[Track], Sequence[Event]], list[Message]]
+"""Turns a frame, its tracks and its events into messages."""
 
 
 @dataclass(frozen=True, slots=True)

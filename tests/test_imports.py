@@ -106,18 +106,6 @@ def test_every_module_has_its_floor(file: Path) -> None:
     assert len(places) == 1, f"edgepose/{module(file)}: name its package in FLOORS, once"
 
 
-UPWARDS: Final = {
-    ("config.schema", "people"),
-    ("doctor.live", "service"),
-    ("mqtt.asyncapi", "service"),
-    ("mqtt.composer", "camera"),
-    ("mqtt.publisher", "service"),
-    ("pose.selection", "camera"),
-    ("web.bridge.launcher", "service"),
-}
-"""Imports that still point upwards; each is to go."""
-
-
 @pytest.mark.parametrize("file", FILES, ids=module)
 def test_imports_point_downwards(file: Path) -> None:
     """A package knows itself and lower floors, never a higher one or one beside it."""
@@ -125,8 +113,16 @@ def test_imports_point_downwards(file: Path) -> None:
     below = {other for other in own(file) if floor(other) < floor(name)}
     allowed = below | {name} | ENTRIES.get(name, set()) | (SHARED if name in SHARED else set())
 
-    upwards = {other for by, other in UPWARDS if by == module(file)}
-    assert own(file) <= allowed | upwards
+    assert own(file) <= allowed
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """No circle, not even between the modules of one package."""
+    graph = {module(file).removesuffix(".__init__"): modules(file) for file in FILES}
+    while leaves := {name for name, needs in graph.items() if not needs & graph.keys() - {name}}:
+        graph = {name: needs for name, needs in graph.items() if name not in leaves}
+
+    assert sorted(graph) == []
 
 
 @pytest.mark.parametrize(

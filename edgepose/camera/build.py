@@ -2,9 +2,10 @@
 
 from typing import Final
 
+from edgepose.camera import sources
 from edgepose.camera.view import View
 from edgepose.config import schema
-from edgepose.config.schema import PoseSettings
+from edgepose.config.schema import Config, PoseSettings
 from edgepose.pose.decoders import Limits
 
 WEAK: Final = 0.6  # of the least score: the dip of somebody turning away; docs/tracking.md
@@ -18,3 +19,11 @@ def limits(pose: PoseSettings) -> Limits:
 def view(camera: schema.Camera) -> View:
     """Make what turns a camera's pictures into those that are looked at."""
     return View(rotate=camera.rotate, mirror=camera.mirror, roi=camera.roi, masks=camera.masks)
+
+
+def total_fps(config: Config) -> float:
+    """Return how many frames per second all cameras deliver at most; 0 without cameras."""
+    return sum(
+        sources.rate(camera.source, fps=camera.fps, realtime=camera.realtime)
+        for camera in config.cameras
+    )

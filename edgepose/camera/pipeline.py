@@ -1,6 +1,6 @@
 """The order of the stages; one frame's walk."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from edgepose.camera.health import CameraHealth
@@ -9,12 +9,10 @@ from edgepose.people.follower import Follower, Presence
 from edgepose.pose.decoders import Limits
 from edgepose.pose.estimator import Estimator
 from edgepose.timing import Clock
-from edgepose.types import Event, Frame, Message, Pose, Track
+from edgepose.types import Compose, Frame, Message, Pose
 
 STAGES: Final = ("show", "prepare", "infer", "decode", "follow", "compose", "publish")
 """What is timed, in the order of a frame's walk."""
-
-Compose = Callable[[Frame, Sequence[Track], Sequence[Event]], list[Message]]
 
 
 class Pipeline:

@@ -13,11 +13,10 @@ from edgepose.camera.motion_gate import Gate
 from edgepose.camera.pipeline import Pipeline
 from edgepose.camera.sources import Glimpse, Source
 from edgepose.errors import SourceError
-from edgepose.mqtt.outbox import Outbox
 from edgepose.system import process
 from edgepose.system.threads import Failure, Lanes, Slot
 from edgepose.timing import NS_PER_S
-from edgepose.types import Frame
+from edgepose.types import Frame, Message
 
 log: Final = logging.getLogger(__name__)
 
@@ -64,6 +63,8 @@ class Camera:
         Decides which frames of an empty room are left out.
     engine_threads : int
         How many cores the network takes; the camera's threads keep to the others.
+    publish : callable
+        Takes each message of the camera.
     changed : callable
         Told after each change of `health.state`.
     """
@@ -80,7 +81,7 @@ class Camera:
         engine_threads: int,
         pipeline: Pipeline,
         lanes: Lanes[Job],
-        outbox: Outbox,
+        publish: Callable[[Message], None],
         health: CameraHealth,
         failure: Failure,
         changed: Callable[["Camera"], None],
@@ -96,7 +97,7 @@ class Camera:
         self._gate = gate
         self._engine_threads = engine_threads
         self._lanes = lanes
-        self._outbox = outbox
+        self._publish = publish
         self._failure = failure
         self._changed = changed
         self._stop = threading.Event()
@@ -267,7 +268,7 @@ class Camera:
         """Turn the engine's answers into messages, in order."""
         while (job := self._answers.take()) is not None and job.frame is not None:
             for message in self.pipeline.finish(job.frame, job.glance, job.outputs):
-                self._outbox.put(message)
+                self._publish(message)
             self.health.processed += 1
             if self._gate is not None:
                 self._gate.note(self.pipeline.presence, job.frame.captured_ns)

@@ -87,6 +87,7 @@ def choose(file: Path | None, *, as_json: bool) -> str:
     """Measure what was not measured yet, and say what `auto` takes and why."""
     import msgspec
 
+    from edgepose.camera.build import total_fps
     from edgepose.config import loading
     from edgepose.pose.selection import Chooser
     from edgepose.system import storage
@@ -94,7 +95,7 @@ def choose(file: Path | None, *, as_json: bool) -> str:
 
     config = loading.effective(file, model="auto")
     chooser = Chooser(storage.state_directory(config.device.id), Clock())
-    plan = chooser.plan(config)
+    plan = chooser.plan(config, total_fps(config))
     if not as_json:
         return _judgement(chooser, plan)
     judged = [row._asdict() for row in chooser.rows]

@@ -54,5 +54,5 @@ def run(args: argparse.Namespace) -> int:
         if daemon.stuck:
             # The library that hangs would hold up the end, or crash it.
             logging.shutdown()
-            os._exit(0 if daemon.failure.error is None else 1)
+            os._exit(int(daemon.failed))
     return 0

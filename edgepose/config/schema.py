@@ -7,14 +7,11 @@ field with a default and such a text: nothing else is to be done.
 
 import re
 import socket
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
 from edgepose.config.gesture_rules import BUILT_IN, Gesture
-
-if TYPE_CHECKING:
-    from edgepose.people import zones
 
 # "$" alone would let a final line break through.
 Id = Annotated[
@@ -187,12 +184,6 @@ class CameraZone(Table, frozen=True, kw_only=True):
 
     kind: Literal["area", "rest"] = "area"
     """`rest`: lying here is no fall, as on a sofa or a bed."""
-
-    def on_floor(self) -> "zones.Zone":
-        """Return the zone as the event detectors know it."""
-        from edgepose.people.zones import Zone
-
-        return Zone(id=self.id, polygon=self.polygon, kind=self.kind)
 
 
 class Camera(Table, frozen=True, kw_only=True):

@@ -4,28 +4,48 @@ What the daemon holds (the model, a delegate, its cameras) is told from how it d
 not opened a second time; all else is looked at as the command does.
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 
+from edgepose.camera.health import CameraHealth
+from edgepose.config.loading import Origin
+from edgepose.config.schema import Config
 from edgepose.doctor import broker as doctor_broker
 from edgepose.doctor import checks, machine
 from edgepose.doctor import model as doctor_model
 from edgepose.errors import EdgeposeError
 from edgepose.mqtt.messages import Finding, Report
 from edgepose.pose import delegates
+from edgepose.pose.selection import Plan
 from edgepose.system import hardware
 
-if TYPE_CHECKING:
-    from edgepose.camera.worker import Camera
-    from edgepose.service.daemon import Daemon
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunningDaemon:
+    """What the report needs to know of a running daemon."""
+
+    config: Config
+    origin: Origin | None
+    read_config: Callable[[], Config]
+    """Reads the configuration file again; raises `EdgeposeError` where it is not good."""
+
+    model: str
+    plan: Plan
+    infer_ms: tuple[float, float] | None
+    """Median and 99th percentile of an inference; None before the first."""
+
+    cameras: Mapping[str, CameraHealth]
+    paused: Collection[str]
+    refused_topics: Mapping[str, str]
+    """Topics that the broker has refused, and why."""
 
 
-def report(daemon: "Daemon") -> Report:
-    """Look at everything, as `edgepose doctor --json` does; takes seconds."""
+def report(daemon: RunningDaemon) -> Report:
+    """Run all checks, as `edgepose doctor --json` does; takes seconds."""
     return Report.of(list(checks.readable(_findings(daemon))))
 
 
-def _findings(daemon: "Daemon") -> Iterator[Finding]:
+def _findings(daemon: RunningDaemon) -> Iterator[Finding]:
     yield file(daemon)
     yield doctor_model.runtime()
     if daemon.origin is not None and daemon.origin.path.exists():
@@ -33,8 +53,8 @@ def _findings(daemon: "Daemon") -> Iterator[Finding]:
     yield checks.state(daemon.config)
     yield model(daemon)
     yield delegate(daemon)
-    for id_, camera in list(daemon.cameras.items()):
-        yield source(daemon, id_, camera)
+    for id_, health in daemon.cameras.items():
+        yield source(id_, health, paused=id_ in daemon.paused)
     yield broker(daemon)
     yield checks.live_page(daemon.config, runs=True)
     yield checks.numbers(daemon.config, runs=True)
@@ -44,7 +64,7 @@ def _findings(daemon: "Daemon") -> Iterator[Finding]:
     yield machine.heat(throttling)
 
 
-def file(daemon: "Daemon") -> Finding:
+def file(daemon: RunningDaemon) -> Finding:
     """Say whether the configuration can be read again, and whether it is the one in force."""
     try:
         found = daemon.read_config()
@@ -57,17 +77,17 @@ def file(daemon: "Daemon") -> Finding:
     return Finding("configuration", "ok", "good, and in force")
 
 
-def model(daemon: "Daemon") -> Finding:
+def model(daemon: RunningDaemon) -> Finding:
     """Say what runs, and how long it takes."""
-    name, took_ms = daemon.estimator.name, daemon.engine.percentiles_ms()
+    name, took_ms = daemon.model, daemon.infer_ms
     if took_ms is None:
         return Finding("model", "ok", f"{name}: has not looked at a frame yet")
     return Finding("model", "ok", f"{name}: {took_ms[0]:.1f} ms for a frame")
 
 
-def delegate(daemon: "Daemon") -> Finding:
+def delegate(daemon: RunningDaemon) -> Finding:
     """Say what the model runs on, and whether it is what was asked for."""
-    plan, asked = daemon.estimator.plan, daemon.config.model.delegate
+    plan, asked = daemon.plan, daemon.config.model.delegate
     found = f"{plan.delegate.name}: {plan.reason}"
     wanted = delegates.named(asked).plugin
     if asked == "auto" or wanted is None or plan.delegate.plugin is not None:
@@ -76,21 +96,21 @@ def delegate(daemon: "Daemon") -> Finding:
     return Finding("delegate", "fail", found, mend)
 
 
-def source(daemon: "Daemon", id_: str, camera: "Camera") -> Finding:
-    """Say whether a camera delivers."""
-    check, health = f"camera {id_}", camera.health
+def source(id_: str, health: CameraHealth, *, paused: bool) -> Finding:
+    """Check whether a camera delivers frames."""
+    check = f"camera {id_}"
     if health.state == "offline":
         mend = "check the address, cable and permissions (group video); it is tried again for ever"
         return Finding(check, "fail", health.error or "offline", mend)
-    if daemon.overrides.paused(id_):
+    if paused:
         return Finding(check, "ok", "paused")
     return Finding(check, "ok", f"{health.state}, {health.processed} frames looked at")
 
 
-def broker(daemon: "Daemon") -> Finding:
+def broker(daemon: RunningDaemon) -> Finding:
     """Log in once more, and name the topics that the broker has refused."""
     finding = doctor_broker.broker(daemon.config)
-    refused = daemon.link.refused
+    refused = daemon.refused_topics
     if finding.verdict != "ok" or not refused:
         return finding
     named = ", ".join(f"{topic} ({reason})" for topic, reason in sorted(refused.items()))

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from edgepose.camera.build import total_fps
 from edgepose.config.loading import Origin, blamed
 from edgepose.config.schema import Config
 from edgepose.doctor.remedies import RESTART, RUNNING
@@ -35,7 +36,7 @@ def model(config: Config, origin: Origin | None = None) -> Finding:
     name = _spoken(config).model.name
     try:
         with blamed(origin, "model", "name"):
-            on_cpu = Chooser(None, Clock()).plan(_with(config, name, "cpu"))
+            on_cpu = Chooser(None, Clock()).plan(_with(config, name, "cpu"), total_fps(config))
             estimator = PoseEstimator(on_cpu.model, threads=config.model.threads)
         estimator.warm_up()
         started = time.perf_counter()
@@ -71,7 +72,7 @@ def _tried(config: Config, library: str, *, asked: bool) -> Finding:
         mend = "sudo usermod -aG plugdev $USER, and log in again; then plug it out and in"
         return Finding("delegate", "fail", f"{closed}: this user may not open it", mend)
     try:
-        plan = Chooser(None, Clock()).plan(_spoken(config))
+        plan = Chooser(None, Clock()).plan(_spoken(config), total_fps(config))
     except EdgeposeError as error:
         return Finding("delegate", "fail", str(error), "choose another model or delegate")
     if plan.delegate.plugin is not None:

@@ -30,6 +30,7 @@ from edgepose.mqtt.options import Options
 from edgepose.mqtt.subscriber import subscribe
 from edgepose.pose import interpreter
 from edgepose.service.daemon import Daemon
+from edgepose.service.status import stages_ms
 from edgepose.system import hardware
 from edgepose.system import process as vitals
 from edgepose.timing import NS_PER_MS, NS_PER_S
@@ -109,7 +110,7 @@ class Stopwatch:
         """Note a message; after enough of them, ask the daemon to stop."""
         if message.kind != "poses":
             return
-        now_ns = self._daemon.clock.now_ns()
+        now_ns = self._daemon.state.clock.now_ns()
         self._moments_ns.append(now_ns)
         self._latencies_ms.append((now_ns - message.read_ns) / NS_PER_MS)
         if len(self._moments_ns) == SETTLE + self._frames:
@@ -151,7 +152,7 @@ def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Round | Res
         bare_hz = _spin(daemon, frames) if daemon and number % 2 else 0.0
         daemon = Daemon(config, once=once)
         stopwatch = Stopwatch(daemon, frames)
-        daemon.published = stopwatch.published
+        daemon.state.broker.link.on_published(stopwatch.published)
         daemon.run()
         if stopwatch.short > 0:
             msg = f"bench: the source has ended {stopwatch.short} frames too early; {FEWER}"
@@ -160,10 +161,10 @@ def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Round | Res
         done.append(Round(stopwatch.hz, bare_hz or _spin(daemon, frames)))
         yield done[-1]
     assert daemon is not None
-    estimator = daemon.estimator
+    estimator = daemon.state.estimator
     yield Result(
         tuple(done),
-        daemon.stages_ms(),
+        stages_ms(daemon.state),
         estimator.policy.name,
         tuple(latencies_ms),
         estimator.engine.threads,
@@ -184,7 +185,7 @@ def _ends(source: str, frames: int) -> bool:
 def _spin(daemon: Daemon, frames: int) -> float:
     """Return how often a second the network of a daemon that has ended runs alone."""
     started = time.perf_counter()
-    daemon.estimator.engine.spin(frames)
+    daemon.state.estimator.engine.spin(frames)
     return frames / (time.perf_counter() - started)
 
 

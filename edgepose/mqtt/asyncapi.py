@@ -22,9 +22,8 @@ from edgepose.mqtt.messages import (
     StatsMessage,
     StatusMessage,
 )
-from edgepose.mqtt.requests import Response, Settings
+from edgepose.mqtt.requests import REQUESTS, Response, Settings
 from edgepose.mqtt.topics import CameraTopics, Topics
-from edgepose.service.request_handlers import verbs
 from edgepose.system import hardware
 from edgepose.types import PAYLOAD_VERSION
 
@@ -158,20 +157,19 @@ def _of_camera(topics: CameraTopics) -> Iterator[Channel]:
 
 
 def _of_requests(topics: Topics) -> Iterator[Channel]:
-    no_daemon = cast(Any, None)  # nothing is asked of it
-    for name, verb in verbs(no_daemon).items():
+    for name, request in REQUESTS.items():
         asks, answers = f"request{name.title()}", f"response{name.title()}"
         yield Channel(
             asks,
             topics.request(name),
             f"Asks for {name}.",
-            verb.takes,
+            request.takes,
             1,
             takes=True,
             answers=answers,
         )
         says = f"Answers {name}, where the request does not name another topic."
-        yield Channel(answers, topics.response(name), says, cast(Any, Response)[verb.gives], 1)
+        yield Channel(answers, topics.response(name), says, cast(Any, Response)[request.gives], 1)
 
 
 def _of_home_assistant() -> Iterator[Channel]:

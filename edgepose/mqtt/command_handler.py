@@ -11,7 +11,16 @@ from msgspec import UNSET, Struct, UnsetType
 
 from edgepose.errors import in_words
 from edgepose.mqtt.rate_limit import Bucket
-from edgepose.mqtt.requests import Id, Refusal, Request, Response, Settings, Verb
+from edgepose.mqtt.requests import (
+    REQUESTS,
+    Id,
+    Refusal,
+    Request,
+    RequestHandler,
+    RequestType,
+    Response,
+    Settings,
+)
 from edgepose.mqtt.topics import Topics
 from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Message, Received
@@ -27,31 +36,34 @@ class Remote:
 
     Parameters
     ----------
-    topics : Topics
-        Where the device listens.
+    topics : callable
+        Returns the topics of the device; others after a reload.
     cameras : callable
         Returns the ids of the cameras there are.
     apply : callable
         Takes a camera's id and checked settings.
-    verbs : mapping
-        What can be asked for.
+    handlers : mapping
+        By the name of a request, the function that handles it.
+    requests : mapping
+        By name, what each request takes.
     answer : callable
         Sends a message now or never: nobody waits for a late answer.
     """
 
     def __init__(
         self,
-        topics: Topics,
+        topics: Callable[[], Topics],
         *,
         cameras: Callable[[], Collection[str]],
         apply: Callable[[str, Settings], None],
-        verbs: Mapping[str, Verb],
+        handlers: Mapping[str, RequestHandler],
+        requests: Mapping[str, RequestType] = REQUESTS,
         answer: Callable[[Message], object],
         clock: Clock | None = None,
     ) -> None:
-        self._topics = topics
+        self._topics_now = topics
         self._cameras, self._apply, self._answer = cameras, apply, answer
-        self._verbs = dict(verbs)
+        self._handlers, self._requests = dict(handlers), requests
         self._clock = clock or Clock()
         self._bucket = Bucket(self._clock)
         self._decoders: dict[type, msgspec.json.Decoder[Any]] = {}
@@ -59,6 +71,10 @@ class Remote:
         self._running: set[str] = set()
         self.refused = 0
         """Commands that changed nothing."""
+
+    @property
+    def _topics(self) -> Topics:
+        return self._topics_now()
 
     @property
     def filters(self) -> tuple[str, str]:
@@ -104,24 +120,21 @@ class Remote:
         try:
             self._admit(received)
             id_ = _id(received.payload)
-            verb = self._verbs.get(name)
-            if verb is None:
-                known = ", ".join(sorted(self._verbs))
+            if name not in self._handlers:
+                known = ", ".join(sorted(self._handlers))
                 raise Refusal(f'request "{_short(name)}" is not known; known: {known}', "unknown")
-            request = self._read(verb.takes, received.payload or b"{}")
-            if verb.slow:
-                self._begin(name, partial(self._do, verb, name, request, received, id_))
+            request = self._read(self._requests[name].takes, received.payload or b"{}")
+            if self._requests[name].slow:
+                self._begin(name, partial(self._do, name, request, received, id_))
             else:
-                self._do(verb, name, request, received, id_)
+                self._do(name, request, received, id_)
         except Refusal as refusal:
             self._refuse(refusal, self._topics.response(name), received, id_)
 
-    def _do(
-        self, verb: Verb, name: str, request: Request, received: Received, id_: Id | UnsetType
-    ) -> None:
+    def _do(self, name: str, request: Request, received: Received, id_: Id | UnsetType) -> None:
         where = self._topics.response(name)
         try:
-            data = verb.do(request)
+            data = self._handlers[name](request)
         except Refusal as refusal:
             self._refuse(refusal, where, received, id_)
         else:
@@ -178,7 +191,7 @@ class Remote:
         return True
 
     def _respond(self, usual: str | None, received: Received, response: Response[Any]) -> None:
-        """Answer where the sender wants it, or on the verb's own topic; `set` has none."""
+        """Answer where the sender wants it, or on the request's own topic; `set` has none."""
         where = received.response_topic or usual
         if where is None:
             return

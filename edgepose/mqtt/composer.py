@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from edgepose.camera.pipeline import Compose
 from edgepose.mqtt import encoding
 from edgepose.mqtt import topics as mqtt_topics
 from edgepose.people.follower import Follower
 from edgepose.timing import NS_PER_MS, Clock
-from edgepose.types import Event, Frame, Message, Track
+from edgepose.types import Compose, Event, Frame, Message, Track
 
 
 class Composer:

@@ -2,7 +2,6 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgepose.mqtt.spool import Spool
@@ -30,19 +29,12 @@ class Outbox:
     ----------
     spool : Spool, optional
         Where events wait; not given: in memory.
-    seen : callable, optional
-        Told of each message at once, whatever becomes of it; by any thread.
     """
 
     DEPTH = 8
     """Pose frames that may wait for a slow network before the oldest is dropped."""
 
-    def __init__(
-        self,
-        spool: Spool | None = None,
-        seen: Callable[[Message], None] = lambda message: None,
-    ) -> None:
-        self._seen = seen
+    def __init__(self, spool: Spool | None = None) -> None:
         self._changed = threading.Condition()
         self._online = False
         self._closed = False
@@ -53,9 +45,13 @@ class Outbox:
         self._events_turn = False
         self.dropped: dict[Kind, int] = {"poses": 0, "stats": 0, "snapshot": 0, "state": 0}
 
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether no other process uses the device's folder."""
+        return self._spool.ours
+
     def put(self, message: Message) -> None:
         """Hand a message over; never waits for the network."""
-        self._seen(message)
         with self._changed:
             if message.kind == "state":
                 self._states[message.topic] = message

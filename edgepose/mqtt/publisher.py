@@ -1,71 +1,58 @@
-"""The way to the broker: outbox, sink, the thread between them and a broker of our own if asked."""
+"""Sends what waits in the outbox to the broker, in a thread of its own."""
 
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from edgepose.config.schema import Config
+from edgepose.mqtt.client import MqttSink
 from edgepose.mqtt.outbox import Outbox, Outgoing
-from edgepose.mqtt.topics import Topics
-from edgepose.service import wiring
 from edgepose.timing import Clock, Durations
 from edgepose.types import Message, Received
+
+if TYPE_CHECKING:
+    from edgepose.mqtt.embedded_broker import EmbeddedBroker  # brings asyncio
 
 AGAIN_S: Final = 0.05  # a session may have ended a moment before we are told
 
 
 class Link:
-    """Sends messages in a thread of its own; what waits while the broker is away, the outbox says.
+    """Sends messages to the broker in a thread of its own.
 
     Parameters
     ----------
-    config : Config
-        Names the broker.
-    topics : Topics
-        Where the device speaks.
+    outbox : Outbox
+        Holds what waits while there is no session.
+    client : MqttSink
+        The connection; not started yet.
     clock : Clock
         For the latency from the camera to the broker.
-    refused : callable
-        Told when the broker refuses us and trying again cannot help.
-    published : callable
-        Told of each message that the broker's socket has taken.
-    seen : callable, optional
-        Told of each message before that, also while there is no broker.
+    embedded : EmbeddedBroker, optional
+        A broker that runs; it is closed with the link.
     """
 
     def __init__(
         self,
-        config: Config,
-        topics: Topics,
+        outbox: Outbox,
+        client: MqttSink,
         clock: Clock,
         *,
-        refused: Callable[[BaseException], None],
-        published: Callable[[Message], None],
-        seen: Callable[[Message], None] = lambda message: None,
+        embedded: "EmbeddedBroker | None" = None,
     ) -> None:
-        spool = wiring.spool(config, clock)
-        self.outbox = Outbox(spool, seen)
+        self.outbox = outbox
         self.latency: dict[str, Durations] = {}
         self.publishing = Durations()
-        self.put = self.outbox.put
-        self.cleared: Callable[[str], None] = lambda topic: None
-        """Told of each retained topic that was cleared, or cannot be."""
-
         self.sessions = 0
-        """How often there was a session with the broker."""
+        """Sessions with the broker so far."""
 
-        self._published = published
         self._clock = clock
         self._closing = threading.Event()
         self._sending = threading.Lock()
-        self._broker = wiring.broker(config)
-        self.alone = spool.ours
-        """Whether the device's folder is ours, and no other process is the same device."""
-
-        # Two processes of one name would throw each other out of the broker for ever.
-        session = wiring.session(config) if self.alone else None
-        self._sink = wiring.sink(config, topics, self._broker, refused, session)
+        self._broker = embedded
+        self._listeners: list[Callable[[Message], None]] = []
+        self._published: list[Callable[[Message], None]] = []
+        self._cleared: list[Callable[[str], None]] = []
+        self._sink = client
         self._sink.on_connect(self._online)
         self._sink.on_disconnect(self._offline)
         self._thread = threading.Thread(target=self._send, name="mqtt", daemon=True)
@@ -84,6 +71,24 @@ class Link:
         self.outbox.end()
         if self._broker is not None:
             self._broker.close()
+
+    def put(self, message: Message) -> None:
+        """Hand over a message; never waits for the network; thread-safe."""
+        for listener in self._listeners:
+            listener(message)
+        self.outbox.put(message)
+
+    def on_message(self, listener: Callable[[Message], None]) -> None:
+        """Call a listener with each message that is handed over, with or without a session."""
+        self._listeners.append(listener)
+
+    def on_published(self, listener: Callable[[Message], None]) -> None:
+        """Call a listener with each message that the broker's socket has accepted."""
+        self._published.append(listener)
+
+    def on_cleared(self, listener: Callable[[str], None]) -> None:
+        """Call a listener with each retained topic that was cleared, or cannot be."""
+        self._cleared.append(listener)
 
     def answer(self, message: Message) -> bool:
         """Send a message now or never."""
@@ -153,13 +158,15 @@ class Link:
             self.outbox.back(outgoing)
             return False
         self._measure(outgoing.message, started_ns)
-        self._published(outgoing.message)
+        for listener in self._published:
+            listener(outgoing.message)
         return True
 
     def _settled(self, outgoing: Outgoing, accepted: bool) -> None:
         self.outbox.settle(outgoing, accepted=accepted)
         if outgoing.number is None:
-            self.cleared(outgoing.message.topic)
+            for listener in self._cleared:
+                listener(outgoing.message.topic)
 
     def _measure(self, message: Message, started_ns: int) -> None:
         now_ns = self._clock.now_ns()

@@ -1,10 +1,12 @@
 """What commands and requests over MQTT hold, and their answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+
+from edgepose.mqtt.messages import Pictures, Pong, Reloading, Report, StatusMessage
 
 Id = Annotated[str, Meta(max_length=1024)] | int | float | bool | None
 
@@ -51,18 +53,28 @@ class Refusal(Exception):  # noqa: N818  # the word of the answer, no fault of t
 
 
 @dataclass(frozen=True, slots=True)
-class Verb:
-    """Something that can be asked for."""
+class RequestType:
+    """A request that a device answers on ``B/response/<name>``."""
 
     takes: type[Request]
     gives: type[Struct]
-    """Of the answer's data."""
-
-    do: Callable[[Any], Any]
-    """Takes the request and returns the data of the answer, or raises `Refusal`."""
+    """The data of the answer."""
 
     slow: bool = False
-    """It takes seconds: done in a thread of its own, one at a time, and answered then."""
+    """It takes seconds: handled in a thread of its own, one at a time."""
+
+
+REQUESTS: Final[Mapping[str, RequestType]] = {
+    "ping": RequestType(Request, Pong),
+    "info": RequestType(Request, StatusMessage),
+    "snapshot": RequestType(SnapshotRequest, Pictures),
+    "reload": RequestType(Request, Reloading),
+    "doctor": RequestType(Request, Report, slow=True),
+}
+"""Every request, by the last level of its topic ``B/request/<name>``."""
+
+RequestHandler = Callable[[Any], Any]
+"""Takes a request and returns the data of its answer; raises `Refusal` where it cannot."""
 
 
 Part = Annotated[float, Meta(ge=0, le=1)]

@@ -27,7 +27,7 @@ def follower(config: Config, camera: schema.Camera, ids: Iterator[int] | None = 
     ids : iterator of int, optional
         Where people's ids come from; the same one after a reload, so that none comes twice.
     """
-    zones = [zone.on_floor() for zone in camera.zones]
+    zones = [Zone.from_config(zone) for zone in camera.zones]
     return Follower(
         tracker=Tracker(births(config.pose), ids),
         smoother=Smoother() if config.pose.smoothing == "one-euro" else None,

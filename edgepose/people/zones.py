@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
 
-# A configuration is checked on machines without the libraries of the pictures.
+from edgepose.config.schema import CameraZone
+
 if TYPE_CHECKING:
     from edgepose.types import Floats, Pose, Size, Track
 
@@ -30,6 +31,11 @@ class Zone:
 
     kind: Literal["area", "rest"] = "area"
     """`rest`: lying here is no fall."""
+
+    @classmethod
+    def from_config(cls, zone: CameraZone) -> Self:
+        """Make a zone from its table of the configuration."""
+        return cls(zone.id, zone.polygon, zone.kind)
 
     def contains(self, point: Point) -> bool:
         """Say whether a point, in parts of the frame, lies inside; the border counts."""

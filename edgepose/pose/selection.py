@@ -19,8 +19,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from edgepose._version import __version__
-from edgepose.camera import sources
-from edgepose.config.schema import Camera, Config
+from edgepose.config.schema import Config
 from edgepose.models import catalog, info
 from edgepose.pose import delegate_trial, delegates
 from edgepose.pose import interpreter as engines
@@ -150,8 +149,15 @@ class Chooser:
         self._ending = ending
         self._note = Note(folder and folder / FILE, Timings)
 
-    def plan(self, config: Config) -> Plan:
+    def plan(self, config: Config, fps: float = 0.0) -> Plan:
         """Decide what is to run; with `auto` or a delegate this may take seconds.
+
+        Parameters
+        ----------
+        config : Config
+            Names the model, the delegate and how many people there may be.
+        fps : float
+            Frames per second of all cameras; 0 where it is not known.
 
         Raises
         ------
@@ -160,7 +166,7 @@ class Chooser:
         """
         delegate = delegates.named(config.model.delegate)
         if config.model.name == AUTO:
-            return self._auto(config, delegate)
+            return self._auto(config, delegate, fps)
         return self._named(config, delegate)
 
     def worth_a_try(self, config: Config, plan: Plan) -> bool:
@@ -200,11 +206,12 @@ class Chooser:
             self.bench.failed(delegate.name, verdict.failure)
         return verdict
 
-    def _auto(self, config: Config, delegate: Delegate) -> Plan:
+    def _auto(self, config: Config, delegate: Delegate, fps: float) -> Plan:
         """Take the most accurate model that is quick enough, on whatever runs it."""
         threads = config.model.threads
         reason = self._unusable(delegate) if delegate.plugin else 'model.delegate = "cpu"'
-        contest = Contest(config, delegate, Stopwatch(self._note, threads, self._ending), self._try)
+        stopwatch = Stopwatch(self._note, threads, self._ending)
+        contest = Contest(config, fps, delegate, stopwatch, self._try)
         contest.only_on_the_cpu = reason
         plan = contest.plan()
         self.rows = contest.rows
@@ -222,7 +229,9 @@ class Contest:
     Parameters
     ----------
     config : Config
-        Says how many frames a second and people there are.
+        Says how many people there may be.
+    fps : float
+        Frames per second of all cameras; 0 where it is not known.
     delegate : Delegate
         What may be used besides the CPU.
     stopwatch : Stopwatch
@@ -234,6 +243,7 @@ class Contest:
     def __init__(
         self,
         config: Config,
+        fps: float,
         delegate: Delegate,
         stopwatch: "Stopwatch",
         try_out: Callable[[str, Delegate, int], Verdict],
@@ -243,7 +253,7 @@ class Contest:
         """Why the delegate is out of the question; empty while it is not."""
 
         self._people = config.pose.max_people
-        self._fps = sum(_rate(camera) for camera in config.cameras) or ONE_CAMERA_FPS
+        self._fps = fps or ONE_CAMERA_FPS
         self._most_ms = SHARE * 1000 / self._fps
         self._policy = config.model.policy
         self._wanted = "one" if self._policy == "follow" else "many"
@@ -378,10 +388,6 @@ def _measured_ms(choice: catalog.Choice, threads: int) -> float:
     warm_up()
     first_ms = median_ms(warm_up, 1)
     return first_ms if first_ms > SLOW_MS else median_ms(warm_up, RUNS)
-
-
-def _rate(camera: Camera) -> float:
-    return sources.rate(camera.source, fps=camera.fps, realtime=camera.realtime)
 
 
 def _candidates(people: int, policy: PolicyName) -> Iterator[tuple[str, float]]:

@@ -11,6 +11,7 @@ from edgepose.mqtt.snapshots import Snapshots
 from edgepose.people.build import births, detectors
 from edgepose.people.events import EVENTS, Detector
 from edgepose.people.follower import Follower
+from edgepose.people.zones import Zone
 from edgepose.types import Message
 
 ANEW = ("falls", "gestures")
@@ -74,4 +75,4 @@ class Control:
 
 
 def _detectors(config: Config, camera: CameraTable) -> list[Detector]:
-    return detectors(config, [zone.on_floor() for zone in camera.zones])
+    return detectors(config, [Zone.from_config(zone) for zone in camera.zones])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edgepose._version import __version__
 from edgepose.pose import interpreter
+from edgepose.service.state import DaemonState
 from edgepose.system import hardware
 from edgepose.system.sockets import listen
 from edgepose.timing import BOUNDS_S, Durations
@@ -19,8 +20,6 @@ from edgepose.urls import address
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
-
-    from edgepose.service.daemon import Daemon
 
 log: Final = logging.getLogger(__name__)
 
@@ -110,23 +109,23 @@ def _server(collect: Callable[[], Iterable["Metric"]]) -> Any:
     return server
 
 
-def families(daemon: "Daemon") -> Iterator["Metric"]:
+def families(state: DaemonState) -> Iterator["Metric"]:
     """Yield all numbers of a daemon, each with what it means."""
-    yield from _running(daemon)
-    yield from _cameras(daemon)
-    yield from _durations(daemon)
-    yield from _broker(daemon)
+    yield from _running(state)
+    yield from _cameras(state)
+    yield from _durations(state)
+    yield from _broker(state)
     yield from _machine()
 
 
-def _running(daemon: "Daemon") -> Iterator["Metric"]:
+def _running(state: DaemonState) -> Iterator["Metric"]:
     from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 
-    plan = daemon.estimator.plan
+    plan = state.estimator.plan
     told = {
         "version": __version__,
-        "device": daemon.config.device.id,
-        "model": daemon.estimator.name,
+        "device": state.config.device.id,
+        "model": state.estimator.name,
         "runtime": interpreter.runtime(),
         "delegate": plan.delegate.name,
         "reason": plan.reason,
@@ -136,7 +135,7 @@ def _running(daemon: "Daemon") -> Iterator["Metric"]:
     yield GaugeMetricFamily("edgepose_delegate_benched", what, float(plan.waits))
 
 
-def _cameras(daemon: "Daemon") -> Iterator["Metric"]:
+def _cameras(state: DaemonState) -> Iterator["Metric"]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     counted = {
@@ -154,7 +153,8 @@ def _cameras(daemon: "Daemon") -> Iterator["Metric"]:
         "edgepose_frames_dropped", "Frames that were not looked at", labels=["camera", "reason"]
     )
     up = GaugeMetricFamily("edgepose_camera_up", "1 while frames come", labels=["camera"])
-    for id_, camera in list(daemon.cameras.items()):
+    for control in state.running_cameras():
+        id_, camera = control.camera.id, control.camera
         for name, family in counted.items():
             family.add_metric([id_], getattr(camera.health, name))
         for reason, count in camera.health.dropped.items():
@@ -165,7 +165,7 @@ def _cameras(daemon: "Daemon") -> Iterator["Metric"]:
     yield up
 
 
-def _durations(daemon: "Daemon") -> Iterator["Metric"]:
+def _durations(state: DaemonState) -> Iterator["Metric"]:
     from prometheus_client.core import HistogramMetricFamily
 
     def add(family: HistogramMetricFamily, labels: list[str], durations: Durations) -> None:
@@ -177,27 +177,28 @@ def _durations(daemon: "Daemon") -> Iterator["Metric"]:
         "How long each stage takes for a frame; without a camera where all share it",
         labels=["stage", "camera"],
     )
-    add(stages, ["infer", ""], daemon.engine)
-    add(stages, ["publish", ""], daemon.link.publishing)
+    add(stages, ["infer", ""], state.inference_times)
+    add(stages, ["publish", ""], state.broker.link.publishing)
     latency = HistogramMetricFamily(
         "edgepose_latency_seconds",
         "From the moment a picture was there to the broker's socket",
         labels=["camera"],
     )
-    for id_, camera in list(daemon.cameras.items()):
+    for control in state.running_cameras():
+        id_, camera = control.camera.id, control.camera
         for stage, durations in list(camera.health.stages.items()):
             add(stages, [stage, id_], durations)
-        found = daemon.link.latency.get(daemon.topics.camera(id_).poses)
+        found = state.broker.link.latency.get(state.broker.topics.camera(id_).poses)
         if found is not None:
             add(latency, [id_], found)
     yield stages
     yield latency
 
 
-def _broker(daemon: "Daemon") -> Iterator["Metric"]:
+def _broker(state: DaemonState) -> Iterator["Metric"]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-    link = daemon.link
+    link = state.broker.link
     what = "1 while there is a session with the broker"
     yield GaugeMetricFamily("edgepose_broker_connected", what, float(link.connected))
     what = "Times the broker came back"

@@ -1,47 +1,60 @@
-"""What can be asked of a running daemon over MQTT."""
+"""Answers the requests of `mqtt.requests.REQUESTS`."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from edgepose.errors import EdgeposeError
-from edgepose.mqtt.messages import Pictures, Pong, Reloading, Report, StatusMessage
-from edgepose.mqtt.requests import Refusal, Request, SnapshotRequest, Verb
+from edgepose.mqtt.messages import Pictures, Pong, Reloading, Report
+from edgepose.mqtt.requests import Refusal, RequestHandler, SnapshotRequest
+from edgepose.service.state import DaemonState
+from edgepose.service.status import status_message
 from edgepose.timing import rfc3339
 
-if TYPE_CHECKING:
-    from edgepose.service.daemon import Daemon
 
-
-def verbs(daemon: "Daemon") -> dict[str, Verb]:
-    """Return every request that this daemon answers."""
+def request_handlers(state: DaemonState) -> Mapping[str, RequestHandler]:
+    """Return the function for each request, by its name."""
     return {
-        "ping": Verb(Request, Pong, lambda _: Pong(rfc3339(daemon.clock.unix_ns()))),
-        "info": Verb(Request, StatusMessage, lambda _: _loaded(daemon).status()),
-        "snapshot": Verb(SnapshotRequest, Pictures, lambda request: _snapshot(daemon, request)),
-        "reload": Verb(Request, Reloading, lambda _: _reload(daemon)),
-        "doctor": Verb(Request, Report, lambda _: report(_loaded(daemon)), slow=True),
+        "ping": lambda _: Pong(rfc3339(state.clock.unix_ns())),
+        "info": lambda _: status_message(_loaded(state)),
+        "snapshot": lambda request: _snapshot(state, request),
+        "reload": lambda _: _reload(state),
+        "doctor": lambda _: report(_loaded(state)),
     }
 
 
-def report(daemon: "Daemon") -> Report:
-    """Look at everything; takes seconds."""
-    from edgepose.doctor import live  # nobody else needs it
+def report(state: DaemonState) -> Report:
+    """Run the doctor's checks on the running daemon; takes seconds."""
+    from edgepose.doctor import live  # loaded on request only
 
-    return live.report(daemon)
+    cameras = state.running_cameras()
+    overrides = state.broker.overrides
+    return live.report(
+        live.RunningDaemon(
+            config=state.config,
+            origin=state.origin,
+            read_config=state.read_config,
+            model=state.estimator.name,
+            plan=state.estimator.plan,
+            infer_ms=state.inference_times.percentiles_ms(),
+            cameras={control.camera.id: control.camera.health for control in cameras},
+            paused={id_ for id_ in state.camera_ids if overrides.paused(id_)},
+            refused_topics=state.broker.link.refused,
+        )
+    )
 
 
-def _loaded(daemon: "Daemon") -> "Daemon":
-    if not daemon.loaded:
+def _loaded(state: DaemonState) -> DaemonState:
+    if state.loaded_estimator is None:
         raise Refusal("the model is being loaded; ask again in a minute")
-    return daemon
+    return state
 
 
-def _snapshot(daemon: "Daemon", request: SnapshotRequest) -> Pictures:
+def _snapshot(state: DaemonState, request: SnapshotRequest) -> Pictures:
     """Send pictures; a camera that has none to show is an error only when it was named."""
-    asked = [request.camera] if request.camera is not None else list(daemon.cameras)
+    asked = [request.camera] if request.camera is not None else list(state.cameras)
     taken = {}
     for id_ in asked:
         try:
-            taken[id_] = _picture(daemon, id_)
+            taken[id_] = _picture(state, id_)
         except Refusal:
             if request.camera is not None:
                 raise
@@ -50,27 +63,27 @@ def _snapshot(daemon: "Daemon", request: SnapshotRequest) -> Pictures:
     return Pictures(taken)
 
 
-def _picture(daemon: "Daemon", id_: str) -> str:
-    control = daemon.controls.get(id_)
+def _picture(state: DaemonState, id_: str) -> str:
+    control = state.cameras.get(id_)
     if control is None:
-        known = ", ".join(daemon.controls) or "none"
+        known = ", ".join(state.cameras) or "none"
         raise Refusal(f'camera "{id_[:64]}" is not known; known: {known}', "unknown")
-    if daemon.overrides.paused(id_):
+    if state.broker.overrides.paused(id_):
         raise Refusal(f'camera "{id_}" is paused')
     if control.camera.health.state == "offline":
         raise Refusal(f'camera "{id_}" is offline')
     message = control.snapshots.take()
     if message is None:
         raise Refusal(f'camera "{id_}" has not shown anything yet')
-    daemon.link.put(message)
+    state.broker.link.put(message)
     return message.topic
 
 
-def _reload(daemon: "Daemon") -> Reloading:
-    """Refuse a file that is not good at once; what only shows later stands in the log."""
+def _reload(state: DaemonState) -> Reloading:
+    """Refuse a file that is not good at once; what shows later only is logged."""
     try:
-        daemon.read_config()
+        state.read_config()
     except EdgeposeError as error:
         raise Refusal(f"nothing changed: {error}") from None
-    daemon.reload()
+    state.request_reload()
     return Reloading(reloading=True)

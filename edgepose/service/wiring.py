@@ -1,7 +1,8 @@
-"""From the configuration's tables to the objects that do the work."""
+"""Turns the configuration into objects; the only place that does."""
 
 import itertools
 import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,42 +10,130 @@ from typing import TYPE_CHECKING, Any
 
 from edgepose import urls
 from edgepose.camera import sources
+from edgepose.camera.build import limits, total_fps, view
 from edgepose.camera.health import CameraHealth
 from edgepose.camera.motion_gate import Gate
 from edgepose.camera.pipeline import Pipeline
 from edgepose.camera.worker import Camera
+from edgepose.config.loading import Origin
 from edgepose.config.schema import Config
 from edgepose.errors import BrokerError
-from edgepose.mqtt import topics as mqtt_topics
+from edgepose.mqtt.announcer import Announced, Announcer
 from edgepose.mqtt.client import MqttSink
 from edgepose.mqtt.composer import Composer
+from edgepose.mqtt.options import login
+from edgepose.mqtt.outbox import Outbox
+from edgepose.mqtt.publisher import Link
 from edgepose.mqtt.snapshots import Snapshots
 from edgepose.mqtt.spool import Spool
-from edgepose.mqtt.stale_topics import Retained
+from edgepose.mqtt.stale_topics import Retained, topics_of
+from edgepose.mqtt.topics import Topics
+from edgepose.people.build import follower
 from edgepose.pose.delegates import Plugin
 from edgepose.pose.estimator import PoseEstimator
 from edgepose.pose.failover import Standby
 from edgepose.pose.selection import Chooser
+from edgepose.service.camera_control import Control
 from edgepose.service.overrides import Noted, Overrides
+from edgepose.service.state import BrokerConnection, DaemonState
 from edgepose.system import storage
 from edgepose.system.storage import Note
-from edgepose.timing import Clock
+from edgepose.system.threads import Failure, Lanes, Wake
+from edgepose.timing import Clock, Durations
 
 if TYPE_CHECKING:
     from edgepose.mqtt.embedded_broker import EmbeddedBroker
-    from edgepose.mqtt.publisher import Link
-    from edgepose.service.camera_control import Control
-    from edgepose.service.daemon import Daemon
 
-from edgepose.camera.build import limits, view
-from edgepose.mqtt.options import login
-from edgepose.people.build import follower
+
+def new_state(config: Config, origin: Origin | None, *, once: bool, clock: Clock) -> DaemonState:
+    """Make the state of a daemon that does not run yet; raises what `connect` raises."""
+    wake, stopping = Wake(), threading.Event()
+    failure = Failure(wake.set)
+    folder = storage.state_directory(config.device.id)
+    return DaemonState(
+        config=config,
+        origin=origin,
+        once=once,
+        clock=clock,
+        started_ns=clock.now_ns(),
+        started_unix_ns=clock.unix_ns(),
+        broker=connect(config, clock, failure.report),
+        selector=Chooser(folder, clock, ending=stopping.is_set),
+        loaded_estimator=None,
+        cameras={},
+        ids={},
+        lanes=Lanes(),
+        inference_times=Durations(),
+        failure=failure,
+        wake=wake,
+        shown_cameras=frozenset(),
+        stopping=stopping,
+        reload_requested=threading.Event(),
+    )
+
+
+def connect(
+    config: Config, clock: Clock, refused: Callable[[BrokerError], None]
+) -> BrokerConnection:
+    """Make everything that belongs to the configured broker; `link.start` connects it.
+
+    Parameters
+    ----------
+    refused : callable
+        Called when the broker refuses the login and trying again cannot help.
+
+    Raises
+    ------
+    ConfigError
+        When a file of `mqtt` cannot be read, or the embedded broker cannot be started.
+    """
+    topics = Topics(config.mqtt.base_topic, config.device.id)
+    link = make_link(config, topics, clock, refused)
+    announcer = Announcer(
+        link.put, link.outbox.repeat, note(config, "announced.json", Announced | None)
+    )
+    link.subscribe(f"{config.homeassistant.prefix}/status", announcer.heard)
+    link.on_connect(announcer.connected)
+    link.on_disconnect(announcer.disconnected)
+    connection = BrokerConnection(
+        topics, link, overrides(config), announcer, retained(config, link, clock)
+    )
+    announce(connection, config)
+    return connection
+
+
+def make_link(
+    config: Config, topics: Topics, clock: Clock, refused: Callable[[BrokerError], None]
+) -> Link:
+    """Make outbox, client and, where it is asked for, the embedded broker; raises as `connect`."""
+    queue = spool(config, clock)
+    try:
+        embedded = embedded_broker(config)
+        # Two processes with one session name would disconnect each other for ever.
+        name = session(config) if queue.ours else None
+        client = sink(config, topics, embedded, refused, name)
+    except BaseException:
+        queue.close()
+        raise
+    return Link(Outbox(queue), client, clock, embedded=embedded)
+
+
+def announce(connection: BrokerConnection, config: Config) -> None:
+    """Publish discovery and note the retained topics of the configured cameras."""
+    connection.announcer.configure(config, connection.topics)
+    connection.retained.configure(topics_of(config, connection.topics))
 
 
 def estimator(
-    config: Config, chooser: Chooser, clock: Clock, changed: Callable[[], None]
+    config: Config, selector: Chooser, clock: Clock, changed: Callable[[], None]
 ) -> Standby:
-    """Decide what is to run and load it."""
+    """Select a model and load it.
+
+    Raises
+    ------
+    ModelError
+        When the model is unknown or cannot be loaded.
+    """
 
     def build(model: str, plugin: Plugin | None) -> PoseEstimator:
         return PoseEstimator(
@@ -55,49 +144,114 @@ def estimator(
             delegate=plugin or "cpu",
         )
 
-    return Standby(build, chooser.plan(config), chooser.bench, clock, changed)
+    plan = selector.plan(config, total_fps(config))
+    return Standby(build, plan, selector.bench, clock, changed)
 
 
-def broker(config: Config) -> "EmbeddedBroker | None":
-    """Start the broker of our own, if the configuration asks for it."""
+def camera(
+    state: DaemonState,
+    id_: str,
+    changed: Callable[[Camera], None],
+) -> Control:
+    """Make one configured camera, ready to start, with the controls that change it.
+
+    Parameters
+    ----------
+    changed : callable
+        Called after each change of the camera's state.
+    """
+    table = next(entry for entry in state.config.cameras if entry.id == id_)
+    config, settings = state.broker.overrides.effective(state.config, table)
+    topics = state.broker.topics.camera(id_)
+    health = CameraHealth(since_ns=state.clock.now_ns())
+    people = follower(config, settings, state.ids.setdefault(id_, itertools.count(1)))
+    model = state.estimator
+    live, shown = sources.is_live(settings.source), view(settings)
+    snapshots = Snapshots(topics, settings, config.pose.min_keypoint_score)
+    composer = Composer(
+        topics,
+        model=lambda: model.name,
+        follower=people,
+        clock=state.clock,
+        picture=snapshots.see,
+        packed=config.mqtt.encoding == "msgpack",
+    )
+    pipeline = Pipeline(
+        model,
+        people,
+        composer.compose,
+        health,
+        state.clock,
+        view=shown,
+        keeps_picture=settings.snapshot == "camera" or config.web.picture,
+    )
+    gate = Gate(shown, settings.idle_fps, watched=lambda: id_ in state.shown_cameras)
+    made = Camera(
+        id_,
+        open_source=lambda: sources.open_source(
+            settings.source,
+            clock=state.clock,
+            realtime=settings.realtime,
+            fps=settings.fps,
+            once=state.once,
+        ),
+        live=live,
+        runs_on=live or settings.realtime,
+        max_fps=settings.fps,
+        gate=gate if live and settings.motion_gate else None,
+        engine_threads=model.engine.threads,
+        pipeline=pipeline,
+        lanes=state.lanes,
+        publish=state.broker.link.put,
+        health=health,
+        failure=state.failure,
+        changed=changed,
+    )
+    return Control(made, people, composer, snapshots)
+
+
+def embedded_broker(config: Config) -> "EmbeddedBroker | None":
+    """Start the embedded broker where the configuration asks for it."""
     if not urls.broker(config.mqtt.url).embedded:
         return None
-    from edgepose.mqtt.embedded_broker import (
-        EmbeddedBroker,  # brings asyncio, which nothing else needs
-    )
+    from edgepose.mqtt.embedded_broker import EmbeddedBroker  # brings asyncio
 
     return EmbeddedBroker.from_url(config.mqtt.url).start()
 
 
 def spool(config: Config, clock: Clock) -> Spool:
-    """Make the place where events wait."""
-    folder = _memory(config)
+    """Make the queue of events on disk."""
+    folder = _state_folder(config)
     return Spool(folder and folder / "spool", clock)
 
 
 def overrides(config: Config) -> Overrides:
-    """Make what remembers the settings that came over MQTT."""
+    """Make the settings that were changed over MQTT."""
     return Overrides(note(config, "settings.json", Noted))
 
 
-def retained(config: Config, link: "Link", clock: Clock) -> Retained:
-    """Make what clears the topics of cameras that are no more."""
-    noted = note(config, "retained.json", list[str]) if link.alone else Note(None, list[str])
+def retained(config: Config, link: Link, clock: Clock) -> Retained:
+    """Make the cleaner of retained topics; it remembers them only for one process a device."""
+    noted = (
+        note(config, "retained.json", list[str])
+        if link.outbox.is_exclusive
+        else Note(None, list[str])
+    )
     made = Retained(noted, link.put, clock)
-    link.cleared = made.cleared
+    link.on_cleared(made.cleared)
     link.on_connect(made.connected)
     link.on_disconnect(made.disconnected)
     return made
 
 
 def note(config: Config, name: str, type_: Any) -> Note:
-    """Make a note in the device's folder."""
-    folder = _memory(config)
+    """Make a file of state in the device's folder."""
+    folder = _state_folder(config)
     return Note(folder and folder / name, type_)
 
 
-def _memory(config: Config) -> Path | None:
-    """Return where things are remembered; a broker of our own ends with us, and all with it."""
+def _state_folder(config: Config) -> Path | None:
+    """Return the device's folder; None with the embedded broker, which keeps nothing either."""
     if urls.broker(config.mqtt.url).embedded:
         return None
     return storage.state_directory(config.device.id)
@@ -105,74 +259,19 @@ def _memory(config: Config) -> Path | None:
 
 def sink(
     config: Config,
-    topics: mqtt_topics.Topics,
+    topics: Topics,
     own: "EmbeddedBroker | None",
     refused: Callable[[BrokerError], None],
     session: str | None,
 ) -> MqttSink:
-    """Make the way to the configured broker, or to our own."""
+    """Make the client of the configured broker, or of the embedded one."""
     options = replace(login(config, own), availability_topic=topics.availability, session=session)
     return MqttSink(options, on_failure=refused)
 
 
 def session(config: Config) -> str:
-    """Return what the broker knows our session by; the same after a restart."""
+    """Return the name of the broker's session; the same after a restart."""
     noted = note(config, "session.json", str)
     name: str = noted.read() or secrets.token_hex(4)
     noted.write(name)
     return name
-
-
-def camera(id_: str, daemon: "Daemon") -> "Control":
-    """Make one configured camera, ready to start, with what it is changed by."""
-    from edgepose.service.camera_control import Control
-
-    table = next(entry for entry in daemon.config.cameras if entry.id == id_)
-    config, settings = daemon.overrides.effective(daemon.config, table)
-    topics = daemon.topics.camera(id_)
-    health = CameraHealth(since_ns=daemon.clock.now_ns())
-    ids = daemon.ids.setdefault(id_, itertools.count(1))
-    people = follower(config, settings, ids)
-    estimator = daemon.estimator
-    live, shown = sources.is_live(settings.source), view(settings)
-    snapshots = Snapshots(topics, settings, config.pose.min_keypoint_score)
-    composer = Composer(
-        topics,
-        model=lambda: estimator.name,
-        follower=people,
-        clock=daemon.clock,
-        picture=snapshots.see,
-        packed=config.mqtt.encoding == "msgpack",
-    )
-    made = Camera(
-        id_,
-        open_source=lambda: sources.open_source(
-            settings.source,
-            clock=daemon.clock,
-            realtime=settings.realtime,
-            fps=settings.fps,
-            once=daemon.once,
-        ),
-        live=live,
-        runs_on=live or settings.realtime,
-        max_fps=settings.fps,
-        gate=Gate(shown, settings.idle_fps, watched=lambda: daemon.page.shows(id_))
-        if live and settings.motion_gate
-        else None,
-        engine_threads=estimator.engine.threads,
-        pipeline=Pipeline(
-            estimator,
-            people,
-            composer.compose,
-            health,
-            daemon.clock,
-            view=shown,
-            keeps_picture=settings.snapshot == "camera" or config.web.picture,
-        ),
-        lanes=daemon.lanes,
-        outbox=daemon.link.outbox,
-        health=health,
-        failure=daemon.failure,
-        changed=daemon.camera_changed,
-    )
-    return Control(made, people, composer, snapshots)

@@ -15,7 +15,6 @@ from edgepose.camera.sources import Wants, everything
 from edgepose.camera.view import View
 from edgepose.camera.worker import Camera, Job, joined
 from edgepose.errors import SourceError
-from edgepose.mqtt.outbox import Outbox
 from edgepose.people.follower import Presence
 from edgepose.system import process
 from edgepose.system.threads import Failure, Lanes
@@ -109,7 +108,7 @@ class Bench:
             engine_threads=1,
             pipeline=self.pipeline,  # type: ignore[arg-type]  # walks without a network
             lanes=self.lanes,
-            outbox=Outbox(),
+            publish=lambda _: None,
             health=CameraHealth(),
             failure=self.failure,
             changed=self._note,

@@ -11,6 +11,7 @@ from edgepose.config.gesture_rules import BUILT_IN
 from edgepose.config.loading import load, loads
 from edgepose.config.schema import Camera, Config
 from edgepose.errors import ConfigError
+from edgepose.people.zones import Zone
 
 CAMERA = '[[camera]]\nid = "hall"\nsource = "demo://"\n'
 ZONE = CAMERA + '[[camera.zone]]\nid = "sofa"\npolygon = [[0, 0], [1, 0], [1, 1]]\n'
@@ -146,7 +147,7 @@ def test_a_zone_is_what_the_detectors_know() -> None:
     """A configured zone has the same id, corners and kind on the floor."""
     zone = loads(WHOLE, "edgepose.toml").cameras[0].zones[0]
 
-    floor = zone.on_floor()
+    floor = Zone.from_config(zone)
 
     assert (floor.id, floor.polygon, floor.kind) == (zone.id, zone.polygon, "rest")
 
@@ -399,7 +400,7 @@ def test_without_any_file_the_defaults_hold(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """No file at the usual place is fine; one that was named must be there."""
-    monkeypatch.setattr(schema, "DEFAULT_FILE", tmp_path / "none.toml")
+    monkeypatch.setattr(loading, "DEFAULT_FILE", tmp_path / "none.toml")
 
     assert loading.effective(None) == Config()
     with pytest.raises(ConfigError, match=r"no such file; .* or give --source"):

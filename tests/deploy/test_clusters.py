@@ -9,7 +9,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from edgepose.mqtt import client
+from edgepose.mqtt import session
 from edgepose.mqtt.client import MqttSink
 from edgepose.mqtt.options import Options
 from tests.support.brokers import Mosquitto, free_port, needs_mosquitto, wait_until
@@ -105,7 +105,7 @@ def test_it_asks_again_for_a_topic_that_was_refused(
 
     QoS 0: in a session of 3.1.1 QoS 1 would cost the broker much and promise nothing.
     """
-    monkeypatch.setattr(client, "ASK_AGAIN_S", (0.1, 1.0))
+    monkeypatch.setattr(session, "ASK_AGAIN_S", (0.1, 1.0))
     sink = MqttSink(Options.from_url(moody.url, protocol=4))
     sink.subscribe("edgepose/pi/+/set", lambda _: None)
 

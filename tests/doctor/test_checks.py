@@ -23,7 +23,7 @@ from edgepose.doctor.checks import Finding
 from edgepose.errors import ModelError, SourceError
 from edgepose.pose import interpreter
 from edgepose.pose.delegates import edgetpu
-from edgepose.system import hardware, process
+from edgepose.system import hardware
 from edgepose.system.hardware import Throttling
 from tests.support import tpu
 from tests.support.brokers import free_port, needs_mosquitto, with_passwords
@@ -45,7 +45,7 @@ def no_edgetpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Take away what may be plugged in; return where devices are looked for."""
     monkeypatch.setattr(edgetpu, "USB_DEVICES", tmp_path / "usb")
     monkeypatch.setattr(edgetpu, "NODES", tmp_path / "dev")
-    monkeypatch.setattr(checks, "NODES", tmp_path / "nodes")
+    monkeypatch.setattr(model, "NODES", tmp_path / "nodes")
     return tmp_path
 
 
@@ -397,7 +397,7 @@ class TestPlaces:
         no_file = config(f'[web]\n{listen}cert_file = "{tmp_path}/none.pem"\n')
 
         found = [checks.live_page(made, runs=False) for made in (no_token, no_file)]
-        self.patch.setattr("edgepose.web.bridge.launcher.find_spec", lambda name: None)
+        self.patch.setattr("edgepose.web.requirements.find_spec", lambda name: None)
         found.append(checks.live_page(config(f"[web]\n{listen}"), runs=False))
 
         assert all(one.verdict == "warn" and is_helpful(one) for one in found)
@@ -411,7 +411,7 @@ def test_the_built_in_broker_needs_its_library(
     there: object, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is an extra, and says which."""
-    monkeypatch.setattr(checks.importlib.util, "find_spec", lambda name: there)
+    monkeypatch.setattr(doctor_broker.importlib.util, "find_spec", lambda name: there)
 
     finding = doctor_broker.broker(config('[mqtt]\nurl = "embedded"\n'))
 
@@ -466,8 +466,8 @@ def test_a_clock_that_nobody_keeps_is_a_warning(
         def adjtimex(self, _: object) -> int:
             return kernel
 
-    monkeypatch.setattr(checks.ctypes, "CDLL", lambda _: Library())
-    monkeypatch.setattr(checks, "_said_by", lambda *command: f"{service}\n")
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda _: Library())
+    monkeypatch.setattr(machine, "_said_by", lambda *command: f"{service}\n")
 
     finding = machine.clock()
 
@@ -493,7 +493,7 @@ def test_what_slows_a_pi_down_is_a_warning(
     now: set[str], since_boot: set[str], power: str, heat: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A weak supply and heat apart, each with what to buy; a slow Pi is a Pi that works."""
-    monkeypatch.setattr(process, "temperature_c", lambda: 55.0)
+    monkeypatch.setattr(hardware, "temperature_c", lambda: 55.0)
     told = Throttling(COOL | dict.fromkeys(now, True), COOL | dict.fromkeys(since_boot, True))
 
     findings = machine.power(told), machine.heat(told)
@@ -510,7 +510,7 @@ def test_a_machine_without_a_firmware_to_ask_may_be_hot(
     temperature_c: float | None, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is not told is not claimed."""
-    monkeypatch.setattr(process, "temperature_c", lambda: temperature_c)
+    monkeypatch.setattr(hardware, "temperature_c", lambda: temperature_c)
 
     finding = machine.heat(None)
 

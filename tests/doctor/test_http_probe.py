@@ -57,7 +57,7 @@ def test_a_daemon_is_known_by_what_it_says(tmp_path: Path) -> None:
         thread = threading.Thread(target=daemon.run)
         thread.start()
         try:
-            assert wait_until(lambda: "hall" in daemon.cameras, 30)
+            assert wait_until(lambda: "hall" in daemon.state.cameras, 30)
             found = (
                 http_probe.has_numbers(Address("127.0.0.1", metrics)),
                 http_probe.has_numbers(Address("0.0.0.0", metrics)),

@@ -126,7 +126,7 @@ def test_a_running_daemon_answers() -> None:
     running = threading.Thread(target=daemon.run)
     running.start()
     try:
-        assert wait_until(lambda: "hall" in daemon.cameras and _processed(daemon) > 0)
+        assert wait_until(lambda: "hall" in daemon.state.cameras and _processed(daemon) > 0)
         assert wait_until(lambda: ask() is not None)
         told = ask()
     finally:
@@ -141,4 +141,4 @@ def test_a_running_daemon_answers() -> None:
 
 
 def _processed(daemon: Daemon) -> int:
-    return daemon.cameras["hall"].health.processed
+    return daemon.state.cameras["hall"].camera.health.processed

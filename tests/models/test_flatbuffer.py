@@ -7,8 +7,8 @@ from edgepose.models import catalog, flatbuffer
 
 READ = """
 import sys
-from edgepose import catalogue, models
-models.read(catalogue.choose("posenet").path.read_bytes(), "posenet")
+from edgepose.models import catalog, info
+info.read(catalog.choose("posenet").path.read_bytes(), "posenet")
 print(sum(name.startswith("tflite.") for name in sys.modules))
 """
 

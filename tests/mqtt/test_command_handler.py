@@ -11,9 +11,8 @@ import pytest
 
 from edgepose.config.schema import Camera, Config
 from edgepose.mqtt.command_handler import MAX_BYTES, Remote
-from edgepose.mqtt.messages import Pong
 from edgepose.mqtt.rate_limit import BURST
-from edgepose.mqtt.requests import Refusal, Request, Settings, SnapshotRequest, Verb
+from edgepose.mqtt.requests import Refusal, Request, Settings
 from edgepose.mqtt.topics import Topics
 from edgepose.service.overrides import Noted, Overrides
 from edgepose.system.storage import Note
@@ -35,14 +34,14 @@ class Bench:
         self.answers: list[Message] = []
         self.healed = threading.Event()
         self.remote = Remote(
-            TOPICS,
+            lambda: TOPICS,
             cameras=lambda: {"hall"},
             apply=lambda camera, settings: self.applied.append((camera, settings)),
-            verbs={
-                "ping": Verb(Request, Pong, self._ask),
-                "snapshot": Verb(SnapshotRequest, Pong, self._ask),
-                "break": Verb(Request, Pong, self._cannot),
-                "doctor": Verb(Request, Pong, self._examine, slow=True),
+            handlers={
+                "ping": self._ask,
+                "snapshot": self._ask,
+                "info": self._cannot,
+                "doctor": self._examine,
             },
             answer=self.answers.append,
             clock=self.clock,
@@ -150,7 +149,7 @@ class TestRequest:
 
     def test_what_cannot_be_done_is_answered_with_the_reason(self, bench: Bench) -> None:
         """A refusal is an answer, not an accident."""
-        bench.send(ask("break"), {"id": 1})
+        bench.send(ask("info"), {"id": 1})
 
         assert bench.answer() == {"id": 1, "ok": False, "error": "the camera is away"}
 

@@ -8,6 +8,7 @@ import pytest
 from edgepose.config.schema import Config, Device, Mqtt
 from edgepose.mqtt.publisher import Link
 from edgepose.mqtt.topics import Topics
+from edgepose.service import wiring
 from edgepose.timing import Clock
 from edgepose.types import Message
 from tests.support.brokers import Mosquitto, needs_mosquitto, wait_until, witness
@@ -27,7 +28,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
 
     def make(broker: Mosquitto) -> Link:
         config = Config(device=Device(id="pi"), mqtt=Mqtt(url=broker.url))
-        link = Link(config, TOPICS, Clock(), refused=_raise, published=lambda _: None)
+        link = wiring.make_link(config, TOPICS, Clock(), _raise)
         links.append(link)
         return link
 

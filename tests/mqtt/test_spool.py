@@ -310,7 +310,7 @@ class TestDisk:
             "import os, signal, sys\n"
             "from pathlib import Path\n"
             "from edgepose.mqtt.spool import Spool\n"
-            "from tests.test_spool import event\n"
+            "from tests.mqtt.test_spool import event\n"
             "spool = Spool(Path(sys.argv[1]))\n"
             "for n in range(5): spool.put(event(n))\n"
             "os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -151,7 +151,8 @@ def test_a_clock_that_was_set_back_does_not_keep_it_there(tmp_path: Path) -> Non
 def test_who_did_not_leave_is_blamed_for_the_end(tmp_path: Path) -> None:
     """A daemon that was killed by the watchdog can note nothing: its successor does."""
     code = (
-        "import os, sys; from pathlib import Path; from edgepose.trials import Bench; "
+        "import os, sys; from pathlib import Path; "
+        "from edgepose.pose.delegate_backoff import Bench; "
         "from edgepose.timing import Clock; "
         f"Bench(Path(sys.argv[1]), Clock()).enter({NAME!r}); os._exit(9)"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgepose.camera.build import total_fps
 from edgepose.config.schema import Camera, Config, Model, PoseSettings
 from edgepose.models import catalog
 from edgepose.models.catalog import Choice
@@ -73,7 +74,7 @@ def asking(
 
 
 def plan(folder: Path | None, wanted: Config) -> Plan:
-    return Chooser(folder, Clock()).plan(wanted)
+    return Chooser(folder, Clock()).plan(wanted, total_fps(wanted))
 
 
 def put_here(folder: Path, *names: str) -> None:
@@ -159,7 +160,7 @@ def test_what_is_too_slow_in_part_is_not_measured_in_full(bank: Bank, tmp_path: 
     bank.ms = 1000.0
 
     chooser = Chooser(tmp_path, Clock())
-    chooser.plan(asking())
+    chooser.plan(asking(), 10)
 
     teams = [row for row in chooser.rows if row.model in catalog.PAIRS]
     assert {(row.ms, row.verdict) for row in teams} == {(None, "too slow")}
@@ -375,7 +376,7 @@ def test_a_device_that_is_plugged_in_later_is_worth_a_try(bank: Bank, state: Pat
     """And one on the bench is not, nor one that nothing waits for."""
     put_here(state, LIGHTNING, LIGHTNING_TPU)
     chooser, wanted = Chooser(state, Clock()), asking(name=LIGHTNING)
-    chosen = chooser.plan(wanted)
+    chosen = chooser.plan(wanted, total_fps(wanted))
     unplugged = chooser.worth_a_try(wanted, chosen)
 
     bank.absent = ""

@@ -11,7 +11,6 @@ from edgepose.camera.health import CameraHealth
 from edgepose.camera.sources import Wants, everything
 from edgepose.camera.worker import Camera, Job, joined
 from edgepose.errors import SourceError
-from edgepose.mqtt.outbox import Outbox
 from edgepose.system.threads import Failure, Lanes
 from edgepose.types import Frame
 from tests.camera.test_worker import BLACK, Names
@@ -66,7 +65,7 @@ class Shared:
             engine_threads=1,
             pipeline=Names(),  # type: ignore[arg-type]  # walks without a network
             lanes=self._lanes,
-            outbox=Outbox(),
+            publish=lambda _: None,
             health=CameraHealth(),
             failure=self.failure,
             changed=lambda _: None,

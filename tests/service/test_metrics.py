@@ -20,7 +20,7 @@ from edgepose.pose.failover import Standby
 from edgepose.service import wiring
 from edgepose.service.daemon import Daemon
 from edgepose.service.metrics import Endpoint
-from edgepose.system import process
+from edgepose.system import hardware
 from edgepose.system.hardware import Throttling
 from edgepose.timing import BOUNDS_S, NS_PER_S, Durations
 from tests.support.brokers import Mosquitto, free_port, needs_mosquitto, wait_until
@@ -159,8 +159,8 @@ def test_nobody_answers_before_the_model_is_loaded(monkeypatch: pytest.MonkeyPat
 def test_the_daemon_tells_what_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames move, a lost camera is down, durations and messages are counted; all documented."""
     weak = Throttling({"under_voltage": True, "throttled": False}, {"under_voltage": True})
-    monkeypatch.setattr(process, "throttling", lambda: weak)
-    monkeypatch.setattr(process, "temperature_c", lambda: 61.5)
+    monkeypatch.setattr(hardware, "throttling", lambda: weak)
+    monkeypatch.setattr(hardware, "temperature_c", lambda: 61.5)
     with Mosquitto(tmp_path) as broker:
         where = f"127.0.0.1:{free_port()}"
         daemon = Daemon(
@@ -175,7 +175,7 @@ def test_the_daemon_tells_what_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
         thread = threading.Thread(target=daemon.run)
         thread.start()
         try:
-            assert wait_until(lambda: "hall" in daemon.cameras and _processed(daemon) > 3)
+            assert wait_until(lambda: "hall" in daemon.state.cameras and _processed(daemon) > 3)
             first = scrape(where)
             seen = _processed(daemon)
             assert wait_until(lambda: _processed(daemon) > seen + 3)
@@ -227,4 +227,4 @@ def test_every_alert_says_what_to_do() -> None:
 
 
 def _processed(daemon: Daemon) -> int:
-    return daemon.cameras["hall"].health.processed
+    return daemon.state.cameras["hall"].camera.health.processed

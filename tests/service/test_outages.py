@@ -88,7 +88,7 @@ def linked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Link]]:
 
     def start(url: str) -> Link:
         config = Config(device=Device(id="test-pi"), mqtt=Mqtt(url=url))
-        link = Link(config, TOPICS, Clock(), refused=pytest.fail, published=lambda _: None)
+        link = wiring.make_link(config, TOPICS, Clock(), pytest.fail)
         link.start()
         open_links.callback(link.close, 1.0)
         return link

@@ -31,9 +31,9 @@ class Machine:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._folder = folder
         monkeypatch.setenv("PATH", str(folder))
-        monkeypatch.setattr(process, "THROTTLED", folder / "get_throttled")
-        monkeypatch.setattr(process, "MONITORS", folder / "hwmon")
-        monkeypatch.setattr(process, "THERMAL", folder / "temp")
+        monkeypatch.setattr(hardware, "THROTTLED", folder / "get_throttled")
+        monkeypatch.setattr(hardware, "MONITORS", folder / "hwmon")
+        monkeypatch.setattr(hardware, "THERMAL", folder / "temp")
 
     def answers(self, script: str) -> None:
         """Have the firmware's program, which does this."""
@@ -97,7 +97,7 @@ def test_a_firmware_that_may_not_be_asked_is_passed_over(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
     """The program is there, the device is not ours: the monitor of the supply anybody may read."""
-    monkeypatch.setattr(process, "FIRMWARE_S", 0.1)
+    monkeypatch.setattr(hardware, "FIRMWARE_S", 0.1)
     machine.answers(script)
     machine.watches("cpu_thermal", "0")
     machine.watches("rpi_volt", "1")

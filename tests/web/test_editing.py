@@ -283,7 +283,7 @@ class TestFile:
 
         assert {path.name for path in file.parent.iterdir()} >= {file.name, f"{file.name}.bak"}
         assert not list(file.parent.glob("*.new"))
-        assert file.with_name("edgepose.config.toml.bak").read_text() == FILE
+        assert file.with_name("edgepose.toml.bak").read_text() == FILE
         assert tomllib.loads(file.read_text())["camera"][0]["rotate"] == 90
         assert stat.S_IMODE(file.stat().st_mode) == 0o640
         assert new == revision(file.read_bytes()) == editor.look()["revision"]
@@ -306,7 +306,7 @@ class TestFile:
 
         editor.save(self.turned(0), editor.look()["revision"])
 
-        assert not file.with_name("edgepose.config.toml.bak").exists()
+        assert not file.with_name("edgepose.toml.bak").exists()
 
     def test_a_link_leads_to_the_file(self, file: Path) -> None:
         """A file that is kept elsewhere stays there."""

@@ -9,29 +9,59 @@ import logging
 import os
 import socket
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from edgepose._version import __version__
+from edgepose.config.loading import Origin
 from edgepose.config.schema import Config
 from edgepose.mqtt.requests import Refusal
+from edgepose.mqtt.topics import Topics
 from edgepose.skeleton import JOINT_NAMES, LIMBS
 from edgepose.system.sockets import listen
-from edgepose.types import Message
+from edgepose.types import Frame, Message
 from edgepose.urls import address, is_local
 from edgepose.web import feed
-from edgepose.web.feed import Told
-
-if TYPE_CHECKING:
-    from edgepose.service.daemon import Daemon
-
 from edgepose.web.bridge.channel import Line
 from edgepose.web.bridge.preview import Painter
 from edgepose.web.bridge.process import Server
+from edgepose.web.feed import Told
 from edgepose.web.requirements import _token_file, lack
 
 log: Final = logging.getLogger(__name__)
+
+
+class PageHost(Protocol):
+    """What the page needs of the daemon that it belongs to."""
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where the configuration is read again."""
+
+    @property
+    def topics(self) -> Topics:
+        """The device's topics."""
+
+    @property
+    def engine_threads(self) -> int:
+        """How many cores the model takes; 0 before it is loaded."""
+
+    def newest_frame(self, camera: str) -> Frame | None:
+        """Return the frame that a camera's latest message is about, with its picture."""
+
+    def change_settings(self, camera: str, payload: bytes) -> None:
+        """Apply settings as `C/set` does; raise `Refusal` where they are refused."""
+
+    def request_reload(self) -> None:
+        """Ask for a reload of the configuration."""
+
+    def show_cameras(self, cameras: frozenset[str]) -> None:
+        """Take which cameras the page shows from now on."""
 
 
 class Page:
@@ -39,12 +69,12 @@ class Page:
 
     Parameters
     ----------
-    daemon : Daemon
-        Whose page it is.
+    host : PageHost
+        The daemon that the page belongs to.
     """
 
-    def __init__(self, daemon: "Daemon") -> None:
-        self._daemon = daemon
+    def __init__(self, host: PageHost) -> None:
+        self._host = host
         self._line = Line()
         self._server: Server | None = None
         self._served: Any = None
@@ -58,7 +88,7 @@ class Page:
 
     def configure(self, config: Config) -> None:
         """Serve, or not, as a configuration says; those who look notice only what concerns them."""
-        asked = (config.web, config.device, config.log.format, self._daemon.topics)
+        asked = (config.web, config.device, config.log.format, self._host.topics)
         if self._server is not None and asked == self._served:
             return
         self.close()
@@ -118,14 +148,10 @@ class Page:
             self._line.put(told)
             self._paint(told.of[0], message)
 
-    def shows(self, camera: str) -> bool:
-        """Say whether somebody looks at a camera now."""
-        return camera in self._watched
-
     def _told(self, message: Message) -> Told | None:
         """Say what a message is, by its topic; None for what the page does not show."""
         prefix, _, rest = message.topic.rpartition("/")
-        own = self._daemon.topics.prefix
+        own = self._host.topics.prefix
         if prefix == own and rest in {"status", "stats"}:
             return Told(rest, (), message.payload)
         parent, _, camera = prefix.rpartition("/")
@@ -145,7 +171,7 @@ class Page:
         self.watch((), ())
 
     def _start(self) -> feed.Start:
-        daemon, config = self._daemon, self._daemon.config
+        host, config = self._host, self._host.config
         web, place = config.web, address(config.web.listen)
         hello = {
             "type": "hello",
@@ -157,7 +183,7 @@ class Page:
         }
         return feed.Start(
             hello=msgspec.Raw(msgspec.json.encode(hello)),
-            origin=msgspec.Raw(msgspec.json.encode(daemon.origin)),
+            origin=msgspec.Raw(msgspec.json.encode(host.origin)),
             cameras=self._cameras(),
             local=place is not None and is_local(place.host),
             hosts=web.hosts,
@@ -165,22 +191,22 @@ class Page:
             key_file=web.key_file,
             token_file=str(_token_file(config) or ""),
             session_key=self._session_key,
-            engine_threads=daemon.engine_threads,
+            engine_threads=host.engine_threads,
             log_format=config.log.format,
         )
 
     def _cameras(self) -> tuple[str, ...]:
-        return tuple(camera.id for camera in self._daemon.config.cameras)
+        return tuple(camera.id for camera in self._host.config.cameras)
 
     def obey(self, datagram: bytes) -> None:
         """Do what the process asks for."""
         command = feed.read_command(datagram)
         match command:
             case feed.Watch(poses=poses, pictures=pictures):
-                self.watch(poses, pictures if self._daemon.config.web.picture else ())
+                self.watch(poses, pictures if self._host.config.web.picture else ())
             case feed.Reload(number=number):
                 self._asked.append(number)
-                self._daemon.reload()
+                self._host.request_reload()
             case feed.Set():
                 answer = feed.Answer(number=command.number, error=self._set(command))
                 self._line.put(Told("answer", (), msgspec.json.encode(answer)))
@@ -188,7 +214,7 @@ class Page:
     def _set(self, command: feed.Set) -> str:
         """Change a camera as `C/set` does; say why not, where it is refused."""
         try:
-            self._daemon.remote.change(command.camera, bytes(command.settings))
+            self._host.change_settings(command.camera, bytes(command.settings))
         except Refusal as refusal:
             return str(refusal)
         return ""
@@ -196,18 +222,18 @@ class Page:
     def watch(self, poses: Iterable[str], pictures: Iterable[str]) -> None:
         """Tell from now on of these cameras' poses, and show these cameras' pictures."""
         self._watched = frozenset(poses)
+        self._host.show_cameras(self._watched)
         wanted = set(pictures)
         painters = dict(self._painters)
         for gone in painters.keys() - wanted:
             painters.pop(gone).close()
         for camera in wanted - painters.keys():
-            painters[camera] = Painter(camera, self._line, self._daemon.engine_threads)
+            painters[camera] = Painter(camera, self._line, self._host.engine_threads)
         self._painters = painters
 
     def _paint(self, camera: str, message: Message) -> None:
         painter = self._painters.get(camera)
-        control = self._daemon.controls.get(camera)
-        # In this thread the newest frame is the one that the message tells of.
-        frame = None if painter is None or control is None else control.snapshots.newest
+        # On this thread the newest frame is the one that the message is about.
+        frame = None if painter is None else self._host.newest_frame(camera)
         if painter is not None and frame is not None:
             painter.take(frame, message.payload)

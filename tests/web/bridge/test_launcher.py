@@ -12,8 +12,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -26,13 +25,14 @@ from aiohttp import ClientSession, WSMsgType
 
 from edgepose.camera.motion_gate import ATTENTIVE_S
 from edgepose.config.loading import Origin, loads
+from edgepose.config.schema import Config
 from edgepose.mqtt.topics import Topics
 from edgepose.service.daemon import Daemon
 from edgepose.system import storage
 from edgepose.types import Kind, Message
 from edgepose.web import feed, tokens
 from edgepose.web.bridge.channel import Line
-from edgepose.web.bridge.launcher import Page
+from edgepose.web.bridge.launcher import Page, PageHost
 from edgepose.web.feed import EVENTS, Told
 from tests.support import rooms, streams
 from tests.support.brokers import free_port, wait_until
@@ -127,6 +127,21 @@ class TestLine:
         assert [told[:2] for told in heard(ends[1])[1:]] == [("state", ("yard",)), ("status", ())]
 
 
+class Host:
+    """A daemon as far as the page asks for it."""
+
+    engine_threads = 0
+
+    def __init__(self, config: Config, topics: Topics) -> None:
+        self.config, self.topics = config, topics
+
+    def newest_frame(self, camera: str) -> None:
+        """Have no picture of any camera."""
+
+    def show_cameras(self, cameras: frozenset[str]) -> None:
+        """Let every motion gate be."""
+
+
 class TestSeen:
     """What of the daemon's messages the page is told."""
 
@@ -134,8 +149,7 @@ class TestSeen:
     def page(self) -> Page:
         config = loads(f'[device]\nid = "pi"\n{CAMERA}', "test")
         topics = Topics("edgepose", "pi")
-        daemon: Any = SimpleNamespace(config=config, topics=topics, controls={}, engine_threads=0)
-        return Page(daemon)
+        return Page(cast(PageHost, Host(config, topics)))
 
     def told(self, page: Page, *messages: Message) -> list[Told]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -212,8 +226,8 @@ class Served:
     @property
     def processed(self) -> int:
         """How many frames have gone through."""
-        camera = self.daemon.cameras.get("hall")
-        return camera.health.processed if camera else 0
+        control = self.daemon.state.cameras.get("hall")
+        return control.camera.health.processed if control else 0
 
     def goes_on(self) -> bool:
         """Say whether frames go through."""
@@ -323,7 +337,7 @@ class TestDaemon:
         said = [
             r
             for r in caplog.records
-            if r.name == "edgepose.web.bridge.launcher" and r.levelno > logging.INFO
+            if r.name == "edgepose.web.bridge.process" and r.levelno > logging.INFO
         ]
         assert len(said) == 1
 
@@ -359,7 +373,7 @@ class TestDaemon:
         changes = {"cameras": {"hall": {"zones": [zone]}}}
 
         answer = ask(served.port, "PUT", "/api/config", changes, {"If-Match": f'"{seen}"'})
-        camera = served.daemon.config.cameras[0]
+        camera = served.daemon.state.config.cameras[0]
         found = run(
             look(
                 served.port,
@@ -397,7 +411,7 @@ class TestDaemon:
         with streams.Camera() as camera:
             camera.picture = rooms.empty()
             served = serve(f'[[camera]]\nid = "hall"\nsource = "{camera.url("/live")}"\n')
-            dropped = served.daemon.cameras["hall"].health.dropped
+            dropped = served.daemon.state.cameras["hall"].camera.health.dropped
             assert wait_until(lambda: dropped["still"] > 20, 60)
             count = iter(range(12))
 
@@ -410,7 +424,7 @@ class TestDaemon:
             for message in found
             if message["type"] == "poses"
         ]
-        idle_s = 1 / served.daemon.config.cameras[0].idle_fps
+        idle_s = 1 / served.daemon.state.config.cameras[0].idle_fps
         assert (moments[-1] - moments[0]).total_seconds() < idle_s
 
     def test_pictures_are_shown_where_the_owner_wants(self, serve: Callable[..., Served]) -> None:
@@ -498,8 +512,7 @@ class TestServed:
     def configure(self, web: str) -> list[str]:
         config = loads(f"[web]\n{web}\n{CAMERA}", "test")
         topics = Topics("edgepose", config.device.id)
-        daemon: Any = SimpleNamespace(config=config, topics=topics, engine_threads=0)
-        page = Page(daemon)
+        page = Page(cast(PageHost, Host(config, topics)))
         page.configure(config)
         served = page._server is not None
         page.close()
@@ -508,7 +521,7 @@ class TestServed:
 
     def test_the_libraries_are_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """They are an extra."""
-        monkeypatch.setattr("edgepose.web.bridge.launcher.find_spec", lambda name: None)
+        monkeypatch.setattr("edgepose.web.requirements.find_spec", lambda name: None)
 
         (said,) = self.configure(f'listen = "127.0.0.1:{free_port()}"')
 

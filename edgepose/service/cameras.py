@@ -1,0 +1,159 @@
+"""Starts, changes and stops the configured cameras."""
+
+import threading
+from typing import Final
+
+from edgepose.camera.worker import Camera, joined
+from edgepose.config.schema import Config
+from edgepose.errors import SourceError
+from edgepose.mqtt import encoding
+from edgepose.mqtt.requests import Settings
+from edgepose.service import wiring
+from edgepose.service.state import DaemonState
+from edgepose.service.status import publish_status
+
+CLOSE_S: Final = 1.0  # for the threads of all cameras; the contract gives five seconds in all
+
+
+class CameraSet:
+    """The cameras of a daemon; started and stopped by the main thread.
+
+    Parameters
+    ----------
+    state : DaemonState
+        Its `cameras` are filled and emptied here.
+    """
+
+    def __init__(self, state: DaemonState) -> None:
+        self._state = state
+        self._lock = threading.Lock()
+        self._budget_is_old = True
+        self.stuck = False
+        """Whether a camera's thread did not end: it waits within a library."""
+
+    def start(self, id_: str) -> None:
+        """Make and start one configured camera."""
+        state = self._state
+        with self._lock:
+            control = wiring.camera(state, id_, self._changed)
+            state.cameras[id_] = control
+            control.camera.health.rate_hz(state.clock.now_ns())  # begins to count frames here
+            self._apply(id_)
+        control.camera.start()
+
+    def stop_capture(self) -> None:
+        """Close every source; frames under way still come through."""
+        for control in self._state.running_cameras():
+            control.camera.close()
+
+    def stop(self, id_: str) -> None:
+        """End one camera and publish that it is offline."""
+        with self._lock:
+            camera = self._state.cameras.pop(id_).camera
+        camera.close()
+        self.stuck |= not joined(camera.threads, CLOSE_S)
+        self._publish_availability(id_, online=False)
+
+    def stop_all(self) -> None:
+        """End every camera."""
+        self.stop_capture()
+        for id_ in list(self._state.cameras):
+            self.stop(id_)
+
+    def replace_changed(self, old: Config, *, every: bool) -> None:
+        """Restart the cameras that a new configuration changes, or every one; add and remove."""
+        new = self._state.config
+        was = {settings.id: settings for settings in old.cameras}
+        now = {settings.id: settings for settings in new.cameras}
+        every |= (old.mqtt, old.device, old.events, old.web.picture) != (
+            new.mqtt,
+            new.device,
+            new.events,
+            new.web.picture,
+        )
+        for id_ in list(self._state.cameras):
+            if every or was.get(id_) != now.get(id_):
+                self.stop(id_)
+        for id_ in now:
+            if id_ not in self._state.cameras:
+                self.start(id_)
+        self._budget_is_old = True
+
+    def apply_settings(self, id_: str, settings: Settings) -> None:
+        """Store settings that came over MQTT and apply them once the camera runs; thread-safe."""
+        with self._lock:
+            self._state.broker.overrides.take(id_, settings)
+            self._apply(id_)
+        self._budget_is_old = True
+        self._state.wake.set()
+
+    def update_frame_budget(self) -> None:
+        """Give the estimator the frame rate in force, if it has changed; may measure for seconds.
+
+        On the main thread, because a measurement on the network's thread would hold up
+        keepalives and acknowledgements.
+        """
+        if not self._budget_is_old:
+            return
+        self._budget_is_old = False
+        if fps := self._state.broker.overrides.rate(self._state.config):
+            self._state.estimator.keep_pace(fps)
+
+    def wait_until_tried(self) -> None:
+        """Wait until every source has been tried.
+
+        Raises
+        ------
+        SourceError
+            When no source can be used.
+        """
+        cameras = [control.camera for control in self._state.running_cameras()]
+        for camera in cameras:
+            while not (
+                camera.tried.wait(0.1) or self._state.stopping.is_set() or self._state.failure.error
+            ):
+                pass
+        if cameras and all(camera.health.state == "offline" for camera in cameras):
+            errors = "; ".join(camera.health.error for camera in cameras)
+            msg = f"no usable source: {errors}"
+            raise SourceError(msg)
+
+    def have_looked(self) -> bool:
+        """Whether a frame has gone all the way, or no camera delivers one to look at."""
+        controls = self._state.running_cameras()
+        looking = [
+            control
+            for control in controls
+            if control.camera.health.state == "online"
+            and not self._state.broker.overrides.paused(control.camera.id)
+        ]
+        return not looking or any(control.camera.health.processed for control in controls)
+
+    def have_ended(self) -> bool:
+        """Whether every source has come to its end."""
+        return all(control.camera.ended for control in self._state.running_cameras())
+
+    def _apply(self, id_: str) -> None:
+        """Apply the settings in force to a camera that runs, and publish its state."""
+        state = self._state
+        table = next((entry for entry in state.config.cameras if entry.id == id_), None)
+        control = state.cameras.get(id_)
+        if table is None or control is None:
+            return
+        overrides = state.broker.overrides
+        config, camera = overrides.effective(state.config, table)
+        settings, paused = overrides.told(config, camera), overrides.paused(id_)
+        message = control.apply(config, camera, settings, paused=paused)
+        # Before the first frame it is unknown whether the room is empty.
+        if paused or control.camera.health.state != "starting":
+            state.broker.link.put(message)
+
+    def _changed(self, camera: Camera) -> None:
+        """Publish that a camera came or went; called by the camera's threads."""
+        self._publish_availability(camera.id, online=camera.health.state == "online")
+        publish_status(self._state)
+        self._state.wake.set()
+
+    def _publish_availability(self, id_: str, *, online: bool) -> None:
+        broker = self._state.broker
+        broker.link.put(encoding.availability(broker.topics.camera(id_), online=online))

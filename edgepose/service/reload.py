@@ -1,0 +1,50 @@
+"""Prepares a changed configuration: everything is built and checked before anything is replaced."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgepose.config.schema import Config
+from edgepose.mqtt.options import login, tls_context
+from edgepose.pose.failover import Standby
+from edgepose.service.state import DaemonState
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Changes:
+    """A configuration that is good, and what it replaces."""
+
+    config: Config
+    estimator: Standby
+    """The one in use where the model does not change."""
+
+    broker: bool
+    """Whether the connection to the broker is replaced."""
+
+
+def prepare(state: DaemonState, load: Callable[[Config], Standby]) -> Changes:
+    """Read the configuration again and build what it needs.
+
+    Parameters
+    ----------
+    load : callable
+        Loads the model of a configuration.
+
+    Raises
+    ------
+    EdgeposeError
+        When the file is not good, one of the files it names cannot be read, or its model
+        cannot be loaded. Nothing has been replaced then.
+    """
+    config, old = state.read_config(), state.config
+    broker = (old.mqtt, old.device, old.homeassistant) != (
+        config.mqtt,
+        config.device,
+        config.homeassistant,
+    )
+    if broker:
+        tls_context(login(config))
+    estimator = state.estimator
+    if (config.model, config.pose) != (old.model, old.pose):
+        estimator.rest()
+        estimator = load(config)
+    return Changes(config, estimator, broker)

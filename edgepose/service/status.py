@@ -1,0 +1,124 @@
+"""What runs and how fast: status and statistics over MQTT, and one sentence for systemd."""
+
+from edgepose._version import __version__
+from edgepose.camera.pipeline import STAGES
+from edgepose.camera.worker import Camera
+from edgepose.mqtt import encoding
+from edgepose.mqtt.messages import (
+    CameraStats,
+    CameraStatus,
+    DelegateStatus,
+    Percentiles,
+    StatsMessage,
+    StatusMessage,
+)
+from edgepose.pose import interpreter
+from edgepose.service.state import DaemonState
+from edgepose.system import hardware, process
+from edgepose.timing import NS_PER_S, Durations, rfc3339
+
+
+def publish_status(state: DaemonState) -> None:
+    """Publish what runs here; retained; thread-safe."""
+    state.broker.link.put(encoding.status(state.broker.topics, status_message(state)))
+
+
+def status_message(state: DaemonState) -> StatusMessage:
+    """Describe the model, its delegate and each camera; needs a loaded model."""
+    config, topics, plan = state.config, state.broker.topics, state.estimator.plan
+    packed = config.mqtt.encoding == "msgpack"
+    return StatusMessage(
+        device=config.device.id,
+        name=config.device.title,
+        version=__version__,
+        started_at=rfc3339(state.started_unix_ns),
+        model=state.estimator.name,
+        model_reason=plan.model_reason,
+        policy=state.estimator.policy.name,
+        runtime=interpreter.runtime(),
+        delegate=DelegateStatus(name=plan.delegate.name, reason=plan.reason),
+        cameras={
+            control.camera.id: CameraStatus(
+                state=control.camera.health.state,
+                error=control.camera.health.error or None,
+                topics=topics.camera(control.camera.id).listed(packed=packed),
+            )
+            for control in state.running_cameras()
+        },
+        topics=topics.listed(),
+    )
+
+
+class StatsPublisher:
+    """Publishes the statistics of the time since the last message."""
+
+    def __init__(self, state: DaemonState) -> None:
+        self._state = state
+        self._processor = process.Processor()
+
+    def publish(self) -> StatsMessage:
+        """Publish statistics and return them; called by one thread."""
+        state, now_ns = self._state, self._state.clock.now_ns()
+        throttling = hardware.throttling()
+        stats = StatsMessage(
+            device=state.config.device.id,
+            at=rfc3339(state.clock.unix_ns(now_ns)),
+            uptime_s=(now_ns - state.started_ns) / NS_PER_S,
+            cameras={
+                control.camera.id: _camera_stats(state, control.camera, now_ns)
+                for control in state.running_cameras()
+            },
+            stages_ms=stages_ms(state),
+            messages_dropped=state.broker.link.outbox.counts(),
+            cpu_percent=self._processor.percent(),
+            memory_mb=process.memory_mb(),
+            temperature_c=hardware.temperature_c(),
+            throttled=throttling.is_slow if throttling else None,
+            throttling=throttling,
+        )
+        state.broker.link.put(encoding.stats(state.broker.topics, stats))
+        return stats
+
+
+def _camera_stats(state: DaemonState, camera: Camera, now_ns: int) -> CameraStats:
+    link, topics = state.broker.link, state.broker.topics
+    latency = link.latency.get(topics.camera(camera.id).poses)
+    return CameraStats(
+        fps=camera.health.rate_hz(now_ns),
+        frames=camera.health.processed,
+        dropped=camera.health.dropped["overtaken"],
+        left_out={str(reason): n for reason, n in camera.health.dropped.items()},
+        latency_ms=None if latency is None else _percentiles(latency),
+    )
+
+
+def stages_ms(state: DaemonState) -> dict[str, Percentiles]:
+    """Return the duration of each stage in milliseconds, in the order of the pipeline."""
+    measured = {"infer": state.inference_times, "publish": state.broker.link.publishing}
+    for control in state.running_cameras():
+        for stage, durations in control.camera.health.stages.items():
+            measured.setdefault(stage, durations)
+    ordered = sorted(measured, key=STAGES.index)
+    found = {stage: _percentiles(measured[stage]) for stage in ordered}
+    return {stage: percentiles for stage, percentiles in found.items() if percentiles is not None}
+
+
+def sentence(state: DaemonState, fps: float | None = None) -> str:
+    """Say in one sentence what runs, at which rate, and what is wrong."""
+    parts = [] if fps is None else [f"{fps:.1f} frames a second"]
+    parts.append(f"{state.estimator.name} on {state.estimator.plan.delegate.name}")
+    if not state.broker.link.connected:
+        parts.append(f"no broker: {state.broker.link.trouble}")
+    offline = [
+        control.camera.id
+        for control in state.running_cameras()
+        if control.camera.health.state == "offline"
+    ]
+    if offline:
+        parts.append(f"offline: {', '.join(offline)}")
+    return "; ".join(parts)
+
+
+def _percentiles(durations: Durations) -> Percentiles | None:
+    found = durations.percentiles_ms()
+    return None if found is None else Percentiles(p50=found[0], p99=found[1])
