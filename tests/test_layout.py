@@ -60,6 +60,8 @@ ELSEWHERE: Final = {
     "recording/jsonl": "recording/test_reader",
     "recording/mcap": "recording/test_reader",
     "recording/replay": "recording/test_reader",
+    "service/page_host": "web/bridge/test_launcher",
+    "service/state": "service/test_cameras",
     "service/inference": "service/test_daemon",
     "service/watchdog": "camera/test_health",
     "suggestions": "config/test_error_messages",

@@ -66,7 +66,8 @@ class Link:
         """Send what waits if there is a connection, then say `offline` and let go."""
         self.outbox.close()
         self._closing.set()
-        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
         self._sink.close()
         self.outbox.end()
         if self._broker is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edgepose import urls
 from edgepose.config.schema import Config
 from edgepose.mqtt.options import login, tls_context
 from edgepose.pose.failover import Standby
@@ -41,7 +42,7 @@ def prepare(state: DaemonState, load: Callable[[Config], Standby]) -> Changes:
         config.device,
         config.homeassistant,
     )
-    if broker:
+    if broker and not urls.broker(config.mqtt.url).embedded:
         tls_context(login(config))
     estimator = state.estimator
     if (config.model, config.pose) != (old.model, old.pose):

@@ -324,7 +324,7 @@ def test_ready_waits_for_what_became_of_the_broker(
             manager.until("READY=1", timeout_s=3)
     line.close()
 
-    assert "the broker is away" in manager.until("READY=1")
+    assert "no broker: Connection refused" in manager.until("READY=1")
 
 
 @pytest.mark.slow
@@ -336,7 +336,7 @@ def test_an_absent_broker_and_a_lost_camera_are_no_stall(
 
     ready = manager.until("READY=1")
 
-    assert "the broker is away" in ready
+    assert "no broker: Connection refused" in ready
     assert "offline: yard" in ready
     for _ in range(3):
         manager.until("WATCHDOG=1", timeout_s=2)

@@ -1,0 +1,86 @@
+"""Cameras of a running daemon: settings that come early, and a budget that follows them."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from edgepose.config.loading import loads
+from edgepose.mqtt.requests import Settings
+from edgepose.pose.failover import Standby
+from edgepose.service import wiring
+from edgepose.service.cameras import CameraSet
+from edgepose.service.state import DaemonState
+from edgepose.timing import Clock
+
+CONFIG = """
+[mqtt]
+url = "mqtt://127.0.0.1:1"
+[model]
+name = "movenet-lightning"
+[[camera]]
+id = "hall"
+source = "demo://"
+"""
+
+
+@pytest.fixture
+def state() -> Iterator[DaemonState]:
+    config = loads(CONFIG, "test")
+    made = wiring.new_state(config, None, once=False, clock=Clock())
+    yield made
+    made.broker.link.close(1)
+
+
+@pytest.fixture
+def load(state: DaemonState) -> Callable[[], Standby]:
+    def load_model() -> Standby:
+        estimator = wiring.estimator(state.config, state.selector, state.clock, lambda: None)
+        state.loaded_estimator = estimator
+        return estimator
+
+    return load_model
+
+
+def test_settings_that_come_before_the_model_are_kept(
+    state: DaemonState, load: Callable[[], Standby]
+) -> None:
+    """The broker hands over commands of the last minute before there is a camera."""
+    cameras = CameraSet(state)
+
+    cameras.apply_settings("hall", Settings(paused=True, fps=3))
+    before = set(state.cameras)
+    load()
+    cameras.start("hall")
+    paused = state.cameras["hall"].camera._paused
+    cameras.stop_all()
+
+    assert before == set()
+    assert state.camera_ids == {"hall"}
+    assert state.broker.overrides.paused("hall")
+    assert paused
+
+
+def test_the_frame_budget_is_set_by_the_main_thread(
+    state: DaemonState, load: Callable[[], Standby], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may measure networks for seconds, which would hold up the broker's thread."""
+    cameras, given = CameraSet(state), []
+    estimator = load()
+    monkeypatch.setattr(estimator, "keep_pace", given.append)
+    cameras.update_frame_budget()
+    given.clear()
+
+    cameras.apply_settings("hall", Settings(fps=4))
+    by_the_other_thread = list(given)
+    for _ in range(2):
+        cameras.update_frame_budget()
+
+    assert by_the_other_thread == []
+    assert given == [4]
+
+
+def test_the_estimator_is_an_error_before_it_is_loaded(state: DaemonState) -> None:
+    """Who needs it early has to ask whether it is there."""
+    assert state.engine_threads == 0
+    with pytest.raises(RuntimeError, match="not loaded"):
+        state.estimator  # noqa: B018  # the attribute is what is asked for
