@@ -3,6 +3,7 @@
 Run ``python -m benchmarks.gestures`` in the project's folder; some minutes.
 """
 
+import argparse
 import sys
 from collections import Counter
 from typing import Final
@@ -67,4 +68,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     main()

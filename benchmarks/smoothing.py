@@ -8,7 +8,7 @@ that was not smoothed yet, as `edgepose detect VIDEO --json` writes it. Without 
 looks at the pedestrians of Debian's package opencv-doc.
 """
 
-import sys
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -91,6 +91,9 @@ def _jolt(trunk: Floats, span: int) -> Floats:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("recording", type=Path, nargs="?", help="default: OpenCV's pedestrians")
+    recording = parser.parse_args().recording
     made_up()
     print()
-    seen_by_a_camera(recorded(Path(sys.argv[1])) if sys.argv[1:] else pedestrians())
+    seen_by_a_camera(recorded(recording) if recording else pedestrians())

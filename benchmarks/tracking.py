@@ -6,6 +6,7 @@
 prints the tables of `docs/tracking.md`.
 """
 
+import argparse
 import itertools
 import statistics
 import time
@@ -88,6 +89,7 @@ def clip() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     times()
     print()
     walks()

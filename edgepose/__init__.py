@@ -1,24 +1,91 @@
-"""edgepose: people's poses from a camera, over MQTT or from Python.
+"""edgepose: human poses from a camera, published over MQTT or used from Python.
 
 >>> import edgepose
 >>> estimator = edgepose.PoseEstimator("posenet")
 >>> people = estimator.estimate(rgb)  # doctest: +SKIP
+
+Everything that a program may rely on is a name of this module. Names are loaded on first use,
+so that importing `edgepose` takes no time and needs no runtime.
 """
 
 from edgepose._version import __version__ as __version__
 
-TYPE_CHECKING = False  # type checkers know the name; importing it would hold up every start
+TYPE_CHECKING = False  # `typing` would be imported for this name alone
 if TYPE_CHECKING:
-    from edgepose.api import Pose, PoseEstimator, draw, subscribe
+    from edgepose.camera.sources import open_source
+    from edgepose.drawing import draw
+    from edgepose.errors import (
+        BrokerError,
+        ConfigError,
+        DelegateError,
+        EdgeposeError,
+        ModelError,
+        SourceError,
+        UsageError,
+    )
+    from edgepose.mqtt.messages import (
+        AnyMessage,
+        AvailabilityMessage,
+        EventMessage,
+        PersonMessage,
+        PosesMessage,
+        StateMessage,
+        StatsMessage,
+        StatusMessage,
+    )
+    from edgepose.mqtt.subscriber import subscribe
+    from edgepose.pose.decoders import Limits
+    from edgepose.pose.estimator import PoseEstimator
+    from edgepose.types import Frame, Pose
 
-__all__ = ["Pose", "PoseEstimator", "draw", "subscribe"]
+__all__ = [
+    "AnyMessage",
+    "AvailabilityMessage",
+    "BrokerError",
+    "ConfigError",
+    "DelegateError",
+    "EdgeposeError",
+    "EventMessage",
+    "Frame",
+    "Limits",
+    "ModelError",
+    "PersonMessage",
+    "Pose",
+    "PoseEstimator",
+    "PosesMessage",
+    "SourceError",
+    "StateMessage",
+    "StatsMessage",
+    "StatusMessage",
+    "UsageError",
+    "draw",
+    "open_source",
+    "subscribe",
+]
+
+_MODULES = {
+    "Frame": "types",
+    "Limits": "pose.decoders",
+    "Pose": "types",
+    "PoseEstimator": "pose.estimator",
+    "draw": "drawing",
+    "open_source": "camera.sources",
+    "subscribe": "mqtt.subscriber",
+}
+"""Where a name is defined, below `edgepose`; messages and errors are found by their endings."""
 
 
 def __getattr__(name: str) -> object:
-    # Loaded on first use: `edgepose config check` must not wait for a network runtime.
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    from edgepose import api
+    from edgepose import registry
 
-    return getattr(api, name)
+    module = _MODULES.get(name, "mqtt.messages" if name.endswith("Message") else "errors")
+    found: object = registry.load(f"edgepose.{module}:{name}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

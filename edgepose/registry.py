@@ -1,5 +1,7 @@
 """Name to class: a row ``"module:Class"`` is imported when it is chosen, not before."""
 
+import warnings
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -8,3 +10,20 @@ def load(row: str) -> Any:
     """Import what a registry row ``"package.module:Name"`` names."""
     module, _, name = row.partition(":")
     return getattr(import_module(module), name)
+
+
+def moved(old: str, new: str) -> Callable[[str], Any]:
+    """Return a `__getattr__` for a module that has moved; each use warns of the new place."""
+
+    def find(name: str) -> Any:
+        if name.startswith("__"):
+            msg = f"module {old!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        found = load(f"{new}:{name}")
+        public = f"edgepose.{name}" if name in import_module("edgepose").__all__ else ""
+        instead = public or f"{new}.{name}"
+        message = f"{old}.{name} will be removed in the next version; use {instead}"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return found
+
+    return find

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -9,16 +10,57 @@ import numpy as np
 import pytest
 
 import edgepose
+from edgepose import errors
+from edgepose.mqtt import messages
 
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "person.jpg"
 
 
-def test_it_offers_what_the_readme_names_and_nothing_else() -> None:
-    """A name that is not here may change without notice."""
-    assert sorted(edgepose.__all__) == ["Pose", "PoseEstimator", "draw", "subscribe"]
-    assert all(hasattr(edgepose, name) for name in edgepose.__all__)
+def test_every_public_name_is_there() -> None:
+    """Each is loaded from its module, once, and is the same object."""
+    assert {"PoseEstimator", "Pose", "Limits", "draw", "subscribe", "open_source"} <= set(
+        edgepose.__all__
+    )
+    assert set(edgepose.__all__) <= set(dir(edgepose))
+    for name in edgepose.__all__:
+        assert getattr(edgepose, name) is getattr(edgepose, name)
     with pytest.raises(AttributeError, match="no attribute 'estimate'"):
         edgepose.estimate  # noqa: B018  # the attribute is what is asked for
+
+
+def test_every_message_and_error_is_public() -> None:
+    """A program that catches or matches them names no package inside edgepose."""
+    structs = {type_.__name__ for type_ in messages.BY_TOPIC.values()}
+    raised = {
+        name
+        for name, found in vars(errors).items()
+        if isinstance(found, type) and issubclass(found, errors.EdgeposeError)
+    }
+
+    assert structs | raised <= set(edgepose.__all__)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "instead"),
+    [
+        ("messages", "PosesMessage", "edgepose.PosesMessage"),
+        ("messages", "BY_TOPIC", "edgepose.mqtt.messages.BY_TOPIC"),
+        ("sources", "open_source", "edgepose.open_source"),
+        ("decoders", "Limits", "edgepose.Limits"),
+    ],
+)
+def test_documented_names_of_the_earlier_layout_still_work(
+    module: str, name: str, instead: str
+) -> None:
+    """For one version, with a warning that names the new place."""
+    old = import_module(f"edgepose.{module}")
+
+    with pytest.warns(DeprecationWarning, match=f"use {instead}"):
+        found = getattr(old, name)
+
+    assert callable(found) or name == "BY_TOPIC"
+    with pytest.raises(AttributeError):
+        old.nonsense  # noqa: B018  # the attribute is what is asked for
 
 
 def test_importing_it_loads_no_runtime() -> None:

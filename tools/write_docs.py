@@ -1,5 +1,6 @@
 """Write the pages that are generated: docs/config.md, docs/schema and docs/asyncapi.json."""
 
+import argparse
 import shutil
 from pathlib import Path
 from typing import Any, Final
@@ -34,4 +35,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     main()
