@@ -11,10 +11,9 @@ from edgepose.errors import EdgeposeError
 from edgepose.mqtt.command_handler import Remote
 from edgepose.pose import interpreter
 from edgepose.pose.failover import Standby
-from edgepose.service import wiring
+from edgepose.service import metrics, wiring
 from edgepose.service.cameras import CameraSet
 from edgepose.service.inference import InferenceLoop
-from edgepose.service.metrics import Endpoint, families
 from edgepose.service.page_host import DaemonPageHost
 from edgepose.service.reload import Changes, prepare
 from edgepose.service.request_handlers import report, request_handlers
@@ -75,7 +74,7 @@ class Daemon:
         self._stats = StatsPublisher(self.state)
         self._stats_ns = self.state.started_ns
         self._service = Service(self._inference.progress.fine)
-        self._metrics = Endpoint(lambda: families(self.state))
+        self._metrics = metrics.MetricsServer(lambda: metrics.collect(self.state))
         self._report_socket = Hatch(lambda: report(self.state))
 
     @property

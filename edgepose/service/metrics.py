@@ -1,14 +1,14 @@
-"""Numbers for Prometheus, served over HTTP to whoever asks.
+"""The daemon's numbers for Prometheus.
 
-Nothing is loaded and nothing computed before somebody does: most daemons are never
-asked. What is counted is counted by those who do the work (`health`, `queues`).
+Nothing is loaded or computed before the first request. The parts that do the work count.
 """
 
 import logging
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from edgepose._version import __version__
 from edgepose.pose import interpreter
@@ -23,26 +23,27 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger(__name__)
 
-ASKING_S: Final = 5.0  # whoever connects and says nothing must not keep others waiting
+CLOSE_S: Final = 2.0  # a collection may be running
 BOUNDS: Final = (*map(str, BOUNDS_S), "+Inf")
 
 
-class Endpoint:
-    """Answers HTTP requests with the numbers of the moment, one after the other.
+class MetricsServer:
+    """Serves the current numbers over HTTP, in a thread of its own.
 
     Parameters
     ----------
     collect : callable
-        Makes the numbers; called in a thread of its own.
+        Returns the numbers; called in another thread, one call at a time.
     """
 
     def __init__(self, collect: Callable[[], Iterable["Metric"]]) -> None:
         self._collect = collect
         self._where = ""
         self._listener: socket.socket | None = None
+        self._thread: threading.Thread | None = None
 
     def listen(self, where: str) -> None:
-        """Listen on ``HOST:PORT``, there only; on nothing if it is empty."""
+        """Listen on ``HOST:PORT``; on nothing if it is empty."""
         if where == self._where:
             return
         self.close()
@@ -50,67 +51,38 @@ class Endpoint:
         place = address(where)
         if place is None:
             return
-        self._listener = listen(place, "metrics.listen", log)
-        if self._listener is None:
+        listener = listen(place, "metrics.listen", log)
+        if listener is None:
             return
         log.info("metrics: on http://%s/metrics", where)
-        work = (self._listener, self._collect)
-        threading.Thread(target=_serve, args=work, name="metrics", daemon=True).start()
+        self._listener = listener
+        self._thread = threading.Thread(
+            target=_serve, args=(listener, self._collect), name="metrics", daemon=True
+        )
+        self._thread.start()
 
     def close(self) -> None:
-        """Listen no more; twice is fine."""
+        """Stop listening. Calling it twice is fine."""
         listener, self._listener, self._where = self._listener, None, ""
-        if listener is not None:
-            listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for a connection
-            listener.close()
+        if listener is not None and self._thread is not None:
+            listener.shutdown(socket.SHUT_RDWR)  # wakes the thread, which closes it
+            self._thread.join(CLOSE_S)
 
 
 def _serve(listener: socket.socket, collect: Callable[[], Iterable["Metric"]]) -> None:
-    """Answer until the socket is closed."""
-    server: Any = None
-    while True:
-        try:
-            connection, client = listener.accept()
-        except OSError:
+    """Answer requests until the socket is shut down. Loads what that takes with the first one."""
+    with listener:
+        waiting = select.poll()
+        waiting.register(listener, select.POLLIN)
+        if any(found & select.POLLHUP for _, found in waiting.poll()):
             return
-        server = server or _server(collect)
-        try:
-            server.process_request(connection, client)
-        except OSError as error:  # whoever asked has gone, or asked for nothing
-            log.debug("metrics: %s: %s", client, error)
-            connection.close()
+        from edgepose.service.metrics_http import serve
+
+        serve(listener, collect)
 
 
-def _server(collect: Callable[[], Iterable["Metric"]]) -> Any:
-    """Load what it takes to answer."""
-    from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
-
-    from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
-    from prometheus_client.registry import Collector
-
-    class Handler(WSGIRequestHandler):
-        timeout = ASKING_S
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            log.debug(format, *args)
-
-    class Numbers(Collector):
-        def collect(self) -> Iterable["Metric"]:
-            return collect()
-
-    registry = CollectorRegistry()
-    registry.register(Numbers())
-    ProcessCollector(registry=registry)
-    server = WSGIServer(("localhost", 0), Handler, bind_and_activate=False)
-    server.socket.close()  # connections come from ours, which could be opened without all this
-    server.server_name, server.server_port = "localhost", 0
-    server.setup_environ()
-    server.set_app(make_wsgi_app(registry))
-    return server
-
-
-def families(state: DaemonState) -> Iterator["Metric"]:
-    """Yield all numbers of a daemon, each with what it means."""
+def collect(state: DaemonState) -> Iterator["Metric"]:
+    """Yield all metrics of a daemon with their help texts."""
     yield from _running(state)
     yield from _cameras(state)
     yield from _durations(state)

@@ -1,4 +1,4 @@
-"""Sockets that others connect to."""
+"""Listening sockets."""
 
 import logging
 import socket
@@ -7,9 +7,9 @@ from edgepose.urls import Address
 
 
 def listen(place: Address, key: str, log: logging.Logger) -> socket.socket | None:
-    """Listen on a place, there only; None, and a warning that names the key, where that fails.
+    """Bind and listen. Returns None, and logs a warning that names the key, where that fails.
 
-    A port that is taken is no reason to end: people are watched without it, too.
+    Does not raise: the daemon also works without this port.
     """
     try:
         return _open(place)
@@ -19,7 +19,7 @@ def listen(place: Address, key: str, log: logging.Logger) -> socket.socket | Non
 
 
 def why_not(place: Address) -> str:
-    """Say why nobody could listen on a place now; empty where one could."""
+    """Return why an address cannot be bound now; empty where it can."""
     try:
         _open(place).close()
     except OSError as error:
@@ -28,7 +28,7 @@ def why_not(place: Address) -> str:
 
 
 def or_another(place: Address) -> Address:
-    """Return the place, or another port of its host where somebody has that one."""
+    """Return the address, or one with a free port where this one is in use."""
     if not why_not(place):
         return place
     with _open(Address(place.host, 0)) as free:
@@ -36,7 +36,7 @@ def or_another(place: Address) -> Address:
 
 
 def way_out(key: str) -> str:
-    """Say what to do about a place that cannot be had."""
+    """Return what to do about an address that cannot be bound."""
     return f'set {key} to another port, or to "" for off'
 
 
@@ -46,5 +46,5 @@ def _open(place: Address) -> socket.socket:
 
 
 def _reason(error: OSError) -> str:
-    # the library adds to the system's words where it was
+    # socket.create_server appends the address to the system's message
     return str(error.strerror).partition(" (while")[0].lower()

@@ -1,9 +1,11 @@
 """Tests of the numbers for Prometheus, read as Prometheus reads them."""
 
+import contextlib
 import logging
 import re
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,11 +19,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edgepose.config.loading import loads
 from edgepose.pose.failover import Standby
-from edgepose.service import wiring
+from edgepose.service import metrics_http, wiring
 from edgepose.service.daemon import Daemon
-from edgepose.service.metrics import Endpoint
+from edgepose.service.metrics import MetricsServer
 from edgepose.system import hardware
+from edgepose.system.connections import ConnectionLimits
 from edgepose.system.hardware import Throttling
+from edgepose.system.log_limit import RepeatFilter
 from edgepose.timing import BOUNDS_S, NS_PER_S, Durations
 from tests.support.brokers import Mosquitto, free_port, needs_mosquitto, wait_until
 
@@ -56,13 +60,13 @@ def value(found: dict[str, Metric], sample: str, **labels: str) -> float:
 
 
 @pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    made = Endpoint(lambda: [GaugeMetricFamily("answer", "To everything", 42)])
+def endpoint() -> Iterator[MetricsServer]:
+    made = MetricsServer(lambda: [GaugeMetricFamily("answer", "To everything", 42)])
     yield made
     made.close()
 
 
-def test_it_answers_a_scraper_again_and_again(endpoint: Endpoint) -> None:
+def test_it_answers_a_scraper_again_and_again(endpoint: MetricsServer) -> None:
     """Our numbers and those of the process."""
     where = f"127.0.0.1:{free_port()}"
     endpoint.listen(where)
@@ -73,7 +77,9 @@ def test_it_answers_a_scraper_again_and_again(endpoint: Endpoint) -> None:
     assert value(both[0], "process_resident_memory_bytes") > 1e6
 
 
-def test_a_taken_port_is_one_warning(endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_taken_port_is_one_warning(
+    endpoint: MetricsServer, caplog: pytest.LogCaptureFixture
+) -> None:
     """The daemon goes on, and the sentence says what to change."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         where = f"127.0.0.1:{other.getsockname()[1]}"
@@ -86,7 +92,7 @@ def test_a_taken_port_is_one_warning(endpoint: Endpoint, caplog: pytest.LogCaptu
     assert "metrics.listen" in said[0].getMessage()
 
 
-def test_it_moves_and_ends(endpoint: Endpoint) -> None:
+def test_it_moves_and_ends(endpoint: MetricsServer) -> None:
     """After a reload the old port is free; empty is off; closing twice is fine."""
     old, new = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     endpoint.listen(old)
@@ -104,7 +110,7 @@ def test_it_moves_and_ends(endpoint: Endpoint) -> None:
     assert wait_until(lambda: all(thread.name != "metrics" for thread in threading.enumerate()))
 
 
-def test_one_who_hangs_up_does_not_end_it(endpoint: Endpoint) -> None:
+def test_one_who_hangs_up_does_not_end_it(endpoint: MetricsServer) -> None:
     """A port scanner, or a scraper that was killed."""
     port = free_port()
     endpoint.listen(f"127.0.0.1:{port}")
@@ -113,6 +119,92 @@ def test_one_who_hangs_up_does_not_end_it(endpoint: Endpoint) -> None:
             line.sendall(said)
 
     assert "answer" in scrape(f"127.0.0.1:{port}")
+
+
+def test_slow_clients_hold_up_nobody(endpoint: MetricsServer) -> None:
+    """A hundred clients that send their request byte by byte cost a scraper nothing."""
+    port = free_port()
+    endpoint.listen(f"127.0.0.1:{port}")
+    get(f"127.0.0.1:{port}")  # loads what it takes
+
+    with contextlib.ExitStack() as slow:
+        for _ in range(100):
+            line = slow.enter_context(socket.create_connection(("127.0.0.1", port)))
+            line.sendall(b"GET /metr")
+        before_s = time.monotonic()
+        found = scrape(f"127.0.0.1:{port}")
+        waited_s = time.monotonic() - before_s
+
+    assert "answer" in found
+    assert waited_s < 2
+
+
+def test_a_request_that_drips_is_ended(
+    endpoint: MetricsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However regularly its bytes come: the limit is for the whole request."""
+    monkeypatch.setattr(metrics_http, "LIMITS", ConnectionLimits(32, 8, request_s=0.5))
+    port = free_port()
+    endpoint.listen(f"127.0.0.1:{port}")
+
+    with socket.create_connection(("127.0.0.1", port)) as line:
+        line.sendall(b"GET /metrics HTTP/1.1\r\n")
+        line.settimeout(0.05)
+        started_s = time.monotonic()
+        while time.monotonic() - started_s < 10:
+            try:
+                line.sendall(b"X-Header: more\r\n")
+                if line.recv(1) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+
+    assert 0.3 < time.monotonic() - started_s < 5
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /metrics HTTP/1.1\r\n\r\n", b"200"),
+        (b"POST /metrics HTTP/1.1\r\n\r\n", b"405"),
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"GET /metrics SMTP\r\n\r\n", b"400"),
+        (b"\xff\x00 / HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 500 + b"\r\n", b"400"),
+    ],
+)
+def test_every_request_gets_a_status(
+    endpoint: MetricsServer, request_: bytes, status: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And a wrong one does not fill the log."""
+    port = free_port()
+    endpoint.listen(f"127.0.0.1:{port}")
+
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
+        line.sendall(request_)
+        assert line.recv(12) == b"HTTP/1.1 " + status
+
+    assert not [it for it in caplog.records if it.levelno >= logging.WARNING]
+
+
+def test_a_failing_collection_is_logged_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scraper gets a 500, the log one traceback."""
+    monkeypatch.setattr(metrics_http.log, "filters", [RepeatFilter()])
+    broken = MetricsServer(lambda: [1 / 0])  # type: ignore[list-item]
+    where = f"127.0.0.1:{free_port()}"
+    broken.listen(where)
+
+    for _ in range(3):
+        with pytest.raises(urllib.error.HTTPError, match="500"):
+            get(where)
+    broken.close()
+
+    assert len([it for it in caplog.records if it.levelno >= logging.WARNING]) == 1
 
 
 def test_durations_fall_into_their_buckets() -> None:
