@@ -1,7 +1,6 @@
 """Checks of a configuration beyond the types of its fields."""
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
 from typing import Final
 
 from edgepose.config import toml
@@ -100,18 +99,38 @@ def _camera(path: toml.Path, camera: Camera) -> Iterator[Problem]:
 
 def _polygon(path: toml.Path, corners: Sequence[tuple[float, float]]) -> Iterator[Problem]:
     """Find polygons whose edges cross: which side is inside would be a guess."""
-    edges = list(enumerate(zip(corners, [*corners[1:], corners[0]], strict=True), start=1))
-    for (i, a), (j, b) in combinations(edges, 2):
-        if _cross(a, b):
-            what = f"corners in order around it; the edges after corners {i} and {j} cross"
-            yield Problem(path, expected(path, corners, what))
-            return
-    doubled = sum(a[0] * b[1] - b[0] * a[1] for _, (a, b) in edges)
+    edges = list(zip(corners, [*corners[1:], corners[0]], strict=True))
+    if crossing := _crossing(edges):
+        i, j = crossing
+        what = f"corners in order around it; the edges after corners {i} and {j} cross"
+        yield Problem(path, expected(path, corners, what))
+        return
+    doubled = sum(a[0] * b[1] - b[0] * a[1] for a, b in edges)
     if abs(doubled) < TOLERANCE:
         yield Problem(path, expected(path, corners, "corners that do not lie on one line"))
 
 
 Edge = tuple[tuple[float, float], tuple[float, float]]
+
+
+def _crossing(edges: Sequence[Edge]) -> tuple[int, int] | None:
+    """Return the numbers, from 1, of two edges that cross; None where none do.
+
+    A sweep along the axis on which edges are shorter compares only edges whose ranges on it
+    overlap: fast for drawn polygons of thousands of corners.
+    """
+    lengths = [sum(abs(b[axis] - a[axis]) for a, b in edges) for axis in (0, 1)]
+    axis = lengths.index(min(lengths))
+    numbered = sorted(enumerate(edges, 1), key=lambda item: min(p[axis] for p in item[1]))
+    open_: list[tuple[int, Edge]] = []
+    for number, edge in numbered:
+        start = min(p[axis] for p in edge)
+        open_ = [(i, other) for i, other in open_ if max(p[axis] for p in other) > start]
+        for i, other in open_:
+            if _cross(other, edge):
+                return min(i, number), max(i, number)
+        open_.append((number, edge))
+    return None
 
 
 def _cross(a: Edge, b: Edge) -> bool:

@@ -1,0 +1,46 @@
+"""Tests of the checks that no single type makes."""
+
+import math
+import random
+import time
+from itertools import combinations
+
+import pytest
+
+from edgepose.config.checks import _cross, _crossing, _polygon
+
+
+def edges(corners: list[tuple[float, float]]) -> list[tuple[tuple[float, float], ...]]:
+    return list(zip(corners, [*corners[1:], corners[0]], strict=True))
+
+
+@pytest.mark.parametrize("grid", [3, 8, 1000])
+def test_crossing_edges_are_found_as_by_comparing_all(grid: int) -> None:
+    """On a coarse grid many edges are upright, level, or touch."""
+    make = random.Random(grid)
+    for _ in range(2000):
+        corners = [
+            (make.randint(0, grid) / grid, make.randint(0, grid) / grid)
+            for _ in range(make.randint(3, 7))
+        ]
+        pairs = combinations(enumerate(edges(corners), 1), 2)
+        crossing = {(i, j) for (i, a), (j, b) in pairs if _cross(a, b)}
+
+        found = _crossing(edges(corners))
+
+        assert found in crossing if crossing else found is None
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_polygons_of_many_corners_are_checked_quickly(*, turned: bool) -> None:
+    """A circle, and a comb whose edges all overlap on one axis."""
+    angles = [2 * math.pi * i / 6000 for i in range(6000)]
+    circle = [(0.5 + 0.4 * math.cos(angle), 0.5 + 0.4 * math.sin(angle)) for angle in angles]
+    comb = [(0.1 if i % 2 else 0.8, i / 3000) for i in range(3000)]
+    comb += [(x + 0.01, y) for x, y in reversed(comb)]
+    before_s = time.process_time()
+
+    for corners in (circle, comb):
+        assert not list(_polygon((), [(y, x) if turned else (x, y) for x, y in corners]))
+
+    assert time.process_time() - before_s < 2
