@@ -5,7 +5,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -16,11 +16,13 @@ from edgepose.config.error_messages import Problem
 from edgepose.config.loading import Origin
 from edgepose.config.schema import Config
 from edgepose.config.toml_edit import Text
-from edgepose.errors import ConfigError
+from edgepose.errors import ConfigError, in_words
 from edgepose.system import storage
 from edgepose.urls import redact
 
 BACKUP: Final = ".bak"
+MAX_CORNERS: Final = 200  # of a zone or mask that is drawn; the file may hold more
+MAX_SHAPES: Final = 100  # zones, or masks, of a camera
 MARK: Final = "\ufeff"  # which editors on Windows put in front
 
 
@@ -170,17 +172,73 @@ def changed(content: bytes, changes: Changes) -> bytes:
     Raises
     ------
     Unfit
-        When that would be no good configuration.
+        When the configuration would not be valid.
+    Unwritable
+        When the file is not valid as it is.
     """
-    text = content.decode()
-    mark, windows = MARK if text.startswith(MARK) else "", "\r\n" in text
-    text = text.removeprefix(MARK).replace("\r\n", "\n")
-    wanted = _wanted(tomllib.loads(text), changes)
+    mark, windows = MARK if content.startswith(MARK.encode()) else "", b"\r\n" in content
+    text, data = _parsed(content)
+    _check_sizes(data, changes)
+    wanted = _wanted(data, changes)
     _, problems = loading.examine(wanted)
     if problems:
         raise Unfit([_told(problem, wanted) for problem in problems])
     new = _rewritten(text, wanted, changes)
     return (mark + (new.replace("\n", "\r\n") if windows else new)).encode()
+
+
+def _parsed(content: bytes) -> tuple[str, dict[str, Any]]:
+    """Return a valid file's text with plain line ends, and its data.
+
+    Raises
+    ------
+    Unwritable
+    """
+    try:
+        text = content.decode().removeprefix(MARK).replace("\r\n", "\n")
+        data = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        msg = f"the file is not valid ({redact(in_words(error))}); correct it by hand first"
+        raise Unwritable(msg) from None
+    config, problems = loading.examine(data)
+    if config is None:
+        msg = f"the file is not valid ({redact(problems[0].sentence)}); correct it by hand first"
+        raise Unwritable(msg)
+    return text, data
+
+
+def _check_sizes(data: Mapping[str, Any], changes: Changes) -> None:
+    """Refuse more shapes or corners than can be checked and written quickly.
+
+    Shapes that the file has already may have more corners.
+
+    Raises
+    ------
+    Unfit
+    """
+    cameras = {camera["id"]: camera for camera in data.get("camera", [])}
+    problems = [
+        {"where": f"camera.{id_}.{where}", "text": text}
+        for id_, change in changes.cameras.items()
+        for where, text in _oversized(cameras.get(id_, {}), change)
+    ]
+    if problems:
+        raise Unfit(problems)
+
+
+def _oversized(camera: Mapping[str, Any], change: CameraChange) -> Iterator[tuple[str, str]]:
+    given_zones = () if isinstance(change.zones, UnsetType) else change.zones
+    given_masks = change.masks if isinstance(change.masks, list) else []
+    zones = [(f"zone.{zone.get('id', i)}.polygon", zone) for i, zone in enumerate(given_zones)]
+    shapes = [(where, zone.get("polygon")) for where, zone in zones]
+    shapes += [(f"masks.{i}", mask) for i, mask in enumerate(given_masks)]
+    for name, given in (("zone", given_zones), ("masks", given_masks)):
+        if len(given) > MAX_SHAPES:
+            yield name, f"expected at most {MAX_SHAPES}, not {len(given)}"
+    kept = [*camera.get("masks", []), *(zone.get("polygon") for zone in camera.get("zone", []))]
+    for where, corners in shapes:
+        if isinstance(corners, list) and len(corners) > MAX_CORNERS and corners not in kept:
+            yield where, f"expected at most {MAX_CORNERS} corners, not {len(corners)}"
 
 
 def _wanted(data: dict[str, Any], changes: Changes) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from edgepose.system.connections import network_of
 from edgepose.urls import is_local
 from edgepose.web.tokens import Hashed
 
@@ -94,7 +95,10 @@ def is_ours(request: web.Request) -> bool:
     origin = request.headers.get("Origin")
     if origin is None:
         return True
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     return parts.scheme in {"http", "https"} and parts.netloc.lower() == host(request)
 
 
@@ -124,11 +128,13 @@ class Sessions:
     def holds(self, cookie: str, token: Hashed, now_s: float) -> bool:
         """Say whether a cookie is one of ours and still good."""
         until, _, signature = cookie.partition(".")
-        signed = hmac.compare_digest(self._sign(token, until).encode(), signature.encode())
+        # In headers, bytes that are not UTF-8 arrive as surrogates.
+        given = signature.encode(errors="surrogateescape")
+        signed = hmac.compare_digest(self._sign(token, until).encode(), given)
         return signed and int(until) > now_s
 
     def _sign(self, token: Hashed, until: str) -> str:
-        told = token.salt + token.digest + until.encode()
+        told = token.salt + token.digest + until.encode(errors="surrogateescape")
         return hmac.new(self._key, told, hashlib.sha256).hexdigest()
 
 
@@ -141,7 +147,7 @@ class Attempts:
 
     def wait_s(self, address: str) -> float:
         """Return how long this address has to wait before it may try again; 0 if it may now."""
-        now_s, network = self._clock(), _network(address)
+        now_s, network = self._clock(), network_of(address)
         while self._failed and self._failed[0][0] <= now_s - MINUTE_S:
             self._failed.popleft()
         own = [at_s for at_s, whose in self._failed if whose == network]
@@ -153,13 +159,4 @@ class Attempts:
 
     def failed(self, address: str) -> None:
         """Note a wrong token."""
-        self._failed.append((self._clock(), _network(address)))
-
-
-def _network(address: str) -> str:
-    """Return what one person has: an address, or of the newer ones 64 bits of it."""
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    return address if found.version == 4 else found.exploded[:19]
+        self._failed.append((self._clock(), network_of(address)))

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import math
 import os
+import re
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -13,10 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Meta, Struct
 
 from edgepose.errors import in_words
 from edgepose.system import logs, process
+from edgepose.system.connections import ConnectionLimits, LimitedListener
+from edgepose.system.log_limit import RepeatFilter
 from edgepose.web import certificates, feed, guard, tokens
 from edgepose.web.live import HEARTBEAT_S, MESSAGE, Hub
 
@@ -42,8 +46,16 @@ IDLE_S: Final = 600.0  # so long after the last who looked, we end
 LOOK_S: Final = 10.0  # how often to look for that, and whether all may still look
 ENDING_S: Final = 0.2
 BODY: Final = 256 * 1024
+BODY_S: Final = 10.0  # for all of a body
+NESTING: Final = 16  # levels of a body; the deepest that the page sends has 6
+CONNECTIONS: Final = ConnectionLimits(total=256, per_network=64, request_s=10.0)
+"""A browser opens up to 7. Behind a proxy all users have one address."""
+
 VIEWERS: Final = 32
 UNSENT: Final = 16 * 1024  # what the kernel holds back of a viewer's frames is late as well
+
+STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+BRACKET: Final = re.compile(rb"[\[\]{}]")
 
 OPEN: Final = frozenset({"/api/session", "/api/login", "/api/logout"})
 """What everybody may ask for who asks from our own page."""
@@ -56,7 +68,9 @@ class Refused(Exception):  # noqa: N818  # an answer, no fault of the program
 
     def __init__(self, status: int, error: str, **more: Any) -> None:
         super().__init__(error)
-        self.status, self.content = status, {"error": error, **more}
+        # Bytes of headers that are not UTF-8 are surrogates here, which JSON cannot hold.
+        printable = error.encode(errors="backslashreplace").decode()
+        self.status, self.content = status, {"error": printable, **more}
         self.headers: dict[str, str] = {}
 
 
@@ -81,6 +95,7 @@ class Server:
         }
         self._used_s = time.monotonic()
         self._editor: asyncio.Future[Editor]
+        self._connections: LimitedListener
         self._revision = ""
         self._saving = asyncio.Lock()
         self._sessions = guard.Sessions(start.session_key)
@@ -91,10 +106,11 @@ class Server:
         tls = certificates.context(self._start.cert_file, self._start.key_file)
         runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=ENDING_S)
         await runner.setup()
-        await web.SockSite(runner, listener, ssl_context=tls).start()
+        assert runner.server is not None
+        self._connections = LimitedListener(listener, runner.server, CONNECTIONS, tls=tls)
         origin = bytes(self._start.origin)
         self._editor = asyncio.ensure_future(asyncio.to_thread(_editor, origin))
-        ends = [self._listen(), self._tell_looks(), self._idle()]
+        ends = [self._listen(), self._tell_looks(), self._idle(), self._connections.run()]
         tasks = [asyncio.ensure_future(end) for end in ends]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
@@ -167,6 +183,10 @@ class Server:
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let through who may pass; every refusal is a sentence."""
         self._used_s = time.monotonic()
+        with self._connections.handling(request.protocol):
+            return await self._answer(request, handler)
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             self._check(request)
             return await handler(request)
@@ -188,8 +208,8 @@ class Server:
         api = request.path.startswith("/api/")
         if (api or request.method not in guard.SAFE) and not guard.is_ours(request):
             raise Refused(403, "another site's page asks for this; only our own may")
-        if request.method not in guard.SAFE and request.content_type != "application/json":
-            raise Refused(415, "expected application/json")
+        if request.method not in guard.SAFE:
+            _check_content_type(request)
         if api and request.path not in OPEN and not self._may(request):
             raise Refused(401, "sign in with the token first")
 
@@ -334,11 +354,49 @@ def _keep_short(transport: asyncio.Transport | None) -> None:
 
 
 async def _read(request: web.Request, type_: type[T]) -> T:
-    """Read what was sent."""
+    """Read the body of a request.
+
+    Raises
+    ------
+    Refused
+        When it is not JSON of this type, too large or too deeply nested, or takes too long.
+    """
     try:
-        return msgspec.json.decode(await request.read(), type=type_)
+        async with asyncio.timeout(BODY_S):
+            body = await request.read()
+    except TimeoutError:
+        raise Refused(408, f"expected the whole body within {BODY_S:g} s") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise Refused(413, f"expected a body of at most {BODY} bytes") from None
+    if nesting(body) > NESTING:
+        raise Refused(422, f"expected at most {NESTING} levels of brackets within brackets")
+    try:
+        return msgspec.json.decode(body, type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(422, in_words(error)) from None
+
+
+def nesting(body: bytes) -> int:
+    """Return how many levels of brackets within brackets a JSON text has."""
+    depth = deepest = 0
+    for bracket in BRACKET.findall(STRING.sub(b"", body)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _check_content_type(request: web.Request) -> None:
+    """Refuse bodies that are not declared as JSON: a browser sends others to any site unasked.
+
+    Raises
+    ------
+    Refused
+    """
+    if request.content_type == "application/json":
+        return
+    if "Content-Type" not in request.headers:
+        raise Refused(422, "expected a JSON body and the header Content-Type: application/json")
+    raise Refused(415, f"expected application/json, not {request.content_type[:100]}")
 
 
 def _json(
@@ -356,6 +414,27 @@ async def _harden(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(guard.HEADERS)
 
 
+class BadRequestFilter(logging.Filter):
+    """Makes the library's traceback of a malformed request one line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Shorten the record; always returns True."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            message = record.getMessage()  # names the address
+            record.msg, record.args = "page: a request is not valid HTTP: %s", (message,)
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.exc_info = record.exc_text = None
+        return True
+
+
+def limit_logs() -> None:
+    """Log once per interval what remote parties can cause again and again."""
+    logging.getLogger("aiohttp.server").addFilter(BadRequestFilter())
+    for name in (__name__, "aiohttp.server", "asyncio"):
+        logging.getLogger(name).addFilter(RepeatFilter())
+
+
 async def serve(listener: socket.socket, line: socket.socket) -> None:
     """Serve the page on a socket for the daemon at the other end of a line."""
     daemon = Daemon(line)
@@ -364,6 +443,7 @@ async def serve(listener: socket.socket, line: socket.socket) -> None:
         return
     start = msgspec.json.decode(told.payload, type=feed.Start)
     logs.configure("warning", start.log_format)
+    limit_logs()
     os.nice(5)  # the network comes first
     process.keep_to_rest(start.engine_threads)
     await Server(start, daemon).run(listener)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -65,6 +65,9 @@ class Site:
     refusal: str = ""
     """What `set` and reloads are answered with."""
 
+    log: Path | None = None
+    """What the process has written to stderr."""
+
     cameras: tuple[str, ...] = ("hall",)
     asked: SimpleQueue[feed.Command] = field(default_factory=SimpleQueue)
     sets: list[tuple[str, Any]] = field(default_factory=list)
@@ -114,16 +117,16 @@ def start(file: Path | str = "", **settings: Any) -> feed.Start:
 
 
 @contextmanager
-def site(file: Path | str = "", **settings: Any) -> Iterator[Site]:
+def site(file: Path | str = "", *, log: Path | None = None, **settings: Any) -> Iterator[Site]:
     """Start the page's process for a configuration file, and end it."""
     listener = socket.create_server(("127.0.0.1", 0))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     handles = (listener.fileno(), theirs.fileno())
-    process = subprocess.Popen(
-        [sys.executable, "-m", "edgepose.web", *map(str, handles)], pass_fds=handles
-    )
+    command = [sys.executable, "-m", "edgepose.web", *map(str, handles)]
+    with log.open("ab") if log else nullcontext() as stderr:
+        process = subprocess.Popen(command, pass_fds=handles, stderr=stderr)
     theirs.close()
-    made = Site(listener.getsockname()[1], process, ours)
+    made = Site(listener.getsockname()[1], process, ours, log=log)
     made.tell("start", msgspec.json.encode(start(file, **settings)))
     daemon = threading.Thread(target=made.obey)
     daemon.start()
