@@ -1,4 +1,4 @@
-"""The configuration as the page sees and changes it."""
+"""Shows the configuration to the page and writes its changes into the file."""
 
 import hashlib
 import os
@@ -23,52 +23,52 @@ from edgepose.urls import redact
 BACKUP: Final = ".bak"
 MAX_CORNERS: Final = 200  # of a zone or mask that is drawn; the file may hold more
 MAX_SHAPES: Final = 100  # zones, or masks, of a camera
-MARK: Final = "\ufeff"  # which editors on Windows put in front
+MARK: Final = "\ufeff"  # byte order mark, written by editors on Windows
 
 
 class PoseChange(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a page may change of ``[pose]``."""
+    """Changes to ``[pose]``."""
 
     min_pose_score: Any = UNSET
     min_keypoint_score: Any = UNSET
 
 
 class CameraChange(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a page may change of a camera; what is right is for the configuration to say."""
+    """Changes to a camera. Values are checked as those of the file are."""
 
     rotate: Any = UNSET
     mirror: Any = UNSET
     roi: Any = UNSET
     masks: Any = UNSET
     zones: tuple[dict[str, Any], ...] | UnsetType = UNSET
-    """All of them; one that is left out is taken away."""
+    """All zones of the camera: one that is missing is removed."""
 
 
 class Changes(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a page wants to be otherwise; what is not named stays."""
+    """Changes to the configuration. Keys that are not given stay as they are."""
 
     pose: PoseChange = PoseChange()
     cameras: dict[str, CameraChange] = {}
 
 
-class Unfit(Exception):  # noqa: N818  # an answer, no fault of the program
-    """Changes that would not make a good configuration, with what is wrong at each place."""
+class InvalidChanges(Exception):  # noqa: N818  # an answer, no fault of the program
+    """The changes would make the configuration invalid; lists each problem with its place."""
 
     def __init__(self, problems: list[dict[str, str]]) -> None:
         super().__init__("; ".join(problem["text"] for problem in problems))
         self.problems = problems
 
 
-class Stale(Exception):  # noqa: N818
-    """The file is not what the page has seen: somebody else has changed it."""
+class RevisionConflict(Exception):  # noqa: N818
+    """The file has changed since the page read it."""
 
     def __init__(self, revision: str) -> None:
-        super().__init__("somebody else has changed the file meanwhile")
+        super().__init__("the file was changed meanwhile")
         self.revision = revision
 
 
-class Unwritable(Exception):  # noqa: N818
-    """Nothing can be saved, with the reason as a sentence."""
+class ReadOnlyConfig(Exception):  # noqa: N818
+    """The configuration cannot be saved, with the reason."""
 
 
 class Editor:
@@ -77,7 +77,7 @@ class Editor:
     Parameters
     ----------
     origin : bytes
-        An `Origin` as JSON, as the daemon tells it.
+        An `Origin` as JSON.
     """
 
     def __init__(self, origin: bytes) -> None:
@@ -86,8 +86,8 @@ class Editor:
         self._good = Config()
 
     def look(self) -> dict[str, Any]:
-        """Return what the page shows; of a file that is not good, what it was before."""
-        content, why_not = self._read(), self._why_not()
+        """Return what the page shows. Of an invalid file: its last valid content."""
+        content, why_not = self._read(), self._read_only_reason()
         try:
             self._good = self._origin.read()
         except ConfigError as error:
@@ -105,31 +105,31 @@ class Editor:
         }
 
     def revision(self) -> str:
-        """Name what the file holds now."""
+        """Return the revision of the file's current content."""
         return revision(self._read())
 
     def save(self, changes: Changes, seen: str) -> str:
-        """Write changes into the file, if it still is what was seen; return its new revision.
+        """Write changes into the file if its revision is still `seen`; return the new revision.
 
         Raises
         ------
-        Unwritable, Stale, Unfit
-            When nothing has been written.
+        ReadOnlyConfig, RevisionConflict, InvalidChanges
+            Nothing was written.
         """
-        why_not = self._why_not()
+        why_not = self._read_only_reason()
         if why_not:
-            raise Unwritable(why_not)
+            raise ReadOnlyConfig(why_not)
         content = self._read()
         if revision(content) != seen:
-            raise Stale(revision(content))
+            raise RevisionConflict(revision(content))
         new = changed(content, changes)
         if new != content:
             self._write(content, new)
         return revision(new)
 
     def _write(self, old: bytes, new: bytes) -> None:
-        """Replace the file as a whole, with the older one beside it."""
-        path = self._path.resolve()  # what a link leads to, not the link
+        """Replace the file atomically; keep the old one as a backup beside it."""
+        path = self._path.resolve()  # replaces the target of a link, not the link
         found = path.stat()
         kept: dict[str, Any] = {
             "mode": stat.S_IMODE(found.st_mode),
@@ -140,7 +140,7 @@ class Editor:
             storage.write(path, new, **kept)
         except OSError as error:
             msg = f"{path} cannot be written: {error.strerror}"
-            raise Unwritable(msg) from None
+            raise ReadOnlyConfig(msg) from None
 
     def _read(self) -> bytes:
         try:
@@ -148,8 +148,8 @@ class Editor:
         except OSError:
             return b""
 
-    def _why_not(self) -> str:
-        """Say why nothing can be saved; empty where it can."""
+    def _read_only_reason(self) -> str:
+        """Return why the configuration cannot be saved; empty where it can."""
         path = self._path.resolve()
         if not path.is_file():
             return "there is no configuration file; start edgepose with -c FILE"
@@ -162,18 +162,18 @@ class Editor:
 
 
 def revision(content: bytes) -> str:
-    """Name the content of a file."""
+    """Return the revision of a file's content."""
     return hashlib.sha256(content).hexdigest()
 
 
 def changed(content: bytes, changes: Changes) -> bytes:
-    """Return a file with changes in it, all else in it as it was.
+    """Return a file's content with changes; everything else in it stays as it is.
 
     Raises
     ------
-    Unfit
+    InvalidChanges
         When the configuration would not be valid.
-    Unwritable
+    ReadOnlyConfig
         When the file is not valid as it is.
     """
     mark, windows = MARK if content.startswith(MARK.encode()) else "", b"\r\n" in content
@@ -182,7 +182,7 @@ def changed(content: bytes, changes: Changes) -> bytes:
     wanted = _wanted(data, changes)
     _, problems = loading.examine(wanted)
     if problems:
-        raise Unfit([_told(problem, wanted) for problem in problems])
+        raise InvalidChanges([_located(problem, wanted) for problem in problems])
     new = _rewritten(text, wanted, changes)
     return (mark + (new.replace("\n", "\r\n") if windows else new)).encode()
 
@@ -192,18 +192,18 @@ def _parsed(content: bytes) -> tuple[str, dict[str, Any]]:
 
     Raises
     ------
-    Unwritable
+    ReadOnlyConfig
     """
     try:
         text = content.decode().removeprefix(MARK).replace("\r\n", "\n")
         data = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         msg = f"the file is not valid ({redact(in_words(error))}); correct it by hand first"
-        raise Unwritable(msg) from None
+        raise ReadOnlyConfig(msg) from None
     config, problems = loading.examine(data)
     if config is None:
         msg = f"the file is not valid ({redact(problems[0].sentence)}); correct it by hand first"
-        raise Unwritable(msg)
+        raise ReadOnlyConfig(msg)
     return text, data
 
 
@@ -214,7 +214,7 @@ def _check_sizes(data: Mapping[str, Any], changes: Changes) -> None:
 
     Raises
     ------
-    Unfit
+    InvalidChanges
     """
     cameras = {camera["id"]: camera for camera in data.get("camera", [])}
     problems = [
@@ -223,7 +223,7 @@ def _check_sizes(data: Mapping[str, Any], changes: Changes) -> None:
         for where, text in _oversized(cameras.get(id_, {}), change)
     ]
     if problems:
-        raise Unfit(problems)
+        raise InvalidChanges(problems)
 
 
 def _oversized(camera: Mapping[str, Any], change: CameraChange) -> Iterator[tuple[str, str]]:
@@ -242,16 +242,16 @@ def _oversized(camera: Mapping[str, Any], change: CameraChange) -> Iterator[tupl
 
 
 def _wanted(data: dict[str, Any], changes: Changes) -> dict[str, Any]:
-    """Return what the file is to say, as plain data."""
+    """Return the data of the file after the changes."""
     pose = _given(changes.pose)
     wanted = {**data, "pose": data.get("pose", {}) | pose} if pose else dict(data)
     cameras = list(data.get("camera", []))
-    strange = changes.cameras.keys() - {camera["id"] for camera in cameras}
-    if strange:
-        raise Unfit(
+    unknown = changes.cameras.keys() - {camera["id"] for camera in cameras}
+    if unknown:
+        raise InvalidChanges(
             [
                 {"where": f"camera.{id_}", "text": "the file has no camera of this id"}
-                for id_ in sorted(strange)
+                for id_ in sorted(unknown)
             ]
         )
     for index, camera in enumerate(cameras):
@@ -277,9 +277,9 @@ def _camera_wanted(camera: Mapping[str, Any], change: CameraChange) -> dict[str,
 def _zones_wanted(
     known: list[dict[str, Any]], given: tuple[dict[str, Any], ...]
 ) -> list[tuple[int | None, dict[str, Any]]]:
-    """Return zones in the file's order, new ones last, each with its number in the file.
+    """Return zones in the file's order, new ones last, each with its index in the file.
 
-    One that only has a new name is still the same.
+    A renamed zone keeps its place: it is recognised by its polygon.
     """
     left, ids = list(given), {str(zone.get("id")) for zone in given}
     kept: list[tuple[int | None, dict[str, Any]]] = []
@@ -294,7 +294,7 @@ def _zones_wanted(
 
 
 def _zone_values(zone: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out a kind that is the usual one, unless the file names it."""
+    """Leave out the default kind, unless the file states it."""
     return {
         key: value for key, value in new.items() if key in zone or (key, value) != ("kind", "area")
     }
@@ -309,10 +309,10 @@ def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _told(problem: Problem, data: Mapping[str, Any]) -> dict[str, str]:
-    """Say a problem where the page can show it: cameras and zones by their ids.
+def _located(problem: Problem, data: Mapping[str, Any]) -> dict[str, str]:
+    """Return a problem with its place by the ids of cameras and zones.
 
-    The sentence's own path is left out, which counts tables: who sees the field needs none.
+    The path within the message, which counts tables, is left out.
     """
     names: list[str] = []
     here: Any = data
@@ -326,15 +326,15 @@ def _told(problem: Problem, data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _rewritten(text: str, wanted: dict[str, Any], changes: Changes) -> str:
-    """Return a text that says what is wanted and is otherwise the same."""
+    """Return the text with the wanted data, otherwise unchanged."""
     try:
         new = _rewrite(text, wanted, changes)
         same = _plain(tomllib.loads(new)) == _plain(wanted)
-    except ValueError:  # of ours, of tomlkit or of tomllib: it is written in no usual way
+    except ValueError:  # ours, or of tomlkit or tomllib: unusual notation
         same = False
-    if not same:  # it must not cost anybody a setting
+    if not same:  # no setting may be lost
         msg = "the file is written in a way that the page cannot change; change it by hand"
-        raise Unwritable(msg)
+        raise ReadOnlyConfig(msg)
     return new
 
 
@@ -383,7 +383,7 @@ def _rewrite_zones(
 
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:
-    """Return data in which no zones and no list of zones are the same."""
+    """Return data without empty lists of zones, which mean the same as none."""
     cameras = [
         {key: value for key, value in camera.items() if key != "zone" or value}
         for camera in data.get("camera", [])

@@ -1,4 +1,4 @@
-"""Who may see and change what: checks of where a request comes from, and of who sends it."""
+"""Access checks: where a request comes from, and whether its sender is authenticated."""
 
 import hashlib
 import hmac
@@ -35,21 +35,21 @@ HEADERS: Final = {
     "Server": "edgepose",
     "X-Content-Type-Options": "nosniff",
 }
-"""Of every answer."""
+"""Headers of every response."""
 
 COOKIE: Final = "edgepose"
 SESSION_S: Final = 30 * 24 * 3600
-TRIES: Final = 5  # wrong tokens within a minute from one address
-TRIES_IN_ALL: Final = 50
+MAX_FAILURES: Final = 5  # wrong tokens within a minute from one address
+MAX_FAILURES_IN_ALL: Final = 50
 MINUTE_S: Final = 60.0
 SAFE: Final = frozenset({"GET", "HEAD"})
 
 
-class Names:
-    """The names by which this machine may be called.
+class AllowedHosts:
+    """Host names under which the page is served: protection against DNS rebinding.
 
-    A foreign name may lead here, too: that is how a page elsewhere would make a browser
-    talk to us as if we were its own server (DNS rebinding). An address cannot do that.
+    A foreign name may resolve to this machine, so that a browser takes the page for a part of
+    a foreign site. Addresses cannot be abused that way and are always allowed.
     """
 
     def __init__(self, more: tuple[str, ...]) -> None:
@@ -57,14 +57,14 @@ class Names:
         short = own.partition(".")[0]
         self._known = {"localhost", own, short, f"{short}.local", *map(str.lower, more)}
 
-    def know(self, named: str) -> bool:
-        """Say whether a request's ``Host`` means this machine."""
+    def allows(self, named: str) -> bool:
+        """Return whether a request with this ``Host`` header is served."""
         name = bare(named)
         return name in self._known or _is_address(name)
 
 
 def host(request: web.Request) -> str:
-    """Return the name by which a request calls this machine, with the port."""
+    """Return a request's ``Host`` header in lower case, with the port."""
     return request.headers.get("Host", "").lower()
 
 
@@ -103,30 +103,30 @@ def is_ours(request: web.Request) -> bool:
 
 
 def is_near(request: web.Request) -> bool:
-    """Say whether somebody at this very machine asks, not a proxy for somebody else."""
+    """Return whether a request comes from this machine and was not forwarded by a proxy."""
     proxied = {"Forwarded", "X-Forwarded-For", "X-Real-IP"} & request.headers.keys()
     return not proxied and is_local(bare(host(request)))
 
 
 class Sessions:
-    """Who is signed in: a cookie says until when, signed so that nobody else can write one.
+    """Signed session cookies that hold their own end.
 
     Parameters
     ----------
     key : bytes
-        Of the daemon: when it starts anew, everybody signs in again.
+        Signs the cookies. Another key, as after a restart of the daemon, ends all sessions.
     """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def cookie(self, token: Hashed, now_s: float) -> str:
-        """Return the cookie of somebody who knows the token; another token ends it."""
+        """Return a session cookie. It ends with its time, or when the token is replaced."""
         until = str(int(now_s + SESSION_S))
         return f"{until}.{self._sign(token, until)}"
 
     def holds(self, cookie: str, token: Hashed, now_s: float) -> bool:
-        """Say whether a cookie is one of ours and still good."""
+        """Return whether a cookie was made here for this token and has not expired."""
         until, _, signature = cookie.partition(".")
         # In headers, bytes that are not UTF-8 arrive as surrogates.
         given = signature.encode(errors="surrogateescape")
@@ -134,29 +134,29 @@ class Sessions:
         return signed and int(until) > now_s
 
     def _sign(self, token: Hashed, until: str) -> str:
-        told = token.salt + token.digest + until.encode(errors="surrogateescape")
-        return hmac.new(self._key, told, hashlib.sha256).hexdigest()
+        signed = token.salt + token.digest + until.encode(errors="surrogateescape")
+        return hmac.new(self._key, signed, hashlib.sha256).hexdigest()
 
 
-class Attempts:
-    """Remembers wrong tokens, and makes whoever brings many of them wait."""
+class LoginThrottle:
+    """Limits wrong tokens per network and in all."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._failed: deque[tuple[float, str]] = deque(maxlen=TRIES_IN_ALL)
+        self._failed: deque[tuple[float, str]] = deque(maxlen=MAX_FAILURES_IN_ALL)
 
     def wait_s(self, address: str) -> float:
-        """Return how long this address has to wait before it may try again; 0 if it may now."""
+        """Return the seconds until this address may try again; 0 if it may now."""
         now_s, network = self._clock(), network_of(address)
         while self._failed and self._failed[0][0] <= now_s - MINUTE_S:
             self._failed.popleft()
-        own = [at_s for at_s, whose in self._failed if whose == network]
-        if len(own) >= TRIES:
-            return own[-TRIES] + MINUTE_S - now_s
-        if len(self._failed) >= TRIES_IN_ALL:
+        own = [at_s for at_s, failed in self._failed if failed == network]
+        if len(own) >= MAX_FAILURES:
+            return own[-MAX_FAILURES] + MINUTE_S - now_s
+        if len(self._failed) >= MAX_FAILURES_IN_ALL:
             return self._failed[0][0] + MINUTE_S - now_s
         return 0.0
 
-    def failed(self, address: str) -> None:
-        """Note a wrong token."""
+    def add_failure(self, address: str) -> None:
+        """Count a wrong token."""
         self._failed.append((self._clock(), network_of(address)))

@@ -24,7 +24,7 @@ MESSAGE: Final = 4096  # bytes of what a page may say at once
 Id = Annotated[str, Meta(max_length=64)]
 
 
-class Wish(Struct, frozen=True, forbid_unknown_fields=True, tag="watch"):
+class WatchRequest(Struct, frozen=True, forbid_unknown_fields=True, tag="watch"):
     """What a page says: what it wants to see."""
 
     cameras: Annotated[tuple[Id, ...], Meta(max_length=256)]
@@ -53,7 +53,7 @@ class Viewer:
         self.allowed = allowed
         """Whether it still may: a new token ends what the older one has opened."""
 
-        self.wish: Wish | None = None
+        self.wish: WatchRequest | None = None
         """None: all cameras, no picture."""
 
         self._socket = socket
@@ -203,7 +203,7 @@ class Hub:
                 self._changed()
 
 
-def _read(kind: WSMsgType, content: Any) -> Wish:
+def _read(kind: WSMsgType, content: Any) -> WatchRequest:
     """Read what a page says.
 
     Raises
@@ -215,6 +215,6 @@ def _read(kind: WSMsgType, content: Any) -> Wish:
         msg = "only text is understood"
         raise ValueError(msg)
     try:
-        return msgspec.json.decode(content, type=Wish)
+        return msgspec.json.decode(content, type=WatchRequest)
     except RecursionError as error:
         raise ValueError(in_words(error)) from None

@@ -85,7 +85,7 @@ class Server:
 
     def __init__(self, start: feed.Start, daemon: Daemon) -> None:
         self._start, self._daemon = start, daemon
-        self._names = guard.Names(start.hosts)
+        self._allowed_hosts = guard.AllowedHosts(start.hosts)
         self._look_changed = asyncio.Event()
         self.hub = Hub(bytes(start.hello), start.cameras, self._look_changed.set)
         self._files = {
@@ -99,7 +99,7 @@ class Server:
         self._revision = ""
         self._saving = asyncio.Lock()
         self._sessions = guard.Sessions(start.session_key)
-        self._attempts = guard.Attempts()
+        self._throttle = guard.LoginThrottle()
 
     async def run(self, listener: socket.socket) -> None:
         """Serve until the daemon has gone or nobody has looked for long."""
@@ -201,7 +201,7 @@ class Server:
 
     def _check(self, request: web.Request) -> None:
         host = guard.host(request)
-        if not self._names.know(host):
+        if not self._allowed_hosts.allows(host):
             name = guard.bare(host)[:100]
             msg = f'"{name}" is no name of this machine that it knows; add it to web.hosts'
             raise Refused(403, msg)
@@ -248,7 +248,7 @@ class Server:
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
         login, address = await _read(request, Login), request.remote or ""
-        wait_s = math.ceil(self._attempts.wait_s(address))
+        wait_s = math.ceil(self._throttle.wait_s(address))
         if wait_s:
             refused = Refused(429, f"too many wrong tokens; try again in {wait_s} s")
             refused.headers["Retry-After"] = str(wait_s)
@@ -257,7 +257,7 @@ class Server:
         if token is None:
             raise Refused(401, 'there is no token; "edgepose web token" makes one')
         if not token.fits(login.token):
-            self._attempts.failed(address)
+            self._throttle.add_failure(address)
             raise Refused(401, "this is not the token")
         answer = web.Response(status=204)
         answer.set_cookie(
@@ -295,11 +295,11 @@ class Server:
         async with self._saving:
             try:
                 revision = await asyncio.to_thread(editor.save, changes, tags[0].value)
-            except editing.Unwritable as error:
+            except editing.ReadOnlyConfig as error:
                 raise Refused(403, str(error)) from None
-            except editing.Stale as error:
+            except editing.RevisionConflict as error:
                 raise Refused(409, str(error), revision=error.revision) from None
-            except editing.Unfit as error:
+            except editing.InvalidChanges as error:
                 raise Refused(422, str(error), problems=error.problems) from None
             refusal = await self._ask(lambda number: feed.Reload(number=number))
         return _json({"revision": revision} | ({"reload": refusal} if refusal else {}))

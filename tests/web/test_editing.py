@@ -11,7 +11,15 @@ import pytest
 
 from edgepose.config import reference
 from edgepose.config.loading import Origin
-from edgepose.web.editing import Changes, Editor, Stale, Unfit, Unwritable, changed, revision
+from edgepose.web.editing import (
+    Changes,
+    Editor,
+    InvalidChanges,
+    ReadOnlyConfig,
+    RevisionConflict,
+    changed,
+    revision,
+)
 
 FILE = """\
 # our house
@@ -212,7 +220,7 @@ def test_zones_on_one_line_are_changed_there() -> None:
 def test_what_cannot_be_changed_piece_by_piece_is_refused() -> None:
     """Never a file that says something else."""
     for text in ('camera = [{id = "a", source = "demo://"}]\n',):
-        with pytest.raises(Unwritable, match="by hand"):
+        with pytest.raises(ReadOnlyConfig, match="by hand"):
             change(text, a={"rotate": 90, "zones": [BED]})
 
 
@@ -220,7 +228,7 @@ def test_each_problem_is_told_where_it_is() -> None:
     """As `config check` says it, but with cameras and zones by their ids, and no numbers."""
     crossed = {"id": "bed", "polygon": [[0, 0], [1, 1], [1, 0], [0, 1]]}
 
-    with pytest.raises(Unfit) as found:
+    with pytest.raises(InvalidChanges) as found:
         change(FILE, hall={"roi": [0, 0, 1, 0], "zones": [SOFA, crossed]})
 
     told = {problem["where"]: problem["text"] for problem in found.value.problems}
@@ -245,7 +253,7 @@ def test_each_problem_is_told_where_it_is() -> None:
 )
 def test_a_wrong_value_is_refused_at_its_place(camera: dict[str, Any], where: str) -> None:
     """And nothing else is the matter."""
-    with pytest.raises(Unfit) as found:
+    with pytest.raises(InvalidChanges) as found:
         change(FILE, hall=camera)
 
     assert found.value.problems[0]["where"].startswith(where)
@@ -253,7 +261,7 @@ def test_a_wrong_value_is_refused_at_its_place(camera: dict[str, Any], where: st
 
 def test_a_camera_that_is_not_there_is_refused() -> None:
     """It may have been renamed meanwhile."""
-    with pytest.raises(Unfit) as found:
+    with pytest.raises(InvalidChanges) as found:
         change(FILE, kitchen={"rotate": 90})
 
     assert found.value.problems[0]["where"] == "camera.kitchen"
@@ -294,7 +302,7 @@ class TestFile:
         seen = first.look()["revision"]
         now = first.save(self.turned(90), seen)
 
-        with pytest.raises(Stale) as found:
+        with pytest.raises(RevisionConflict) as found:
             second.save(self.turned(180), seen)
 
         assert found.value.revision == now

@@ -8,7 +8,15 @@ import pytest
 
 from edgepose.cli import main
 from edgepose.web import tokens
-from edgepose.web.guard import MINUTE_S, SESSION_S, TRIES, TRIES_IN_ALL, Attempts, Names, Sessions
+from edgepose.web.guard import (
+    MAX_FAILURES,
+    MAX_FAILURES_IN_ALL,
+    MINUTE_S,
+    SESSION_S,
+    AllowedHosts,
+    LoginThrottle,
+    Sessions,
+)
 
 OWN = socket.gethostname().partition(".")[0]
 
@@ -29,7 +37,7 @@ OWN = socket.gethostname().partition(".")[0]
 )
 def test_a_name_of_this_machine_is_known(host: str) -> None:
     """An address is no name that somebody could have lead elsewhere."""
-    assert Names(("Pose.example",)).know(host)
+    assert AllowedHosts(("Pose.example",)).allows(host)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +58,7 @@ def test_a_name_of_this_machine_is_known(host: str) -> None:
 )
 def test_another_name_is_not(host: str) -> None:
     """It leads here because somebody wants to use us."""
-    assert not Names(("pose.example",)).know(host)
+    assert not AllowedHosts(("pose.example",)).allows(host)
 
 
 class TestToken:
@@ -141,30 +149,30 @@ class TestAttempts:
     def test_so_many_a_minute_and_then_one_waits(self) -> None:
         """The others may still try; after a minute all may."""
         now = [0.0]
-        attempts = Attempts(lambda: now[0])
-        for second in range(TRIES):
+        throttle = LoginThrottle(lambda: now[0])
+        for second in range(MAX_FAILURES):
             now[0] = second
-            assert attempts.wait_s("192.0.2.7") == 0
-            attempts.failed("192.0.2.7")
+            assert throttle.wait_s("192.0.2.7") == 0
+            throttle.add_failure("192.0.2.7")
 
-        waits = attempts.wait_s("192.0.2.7")
+        waits = throttle.wait_s("192.0.2.7")
 
-        assert waits == MINUTE_S - (TRIES - 1)
-        assert attempts.wait_s("192.0.2.8") == 0
+        assert waits == MINUTE_S - (MAX_FAILURES - 1)
+        assert throttle.wait_s("192.0.2.8") == 0
         now[0] += waits
-        assert attempts.wait_s("192.0.2.7") == 0
+        assert throttle.wait_s("192.0.2.7") == 0
 
     def test_many_addresses_do_not_help(self) -> None:
         """Those of one network of the newer kind count as one; in all there is a limit, too."""
-        attempts = Attempts(lambda: 0.0)
+        throttle = LoginThrottle(lambda: 0.0)
         network = int(ip_address("2001:db8::"))
-        for number in range(TRIES):
-            attempts.failed(str(ip_address(network + number)))
+        for number in range(MAX_FAILURES):
+            throttle.add_failure(str(ip_address(network + number)))
         near, far = "2001:db8::ffff", "2001:db8:0:1::1"
-        assert attempts.wait_s(near) > 0
-        assert attempts.wait_s(far) == 0
+        assert throttle.wait_s(near) > 0
+        assert throttle.wait_s(far) == 0
 
-        for number in range(TRIES_IN_ALL):
-            attempts.failed(f"192.0.2.{number}")
+        for number in range(MAX_FAILURES_IN_ALL):
+            throttle.add_failure(f"192.0.2.{number}")
 
-        assert attempts.wait_s("198.51.100.1") > 0
+        assert throttle.wait_s("198.51.100.1") > 0
