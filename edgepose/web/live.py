@@ -1,10 +1,11 @@
-"""What the daemon says, on its way to everybody who looks."""
+"""Hands the daemon's messages on to the clients that look."""
 
 import asyncio
 import json
 import logging
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from itertools import count
 from typing import Annotated, Any, Final
 
@@ -17,117 +18,114 @@ from edgepose.web.feed import EVENTS, PASSING, Told
 
 log: Final = logging.getLogger(__name__)
 
-MOST_DUE: Final = 1000  # frames that may wait for one who takes none; they are small
-HEARTBEAT_S: Final = 15.0  # one who is gone without a word is noticed after twice this
-MESSAGE: Final = 4096  # bytes of what a page may say at once
+MAX_DUE: Final = 1000  # frames that wait for a client which takes none; they are small
+HEARTBEAT_S: Final = 15.0  # a client that vanished is noticed after twice this
+MAX_MESSAGE_BYTES: Final = 4096
 
 Id = Annotated[str, Meta(max_length=64)]
+Key = tuple[str, ...] | int
 
 
 class WatchRequest(Struct, frozen=True, forbid_unknown_fields=True, tag="watch"):
-    """What a page says: what it wants to see."""
+    """The cameras that a page shows now."""
 
     cameras: Annotated[tuple[Id, ...], Meta(max_length=256)]
     picture: bool = False
 
 
 class Frame(Struct, frozen=True):
-    """A message as it goes over a WebSocket."""
+    """A message as a client gets it."""
 
-    key: tuple[str, ...] | int
-    """A newer frame of the same key takes its place."""
+    key: Key
+    """A newer frame of the same key replaces one that waits."""
 
     content: bytes
     kind: WSMsgType = WSMsgType.TEXT
 
 
 def text(type_: str, **fields: Any) -> bytes:
-    """Write a message of ours."""
+    """Return a message of the page's process itself."""
     return json.dumps({"type": type_, **fields}).encode()
 
 
-class Viewer:
-    """One who looks: gets the newest there is whenever there is room, never a queue of poses."""
+class Viewer(ABC):
+    """A client. It gets the newest frame of each kind as fast as it takes them.
 
-    def __init__(self, socket: web.WebSocketResponse, allowed: Callable[[], bool]) -> None:
-        self.allowed = allowed
-        """Whether it still may: a new token ends what the older one has opened."""
+    Parameters
+    ----------
+    is_allowed : callable
+        Returns whether the client may still look: a new token ends what the old one opened.
+    """
 
-        self.wish: WatchRequest | None = None
-        """None: all cameras, no picture."""
+    def __init__(self, is_allowed: Callable[[], bool]) -> None:
+        self.is_allowed = is_allowed
+        self.first: tuple[Frame, ...] = ()
+        """Frames that come before all others."""
 
-        self._socket = socket
-        self._due: dict[tuple[str, ...] | int, Frame] = {}
+        self._due: dict[Key, Frame] = {}
         self._more = asyncio.Event()
         self._over = False
 
-    def sees(self, camera: str, *, picture: bool) -> bool:
-        """Say whether a camera's poses, or its pictures, are wanted."""
-        if self.wish is None:
-            return not picture
-        return camera in self.wish.cameras and (self.wish.picture or not picture)
+    @abstractmethod
+    def wants(self, type_: str, camera: str) -> bool:
+        """Return whether a camera's ``poses`` or ``picture`` are needed for this client."""
+
+    @abstractmethod
+    def encode(self, told: Told, number: int) -> Frame | None:
+        """Return a message as this client gets it; None for what it does not get.
+
+        `number` differs from message to message.
+        """
+
+    def receive(self, told: Told, number: int) -> None:
+        """Take a message of the daemon."""
+        if told.word in PASSING and not self.wants(told.word, told.of[0]):
+            return
+        frame = self.encode(told, number)
+        if frame is not None:
+            self.put(frame)
 
     def put(self, frame: Frame) -> None:
-        """Hand over a frame; what it replaces is never sent."""
+        """Queue a frame. One of the same key that waits is never sent."""
         self._due.pop(frame.key, None)
         self._due[frame.key] = frame
-        if len(self._due) > MOST_DUE:
+        if len(self._due) > MAX_DUE:
             self.leave()
         self._more.set()
 
     def leave(self) -> None:
-        """Let `send` come to an end."""
+        """End `frames`."""
         self._over = True
         self._more.set()
 
-    async def send(self) -> None:
-        """Send what is due for as long as the connection lasts and takes it."""
+    async def frames(self) -> AsyncIterator[Frame]:
+        """Yield what is due, until `leave`."""
         while not self._over:
             await self._more.wait()
             self._more.clear()
             while self._due and not self._over:
-                frame = self._due.pop(next(iter(self._due)))
-                await self._socket.send_frame(frame.content, frame.kind)
+                yield self._due.pop(next(iter(self._due)))
 
 
-class Hub:
-    """Keeps the newest of everything for those who come, and hands on what is new.
+class PageViewer(Viewer):
+    """A browser that shows the page."""
 
-    Parameters
-    ----------
-    hello : bytes
-        What everybody gets first.
-    cameras : iterable of str
-        Their ids.
-    changed : callable
-        Told when somebody looks at something else than before.
-    """
+    def __init__(self, hello: bytes, is_allowed: Callable[[], bool]) -> None:
+        super().__init__(is_allowed)
+        self.first = (Frame(("hello",), hello),)
+        self.request: WatchRequest | None = None
+        """None: all cameras, no picture."""
 
-    def __init__(self, hello: bytes, cameras: Iterable[str], changed: Callable[[], None]) -> None:
-        self._hello = hello
-        self.cameras = tuple(cameras)
-        self._changed = changed
-        self._latest: dict[tuple[str, ...], Frame] = {}
-        self._events: deque[Frame] = deque(maxlen=EVENTS)
-        self._numbers = count()
-        self.viewers: set[Viewer] = set()
+    def wants(self, type_: str, camera: str) -> bool:
+        """Return whether the page shows a camera, or its picture."""
+        if self.request is None:
+            return type_ != "picture"
+        return camera in self.request.cameras and (self.request.picture or type_ != "picture")
 
-    # From the daemon
-
-    def take(self, told: Told) -> None:
-        """Take what the daemon says, and hand it on."""
-        frame = self._frame(told)
-        if told.word == "event":
-            if any(known.content == frame.content for known in self._events):
-                return  # told again after a jam
-            self._events.append(frame)
-        elif told.word not in PASSING:
-            self._latest[told.word, *told.of] = frame
-        for viewer in self.viewers:
-            if told.word not in PASSING or viewer.sees(told.of[0], picture=told.word == "picture"):
-                viewer.put(frame)
-
-    def _frame(self, told: Told) -> Frame:
+    def encode(self, told: Told, number: int) -> Frame | None:
+        """Return a text message with its type, or a picture with its head."""
+        if told.word == "availability":  # the status has it with its reason
+            return None
         if told.word == "picture":
             camera, seq = told.of
             head = json.dumps({"camera": camera, "seq": int(seq)}).encode()
@@ -137,82 +135,147 @@ class Hub:
             return Frame(("link",), b'{"type":"link","broker":%b}' % told.payload)
         of = b',"camera":"%b"' % told.of[0].encode() if told.of and told.word != "event" else b""
         content = b'{"type":"%b"%b,"message":%b}' % (told.word.encode(), of, told.payload)
-        key = next(self._numbers) if told.word == "event" else (told.word, *told.of)
-        return Frame(key, content)
+        return Frame(number if told.word == "event" else (told.word, *told.of), content)
+
+
+class Hub:
+    """Keeps the newest message of each kind for new clients, and hands new messages on.
+
+    Parameters
+    ----------
+    cameras : iterable of str
+        Their ids.
+    on_change : callable
+        Called when a client looks at something else than before.
+    """
+
+    def __init__(self, cameras: Iterable[str], on_change: Callable[[], None]) -> None:
+        self.cameras = tuple(cameras)
+        self._on_change = on_change
+        self._latest: dict[tuple[str, ...], Told] = {}
+        self._events: deque[Told] = deque(maxlen=EVENTS)
+        self._numbers = count()
+        self.viewers: set[Viewer] = set()
+
+    def receive(self, told: Told) -> None:
+        """Take a message of the daemon and hand it on."""
+        if told.word == "event":
+            if told in self._events:
+                return  # sent again after a jam
+            self._events.append(told)
+        elif told.word not in PASSING:
+            self._latest[told.word, *told.of] = told
+        number = next(self._numbers)
+        for viewer in list(self.viewers):
+            viewer.receive(told, number)
+
+    def latest(self, *key: str) -> bytes | None:
+        """Return the newest payload of a kind, such as ``("state", "hall")``."""
+        told = self._latest.get(key)
+        return None if told is None else told.payload
 
     def keep_only(self, cameras: Iterable[str]) -> None:
-        """Forget what is known of other cameras: they are no more."""
+        """Forget the messages of all other cameras."""
         self.cameras = tuple(cameras)
         known = set(cameras)
         self._latest = {
-            key: frame for key, frame in self._latest.items() if known.issuperset(key[1:])
+            key: told for key, told in self._latest.items() if known.issuperset(key[1:])
         }
-        self._changed()
+        self._on_change()
 
-    def tell(self, type_: str, **fields: Any) -> None:
-        """Tell everybody something of our own."""
+    def broadcast(self, type_: str, **fields: Any) -> None:
+        """Send a message of the page's process itself to all pages."""
         for viewer in self.viewers:
-            viewer.put(Frame((type_,), text(type_, **fields)))
+            if isinstance(viewer, PageViewer):
+                viewer.put(Frame((type_,), text(type_, **fields)))
 
-    def looked_at(self, *, picture: bool) -> tuple[str, ...]:
-        """Return the cameras whose poses, or pictures, somebody wants."""
+    def wanted(self, type_: str) -> tuple[str, ...]:
+        """Return the cameras whose ``poses`` or ``picture`` a client needs."""
         return tuple(
             camera
             for camera in self.cameras
-            if any(viewer.sees(camera, picture=picture) for viewer in self.viewers)
+            if any(viewer.wants(type_, camera) for viewer in self.viewers)
         )
 
-    def dismiss(self) -> None:
-        """Let those go who may not look any more."""
+    def drop_disallowed(self) -> None:
+        """End the clients that may not look any more."""
         for viewer in self.viewers:
-            if not viewer.allowed():
+            if not viewer.is_allowed():
                 viewer.leave()
 
-    # For one who looks
-
-    async def show(self, socket: web.WebSocketResponse, allowed: Callable[[], bool]) -> None:
-        """Show everything to one who looks until the connection ends."""
-        viewer = Viewer(socket, allowed)
-        for frame in (Frame(("hello",), self._hello), *self._latest.values(), *self._events):
+    def add(self, viewer: Viewer) -> None:
+        """Give a client everything that is known, and from now on what is new."""
+        for frame in viewer.first:
             viewer.put(frame)
+        for told in (*self._latest.values(), *self._events):
+            viewer.receive(told, next(self._numbers))
         self.viewers.add(viewer)
-        self._changed()
-        listening = asyncio.ensure_future(self._listen(viewer, socket))
-        sending = asyncio.ensure_future(viewer.send())
+        self._on_change()
+
+    def remove(self, viewer: Viewer) -> None:
+        """Forget a client."""
+        self.viewers.discard(viewer)
+        self._on_change()
+
+    def changed(self) -> None:
+        """Note that a client wants something else than before."""
+        self._on_change()
+
+
+async def serve_socket(
+    hub: Hub,
+    viewer: Viewer,
+    socket: web.WebSocketResponse,
+    on_message: Callable[[WSMsgType, Any], None],
+) -> None:
+    """Serve one client over a WebSocket until the connection ends.
+
+    Parameters
+    ----------
+    on_message : callable
+        Called with what the client sends; raises ValueError where that ends the connection.
+    """
+    hub.add(viewer)
+    receiving = asyncio.ensure_future(_receive(socket, on_message))
+    sending = asyncio.ensure_future(_send(socket, viewer))
+    try:
+        await asyncio.wait({receiving, sending}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        hub.remove(viewer)
+        receiving.cancel()
+        sending.cancel()
+        for ended in await asyncio.gather(receiving, sending, return_exceptions=True):
+            if isinstance(ended, Exception):
+                log.debug("a client has gone: %s", ended)
+
+
+async def _send(socket: web.WebSocketResponse, viewer: Viewer) -> None:
+    async for frame in viewer.frames():
+        await socket.send_frame(frame.content, frame.kind)
+
+
+async def _receive(
+    socket: web.WebSocketResponse, on_message: Callable[[WSMsgType, Any], None]
+) -> None:
+    async for message in socket:
         try:
-            await asyncio.wait({listening, sending}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self.viewers.discard(viewer)
-            self._changed()
-            listening.cancel()
-            sending.cancel()
-            for ended in await asyncio.gather(listening, sending, return_exceptions=True):
-                if isinstance(ended, Exception):
-                    log.debug("a viewer has gone: %s", ended)
-
-    async def _listen(self, viewer: Viewer, socket: web.WebSocketResponse) -> None:
-        async for message in socket:
-            try:
-                wish = _read(message.type, message.data)
-            except ValueError as error:
-                reason = str(error).encode()[:100].decode(errors="ignore")
-                await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=reason.encode())
-                return
-            if wish != viewer.wish:
-                viewer.wish = wish
-                self._changed()
+            on_message(message.type, message.data)
+        except ValueError as error:
+            reason = str(error).encode()[:100].decode(errors="ignore")
+            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=reason.encode())
+            return
 
 
-def _read(kind: WSMsgType, content: Any) -> WatchRequest:
-    """Read what a page says.
+def read_request(kind: WSMsgType, content: Any) -> WatchRequest:
+    """Read what a page sends.
 
     Raises
     ------
     ValueError
-        With the reason, when it is nothing that is understood.
+        With the reason, when it is not a `WatchRequest`.
     """
     if kind != WSMsgType.TEXT:
-        msg = "only text is understood"
+        msg = "expected a text message"
         raise ValueError(msg)
     try:
         return msgspec.json.decode(content, type=WatchRequest)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import msgspec
-from aiohttp import web
+from aiohttp import WSMsgType, web
 from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Meta, Struct
 
@@ -21,8 +21,8 @@ from edgepose.errors import in_words
 from edgepose.system import logs, process
 from edgepose.system.connections import ConnectionLimits, LimitedListener
 from edgepose.system.log_limit import RepeatFilter
-from edgepose.web import certificates, feed, guard, tokens
-from edgepose.web.live import HEARTBEAT_S, MESSAGE, Hub
+from edgepose.web import certificates, feed, guard, live, tokens
+from edgepose.web.live import HEARTBEAT_S, MAX_MESSAGE_BYTES, Hub, PageViewer, Viewer
 
 if TYPE_CHECKING:
     from edgepose.web.editing import Editor
@@ -87,7 +87,7 @@ class Server:
         self._start, self._daemon = start, daemon
         self._allowed_hosts = guard.AllowedHosts(start.hosts)
         self._look_changed = asyncio.Event()
-        self.hub = Hub(bytes(start.hello), start.cameras, self._look_changed.set)
+        self.hub = Hub(start.cameras, self._look_changed.set)
         self._files = {
             f"/static/{file.relative_to(STATIC).as_posix()}": file
             for file in STATIC.rglob("*")
@@ -145,7 +145,7 @@ class Server:
             elif told.word == "reloaded":
                 await self._reloaded(msgspec.json.decode(told.payload, type=feed.Reloaded))
             else:
-                self.hub.take(told)
+                self.hub.receive(told)
 
     async def _reloaded(self, told: feed.Reloaded) -> None:
         self.hub.keep_only(told.cameras)
@@ -153,7 +153,7 @@ class Server:
             revision = await asyncio.to_thread((await self._editor).revision)
             if revision != self._revision:
                 self._revision = revision
-                self.hub.tell("config", revision=revision)
+                self.hub.broadcast("config", revision=revision)
         for number in told.numbers:
             self._daemon.answered(number, told.error)
 
@@ -163,10 +163,7 @@ class Server:
         while True:
             await self._look_changed.wait()
             self._look_changed.clear()
-            now = feed.Watch(
-                poses=self.hub.looked_at(picture=False),
-                pictures=self.hub.looked_at(picture=True),
-            )
+            now = feed.Watch(poses=self.hub.wanted("poses"), pictures=self.hub.wanted("picture"))
             if now != told:
                 await self._daemon.tell(now)
                 told = now
@@ -175,7 +172,7 @@ class Server:
         """Wait until nobody has looked for long."""
         while self.hub.viewers or time.monotonic() - self._used_s < IDLE_S:
             await asyncio.sleep(LOOK_S)
-            self.hub.dismiss()
+            self.hub.drop_disallowed()
 
     # Requests
 
@@ -321,21 +318,47 @@ class Server:
             raise Refused(504, "the daemon is busy; its log tells more") from None
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
-        if len(self.hub.viewers) >= VIEWERS:
-            raise Refused(503, f"{VIEWERS} pages are open already; close one")
+        viewer = PageViewer(bytes(self._start.hello), lambda: self._may(request))
+
+        def on_message(kind: WSMsgType, content: Any) -> None:
+            asked = live.read_request(kind, content)
+            if asked != viewer.request:
+                viewer.request = asked
+                self.hub.changed()
+
+        return await self.serve_socket(request, viewer, on_message)
+
+    async def serve_socket(
+        self,
+        request: web.Request,
+        viewer: Viewer,
+        on_message: Callable[[WSMsgType, Any], None],
+    ) -> web.StreamResponse:
+        """Serve a client over a WebSocket, if there is room for one more."""
+        self.require_room()
         answer = web.WebSocketResponse(
             heartbeat=HEARTBEAT_S,
-            max_msg_size=MESSAGE,
+            max_msg_size=MAX_MESSAGE_BYTES,
             compress=False,
             writer_limit=0,
             timeout=ENDING_S,
         )
         if not answer.can_prepare(request):
-            raise Refused(426, "this is a WebSocket")
+            raise Refused(426, "expected a WebSocket")
         await answer.prepare(request)
-        _keep_short(request.transport)
-        await self.hub.show(answer, lambda: self._may(request))
+        keep_short(request.transport)
+        await live.serve_socket(self.hub, viewer, answer, on_message)
         return answer
+
+    def require_room(self) -> None:
+        """Refuse one more client where there are as many as allowed.
+
+        Raises
+        ------
+        Refused
+        """
+        if len(self.hub.viewers) >= VIEWERS:
+            raise Refused(503, f"{VIEWERS} clients are connected already; close one")
 
 
 def _editor(origin: bytes) -> "Editor":
@@ -345,7 +368,7 @@ def _editor(origin: bytes) -> "Editor":
     return Editor(origin)
 
 
-def _keep_short(transport: asyncio.Transport | None) -> None:
+def keep_short(transport: asyncio.Transport | None) -> None:
     """Keep what waits for a slow viewer where it can still be replaced by something newer."""
     assert transport is not None
     transport.set_write_buffer_limits(high=UNSENT)
