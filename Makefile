@@ -71,7 +71,7 @@ check: $(STAMP) ## format, lint, types, fast tests
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not hardware"
 
-docs: $(STAMP) ## the generated pages: docs/config.md, docs/schema, docs/asyncapi.json
+docs: $(STAMP) ## the generated pages: docs/config.md, docs/schema, docs/asyncapi.json, docs/openapi.json
 	$(BIN)/python tools/write_docs.py
 
 format: $(STAMP)

@@ -1,4 +1,4 @@
-"""Write the pages that are generated: docs/config.md, docs/schema and docs/asyncapi.json."""
+"""Write the generated files of docs: config.md, schema, asyncapi.json, openapi.json."""
 
 import argparse
 import shutil
@@ -9,6 +9,7 @@ import msgspec
 
 from edgepose.config import reference
 from edgepose.mqtt import asyncapi
+from edgepose.web import openapi
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 
@@ -17,6 +18,7 @@ def pages() -> dict[str, str]:
     """Return the text of each generated file, by its path in `docs`."""
     found = {f"schema/{name}.json": _json(schema) for name, schema in asyncapi.schemas().items()}
     found["asyncapi.json"] = _json(asyncapi.asyncapi())
+    found["openapi.json"] = _json(openapi.document())
     found["config.md"] = reference.markdown()
     return found
 

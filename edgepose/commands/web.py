@@ -1,8 +1,9 @@
-"""Open the daemon's page to other machines.
+"""Give other machines access to the page and its API.
 
-A token is needed where web.listen is beyond this machine, or a proxy is before it. It is
-shown once; what is kept is a hash. A new one takes the place of the older, and whoever
-is signed in has to sign in again.
+A token is needed where web.listen is open to other machines, or where a proxy forwards
+requests. It is printed once; only a hash is stored. A new token replaces the old one and
+ends its sessions. The token made with --read-only is for programs: it opens the API below
+/api/v1/ and nothing else.
 """
 
 import argparse
@@ -20,31 +21,33 @@ from edgepose.web import tokens
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say which arguments there are."""
+    """Add the arguments."""
     verbs = parser.add_subparsers(metavar="token", required=True)
     token = verbs.add_parser("token", help="make a token and print it")
+    token.add_argument(
+        "--read-only", action="store_true", help="the token of programs, for /api/v1/ only"
+    )
     add_config(token)
 
 
 def run(args: argparse.Namespace) -> int:
     """Make a token and print it, alone on its line."""
-    file = _folder(args.config) / tokens.FILE
+    file = _folder(args.config) / (tokens.READ_FILE if args.read_only else tokens.FILE)
     try:
         token = tokens.make(file)
     except OSError as error:
         msg = f"{file}: cannot be written: {error.strerror}; run this as the daemon's user, or root"
         raise UsageError(msg) from None
     print(token)
-    notes = (
-        f"Write it down: it is not shown again; its hash is in {file}.",
-        "A daemon that runs takes it with the next reload: systemctl reload edgepose",
-    )
-    print(*notes, sep="\n", file=sys.stderr)
+    print(f"It is not shown again; its hash is in {file}.", file=sys.stderr)
+    if not args.read_only:
+        note = "If the page was not served for lack of a token: systemctl reload edgepose"
+        print(note, file=sys.stderr)
     return 0
 
 
 def _folder(file: Path | None) -> Path:
-    """Return where the daemon of this configuration looks."""
+    """Return the state folder of the daemon with this configuration."""
     of_service = file in {None, DEFAULT_FILE} and os.geteuid() == 0 and catalog.SYSTEM.is_dir()
     if of_service and not os.environ.get(storage.VARIABLE):
         return catalog.SYSTEM

@@ -50,6 +50,9 @@ class Start(Struct, frozen=True, kw_only=True):
     """A `config.loading.Origin`: it is read where it is needed, which is not at the start."""
 
     cameras: tuple[str, ...]
+    topic_prefix: str = ""
+    """``<base_topic>/<device id>``."""
+
     local: bool
     """Whether only this machine reaches the page."""
 

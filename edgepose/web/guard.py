@@ -4,10 +4,11 @@ import hashlib
 import hmac
 import socket
 import time
+from base64 import b64decode
 from collections import deque
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -106,6 +107,32 @@ def is_near(request: web.Request) -> bool:
     """Return whether a request comes from this machine and was not forwarded by a proxy."""
     proxied = {"Forwarded", "X-Forwarded-For", "X-Real-IP"} & request.headers.keys()
     return not proxied and is_local(bare(host(request)))
+
+
+class Credentials(NamedTuple):
+    """A token that a request carries itself, not as a cookie."""
+
+    token: str
+    in_url: bool
+
+
+def credentials(request: web.Request) -> Credentials | None:
+    """Return the token in ``Authorization``, as ``Bearer`` or password of ``Basic``, or the URL."""
+    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return Credentials(value.strip(), in_url=False)
+        case "basic":
+            return Credentials(_basic_password(value), in_url=False)
+    token = request.query.get("token")
+    return None if token is None else Credentials(token, in_url=True)
+
+
+def _basic_password(value: str) -> str:
+    try:
+        return b64decode(value, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 class Sessions:

@@ -5,9 +5,9 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from itertools import count
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -57,6 +57,11 @@ class Viewer(ABC):
         Returns whether the client may still look: a new token ends what the old one opened.
     """
 
+    counts: ClassVar[bool] = True
+    """Whether it is one of the clients of which only so many are allowed."""
+
+    gets_past_events: ClassVar[bool] = False
+
     def __init__(self, is_allowed: Callable[[], bool]) -> None:
         self.is_allowed = is_allowed
         self.first: tuple[Frame, ...] = ()
@@ -64,7 +69,7 @@ class Viewer(ABC):
 
         self._due: dict[Key, Frame] = {}
         self._more = asyncio.Event()
-        self._over = False
+        self.is_over = False
 
     @abstractmethod
     def wants(self, type_: str, camera: str) -> bool:
@@ -94,21 +99,22 @@ class Viewer(ABC):
         self._more.set()
 
     def leave(self) -> None:
-        """End `frames`."""
-        self._over = True
+        """Let `next_frame` return None from now on."""
+        self.is_over = True
         self._more.set()
 
-    async def frames(self) -> AsyncIterator[Frame]:
-        """Yield what is due, until `leave`."""
-        while not self._over:
-            await self._more.wait()
+    async def next_frame(self) -> Frame | None:
+        """Wait for a frame that is due; None when the client is to be ended."""
+        while not self._due and not self.is_over:
             self._more.clear()
-            while self._due and not self._over:
-                yield self._due.pop(next(iter(self._due)))
+            await self._more.wait()
+        return None if self.is_over else self._due.pop(next(iter(self._due)))
 
 
 class PageViewer(Viewer):
     """A browser that shows the page."""
+
+    gets_past_events: ClassVar[bool] = True
 
     def __init__(self, hello: bytes, is_allowed: Callable[[], bool]) -> None:
         super().__init__(is_allowed)
@@ -199,7 +205,7 @@ class Hub:
 
     def drop_disallowed(self) -> None:
         """End the clients that may not look any more."""
-        for viewer in self.viewers:
+        for viewer in list(self.viewers):
             if not viewer.is_allowed():
                 viewer.leave()
 
@@ -207,7 +213,8 @@ class Hub:
         """Give a client everything that is known, and from now on what is new."""
         for frame in viewer.first:
             viewer.put(frame)
-        for told in (*self._latest.values(), *self._events):
+        events = self._events if viewer.gets_past_events else ()
+        for told in (*self._latest.values(), *events):
             viewer.receive(told, next(self._numbers))
         self.viewers.add(viewer)
         self._on_change()
@@ -250,7 +257,7 @@ async def serve_socket(
 
 
 async def _send(socket: web.WebSocketResponse, viewer: Viewer) -> None:
-    async for frame in viewer.frames():
+    while (frame := await viewer.next_frame()) is not None:
         await socket.send_frame(frame.content, frame.kind)
 
 

@@ -22,6 +22,8 @@ from edgepose.system import logs, process
 from edgepose.system.connections import ConnectionLimits, LimitedListener
 from edgepose.system.log_limit import RepeatFilter
 from edgepose.web import certificates, feed, guard, live, tokens
+from edgepose.web.answers import Refused, json_response, keep_short
+from edgepose.web.api import PREFIX, Api
 from edgepose.web.live import HEARTBEAT_S, MAX_MESSAGE_BYTES, Hub, PageViewer, Viewer
 
 if TYPE_CHECKING:
@@ -52,7 +54,6 @@ CONNECTIONS: Final = ConnectionLimits(total=256, per_network=64, request_s=10.0)
 """A browser opens up to 7. Behind a proxy all users have one address."""
 
 VIEWERS: Final = 32
-UNSENT: Final = 16 * 1024  # what the kernel holds back of a viewer's frames is late as well
 
 STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 BRACKET: Final = re.compile(rb"[\[\]{}]")
@@ -61,17 +62,6 @@ OPEN: Final = frozenset({"/api/session", "/api/login", "/api/logout"})
 """What everybody may ask for who asks from our own page."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Refused(Exception):  # noqa: N818  # an answer, no fault of the program
-    """A request that is answered with a sentence."""
-
-    def __init__(self, status: int, error: str, **more: Any) -> None:
-        super().__init__(error)
-        # Bytes of headers that are not UTF-8 are surrogates here, which JSON cannot hold.
-        printable = error.encode(errors="backslashreplace").decode()
-        self.status, self.content = status, {"error": printable, **more}
-        self.headers: dict[str, str] = {}
 
 
 class Login(Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,6 +121,7 @@ class Server:
         app.router.add_get("/api/config", self._config)
         app.router.add_put("/api/config", self._save)
         app.router.add_post("/api/cameras/{camera}/set", self._set)
+        Api(self.hub, self._start.topic_prefix, self).add_routes(app.router)
         app.router.add_get("/{path:.*}", self._file)
         return app
 
@@ -188,13 +179,15 @@ class Server:
             self._check(request)
             return await handler(request)
         except Refused as refused:
-            return _json(refused.content, status=refused.status, headers=refused.headers)
+            return json_response(refused.content, status=refused.status, headers=refused.headers)
         except web.HTTPException as error:
             headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-            return _json({"error": error.reason.lower()}, status=error.status, headers=headers)
+            return json_response(
+                {"error": error.reason.lower()}, status=error.status, headers=headers
+            )
         except Exception:
             log.exception("page: %s %s", request.method, request.path)
-            return _json({"error": "a fault of the page; the log tells more"}, status=500)
+            return json_response({"error": "a fault of the page; the log tells more"}, status=500)
 
     def _check(self, request: web.Request) -> None:
         host = guard.host(request)
@@ -202,6 +195,8 @@ class Server:
             name = guard.bare(host)[:100]
             msg = f'"{name}" is no name of this machine that it knows; add it to web.hosts'
             raise Refused(403, msg)
+        if request.path.startswith(PREFIX) and self._has_read_token(request):
+            return
         api = request.path.startswith("/api/")
         if (api or request.method not in guard.SAFE) and not guard.is_ours(request):
             raise Refused(403, "another site's page asks for this; only our own may")
@@ -209,6 +204,40 @@ class Server:
             _check_content_type(request)
         if api and request.path not in OPEN and not self._may(request):
             raise Refused(401, "sign in with the token first")
+
+    def may_read(self, request: web.Request) -> bool:
+        """Return whether the sender of a request to the API may read."""
+        given = guard.credentials(request)
+        return self._may(request) if given is None else self._fits(given)
+
+    def _has_read_token(self, request: web.Request) -> bool:
+        """Return whether a request carries a right token, and needs it.
+
+        Raises
+        ------
+        Refused
+            When the token is wrong.
+        """
+        given = guard.credentials(request)
+        if given is None or (guard.is_ours(request) and self._may(request)):
+            return False
+        address = request.remote or ""
+        self._require_patience(address)
+        if not self._fits(given):
+            self._throttle.add_failure(address)
+            refused = Refused(401, "wrong token")
+            refused.headers["WWW-Authenticate"] = "Bearer"
+            raise refused
+        return True
+
+    def _fits(self, given: guard.Credentials) -> bool:
+        """Return whether a token is the one for reading or, outside of URLs, the owner's."""
+        known = [self._read_token()] if given.in_url else [self._read_token(), self._token()]
+        return any(token is not None and token.fits(given.token) for token in known)
+
+    def _read_token(self) -> tokens.Hashed | None:
+        file = self._start.token_file
+        return tokens.read(Path(file).with_name(tokens.READ_FILE)) if file else None
 
     def _may(self, request: web.Request) -> bool:
         """Say whether somebody needs no token, or has shown it."""
@@ -241,15 +270,11 @@ class Server:
 
     async def _session(self, request: web.Request) -> web.StreamResponse:
         told = {"signed_in": self._may(request), "token_needed": self._needs_token(request)}
-        return _json(told)
+        return json_response(told)
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
         login, address = await _read(request, Login), request.remote or ""
-        wait_s = math.ceil(self._throttle.wait_s(address))
-        if wait_s:
-            refused = Refused(429, f"too many wrong tokens; try again in {wait_s} s")
-            refused.headers["Retry-After"] = str(wait_s)
-            raise refused
+        self._require_patience(address)
         token = self._token()
         if token is None:
             raise Refused(401, 'there is no token; "edgepose web token" makes one')
@@ -267,6 +292,19 @@ class Server:
         )
         return answer
 
+    def _require_patience(self, address: str) -> None:
+        """Refuse an address that has sent too many wrong tokens.
+
+        Raises
+        ------
+        Refused
+        """
+        wait_s = math.ceil(self._throttle.wait_s(address))
+        if wait_s:
+            refused = Refused(429, f"too many wrong tokens; try again in {wait_s} s")
+            refused.headers["Retry-After"] = str(wait_s)
+            raise refused
+
     async def _logout(self, request: web.Request) -> web.StreamResponse:
         answer = web.Response(status=204)
         answer.del_cookie(guard.COOKIE, samesite="Strict", httponly=True)
@@ -279,7 +317,7 @@ class Server:
     async def _config(self, request: web.Request) -> web.StreamResponse:
         shown = await asyncio.to_thread((await self._editor).look)
         self._revision = self._revision or shown["revision"]
-        return _json(shown)
+        return json_response(shown)
 
     async def _save(self, request: web.Request) -> web.StreamResponse:
         from edgepose.web import editing
@@ -299,7 +337,7 @@ class Server:
             except editing.InvalidChanges as error:
                 raise Refused(422, str(error), problems=error.problems) from None
             refusal = await self._ask(lambda number: feed.Reload(number=number))
-        return _json({"revision": revision} | ({"reload": refusal} if refusal else {}))
+        return json_response({"revision": revision} | ({"reload": refusal} if refusal else {}))
 
     async def _set(self, request: web.Request) -> web.StreamResponse:
         camera, settings = request.match_info["camera"], await _read(request, dict[str, Any])
@@ -357,7 +395,7 @@ class Server:
         ------
         Refused
         """
-        if len(self.hub.viewers) >= VIEWERS:
+        if sum(viewer.counts for viewer in self.hub.viewers) >= VIEWERS:
             raise Refused(503, f"{VIEWERS} clients are connected already; close one")
 
 
@@ -366,14 +404,6 @@ def _editor(origin: bytes) -> "Editor":
     from edgepose.web.editing import Editor
 
     return Editor(origin)
-
-
-def keep_short(transport: asyncio.Transport | None) -> None:
-    """Keep what waits for a slow viewer where it can still be replaced by something newer."""
-    assert transport is not None
-    transport.set_write_buffer_limits(high=UNSENT)
-    line: Any = transport.get_extra_info("socket")
-    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
 
 
 async def _read(request: web.Request, type_: type[T]) -> T:
@@ -422,19 +452,11 @@ def _check_content_type(request: web.Request) -> None:
     raise Refused(415, f"expected application/json, not {request.content_type[:100]}")
 
 
-def _json(
-    content: Any, *, status: int = 200, headers: dict[str, str] | None = None
-) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(content),
-        status=status,
-        content_type="application/json",
-        headers={"Cache-Control": "no-store", **(headers or {})},
-    )
-
-
-async def _harden(_: web.Request, response: web.StreamResponse) -> None:
+async def _harden(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(guard.HEADERS)
+    if request.path.startswith(PREFIX) and guard.credentials(request) is not None:
+        # A dashboard elsewhere may show it: its URL holds the token.
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
 
 
 class BadRequestFilter(logging.Filter):

@@ -1,4 +1,4 @@
-"""The token that opens the page from other machines: made once, kept as a hash."""
+"""Tokens for access from other machines, stored as hashes."""
 
 import hashlib
 import hmac
@@ -11,24 +11,27 @@ import msgspec
 from edgepose.system import storage
 
 FILE: Final = "web-token"
-BYTES: Final = 24  # nobody guesses 192 random bits, so the hash need not be a slow one
+READ_FILE: Final = "web-read-token"
+"""Beside it: the token of programs, which may only read."""
+
+BYTES: Final = 24  # 192 random bits cannot be guessed, so that a fast hash is enough
 
 
 class Hashed(msgspec.Struct, frozen=True):
-    """What is kept of a token."""
+    """The stored hash of a token."""
 
     salt: bytes
     digest: bytes
 
     def fits(self, token: str) -> bool:
-        """Say whether a token is the one; how long that takes tells nothing about it."""
+        """Return whether a token has this hash, in constant time."""
         return hmac.compare_digest(_digest(token, self.salt), self.digest)
 
 
 def make(file: Path) -> str:
-    """Make a new token, whose hash takes the place of the older one's; return it.
+    """Make a token and store its hash in place of the old one; return the token.
 
-    The hash is for the eyes of whom its folder belongs to.
+    The file is readable by the owner of its folder only.
     """
     token, salt = secrets.token_urlsafe(BYTES), secrets.token_bytes(16)
     folder = file.parent.stat()
@@ -42,7 +45,7 @@ def make(file: Path) -> str:
 
 
 def read(file: Path | None) -> Hashed | None:
-    """Return what is kept; None where there is no token, or nothing that can be read."""
+    """Return the stored hash; None where there is none that can be read."""
     if file is None:
         return None
     try:
@@ -52,4 +55,6 @@ def read(file: Path | None) -> Hashed | None:
 
 
 def _digest(token: str, salt: bytes) -> bytes:
-    return hashlib.blake2b(token.encode(), salt=salt, digest_size=32).digest()
+    return hashlib.blake2b(
+        token.encode(errors="surrogateescape"), salt=salt, digest_size=32
+    ).digest()

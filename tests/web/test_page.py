@@ -800,6 +800,31 @@ def test_another_sites_page_in_the_same_browser_can_do_nothing(
     expect(named(page, "button", "Pause: hall")).to_be_visible()
 
 
+SHOW: Final = """url => {
+  const image = document.createElement("img");
+  image.src = url;
+  document.body.append(image);
+}"""
+
+
+def test_a_dashboard_elsewhere_shows_skeletons_by_the_token_of_programs(
+    visit: Callable[..., Any], house: House
+) -> None:
+    """An image of another site, which may show nothing without the token."""
+    token = house.run("web", "token", "--read-only", "-c", str(house.file)).strip()
+    url = f"{house.url}/api/v1/cameras/hall/skeletons.mjpeg?size=320"
+    with one_word() as elsewhere:
+        page = visit()
+        page.goto(elsewhere)
+
+        page.evaluate(SHOW, f"{url}&token={token}")
+        page.evaluate(SHOW, url)
+
+        width = "i => document.images[i].naturalWidth"
+        assert settled(page, lambda: page.evaluate(width, 0) == 320, 20)
+        assert page.evaluate(width, 1) == 0
+
+
 # For the documentation
 
 

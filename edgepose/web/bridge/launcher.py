@@ -157,6 +157,8 @@ class Page:
         parent, _, camera = prefix.rpartition("/")
         if parent == own and rest in {"poses", "state", "event"}:
             return Told(rest, (camera,), message.payload)
+        if parent == own and rest == "availability":
+            return Told(rest, (camera,), msgspec.json.encode(message.payload.decode()))
         return None
 
     # From the server's thread
@@ -185,6 +187,7 @@ class Page:
             hello=msgspec.Raw(msgspec.json.encode(hello)),
             origin=msgspec.Raw(msgspec.json.encode(host.origin)),
             cameras=self._cameras(),
+            topic_prefix=host.topics.prefix,
             local=place is not None and is_local(place.host),
             hosts=web.hosts,
             cert_file=web.cert_file,

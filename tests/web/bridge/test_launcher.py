@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import cv2
+import jsonschema
 import numpy as np
 import pytest
 
@@ -30,7 +31,7 @@ from edgepose.mqtt.topics import Topics
 from edgepose.service.daemon import Daemon
 from edgepose.system import storage
 from edgepose.types import Kind, Message
-from edgepose.web import feed, tokens
+from edgepose.web import feed, openapi, tokens
 from edgepose.web.bridge.channel import Line
 from edgepose.web.bridge.launcher import Page, PageHost
 from edgepose.web.feed import EVENTS, Told
@@ -178,7 +179,7 @@ class TestSeen:
         assert before == after == []
 
     def test_what_is_not_for_people_is_left_out(self, page: Page) -> None:
-        """Availability stands in the status; discovery and pictures are for others."""
+        """Discovery, pictures and MessagePack are for others."""
         page.watch(["hall"], [])
 
         found = self.told(
@@ -195,6 +196,7 @@ class TestSeen:
         )
 
         assert [told[:2] for told in found] == [
+            ("availability", ("hall",)),
             ("status", ()),
             ("stats", ()),
             ("state", ("hall",)),
@@ -388,6 +390,43 @@ class TestDaemon:
         assert [zone.id for zone in camera.zones] == ["floor"]
         assert found[-1]["message"]["zones"]["floor"]["occupied"]
         assert "# first" in served.file.read_text()
+
+    def test_programs_read_without_a_broker(self, serve: Callable[..., Served]) -> None:
+        """Poses, states and skeletons of the real thing, as the document describes them."""
+        served = serve()
+        schemas = openapi.document()["components"]
+
+        def check(name: str, content: Any) -> None:
+            whole = {"$ref": f"#/components/schemas/{name}", "components": schemas}
+            jsonschema.Draft202012Validator(whole).validate(content)
+
+        async def read() -> tuple[Any, Any, list[Any], bytes]:
+            where = f"http://127.0.0.1:{served.port}/api/v1"
+            async with ClientSession() as session:
+                async with session.get(f"{where}/cameras/hall/poses") as answer:
+                    poses = await answer.json()
+                async with session.get(f"{where}/cameras") as answer:
+                    cameras = await answer.json()
+                async with session.ws_connect(f"{where}/stream") as line:
+                    messages = []
+                    while not messages or not messages[-1]["topic"].endswith("/poses"):
+                        messages.append(json.loads((await line.receive()).data))
+                async with session.get(f"{where}/cameras/hall/skeletons.mjpeg") as answer:
+                    picture = await answer.content.readuntil(b"\xff\xd9")
+                return poses, cameras, messages, picture
+
+        poses, cameras, messages, picture = run(read())
+
+        check("PosesMessage", poses)
+        check("CameraList", cameras)
+        for message in messages:
+            check("StreamMessage", message)
+        assert poses["width"] > 0
+        assert cameras["cameras"][0]["status"]["state"] == "online"
+        topics = {message["topic"] for message in messages}
+        own = {f"edgepose/pi/{rest}" for rest in ("status", "hall/state", "hall/availability")}
+        assert own <= topics
+        assert b"\xff\xd8" in picture
 
     def test_a_camera_is_set(self, serve: Callable[..., Served]) -> None:
         """As over MQTT, with its refusals; what is in force stands in its state."""

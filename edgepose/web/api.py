@@ -1,0 +1,312 @@
+"""The API for programs below ``/api/v1/``: cameras, poses, and streams. It only reads."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Protocol
+
+import msgspec
+from aiohttp import WSMsgType, web
+from msgspec import Raw
+
+from edgepose.web.answers import Refused, json_response, keep_short
+from edgepose.web.feed import Told
+from edgepose.web.live import Frame, Hub, Viewer
+
+PREFIX: Final = "/api/v1/"
+TYPES: Final = ("poses", "state", "event", "availability", "status", "stats")
+"""Messages of the stream, by the last level of their topics."""
+
+POLLED_S: Final = 30.0  # so long after a request for poses the daemon keeps sending them
+STALE_S: Final = 15.0  # older poses are not answered, and no longer drawn
+FIRST_S: Final = 5.0  # for the first poses of a camera that was not looked at
+REPEAT_S: Final = 5.0  # a picture is repeated, so that a client that vanished is noticed
+WRITE_S: Final = 15.0  # a client that takes nothing for so long is ended
+BOUNDARY: Final = "edgepose-frame"
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A query parameter that is a number within limits."""
+
+    name: str
+    least: float
+    most: float
+    default: float
+    meaning: str
+
+    def read(self, request: web.Request) -> float:
+        """Return the value of a request.
+
+        Raises
+        ------
+        Refused
+            When it is not a number within the limits.
+        """
+        text = request.query.get(self.name, str(self.default))
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not self.least <= value <= self.most:
+            wanted = f"a number from {self.least:g} to {self.most:g}"
+            raise Refused(422, f'{self.name}: expected {wanted}, not "{text[:50]}"')
+        return value
+
+
+FPS: Final = Number("fps", 0.1, 30, 5, "Most pictures a second.")
+WIDTH: Final = Number("size", 64, 1920, 640, "Longest side of the pictures in pixels.")
+
+
+class PoseViewer(Viewer):
+    """A client of one camera's poses."""
+
+    def __init__(self, camera: str, is_allowed: Callable[[], bool]) -> None:
+        super().__init__(is_allowed)
+        self._camera = camera
+
+    def wants(self, type_: str, camera: str) -> bool:
+        """Return whether these are poses of the camera."""
+        return (type_, camera) == ("poses", self._camera)
+
+    def encode(self, told: Told, number: int) -> Frame | None:
+        """Return the payload as it is."""
+        return Frame(("poses",), told.payload) if told.word == "poses" else None
+
+
+class LatestPoses(PoseViewer):
+    """Keeps a camera's newest poses while they are asked for again and again."""
+
+    counts: ClassVar[bool] = False
+
+    def __init__(self, camera: str, hub: Hub) -> None:
+        super().__init__(camera, lambda: time.monotonic() < self._until_s)
+        self._hub = hub
+        self._until_s = 0.0
+        self._payload = b""
+        self._at_s = -math.inf
+        self._arrived = asyncio.Event()
+
+    def put(self, frame: Frame) -> None:
+        """Keep a payload."""
+        self._payload, self._at_s = frame.content, time.monotonic()
+        self._arrived.set()
+
+    def leave(self) -> None:
+        """Ask the daemon for no more poses."""
+        self._hub.remove(self)
+
+    async def get(self) -> bytes | None:
+        """Return the newest payload; None where none comes within seconds."""
+        self._until_s = time.monotonic() + POLLED_S
+        if self not in self._hub.viewers:
+            self._hub.add(self)
+        if time.monotonic() - self._at_s > STALE_S:
+            self._arrived.clear()
+            try:
+                await asyncio.wait_for(self._arrived.wait(), FIRST_S)
+            except TimeoutError:
+                return None
+        return self._payload
+
+
+class StreamViewer(Viewer):
+    """A client of the messages as MQTT has them, each with its topic.
+
+    Parameters
+    ----------
+    prefix : str
+        ``<base_topic>/<device id>``.
+    cameras, types : set of str
+        What it gets; of cameras empty: all.
+    """
+
+    def __init__(
+        self, prefix: str, cameras: set[str], types: set[str], is_allowed: Callable[[], bool]
+    ) -> None:
+        super().__init__(is_allowed)
+        self._prefix, self._cameras, self._types = prefix, cameras, types
+
+    def wants(self, type_: str, camera: str) -> bool:
+        """Return whether a camera's poses were asked for."""
+        return type_ in self._types and (not self._cameras or camera in self._cameras)
+
+    def encode(self, told: Told, number: int) -> Frame | None:
+        """Return a JSON object with topic and payload; None for what was not asked for."""
+        if told.word not in self._types or (told.of and not self.wants(told.word, told.of[0])):
+            return None
+        topic = msgspec.json.encode("/".join((self._prefix, *told.of, told.word)))
+        content = b'{"topic":%b,"payload":%b}' % (topic, told.payload)
+        return Frame(number if told.word == "event" else (told.word, *told.of), content)
+
+
+class Sockets(Protocol):
+    """What the API needs of the server."""
+
+    def require_room(self) -> None:
+        """Raise `Refused` where no more clients are allowed."""
+
+    async def serve_socket(
+        self,
+        request: web.Request,
+        viewer: Viewer,
+        on_message: Callable[[WSMsgType, Any], None],
+    ) -> web.StreamResponse:
+        """Serve a client over a WebSocket."""
+
+    def may_read(self, request: web.Request) -> bool:
+        """Return whether the sender of a request may still read."""
+
+
+class Api:
+    """The handlers of the API.
+
+    Parameters
+    ----------
+    hub : Hub
+    topic_prefix : str
+        ``<base_topic>/<device id>``.
+    sockets : Sockets
+    """
+
+    def __init__(self, hub: Hub, topic_prefix: str, sockets: Sockets) -> None:
+        self._hub, self._topic_prefix, self._sockets = hub, topic_prefix, sockets
+        self._polled: dict[str, LatestPoses] = {}
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Add the paths of the API, which `openapi.ROUTES` describes."""
+        router.add_get(f"{PREFIX}openapi.json", self._document)
+        router.add_get(f"{PREFIX}cameras", self._cameras)
+        router.add_get(f"{PREFIX}cameras/{{camera}}/poses", self._poses)
+        stream = f"{PREFIX}cameras/{{camera}}/skeletons.mjpeg"
+        router.add_get(stream, self._skeletons, allow_head=False)
+        router.add_get(f"{PREFIX}stream", self._stream, allow_head=False)
+
+    async def _document(self, request: web.Request) -> web.StreamResponse:
+        return json_response(await asyncio.to_thread(_document))
+
+    async def _cameras(self, request: web.Request) -> web.StreamResponse:
+        status = self._hub.latest("status")
+        known = msgspec.json.decode(status, type=_Status).cameras if status else {}
+        cameras = [
+            {"id": camera, "status": known.get(camera), "state": self._state(camera)}
+            for camera in self._hub.cameras
+        ]
+        return json_response({"cameras": cameras})
+
+    def _state(self, camera: str) -> Raw | None:
+        state = self._hub.latest("state", camera)
+        return None if state is None else Raw(state)
+
+    async def _poses(self, request: web.Request) -> web.StreamResponse:
+        camera = self._camera(request)
+        polled = self._polled.setdefault(camera, LatestPoses(camera, self._hub))
+        payload = await polled.get()
+        if payload is None:
+            refused = Refused(503, f"{camera}: no frame yet; the camera may be offline or paused")
+            refused.headers["Retry-After"] = str(round(FIRST_S))
+            raise refused
+        return json_response(Raw(payload))
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        cameras = {self._known(camera) for camera in request.query.getall("camera", [])}
+        types = set(request.query.getall("type", [])) or set(TYPES)
+        if unknown := types - set(TYPES):
+            found = sorted(unknown)[0][:50]
+            raise Refused(422, f'type: expected one of {", ".join(TYPES)}, not "{found}"')
+        viewer = StreamViewer(
+            self._topic_prefix, cameras, types, lambda: self._sockets.may_read(request)
+        )
+        return await self._sockets.serve_socket(request, viewer, _refuse_message)
+
+    async def _skeletons(self, request: web.Request) -> web.StreamResponse:
+        camera = self._camera(request)
+        pause_s, longest_px = 1 / FPS.read(request), round(WIDTH.read(request))
+        self._sockets.require_room()
+        answer = web.StreamResponse(
+            headers={
+                "Content-Type": f"multipart/x-mixed-replace; boundary={BOUNDARY}",
+                "Cache-Control": "no-store",
+            }
+        )
+        await answer.prepare(request)
+        keep_short(request.transport)
+        viewer = PoseViewer(camera, lambda: self._sockets.may_read(request))
+        self._hub.add(viewer)
+        try:
+            await answer.write(f"--{BOUNDARY}\r\n".encode())
+            async for jpeg in self._pictures(viewer, camera, longest_px):
+                async with asyncio.timeout(WRITE_S):
+                    await answer.write(_part(jpeg))
+                await asyncio.sleep(pause_s)
+        except (OSError, TimeoutError):  # the client has gone, or takes nothing
+            pass
+        finally:
+            self._hub.remove(viewer)
+        return answer
+
+    async def _pictures(self, viewer: Viewer, camera: str, longest_px: int) -> AsyncIterator[bytes]:
+        """Yield a picture of each frame that comes; without frames the same, then an empty one."""
+        from edgepose.web.skeletons import picture
+
+        poses: bytes | None = None
+        at_s = -math.inf
+        while not viewer.is_over:
+            try:
+                frame = await asyncio.wait_for(viewer.next_frame(), REPEAT_S)
+            except TimeoutError:
+                frame = None
+            if frame is not None:
+                poses, at_s = frame.content, time.monotonic()
+            elif time.monotonic() - at_s > STALE_S:
+                poses = None
+            yield await asyncio.to_thread(picture, poses, longest_px, self._min_score(camera))
+
+    def _min_score(self, camera: str) -> float:
+        """Return the camera's minimum keypoint score in force."""
+        state = self._hub.latest("state", camera)
+        settings = msgspec.json.decode(state, type=_State).settings if state else None
+        return DEFAULT_SCORE if settings is None else settings.min_keypoint_score
+
+    def _camera(self, request: web.Request) -> str:
+        return self._known(request.match_info["camera"])
+
+    def _known(self, camera: str) -> str:
+        if camera not in self._hub.cameras:
+            known = ", ".join(self._hub.cameras) or "none"
+            raise Refused(404, f'camera "{camera[:64]}" is not known; known: {known}')
+        return camera
+
+
+DEFAULT_SCORE: Final = 0.3
+
+
+class _Status(msgspec.Struct):
+    cameras: dict[str, Raw]
+
+
+class _Settings(msgspec.Struct):
+    min_keypoint_score: float
+
+
+class _State(msgspec.Struct):
+    settings: _Settings | None = None
+
+
+def _part(jpeg: bytes) -> bytes:
+    """Return a picture with its head, and the boundary after it: browsers wait for that."""
+    head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+    return head.encode() + jpeg + f"\r\n--{BOUNDARY}\r\n".encode()
+
+
+def _refuse_message(kind: WSMsgType, content: Any) -> None:
+    msg = "this stream takes no messages"
+    raise ValueError(msg)
+
+
+def _document() -> dict[str, Any]:
+    from edgepose.web.openapi import document
+
+    return document()
