@@ -32,7 +32,6 @@ ELSEWHERE: Final = {
     "commands/score": "measure/test_event_scores",
     "commands/watch": "mqtt/test_subscriber",
     "commands/web": "web/test_server",
-    "config/checks": "config/test_schema",
     "config/gesture_rules": "people/events/test_gestures",
     "config/loading": "config/test_schema",
     "config/toml_edit": "web/test_editing",
@@ -70,6 +69,9 @@ ELSEWHERE: Final = {
     "service/watchdog": "camera/test_health",
     "suggestions": "config/test_error_messages",
     "system/hardware": "system/test_process",
+    "service/metrics_http": "service/test_metrics",
+    "web/answers": "web/test_server",
+    "web/api_parameters": "web/test_api",
     "web/bridge/channel": "web/bridge/test_launcher",
     "web/bridge/preview": "web/bridge/test_launcher",
     "web/bridge/process": "web/bridge/test_launcher",
@@ -77,7 +79,9 @@ ELSEWHERE: Final = {
     "web/daemon_client": "web/test_server",
     "web/feed": "web/bridge/test_launcher",
     "web/live": "web/test_server",
+    "web/openapi": "web/test_api",
     "web/requirements": "web/bridge/test_launcher",
+    "web/skeletons": "web/test_api",
     "web/tokens": "web/test_guard",
 }
 """Modules that are tested together with others, and in which file."""

@@ -21,7 +21,7 @@ from edgepose.service.status import StatsPublisher, publish_status, sentence
 from edgepose.system import logs, process
 from edgepose.system.systemd import Service
 from edgepose.timing import NS_PER_S, Clock
-from edgepose.web.bridge.launcher import Page
+from edgepose.web.bridge.launcher import PageLauncher
 
 log: Final = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Daemon:
             answer=self.state.answer,
             clock=self.state.clock,
         )
-        self._page = Page(DaemonPageHost(self.state, self._commands.change))
+        self._page = PageLauncher(DaemonPageHost(self.state, self._commands.change))
         self._inference = InferenceLoop(self.state)
         self._stats = StatsPublisher(self.state)
         self._stats_ns = self.state.started_ns
@@ -133,7 +133,7 @@ class Daemon:
         link = self.state.broker.link
         for topic in self._commands.filters:
             link.subscribe(topic, self._commands.take)
-        link.on_message(self._page.see)
+        link.on_message(self._page.receive)
         link.start()
 
     def _load(self, config: Config) -> Standby:
@@ -163,7 +163,7 @@ class Daemon:
             self._notify_service_manager()
             self._inference.supervise()
             self._cameras.update_frame_budget()
-            self._page.tell_link(state.broker.link.trouble)
+            self._page.send_link_state(state.broker.link.trouble)
             if state.reload_requested.is_set():
                 state.reload_requested.clear()
                 self._reload()
@@ -187,7 +187,7 @@ class Daemon:
         self._service.status(sentence(self.state, fps))
 
     def _reload(self) -> None:
-        asked = self._page.reload_begins()
+        asked = self._page.take_reload_requests()
         self._service.reloading(RELOAD_S)
         error = ""
         try:
@@ -197,7 +197,7 @@ class Daemon:
             error = str(refused)
             log.error("reload refused, nothing changed: %s", refused)
         self._service.reloaded(sentence(self.state))
-        self._page.reloaded(asked, error)
+        self._page.send_reloaded(asked, error)
 
     def _apply(self, changes: Changes) -> None:
         """Put a prepared configuration into force."""

@@ -9,9 +9,9 @@ from edgepose.system import logs
 
 
 def main(handles: list[str]) -> None:
-    """Serve until the daemon has gone or nobody looks any more."""
-    # The library's client, which comes with its server, would read the certificates of all
-    # authorities at once: a fifth of the time until the first answer, for nobody.
+    """Serve until the daemon ends or the page has not been used for a while."""
+    # aiohttp's client, imported with its server, reads the certificates of all authorities:
+    # a fifth of the time until the first answer.
     os.environ["SSL_CERT_FILE"] = os.devnull
     from edgepose.web.server import serve
 

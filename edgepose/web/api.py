@@ -4,7 +4,6 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol
 
 import msgspec
@@ -12,12 +11,9 @@ from aiohttp import WSMsgType, web
 from msgspec import Raw
 
 from edgepose.web.answers import Refused, json_response, keep_short
-from edgepose.web.feed import Told
+from edgepose.web.api_parameters import FPS, PREFIX, TYPES, WIDTH
+from edgepose.web.feed import IpcMessage
 from edgepose.web.live import Frame, Hub, Viewer
-
-PREFIX: Final = "/api/v1/"
-TYPES: Final = ("poses", "state", "event", "availability", "status", "stats")
-"""Messages of the stream, by the last level of their topics."""
 
 POLLED_S: Final = 30.0  # so long after a request for poses the daemon keeps sending them
 STALE_S: Final = 15.0  # older poses are not answered, and no longer drawn
@@ -25,39 +21,6 @@ FIRST_S: Final = 5.0  # for the first poses of a camera that was not looked at
 REPEAT_S: Final = 5.0  # a picture is repeated, so that a client that vanished is noticed
 WRITE_S: Final = 15.0  # a client that takes nothing for so long is ended
 BOUNDARY: Final = "edgepose-frame"
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A query parameter that is a number within limits."""
-
-    name: str
-    least: float
-    most: float
-    default: float
-    meaning: str
-
-    def read(self, request: web.Request) -> float:
-        """Return the value of a request.
-
-        Raises
-        ------
-        Refused
-            When it is not a number within the limits.
-        """
-        text = request.query.get(self.name, str(self.default))
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not self.least <= value <= self.most:
-            wanted = f"a number from {self.least:g} to {self.most:g}"
-            raise Refused(422, f'{self.name}: expected {wanted}, not "{text[:50]}"')
-        return value
-
-
-FPS: Final = Number("fps", 0.1, 30, 5, "Most pictures a second.")
-WIDTH: Final = Number("size", 64, 1920, 640, "Longest side of the pictures in pixels.")
 
 
 class PoseViewer(Viewer):
@@ -71,9 +34,9 @@ class PoseViewer(Viewer):
         """Return whether these are poses of the camera."""
         return (type_, camera) == ("poses", self._camera)
 
-    def encode(self, told: Told, number: int) -> Frame | None:
+    def encode(self, message: IpcMessage, number: int) -> Frame | None:
         """Return the payload as it is."""
-        return Frame(("poses",), told.payload) if told.word == "poses" else None
+        return Frame(("poses",), message.payload) if message.type == "poses" else None
 
 
 class LatestPoses(PoseViewer):
@@ -133,13 +96,17 @@ class StreamViewer(Viewer):
         """Return whether a camera's poses were asked for."""
         return type_ in self._types and (not self._cameras or camera in self._cameras)
 
-    def encode(self, told: Told, number: int) -> Frame | None:
+    def encode(self, message: IpcMessage, number: int) -> Frame | None:
         """Return a JSON object with topic and payload; None for what was not asked for."""
-        if told.word not in self._types or (told.of and not self.wants(told.word, told.of[0])):
+        if message.type not in self._types or (
+            message.labels and not self.wants(message.type, message.labels[0])
+        ):
             return None
-        topic = msgspec.json.encode("/".join((self._prefix, *told.of, told.word)))
-        content = b'{"topic":%b,"payload":%b}' % (topic, told.payload)
-        return Frame(number if told.word == "event" else (told.word, *told.of), content)
+        topic = msgspec.json.encode("/".join((self._prefix, *message.labels, message.type)))
+        content = b'{"topic":%b,"payload":%b}' % (topic, message.payload)
+        return Frame(
+            number if message.type == "event" else (message.type, *message.labels), content
+        )
 
 
 class Sockets(Protocol):

@@ -1,4 +1,4 @@
-"""The page's connection to the daemon."""
+"""The connection of the page's process to the daemon."""
 
 import asyncio
 import socket
@@ -10,13 +10,13 @@ from typing import Final
 import msgspec
 
 from edgepose.web import feed
-from edgepose.web.feed import Told
+from edgepose.web.feed import IpcMessage
 
-ANSWER_S: Final = 120.0  # a new model may be tried, timed and loaded
+ANSWER_S: Final = 120.0  # a reload may load and measure a new model
 
 
-class Daemon:
-    """The daemon as this process sees it: says things, and is asked to do some.
+class DaemonClient:
+    """Receives the daemon's messages, and sends it commands.
 
     Parameters
     ----------
@@ -30,32 +30,37 @@ class Daemon:
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[str]] = {}
 
-    async def hear(self) -> Told | None:
-        """Wait for what the daemon says next; None when it has gone."""
+    async def receive(self) -> IpcMessage | None:
+        """Wait for the next message; None when the daemon has ended."""
         try:
             datagram = await asyncio.get_running_loop().sock_recv(self._line, feed.LIMIT)
         except ConnectionError:
             return None
         return feed.unpack(datagram) if datagram else None
 
-    async def tell(self, command: feed.Command) -> None:
-        """Say something that needs no answer."""
-        with suppress(ConnectionError):  # it has gone: `hear` notices
+    async def send(self, command: feed.Command) -> None:
+        """Send a command without waiting for an answer."""
+        with suppress(ConnectionError):  # the daemon has ended: `receive` returns None
             await asyncio.get_running_loop().sock_sendall(self._line, msgspec.json.encode(command))
 
-    async def ask(self, make: Callable[[int], feed.Command]) -> str:
-        """Ask for something; return why it was refused, or an empty text."""
+    async def request(self, make: Callable[[int], feed.Command]) -> str:
+        """Send a command; return why it was refused, or an empty text.
+
+        Raises
+        ------
+        TimeoutError
+        """
         number = next(self._numbers)
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         try:
-            await self.tell(make(number))
+            await self.send(make(number))
             return await asyncio.wait_for(answer, ANSWER_S)
         finally:
             del self._waiting[number]
 
-    def answered(self, number: int, error: str) -> None:
-        """Take an answer."""
+    def add_answer(self, number: int, error: str) -> None:
+        """Pass an answer to the request that waits for it."""
         answer = self._waiting.get(number)
         if answer is not None and not answer.done():
             answer.set_result(error)

@@ -1,4 +1,4 @@
-"""What passes between the daemon and the process that serves its page: one datagram each."""
+"""Messages between the daemon and the process that serves its page: one datagram each."""
 
 from typing import Any, Final, Literal, NamedTuple
 
@@ -6,48 +6,48 @@ import msgspec
 from msgspec import Raw, Struct
 
 LIMIT: Final = 1 << 20
-"""More bytes than any datagram has: the kernel's own buffers are smaller."""
+"""Bytes to read at once: more than the kernel lets a datagram have."""
 
 EVENTS: Final = 50
-"""How many of the last events a page shows at once."""
+"""Number of latest events that a page shows."""
 
 PASSING: Final = frozenset({"poses", "picture"})
-"""What is worthless when late."""
+"""Types of messages that are dropped rather than delayed."""
 
 
-class Told(NamedTuple):
-    """What the daemon says: a word, what it is of, and the bytes, as MQTT has them too."""
+class IpcMessage(NamedTuple):
+    """A message of the daemon: its type, labels, and the payload as MQTT has it."""
 
-    word: str
-    """``poses``, ``state``, ``event``, ``status``, ``stats``, ``picture``, ``link``,
-    ``start``, ``reloaded`` or ``answer``."""
+    type: str
+    """``poses``, ``state``, ``event``, ``availability``, ``status``, ``stats``, ``picture``,
+    ``link``, ``start``, ``reloaded`` or ``answer``."""
 
-    of: tuple[str, ...]
-    """The camera, where it is one's; of a picture also the frame's `seq`."""
+    labels: tuple[str, ...]
+    """The camera, where it is about one; of a picture also the frame's `seq`."""
 
     payload: bytes
 
 
-def pack(told: Told) -> bytes:
-    """Write a datagram."""
-    return " ".join((told.word, *told.of)).encode() + b"\n" + told.payload
+def pack(message: IpcMessage) -> bytes:
+    """Encode a datagram."""
+    return " ".join((message.type, *message.labels)).encode() + b"\n" + message.payload
 
 
-def unpack(datagram: bytes) -> Told:
-    """Read a datagram."""
+def unpack(datagram: bytes) -> IpcMessage:
+    """Decode a datagram."""
     head, _, payload = datagram.partition(b"\n")
-    word, *of = head.decode().split(" ")
-    return Told(word, tuple(of), payload)
+    type_, *labels = head.decode().split(" ")
+    return IpcMessage(type_, tuple(labels), payload)
 
 
 class Start(Struct, frozen=True, kw_only=True):
-    """The first thing the process is told."""
+    """The first message to the process."""
 
     hello: Raw
-    """What every viewer gets first, as JSON."""
+    """The first message to every page, as JSON."""
 
     origin: Raw
-    """A `config.loading.Origin`: it is read where it is needed, which is not at the start."""
+    """A `config.loading.Origin`, decoded only when the editor is loaded."""
 
     cameras: tuple[str, ...]
     topic_prefix: str = ""
@@ -60,16 +60,16 @@ class Start(Struct, frozen=True, kw_only=True):
     cert_file: str
     key_file: str
     token_file: str
-    """Empty: there is no place for one."""
+    """Empty: there is no state folder for one."""
 
     session_key: bytes
-    """Signs who is signed in; lives as long as the daemon."""
+    """Signs session cookies; made anew with each start of the daemon."""
 
     engine_threads: int
-    """Cores that belong to the network."""
+    """Cores that the model uses."""
 
     log_format: Literal["auto", "json"] = "auto"
-    """How the daemon writes its log, which is this process' too."""
+    """Log format of the daemon, which this process uses too."""
 
 
 class Reloaded(Struct, frozen=True, kw_only=True):
@@ -77,10 +77,10 @@ class Reloaded(Struct, frozen=True, kw_only=True):
 
     cameras: tuple[str, ...]
     numbers: tuple[int, ...]
-    """Those who asked for it."""
+    """Numbers of the requests for it."""
 
     error: str
-    """Why nothing has changed; empty when all has."""
+    """Why the reload was refused; empty where it was not."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -91,20 +91,20 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class Watch(Struct, frozen=True, kw_only=True, tag="watch"):
-    """What somebody is looking at."""
+    """The cameras whose poses and pictures are needed."""
 
     poses: tuple[str, ...]
     pictures: tuple[str, ...]
 
 
 class Reload(Struct, frozen=True, kw_only=True, tag="reload"):
-    """Asks for the configuration to be read again."""
+    """Requests a reload of the configuration."""
 
     number: int
 
 
 class Set(Struct, frozen=True, kw_only=True, tag="set"):
-    """Asks for what `C/set` does."""
+    """Requests a change of settings as `C/set` does."""
 
     number: int
     camera: str
@@ -117,6 +117,6 @@ _COMMANDS: Final[Any] = msgspec.json.Decoder(Command)
 
 
 def read_command(datagram: bytes) -> Command:
-    """Read what the process asks for."""
+    """Decode a command of the process."""
     command: Command = _COMMANDS.decode(datagram)
     return command

@@ -14,7 +14,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Meta, Struct
 
 from edgepose.errors import in_words
-from edgepose.web.feed import EVENTS, PASSING, Told
+from edgepose.web.feed import EVENTS, PASSING, IpcMessage
 
 log: Final = logging.getLogger(__name__)
 
@@ -76,17 +76,17 @@ class Viewer(ABC):
         """Return whether a camera's ``poses`` or ``picture`` are needed for this client."""
 
     @abstractmethod
-    def encode(self, told: Told, number: int) -> Frame | None:
+    def encode(self, message: IpcMessage, number: int) -> Frame | None:
         """Return a message as this client gets it; None for what it does not get.
 
         `number` differs from message to message.
         """
 
-    def receive(self, told: Told, number: int) -> None:
+    def receive(self, message: IpcMessage, number: int) -> None:
         """Take a message of the daemon."""
-        if told.word in PASSING and not self.wants(told.word, told.of[0]):
+        if message.type in PASSING and not self.wants(message.type, message.labels[0]):
             return
-        frame = self.encode(told, number)
+        frame = self.encode(message, number)
         if frame is not None:
             self.put(frame)
 
@@ -128,20 +128,26 @@ class PageViewer(Viewer):
             return type_ != "picture"
         return camera in self.request.cameras and (self.request.picture or type_ != "picture")
 
-    def encode(self, told: Told, number: int) -> Frame | None:
+    def encode(self, message: IpcMessage, number: int) -> Frame | None:
         """Return a text message with its type, or a picture with its head."""
-        if told.word == "availability":  # the status has it with its reason
+        if message.type == "availability":  # the status has it with its reason
             return None
-        if told.word == "picture":
-            camera, seq = told.of
+        if message.type == "picture":
+            camera, seq = message.labels
             head = json.dumps({"camera": camera, "seq": int(seq)}).encode()
-            content = len(head).to_bytes(4, "big") + head + told.payload
+            content = len(head).to_bytes(4, "big") + head + message.payload
             return Frame(("picture", camera), content, WSMsgType.BINARY)
-        if told.word == "link":
-            return Frame(("link",), b'{"type":"link","broker":%b}' % told.payload)
-        of = b',"camera":"%b"' % told.of[0].encode() if told.of and told.word != "event" else b""
-        content = b'{"type":"%b"%b,"message":%b}' % (told.word.encode(), of, told.payload)
-        return Frame(number if told.word == "event" else (told.word, *told.of), content)
+        if message.type == "link":
+            return Frame(("link",), b'{"type":"link","broker":%b}' % message.payload)
+        of = (
+            b',"camera":"%b"' % message.labels[0].encode()
+            if message.labels and message.type != "event"
+            else b""
+        )
+        content = b'{"type":"%b"%b,"message":%b}' % (message.type.encode(), of, message.payload)
+        return Frame(
+            number if message.type == "event" else (message.type, *message.labels), content
+        )
 
 
 class Hub:
@@ -158,34 +164,34 @@ class Hub:
     def __init__(self, cameras: Iterable[str], on_change: Callable[[], None]) -> None:
         self.cameras = tuple(cameras)
         self._on_change = on_change
-        self._latest: dict[tuple[str, ...], Told] = {}
-        self._events: deque[Told] = deque(maxlen=EVENTS)
+        self._latest: dict[tuple[str, ...], IpcMessage] = {}
+        self._events: deque[IpcMessage] = deque(maxlen=EVENTS)
         self._numbers = count()
         self.viewers: set[Viewer] = set()
 
-    def receive(self, told: Told) -> None:
+    def receive(self, message: IpcMessage) -> None:
         """Take a message of the daemon and hand it on."""
-        if told.word == "event":
-            if told in self._events:
+        if message.type == "event":
+            if message in self._events:
                 return  # sent again after a jam
-            self._events.append(told)
-        elif told.word not in PASSING:
-            self._latest[told.word, *told.of] = told
+            self._events.append(message)
+        elif message.type not in PASSING:
+            self._latest[message.type, *message.labels] = message
         number = next(self._numbers)
         for viewer in list(self.viewers):
-            viewer.receive(told, number)
+            viewer.receive(message, number)
 
     def latest(self, *key: str) -> bytes | None:
         """Return the newest payload of a kind, such as ``("state", "hall")``."""
-        told = self._latest.get(key)
-        return None if told is None else told.payload
+        message = self._latest.get(key)
+        return None if message is None else message.payload
 
     def keep_only(self, cameras: Iterable[str]) -> None:
         """Forget the messages of all other cameras."""
         self.cameras = tuple(cameras)
         known = set(cameras)
         self._latest = {
-            key: told for key, told in self._latest.items() if known.issuperset(key[1:])
+            key: message for key, message in self._latest.items() if known.issuperset(key[1:])
         }
         self._on_change()
 
@@ -214,8 +220,8 @@ class Hub:
         for frame in viewer.first:
             viewer.put(frame)
         events = self._events if viewer.gets_past_events else ()
-        for told in (*self._latest.values(), *events):
-            viewer.receive(told, next(self._numbers))
+        for message in (*self._latest.values(), *events):
+            viewer.receive(message, next(self._numbers))
         self.viewers.add(viewer)
         self._on_change()
 

@@ -19,7 +19,7 @@ from edgepose.mqtt.messages import (
     StatusMessage,
 )
 from edgepose.system import hardware
-from edgepose.web.api import FPS, PREFIX, TYPES, WIDTH, Number
+from edgepose.web.api_parameters import FPS, PREFIX, TYPES, WIDTH, Number
 
 Schema = dict[str, Any]
 

@@ -11,7 +11,7 @@ from edgepose.web import certificates, tokens
 
 
 def lack(config: Config) -> tuple[str, str] | None:
-    """Say what the page cannot be served without, and what to do; None where nothing is missing."""
+    """Return what is missing to serve the page and what to do; None where nothing is missing."""
     if find_spec("aiohttp") is None or find_spec("tomlkit") is None:
         todo = "pip install 'edgepose[web]', or set web.listen to \"\" for off"
         return "its libraries are not installed", todo

@@ -1,4 +1,4 @@
-"""The page: its files, what it asks for over HTTP, and the WebSocket that it lives on."""
+"""The HTTP server of the page: its files, its requests, and its WebSocket."""
 
 import asyncio
 import hashlib
@@ -23,13 +23,14 @@ from edgepose.system.connections import ConnectionLimits, LimitedListener
 from edgepose.system.log_limit import RepeatFilter
 from edgepose.web import certificates, feed, guard, live, tokens
 from edgepose.web.answers import Refused, json_response, keep_short
-from edgepose.web.api import PREFIX, Api
+from edgepose.web.api import Api
+from edgepose.web.api_parameters import PREFIX
 from edgepose.web.live import HEARTBEAT_S, MAX_MESSAGE_BYTES, Hub, PageViewer, Viewer
 
 if TYPE_CHECKING:
     from edgepose.web.editing import Editor
 
-from edgepose.web.daemon_client import Daemon
+from edgepose.web.daemon_client import DaemonClient
 
 T = TypeVar("T")
 
@@ -41,11 +42,11 @@ TYPES: Final = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-"""Of the page's files. What the system thinks of an ending is not always what browsers take."""
+"""Media types by suffix. Those of the system are not always what browsers expect."""
 
 STATIC: Final = Path(__file__).parent / "static"
-IDLE_S: Final = 600.0  # so long after the last who looked, we end
-LOOK_S: Final = 10.0  # how often to look for that, and whether all may still look
+IDLE_S: Final = 600.0  # the process ends so long after the last client
+LOOK_S: Final = 10.0  # interval of checking that, and whether clients are still allowed
 ENDING_S: Final = 0.2
 BODY: Final = 256 * 1024
 BODY_S: Final = 10.0  # for all of a body
@@ -59,25 +60,25 @@ STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 BRACKET: Final = re.compile(rb"[\[\]{}]")
 
 OPEN: Final = frozenset({"/api/session", "/api/login", "/api/logout"})
-"""What everybody may ask for who asks from our own page."""
+"""Paths that need no token, only a request of our own page."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Login(Struct, frozen=True, forbid_unknown_fields=True):
-    """What signing in takes."""
+    """The body of a login."""
 
     token: Annotated[str, Meta(max_length=256)]
 
 
-class Server:
-    """Everything this process does."""
+class PageServer:
+    """Serves the page and the API, and keeps the connection to the daemon."""
 
-    def __init__(self, start: feed.Start, daemon: Daemon) -> None:
+    def __init__(self, start: feed.Start, daemon: DaemonClient) -> None:
         self._start, self._daemon = start, daemon
         self._allowed_hosts = guard.AllowedHosts(start.hosts)
-        self._look_changed = asyncio.Event()
-        self.hub = Hub(start.cameras, self._look_changed.set)
+        self._watch_changed = asyncio.Event()
+        self.hub = Hub(start.cameras, self._watch_changed.set)
         self._files = {
             f"/static/{file.relative_to(STATIC).as_posix()}": file
             for file in STATIC.rglob("*")
@@ -92,7 +93,7 @@ class Server:
         self._throttle = guard.LoginThrottle()
 
     async def run(self, listener: socket.socket) -> None:
-        """Serve until the daemon has gone or nobody has looked for long."""
+        """Serve until the daemon ends, or no client has been there for long."""
         tls = certificates.context(self._start.cert_file, self._start.key_file)
         runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=ENDING_S)
         await runner.setup()
@@ -100,7 +101,7 @@ class Server:
         self._connections = LimitedListener(listener, runner.server, CONNECTIONS, tls=tls)
         origin = bytes(self._start.origin)
         self._editor = asyncio.ensure_future(asyncio.to_thread(_editor, origin))
-        ends = [self._listen(), self._tell_looks(), self._idle(), self._connections.run()]
+        ends = [self._listen(), self._send_watch(), self._idle(), self._connections.run()]
         tasks = [asyncio.ensure_future(end) for end in ends]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
@@ -128,39 +129,39 @@ class Server:
     # The daemon
 
     async def _listen(self) -> None:
-        """Hand on what the daemon says until it has gone."""
-        while (told := await self._daemon.hear()) is not None:
-            if told.word == "answer":
-                answer = msgspec.json.decode(told.payload, type=feed.Answer)
-                self._daemon.answered(answer.number, answer.error)
-            elif told.word == "reloaded":
-                await self._reloaded(msgspec.json.decode(told.payload, type=feed.Reloaded))
+        """Handle the daemon's messages until it ends."""
+        while (message := await self._daemon.receive()) is not None:
+            if message.type == "answer":
+                answer = msgspec.json.decode(message.payload, type=feed.Answer)
+                self._daemon.add_answer(answer.number, answer.error)
+            elif message.type == "reloaded":
+                await self._reloaded(msgspec.json.decode(message.payload, type=feed.Reloaded))
             else:
-                self.hub.receive(told)
+                self.hub.receive(message)
 
-    async def _reloaded(self, told: feed.Reloaded) -> None:
-        self.hub.keep_only(told.cameras)
-        if self._revision:  # somebody has seen one
+    async def _reloaded(self, reload: feed.Reloaded) -> None:
+        self.hub.keep_only(reload.cameras)
+        if self._revision:  # a page has read one
             revision = await asyncio.to_thread((await self._editor).revision)
             if revision != self._revision:
                 self._revision = revision
                 self.hub.broadcast("config", revision=revision)
-        for number in told.numbers:
-            self._daemon.answered(number, told.error)
+        for number in reload.numbers:
+            self._daemon.add_answer(number, reload.error)
 
-    async def _tell_looks(self) -> None:
-        """Tell the daemon what somebody looks at, when that has changed."""
-        told = feed.Watch(poses=(), pictures=())
+    async def _send_watch(self) -> None:
+        """Send the daemon which cameras are needed, when that has changed."""
+        sent = feed.Watch(poses=(), pictures=())
         while True:
-            await self._look_changed.wait()
-            self._look_changed.clear()
+            await self._watch_changed.wait()
+            self._watch_changed.clear()
             now = feed.Watch(poses=self.hub.wanted("poses"), pictures=self.hub.wanted("picture"))
-            if now != told:
-                await self._daemon.tell(now)
-                told = now
+            if now != sent:
+                await self._daemon.send(now)
+                sent = now
 
     async def _idle(self) -> None:
-        """Wait until nobody has looked for long."""
+        """Wait until no client has been there for long."""
         while self.hub.viewers or time.monotonic() - self._used_s < IDLE_S:
             await asyncio.sleep(LOOK_S)
             self.hub.drop_disallowed()
@@ -169,7 +170,7 @@ class Server:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let through who may pass; every refusal is a sentence."""
+        """Handle a request that is allowed; answer every refusal with a sentence."""
         self._used_s = time.monotonic()
         with self._connections.handling(request.protocol):
             return await self._answer(request, handler)
@@ -187,19 +188,21 @@ class Server:
             )
         except Exception:
             log.exception("page: %s %s", request.method, request.path)
-            return json_response({"error": "a fault of the page; the log tells more"}, status=500)
+            return json_response(
+                {"error": "internal error of the page; see the log of edgepose"}, status=500
+            )
 
     def _check(self, request: web.Request) -> None:
         host = guard.host(request)
         if not self._allowed_hosts.allows(host):
             name = guard.bare(host)[:100]
-            msg = f'"{name}" is no name of this machine that it knows; add it to web.hosts'
+            msg = f'"{name}" is not a known name of this machine; add it to web.hosts'
             raise Refused(403, msg)
         if request.path.startswith(PREFIX) and self._has_read_token(request):
             return
         api = request.path.startswith("/api/")
         if (api or request.method not in guard.SAFE) and not guard.is_ours(request):
-            raise Refused(403, "another site's page asks for this; only our own may")
+            raise Refused(403, "requests from pages of other sites are refused")
         if request.method not in guard.SAFE:
             _check_content_type(request)
         if api and request.path not in OPEN and not self._may(request):
@@ -240,7 +243,7 @@ class Server:
         return tokens.read(Path(file).with_name(tokens.READ_FILE)) if file else None
 
     def _may(self, request: web.Request) -> bool:
-        """Say whether somebody needs no token, or has shown it."""
+        """Return whether a request needs no token, or its session is valid."""
         return not self._needs_token(request) or self._signed_in(request)
 
     def _needs_token(self, request: web.Request) -> bool:
@@ -251,14 +254,14 @@ class Server:
         return token is not None and self._sessions.holds(cookie, token, time.time())
 
     def _token(self) -> tokens.Hashed | None:
-        """Return what is known of the token now: another one may have been made."""
+        """Return the hash of the current token: it may have been replaced."""
         return tokens.read(Path(self._start.token_file)) if self._start.token_file else None
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         path = "/static/index.html" if request.path == "/" else request.path
         file = self._files.get(path)
         if file is None:
-            raise Refused(404, "there is nothing of this name")
+            raise Refused(404, "no such file")
         content = file.read_bytes()
         tag = hashlib.blake2s(content, digest_size=12).hexdigest()
         headers = {"Cache-Control": "no-cache", "ETag": f'"{tag}"'}
@@ -269,18 +272,19 @@ class Server:
         )
 
     async def _session(self, request: web.Request) -> web.StreamResponse:
-        told = {"signed_in": self._may(request), "token_needed": self._needs_token(request)}
-        return json_response(told)
+        return json_response(
+            {"signed_in": self._may(request), "token_needed": self._needs_token(request)}
+        )
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
         login, address = await _read(request, Login), request.remote or ""
         self._require_patience(address)
         token = self._token()
         if token is None:
-            raise Refused(401, 'there is no token; "edgepose web token" makes one')
+            raise Refused(401, "no token was made yet; make one: edgepose web token")
         if not token.fits(login.token):
             self._throttle.add_failure(address)
-            raise Refused(401, "this is not the token")
+            raise Refused(401, "wrong token")
         answer = web.Response(status=204)
         answer.set_cookie(
             guard.COOKIE,
@@ -311,7 +315,7 @@ class Server:
         return answer
 
     def _is_secure(self, request: web.Request) -> bool:
-        """Say whether the browser uses HTTPS, with us or with a proxy before us."""
+        """Return whether the browser uses HTTPS, to this server or to a proxy."""
         return request.secure or request.headers.get("Origin", "").startswith("https:")
 
     async def _config(self, request: web.Request) -> web.StreamResponse:
@@ -324,7 +328,7 @@ class Server:
 
         tags = request.if_match or ()
         if len(tags) != 1:
-            raise Refused(428, "expected If-Match with the revision that was seen")
+            raise Refused(428, "expected the header If-Match with the revision that was read")
         changes = await _read(request, editing.Changes)
         editor = await self._editor
         async with self._saving:
@@ -351,9 +355,9 @@ class Server:
 
     async def _ask(self, make: Callable[[int], feed.Command]) -> str:
         try:
-            return await self._daemon.ask(make)
+            return await self._daemon.request(make)
         except TimeoutError:
-            raise Refused(504, "the daemon is busy; its log tells more") from None
+            raise Refused(504, "the daemon did not answer in time; see its log") from None
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
         viewer = PageViewer(bytes(self._start.hello), lambda: self._may(request))
@@ -400,7 +404,7 @@ class Server:
 
 
 def _editor(origin: bytes) -> "Editor":
-    """Make the editor; what it takes is loaded while the browser reads the page."""
+    """Load and make the editor, while the browser loads the page."""
     from edgepose.web.editing import Editor
 
     return Editor(origin)
@@ -481,14 +485,14 @@ def limit_logs() -> None:
 
 
 async def serve(listener: socket.socket, line: socket.socket) -> None:
-    """Serve the page on a socket for the daemon at the other end of a line."""
-    daemon = Daemon(line)
-    told = await daemon.hear()
-    if told is None:
+    """Serve the page on a listener for the daemon at the other end of a socket."""
+    daemon = DaemonClient(line)
+    message = await daemon.receive()
+    if message is None:
         return
-    start = msgspec.json.decode(told.payload, type=feed.Start)
+    start = msgspec.json.decode(message.payload, type=feed.Start)
     logs.configure("warning", start.log_format)
     limit_logs()
-    os.nice(5)  # the network comes first
+    os.nice(5)  # inference comes first
     process.keep_to_rest(start.engine_threads)
-    await Server(start, daemon).run(listener)
+    await PageServer(start, daemon).run(listener)

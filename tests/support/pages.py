@@ -17,7 +17,7 @@ import msgspec
 
 from edgepose.config.loading import Origin
 from edgepose.web import feed
-from edgepose.web.feed import Told
+from edgepose.web.feed import IpcMessage
 
 HELLO = {"type": "hello", "version": "1", "picture": True}
 
@@ -74,7 +74,7 @@ class Site:
 
     def tell(self, word: str, payload: bytes, *of: str) -> None:
         """Tell it what the daemon would."""
-        self.line.send(feed.pack(Told(word, of, payload)))
+        self.line.send(feed.pack(IpcMessage(word, of, payload)))
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         """Send one request, from this machine; ``_`` in names of headers stands for ``-``."""

@@ -32,9 +32,9 @@ from edgepose.mqtt.messages import (
     StatusMessage,
 )
 from edgepose.web import api, feed, openapi, tokens
-from edgepose.web.daemon_client import Daemon
+from edgepose.web.daemon_client import DaemonClient
 from edgepose.web.guard import MAX_FAILURES
-from edgepose.web.server import VIEWERS, Server
+from edgepose.web.server import VIEWERS, PageServer
 from tests.support.pages import Site, site, start
 
 pytestmark = pytest.mark.slow
@@ -567,7 +567,7 @@ def test_a_new_token_ends_what_the_older_one_opened(
         port = listener.getsockname()[1]
         settings: dict[str, Any] = {"token_file": str(tmp_path / tokens.FILE), "local": False}
         told = start(cameras=CAMERAS, topic_prefix=PREFIX, **settings)
-        serving = asyncio.create_task(Server(told, Daemon(theirs)).run(listener))
+        serving = asyncio.create_task(PageServer(told, DaemonClient(theirs)).run(listener))
         where = f"ws://127.0.0.1:{port}/api/v1/stream?token={token}"
         async with ClientSession() as session, session.ws_connect(where) as line:
             tokens.make(file)

@@ -28,8 +28,8 @@ from aiohttp import (
 
 from edgepose.system.process import memory_mb
 from edgepose.web import feed, tokens
-from edgepose.web.daemon_client import Daemon
-from edgepose.web.server import VIEWERS, Server
+from edgepose.web.daemon_client import DaemonClient
+from edgepose.web.server import VIEWERS, PageServer
 from tests.support.brokers import wait_until
 from tests.support.pages import HELLO, Answer, Site, ask, site, start
 
@@ -682,7 +682,7 @@ def test_a_new_token_ends_what_the_older_one_opened(
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         told = start(file, token_file=str(token_file), local=False)
-        serving = asyncio.create_task(Server(told, Daemon(theirs)).run(listener))
+        serving = asyncio.create_task(PageServer(told, DaemonClient(theirs)).run(listener))
         where = f"127.0.0.1:{port}"
         async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as browser:
             async with browser.post(f"http://{where}/api/login", json={"token": token}) as signed:

@@ -1,4 +1,4 @@
-"""The line between the daemon and the page's process."""
+"""The channel from the daemon to the page's process."""
 
 import logging
 import socket
@@ -8,77 +8,79 @@ from collections.abc import Iterable
 from typing import Final
 
 from edgepose.web import feed
-from edgepose.web.feed import EVENTS, PASSING, Told
+from edgepose.web.feed import EVENTS, PASSING, IpcMessage
 
 log: Final = logging.getLogger(__name__)
 
 
-class Line:
-    """The way to the process: never waits, and what matters is told again after a jam.
+class Channel:
+    """Sends messages to the process without ever blocking. Thread-safe.
 
-    Poses and pictures are left out when the process is busy. Of states and numbers the
-    newest are kept, and the last events, for a process that starts or was jammed.
+    Poses and pictures are dropped while the socket is full. The newest message of every other
+    type and the latest events are kept, and sent again to a process that starts or was slow.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
-        self._kept: dict[tuple[str, ...], Told] = {}
-        self._events: deque[Told] = deque(maxlen=EVENTS)
+        self._kept: dict[tuple[str, ...], IpcMessage] = {}
+        self._events: deque[IpcMessage] = deque(maxlen=EVENTS)
         self._behind = False
 
-    def open(self, line: socket.socket, first: Told) -> None:
-        """Speak on a socket from now on: first this, then all that is kept."""
+    def open(self, socket_: socket.socket, first: IpcMessage) -> None:
+        """Send on a socket from now on: `first`, then all messages that are kept."""
         with self._lock:
-            self._socket = line
+            self._socket = socket_
             self._send(first)
             self._behind = not self._send_kept()
 
     def close(self) -> None:
-        """Speak no more."""
+        """Stop sending."""
         with self._lock:
             self._socket = None
 
-    def put(self, told: Told) -> None:
-        """Tell something; any thread."""
+    def put(self, message: IpcMessage) -> None:
+        """Send a message, or keep it for later."""
         with self._lock:
-            passing = told.word in PASSING
+            passing = message.type in PASSING
             if not passing:
-                self._keep(told)
+                self._keep(message)
             if self._socket is None:
                 return
             if self._behind:
                 self._behind = not self._send_kept()
                 if not passing:
                     return
-            if not self._send(told) and not passing:
+            if not self._send(message) and not passing:
                 self._behind = True
 
     def keep_only(self, cameras: Iterable[str]) -> None:
-        """Forget the states of other cameras."""
+        """Drop the kept messages of other cameras."""
         known = set(cameras)
         with self._lock:
             self._kept = {
-                key: told for key, told in self._kept.items() if known.issuperset(told.of)
+                key: message
+                for key, message in self._kept.items()
+                if known.issuperset(message.labels)
             }
 
-    def _keep(self, told: Told) -> None:
-        if told.word == "event":
-            self._events.append(told)
+    def _keep(self, message: IpcMessage) -> None:
+        if message.type == "event":
+            self._events.append(message)
         else:
-            self._kept[told.word, *told.of] = told
+            self._kept[message.type, *message.labels] = message
 
     def _send_kept(self) -> bool:
         return all(map(self._send, [*self._kept.values(), *self._events]))
 
-    def _send(self, told: Told) -> bool:
-        """Send if there is room; False if there is none."""
+    def _send(self, message: IpcMessage) -> bool:
+        """Send a message; return False where the socket is full."""
         if self._socket is None:
             return True
         try:
-            self._socket.send(feed.pack(told), socket.MSG_DONTWAIT)
+            self._socket.send(feed.pack(message), socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
-        except OSError as error:  # it has ended, which its thread notices; or a picture too large
-            log.debug("%s: %s", told.word, error)
+        except OSError as error:  # the process has ended, or the picture is too large
+            log.debug("%s: %s", message.type, error)
         return True

@@ -1,8 +1,8 @@
-"""The daemon's own page, as the daemon sees it: a socket, and a process while somebody looks.
+"""The daemon's side of its page: a listening socket, and a process while it is used.
 
-Nothing is loaded, started or sent before somebody connects. Then a process of its own
-takes the socket over (`edgepose.web`), is told what goes to the broker too, and hands
-back what people do on the page. It ends when nobody has looked for a while.
+Nothing is loaded, started or sent before the first connection. Then the process
+(`edgepose.web`) takes the socket over, gets the messages that go to the broker, and sends
+commands back. It ends when the page has not been used for a while.
 """
 
 import logging
@@ -23,10 +23,10 @@ from edgepose.system.sockets import listen
 from edgepose.types import Frame, Message
 from edgepose.urls import address, is_local
 from edgepose.web import feed
-from edgepose.web.bridge.channel import Line
-from edgepose.web.bridge.preview import Painter
-from edgepose.web.bridge.process import Server
-from edgepose.web.feed import Told
+from edgepose.web.bridge.channel import Channel
+from edgepose.web.bridge.preview import PreviewEncoder
+from edgepose.web.bridge.process import PageProcess
+from edgepose.web.feed import IpcMessage
 from edgepose.web.requirements import _token_file, lack
 
 log: Final = logging.getLogger(__name__)
@@ -64,8 +64,8 @@ class PageHost(Protocol):
         """Take which cameras the page shows from now on."""
 
 
-class Page:
-    """Serves the page of a daemon.
+class PageLauncher:
+    """Serves the page of a daemon in a process of its own.
 
     Parameters
     ----------
@@ -75,19 +75,19 @@ class Page:
 
     def __init__(self, host: PageHost) -> None:
         self._host = host
-        self._line = Line()
-        self._server: Server | None = None
+        self._channel = Channel()
+        self._server: PageProcess | None = None
         self._served: Any = None
         self._session_key = os.urandom(32)
         self._watched: frozenset[str] = frozenset()
-        self._painters: dict[str, Painter] = {}
-        self._asked: list[int] = []
-        self._linked = ""
+        self._encoders: dict[str, PreviewEncoder] = {}
+        self._reload_requests: list[int] = []
+        self._link_state = ""
 
     # From the daemon's main thread
 
     def configure(self, config: Config) -> None:
-        """Serve, or not, as a configuration says; those who look notice only what concerns them."""
+        """Serve the page as a configuration says. Without a change of it nothing is restarted."""
         asked = (config.web, config.device, config.log.format, self._host.topics)
         if self._server is not None and asked == self._served:
             return
@@ -104,72 +104,74 @@ class Page:
         scheme = "https" if config.web.cert_file else "http"
         log.info("the page is on %s://%s", scheme, config.web.listen)
         self._served = asked
-        self._server = Server(listener, on_start=self.begin, on_command=self.obey, on_end=self.end)
+        self._server = PageProcess(
+            listener, on_start=self._begin, on_command=self._handle_command, on_end=self._end
+        )
 
     def close(self) -> None:
-        """Serve no more; twice is fine."""
+        """Stop serving. Calling it twice is fine."""
         server, self._server = self._server, None
         if server is not None:
             server.close()
         self.watch((), ())
 
-    def tell_link(self, trouble: str) -> None:
-        """Tell whether there is a broker, if that is news; the reason is empty while there is."""
-        word = trouble or "connected"
-        if word != self._linked:
-            self._linked = word
-            self._line.put(Told("link", (), msgspec.json.encode(word)))
+    def send_link_state(self, trouble: str) -> None:
+        """Send whether the broker is connected, when that changes. `trouble` is empty if it is."""
+        state = trouble or "connected"
+        if state != self._link_state:
+            self._link_state = state
+            self._channel.put(IpcMessage("link", (), msgspec.json.encode(state)))
 
-    def reload_begins(self) -> list[int]:
-        """Return who has asked for the reload that begins now."""
-        asked, self._asked = self._asked, []
-        return asked
+    def take_reload_requests(self) -> list[int]:
+        """Return the numbers of the requests for the reload that begins now."""
+        requests, self._reload_requests = self._reload_requests, []
+        return requests
 
-    def reloaded(self, asked: list[int], error: str) -> None:
-        """Tell that a reload is over, and why it was refused if it was."""
-        told = feed.Reloaded(cameras=self._cameras(), numbers=tuple(asked), error=error)
-        self._line.keep_only(told.cameras)
-        self._line.put(Told("reloaded", (), msgspec.json.encode(told)))
+    def send_reloaded(self, requests: list[int], error: str) -> None:
+        """Send that a reload is over; `error` says why it was refused, if it was."""
+        reloaded = feed.Reloaded(cameras=self._cameras(), numbers=tuple(requests), error=error)
+        self._channel.keep_only(reloaded.cameras)
+        self._channel.put(IpcMessage("reloaded", (), msgspec.json.encode(reloaded)))
 
     # From any thread
 
-    def see(self, message: Message) -> None:
-        """Take a message that is on its way to the broker."""
+    def receive(self, message: Message) -> None:
+        """Take a message on its way to the broker, and send what the page shows."""
         if message.kind not in {"poses", "state", "event", "stats"} or not message.payload:
             return
         if message.kind == "poses" and not self._watched:
             return
-        told = self._told(message)
-        if told is None:
+        ipc = self._ipc_message(message)
+        if ipc is None:
             return
-        if told.word != "poses":
-            self._line.put(told)
-        elif told.of[0] in self._watched:
-            self._line.put(told)
-            self._paint(told.of[0], message)
+        if ipc.type != "poses":
+            self._channel.put(ipc)
+        elif ipc.labels[0] in self._watched:
+            self._channel.put(ipc)
+            self._encode_picture(ipc.labels[0], message)
 
-    def _told(self, message: Message) -> Told | None:
-        """Say what a message is, by its topic; None for what the page does not show."""
+    def _ipc_message(self, message: Message) -> IpcMessage | None:
+        """Return a message for the process by its topic; None for what the page does not show."""
         prefix, _, rest = message.topic.rpartition("/")
         own = self._host.topics.prefix
         if prefix == own and rest in {"status", "stats"}:
-            return Told(rest, (), message.payload)
+            return IpcMessage(rest, (), message.payload)
         parent, _, camera = prefix.rpartition("/")
         if parent == own and rest in {"poses", "state", "event"}:
-            return Told(rest, (camera,), message.payload)
+            return IpcMessage(rest, (camera,), message.payload)
         if parent == own and rest == "availability":
-            return Told(rest, (camera,), msgspec.json.encode(message.payload.decode()))
+            return IpcMessage(rest, (camera,), msgspec.json.encode(message.payload.decode()))
         return None
 
-    # From the server's thread
+    # From the thread of the process
 
-    def begin(self, line: socket.socket) -> None:
-        """Tell a new process where it is, and all there is to know."""
-        self._line.open(line, Told("start", (), msgspec.json.encode(self._start())))
+    def _begin(self, line: socket.socket) -> None:
+        """Send a new process its settings and all messages that are kept."""
+        self._channel.open(line, IpcMessage("start", (), msgspec.json.encode(self._start())))
 
-    def end(self) -> None:
-        """Tell nobody any more."""
-        self._line.close()
+    def _end(self) -> None:
+        """Stop sending: the process has ended."""
+        self._channel.close()
         self.watch((), ())
 
     def _start(self) -> feed.Start:
@@ -201,21 +203,21 @@ class Page:
     def _cameras(self) -> tuple[str, ...]:
         return tuple(camera.id for camera in self._host.config.cameras)
 
-    def obey(self, datagram: bytes) -> None:
-        """Do what the process asks for."""
+    def _handle_command(self, datagram: bytes) -> None:
+        """Execute a command of the process."""
         command = feed.read_command(datagram)
         match command:
             case feed.Watch(poses=poses, pictures=pictures):
                 self.watch(poses, pictures if self._host.config.web.picture else ())
             case feed.Reload(number=number):
-                self._asked.append(number)
+                self._reload_requests.append(number)
                 self._host.request_reload()
             case feed.Set():
-                answer = feed.Answer(number=command.number, error=self._set(command))
-                self._line.put(Told("answer", (), msgspec.json.encode(answer)))
+                answer = feed.Answer(number=command.number, error=self._change_settings(command))
+                self._channel.put(IpcMessage("answer", (), msgspec.json.encode(answer)))
 
-    def _set(self, command: feed.Set) -> str:
-        """Change a camera as `C/set` does; say why not, where it is refused."""
+    def _change_settings(self, command: feed.Set) -> str:
+        """Change settings as `C/set` does; return why it was refused, or an empty text."""
         try:
             self._host.change_settings(command.camera, bytes(command.settings))
         except Refusal as refusal:
@@ -223,20 +225,20 @@ class Page:
         return ""
 
     def watch(self, poses: Iterable[str], pictures: Iterable[str]) -> None:
-        """Tell from now on of these cameras' poses, and show these cameras' pictures."""
+        """Send these cameras' poses and pictures from now on."""
         self._watched = frozenset(poses)
         self._host.show_cameras(self._watched)
         wanted = set(pictures)
-        painters = dict(self._painters)
-        for gone in painters.keys() - wanted:
-            painters.pop(gone).close()
-        for camera in wanted - painters.keys():
-            painters[camera] = Painter(camera, self._line, self._host.engine_threads)
-        self._painters = painters
+        encoders = dict(self._encoders)
+        for gone in encoders.keys() - wanted:
+            encoders.pop(gone).close()
+        for camera in wanted - encoders.keys():
+            encoders[camera] = PreviewEncoder(camera, self._channel, self._host.engine_threads)
+        self._encoders = encoders
 
-    def _paint(self, camera: str, message: Message) -> None:
-        painter = self._painters.get(camera)
+    def _encode_picture(self, camera: str, message: Message) -> None:
+        encoder = self._encoders.get(camera)
         # On this thread the newest frame is the one that the message is about.
-        frame = None if painter is None else self._host.newest_frame(camera)
-        if painter is not None and frame is not None:
-            painter.take(frame, message.payload)
+        frame = None if encoder is None else self._host.newest_frame(camera)
+        if encoder is not None and frame is not None:
+            encoder.put(frame, message.payload)

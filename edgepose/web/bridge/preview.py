@@ -1,4 +1,4 @@
-"""Pictures for the page: skeletons on black, or the camera's picture."""
+"""The camera's pictures behind the skeletons of the page."""
 
 import threading
 from typing import Final
@@ -9,29 +9,29 @@ from edgepose import drawing
 from edgepose.system import process
 from edgepose.system.threads import Slot
 from edgepose.types import Frame
-from edgepose.web.bridge.channel import Line
-from edgepose.web.feed import Told
+from edgepose.web.bridge.channel import Channel
+from edgepose.web.feed import IpcMessage
 
 PICTURE_PX: Final = 960
 """Longest side of the pictures behind the skeletons."""
 
-QUALITY: Final = 70  # of these pictures, which are looked at for a tenth of a second each
+QUALITY: Final = 70  # each picture is visible for a tenth of a second
 
 
-class Painter:
-    """Makes one camera's frames small pictures, in a thread of its own: the newest counts."""
+class PreviewEncoder:
+    """Encodes frames of a camera as small JPEGs in its own thread; skips frames when busy."""
 
-    def __init__(self, camera: str, line: Line, engine_threads: int) -> None:
-        self._camera, self._line, self._engine_threads = camera, line, engine_threads
+    def __init__(self, camera: str, channel: Channel, engine_threads: int) -> None:
+        self._camera, self._channel, self._engine_threads = camera, channel, engine_threads
         self._slot: Slot[tuple[Frame, bytes]] = Slot(newest_wins=True)
         threading.Thread(target=self._run, name=f"{camera}:picture", daemon=True).start()
 
-    def take(self, frame: Frame, poses: bytes) -> None:
-        """Take a frame and the message of it."""
+    def put(self, frame: Frame, poses: bytes) -> None:
+        """Queue a frame with its poses message. Replaces one that waits."""
         self._slot.put((frame, poses))
 
     def close(self) -> None:
-        """Make no more."""
+        """End the thread."""
         self._slot.close()
 
     def _run(self) -> None:
@@ -40,7 +40,7 @@ class Painter:
             frame, poses = taken
             seq = str(msgspec.json.decode(poses, type=_Numbered).seq)
             jpeg = drawing.jpeg(drawing.shrink(frame.image, PICTURE_PX), quality=QUALITY)
-            self._line.put(Told("picture", (self._camera, seq), jpeg))
+            self._channel.put(IpcMessage("picture", (self._camera, seq), jpeg))
 
 
 class _Numbered(msgspec.Struct):

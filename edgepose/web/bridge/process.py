@@ -1,4 +1,4 @@
-"""The page's process: started, handed the socket, ended."""
+"""Starts and ends the process that serves the page."""
 
 import logging
 import select
@@ -14,14 +14,14 @@ from edgepose.web import feed
 
 log: Final = logging.getLogger(__name__)
 
-BUFFER: Final = 1 << 18  # for a picture, or what all cameras say in a second
-END_S: Final = 1.0  # what a process that hangs may cost when we stop
-LONG_S: Final = 60.0  # a process that lived so long did not fail at its start
+BUFFER: Final = 1 << 18  # bytes: a picture, or a second of messages of all cameras
+END_S: Final = 1.0  # to wait for the process before it is killed
+LONG_S: Final = 60.0  # a process that ran for longer did not fail at its start
 RETRY_S: Final = (1, 2, 5, 10, 30, 60)
 
 
-class Server:
-    """Waits for the first who connects, and keeps a process for as long as there are any.
+class PageProcess:
+    """Starts the process with the first connection, and again after it has ended.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Server:
     on_start : callable
         Called with the socket to a new process.
     on_command : callable
-        Called with each datagram of the process.
+        Called with each datagram from the process.
     on_end : callable
         Called after a process has ended.
     """
@@ -51,31 +51,33 @@ class Server:
         self._thread.start()
 
     def close(self) -> None:
-        """End the process and listen no more."""
+        """End the process and stop listening."""
         self._closing.set()
         lines = list(self._lines)
         for line in lines:
             line.shutdown(socket.SHUT_RDWR)
         if not lines:
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for the first
+            self._listener.shutdown(
+                socket.SHUT_RDWR
+            )  # wakes the thread that waits for a connection
         self._thread.join(2 * END_S)
         self._listener.close()
 
     def _run(self) -> None:
         failures = 0
-        while self._somebody_comes():
+        while self._wait_for_connection():
             started_s = time.monotonic()
             code = self._serve()
             lived_s = time.monotonic() - started_s
             failures = 0 if not code or lived_s > LONG_S else failures + 1
             if failures and not self._closing.is_set():
                 pause_s = RETRY_S[min(failures, len(RETRY_S)) - 1]
-                again = f"tried again after {pause_s} s, if somebody looks"
+                again = f"the next connection after {pause_s} s starts it again"
                 log.warning("the page's process ended with %d; %s", code, again)
                 self._closing.wait(pause_s)
 
-    def _somebody_comes(self) -> bool:
-        """Wait for the first; False when it is time to end."""
+    def _wait_for_connection(self) -> bool:
+        """Wait for a connection; return False when the page is closed."""
         waiting = select.poll()
         waiting.register(self._listener, select.POLLIN)
         if not self._closing.is_set():
@@ -83,7 +85,7 @@ class Server:
         return not self._closing.is_set()
 
     def _serve(self) -> int:
-        """Keep a process until it ends; return its exit code."""
+        """Run a process until it ends; return its exit code."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
@@ -95,7 +97,7 @@ class Server:
                     self._on_start(ours)
                     while datagram := ours.recv(feed.LIMIT):
                         self._on_command(datagram)
-            except OSError as error:  # it was killed with something unread
+            except OSError as error:  # it was killed with unread data
                 log.debug("the page's process: %s", error)
             finally:
                 self._lines.remove(ours)
@@ -104,9 +106,9 @@ class Server:
 
 
 def _process(listener: socket.socket, line: socket.socket) -> subprocess.Popen[bytes]:
-    """Start the process that serves the page; it ends when the other end of the line closes."""
+    """Start the process. It ends when the other end of its socket closes."""
     handles = (listener.fileno(), line.fileno())
-    # In a session of its own, so that Ctrl-C reaches us, who end it.
+    # In its own session: Ctrl-C reaches the daemon only, which ends the process.
     return subprocess.Popen(
         [sys.executable, "-m", "edgepose.web", *map(str, handles)],
         stdin=subprocess.DEVNULL,

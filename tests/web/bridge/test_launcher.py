@@ -32,9 +32,9 @@ from edgepose.service.daemon import Daemon
 from edgepose.system import storage
 from edgepose.types import Kind, Message
 from edgepose.web import feed, openapi, tokens
-from edgepose.web.bridge.channel import Line
-from edgepose.web.bridge.launcher import Page, PageHost
-from edgepose.web.feed import EVENTS, Told
+from edgepose.web.bridge.channel import Channel
+from edgepose.web.bridge.launcher import PageHost, PageLauncher
+from edgepose.web.feed import EVENTS, IpcMessage
 from tests.support import rooms, streams
 from tests.support.brokers import free_port, wait_until
 from tests.support.pages import ask
@@ -42,11 +42,11 @@ from tests.support.pages import ask
 CAMERA = '[[camera]]\nid = "hall"  # first\nsource = "demo://"\n'
 
 
-def poses(number: int) -> Told:
-    return Told("poses", ("hall",), b'{"seq":%d}' % number)
+def poses(number: int) -> IpcMessage:
+    return IpcMessage("poses", ("hall",), b'{"seq":%d}' % number)
 
 
-def heard(line: socket.socket) -> list[Told]:
+def heard(line: socket.socket) -> list[IpcMessage]:
     """Take everything that waits."""
     found = []
     line.setblocking(False)
@@ -58,7 +58,7 @@ def heard(line: socket.socket) -> list[Told]:
     return found
 
 
-class TestLine:
+class TestChannel:
     """The way to the process."""
 
     @pytest.fixture
@@ -72,58 +72,58 @@ class TestLine:
         self, ends: tuple[socket.socket, socket.socket]
     ) -> None:
         """The newest state and the last events in order, but no pose."""
-        line, start = Line(), Told("start", (), b"{}")
+        line, start = Channel(), IpcMessage("start", (), b"{}")
         for number in range(EVENTS + 5):
             line.put(poses(number))
-            line.put(Told("state", ("hall",), b"%d" % number))
-            line.put(Told("event", ("hall",), b"%d" % number))
+            line.put(IpcMessage("state", ("hall",), b"%d" % number))
+            line.put(IpcMessage("event", ("hall",), b"%d" % number))
 
         line.open(ends[0], start)
 
         first, state, *events = heard(ends[1])
         assert first == start
-        assert state == Told("state", ("hall",), b"%d" % (EVENTS + 4))
+        assert state == IpcMessage("state", ("hall",), b"%d" % (EVENTS + 4))
         assert [event.payload for event in events] == [b"%d" % n for n in range(5, EVENTS + 5)]
 
     def test_one_who_does_not_listen_holds_nobody_up(
         self, ends: tuple[socket.socket, socket.socket]
     ) -> None:
         """Poses are left out; states and events are told again once there is room."""
-        line = Line()
-        line.open(ends[0], Told("start", (), b"{}"))
+        line = Channel()
+        line.open(ends[0], IpcMessage("start", (), b"{}"))
         for number in range(5000):
             line.put(poses(number))
-        line.put(Told("state", ("hall",), b"new"))
-        line.put(Told("event", ("hall",), b"fall"))
+        line.put(IpcMessage("state", ("hall",), b"new"))
+        line.put(IpcMessage("event", ("hall",), b"fall"))
         before = heard(ends[1])
 
         line.put(poses(5000))
 
         after = heard(ends[1])
         assert len(before) < 5000
-        assert {told.word for told in before} == {"start", "poses"}
-        assert Told("state", ("hall",), b"new") in after
-        assert Told("event", ("hall",), b"fall") in after
+        assert {message.type for message in before} == {"start", "poses"}
+        assert IpcMessage("state", ("hall",), b"new") in after
+        assert IpcMessage("event", ("hall",), b"fall") in after
         assert after[-1] == poses(5000)
 
     def test_one_who_has_gone_is_no_error(self, ends: tuple[socket.socket, socket.socket]) -> None:
         """The page's thread notices by itself."""
-        line = Line()
-        line.open(ends[0], Told("start", (), b"{}"))
+        line = Channel()
+        line.open(ends[0], IpcMessage("start", (), b"{}"))
         ends[1].close()
 
         line.put(poses(1))
-        line.put(Told("state", ("hall",), b"{}"))
+        line.put(IpcMessage("state", ("hall",), b"{}"))
 
     def test_what_is_no_more_is_forgotten(self, ends: tuple[socket.socket, socket.socket]) -> None:
         """A camera that was taken out of the configuration."""
-        line = Line()
+        line = Channel()
         for camera in ("hall", "yard"):
-            line.put(Told("state", (camera,), b"{}"))
-        line.put(Told("status", (), b"{}"))
+            line.put(IpcMessage("state", (camera,), b"{}"))
+        line.put(IpcMessage("status", (), b"{}"))
 
         line.keep_only(["yard"])
-        line.open(ends[0], Told("start", (), b"{}"))
+        line.open(ends[0], IpcMessage("start", (), b"{}"))
 
         assert [told[:2] for told in heard(ends[1])[1:]] == [("state", ("yard",)), ("status", ())]
 
@@ -147,24 +147,24 @@ class TestSeen:
     """What of the daemon's messages the page is told."""
 
     @pytest.fixture
-    def page(self) -> Page:
+    def page(self) -> PageLauncher:
         config = loads(f'[device]\nid = "pi"\n{CAMERA}', "test")
         topics = Topics("edgepose", "pi")
-        return Page(cast(PageHost, Host(config, topics)))
+        return PageLauncher(cast(PageHost, Host(config, topics)))
 
-    def told(self, page: Page, *messages: Message) -> list[Told]:
+    def told(self, page: PageLauncher, *messages: Message) -> list[IpcMessage]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
-            page._line.open(ours, Told("start", (), b""))
+            page._channel.open(ours, IpcMessage("start", (), b""))
             for message in messages:
-                page.see(message)
-            page._line.close()
+                page.receive(message)
+            page._channel.close()
             return heard(theirs)[1:]
 
     def message(self, topic: str, kind: Kind) -> Message:
         return Message(topic, b"{}", kind)
 
-    def test_nobody_looks_and_nothing_is_sent(self, page: Page) -> None:
+    def test_nobody_looks_and_nothing_is_sent(self, page: PageLauncher) -> None:
         """Poses only of cameras that somebody looks at."""
         hall = self.message("edgepose/pi/hall/poses", "poses")
         yard = self.message("edgepose/pi/yard/poses", "poses")
@@ -178,7 +178,7 @@ class TestSeen:
         assert [told[:2] for told in during] == [("poses", ("hall",))]
         assert before == after == []
 
-    def test_what_is_not_for_people_is_left_out(self, page: Page) -> None:
+    def test_what_is_not_for_people_is_left_out(self, page: PageLauncher) -> None:
         """Discovery, pictures and MessagePack are for others."""
         page.watch(["hall"], [])
 
@@ -551,7 +551,7 @@ class TestServed:
     def configure(self, web: str) -> list[str]:
         config = loads(f"[web]\n{web}\n{CAMERA}", "test")
         topics = Topics("edgepose", config.device.id)
-        page = Page(cast(PageHost, Host(config, topics)))
+        page = PageLauncher(cast(PageHost, Host(config, topics)))
         page.configure(config)
         served = page._server is not None
         page.close()
