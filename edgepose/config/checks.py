@@ -1,6 +1,7 @@
 """Checks of a configuration beyond the types of its fields."""
 
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
 from typing import Final
 
 from edgepose.config import toml
@@ -19,11 +20,21 @@ def contradictions(config: Config) -> Iterator[Problem]:
     """Find what no single type can: values that do not go together or make no sense."""
     yield from _mqtt(config.mqtt)
     yield from _listening(config)
+    yield from _proxies(config.web.trusted_proxies)
     yield from _gestures(config.gestures)
     cameras = [(("camera", index), camera) for index, camera in enumerate(config.cameras)]
     yield from _twice([(path, camera.id) for path, camera in cameras])
     for path, camera in cameras:
         yield from _camera(path, camera)
+
+
+def _proxies(addresses: Sequence[str]) -> Iterator[Problem]:
+    for index, given in enumerate(addresses):
+        try:
+            ip_address(given)
+        except ValueError:
+            path = ("web", "trusted_proxies", index)
+            yield Problem(path, expected(path, given, 'an IP address such as "172.30.32.2"'))
 
 
 def _mqtt(mqtt: Mqtt) -> Iterator[Problem]:

@@ -49,6 +49,17 @@ Host = Annotated[
         description='a name such as "pose.example", without "https://" and port',
     ),
 ]
+PageUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^((https?|homeassistant)://[^\s]+(?!\n))?$",
+        description="an address that begins with https://, http:// or homeassistant://",
+    ),
+]
+IpAddress = Annotated[
+    str,
+    Meta(description='an IP address such as "172.30.32.2"'),
+]
 BuiltIn = Literal[
     "hand_raised", "wave", "both_hands_up", "t_pose", "pointing_left", "pointing_right"
 ]
@@ -316,6 +327,14 @@ class Web(Table, frozen=True, kw_only=True):
     hosts: tuple[Host, ...] = ()
     """Names by which people reach the page, beyond addresses, `localhost` and this machine's
     own name: those of a proxy, or of your network's name server. Other names are refused."""
+
+    url: PageUrl = ""
+    """Address of the page for the link *Visit* in Home Assistant. Empty: made from `hosts` and
+    `listen`, if other machines reach the page."""
+
+    trusted_proxies: tuple[IpAddress, ...] = ()
+    """Addresses of proxies that authenticate their users themselves, such as Home Assistant's
+    ingress. Their requests need no token. Requests from all other addresses do."""
 
     cert_file: str = ""
     """Certificate for HTTPS in PEM, with those between it and its authority. Empty: HTTP."""

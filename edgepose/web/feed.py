@@ -57,6 +57,9 @@ class Start(Struct, frozen=True, kw_only=True):
     """Whether only this machine reaches the page."""
 
     hosts: tuple[str, ...]
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses whose requests need no token."""
+
     cert_file: str
     key_file: str
     token_file: str

@@ -38,7 +38,12 @@ HEADERS: Final = {
 }
 """Headers of every response."""
 
-COOKIE: Final = "edgepose"
+COOKIE: Final = "edgepose-session"
+COOKIE_PATH: Final = ""
+"""Not sent: the browser then takes the folder of the request, ``/api`` below any path prefix.
+
+Other applications below the same name do not get the cookie.
+"""
 SESSION_S: Final = 30 * 24 * 3600
 MAX_FAILURES: Final = 5  # wrong tokens within a minute from one address
 MAX_FAILURES_IN_ALL: Final = 50
@@ -85,11 +90,28 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def is_ours(request: web.Request) -> bool:
-    """Say whether a request comes from our own page, or from no page at all.
+class TrustedProxies:
+    """Proxies that authenticate their users themselves.
 
-    Browsers say it with every request that could do harm: in ``Origin``, and newer ones in
-    ``Sec-Fetch-Site`` too.
+    The address is that of the connection, which a header cannot change.
+    """
+
+    def __init__(self, addresses: tuple[str, ...]) -> None:
+        self._addresses = frozenset(ip_address(it.partition("%")[0]) for it in addresses)
+
+    def sent(self, request: web.Request) -> bool:
+        """Return whether a request comes from one of these proxies."""
+        if not self._addresses or request.remote is None:
+            return False
+        return ip_address(request.remote.partition("%")[0]) in self._addresses
+
+
+def is_ours(request: web.Request, *, forwarded: bool = False) -> bool:
+    """Return whether a request comes from our own page, or from no page at all.
+
+    Browsers send ``Origin`` with every request that could do harm, and newer ones
+    ``Sec-Fetch-Site``. A trusted proxy may replace ``Host``: with `forwarded` the name in
+    ``X-Forwarded-Host`` counts as well.
     """
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         return False
@@ -100,7 +122,10 @@ def is_ours(request: web.Request) -> bool:
         parts = urlsplit(origin)
     except ValueError:
         return False
-    return parts.scheme in {"http", "https"} and parts.netloc.lower() == host(request)
+    named = {host(request)}
+    if forwarded:
+        named.add(request.headers.get("X-Forwarded-Host", "").lower())
+    return parts.scheme in {"http", "https"} and parts.netloc.lower() in named
 
 
 def is_near(request: web.Request) -> bool:

@@ -16,7 +16,9 @@ def lack(config: Config) -> tuple[str, str] | None:
         todo = "pip install 'edgepose[web]', or set web.listen to \"\" for off"
         return "its libraries are not installed", todo
     place = address(config.web.listen)
-    if place is not None and not is_local(place.host) and tokens.read(_token_file(config)) is None:
+    open_to_others = place is not None and not is_local(place.host)
+    proxied = config.web.trusted_proxies
+    if open_to_others and not proxied and tokens.read(_token_file(config)) is None:
         found = f"web.listen = {config.web.listen} is beyond this machine and there is no token"
         return found, "make one: sudo edgepose web token; then: sudo systemctl reload edgepose"
     try:

@@ -77,6 +77,7 @@ class PageServer:
     def __init__(self, start: feed.Start, daemon: DaemonClient) -> None:
         self._start, self._daemon = start, daemon
         self._allowed_hosts = guard.AllowedHosts(start.hosts)
+        self._proxies = guard.TrustedProxies(start.trusted_proxies)
         self._watch_changed = asyncio.Event()
         self.hub = Hub(start.cameras, self._watch_changed.set)
         self._files = {
@@ -194,14 +195,17 @@ class PageServer:
 
     def _check(self, request: web.Request) -> None:
         host = guard.host(request)
-        if not self._allowed_hosts.allows(host):
+        trusted = self._proxies.sent(request)
+        if not trusted and not self._allowed_hosts.allows(host):
             name = guard.bare(host)[:100]
             msg = f'"{name}" is not a known name of this machine; add it to web.hosts'
             raise Refused(403, msg)
         if request.path.startswith(PREFIX) and self._has_read_token(request):
             return
         api = request.path.startswith("/api/")
-        if (api or request.method not in guard.SAFE) and not guard.is_ours(request):
+        if (api or request.method not in guard.SAFE) and not guard.is_ours(
+            request, forwarded=trusted
+        ):
             raise Refused(403, "requests from pages of other sites are refused")
         if request.method not in guard.SAFE:
             _check_content_type(request)
@@ -247,7 +251,8 @@ class PageServer:
         return not self._needs_token(request) or self._signed_in(request)
 
     def _needs_token(self, request: web.Request) -> bool:
-        return not (self._start.local and guard.is_near(request))
+        near = self._start.local and guard.is_near(request)
+        return not near and not self._proxies.sent(request)
 
     def _signed_in(self, request: web.Request) -> bool:
         token, cookie = self._token(), request.cookies.get(guard.COOKIE, "")
@@ -290,6 +295,7 @@ class PageServer:
             guard.COOKIE,
             self._sessions.cookie(token, time.time()),
             max_age=guard.SESSION_S,
+            path=guard.COOKIE_PATH,
             httponly=True,
             samesite="Strict",
             secure=self._is_secure(request),
@@ -311,7 +317,7 @@ class PageServer:
 
     async def _logout(self, request: web.Request) -> web.StreamResponse:
         answer = web.Response(status=204)
-        answer.del_cookie(guard.COOKIE, samesite="Strict", httponly=True)
+        answer.del_cookie(guard.COOKIE, path=guard.COOKIE_PATH, samesite="Strict", httponly=True)
         return answer
 
     def _is_secure(self, request: web.Request) -> bool:

@@ -179,7 +179,7 @@ def test_it_works_behind_the_proxy_for_who_has_the_token(proxy: Proxy, token_fil
             body = {"token": token}
             async with client.post(f"{where}/api/login", json=body, headers=headers) as signed:
                 assert signed.status == 204
-                assert signed.cookies["edgepose"]["secure"]
+                assert signed.cookies["edgepose-session"]["secure"]
             async with client.ws_connect(f"{where}/api/live", headers=headers) as line:
                 return str(json.loads((await line.receive()).data)["type"])
 

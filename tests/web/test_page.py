@@ -13,6 +13,7 @@ import pytest
 import edgepose
 from tests.support.brokers import free_port, needs_mosquitto, wait_until, witness
 from tests.support.browsing import CHROMIUM, House, needs_chromium, one_word, settled, told
+from tests.support.prefixed import prefixed
 
 pytestmark = [pytest.mark.slow, needs_chromium, needs_mosquitto]
 
@@ -27,6 +28,9 @@ STATIC: Final = Path(edgepose.__file__).parent / "web" / "static"
 STATE: Final = "edgepose/hall-pi/hall/state"
 WAVER: Final = ((0.2, 0.72), (0.45, 0.72), (0.45, 0.95), (0.2, 0.95))
 """Corners around the feet of the one in the demo who stays where he is."""
+
+PROXY: Final = "127.0.0.2"
+"""Of a proxy that authenticates its users itself."""
 
 LIT: Final = """(canvas) => {
   const { width, height } = canvas;
@@ -855,3 +859,75 @@ def test_pictures_for_the_docs(visit: Callable[..., Any], house: House, tmp_path
         page.close()
 
     assert len(list(folder.glob("page-*.png"))) == 3
+
+
+class TestBelowAPrefix:
+    """The page at a path of another server, which strips its part of the path."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+        """Serve a page that others reach, too; one proxy authenticates its users itself."""
+        more = f'trusted_proxies = ["{PROXY}"]'
+        with House(tmp_path_factory.mktemp("shared"), host="0.0.0.0", more=more) as running:
+            yield running
+
+    def test_home_assistants_ingress_shows_all_of_it_without_a_token(
+        self, chromium: Any, shared: House
+    ) -> None:
+        """In a frame: people are drawn, a zone is saved, no request leaves the prefix."""
+        prefix = "/api/hassio_ingress/AbC-dEf_123"
+        with (
+            prefixed(shared.url, prefix, address=PROXY, session="known") as proxy,
+            browsing(chromium, proxy.frame) as window,
+        ):
+            frame = window.frame_locator("iframe")
+            expect(frame.get_by_role("status").get_by_text("live", exact=True)).to_be_visible()
+            assert settled(window, lambda: frame.locator("canvas").evaluate(LIT)["count"] > 500, 20)
+            assert frame.get_by_label("Token").count() == 0
+
+            frame.get_by_role("link", name="Aim and draw").click()
+            field = frame.get_by_role("button", name="Draw a zone", exact=True)
+            expect(field).to_be_visible()
+            field.click()
+            box = frame.locator("svg.drawing").bounding_box()
+            for x, y in (*WAVER, WAVER[0]):
+                window.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+            frame.get_by_role("textbox", name="Name").last.fill("sofa")
+            frame.get_by_role("button", name="Save", exact=True).click()
+            expect(frame.get_by_text("Saved, and in force.")).to_be_visible()
+
+            assert shared.configured()["zone"][0]["id"] == "sofa"
+            assert proxy.outside == []
+        shared.restore()
+
+    def test_the_proxys_own_session_is_asked_for(self, chromium: Any, shared: House) -> None:
+        """Below it nothing is seen without; directly at the daemon nothing without a token."""
+        with (
+            prefixed(shared.url, "/ingress", address=PROXY, session="known") as proxy,
+            browsing(chromium, f"{proxy.url}api/config") as window,
+        ):
+            assert "401" in window.locator("body").inner_text()
+        with browsing(chromium, shared.url) as direct:
+            expect(direct.get_by_label("Token")).to_be_visible()
+
+    def test_a_proxy_of_ones_own_asks_for_the_token(self, chromium: Any, shared: House) -> None:
+        """The cookie stays below the prefix, where other applications do not get it."""
+        token = shared.run("web", "token", "-c", str(shared.file)).strip()
+        with (
+            prefixed(shared.url, "/pose") as proxy,
+            browsing(chromium, proxy.url) as window,
+        ):
+            window.get_by_label("Token").fill(token)
+            named(window, "button", "Sign in").click()
+            expect(window.get_by_text("live", exact=True)).to_be_visible()
+            wait_lit(window)
+            cookies = window.context.cookies()
+            assert [(it["name"], it["path"]) for it in cookies] == [
+                ("edgepose-session", "/pose/api")
+            ]
+
+            named(window, "button", "Sign out").click()
+            expect(window.get_by_label("Token")).to_be_visible()
+            assert window.context.cookies() == []
+            assert proxy.outside == []

@@ -237,6 +237,86 @@ class TestWhere:
             assert answer.status == 204
 
 
+PROXY = "127.0.0.2"
+
+
+def ask_from(address: str, port: int, method: str, path: str, **headers: str) -> int:
+    """Send one request from an address of this machine; return the status."""
+    line = http.client.HTTPConnection("127.0.0.1", port, 60, (address, 0))
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    body = None if method == "GET" else "{}"
+    try:
+        line.request(method, path, body, {"Content-Type": "application/json", **named})
+        return line.getresponse().status
+    finally:
+        line.close()
+
+
+class TestTrustedProxy:
+    """A proxy that authenticates its users itself, such as Home Assistant's ingress."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def proxied(file: Path) -> Iterator[Site]:
+        file.write_text(FILE)
+        with site(file, local=False, trusted_proxies=(PROXY,)) as made:
+            yield made
+
+    def test_it_needs_no_token_and_no_known_name(self, proxied: Site) -> None:
+        """The browser calls Home Assistant by a name that the daemon does not know."""
+        headers = {"Host": "home.example:8123", "X_Forwarded_For": "192.0.2.7"}
+
+        assert ask_from(PROXY, proxied.port, "GET", "/api/config", **headers) == 200
+        ours = {**headers, "Origin": "https://home.example:8123"}
+        assert ask_from(PROXY, proxied.port, "POST", "/api/cameras/hall/set", **ours) == 204
+
+    def test_it_may_put_another_name_in_the_place_of_the_browsers(self, proxied: Site) -> None:
+        """And hand the browser's on in a header of its own."""
+        headers = {"Host": "backend:8099", "Origin": "https://home.example"}
+
+        known = {**headers, "X_Forwarded_Host": "home.example"}
+        assert ask_from(PROXY, proxied.port, "POST", "/api/cameras/hall/set", **known) == 204
+        assert ask_from(PROXY, proxied.port, "POST", "/api/cameras/hall/set", **headers) == 403
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Sec_Fetch_Site": "cross-site"},
+        ],
+    )
+    def test_through_it_too_another_sites_page_is_refused(
+        self, proxied: Site, headers: dict[str, str]
+    ) -> None:
+        """The user's browser is signed in there, whichever page asks."""
+        named = {"Host": "home.example", **headers}
+
+        assert ask_from(PROXY, proxied.port, "POST", "/api/cameras/hall/set", **named) == 403
+        assert ask_from(PROXY, proxied.port, "GET", "/api/config", **named) == 403
+
+    @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.3"])
+    @pytest.mark.parametrize("path", ["/api/config", "/api/live", "/api/nothing"])
+    def test_all_others_need_a_token(self, proxied: Site, address: str, path: str) -> None:
+        """Whatever their headers claim."""
+        claims = {
+            "X_Forwarded_For": PROXY,
+            "X_Real_IP": PROXY,
+            "Forwarded": f"for={PROXY}",
+            "X_Ingress_Path": "/api/hassio_ingress/token",
+            "X_Remote_User_Id": "admin",
+        }
+
+        assert ask_from(address, proxied.port, "GET", path) == 401
+        assert ask_from(address, proxied.port, "GET", path, **claims) == 401
+
+    def test_all_others_need_a_known_name(self, proxied: Site) -> None:
+        """Also where they claim to forward one."""
+        claims = {"Host": "evil.example", "X_Forwarded_Host": "127.0.0.1"}
+
+        assert ask_from("127.0.0.1", proxied.port, "GET", "/api/session", **claims) == 403
+
+
 class TestToken:
     """Who sends it."""
 
@@ -272,11 +352,13 @@ class TestToken:
         held = cookie.partition(";")[0]
 
         assert signed.status == 204
-        assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
+        assert {"HttpOnly", "SameSite=Strict"} <= set(cookie.split("; "))
+        assert "Path" not in cookie
         assert token not in cookie
         assert guarded.ask("GET", "/api/config", Cookie=held).status == 200
         out = guarded.ask("POST", "/api/logout", {}, Cookie=held).headers["Set-Cookie"]
-        assert 'edgepose=""' in out
+        assert 'edgepose-session=""' in out
+        assert "Path" not in out
 
     def test_over_https_the_cookie_stays_there(self, guarded: Site, token_file: Path) -> None:
         """Also when a proxy does the TLS."""

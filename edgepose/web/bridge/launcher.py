@@ -192,6 +192,7 @@ class PageLauncher:
             topic_prefix=host.topics.prefix,
             local=place is not None and is_local(place.host),
             hosts=web.hosts,
+            trusted_proxies=web.trusted_proxies,
             cert_file=web.cert_file,
             key_file=web.key_file,
             token_file=str(_token_file(config) or ""),
