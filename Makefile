@@ -13,7 +13,7 @@ RUNTIME_TESTS := $(addprefix tests/,models/test_info.py models/test_shipped.py m
 ARCH ?= $(shell dpkg --print-architecture)
 DEB_PYTHON ?= $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
-.PHONY: demo soak test test-runtimes test-box test-cameras deb check docs format clean venv
+.PHONY: demo soak test test-runtimes test-box test-cameras app app-image dist deb check docs format clean venv
 
 demo: $(PROGRAM) ## the real daemon on the bundled clip, with a broker of its own
 	@$(BIN)/edgepose demo
@@ -44,7 +44,8 @@ test-runtimes: $(STAMP) ## the tests of models once more, with tflite-runtime an
 	fi
 
 test-box: $(STAMP) ## installer, package and service in a booted Debian; as root, for many minutes
-	EDGEPOSE_BOX=$${EDGEPOSE_BOX:-$(CURDIR)/build/box} $(BIN)/pytest tests/deploy/test_install.py tests/deploy/test_service.py
+	EDGEPOSE_BOX=$${EDGEPOSE_BOX:-$(CURDIR)/build/box} $(BIN)/pytest tests/deploy/test_install.py \
+		tests/deploy/test_service.py tests/deploy/test_app_image.py
 
 test-cameras: $(STAMP) ## cameras as the kernel and the service show them; as root: plugs in a USB camera made of Python
 	-modprobe -a vhci-hcd uvcvideo vivid
@@ -52,6 +53,36 @@ test-cameras: $(STAMP) ## cameras as the kernel and the service show them; as ro
 
 deb: ## a Debian package in dist/; ARCH=arm64 DEB_PYTHON=3.13 for another machine
 	@deploy/deb/build.sh $(ARCH) $(DEB_PYTHON)
+
+# Built from one commit, all of it but the image is the same to the byte each time.
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
+dist: $(STAMP) ## everything that a release consists of, in dist
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	@$(MAKE) --no-print-directory deb ARCH=amd64 DEB_PYTHON=3.13
+	@$(MAKE) --no-print-directory deb ARCH=arm64 DEB_PYTHON=3.13
+	@$(MAKE) --no-print-directory app
+	tar --sort=name --mtime=@$$SOURCE_DATE_EPOCH --owner=0 --group=0 --numeric-owner -C dist -c homeassistant-app \
+		| gzip -n >dist/edgepose-homeassistant-app-$$(python3 tools/version.py).tar.gz
+	@cd dist && sha256sum $$(find . -maxdepth 1 -type f ! -name SHA256SUMS -printf '%P\n' | sort) | tee SHA256SUMS
+
+# ENGINE is docker or buildah; for another processor QEMU must be registered with the kernel.
+ENGINE ?= docker
+PLATFORM ?= linux/$(ARCH)
+
+app-image: app ## the App's image for PLATFORM, with ENGINE
+	$(ENGINE) build --platform $(PLATFORM) --build-arg BUILD_VERSION=$$(python3 tools/version.py) \
+		--tag edgepose-app:$$(python3 tools/version.py) dist/homeassistant-app/edgepose
+
+# IMAGE=REGISTRY/NAME: users download this image instead of building one.
+app: $(STAMP) ## the Home Assistant App as a repository of its own in dist/homeassistant-app
+	rm -rf dist/homeassistant-app
+	mkdir -p dist
+	cp -r deploy/homeassistant-app dist/
+	cp CHANGELOG.md dist/homeassistant-app/edgepose/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist/homeassistant-app/edgepose .
+	[ -z "$(IMAGE)" ] || echo "image: $(IMAGE)" >>dist/homeassistant-app/edgepose/config.yaml
+	@echo dist/homeassistant-app
 
 # ai-edge-litert is left out, or it would be taken: but the tests build networks with its schema.
 $(RUNTIMES)/.installed: pyproject.toml $(STAMP)

@@ -47,6 +47,7 @@ COMMANDS: Final = {
     "eval": Row("edgepose.commands.eval", "measure accuracy on pictures in COCO's format"),
     "bench": Row("edgepose.commands.bench", "measure the daemon against the bare network"),
     "demo": Row("edgepose.commands.demo", "the daemon on the bundled clip, broker included"),
+    "completion": Row("edgepose.commands.completion", "print tab completion for a shell"),
 }
 
 
@@ -76,6 +77,8 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code of the process."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     debug = "--debug" in words
     try:
         code = _run(words)
@@ -133,9 +136,9 @@ def parser(chosen: str | None = None, command: Command | None = None) -> Parser:
         epilog='"edgepose COMMAND --help" tells more about a command.',
         allow_abbrev=False,
     )
-    top.add_argument("--version", action="version", version=f"edgepose {__version__}")
+    top.add_argument("-V", "--version", action="version", version=f"edgepose {__version__}")
     top.add_argument("--debug", action="store_true", help="tell more; tracebacks with errors")
-    top.set_defaults(known=["--version", "--debug", "--help"])
+    top.set_defaults(known=["-V", "--version", "--debug", "--help"])
     rows = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
     for name, row in COMMANDS.items():
         one = rows.add_parser(name, help=row.help, allow_abbrev=False)

@@ -26,7 +26,7 @@ if ! command -v uv >/dev/null; then
     "$TREE/build/uv/bin/pip" install --quiet 'uv>=0.8'
 fi
 
-version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$TREE/edgepose/__init__.py")+deb$release
+version=$(python3 "$TREE/tools/version.py")+deb$release
 rm -rf "$build"
 mkdir -p "$build/edgepose" "$TREE/dist"
 cp -r "$TREE/deploy/deb/debian" "$build/edgepose/"

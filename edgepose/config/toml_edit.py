@@ -153,7 +153,8 @@ class Text:
 
 
 def _before_header(block: Block) -> str:
-    header = next(line for line in block.lines if HEADER.fullmatch(line.rstrip("\n")))
+    headers = (line for line in block.lines if HEADER.fullmatch(line.rstrip("\n")))
+    header = next(headers, "")  # the first block has none
     return header[: len(header) - len(header.lstrip())]
 
 

@@ -68,6 +68,8 @@ def device(config: Config) -> dict[str, Any]:
 def page_url(web: Web) -> str | None:
     """Return where other machines find the daemon's page; None where they do not."""
     place = address(web.listen)
+    if place is not None and web.url:
+        return web.url
     if place is None or (is_local(place.host) and not web.hosts):
         return None
     if is_local(place.host):

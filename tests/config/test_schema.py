@@ -82,6 +82,7 @@ listen = "[::1]:8600"
 picture = true
 hosts = ["pose.example"]
 trusted_proxies = ["172.30.32.2"]
+url = "https://pose.example/hall/"
 cert_file = "page.pem"
 key_file = "page.key"
 [log]
@@ -211,6 +212,7 @@ def test_gestures_are_the_built_in_ones_and_ones_own() -> None:
         ("[mqtt]\nurl='mqtts://h'\nkey_file = 'k'", 3, ["mqtt.key_file", "cert_file"]),
         ("[web]\nlisten = '8600'", 2, ['web.listen = "8600": expected HOST:PORT']),
         ("[web]\nhosts = ['https://pose.example']", 2, ["web.hosts[0]", 'without "https://"']),
+        ("[web]\nurl = 'pose.example'", 2, ["web.url", "https://"]),
         ("[web]\ntrusted_proxies = ['proxy']", 2, ["web.trusted_proxies[0]", "IP address"]),
         ("[web]\ntrusted_proxies = ['10.0.0.0/8']", 2, ["trusted_proxies[0]", "10.0.0.0/8"]),
         ("[web]\nkey_file = 'k'", 2, ["web.key_file", "cert_file"]),

@@ -83,6 +83,9 @@ class TestPayload:
             ('listen = "0.0.0.0:80"\nhosts = ["pose.example"]', "http://pose.example:80"),
             ('listen = "0.0.0.0:8600"\ncert_file = "c"\nhosts = ["p"]', "https://p:8600"),
             ('hosts = ["pose.example"]', "https://pose.example"),
+            ('url = "https://home.example/pose/"', "https://home.example/pose/"),
+            ('url = "homeassistant://hassio/ingress/x_y"', "homeassistant://hassio/ingress/x_y"),
+            ('listen = ""\nurl = "https://home.example"', None),
         ],
     )
     def test_it_links_to_the_page(self, web: str, link: str | None) -> None:

@@ -117,7 +117,7 @@ def _root(found: dict[str, Any]) -> Iterator[str]:
     if found.get("qos", 0) not in {0, 1, 2}:
         yield "qos"
     for url in (found["device"].get("configuration_url"), found["origin"].get("support_url")):
-        if url is not None and not re.match(r"https?://[^/]+", url):
+        if url is not None and not re.match(r"(https?|homeassistant)://[^/]+", url):
             yield f"no URL: {url}"
 
 

@@ -1,0 +1,67 @@
+"""Tests of what a release consists of: one version everywhere, notes, and no invented address."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree
+
+import pytest
+
+from edgepose import __version__
+
+TREE: Final = Path(__file__).parent.parent
+TOOL: Final = TREE / "tools" / "version.py"
+
+
+def tool(*words: str) -> str:
+    """Run the tool that the Makefile and the release ask for the version."""
+    done = subprocess.run(
+        [sys.executable, "-S", TOOL, *words], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_the_tool_knows_the_version() -> None:
+    """Without a library: it runs before anything is installed."""
+    assert tool().strip() == __version__
+
+
+def test_the_changelog_has_notes_for_it() -> None:
+    """The text of the release."""
+    assert tool("--notes").startswith("### ")
+
+
+def test_the_bridge_to_ros_has_the_same_version() -> None:
+    """Both files of it."""
+    package = ElementTree.parse(TREE / "deploy/ros2/package.xml")
+
+    assert package.findtext("version") == __version__
+    assert f'version="{__version__}"' in (TREE / "deploy/ros2/setup.py").read_text()
+
+
+def test_there_is_no_address_of_the_project() -> None:
+    """It is not decided; an invented one would lead to strangers."""
+    project = tomllib.loads((TREE / "pyproject.toml").read_text())["project"]
+    files = [*TREE.glob("*.md"), *TREE.glob("docs/**/*.md"), *TREE.glob("deploy/**/*.yaml")]
+
+    assert "urls" not in project
+    for file in files:
+        assert not re.search(r"git(hub|lab)\.\w+/[\w-]+/edgepose", file.read_text()), file
+
+
+@pytest.mark.parametrize("folder", ["edgepose", "docs", "deploy", "README.md"])
+def test_nothing_is_installed_by_a_name_that_no_index_has(folder: str) -> None:
+    """The wheel that was built, or the libraries by their own names."""
+    place = TREE / folder
+    files = [place] if place.is_file() else [it for it in place.rglob("*") if it.is_file()]
+    kinds = {".py", ".md", ".sh", ".yaml", ".js", ".html", ""}
+
+    for file in files:
+        if file.suffix in kinds and "__pycache__" not in file.parts:
+            found = re.search(
+                r"pip3? install[^\n]*\bedgepose(\[[a-z,]*\])?['\"`\s]", file.read_text()
+            )
+            assert found is None, f"{file}: {found}"

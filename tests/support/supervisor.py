@@ -1,0 +1,58 @@
+"""Home Assistant's Supervisor as an App sees it: the answers that its documentation describes."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+TOKEN = "the-supervisors-token"
+
+
+@dataclass
+class Supervisor:
+    """What it answers, and what it was asked."""
+
+    mqtt: dict[str, Any] | None = None
+    """The service of the broker; None while no App provides one."""
+
+    slug: str = "a0d7b954_edgepose"
+    url: str = ""
+    asked: list[str] = field(default_factory=list)
+
+    def answer(self, path: str, authorization: str) -> tuple[int, dict[str, Any]]:
+        """Return status and content."""
+        self.asked.append(path)
+        if authorization != f"Bearer {TOKEN}":
+            return 401, {"result": "error", "message": "unauthorized"}
+        if path == "/services/mqtt" and self.mqtt is None:
+            return 400, {"result": "error", "message": "Service not enabled"}
+        data = {"/services/mqtt": self.mqtt, "/addons/self/info": {"slug": self.slug}}.get(path)
+        if data is None:
+            return 403, {"result": "error", "message": "forbidden"}
+        return 200, {"result": "ok", "data": data}
+
+
+@contextmanager
+def supervising(address: tuple[str, int] = ("127.0.0.1", 0)) -> Iterator[Supervisor]:
+    """Serve a Supervisor."""
+    made = Supervisor()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, content = made.answer(self.path, self.headers.get("Authorization", ""))
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(content).encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(address, Handler) as server:
+        made.url = f"http://{address[0]}:{server.server_port}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield made
+        server.shutdown()
