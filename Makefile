@@ -102,8 +102,10 @@ check: $(STAMP) ## format, lint, types, fast tests
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not hardware"
 
-docs: $(STAMP) ## the generated pages: docs/config.md, docs/schema, docs/asyncapi.json, docs/openapi.json
+docs: $(STAMP) ## the generated pages, and the site in build/site: open index.html
 	$(BIN)/python tools/write_docs.py
+	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/mkdocs build --quiet
 
 format: $(STAMP)
 	$(BIN)/ruff format .
