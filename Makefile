@@ -105,7 +105,7 @@ check: $(STAMP) ## format, lint, types, fast tests
 docs: $(STAMP) ## the generated pages, and the site in build/site: open index.html
 	$(BIN)/python tools/write_docs.py
 	$(BIN)/python -m pip install --quiet --group docs
-	$(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -4,6 +4,9 @@ import posixpath
 import re
 from typing import Any, Final
 
+FENCE: Final = re.compile(r"^(\s*```\w+) [\w -]+$", re.MULTILINE)
+"""A code block whose language is followed by a word for the tests."""
+
 LINK: Final = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
 
 
@@ -31,4 +34,4 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
             return f"`{target}`"
         return f"{link[1]} (`{target}`)"
 
-    return LINK.sub(replaced, markdown)
+    return LINK.sub(replaced, FENCE.sub(r"\1", markdown))

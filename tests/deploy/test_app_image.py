@@ -147,7 +147,7 @@ class Container:
             f"127.0.0.1 localhost core-mosquitto\n{SUPERVISOR} supervisor\n"
         )
         settings = ["--quiet", "--register=no", "--keep-unit", "--as-pid2", "--console=pipe"]
-        settings += [f"--directory={root}", f"--bind={folder}/data:/data"]
+        settings += ["--machine=edgepose-app", f"--directory={root}", f"--bind={folder}/data:/data"]
         settings += [f"--bind={folder}/config:/config", f"--bind-ro={folder}/hosts:/etc/hosts"]
         settings += ["--resolv-conf=off", "--timezone=off", f"--setenv=SUPERVISOR_TOKEN={TOKEN}"]
         # It was started within the container's network, which it keeps.

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -236,6 +237,15 @@ class Heart:
                 self.take(datagram)
 
 
+class HealthServer(ThreadingHTTPServer):
+    """A server that does not look up its own name: a container may have no name server."""
+
+    def server_bind(self) -> None:
+        """Bind the socket, and nothing else."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = "", self.server_address[1]
+
+
 def serve_health(heart: Heart, port: int) -> ThreadingHTTPServer:
     """Answer the Supervisor's watchdog: 200 while the daemon is alive, 503 when it hangs."""
 
@@ -252,7 +262,7 @@ def serve_health(heart: Heart, port: int) -> ThreadingHTTPServer:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             log.debug(format, *args)
 
-    server = ThreadingHTTPServer(("", port), Handler)
+    server = HealthServer(("", port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 

@@ -1,0 +1,128 @@
+"""Every recipe works: files load, commands exist, programs run, entities are real."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+import edgepose
+from edgepose import cli
+from edgepose.config import loads
+from edgepose.errors import UsageError
+
+TREE: Final = Path(__file__).parent.parent
+PAGE: Final = TREE / "docs" / "recipes.md"
+CAMERA: Final = '\n[[camera]]\nid = "hall"\nsource = "demo://"\n'
+ENTITY: Final = re.compile(
+    r"\b(binary_sensor|sensor|event|switch|image|number|button)\.(?!turn_)(\w+)"
+)
+
+
+class Recipe(NamedTuple):
+    """A block of a recipe."""
+
+    title: str
+    language: str
+    text: str
+
+
+def recipes() -> Iterator[Recipe]:
+    """Yield all blocks."""
+    title = ""
+    for part in re.finditer(r"^## ([^\n]*)$|^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.M | re.S):
+        if part[1]:
+            title = part[1]
+        else:
+            yield Recipe(title, part[2], part[3])
+
+
+def of(language: str) -> Any:
+    """Give a test each block of a language."""
+    found = [it for it in recipes() if it.language == language]
+    assert found
+    return pytest.mark.parametrize("recipe", found, ids=[it.title for it in found])
+
+
+def test_there_are_twenty_and_each_has_something_to_copy() -> None:
+    """And nothing in a language that is not tried."""
+    titles = re.findall(r"^## (.*)$", PAGE.read_text(), re.M)
+
+    assert len(titles) >= 20
+    assert {it.title for it in recipes()} == set(titles)
+    assert {it.language for it in recipes()} == {"toml", "yaml", "sh", "python"}
+
+
+@of("toml")
+def test_a_file_is_good(recipe: Recipe) -> None:
+    """As it stands, with a camera where it has none."""
+    text = recipe.text if "[[camera]]" in recipe.text else recipe.text + CAMERA
+
+    found = loads(text, recipe.title)
+
+    assert found.cameras
+    assert found != loads(CAMERA, "bare")
+
+
+@of("sh")
+def test_a_command_exists(recipe: Recipe) -> None:
+    """With these options; others' programs are not tried."""
+    for line in recipe.text.splitlines():
+        words = shlex.split(line.partition(">")[0])
+        words = words[1:] if words[0] == "sudo" else words
+        if words[0] != "edgepose":
+            assert words[0] in {"install", "systemctl", "mosquitto_sub"}
+            continue
+        try:
+            cli.parse(words[1:])
+        except UsageError as error:
+            pytest.fail(f"{line}: {error}")
+
+
+@of("yaml")
+def test_an_automation_names_entities_that_exist(recipe: Recipe) -> None:
+    """Of a device with one camera and a zone, as Home Assistant names them."""
+    yaml = pytest.importorskip("yaml", reason="comes with the extra broker")
+    automation = yaml.safe_load(recipe.text)
+    known = entities()
+
+    assert {"alias", "triggers", "actions"} <= automation.keys()
+    named = {match[0] for match in ENTITY.finditer(recipe.text)}
+    assert named
+    assert named <= known, named - known
+
+
+def entities() -> set[str]:
+    """Return what Home Assistant calls the entities: the platform, the device, the name."""
+    from edgepose import homeassistant
+    from edgepose.messages import Topics
+
+    text = (
+        '[device]\nid = "hall-pi"\n[[camera]]\nid = "hall"\nsource = "demo://"\n'
+        '[[camera.zone]]\nid = "sofa"\npolygon = [[0, 0], [1, 0], [1, 1]]\n'
+    )
+    config = loads(text, "test")
+    found = homeassistant.components(config, Topics(config.mqtt.base_topic, config.device.id))
+    return {
+        f"{entity['platform']}.hall_pi_{str(entity['name']).lower().replace(' ', '_')}"
+        for entity in found.values()
+    }
+
+
+@of("python")
+def test_a_program_is_right(recipe: Recipe) -> None:
+    """It runs, or where it listens for ever, names only what there is."""
+    if "subscribe" in recipe.text:
+        compile(recipe.text, recipe.title, "exec")
+        for name in re.findall(r"edgepose\.(\w+)", recipe.text):
+            assert hasattr(edgepose, name)
+        return
+    done = subprocess.run(
+        [sys.executable, "-c", recipe.text], cwd=TREE, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\d+ degrees", done.stdout)
