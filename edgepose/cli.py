@@ -139,6 +139,7 @@ def parser(chosen: str | None = None, command: Command | None = None) -> Parser:
     top.add_argument("-V", "--version", action="version", version=f"edgepose {__version__}")
     top.add_argument("--debug", action="store_true", help="tell more; tracebacks with errors")
     top.set_defaults(known=["-V", "--version", "--debug", "--help"])
+    top.set_defaults(table=COMMANDS, build=parser)  # for what describes the command line
     rows = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
     for name, row in COMMANDS.items():
         one = rows.add_parser(name, help=row.help, allow_abbrev=False)

@@ -12,7 +12,7 @@ import pytest
 
 import edgepose
 from edgepose import cli
-from edgepose.config import loads
+from edgepose.config.loading import loads
 from edgepose.errors import UsageError
 
 TREE: Final = Path(__file__).parent.parent
@@ -98,15 +98,15 @@ def test_an_automation_names_entities_that_exist(recipe: Recipe) -> None:
 
 def entities() -> set[str]:
     """Return what Home Assistant calls the entities: the platform, the device, the name."""
-    from edgepose import homeassistant
-    from edgepose.messages import Topics
+    from edgepose.mqtt import discovery
+    from edgepose.mqtt.topics import Topics
 
     text = (
         '[device]\nid = "hall-pi"\n[[camera]]\nid = "hall"\nsource = "demo://"\n'
         '[[camera.zone]]\nid = "sofa"\npolygon = [[0, 0], [1, 0], [1, 1]]\n'
     )
     config = loads(text, "test")
-    found = homeassistant.components(config, Topics(config.mqtt.base_topic, config.device.id))
+    found = discovery.components(config, Topics(config.mqtt.base_topic, config.device.id))
     return {
         f"{entity['platform']}.hall_pi_{str(entity['name']).lower().replace(' ', '_')}"
         for entity in found.values()

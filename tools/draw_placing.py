@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgepose.drawing import draw
-from edgepose.structures import Pose, Size
-from tests.body import Actor, Camera, Scene, fall, sit, stand
+from edgepose.types import Pose, Size
+from tests.support.body import Actor, Camera, Scene, fall, sit, stand
 
 IMAGES: Final = Path(__file__).parent.parent / "docs" / "images"
 SIZE: Final = Size(480, 360)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 import edgepose
+from edgepose import cli
 from edgepose.commands.syntax import Argument, Syntax, program
 from edgepose.config import reference
 from edgepose.mqtt import asyncapi
@@ -24,7 +25,7 @@ MADE: Final = ("schema", "commands")
 
 def pages() -> dict[str, str]:
     """Return the text of each generated file, by its path in `docs`."""
-    commands = program()
+    commands = program(cli.COMMANDS, cli.parser)
     found = {f"schema/{name}.json": _json(schema) for name, schema in asyncapi.schemas().items()}
     found["asyncapi.json"] = _json(asyncapi.asyncapi())
     found["openapi.json"] = _json(openapi.document())

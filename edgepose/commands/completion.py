@@ -21,10 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the shell's script."""
-    from edgepose import catalogue
     from edgepose.commands.syntax import program
+    from edgepose.models import catalog
 
-    print(SHELLS[args.shell](program(), sorted(catalogue.entries())), end="")
+    print(SHELLS[args.shell](program(args.table, args.build), sorted(catalog.entries())), end="")
     return 0
 
 

@@ -2,12 +2,10 @@
 
 import argparse
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Final, cast
-
-from edgepose import cli
+from typing import Final, Protocol
 
 FILES: Final = re.compile(r"FILE|DIR|OUT|PATH|SOURCE|URI|PICTURE|RECORDING", re.IGNORECASE)
 """Metavars of values that are paths of files, or may be."""
@@ -49,8 +47,6 @@ class Syntax:
     options: tuple[Argument, ...]
     positionals: tuple[Argument, ...]
     commands: tuple["Syntax", ...] = ()
-    help: str = ""
-    """What ``--help`` prints."""
 
     def all(self) -> Iterator["Syntax"]:
         """Yield this command and all below it."""
@@ -59,17 +55,35 @@ class Syntax:
             yield from command.all()
 
 
-def program() -> Syntax:
-    """Return the whole command line; imports every command."""
-    top = _read(cli.parser(), ("edgepose",), "")
+class Row(Protocol):
+    """A command in the table of the command line."""
+
+    @property
+    def module(self) -> str:
+        """Where it is."""
+
+    @property
+    def help(self) -> str:
+        """One line."""
+
+
+def program(table: Mapping[str, Row], build: Callable[..., argparse.ArgumentParser]) -> Syntax:
+    """Return the whole command line; imports every command.
+
+    Parameters
+    ----------
+    table : mapping
+        The commands by name: `edgepose.cli.COMMANDS`.
+    build : callable
+        Makes the parser with one command's arguments: `edgepose.cli.parser`.
+    """
+    top = _read(build(), ("edgepose",), "")
     commands = []
-    for name, row in cli.COMMANDS.items():
-        parser = cli.parser(name, cast(cli.Command, import_module(row.module)))
+    for name, row in table.items():
+        parser = build(name, import_module(row.module))
         below = next(iter(_choices(parser)))[0][name]
         commands.append(_read(below, ("edgepose", name), row.help))
-    return Syntax(
-        top.path, top.summary, top.text, top.options, top.positionals, tuple(commands), top.help
-    )
+    return replace(top, commands=tuple(commands))
 
 
 def _choices(
@@ -100,7 +114,6 @@ def _read(parser: argparse.ArgumentParser, path: tuple[str, ...], summary: str) 
             for commands, helps in nested
             for name, below in commands.items()
         ),
-        help=parser.format_help(),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edgepose import cli
 from edgepose.commands.completion import SHELLS
 from edgepose.commands.syntax import Syntax, program
 
@@ -16,7 +17,7 @@ MODELS = ("posenet", "movenet-lightning")
 
 @cache
 def syntax() -> Syntax:
-    return program()
+    return program(cli.COMMANDS, cli.parser)
 
 
 def script(shell: str) -> str:

@@ -20,16 +20,16 @@ from typing import Any, Final
 
 import pytest
 
-from edgepose import __version__
-from edgepose.config import loads
-from tests.brokers import free_port, needs_mosquitto, wait_until, with_passwords
-from tests.supervisor import TOKEN, Supervisor, supervising
+from edgepose._version import __version__
+from edgepose.config.loading import loads
+from tests.support.brokers import free_port, needs_mosquitto, wait_until, with_passwords
+from tests.support.supervisor import TOKEN, Supervisor, supervising
 
 pytest.importorskip("tomlkit", reason="the extra web is not installed")
 yaml = pytest.importorskip("yaml", reason="comes with the extra broker")
 
 
-APP: Final = Path(__file__).parent.parent / "deploy" / "homeassistant-app"
+APP: Final = Path(__file__).parent.parent.parent / "deploy" / "homeassistant-app"
 FOLDER: Final = APP / "edgepose"
 
 LOGIN: Final = {
@@ -412,6 +412,17 @@ class TestStart:
                 assert running.wait(10) == 0
         assert (tmp_path / "edgepose.toml").exists()
         assert list((tmp_path / "state").iterdir())
+
+    def test_it_ends_cleanly_however_early(self, tmp_path: Path) -> None:
+        """Also while the daemon is still loading."""
+        with supervising() as house, with_passwords(tmp_path, {"addons": "sesame"}) as broker:
+            house.mqtt = {**LOGIN, "host": "127.0.0.1", "port": broker.port, "password": "sesame"}
+            with started(tmp_path, house, free_port(), free_port()) as running:
+                children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+                ready = tmp_path / "runtime" / "notify"
+                assert wait_until(lambda: ready.exists() and children.read_text(), 60)
+                running.terminate()
+                assert running.wait(10) == 0
 
     def test_while_it_waits_for_a_broker_it_ends_at_once(self, tmp_path: Path) -> None:
         """With 0, as it was asked to."""

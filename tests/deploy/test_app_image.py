@@ -18,11 +18,11 @@ from typing import Final
 
 import pytest
 
-from tests.box import CERTIFICATES
-from tests.brokers import needs_mosquitto, wait_until, with_passwords
-from tests.supervisor import TOKEN, supervising
+from tests.support.box import CERTIFICATES
+from tests.support.brokers import needs_mosquitto, wait_until, with_passwords
+from tests.support.supervisor import TOKEN, supervising
 
-TREE: Final = Path(__file__).parent.parent
+TREE: Final = Path(__file__).parent.parent.parent
 BOX: Final = os.environ.get("EDGEPOSE_BOX", "")
 TOOLS: Final = ("buildah", "mmdebstrap", "systemd-nspawn", "ip", "make")
 SUPERVISOR: Final = "172.30.32.2"

@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from edgepose import __version__
+from edgepose._version import __version__
 
-TREE: Final = Path(__file__).parent.parent
+TREE: Final = Path(__file__).parent.parent.parent
 TOOL: Final = TREE / "tools" / "version.py"
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from edgepose.web.rewriting import Text
+from edgepose.config.toml_edit import Text
 
 log: Final = logging.getLogger("edgepose.app")
 
@@ -297,9 +297,17 @@ def run_daemon(places: Places, broker: Broker, runtime: Path) -> int:
         serve_health(heart, HEALTH_PORT)
         words = ["run", "-c", str(places.file), *(["--mqtt", broker.url] if broker.url else [])]
         daemon = subprocess.Popen(edgepose(*words), env=environment(places, broker, str(notify)))
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda number, _: daemon.send_signal(number))
-        return daemon.wait()
+        sent: set[int] = set()
+
+        def forward(number: int, _: object) -> None:
+            sent.add(number)
+            daemon.send_signal(number)
+
+        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(each, forward)
+        code = daemon.wait()
+    # A daemon that is still importing has no handler yet: then the signal itself ends it.
+    return 0 if -code in sent else code
 
 
 def main(places: Places = Places(), runtime: Path = Path("/run/edgepose")) -> int:
