@@ -11,7 +11,7 @@ import pytest
 ROOT: Final = Path(__file__).parent.parent / "edgepose"
 
 FLOORS: Final = (
-    {"_version", "errors", "registry", "suggestions", "timing", "types", "urls"}
+    {"_version", "errors", "extras", "registry", "suggestions", "timing", "types", "urls"}
     | {"skeleton", "geometry", "drawing"},
     {"system", "config", "models"},
     {"pose", "people"},

@@ -3,7 +3,7 @@
 import importlib.util
 from typing import Final
 
-from edgepose import urls
+from edgepose import extras, urls
 from edgepose.config import schema
 from edgepose.config.schema import Config
 from edgepose.doctor.remedies import RESTART
@@ -23,7 +23,7 @@ def broker(config: Config) -> Finding:
     """Log in, under another name than the daemon, so that it is not thrown out."""
     if urls.broker(config.mqtt.url).embedded:
         if importlib.util.find_spec("amqtt") is None:
-            mend = "pip install 'edgepose[broker]'"
+            mend = extras.install("broker")
             return Finding("broker", "fail", "the built-in broker needs amqtt", mend)
         return Finding("broker", "ok", "the built-in one starts with the daemon")
     try:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from edgepose import extras
 from edgepose.errors import EdgeposeError, SourceError, UsageError
 from edgepose.skeleton import JOINT_NAMES, JOINTS
 from edgepose.types import Pose
@@ -159,7 +160,7 @@ def _score(data: dict[str, Any], found: Sequence[dict[str, Any]], ids: list[int]
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
-        msg = "faster-coco-eval is not installed: pip install 'edgepose[eval]'"
+        msg = f"faster-coco-eval is not installed: {extras.install('eval')}"
         raise EdgeposeError(msg) from error
     wanted = set(ids)
     if not any(_counts(entry) and entry["image_id"] in wanted for entry in data["annotations"]):

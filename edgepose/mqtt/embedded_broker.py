@@ -16,7 +16,7 @@ import sys
 from importlib.util import find_spec
 from typing import Any, Final, Self, cast
 
-from edgepose import urls
+from edgepose import extras, urls
 from edgepose.errors import ConfigError, EdgeposeError
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class EmbeddedBroker:
         """
         if find_spec("amqtt") is None:
             msg = (
-                "mqtt.url: the embedded broker is not installed; pip install 'edgepose[broker]',"
+                f"mqtt.url: the embedded broker is not installed; {extras.install('broker')},"
                 " or give the url of another broker"
             )
             raise ConfigError(msg)

@@ -14,6 +14,7 @@ from typing import IO, Any, Final, cast
 
 import msgspec
 
+from edgepose import extras
 from edgepose._version import __version__
 from edgepose.errors import UsageError, in_words
 from edgepose.mqtt import messages
@@ -38,8 +39,6 @@ WRAPPED: Final = {"availability": "text", "snapshot": "data"}
 
 RETAINED: Final = frozenset({"state", "status", "availability"})
 KINDS: Final[Mapping[str, Kind]] = {"event": "event", "stats": "stats"}
-
-INSTALL_MCAP: Final = "MCAP needs a library: pip install 'edgepose[mcap]'"
 
 
 class RecordingError(UsageError):
@@ -133,7 +132,7 @@ def write(path: Path, file: IO[bytes], clock: Clock, about: Mapping[str, Any]) -
     try:
         from edgepose.recording.mcap import McapSink
     except ImportError:
-        raise UsageError(INSTALL_MCAP) from None
+        raise UsageError(_without_mcap()) from None
     return McapSink(file, told, clock, mcap_schemas())
 
 
@@ -303,7 +302,7 @@ def _mcap_reader(file: IO[bytes]) -> Any:
     try:
         from mcap.reader import NonSeekingReader
     except ImportError:
-        raise RecordingError(INSTALL_MCAP) from None
+        raise RecordingError(_without_mcap()) from None
     return NonSeekingReader(file)
 
 
@@ -360,3 +359,7 @@ def restamp(
             if isinstance(payload.get(key), str):
                 payload[key] = rfc3339(shift_ns(unix_ns(payload[key])))
     return Entry(entry.t_s, topic, msgspec.json.encode(payload))
+
+
+def _without_mcap() -> str:
+    return f"MCAP needs a library: {extras.install('mcap')}"

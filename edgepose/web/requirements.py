@@ -4,6 +4,7 @@ import ssl
 from importlib.util import find_spec
 from pathlib import Path
 
+from edgepose import extras
 from edgepose.config.schema import Config
 from edgepose.system import storage
 from edgepose.urls import address, is_local
@@ -13,7 +14,7 @@ from edgepose.web import certificates, tokens
 def lack(config: Config) -> tuple[str, str] | None:
     """Return what is missing to serve the page and what to do; None where nothing is missing."""
     if find_spec("aiohttp") is None or find_spec("tomlkit") is None:
-        todo = "pip install 'edgepose[web]', or set web.listen to \"\" for off"
+        todo = f'{extras.install("web")}, or set web.listen to "" for off'
         return "its libraries are not installed", todo
     place = address(config.web.listen)
     open_to_others = place is not None and not is_local(place.host)

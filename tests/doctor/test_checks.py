@@ -403,7 +403,7 @@ class TestPlaces:
         assert all(one.verdict == "warn" and is_helpful(one) for one in found)
         assert "edgepose web token" in found[0].mend
         assert "none.pem" in found[1].found
-        assert "edgepose[web]" in found[2].mend
+        assert "aiohttp" in found[2].mend
 
 
 @pytest.mark.parametrize(("there", "verdict"), [(object(), "ok"), (None, "fail")])
@@ -567,11 +567,11 @@ def test_only_a_failure_fails(
 def test_commands_are_as_they_are_typed(examined: Callable[..., None]) -> None:
     """Libraries go where this program is, not into whatever Python the shell finds."""
     missing = "the page's libraries are missing"
-    examined(Finding("page", "warn", missing, "pip install 'edgepose[web]', or set it to off"))
+    examined(Finding("page", "warn", missing, "pip install 'aiohttp>=3.11', or set it to off"))
 
     (finding,) = checks.examine(None)
 
-    assert f"{sys.prefix}/bin/pip install 'edgepose[web]'" in finding.mend
+    assert f"{sys.prefix}/bin/pip install 'aiohttp>=3.11'" in finding.mend
     assert finding.found == missing
 
 

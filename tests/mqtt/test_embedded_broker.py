@@ -19,7 +19,7 @@ from edgepose.types import Message
 from tests.support.brokers import free_port, wait_until, witness
 
 amqtt = pytest.mark.skipif(
-    embedded_broker.find_spec("amqtt") is None, reason="no edgepose[broker] here"
+    embedded_broker.find_spec("amqtt") is None, reason="the extra broker is not installed"
 )
 OLD = MQTTProtocolVersion.MQTTv311
 
@@ -34,7 +34,7 @@ def test_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The library is optional; the sentence tells how to get it."""
     monkeypatch.setattr(embedded_broker, "find_spec", lambda _: None)
 
-    with pytest.raises(ConfigError, match=r"pip install 'edgepose\[broker\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'amqtt"):
         EmbeddedBroker().start()
 
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
+from edgepose import extras
 from edgepose.camera.sources import GLIMPSE, Address, Settings, Wants, everything
 from edgepose.errors import SourceError
 from edgepose.timing import NS_PER_S
@@ -27,7 +28,6 @@ log = logging.getLogger(__name__)
 
 TRANSPORTS: Final = ("tcp", "udp", "http")
 DEFAULT_TIMEOUT_S: Final = 5.0  # a key picture every second is usual, every four seen
-INSTALL: Final = "streams need a library: pip install 'edgepose[stream]'"
 
 APART: Final = frozenset({"mjpeg", "mjpegb", "png"})
 """Codes in which each picture stands for itself."""
@@ -223,7 +223,8 @@ def connect(address: Address, options: Options) -> "InputContainer":
     try:
         import av
     except ImportError as error:
-        raise address.error(INSTALL) from error
+        msg = f"streams need a library: {extras.install('stream')}"
+        raise address.error(msg) from error
     # What FFmpeg has to say of an address would have its password in it.
     av.logging.set_level(None)
     try:
