@@ -4,6 +4,7 @@ The bodies and the camera are those that the events are tested with. Run from th
 python -m tools.draw_placing
 """
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -141,4 +142,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     main()

@@ -1,7 +1,7 @@
 """Print the version of this tree, or with --notes its section of CHANGELOG.md; needs no library."""
 
+import argparse
 import re
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -32,10 +32,12 @@ def notes(number: str) -> str:
     return found[1].strip() + "\n"
 
 
-def main(words: list[str]) -> None:
+def main() -> None:
     """Print what is asked for."""
-    print(notes(version()) if words == ["--notes"] else version())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--notes", action="store_true", help="its section of CHANGELOG.md")
+    print(notes(version()) if parser.parse_args().notes else version())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
