@@ -10,11 +10,16 @@ UNIT=/etc/systemd/system/edgepose.service
 RULES=/etc/udev/rules.d/60-edgepose.rules
 USERS=/usr/lib/sysusers.d/edgepose.conf
 COMMAND=/usr/local/bin/edgepose
+PASSWORD=/etc/credstore/edgepose.mqtt-password
+MANUAL=/usr/local/share/man/man1/edgepose.1
+BASH=/usr/local/share/bash-completion/completions/edgepose
+ZSH=/usr/local/share/zsh/site-functions/_edgepose
+FISH=/usr/local/share/fish/vendor_completions.d/edgepose.fish
 EXTRAS=stream,web
 
 usage() {
     cat <<'END'
-usage: sudo deploy/install.sh [--source URI] [--broker URL] [--dry-run]
+usage: sudo deploy/install.sh [--source URI] [--broker URL] [--username NAME] [--dry-run]
        sudo deploy/install.sh --uninstall | --purge [--dry-run]
 
 Installs edgepose as a service, or brings it up to date. A configuration that is there
@@ -23,6 +28,8 @@ stays as it is; so does what the service remembers.
   --source URI   the camera of a first configuration; else the first that is found
   --broker URL   the MQTT broker of a first configuration, such as mqtt://homeassistant.local;
                  else the one on this machine: mosquitto is installed where none answers
+  --username NAME  user name at this broker; the password is asked for, or read from standard
+                 input, and stored in /etc/credstore, readable by root only
   --dry-run      only say what would be done
   --uninstall    remove everything but the configuration, what the service remembers,
                  and its user
@@ -176,10 +183,46 @@ write_configuration() {
     (
         umask 117
         quietly "$new/bin/edgepose" config init "$CONFIG.new" --source "$source" --broker "$broker"
+        [ -z "$username" ] || run sed -i "s/^#username = .*/username = \"$username\"/" "$CONFIG.new"
     )
     quietly "$new/bin/edgepose" config check "$CONFIG.new"
     run chown root:edgepose "$CONFIG.new"
     run mv "$CONFIG.new" "$CONFIG"
+    [ -z "$username" ] || store_password
+}
+
+# Asked for before anything is installed, so that the rest needs nobody.
+read_password() {
+    [ -n "$username" ] && [ ! -e "$CONFIG" ] && [ -z "$dry" ] || return 0
+    if [ -t 0 ]; then
+        printf 'Password of %s at the MQTT broker: ' "$username"
+        stty -echo
+        trap 'stty echo' EXIT
+    fi
+    IFS= read -r password || true
+    if [ -t 0 ]; then
+        stty echo
+        trap - EXIT
+        echo
+    fi
+    [ -n "$password" ] || die "--username: expected a password on standard input"
+}
+
+store_password() {
+    say "Password of $username in $PASSWORD"
+    [ -z "$dry" ] || return 0
+    (
+        umask 077
+        mkdir -p "${PASSWORD%/*}"
+        printf '%s\n' "$password" >"$PASSWORD"
+    )
+}
+
+install_help() {
+    run install -Dm 644 "$TREE/docs/edgepose.1" "$MANUAL"
+    run install -Dm 644 "$TREE/deploy/completion/edgepose.bash" "$BASH"
+    run install -Dm 644 "$TREE/deploy/completion/edgepose.zsh" "$ZSH"
+    run install -Dm 644 "$TREE/deploy/completion/edgepose.fish" "$FISH"
 }
 
 install_service() {
@@ -215,6 +258,7 @@ examine() {
 }
 
 install_all() {
+    read_password
     trap give_up EXIT
     check_python
     install_packages
@@ -223,6 +267,7 @@ install_all() {
     make_environment
     write_configuration
     install_service
+    install_help
     verdict=0
     start_service
     if ! booted; then
@@ -262,13 +307,13 @@ elsewhere() {
 
 uninstall() {
     if booted && [ -e "$UNIT" ]; then run systemctl --quiet disable --now edgepose; fi
-    run rm -rf "$PROGRAM" "$UNIT" "$RULES" "$USERS" "$COMMAND"
+    run rm -rf "$PROGRAM" "$UNIT" "$RULES" "$USERS" "$COMMAND" "$MANUAL" "$BASH" "$ZSH" "$FISH"
     if booted; then run systemctl daemon-reload; fi
     if [ "$action" = uninstall ]; then
         say "Removed; ${CONFIG%/*} and $STATE stay. To remove them, too: $0 --purge"
         return
     fi
-    run rm -rf "${CONFIG%/*}" "$STATE" "$UNIT.d" /etc/credstore/edgepose.mqtt-password
+    run rm -rf "${CONFIG%/*}" "$STATE" "$UNIT.d" "$PASSWORD"
     # A small Debian has no userdel; what is left then owns nothing.
     if command -v userdel >/dev/null && getent passwd edgepose >/dev/null; then
         run userdel edgepose
@@ -276,12 +321,16 @@ uninstall() {
     say "Removed, with configuration and state; packages of the system stay"
 }
 
-action=install_all dry='' source=auto broker='' new=''
+action=install_all dry='' source=auto broker='' username='' password='' new=''
 while [ $# -gt 0 ]; do
     case $1 in
-        --source | --broker)
-            [ $# -gt 1 ] || die "$1: expected an address"
-            if [ "$1" = --source ]; then source=$2; else broker=$2; fi
+        --source | --broker | --username)
+            [ $# -gt 1 ] || die "$1: expected a value"
+            case $1 in
+                --source) source=$2 ;;
+                --broker) broker=$2 ;;
+                *) username=$2 ;;
+            esac
             shift
             ;;
         --dry-run) dry=1 ;;
@@ -296,6 +345,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+case $username in
+    *[!A-Za-z0-9._@-]*) die "--username $username: expected letters, digits, \".\", \"_\", \"-\" or \"@\"" ;;
+esac
 check_machine
 case $action in
     install_all) install_all ;;

@@ -13,8 +13,10 @@ import msgspec
 
 import edgepose
 from edgepose import cli
+from edgepose.commands.completion import SHELLS
 from edgepose.commands.syntax import Argument, Syntax, program
 from edgepose.config import reference
+from edgepose.models import catalog
 from edgepose.mqtt import asyncapi
 from edgepose.web import openapi
 
@@ -33,6 +35,9 @@ def pages() -> dict[str, str]:
     found["commands/index.md"] = overview(commands)
     found |= {f"commands/{one.path[1]}.md": command_page(one) for one in commands.commands}
     found["edgepose.1"] = manual(commands)
+    models = sorted(catalog.entries())
+    for shell, script in SHELLS.items():
+        found[f"../deploy/completion/edgepose.{shell}"] = script(commands, models)
     found["api.md"] = api()
     return found
 

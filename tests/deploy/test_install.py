@@ -54,10 +54,22 @@ def test_a_dry_run_names_what_is_there_and_removes_what_it_installs() -> None:
     made = re.findall(r"^ +mkdir -p (\S+)$", plan.stdout, re.M)
     removed = set(" ".join(re.findall(r"^ +rm -rf (.+)$", undoing.stdout, re.M)).split())
     assert (plan.returncode, undoing.returncode) == (0, 0)
-    assert len(copied) == 3
+    assert len(copied) == 7
     assert [source for source, _ in copied if not Path(source).is_file()] == []
     assert {target for _, target in [*copied, *linked]} | set(made) <= removed
     assert {"/etc/edgepose", "/var/lib/edgepose"} <= removed
+
+
+@needs_debian
+def test_a_login_is_stored_for_root_alone() -> None:
+    """The name goes into the configuration, the password into a credential; --purge removes both."""
+    broker = ("--broker", "mqtt://homeassistant.local", "--username", "edgepose")
+    plan, undoing = install("--dry-run", *broker), install("--purge", "--dry-run")
+
+    assert plan.returncode == 0
+    assert 'username = "edgepose"' in plan.stdout
+    assert "Password of edgepose in /etc/credstore/edgepose.mqtt-password" in plan.stdout
+    assert "/etc/credstore/edgepose.mqtt-password" in undoing.stdout
 
 
 @needs_debian
@@ -126,7 +138,13 @@ def test_a_machine_without_a_runtime_is_refused(
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["--uninstal"], "--uninstal"), (["--source"], "--source"), (["--broker"], "--broker")],
+    [
+        (["--uninstal"], "--uninstal"),
+        (["--source"], "--source"),
+        (["--broker"], "--broker"),
+        (["--username"], "--username"),
+        (["--username", 'a"; rm -rf /'], "--username"),
+    ],
 )
 def test_what_it_does_not_know_is_refused(words: list[str], said: str) -> None:
     """In one sentence, before anything is done."""

@@ -1,0 +1,150 @@
+#compdef edgepose
+# Tab completion of edgepose for zsh.
+_edgepose() {
+    local at=edgepose word files=''
+    local -a found
+    for word in "${(@)words[2,CURRENT-1]}"; do
+        case "$at $word" in
+            "edgepose run"|"edgepose detect"|"edgepose watch"|"edgepose record"|"edgepose replay"|"edgepose score"|"edgepose config"|"edgepose config check"|"edgepose config show"|"edgepose config init"|"edgepose config schema"|"edgepose config docs"|"edgepose web"|"edgepose web token"|"edgepose doctor"|"edgepose models"|"edgepose models show"|"edgepose models fetch"|"edgepose eval"|"edgepose bench"|"edgepose demo"|"edgepose completion") at+=" $word" ;;
+        esac
+    done
+    case "$at ${words[CURRENT-1]}" in
+        "edgepose run -c"|"edgepose run --config") found=(); files=1 ;;
+        "edgepose run --source") found=(); files=1 ;;
+        "edgepose run --model") found=('coral-movenet-lightning' 'coral-movenet-lightning-edgetpu' 'coral-posenet' 'coral-posenet-16' 'coral-posenet-16-edgetpu' 'coral-posenet-raw' 'movenet-lightning' 'movenet-lightning-int8' 'movenet-multipose' 'movenet-thunder' 'movenet-thunder-int8' 'posenet' 'posenet-257' 'posenet-481x641' 'posenet-uint8') ;;
+        "edgepose run --mqtt") found=() ;;
+        "edgepose detect -m"|"edgepose detect --model") found=('coral-movenet-lightning' 'coral-movenet-lightning-edgetpu' 'coral-posenet' 'coral-posenet-16' 'coral-posenet-16-edgetpu' 'coral-posenet-raw' 'movenet-lightning' 'movenet-lightning-int8' 'movenet-multipose' 'movenet-thunder' 'movenet-thunder-int8' 'posenet' 'posenet-257' 'posenet-481x641' 'posenet-uint8') ;;
+        "edgepose detect --policy") found=('auto' 'whole' 'follow' 'refine') ;;
+        "edgepose detect -o"|"edgepose detect --output") found=(); files=1 ;;
+        "edgepose detect --threads") found=() ;;
+        "edgepose detect --max-people") found=() ;;
+        "edgepose detect --min-score") found=() ;;
+        "edgepose detect --min-keypoint-score") found=() ;;
+        "edgepose watch --mqtt") found=() ;;
+        "edgepose watch --ca-file") found=(); files=1 ;;
+        "edgepose watch --device") found=() ;;
+        "edgepose watch --camera") found=() ;;
+        "edgepose watch --base-topic") found=() ;;
+        "edgepose record --mqtt") found=() ;;
+        "edgepose record --ca-file") found=(); files=1 ;;
+        "edgepose record --device") found=() ;;
+        "edgepose record --camera") found=() ;;
+        "edgepose record --base-topic") found=() ;;
+        "edgepose record -o"|"edgepose record --output") found=(); files=1 ;;
+        "edgepose record --for") found=() ;;
+        "edgepose replay --mqtt") found=() ;;
+        "edgepose replay --ca-file") found=(); files=1 ;;
+        "edgepose replay --device") found=() ;;
+        "edgepose replay --speed") found=() ;;
+        "edgepose replay -c"|"edgepose replay --config") found=(); files=1 ;;
+        "edgepose score -c"|"edgepose score --config") found=(); files=1 ;;
+        "edgepose score --plot") found=(); files=1 ;;
+        "edgepose config init --source") found=(); files=1 ;;
+        "edgepose config init --broker") found=() ;;
+        "edgepose web token -c"|"edgepose web token --config") found=(); files=1 ;;
+        "edgepose doctor -c"|"edgepose doctor --config") found=(); files=1 ;;
+        "edgepose models -c"|"edgepose models --config") found=(); files=1 ;;
+        "edgepose models fetch --to") found=(); files=1 ;;
+        "edgepose eval --images") found=(); files=1 ;;
+        "edgepose eval --annotations") found=() ;;
+        "edgepose eval -m"|"edgepose eval --model") found=('coral-movenet-lightning' 'coral-movenet-lightning-edgetpu' 'coral-posenet' 'coral-posenet-16' 'coral-posenet-16-edgetpu' 'coral-posenet-raw' 'movenet-lightning' 'movenet-lightning-int8' 'movenet-multipose' 'movenet-thunder' 'movenet-thunder-int8' 'posenet' 'posenet-257' 'posenet-481x641' 'posenet-uint8') ;;
+        "edgepose eval --policy") found=('auto' 'whole' 'follow' 'refine') ;;
+        "edgepose eval --threads") found=() ;;
+        "edgepose eval --max-people") found=() ;;
+        "edgepose eval --min-score") found=() ;;
+        "edgepose eval --bootstrap") found=() ;;
+        "edgepose bench -m"|"edgepose bench --model") found=('coral-movenet-lightning' 'coral-movenet-lightning-edgetpu' 'coral-posenet' 'coral-posenet-16' 'coral-posenet-16-edgetpu' 'coral-posenet-raw' 'movenet-lightning' 'movenet-lightning-int8' 'movenet-multipose' 'movenet-thunder' 'movenet-thunder-int8' 'posenet' 'posenet-257' 'posenet-481x641' 'posenet-uint8') ;;
+        "edgepose bench --policy") found=('auto' 'whole' 'follow') ;;
+        "edgepose bench --source") found=(); files=1 ;;
+        "edgepose bench --mqtt") found=() ;;
+        "edgepose bench --threads") found=() ;;
+        "edgepose bench --frames") found=() ;;
+        "edgepose bench --rounds") found=() ;;
+        "edgepose bench --marks") found=() ;;
+        "edgepose bench --plot") found=(); files=1 ;;
+        "edgepose demo --source") found=(); files=1 ;;
+        "edgepose demo --model") found=('coral-movenet-lightning' 'coral-movenet-lightning-edgetpu' 'coral-posenet' 'coral-posenet-16' 'coral-posenet-16-edgetpu' 'coral-posenet-raw' 'movenet-lightning' 'movenet-lightning-int8' 'movenet-multipose' 'movenet-thunder' 'movenet-thunder-int8' 'posenet' 'posenet-257' 'posenet-481x641' 'posenet-uint8') ;;
+        *)
+            case "$at" in
+                "edgepose")
+                    found=('run:the daemon: watch cameras, publish what is seen' 'detect:find people in pictures and videos' 'watch:show live messages in the terminal' 'record:record what running devices publish' 'replay:publish a recording again' 'score:measure events against labels of a recording' 'config:check, show or start a configuration file' 'web:make a token that opens the page to other machines' 'doctor:check camera, model, broker and machine' 'models:list models, or show what is in a .tflite' 'eval:measure accuracy on pictures in COCO'\''s format' 'bench:measure the daemon against the bare network' 'demo:the daemon on the bundled clip, broker included' 'completion:print tab completion for a shell' '-h:show this help message and exit' '--help:show this help message and exit' '-V:show program'\''s version number and exit' '--version:show program'\''s version number and exit' '--debug:tell more; tracebacks with errors')
+                    ;;
+                "edgepose run")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '-c:configuration file; default /etc/edgepose/edgepose.toml' '--config:configuration file; default /etc/edgepose/edgepose.toml' '--source:look at this instead' '--model:with this model' '--mqtt:speak to this broker' '--once:stop at the end of a finite source')
+                    ;;
+                "edgepose detect")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '-m:name or .tflite; default movenet-multipose' '--model:name or .tflite; default movenet-multipose' '--policy:where to look' '-o:picture, folder or video' '--output:picture, folder or video' '--json:one JSON message a line' '--single:one person, decoded the simple way' '--threads:of the network; default 0: all cores but one' '--max-people:at most, in a picture; default 6' '--min-score:leave out people below it, 0 to 1; default 0.25' '--min-keypoint-score:draw no joints below it, 0 to 1; default 0.3')
+                    files=1
+                    ;;
+                "edgepose watch")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '--mqtt:the broker, mqtt://[USER[:PASSWORD]@]HOST[:PORT]; default mqtt://localhost:1883. A password may also stand in the environment'\''s EDGEPOSE_MQTT_PASSWORD' '--ca-file:certificate of the broker'\''s authority' '--device:only this device' '--camera:only this camera' '--base-topic:first part of the topics; default edgepose')
+                    ;;
+                "edgepose record")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '--mqtt:the broker, mqtt://[USER[:PASSWORD]@]HOST[:PORT]; default mqtt://localhost:1883. A password may also stand in the environment'\''s EDGEPOSE_MQTT_PASSWORD' '--ca-file:certificate of the broker'\''s authority' '--device:only this device' '--camera:only this camera' '--base-topic:first part of the topics; default edgepose' '-o:a new file, .mcap for MCAP; - or none: JSON Lines to standard output' '--output:a new file, .mcap for MCAP; - or none: JSON Lines to standard output' '--for:stop after so many seconds of listening')
+                    ;;
+                "edgepose replay")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '--mqtt:the broker, mqtt://[USER[:PASSWORD]@]HOST[:PORT]; default mqtt://localhost:1883. A password may also stand in the environment'\''s EDGEPOSE_MQTT_PASSWORD' '--ca-file:certificate of the broker'\''s authority' '--device:publish as this device' '--speed:2: twice as fast; 0: at once' '--now:shift the times to now' '--retain:let the broker keep states' '--events:find events and states anew' '-c:zones and events, for --events; default /etc/edgepose/edgepose.toml' '--config:zones and events, for --events; default /etc/edgepose/edgepose.toml' '--print:print the payloads, without a broker, at once')
+                    files=1
+                    ;;
+                "edgepose score")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '-c:zones and events; default /etc/edgepose/edgepose.toml' '--config:zones and events; default /etc/edgepose/edgepose.toml' '--recorded:score the events in the recording instead' '--plot:draw events and labels on a time line, .svg' '--json:for programs')
+                    files=1
+                    ;;
+                "edgepose config")
+                    found=('check:say whether a file is good' 'show:print the values in force, defaults included' 'init:write a commented file to start from' 'schema:print the JSON Schema of the file' 'docs:print what every key means, in Markdown' '-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors')
+                    ;;
+                "edgepose config check")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit')
+                    files=1
+                    ;;
+                "edgepose config show")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit')
+                    files=1
+                    ;;
+                "edgepose config init")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--source:the camera'\''s pictures; auto: the first found' '--broker:where the broker is' '--force:write over a file that is there')
+                    files=1
+                    ;;
+                "edgepose config schema")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit')
+                    ;;
+                "edgepose config docs")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit')
+                    ;;
+                "edgepose web")
+                    found=('token:make a token and print it' '-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors')
+                    ;;
+                "edgepose web token")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '-c:configuration file; default /etc/edgepose/edgepose.toml' '--config:configuration file; default /etc/edgepose/edgepose.toml')
+                    ;;
+                "edgepose doctor")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '-c:configuration file; default /etc/edgepose/edgepose.toml' '--config:configuration file; default /etc/edgepose/edgepose.toml' '--json:for programs, and for support')
+                    ;;
+                "edgepose models")
+                    found=('show:inputs, outputs and family of a model' 'fetch:download models and check them' '-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '--json:print JSON instead of a table' '--auto:measure, and say what model.name = "auto" means here' '-c:with --auto: for this configuration; default /etc/edgepose/edgepose.toml' '--config:with --auto: for this configuration; default /etc/edgepose/edgepose.toml')
+                    ;;
+                "edgepose models show")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--json:' 'coral-movenet-lightning' 'coral-movenet-lightning-edgetpu' 'coral-posenet' 'coral-posenet-16' 'coral-posenet-16-edgetpu' 'coral-posenet-raw' 'movenet-lightning' 'movenet-lightning-int8' 'movenet-multipose' 'movenet-thunder' 'movenet-thunder-int8' 'posenet' 'posenet-257' 'posenet-481x641' 'posenet-uint8')
+                    ;;
+                "edgepose models fetch")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--to:put them there; default: the state directory' 'coral-movenet-lightning' 'coral-movenet-lightning-edgetpu' 'coral-posenet' 'coral-posenet-16' 'coral-posenet-16-edgetpu' 'coral-posenet-raw' 'movenet-lightning' 'movenet-lightning-int8' 'movenet-multipose' 'movenet-thunder' 'movenet-thunder-int8' 'posenet' 'posenet-257' 'posenet-481x641' 'posenet-uint8')
+                    ;;
+                "edgepose eval")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '--images:the pictures' '--annotations:who is in them' '-m:name or .tflite; default movenet-multipose' '--model:name or .tflite; default movenet-multipose' '--policy:where to look' '--threads:of the network; default 0: all cores but one' '--max-people:at most, in a picture; default 20, as COCO' '--min-score:leave out people below it, 0 to 1; default 0' '--bootstrap:resamples for an interval of AP; default none' '--json:print one JSON object')
+                    ;;
+                "edgepose bench")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '-m:the model to measure' '--model:the model to measure' '--policy:where to look' '--source:a video; default demo' '--mqtt:a broker; default: mosquitto' '--threads:of the network; default 0: all cores but one' '--frames:in each round; default 300' '--rounds:daemon and bare loop in turns; default 5' '--memory:also memory and start-up' '--marks:with --memory: frames after which to look; default 200 500 1000 2000' '--plot:draw stages and latencies, .svg' '--json:print JSON')
+                    ;;
+                "edgepose demo")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '--source:look at this instead' '--model:with this model')
+                    ;;
+                "edgepose completion")
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' 'bash' 'zsh' 'fish')
+                    ;;
+            esac
+            ;;
+    esac
+    (( ${#found} )) && _describe -o edgepose found
+    [[ -n $files ]] && _files
+}
+_edgepose "$@"
