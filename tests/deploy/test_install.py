@@ -62,7 +62,7 @@ def test_a_dry_run_names_what_is_there_and_removes_what_it_installs() -> None:
 
 @needs_debian
 def test_a_login_is_stored_for_root_alone() -> None:
-    """The name goes into the configuration, the password into a credential; --purge removes both."""
+    """The name goes into the configuration, the password into a credential."""
     broker = ("--broker", "mqtt://homeassistant.local", "--username", "edgepose")
     plan, undoing = install("--dry-run", *broker), install("--purge", "--dry-run")
 
