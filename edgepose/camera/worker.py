@@ -21,7 +21,9 @@ from edgepose.types import Frame, Message
 log: Final = logging.getLogger(__name__)
 
 LATE_S: Final = 3.0  # more than the first inferences take
-RETRY_S: Final = (0.5, 1, 2, 5, 10, 30)  # a plug that was knocked comes back soon, a thief does not
+RETRY_S: Final = (0.5, 1, 2, 5, 10, 30)  # retry quickly at first, then every 30 s
+SETTLED_S: Final = 10.0  # a stream that ends sooner is waited for longer each time
+MAX_SHORT_STREAMS: Final = 2  # after so many in a row, "online" is said of a settled stream only
 
 
 @dataclass(slots=True, eq=False)
@@ -105,7 +107,9 @@ class Camera:
         self._awake = threading.Event()
         self._awake.set()
         self._source: Source | None = None
-        self._delivered = False
+        self._began_ns: int | None = None
+        self._settled = False
+        self._short_streams = 0
         self._told_late = live or not runs_on  # those are never late
         self._frames: Slot[Frame] = Slot(newest_wins=live)
         self._answers: Slot[Job] = Slot(newest_wins=False)
@@ -167,13 +171,16 @@ class Camera:
         """Put the source's frames into the slot; a live one is opened again for ever."""
         failures = 0
         while not self._stop.is_set():
-            self._delivered = False
+            self._began_ns, self._settled = None, False
             error = self._read_once()
             if not self.live or self._stop.is_set():
                 break
             self._become("offline", error)
-            # what delivered before is tried again soon
-            failures = 0 if self._delivered else failures + 1
+            if self._began_ns is None:
+                failures += 1
+            else:
+                self._short_streams = 0 if self._settled else self._short_streams + 1
+                failures = self._short_streams
             self._stop.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
         self._frames.close()
 
@@ -191,12 +198,10 @@ class Camera:
 
     def _put_all(self, source: Source) -> None:
         self._next_ns = 0.0
-        began_ns = None
         if self._gate is not None:
             self._gate.renew()
         for frame in source.frames(self._wants):
-            self._deliver()
-            began_ns = frame.captured_ns if began_ns is None else began_ns
+            began_ns = self._deliver(frame.captured_ns)
             self._tell_if_late(frame, began_ns)
             if self._stop.is_set() or not self._frames.put(frame):
                 return
@@ -218,9 +223,13 @@ class Camera:
             frames / (frame.read_ns - began_ns),
         )
 
-    def _deliver(self) -> None:
-        self._delivered = True
-        self._become("online")
+    def _deliver(self, at_ns: int) -> int:
+        """Note that the source delivers; return when it began to."""
+        self._began_ns = at_ns if self._began_ns is None else self._began_ns
+        self._settled = at_ns - self._began_ns >= SETTLED_S * NS_PER_S
+        if self._settled or self._short_streams < MAX_SHORT_STREAMS:
+            self._become("online")
+        return self._began_ns
 
     def _wants(self, at_ns: int, glimpse: Glimpse | None = None, /) -> bool:
         """Count a picture, and say before it is decoded whether to look at it."""
@@ -235,7 +244,7 @@ class Camera:
     def _against(self, at_ns: int, glimpse: Glimpse | None) -> Reason | None:
         """Say why a picture of this moment is not worth decoding; None if it is."""
         if self._paused and not self._rest():
-            self._deliver()
+            self._deliver(at_ns)
             return "paused"
         # A camera's time stamps jitter: a frame a quarter early still counts.
         if self.live and at_ns < self._next_ns - self._period_ns / 4:

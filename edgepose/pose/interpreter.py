@@ -3,8 +3,7 @@
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -35,15 +34,6 @@ except ImportError:
         raise ModelError(_MISSING) from error
 
 MOST_THREADS: Final = 64
-
-
-_quiet: Final = threading.Lock()
-
-
-@contextmanager
-def _unheard() -> Iterator[None]:
-    with _quiet, stderr_filter.unheard():
-        yield
 
 
 def runtime() -> str:
@@ -112,7 +102,7 @@ class Engine:
                 else {"model_path": str(content)}
             )
             # A delegate may crash; then nothing it said must wait to be heard.
-            with nullcontext() if delegates else _unheard():
+            with nullcontext() if delegates else stderr_filter.unheard():
                 self._interpreter = tflite.Interpreter(
                     **whence, num_threads=self.threads, experimental_delegates=delegates
                 )

@@ -208,6 +208,34 @@ def test_a_live_source_is_opened_again_after_a_loss() -> None:
     bench.close()
 
 
+def test_a_stream_that_keeps_ending_soon_is_lost_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is waited for longer each time, and is back only when it has lasted for a while."""
+    opened = 0
+    waits: list[float] = []
+
+    def ends_soon() -> Listed:
+        nonlocal opened
+        opened += 1
+        seconds = 12 if opened == 6 else 2
+        return Listed([frame(1000 * opened + number) for number in range(10 * seconds)])
+
+    bench = Bench(ends_soon, live=True)
+    monkeypatch.setattr(bench.camera._stop, "wait", lambda s: waits.append(s) or opened == 7)  # type: ignore[func-returns-value]
+    monkeypatch.setattr(bench.camera._stop, "is_set", lambda: opened == 7)
+    bench.camera.start()
+    bench.wait_for("offline", times=3)
+    bench.camera.threads[0].join(10)
+
+    assert [state for state, _ in bench.states][:6] == ["online", "offline"] * 3
+    assert waits[:5] == sorted(waits[:5])
+    assert waits[4] >= 10 * waits[0]
+    assert waits[5] == min(waits)
+    bench.camera._stop = threading.Event()
+    bench.close()
+
+
 def test_a_live_source_is_looked_at_no_more_often_than_asked() -> None:
     """30 frames a second, 10 of them wanted: every third counts."""
     frames = [frame(number, hz=30) for number in range(90)]

@@ -27,12 +27,14 @@ SOURCES: Final = {
     "v4l2": "edgepose.camera.sources.v4l2:V4l2Source",
     "rtsp": "edgepose.camera.sources.ffmpeg:StreamSource",
     "rtsps": "edgepose.camera.sources.ffmpeg:StreamSource",
-    "http": "edgepose.camera.sources.ffmpeg:StreamSource",
-    "https": "edgepose.camera.sources.ffmpeg:StreamSource",
+    "http": "edgepose.camera.sources.ffmpeg:open_http",
+    "https": "edgepose.camera.sources.ffmpeg:open_http",
     "file": "edgepose.camera.sources.files:open_files",
 }
 """URI scheme to class, or to a function that chooses one."""
 
+FINITE: Final = frozenset({"demo", "file"})
+"""Schemes of the sources that have an end, and lose nothing while nobody reads."""
 
 Glimpse = Callable[[], Image | None]
 """Makes what is cheap to have of a picture: (height, width) grey or (height, width, 3) RGB,
@@ -242,5 +244,5 @@ def rate(uri: str, *, fps: float, realtime: bool) -> float:
 
 def is_live(uri: str) -> bool:
     """Say, without opening it, whether a source keeps only its newest frame."""
-    row = SOURCES.get(Address.parse(uri).scheme)
-    return bool(row and getattr(registry.load(row), "live", False))
+    scheme = Address.parse(uri).scheme
+    return scheme in SOURCES and scheme not in FINITE
