@@ -54,11 +54,13 @@ class Camera:
     id : str
         The camera's id in the configuration.
     open_source : callable
-        Opens the source anew; called again after a live source was lost.
+        Opens the source anew; called again after the source was lost.
     live : bool
         Whether the source is one that keeps only its newest frame.
     runs_on : bool
         Whether its frames pass unseen while it is paused; else they wait.
+    once : bool
+        Whether a source with an end is not opened again when it has failed.
     max_fps : float
         Upper limit for live sources; frames in between are left out.
     gate : Gate, optional
@@ -78,6 +80,7 @@ class Camera:
         open_source: Callable[[], Source],
         live: bool,
         runs_on: bool = True,
+        once: bool = False,
         max_fps: float,
         gate: Gate | None = None,
         engine_threads: int,
@@ -91,6 +94,7 @@ class Camera:
         self.id = id
         self.live = live
         self._runs_on = runs_on
+        self._once = once and not live
         self.health = health
         self.pipeline = pipeline
         self._open_source = open_source
@@ -157,8 +161,8 @@ class Camera:
 
     @property
     def ended(self) -> bool:
-        """Whether a finite source is over and its last frame is through."""
-        return self.health.state == "ended" and not self.threads[-1].is_alive()
+        """Whether the source is not opened again, and its last frame is through."""
+        return self.health.state in {"ended", "offline"} and not self.threads[-1].is_alive()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         process.keep_to_rest(self._engine_threads)
@@ -168,14 +172,16 @@ class Camera:
             self._failure.report(error)
 
     def _read(self) -> None:
-        """Put the source's frames into the slot; a live one is opened again for ever."""
+        """Put the source's frames into the slot; one that fails is opened again for ever."""
         failures = 0
         while not self._stop.is_set():
             self._began_ns, self._settled = None, False
             error = self._read_once()
-            if not self.live or self._stop.is_set():
+            if self._stop.is_set() or not error:
                 break
             self._become("offline", error)
+            if self._once:
+                break
             if self._began_ns is None:
                 failures += 1
             else:
@@ -185,16 +191,14 @@ class Camera:
         self._frames.close()
 
     def _read_once(self) -> str:
-        """Read until the source ends; say why a live one did."""
+        """Read until the source ends; say why, but for the end of a file."""
         try:
             self._source = self._open_source()
             with closing(self._source):
                 self._put_all(self._source)
         except SourceError as error:
-            if not self.live:
-                raise
             return str(error)
-        return "the stream ended"
+        return "the stream ended" if self.live else ""
 
     def _put_all(self, source: Source) -> None:
         self._next_ns = 0.0
@@ -281,7 +285,7 @@ class Camera:
             self.health.processed += 1
             if self._gate is not None:
                 self._gate.note(self.pipeline.presence, job.frame.captured_ns)
-        if not self._stop.is_set():
+        if not self._stop.is_set() and self.health.state != "offline":
             self._become("ended")
 
     def _become(self, state: State, error: str = "") -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from edgepose.camera.sources import Address, Settings, Source, Wants, everything
+from edgepose.camera.sources import Address, Settings, Source, Wants, check_path, everything
 from edgepose.camera.sources.capture import decode_picture
 from edgepose.camera.sources.file_kinds import FileKind, kind_of, kind_of_content
 from edgepose.camera.sources.films import Animation, Film, open_film, read_heif
@@ -58,7 +58,8 @@ def open_files(address: Address, settings: Settings) -> Source:
         # Path.glob takes no absolute pattern.
         found = map(Path, glob.iglob(str(path), recursive=True))  # noqa: PTH207
         return PictureSource(address, settings, _pictures(address, found))
-    raise address.error("no such file or folder; expected a picture, a video, a folder or a glob")
+    check_path(address)
+    raise address.error("no such file or folder")  # it went just now
 
 
 def _open_file(address: Address, settings: Settings, path: Path) -> Source:
