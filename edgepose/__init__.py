@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from edgepose.mqtt.subscriber import subscribe
     from edgepose.pose.decoders import Limits
     from edgepose.pose.estimator import PoseEstimator
-    from edgepose.types import Frame, Pose
+    from edgepose.types import KEYPOINTS, Frame, Pose
 
 __all__ = [
+    "KEYPOINTS",
     "AnyMessage",
     "AvailabilityMessage",
     "BrokerError",
@@ -64,6 +65,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "KEYPOINTS": "types",
     "Frame": "types",
     "Limits": "pose.decoders",
     "Pose": "types",

@@ -5,7 +5,9 @@ one row here.
 """
 
 import argparse
+import codecs
 import errno
+import io
 import logging
 import os
 import re
@@ -80,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
     debug = "--debug" in words
+    _escape_unencodable()
     try:
         code = _run(words)
         sys.stdout.flush()  # a reader that has gone is noticed here, not after the end
@@ -95,6 +98,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _unexpected(error, debug=debug)
     return code
+
+
+def _escape_unencodable() -> None:
+    """Print what standard output's encoding does not have as JSON would: by its number.
+
+    File names hold letters of any script, and bytes of no encoding at all.
+    """
+    codecs.register_error("edgepose", _escaped)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="edgepose")
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    pairs = (units[at : at + 2].hex() for at in range(0, len(units), 2))
+    return "".join(f"\\u{pair}" for pair in pairs), error.end
 
 
 def _run(words: list[str]) -> int:

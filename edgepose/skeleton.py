@@ -4,28 +4,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from edgepose.types import Floats
+from edgepose.types import KEYPOINTS, Floats
 
-JOINT_NAMES: Final = (
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
-)
-"""COCO's order; left and right are the person's own."""
+JOINT_NAMES: Final = KEYPOINTS
 
 JOINTS: Final = len(JOINT_NAMES)
 

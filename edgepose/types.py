@@ -13,8 +13,31 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgepose.suggestions import unknown
+
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
+
+KEYPOINTS: Final = (
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+)
+"""Names of a pose's keypoints, in COCO's order; left and right are the person's own."""
 
 Posture = Literal["standing", "sitting", "lying", "unknown"]
 NOT_FOLLOWED: Final = 0
@@ -71,24 +94,29 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture from a source and the moment it shows."""
+    """One picture from a source and the moment it shows.
+
+    Attributes
+    ----------
+    image : (height, width, 3)
+        RGB, uint8; never written to.
+    captured_ns : int
+        When the picture was taken, in nanoseconds on the monotonic clock: all stages take
+        "now" from here. Pictures of a file are placed after each other at the file's rate.
+    unix_ns : int
+        The same moment in wall time; for payloads only.
+    read_ns : int
+        What latency counts from, on the monotonic clock: for a camera `captured_ns`, for a
+        file the moment the picture was read.
+    name : str
+        Path of the picture where it has one of its own; empty for cameras and videos.
+    """
 
     image: Image
-    """(height, width, 3): RGB. Nobody writes into it."""
-
     captured_ns: int
-    """When the picture was taken, on the monotonic clock: all stages take "now" from
-    here. Pictures of a file are placed after each other at the file's own rate."""
-
     unix_ns: int
-    """The same moment in wall time; for payloads only."""
-
     read_ns: int
-    """What latency counts from, on the monotonic clock: for a camera `captured_ns`,
-    for a file the moment the picture was read."""
-
     name: str = ""
-    """Path of the picture where it has one of its own; empty for cameras and videos."""
 
     @property
     def size(self) -> Size:
@@ -116,17 +144,42 @@ class ModelPose:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pose:
-    """A person in frame pixels: what everything after the decoder reads."""
+    """A person in frame pixels: what everything after the decoder reads.
+
+    ``pose["left_elbow"]`` is one keypoint by its name, ``dict(pose)`` all of them.
+
+    Attributes
+    ----------
+    keypoints : (17, 3)
+        In the order of `KEYPOINTS`: x to the right and y down in pixels, score within
+        [0, 1]; float32. A keypoint outside the frame keeps its place there.
+    score : float
+        How sure the model is that this is a person, within [0, 1].
+    box : Box
+        Around the person: x, y, width and height in pixels.
+
+    Examples
+    --------
+    >>> pose = Pose(np.arange(51, dtype=np.float32).reshape(17, 3), 0.9, Box(0, 1, 48, 48))
+    >>> x, y, score = pose["left_elbow"]
+    >>> float(x), float(y)
+    (21.0, 22.0)
+    """
 
     keypoints: Floats
-    """(17, 3): x rightward and y down in pixels, score within [0, 1]. A keypoint outside
-    the frame keeps its place there."""
-
     score: float
-    """How sure the model is that this is a person, within [0, 1]."""
-
     box: Box
-    """Around the person, in pixels."""
+
+    def __getitem__(self, name: str) -> Floats:
+        """Return the keypoint of this name: x, y, score."""
+        if name not in KEYPOINTS:
+            raise KeyError(unknown("keypoint", str(name), KEYPOINTS))
+        keypoint: Floats = self.keypoints[KEYPOINTS.index(name)]
+        return keypoint
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the names of all keypoints, in order."""
+        return KEYPOINTS
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,5 +1,7 @@
 """What `import edgepose` offers: exactly this, and quickly."""
 
+import pydoc
+import rlcompleter
 import subprocess
 import sys
 from importlib import import_module
@@ -99,3 +101,18 @@ def test_what_is_no_picture_is_refused_in_words(picture: np.ndarray) -> None:  #
     """A caller's mistake is said before the network sees it."""
     with pytest.raises(ValueError, match=r"expected uint8|empty"):
         edgepose.PoseEstimator("posenet-257").estimate(picture)
+
+
+def test_names_are_completed_and_explained() -> None:
+    """On Tab, and by `help()`: what there is, and the shapes of arrays."""
+    complete = rlcompleter.Completer({"edgepose": edgepose}).complete
+    offered = {complete("edgepose.", number) for number in range(60)}
+
+    assert {"edgepose.Pose", "edgepose.KEYPOINTS"} <= {str(name).rstrip("()") for name in offered}
+    text = pydoc.plain(pydoc.render_doc(edgepose))
+    assert "class PoseEstimator" in text
+    assert "subscribe(" in text
+    assert "(17, 3)" in pydoc.plain(pydoc.render_doc(edgepose.Pose))
+    assert "(height, width, 3)" in pydoc.plain(pydoc.render_doc(edgepose.Frame))
+    assert "(height, width, 3)" in pydoc.plain(pydoc.render_doc(edgepose.PoseEstimator.estimate))
+    assert "(height, width, 3)" in pydoc.plain(pydoc.render_doc(edgepose.draw))

@@ -336,6 +336,22 @@ def test_config_check_refuses_in_one_sentence(
     assert "no camera; add a [[camera]]" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("source", ["nope.mp4", "rtsp//192.0.2.7/x", "shots/*.png"])
+def test_config_check_refuses_a_path_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str
+) -> None:
+    """With its line; what is there is good, whatever is in it."""
+    file = tmp_path / "edgepose.toml"
+    file.write_text(f'[[camera]]\nid = "a"\nsource = "{source}"\n')
+
+    assert main(["config", "check", str(file)]) == 3
+    assert f"{file}:3: camera[0].source: " in capsys.readouterr().err
+    path = tmp_path / source.replace("*", "1").replace("//", "/")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    assert main(["config", "check", str(file)]) == 0
+
+
 def test_config_shows_no_password(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither the values in force nor the summary hold one."""
     file = tmp_path / "edgepose.toml"

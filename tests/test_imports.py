@@ -50,6 +50,7 @@ PICTURES: Final = (
     "camera.motion",
     "camera.sources.",
     "camera.view",
+    "commands.film_writer",
     "commands.output",
     "drawing",
     "pose.preprocess",

@@ -20,6 +20,7 @@ ELSEWHERE: Final = {
     "camera/build": "service/test_wiring",
     "camera/motion": "camera/test_motion_gate",
     "camera/sources/capture": "camera/sources/test_files",
+    "camera/sources/demuxer": "camera/sources/test_films",
     "commands/bench": "measure/test_benchmark",
     "commands/config": "test_cli",
     "commands/demo": "service/test_daemon",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgepose import types
-from edgepose.types import Box, Frame, Size
+from edgepose.types import KEYPOINTS, Box, Frame, Pose, Size
 
 NOUNS = [kind for kind in vars(types).values() if is_dataclass(kind)]
 
@@ -57,3 +57,14 @@ def test_a_frame_without_its_picture_is_as_large() -> None:
 def test_a_size_fits_within_a_length_in_its_own_shape(size: Size, expected: Size) -> None:
     """It never grows, and no side vanishes."""
     assert size.within(80) == expected
+
+
+def test_a_keypoint_is_had_by_its_name() -> None:
+    """And all of them, in order; a name that is none is answered with the nearest."""
+    pose = Pose(np.arange(51, dtype=np.float32).reshape(17, 3), 0.9, Box(0, 0, 1, 1))
+
+    assert dict(pose).keys() == set(KEYPOINTS)
+    for index, name in enumerate(KEYPOINTS):
+        assert np.array_equal(pose[name], pose.keypoints[index])
+    with pytest.raises(KeyError, match='did you mean "left_elbow"'):
+        pose["left_elbo"]

@@ -198,6 +198,8 @@ def api() -> str:
         if isinstance(value, UnionType):
             kinds = ", ".join(f"`{kind.__name__}`" for kind in get_args(value))
             parts.append(f"## {name}\n\nOne of {kinds}.\n")
+        elif isinstance(value, tuple):
+            parts.append(f"## {name}\n\n{', '.join(f'`{item}`' for item in value)}.\n")
         elif inspect.isclass(value):
             parts.append(_class(name, value))
         else:

@@ -20,11 +20,13 @@ _edgepose() {
         "edgepose detect --min-keypoint-score") words=''; : ;;
         "edgepose watch --mqtt") words=''; : ;;
         "edgepose watch --ca-file") words=''; files=1 ;;
+        "edgepose watch -c"|"edgepose watch --config") words=''; files=1 ;;
         "edgepose watch --device") words=''; : ;;
         "edgepose watch --camera") words=''; : ;;
         "edgepose watch --base-topic") words=''; : ;;
         "edgepose record --mqtt") words=''; : ;;
         "edgepose record --ca-file") words=''; files=1 ;;
+        "edgepose record -c"|"edgepose record --config") words=''; files=1 ;;
         "edgepose record --device") words=''; : ;;
         "edgepose record --camera") words=''; : ;;
         "edgepose record --base-topic") words=''; : ;;
@@ -67,8 +69,8 @@ _edgepose() {
                 "edgepose") words='run detect watch record replay score config web doctor models eval bench demo completion -h --help -V --version --debug' ;;
                 "edgepose run") words='-h --help --debug -c --config --source --model --mqtt --once' ;;
                 "edgepose detect") words='-h --help --debug -m --model --policy -o --output --json --single --threads --max-people --min-score --min-keypoint-score'; files=1 ;;
-                "edgepose watch") words='-h --help --debug --mqtt --ca-file --device --camera --base-topic' ;;
-                "edgepose record") words='-h --help --debug --mqtt --ca-file --device --camera --base-topic -o --output --for' ;;
+                "edgepose watch") words='-h --help --debug --mqtt --ca-file -c --config --device --camera --base-topic' ;;
+                "edgepose record") words='-h --help --debug --mqtt --ca-file -c --config --device --camera --base-topic -o --output --for' ;;
                 "edgepose replay") words='-h --help --debug --mqtt --ca-file --device --speed --now --retain --events -c --config --print'; files=1 ;;
                 "edgepose score") words='-h --help --debug -c --config --recorded --plot --json'; files=1 ;;
                 "edgepose config") words='check show init schema docs -h --help --debug' ;;
@@ -78,7 +80,7 @@ _edgepose() {
                 "edgepose config schema") words='-h --help' ;;
                 "edgepose config docs") words='-h --help' ;;
                 "edgepose web") words='token -h --help --debug' ;;
-                "edgepose web token") words='-h --help -c --config' ;;
+                "edgepose web token") words='-h --help --read-only -c --config' ;;
                 "edgepose doctor") words='-h --help --debug -c --config --json' ;;
                 "edgepose models") words='show fetch -h --help --debug --json --auto -c --config' ;;
                 "edgepose models show") words='-h --help --json coral-movenet-lightning coral-movenet-lightning-edgetpu coral-posenet coral-posenet-16 coral-posenet-16-edgetpu coral-posenet-raw movenet-lightning movenet-lightning-int8 movenet-multipose movenet-thunder movenet-thunder-int8 posenet posenet-257 posenet-481x641 posenet-uint8' ;;

@@ -22,11 +22,13 @@ _edgepose() {
         "edgepose detect --min-keypoint-score") found=() ;;
         "edgepose watch --mqtt") found=() ;;
         "edgepose watch --ca-file") found=(); files=1 ;;
+        "edgepose watch -c"|"edgepose watch --config") found=(); files=1 ;;
         "edgepose watch --device") found=() ;;
         "edgepose watch --camera") found=() ;;
         "edgepose watch --base-topic") found=() ;;
         "edgepose record --mqtt") found=() ;;
         "edgepose record --ca-file") found=(); files=1 ;;
+        "edgepose record -c"|"edgepose record --config") found=(); files=1 ;;
         "edgepose record --device") found=() ;;
         "edgepose record --camera") found=() ;;
         "edgepose record --base-topic") found=() ;;
@@ -77,13 +79,13 @@ _edgepose() {
                     files=1
                     ;;
                 "edgepose watch")
-                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '--mqtt:the broker, mqtt://[USER[:PASSWORD]@]HOST[:PORT]; default mqtt://localhost:1883. A password may also stand in the environment'\''s EDGEPOSE_MQTT_PASSWORD' '--ca-file:certificate of the broker'\''s authority' '--device:only this device' '--camera:only this camera' '--base-topic:first part of the topics; default edgepose')
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '--mqtt:the broker, mqtt://[USER[:PASSWORD]@]HOST[:PORT]; default: that of the configuration, and mqtt://localhost:1883 where there is none. A password may also stand in the environment'\''s EDGEPOSE_MQTT_PASSWORD' '--ca-file:certificate of the broker'\''s authority' '-c:where the broker is; default /etc/edgepose/edgepose.toml' '--config:where the broker is; default /etc/edgepose/edgepose.toml' '--device:only this device' '--camera:only this camera' '--base-topic:first part of the topics; default that of the configuration, or edgepose')
                     ;;
                 "edgepose record")
-                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '--mqtt:the broker, mqtt://[USER[:PASSWORD]@]HOST[:PORT]; default mqtt://localhost:1883. A password may also stand in the environment'\''s EDGEPOSE_MQTT_PASSWORD' '--ca-file:certificate of the broker'\''s authority' '--device:only this device' '--camera:only this camera' '--base-topic:first part of the topics; default edgepose' '-o:a new file, .mcap for MCAP; - or none: JSON Lines to standard output' '--output:a new file, .mcap for MCAP; - or none: JSON Lines to standard output' '--for:stop after so many seconds of listening')
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '--mqtt:the broker, mqtt://[USER[:PASSWORD]@]HOST[:PORT]; default: that of the configuration, and mqtt://localhost:1883 where there is none. A password may also stand in the environment'\''s EDGEPOSE_MQTT_PASSWORD' '--ca-file:certificate of the broker'\''s authority' '-c:where the broker is; default /etc/edgepose/edgepose.toml' '--config:where the broker is; default /etc/edgepose/edgepose.toml' '--device:only this device' '--camera:only this camera' '--base-topic:first part of the topics; default that of the configuration, or edgepose' '-o:a new file, .mcap for MCAP; - or none: JSON Lines to standard output' '--output:a new file, .mcap for MCAP; - or none: JSON Lines to standard output' '--for:stop after so many seconds of listening')
                     ;;
                 "edgepose replay")
-                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '--mqtt:the broker, mqtt://[USER[:PASSWORD]@]HOST[:PORT]; default mqtt://localhost:1883. A password may also stand in the environment'\''s EDGEPOSE_MQTT_PASSWORD' '--ca-file:certificate of the broker'\''s authority' '--device:publish as this device' '--speed:2: twice as fast; 0: at once' '--now:shift the times to now' '--retain:let the broker keep states' '--events:find events and states anew' '-c:zones and events, for --events; default /etc/edgepose/edgepose.toml' '--config:zones and events, for --events; default /etc/edgepose/edgepose.toml' '--print:print the payloads, without a broker, at once')
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '--mqtt:the broker, mqtt://[USER[:PASSWORD]@]HOST[:PORT]; default: that of the configuration, and mqtt://localhost:1883 where there is none. A password may also stand in the environment'\''s EDGEPOSE_MQTT_PASSWORD' '--ca-file:certificate of the broker'\''s authority' '--device:publish as this device' '--speed:2: twice as fast; 0: at once' '--now:shift the times to now' '--retain:let the broker keep states' '--events:find events and states anew' '-c:where the broker is, and for --events zones and events; default /etc/edgepose/edgepose.toml' '--config:where the broker is, and for --events zones and events; default /etc/edgepose/edgepose.toml' '--print:print the payloads, without a broker, at once')
                     files=1
                     ;;
                 "edgepose score")
@@ -115,7 +117,7 @@ _edgepose() {
                     found=('token:make a token and print it' '-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors')
                     ;;
                 "edgepose web token")
-                    found=('-h:show this help message and exit' '--help:show this help message and exit' '-c:configuration file; default /etc/edgepose/edgepose.toml' '--config:configuration file; default /etc/edgepose/edgepose.toml')
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--read-only:the token of programs, for /api/v1/ only' '-c:configuration file; default /etc/edgepose/edgepose.toml' '--config:configuration file; default /etc/edgepose/edgepose.toml')
                     ;;
                 "edgepose doctor")
                     found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '-c:configuration file; default /etc/edgepose/edgepose.toml' '--config:configuration file; default /etc/edgepose/edgepose.toml' '--json:for programs, and for support')

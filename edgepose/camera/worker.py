@@ -21,7 +21,9 @@ from edgepose.types import Frame, Message
 log: Final = logging.getLogger(__name__)
 
 LATE_S: Final = 3.0  # more than the first inferences take
-RETRY_S: Final = (0.5, 1, 2, 5, 10, 30)  # a plug that was knocked comes back soon, a thief does not
+RETRY_S: Final = (0.5, 1, 2, 5, 10, 30)  # retry quickly at first, then every 30 s
+SETTLED_S: Final = 10.0  # a stream that ends sooner is waited for longer each time
+MAX_SHORT_STREAMS: Final = 2  # after so many in a row, "online" is said of a settled stream only
 
 
 @dataclass(slots=True, eq=False)
@@ -52,11 +54,13 @@ class Camera:
     id : str
         The camera's id in the configuration.
     open_source : callable
-        Opens the source anew; called again after a live source was lost.
+        Opens the source anew; called again after the source was lost.
     live : bool
         Whether the source is one that keeps only its newest frame.
     runs_on : bool
         Whether its frames pass unseen while it is paused; else they wait.
+    once : bool
+        Whether a source with an end is not opened again when it has failed.
     max_fps : float
         Upper limit for live sources; frames in between are left out.
     gate : Gate, optional
@@ -76,6 +80,7 @@ class Camera:
         open_source: Callable[[], Source],
         live: bool,
         runs_on: bool = True,
+        once: bool = False,
         max_fps: float,
         gate: Gate | None = None,
         engine_threads: int,
@@ -89,6 +94,7 @@ class Camera:
         self.id = id
         self.live = live
         self._runs_on = runs_on
+        self._once = once and not live
         self.health = health
         self.pipeline = pipeline
         self._open_source = open_source
@@ -105,7 +111,9 @@ class Camera:
         self._awake = threading.Event()
         self._awake.set()
         self._source: Source | None = None
-        self._delivered = False
+        self._began_ns: int | None = None
+        self._settled = False
+        self._short_streams = 0
         self._told_late = live or not runs_on  # those are never late
         self._frames: Slot[Frame] = Slot(newest_wins=live)
         self._answers: Slot[Job] = Slot(newest_wins=False)
@@ -153,8 +161,8 @@ class Camera:
 
     @property
     def ended(self) -> bool:
-        """Whether a finite source is over and its last frame is through."""
-        return self.health.state == "ended" and not self.threads[-1].is_alive()
+        """Whether the source is not opened again, and its last frame is through."""
+        return self.health.state in {"ended", "offline"} and not self.threads[-1].is_alive()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         process.keep_to_rest(self._engine_threads)
@@ -164,39 +172,40 @@ class Camera:
             self._failure.report(error)
 
     def _read(self) -> None:
-        """Put the source's frames into the slot; a live one is opened again for ever."""
+        """Put the source's frames into the slot; one that fails is opened again for ever."""
         failures = 0
         while not self._stop.is_set():
-            self._delivered = False
+            self._began_ns, self._settled = None, False
             error = self._read_once()
-            if not self.live or self._stop.is_set():
+            if self._stop.is_set() or not error:
                 break
             self._become("offline", error)
-            # what delivered before is tried again soon
-            failures = 0 if self._delivered else failures + 1
+            if self._once:
+                break
+            if self._began_ns is None:
+                failures += 1
+            else:
+                self._short_streams = 0 if self._settled else self._short_streams + 1
+                failures = self._short_streams
             self._stop.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
         self._frames.close()
 
     def _read_once(self) -> str:
-        """Read until the source ends; say why a live one did."""
+        """Read until the source ends; say why, but for the end of a file."""
         try:
             self._source = self._open_source()
             with closing(self._source):
                 self._put_all(self._source)
         except SourceError as error:
-            if not self.live:
-                raise
             return str(error)
-        return "the stream ended"
+        return "the stream ended" if self.live else ""
 
     def _put_all(self, source: Source) -> None:
         self._next_ns = 0.0
-        began_ns = None
         if self._gate is not None:
             self._gate.renew()
         for frame in source.frames(self._wants):
-            self._deliver()
-            began_ns = frame.captured_ns if began_ns is None else began_ns
+            began_ns = self._deliver(frame.captured_ns)
             self._tell_if_late(frame, began_ns)
             if self._stop.is_set() or not self._frames.put(frame):
                 return
@@ -218,9 +227,13 @@ class Camera:
             frames / (frame.read_ns - began_ns),
         )
 
-    def _deliver(self) -> None:
-        self._delivered = True
-        self._become("online")
+    def _deliver(self, at_ns: int) -> int:
+        """Note that the source delivers; return when it began to."""
+        self._began_ns = at_ns if self._began_ns is None else self._began_ns
+        self._settled = at_ns - self._began_ns >= SETTLED_S * NS_PER_S
+        if self._settled or self._short_streams < MAX_SHORT_STREAMS:
+            self._become("online")
+        return self._began_ns
 
     def _wants(self, at_ns: int, glimpse: Glimpse | None = None, /) -> bool:
         """Count a picture, and say before it is decoded whether to look at it."""
@@ -235,7 +248,7 @@ class Camera:
     def _against(self, at_ns: int, glimpse: Glimpse | None) -> Reason | None:
         """Say why a picture of this moment is not worth decoding; None if it is."""
         if self._paused and not self._rest():
-            self._deliver()
+            self._deliver(at_ns)
             return "paused"
         # A camera's time stamps jitter: a frame a quarter early still counts.
         if self.live and at_ns < self._next_ns - self._period_ns / 4:
@@ -272,7 +285,7 @@ class Camera:
             self.health.processed += 1
             if self._gate is not None:
                 self._gate.note(self.pipeline.presence, job.frame.captured_ns)
-        if not self._stop.is_set():
+        if not self._stop.is_set() and self.health.state != "offline":
             self._become("ended")
 
     def _become(self, state: State, error: str = "") -> None:

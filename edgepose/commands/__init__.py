@@ -56,14 +56,14 @@ def add_config(parser: argparse.ArgumentParser, what: str = "configuration file"
 
 
 def add_broker(parser: argparse.ArgumentParser) -> None:
-    """Declare where the broker is."""
+    """Declare where the broker is: with `add_config`, for the default."""
     from edgepose.mqtt.subscriber import DEFAULT_URL  # numpy: other commands need not wait for it
 
     parser.add_argument(
         "--mqtt",
-        default=DEFAULT_URL,
         metavar="URL",
-        help=f"the broker, mqtt://[USER[:PASSWORD]@]HOST[:PORT]; default {DEFAULT_URL}."
+        help="the broker, mqtt://[USER[:PASSWORD]@]HOST[:PORT]; default: that of the"
+        f" configuration, and {DEFAULT_URL} where there is none."
         f" A password may also stand in the environment's {PASSWORD_VARIABLE}",
     )
     parser.add_argument("--ca-file", metavar="FILE", help="certificate of the broker's authority")
@@ -75,9 +75,8 @@ def add_topics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--camera", metavar="C", help="only this camera")
     parser.add_argument(
         "--base-topic",
-        default=Mqtt().base_topic,
         metavar="TOPIC",
-        help=f"first part of the topics; default {Mqtt().base_topic}",
+        help=f"first part of the topics; default that of the configuration, or {Mqtt().base_topic}",
     )
 
 

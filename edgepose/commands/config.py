@@ -113,7 +113,7 @@ def _docs(args: argparse.Namespace) -> None:
 
 
 def check(found: Config, origin: Origin) -> None:
-    """Refuse what `edgepose run` would; whether a camera is there is not looked at.
+    """Refuse what `edgepose run` would, and files that are not there; cameras are not looked at.
 
     Raises
     ------
@@ -125,6 +125,7 @@ def check(found: Config, origin: Origin) -> None:
     with loading.blamed(origin, "model", "name"):
         check_model(found.model)
     sources.check_all(found, origin)
+    sources.check_paths(found, origin)
 
 
 def check_model(model: Model) -> None:

@@ -1,12 +1,14 @@
 """Find people in pictures, folders, globs and videos, without a broker.
 
 Without options one readable line a picture; --json prints the message that the
-daemon would publish; -o writes annotated pictures or a video. What is written when
-Ctrl-C comes is complete.
+daemon would publish, and the name of the file with it; -o writes annotated pictures
+or a video. What is written when Ctrl-C comes is complete.
 """
 
 import argparse
+import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
@@ -29,6 +31,7 @@ from edgepose.pose.decoders import Limits
 from edgepose.pose.estimator import PoseEstimator
 from edgepose.timing import NS_PER_MS, Clock
 from edgepose.types import NOT_FOLLOWED, Frame, Track
+from edgepose.urls import redact
 
 log: Final = logging.getLogger(__name__)
 
@@ -132,7 +135,13 @@ class Detection:
             latency_ms=(self._clock.now_ns() - frame.read_ns) / NS_PER_MS,
             model=self._estimator.name,
         )
-        return message.payload.decode()
+        return _with_file(message.payload, frame.name or redact(uri))
+
+
+def _with_file(payload: bytes, name: str) -> str:
+    """Return a message as JSON, with the name of the picture or film that it describes."""
+    file = os.fsencode(name).decode("utf-8", "replace")  # names may be bytes of no encoding
+    return payload.decode().removesuffix("}") + ',"file":' + json.dumps(file) + "}"
 
 
 def _people(people: list[Track]) -> str:

@@ -6,15 +6,13 @@ from typing import Final
 
 import cv2
 
+from edgepose.commands.film_writer import FilmWriter, open_writer
 from edgepose.errors import UsageError
-from edgepose.types import Frame, Image, Size
+from edgepose.timing import NS_PER_S
+from edgepose.types import Frame, Image
 
 PICTURES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 VIDEOS: Final = (".mp4", ".avi", ".mkv", ".mov")
-CODECS: Final = {".avi": "MJPG"}
-"""By file ending; what is not listed holds MPEG-4, which every OpenCV can write."""
-
-MIN_FPS: Final = 1.0
 
 
 class Album:
@@ -43,7 +41,9 @@ class Album:
         self._is_file = self._ending in PICTURES + VIDEOS and not output.is_dir()
         self._taken: set[Path] = set()
         self._expected = False
-        self._video: cv2.VideoWriter | None = None
+        self._video: FilmWriter | None = None
+        self._began_ns: int | None = None
+        self._offset_ns = self._next_ns = 0
 
     def expect(self, frames: int | None) -> None:
         """Refuse, before any work, what one picture cannot hold: frames yet to come.
@@ -78,18 +78,20 @@ class Album:
         if frame.name and not (self._is_file and self._ending in VIDEOS):
             self._put_picture(Path(source), annotated)
         else:
-            self._put_frame(annotated, frame.size, Path(source), fps)
+            self._put_frame(annotated, frame, Path(source), fps)
 
     def end_of_source(self) -> None:
         """Complete the video of the source that has ended, unless one file takes them all."""
+        self._began_ns, self._offset_ns = None, self._next_ns
         if not self._is_file:
             self.close()
 
     def close(self) -> None:
         """Complete what is open; twice is fine."""
         if self._video is not None:
-            self._video.release()
+            self._video.close()
             self._video = None
+        self._offset_ns = self._next_ns = 0
 
     def _put_picture(self, source: Path, annotated: Image) -> None:
         if self._is_file:
@@ -103,7 +105,7 @@ class Album:
         _keep_source(source, path)
         _write(path, annotated)
 
-    def _put_frame(self, annotated: Image, size: Size, source: Path, fps: float) -> None:
+    def _put_frame(self, annotated: Image, frame: Frame, source: Path, fps: float) -> None:
         if self._is_file and self._ending in PICTURES:
             msg = f"-o {self._output}: a picture, and the source is a video; expected such as x.mp4"
             raise UsageError(msg)
@@ -111,11 +113,11 @@ class Album:
             path = self._output if self._is_file else self._free(source.stem, ".mp4")
             self._taken.add(path)
             _keep_source(source, path)
-            self._video = _open_video(path, size, fps)
-            self._size = size
-        if size != self._size:
-            annotated = cv2.resize(annotated, self._size).astype("uint8")
-        self._video.write(cv2.cvtColor(annotated, cv2.COLOR_RGB2BGR))
+            self._video = open_writer(path, frame.size, fps)
+        self._began_ns = frame.captured_ns if self._began_ns is None else self._began_ns
+        at_ns = self._offset_ns + frame.captured_ns - self._began_ns
+        self._video.write(annotated, at_ns)
+        self._next_ns = at_ns + round(NS_PER_S / fps)
 
     def _free(self, stem: str, ending: str) -> Path:
         """Return a path in the folder that no other picture of this run has."""
@@ -152,13 +154,3 @@ def _write(path: Path, rgb: Image) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(encoded.tobytes())
     part.replace(path)
-
-
-def _open_video(path: Path, size: Size, fps: float) -> cv2.VideoWriter:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    codec = cv2.VideoWriter.fourcc(*CODECS.get(path.suffix.lower(), "mp4v"))
-    video = cv2.VideoWriter(str(path), codec, max(MIN_FPS, fps), tuple(size))
-    if not video.isOpened():
-        msg = f"-o {path}: cannot be written; expected a folder that exists and one of {VIDEOS}"
-        raise UsageError(msg)
-    return video

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
-from edgepose.commands import add_broker, add_topics, ranged
-from edgepose.config.secrets import PASSWORD_VARIABLE
+from edgepose.commands import add_broker, add_config, add_topics, ranged
+from edgepose.commands.broker import BrokerChoice
 from edgepose.errors import BrokerError, EdgeposeError, UsageError, in_words
 from edgepose.mqtt.client import MqttSink
 from edgepose.mqtt.options import Options
@@ -36,6 +36,7 @@ HEARING_S: Final = 1.0  # retained messages come at once, poses several times a 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     add_broker(parser)
+    add_config(parser, "where the broker is")
     add_topics(parser)
     parser.add_argument(
         "-o",
@@ -54,23 +55,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def link(args: argparse.Namespace, name: str, failures: queue.SimpleQueue[Any]) -> MqttSink:
+def link(choice: BrokerChoice, name: str, failures: queue.SimpleQueue[Any]) -> MqttSink:
     """Make the way to the broker; its refusal is put into the queue."""
-    named = ":" in args.mqtt.rpartition("@")[0].partition("//")[2]
-    options = Options.from_url(
-        args.mqtt,
-        client_id=name,
-        ca_file=args.ca_file,
-        password=None if named else os.environ.get(PASSWORD_VARIABLE),
-    )
+    options = Options.from_url(choice.url, client_id=name, **choice.settings)
     return MqttSink(options, on_failure=failures.put)
 
 
 def run(args: argparse.Namespace) -> int:
     """Record until Ctrl-C, SIGTERM or the end of the time; the file is complete then."""
+    choice = BrokerChoice.of(args)
+    args.base_topic = choice.base_topic
     counts: Counter[str] = Counter()
     with _output(args.output, counts) as file:
-        nothing = _record(args, file, counts)
+        nothing = _record(args, choice, file, counts)
     if not counts:
         raise EdgeposeError(nothing)
     leaves: Counter[str] = Counter()
@@ -81,10 +78,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _record(args: argparse.Namespace, file: IO[bytes], counts: Counter[str]) -> str:
+def _record(
+    args: argparse.Namespace, choice: BrokerChoice, file: IO[bytes], counts: Counter[str]
+) -> str:
     """Fill the file and count by topic; return why, where nothing came of what was asked for."""
     received: Inbox = queue.SimpleQueue()
-    source = link(args, "edgepose-record", received)
+    source = link(choice, "edgepose-record", received)
     for topic in filters(args.base_topic, args.device, args.camera):
         source.subscribe(topic, received.put)
     about = {"base_topic": args.base_topic, "device": args.device, "camera": args.camera}

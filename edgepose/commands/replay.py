@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edgepose.commands import add_broker, add_config, ranged
+from edgepose.commands.broker import BrokerChoice
 from edgepose.commands.record import link
 from edgepose.config import loading
 from edgepose.errors import EdgeposeError
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--now", action="store_true", help="shift the times to now")
     parser.add_argument("--retain", action="store_true", help="let the broker keep states")
     parser.add_argument("--events", action="store_true", help="find events and states anew")
-    add_config(parser, "zones and events, for --events")
+    add_config(parser, "where the broker is, and for --events zones and events")
     parser.add_argument(
         "--print", action="store_true", help="print the payloads, without a broker, at once"
     )
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
             print(entry.payload.decode(errors="replace"))
         return 0
     failures: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    sink = link(args, "edgepose-replay", failures)
+    sink = link(BrokerChoice.of(args), "edgepose-replay", failures)
     sink.start()
     counts: Counter[str] = Counter()
     try:

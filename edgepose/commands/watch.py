@@ -1,7 +1,6 @@
 """Show the messages of running devices: a live table in a terminal, a line each elsewhere."""
 
 import argparse
-import os
 import shutil
 import sys
 import time
@@ -9,9 +8,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from edgepose.commands import add_broker, add_topics
-from edgepose.config.secrets import PASSWORD_VARIABLE
-from edgepose.errors import UsageError
+from edgepose.commands import add_broker, add_config, add_topics
+from edgepose.commands.broker import BrokerChoice
 from edgepose.mqtt.messages import (
     AnyMessage,
     AvailabilityMessage,
@@ -23,7 +21,7 @@ from edgepose.mqtt.messages import (
     StatusMessage,
 )
 from edgepose.mqtt.subscriber import Subscription
-from edgepose.urls import EMBEDDED, broker, redact
+from edgepose.urls import redact
 
 REFRESH_S: Final = 0.2
 RATE_OVER_S: Final = 5.0
@@ -38,13 +36,22 @@ CLEAR_ALL: Final = "\x1b[2J"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say which arguments there are."""
     add_broker(parser)
+    add_config(parser, "where the broker is")
     add_topics(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Listen until Ctrl-C."""
-    with _listen(args) as subscription:
-        follow(subscription, redact(_url(args)))
+    choice = BrokerChoice.of(args)
+    subscription = Subscription(
+        choice.url,
+        device=args.device,
+        camera=args.camera,
+        base_topic=choice.base_topic,
+        **choice.settings,
+    )
+    with subscription:
+        follow(subscription, redact(choice.url))
     return 0
 
 
@@ -60,31 +67,6 @@ def follow(subscription: Subscription, where: str) -> None:
     except KeyboardInterrupt:
         if live:
             print()
-
-
-def _url(args: argparse.Namespace) -> str:
-    url: str = args.mqtt
-    if url.partition(":")[0] != EMBEDDED:
-        return url
-    port = broker(url).port
-    if port is None:
-        msg = 'watch: --mqtt "embedded" may be at any port; give the url that edgepose run printed'
-        raise UsageError(msg)
-    return f"mqtt://127.0.0.1:{port}"
-
-
-def _listen(args: argparse.Namespace) -> Subscription:
-    url = _url(args)
-    named = ":" in url.rpartition("@")[0].partition("//")[2]
-    password = None if named else os.environ.get(PASSWORD_VARIABLE)
-    return Subscription(
-        url,
-        device=args.device,
-        camera=args.camera,
-        base_topic=args.base_topic,
-        ca_file=args.ca_file,
-        password=password,
-    )
 
 
 def _show(subscription: Subscription, where: str) -> None:

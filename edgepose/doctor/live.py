@@ -47,7 +47,7 @@ def report(daemon: RunningDaemon) -> Report:
 
 def _findings(daemon: RunningDaemon) -> Iterator[Finding]:
     yield file(daemon)
-    yield doctor_model.runtime()
+    yield doctor_model.runtime(tried=True)
     if daemon.origin is not None and daemon.origin.path.exists():
         yield checks.secrets(daemon.origin.path)
     yield checks.state(daemon.config)

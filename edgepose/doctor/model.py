@@ -21,14 +21,19 @@ from edgepose.pose.selection import AUTO, Chooser
 from edgepose.timing import Clock
 
 NODES: Final = Path("/dev/bus/usb")
+SMALL_MODEL: Final = "movenet-lightning-int8"
 
 
-def runtime() -> Finding:
-    """Say which TFLite runtime there is."""
+def runtime(*, tried: bool = False) -> Finding:
+    """Say which TFLite runtime there is; one that is not in use yet prepares a small model."""
     try:
-        return Finding("runtime", "ok", interpreter.runtime())
+        name = interpreter.runtime()
+        if not tried:
+            PoseEstimator(SMALL_MODEL, threads=1)
     except EdgeposeError as error:
-        return Finding("runtime", "fail", str(error), "pip install ai-edge-litert")
+        remedy = "pip install 'numpy<2'" if "numpy" in str(error) else "pip install ai-edge-litert"
+        return Finding("runtime", "fail", str(error), remedy)
+    return Finding("runtime", "ok", name)
 
 
 def model(config: Config, origin: Origin | None = None) -> Finding:

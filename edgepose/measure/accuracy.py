@@ -33,6 +33,9 @@ FIGURES: Final = (
 """In the library's order. AP and AR are means over OKS 0.50 to 0.95; medium people have
 32² to 96² pixels, large ones more."""
 
+PERSON: Final = 1
+"""The category's number inside."""
+
 PERSON_PART: Final = 0.53  # of a box is covered by the person, where no area is given (as mmpose)
 INTERVAL: Final = (5, 95)  # percent
 SEED: Final = 20260101
@@ -46,6 +49,8 @@ class Picture:
     """One picture of a set."""
 
     id: int
+    """What `Truth.data` calls it."""
+
     path: Path
 
 
@@ -89,12 +94,17 @@ def read(annotations: Path, images: Path) -> Truth:
         When none of its pictures is there.
     """
     data = _parse(annotations)
-    category = _person(data, annotations)
-    data["categories"] = [entry for entry in data["categories"] if entry["id"] == category]
-    people = [entry for entry in data["annotations"] if entry.get("category_id") == category]
+    person = _person(data, annotations)
+    numbers = _numbered(data["images"], annotations)
+    data["images"] = [entry | {"id": numbers[str(entry["id"])]} for entry in data["images"]]
+    data["categories"] = [person | {"id": PERSON}]
+    people = [entry for entry in data["annotations"] if entry.get("category_id") == person["id"]]
+    filled = [_filled(entry, annotations) for entry in people]
+    of_set = [entry for entry in filled if str(entry.get("image_id")) in numbers]
     # Numbered anew: the library takes a person whose id is 0 for one who was missed.
     data["annotations"] = [
-        _filled(entry, annotations) | {"id": number} for number, entry in enumerate(people, start=1)
+        entry | {"id": number, "category_id": PERSON, "image_id": numbers[str(entry["image_id"])]}
+        for number, entry in enumerate(of_set, start=1)
     ]
     places = [(entry["id"], entry["file_name"]) for entry in data["images"]]
     found = [Picture(id_, images / name) for id_, name in places if (images / name).is_file()]
@@ -104,7 +114,7 @@ def read(annotations: Path, images: Path) -> Truth:
         raise SourceError(msg)
     there = {picture.id for picture in found}
     missing = tuple(name for id_, name in places if id_ not in there)
-    return Truth(tuple(found), missing, category, data)
+    return Truth(tuple(found), missing, PERSON, data)
 
 
 def detections(picture: Picture, poses: Sequence[Pose], category: int) -> list[dict[str, Any]]:
@@ -218,12 +228,28 @@ def _parse(path: Path) -> dict[str, Any]:
     return data
 
 
-def _person(data: dict[str, Any], path: Path) -> int:
-    """Return the id of the category of people with COCO's joints."""
+def _numbered(images: Sequence[dict[str, Any]], path: Path) -> dict[str, int]:
+    """Return a number for the id of each picture, by the id as a text.
+
+    Ids that are numbers stay what they are; else all are numbered: the library takes no texts.
+    """
+    are_numbers = all(type(entry["id"]) is int for entry in images)
+    numbers: dict[str, int] = {}
+    for index, entry in enumerate(images):
+        name = str(entry["id"])
+        if name in numbers:
+            msg = f"annotations {path}: images[{index}] has the id {name:.60}, as another one has"
+            raise UsageError(msg)
+        numbers[name] = entry["id"] if are_numbers else index + 1
+    return numbers
+
+
+def _person(data: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return the category of people with COCO's joints."""
     for entry in data["categories"]:
         names = [str(name).replace(" ", "_") for name in entry.get("keypoints", ())]
         if entry.get("name") == "person" and names in ([], list(JOINT_NAMES)):
-            return int(entry["id"])
+            return dict(entry)
     found = ", ".join(
         f"{entry.get('name')} with {len(entry.get('keypoints', ()))} keypoints"
         for entry in data["categories"]

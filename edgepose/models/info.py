@@ -48,6 +48,16 @@ class TensorInfo:
     default_shape: tuple[int, ...] = ()
     """What a runtime starts with where `shape` leaves sizes open; else the same as `shape`."""
 
+    @property
+    def channels_first(self) -> bool:
+        """Whether a picture's three channels come before its height and width."""
+        return len(self.shape) == 4 and self.shape[1] == 3 != self.shape[3]
+
+    def picture_shape(self, size: Size) -> tuple[int, int, int, int]:
+        """Return the shape of a picture of another size in this input."""
+        height, width = size.height, size.width
+        return (1, 3, height, width) if self.channels_first else (1, height, width, 3)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
@@ -66,7 +76,8 @@ class ModelInfo:
     @property
     def input_size(self) -> Size:
         """Width and height of the picture it takes; -1 where the file leaves it open."""
-        _, height, width, _ = self.inputs[0].shape
+        shape = self.inputs[0].shape
+        height, width = shape[2:] if self.inputs[0].channels_first else shape[1:3]
         return Size(width, height)
 
     @property
@@ -76,7 +87,7 @@ class ModelInfo:
 
     def resized(self, size: Size) -> Self:
         """Describe the model after its picture input was given another size."""
-        picture = replace(self.inputs[0], shape=(1, size.height, size.width, 3))
+        picture = replace(self.inputs[0], shape=self.inputs[0].picture_shape(size))
         return replace(self, inputs=(picture, *self.inputs[1:]))
 
 
@@ -211,12 +222,12 @@ class _Reader:
 
     def check_picture(self, inputs: tuple[TensorInfo, ...]) -> None:
         """Refuse a model whose first input is no RGB picture."""
-        if inputs and len(inputs[0].shape) == 4 and inputs[0].shape[3] == 3:
+        if inputs and len(inputs[0].shape) == 4 and 3 in {inputs[0].shape[1], inputs[0].shape[3]}:
             return
         found = ", ".join(f"{list(t.shape)} {t.dtype}" for t in inputs) or "nothing"
         msg = (
             f"model {self.name}: it takes {found}; expected one RGB picture"
-            f" [1, height, width, 3]; choose a pose model"
+            f" [1, height, width, 3] or [1, 3, height, width]; choose a pose model"
         )
         raise ModelError(msg)
 

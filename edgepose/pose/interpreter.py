@@ -1,13 +1,16 @@
 """The loaded interpreter: the only file that knows a TFLite runtime."""
 
+import io
 import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import replace
+from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,38 +21,60 @@ from edgepose.pose import stderr_filter
 from edgepose.pose.delegates import Plugin
 from edgepose.types import Size
 
-try:
-    from ai_edge_litert import interpreter as tflite
-
-    RUNTIME: Final = "ai-edge-litert"
-except ImportError:
-    try:
-        from tflite_runtime import interpreter as tflite
-
-        RUNTIME: Final = "tflite-runtime"  # type: ignore[misc]
-    except ImportError as error:
-        _MISSING = (
-            "no TFLite runtime is installed; expected ai-edge-litert, or tflite-runtime "
-            "on 32-bit machines: pip install ai-edge-litert"
-        )
-        raise ModelError(_MISSING) from error
+PACKAGES: Final = ("ai_edge_litert", "tflite_runtime")
+"""The runtimes, in order of preference."""
 
 MOST_THREADS: Final = 64
 
 
-_quiet: Final = threading.Lock()
+class Runtime(NamedTuple):
+    """The TFLite runtime that is installed."""
+
+    name: str
+    version: str
+    tflite: Any
+    """Its module of interpreters."""
 
 
-@contextmanager
-def _unheard() -> Iterator[None]:
-    with _quiet, stderr_filter.unheard():
-        yield
+@cache
+def load_runtime() -> Runtime:
+    """Import the first runtime that can be imported.
+
+    Raises
+    ------
+    ModelError
+        When none is installed, or one is that cannot be imported; says why.
+    """
+    broken = ""
+    for package in PACKAGES:
+        name = package.replace("_", "-")
+        try:
+            tflite = import_module(f"{package}.interpreter")
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != package:
+                broken = broken or f"{name} cannot be loaded: {_brief(error)}"
+        except ImportError as error:
+            broken = broken or f"{name} cannot be loaded: {_brief(error)}"
+        else:
+            version = getattr(sys.modules[package], "__version__", "of unknown version")
+            return Runtime(name, version, tflite)
+    found = broken or "no TFLite runtime is installed"
+    msg = (
+        f"{found}; expected ai-edge-litert, or tflite-runtime on 32-bit machines:"
+        " pip install ai-edge-litert"
+    )
+    raise ModelError(msg)
 
 
 def runtime() -> str:
-    """Name the runtime and its version."""
-    package = sys.modules[RUNTIME.replace("-", "_")]
-    return f"{RUNTIME} {getattr(package, '__version__', 'of unknown version')}"
+    """Name the runtime and its version.
+
+    Raises
+    ------
+    ModelError
+        When there is none.
+    """
+    return f"{load_runtime().name} {load_runtime().version}"
 
 
 def thread_count(asked: int) -> int:
@@ -112,12 +137,12 @@ class Engine:
                 else {"model_path": str(content)}
             )
             # A delegate may crash; then nothing it said must wait to be heard.
-            with nullcontext() if delegates else _unheard():
-                self._interpreter = tflite.Interpreter(
+            with nullcontext() if delegates else stderr_filter.unheard(), _numpy_unheard():
+                self._interpreter = load_runtime().tflite.Interpreter(
                     **whence, num_threads=self.threads, experimental_delegates=delegates
                 )
                 if size is not None and size != info.input_size:
-                    _resize(self._interpreter, size)
+                    _resize(self._interpreter, info.inputs[0].picture_shape(size))
                 self._interpreter.allocate_tensors()
         except Exception as error:
             # tflite-runtime raises SystemError with numpy 2, others ValueError or RuntimeError
@@ -133,8 +158,8 @@ class Engine:
 
         Parameters
         ----------
-        tensor : (1, height, width, 3)
-            In the type of the model's input.
+        tensor : (1, height, width, 3) or (1, 3, height, width)
+            In the shape and type of the model's input.
 
         Returns
         -------
@@ -178,7 +203,7 @@ class Engine:
 
 def _load(plugin: Plugin) -> Any:
     try:
-        return tflite.load_delegate(plugin.library, dict(plugin.options))
+        return load_runtime().tflite.load_delegate(plugin.library, dict(plugin.options))
     except OSError as error:
         msg = f"delegate {plugin.library}: the library cannot be loaded: {_brief(error)}"
         raise DelegateError(msg) from error
@@ -201,9 +226,9 @@ def _brief(error: Exception) -> str:
     return " ".join(str(error).split())[-200:]
 
 
-def _resize(interpreter: Any, size: Size) -> None:
+def _resize(interpreter: Any, shape: tuple[int, ...]) -> None:
     index = interpreter.get_input_details()[0]["index"]
-    interpreter.resize_tensor_input(index, [1, size.height, size.width, 3])
+    interpreter.resize_tensor_input(index, list(shape))
 
 
 def _as_loaded(info: ModelInfo, interpreter: Any) -> ModelInfo:
@@ -222,7 +247,28 @@ def _with_shapes(
     )
 
 
+@contextmanager
+def _numpy_unheard() -> Iterator[None]:
+    """Drop what numpy 2 prints of a library that was built for numpy 1: an error says it too."""
+    if _is_numpy_too_new():
+        with redirect_stderr(io.StringIO()):
+            yield
+    else:
+        yield
+
+
+def _is_numpy_too_new() -> bool:
+    """Say whether numpy is one that published builds of the runtime were not made for."""
+    return load_runtime().name == "tflite-runtime" and int(np.__version__.partition(".")[0]) > 1
+
+
 def _sentence(info: ModelInfo, error: Exception) -> str:
+    name, version, _ = load_runtime()
+    if _is_numpy_too_new() and isinstance(error, (SystemError, ImportError, AttributeError)):
+        return (
+            f"{name} {version} needs numpy below 2, and numpy {np.__version__} is installed;"
+            " expected: pip install 'numpy<2'"
+        )
     reason = " ".join(str(error).split())[:200]
     if info.needs_edgetpu:
         return (
@@ -231,5 +277,5 @@ def _sentence(info: ModelInfo, error: Exception) -> str:
         )
     if info.custom_ops:
         ops = ", ".join(info.custom_ops)
-        return f"model {info.name}: needs the operators {ops}, which {RUNTIME} does not have"
-    return f"model {info.name}: {RUNTIME} refuses it: {reason}"
+        return f"model {info.name}: needs the operators {ops}, which {name} does not have"
+    return f"model {info.name}: {name} refuses it: {reason}"

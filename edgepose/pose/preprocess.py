@@ -24,7 +24,7 @@ class Preprocessor:
     Parameters
     ----------
     tensor : TensorInfo
-        The model's input, ``[1, height, width, 3]``.
+        The model's input, ``[1, height, width, 3]`` or ``[1, 3, height, width]``.
     scale, shift : float, 3 floats
         ``real = pixel * scale + shift[channel]`` is what the model wants, RGB.
     """
@@ -37,9 +37,10 @@ class Preprocessor:
         self._table = stored.astype(tensor.dtype)[None, :, :]
         self._plain = tensor.dtype == "uint8" and _nearly_bytes(stored)
         self._dtype = np.dtype(tensor.dtype)
+        self._channels_first = tensor.channels_first
 
     def prepare(self, image: Image, letterbox: Letterbox) -> NDArray[Any]:
-        """Return ``(1, height, width, 3)`` in the model's own type; padding is black.
+        """Return the model's input, in its own shape and type; padding is black.
 
         Parameters
         ----------
@@ -57,7 +58,10 @@ class Preprocessor:
         shrinks = region.shape[0] > 2 * height
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         cv2.resize(region, (width, height), dst=inside, interpolation=how)
-        return self._numbers(canvas)[None]
+        numbers = self._numbers(canvas)
+        if self._channels_first:
+            numbers = np.ascontiguousarray(numbers.transpose(2, 0, 1))
+        return numbers[None]
 
     def _numbers(self, canvas: Image) -> NDArray[Any]:
         if self._plain:

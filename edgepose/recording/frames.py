@@ -1,22 +1,23 @@
 """Frames of a recording, with poses in pixels and times in order."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from edgepose.errors import in_words
 from edgepose.mqtt import messages
 from edgepose.mqtt.messages import PersonMessage, PosesMessage
-from edgepose.recording.reader import Recording, RecordingError
+from edgepose.recording.reader import UNREADABLE, Entry, Recording, RecordingError
 from edgepose.skeleton import JOINT_NAMES
 from edgepose.timing import NS_PER_MS, NS_PER_S, unix_ns
 from edgepose.types import Box, Frame, Pose, Size
 
+log = logging.getLogger(__name__)
+
 JUMP_S: Final = 5.0  # a clock that was set: a Pi starts without knowing the time
-
-
-# Frames
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,24 +57,54 @@ def frames(recording: Recording, camera: str | None = None) -> Iterator[Recorded
 
     Their times step as the pictures did. Where the wall clock was set meanwhile, the
     time at which the message came says how long the step was.
+
+    A message that is none of ours is left out with a warning: anything may have been published.
     """
     clocks: dict[tuple[str, str], _Steps] = {}
     for entry in recording.entries():
-        message = messages.read(recording.base_topic, entry.topic, entry.payload)
-        if not isinstance(message, PosesMessage) or camera not in {None, message.camera}:
+        try:
+            frame = _frame(recording, entry, clocks, camera)
+        except UNREADABLE as error:
+            log.warning(
+                "%s: the message at %.3f s on %s is left out: %s",
+                recording.path,
+                entry.t_s,
+                entry.topic,
+                in_words(error),
+            )
             continue
-        steps = clocks.setdefault((message.device, message.camera), _Steps())
-        captured_ns = unix_ns(message.captured_at)
-        yield RecordedFrame(
-            message.device,
-            message.camera,
-            message.seq,
-            message.model,
-            Size(message.width, message.height),
-            steps.to(captured_ns, round(entry.t_s * NS_PER_S)),
-            captured_ns,
-            tuple(_pose(person) for person in message.poses),
-        )
+        if frame is not None:
+            yield frame
+
+
+def _frame(
+    recording: Recording,
+    entry: Entry,
+    clocks: dict[tuple[str, str], "_Steps"],
+    camera: str | None,
+) -> RecordedFrame | None:
+    """Return the frame that a message describes; None for another kind of message."""
+    if not entry.topic.endswith(("/poses", "/poses/msgpack")):
+        return None
+    message = messages.read(recording.base_topic, entry.topic, entry.payload)
+    if not isinstance(message, PosesMessage) or camera not in {None, message.camera}:
+        return None
+    if min(message.width, message.height) < 1:
+        msg = f"a picture of {message.width} x {message.height} pixels"
+        raise RecordingError(msg)
+    captured_ns = unix_ns(message.captured_at)
+    poses = tuple(_pose(person) for person in message.poses)
+    steps = clocks.setdefault((message.device, message.camera), _Steps())
+    return RecordedFrame(
+        message.device,
+        message.camera,
+        message.seq,
+        message.model,
+        Size(message.width, message.height),
+        steps.to(captured_ns, round(entry.t_s * NS_PER_S)),
+        captured_ns,
+        poses,
+    )
 
 
 class _Steps:

@@ -77,5 +77,5 @@ def _as_json(message: Message) -> msgspec.Raw | None:
         if message.content_type == "application/json":
             return msgspec.Raw(msgspec.json.format(message.payload, indent=-1))
         return msgspec.Raw(msgspec.json.encode(message.payload.decode()))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

@@ -14,6 +14,7 @@ from typing import IO, Any, Final
 import msgspec
 from mcap.writer import Writer
 
+from edgepose.mqtt.messages import PosesMessage
 from edgepose.skeleton import LIMBS
 from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Message
@@ -181,7 +182,7 @@ class McapSink:
         payload = _as_object(message, now_ns)
         times = now_ns, _captured_ns(payload, now_ns)
         self._add(message.topic, self._channel(message.topic, name, schema), times, payload)
-        if leaf == "poses" and "poses" in payload:
+        if leaf == "poses" and _is_poses(message.payload):
             self._draw(message.topic.removesuffix("/poses"), payload, times)
         return True
 
@@ -217,6 +218,10 @@ class McapSink:
         return self._channels[topic]
 
 
+LATEST_NS: Final = 1 << 63
+"""Times in MCAP are unsigned numbers of 64 bits; what is beyond half of them is none of ours."""
+
+
 def _as_object(message: Message, now_ns: int) -> dict[str, Any]:
     """Return the payload as JSON channels hold it; what is no object is wrapped in one."""
     if message.content_type == "image/jpeg":
@@ -225,11 +230,20 @@ def _as_object(message: Message, now_ns: int) -> dict[str, Any]:
         return {"timestamp": _time(now_ns), "frame_id": camera, "data": data, "format": "jpeg"}
     try:
         payload = msgspec.json.decode(message.payload)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         payload = None
     if isinstance(payload, dict):
         return payload
     return {"text": message.payload.decode(errors="replace")}
+
+
+def _is_poses(payload: bytes) -> bool:
+    """Say whether a payload can be drawn: anything may be published on any topic."""
+    try:
+        msgspec.json.decode(payload, type=PosesMessage)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 def _text(value: Any) -> str:
@@ -243,9 +257,10 @@ def _captured_ns(payload: dict[str, Any], otherwise_ns: int) -> int:
         return otherwise_ns
     try:
         moment = datetime.fromisoformat(said)
-    except ValueError:
+        captured_ns = int(moment.timestamp() * 1000) * (NS_PER_S // 1000)
+    except (ValueError, OverflowError):
         return otherwise_ns
-    return int(moment.timestamp() * 1000) * (NS_PER_S // 1000)
+    return captured_ns if 0 <= captured_ns < LATEST_NS else otherwise_ns
 
 
 def _time(at_ns: int) -> dict[str, int]:

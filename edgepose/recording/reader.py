@@ -5,6 +5,7 @@ A recording is JSON Lines or MCAP, written by `edgepose record`. The output of
 """
 
 import base64
+import contextlib
 import gzip
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +40,10 @@ WRAPPED: Final = {"availability": "text", "snapshot": "data"}
 
 RETAINED: Final = frozenset({"state", "status", "availability"})
 KINDS: Final[Mapping[str, Kind]] = {"event": "event", "stats": "stats"}
+
+
+UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
+"""What reading raises of a payload that is not what its topic should carry."""
 
 
 class RecordingError(UsageError):
@@ -276,10 +281,17 @@ def _mcap_entries(path: Path, file: IO[bytes]) -> Iterator[Entry]:
             continue
         data = message.data
         if leaf in WRAPPED:
-            field = WRAPPED[leaf]
-            text = msgspec.json.decode(data)[field]
-            data = text.encode() if field == "text" else base64.b64decode(text)
+            data = _unwrapped(data, WRAPPED[leaf])
         yield Entry((message.log_time - began_ns) / NS_PER_S, channel.topic, data)
+
+
+def _unwrapped(data: bytes, field: str) -> bytes:
+    """Return what a JSON object holds as text or in base64; anything else as it is."""
+    try:
+        text: str = msgspec.json.decode(data, type=dict[str, Any])[field]
+        return text.encode() if field == "text" else base64.b64decode(text)
+    except (*UNREADABLE, KeyError, TypeError, AttributeError):
+        return data
 
 
 def _mcap_messages(path: Path, file: IO[bytes]) -> Iterator[tuple[Any, Any]]:
@@ -344,7 +356,7 @@ def restamp(
     """
     try:
         payload = msgspec.json.decode(entry.payload)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         payload = None
     topic = entry.topic
     if device is not None and topic.startswith(f"{base_topic}/"):
@@ -355,8 +367,8 @@ def restamp(
     if device is not None and "device" in payload:
         payload["device"] = device
     if shift_ns is not None:
-        for key in ("captured_at", "at"):
-            if isinstance(payload.get(key), str):
+        for key in {"captured_at", "at"} & payload.keys():
+            with contextlib.suppress(TypeError, ValueError, OverflowError):  # it is none of ours
                 payload[key] = rfc3339(shift_ns(unix_ns(payload[key])))
     return Entry(entry.t_s, topic, msgspec.json.encode(payload))
 

@@ -130,8 +130,19 @@ class CameraSet:
         return not looking or any(control.camera.health.processed for control in controls)
 
     def have_ended(self) -> bool:
-        """Whether every source has come to its end."""
-        return all(control.camera.ended for control in self._state.running_cameras())
+        """Whether every source has come to its end.
+
+        Raises
+        ------
+        SourceError
+            When they have, and one of them has failed.
+        """
+        cameras = [control.camera for control in self._state.running_cameras()]
+        if not all(camera.ended for camera in cameras):
+            return False
+        if failed := [camera for camera in cameras if camera.health.state == "offline"]:
+            raise SourceError(failed[0].health.error)
+        return True
 
     def _apply(self, id_: str) -> None:
         """Apply the settings in force to a camera that runs, and publish its state."""

@@ -197,6 +197,7 @@ def camera(
         ),
         live=live,
         runs_on=live or settings.realtime,
+        once=state.once,
         max_fps=settings.fps,
         gate=gate if live and settings.motion_gate else None,
         engine_threads=model.engine.threads,

@@ -87,6 +87,7 @@ class Bench:
         *,
         live: bool = False,
         runs_on: bool = True,
+        once: bool = False,
         max_fps: float = 1000,
         pipeline: Names | None = None,
         gate: Gate | None = None,
@@ -103,6 +104,7 @@ class Bench:
             open_source=open_source,
             live=live,
             runs_on=runs_on,
+            once=once,
             max_fps=max_fps,
             gate=gate,
             engine_threads=1,
@@ -168,17 +170,40 @@ def test_every_frame_of_a_finite_source_comes_through_in_order() -> None:
     bench.close()
 
 
-def test_a_finite_source_that_cannot_be_opened_is_the_daemons_failure() -> None:
-    """Trying a missing file again would not find it."""
+@pytest.mark.slow
+def test_a_file_that_is_missing_is_waited_for() -> None:
+    """It ends no daemon: others are watched, and a disk may be mounted later."""
+    opened: list[int] = []
+
+    def mounted_later() -> Listed:
+        opened.append(1)
+        if len(opened) == 1:
+            raise SourceError("video x.mp4: no such file")
+        return Listed([frame(number) for number in range(5)])
+
+    bench = Bench(mounted_later)
+    bench.camera.start()
+    bench.wait_for("ended")
+
+    assert bench.states[0] == ("offline", "video x.mp4: no such file")
+    assert [state for state, _ in bench.states] == ["offline", "online", "ended"]
+    assert len(bench.pipeline.seen) == 5
+    assert bench.failure.error is None
+    bench.close()
+
+
+def test_a_file_that_is_missing_is_tried_once_where_it_is_read_once() -> None:
+    """It is over then, with its error, and was not in view."""
 
     def missing() -> Listed:
         raise SourceError("video x.mp4: no such file")
 
-    bench = Bench(missing)
+    bench = Bench(missing, once=True)
     bench.camera.start()
+    bench.wait_for("offline")
 
-    assert bench.failed.wait(5)
-    assert isinstance(bench.failure.error, SourceError)
+    assert wait_until(lambda: bench.camera.ended)
+    assert bench.camera.health.error == "video x.mp4: no such file"
     bench.close()
 
 
@@ -205,6 +230,34 @@ def test_a_live_source_is_opened_again_after_a_loss() -> None:
     assert said[2] == ("offline", "no such device")
     assert bench.camera.health.reconnects >= 1
     assert all(source.closed.is_set() for source in attempts[2:-1])
+    bench.close()
+
+
+def test_a_stream_that_keeps_ending_soon_is_lost_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is waited for longer each time, and is back only when it has lasted for a while."""
+    opened = 0
+    waits: list[float] = []
+
+    def ends_soon() -> Listed:
+        nonlocal opened
+        opened += 1
+        seconds = 12 if opened == 6 else 2
+        return Listed([frame(1000 * opened + number) for number in range(10 * seconds)])
+
+    bench = Bench(ends_soon, live=True)
+    monkeypatch.setattr(bench.camera._stop, "wait", lambda s: waits.append(s) or opened == 7)  # type: ignore[func-returns-value]
+    monkeypatch.setattr(bench.camera._stop, "is_set", lambda: opened == 7)
+    bench.camera.start()
+    bench.wait_for("offline", times=3)
+    bench.camera.threads[0].join(10)
+
+    assert [state for state, _ in bench.states][:6] == ["online", "offline"] * 3
+    assert waits[:5] == sorted(waits[:5])
+    assert waits[4] >= 10 * waits[0]
+    assert waits[5] == min(waits)
+    bench.camera._stop = threading.Event()
     bench.close()
 
 

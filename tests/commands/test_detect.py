@@ -1,6 +1,7 @@
 """`edgepose detect`: what is written is whole, whatever ends it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,13 +10,16 @@ from itertools import islice
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
 from edgepose.camera.sources import Source
 from edgepose.cli import main
 from edgepose.commands import detect
+from edgepose.mqtt.messages import PosesMessage
 from edgepose.types import Frame
+from tests.support.moving import clip
 
 PICTURE = Path(__file__).parents[2] / "docs" / "images" / "person.jpg"
 MODEL = ("-m", "movenet-lightning")
@@ -53,6 +57,50 @@ def test_what_cannot_be_read_does_not_stop_the_rest(
     assert main(["detect", str(broken), str(PICTURE), *MODEL]) == 3
 
     assert "1 person" in capsys.readouterr().out
+
+
+def test_each_message_names_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """So that the results of a folder and of several films can be told apart."""
+    names = ["a.png", 'b "c".png', "日本.png", os.fsdecode(b"stra\xdfe.png")]
+    for name in names:
+        (tmp_path / name).write_bytes(cv2.imencode(".png", np.zeros((48, 64, 3), np.uint8))[1])
+    film = clip(tmp_path / "film.avi", 2)
+
+    assert main(["detect", str(tmp_path), str(film), *MODEL, "--json"]) == 0
+
+    messages = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    found = [Path(message["file"]).name for message in messages]
+    expected = [os.fsencode(name).decode("utf-8", "replace") for name in names]
+    assert sorted(found) == sorted([*expected, "film.avi", "film.avi"])
+    assert all(msgspec.convert(message, PosesMessage) for message in messages)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", ["latin-1", "ascii", "utf-8"])
+@pytest.mark.parametrize("json_asked", [True, False])
+def test_names_beyond_the_terminals_encoding_are_escaped(
+    tmp_path: Path, code: str, json_asked: bool
+) -> None:
+    """Nothing ends for it; what is printed as JSON stays JSON, and says the same."""
+    names = ["1-日本.png", "2-straße.png", "3-\U0001f600.png", os.fsdecode(b"4-\xdf.png"), "5.png"]
+    for name in names:
+        (tmp_path / name).write_bytes(cv2.imencode(".png", np.zeros((48, 64, 3), np.uint8))[1])
+    command = [sys.executable, "-m", "edgepose", "detect", str(tmp_path), *MODEL]
+
+    done = subprocess.run(
+        [*command, "--json"] if json_asked else command,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": code},
+        check=False,
+    )
+
+    lines = done.stdout.decode(code).splitlines()
+    assert done.returncode == 0
+    assert done.stderr == b""
+    assert len(lines) == len(names)
+    if json_asked:
+        found = [Path(json.loads(line)["file"]).name for line in lines]
+        assert found == [os.fsencode(name).decode("utf-8", "replace") for name in names]
 
 
 @pytest.mark.slow

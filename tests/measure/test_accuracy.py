@@ -46,7 +46,7 @@ def found(keypoints: Floats, score: float = 0.9) -> Pose:
     return Pose(keypoints, score, box_around(keypoints))
 
 
-def annotation(number: int, image: int, joints: Floats, **more: Any) -> dict[str, Any]:
+def annotation(number: int, image: Any, joints: Floats, **more: Any) -> dict[str, Any]:
     flagged = joints.copy()
     flagged[:, 2] = 2
     x, y = joints[:, :2].min(axis=0).tolist()
@@ -94,6 +94,39 @@ def test_the_truth_itself_scores_full_marks(tmp_path: Path) -> None:
 
     assert full["AP"] == full["AR"] == full["AP_large"] == pytest.approx(100)
     assert full["AP_medium"] is None
+
+
+@pytest.mark.parametrize("ids", [["hall/a", "hall/b"], ["7", "9"], ["007", 7], [1.5, None]])
+@pytest.mark.parametrize("category", ["person", 17, "1"])
+def test_ids_may_be_texts(tmp_path: Path, ids: list[Any], category: Any) -> None:
+    """As several annotation tools write them; an annotation of no picture is left out."""
+    for index in range(2):
+        picture(tmp_path / f"{index}.png", np.zeros((480, 640, 3), np.uint8))
+    places = [body(50, 60), body(0, 0)]
+    people = [
+        annotation(index, id_, places[index % 2]) | {"category_id": category}
+        for index, id_ in enumerate([*ids, "of no picture"])
+    ]
+    data = {
+        "images": [{"id": id_, "file_name": f"{index}.png"} for index, id_ in enumerate(ids)],
+        "annotations": people,
+        "categories": [PERSON | {"id": category}],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(data))
+
+    truth = accuracy.read(tmp_path / "truth.json", tmp_path)
+
+    results = {shown.id: [found(places[i])] for i, shown in enumerate(truth.pictures)}
+    assert scores(truth, results)["AP"] == pytest.approx(100)
+    assert len(truth.alone()) == 2
+
+
+def test_two_pictures_of_one_id_are_refused(tmp_path: Path) -> None:
+    """Whose people they are cannot be told."""
+    images = [{"id": "a", "file_name": "1.png"}, {"id": "a", "file_name": "2.png"}]
+
+    with pytest.raises(UsageError, match=r"images\[1\] has the id a"):
+        made(tmp_path, {1: [annotation(1, 1, body(0, 0))]}, images=images)
 
 
 @pytest.mark.parametrize(("oks", "expected"), [(0.97, 100), (0.72, 50), (0.52, 10), (0.48, 0)])

@@ -63,13 +63,24 @@ def test_it_reads_signatures_scales_and_open_sizes() -> None:
     assert not model.needs_edgetpu
 
 
-@pytest.mark.parametrize("shape", [(1, 100), (1, 32, 32, 1), (1, 3, 32, 32)])
+@pytest.mark.parametrize("shape", [(1, 100), (1, 32, 32, 1), (1, 32, 3, 32), (3, 32, 32)])
 def test_it_refuses_a_model_that_takes_no_picture(shape: tuple[int, ...]) -> None:
     """What is taken is said, and what was expected."""
     content = networks.build(shape, [("a", np.zeros((1, 4), np.float32), None)])
 
     with pytest.raises(ModelError, match=r"expected one RGB picture \[1, height, width, 3\]"):
         info.read(content, "file")
+
+
+def test_a_picture_with_channels_first_keeps_its_layout() -> None:
+    """Width and height are read where they stand, also after another size was set."""
+    content = networks.build((1, 3, 32, 48), [("a", np.zeros((1, 4), np.float32), None)])
+
+    model = info.read(content, "file")
+
+    assert model.input_size == Size(48, 32)
+    assert model.resized(Size(64, 96)).inputs[0].shape == (1, 3, 96, 64)
+    assert model.resized(Size(64, 96)).input_size == Size(64, 96)
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])

@@ -1,8 +1,10 @@
 """The loaded interpreter."""
 
+import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,3 +102,75 @@ def test_the_runtime_says_nothing_of_itself() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
 
     assert done.stderr == b""
+
+
+def run_with(
+    tmp_path: Path, packages: dict[str, str], *words: str
+) -> subprocess.CompletedProcess[str]:
+    """Run edgepose where these packages stand in for the runtimes."""
+    for name, text in packages.items():
+        folder = tmp_path / "packages" / name
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text('__version__ = "9.9"')
+        (folder / "interpreter.py").write_text(text)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "packages")}
+    command = [sys.executable, "-m", "edgepose", *words]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def absent(name: str) -> str:
+    return f"raise ModuleNotFoundError(name={name!r})"
+
+
+ABSENT = {name: absent(name) for name in interpreter.PACKAGES}
+PERSON = str(Path(__file__).parents[2] / "docs" / "images" / "person.jpg")
+
+
+@pytest.mark.slow
+def test_the_doctor_works_without_a_runtime(tmp_path: Path) -> None:
+    """It says what to install, and looks at everything else."""
+    done = run_with(tmp_path, ABSENT, "doctor", "-c", str(tmp_path / "none.toml"))
+
+    (line,) = (line for line in done.stdout.splitlines() if " runtime" in line)
+    assert line.startswith("fail")
+    assert "no TFLite runtime is installed" in line
+    assert "pip install ai-edge-litert" in done.stdout
+    assert "configuration" in done.stdout
+    assert "clock" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_runtime_that_cannot_be_imported_is_not_called_missing(tmp_path: Path) -> None:
+    """Its own reason is told: a library of the system is too old, or absent."""
+    broken = {"ai_edge_litert": "raise ImportError('libfoo.so.1: cannot open shared object')"}
+
+    done = run_with(tmp_path, ABSENT | broken, "detect", PERSON)
+
+    assert done.returncode == 4
+    assert "ai-edge-litert cannot be loaded: libfoo.so.1" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+NUMPY_1 = """
+import sys
+class Interpreter:
+    def __init__(self, **_):
+        print("A module that was compiled using NumPy 1.x", file=sys.stderr)
+        raise SystemError("<built-in method X> returned a result with an exception set")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(np.__version__ < "2", reason="only numpy 2 does this")
+@pytest.mark.parametrize("words", [["detect", PERSON, "-m", "movenet-lightning"], ["doctor"]])
+def test_a_runtime_for_numpy_1_says_so_in_a_sentence(tmp_path: Path, words: list[str]) -> None:
+    """Which numpy is there, which is needed, and the command; nothing of numpy's own."""
+    done = run_with(tmp_path, ABSENT | {"tflite_runtime": NUMPY_1}, *words)
+
+    said = done.stderr if words[0] == "detect" else done.stdout
+    assert f"tflite-runtime 9.9 needs numpy below 2, and numpy {np.__version__}" in said
+    assert "pip install 'numpy<2'" in said
+    assert "compiled" not in done.stderr
+    if words[0] == "detect":
+        assert done.returncode == 4
+        assert len(done.stderr.splitlines()) == 1

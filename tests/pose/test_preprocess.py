@@ -55,6 +55,21 @@ def test_numbers_are_those_the_model_declares(
     assert np.abs(made[0] - wanted).max() <= (1e-6 if dtype == "float32" else 1)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "int8"])
+def test_channels_come_first_where_the_model_has_them_first(dtype: str) -> None:
+    """The same numbers, in the other order, row after row in memory."""
+    image, size = noise(100, 60), Size(32, 48)
+    scale = None if dtype == "float32" else Quantisation(1 / 127.5, 0)
+    last = Preprocessor(TensorInfo("in", (1, 48, 32, 3), dtype, scale), **SIGNED)
+    first = Preprocessor(TensorInfo("in", (1, 3, 48, 32), dtype, scale), **SIGNED)
+
+    expected = last.prepare(image, whole(image, size))
+    tensor = first.prepare(image, whole(image, size))
+
+    assert tensor.flags.c_contiguous
+    assert np.array_equal(tensor, expected.transpose(0, 3, 1, 2))
+
+
 def test_padding_is_black_in_the_models_numbers() -> None:
     """Black, not mid-grey: a float model sees -1 around the picture."""
     image = np.full((50, 100, 3), 255, dtype=np.uint8)

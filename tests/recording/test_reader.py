@@ -566,3 +566,50 @@ def test_tracks_keep_their_ids() -> None:
     assert found == [[found[0][0]], [found[1][0]]]
     assert [(t.id, t.since_ns) for tracks in found for t in tracks] == [(42, 5), (42, 5)]
     assert isinstance(found[0][0], Track)
+
+
+def of_another(leaf: str, payload: bytes) -> Message:
+    return reader.message(f"edgepose/pi/hall/{leaf}", payload)
+
+
+FOREIGN = [
+    of_another("poses", b"garbage"),
+    of_another("poses", b""),
+    of_another("poses", b"\xff\xfe\0"),
+    of_another("poses", b"[1, 2]"),
+    of_another("poses", b'{"poses": "many", "captured_at": "yesterday"}'),
+    of_another("poses", b"[" * 5000),
+    of_another("state", b"on"),
+    of_another("event", b'{"at": 5}'),
+    of_another("event", b'{"at": "9999-12-31T23:59:59.999Z", "device": 4}'),
+    of_another("availability", b'{"state": "online"}'),
+    of_another("snapshot", b"no picture"),
+    reader.message("edgepose/pi/status", b"\x89PNG"),
+    reader.message("edgepose/pi/hall/set/fps", b"7"),
+]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "mcap"])
+def test_foreign_messages_are_left_out(
+    tmp_path: Path,
+    ending: str,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Anything may be published on any topic while a recording is made; ours come out again."""
+    path = tmp_path / f"hall.{ending}"
+    clock = Steady()
+    sink = reader.write(path, path.open("wb"), clock, {})
+    ours = 0
+    for number, message in enumerate(said(clock)):
+        assert sink.publish(message)
+        ours += message.topic.endswith("/poses")
+        if number < len(FOREIGN):
+            assert sink.publish(FOREIGN[number])
+    sink.close()
+
+    assert len(list(frames(open_recording(path)))) == ours
+    assert caplog.text.count("is left out") == 6
+    for words in (["--events"], ["--now"], ["--device", "other"], []):
+        assert main(["replay", str(path), "--print", *words]) == 0
+    assert "unexpected" not in capsys.readouterr().err

@@ -48,13 +48,19 @@ class Camera(ThreadingHTTPServer):
     """An HTTP camera: one picture of JPEG after the other.
 
     The path says what it does: ``/live``, ``/login`` (with a password), ``/ends``,
-    ``/freezes``, ``/resets`` and ``/breaks`` after 20 pictures, ``/sound``, ``/page``.
+    ``/freezes``, ``/resets`` and ``/breaks`` after 20 pictures, ``/sound``, ``/page``,
+    ``/file...`` (what `file` holds), ``/still...`` (a new picture at
+    each request), ``/pieces...`` (the film in that many pieces, a second apart).
     """
 
     daemon_threads = True
     allow_reuse_address = True
     picture: Image | None = None
     period_s = 0.02
+    file = b""
+    stills = 0
+    exif = b""
+    pieces = 1
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), Handler)
@@ -75,7 +81,8 @@ class Camera(ThreadingHTTPServer):
 
     def jpegs(self) -> Iterator[bytes]:
         for index in count():
-            yield jpeg(numbered(index) if self.picture is None else self.picture)
+            data = jpeg(numbered(index) if self.picture is None else self.picture)
+            yield data[:2] + self.exif + data[2:]
 
     def __enter__(self) -> Self:
         return self
@@ -98,6 +105,12 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(401, "text/plain", b"", ("WWW-Authenticate", 'Basic realm="camera"'))
         elif what == "sound":
             self._answer(200, "audio/wav", sound())
+        elif what.startswith("file"):
+            self._answer(200, "application/octet-stream", self.server.file)
+        elif what.startswith("pieces"):
+            self._send_in_pieces()
+        elif what.startswith("still"):
+            self._still()
         elif what == "page":
             self._answer(200, "text/html", b"<html><body>Welcome to your camera</body></html>" * 50)
         elif what in {"live", "login", "ends", "freezes", "resets", "breaks"}:
@@ -114,6 +127,26 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+    def _still(self) -> None:
+        self.server.stills += 1
+        if self.server.frozen.is_set():
+            self.send_error(503)
+        else:
+            data = jpeg(numbered(self.server.stills))
+            self._answer(200, "image/jpeg", data[:2] + self.server.exif + data[2:])
+
+    def _send_in_pieces(self) -> None:
+        """Send the film as it is recorded: a second of it at once, without a length."""
+        self.send_response(200)
+        self.send_header("Content-Type", "video/mp2t")
+        self.end_headers()
+        data, pieces = self.server.file, self.server.pieces
+        step = -(-len(data) // pieces // 188) * 188
+        for begin in range(0, len(data), step):
+            self.wfile.write(data[begin : begin + step])
+            if self.server.closing.wait(1):
+                return
 
     def _stream(self, what: str) -> None:
         self.send_response(200)

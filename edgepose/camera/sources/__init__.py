@@ -6,10 +6,12 @@ and `Settings`, looks at the first picture where that is cheap, and returns a
 `Source` or raises `SourceError`.
 """
 
+import glob
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Protocol, Self, runtime_checkable
 from urllib.parse import parse_qsl, unquote
 
@@ -27,12 +29,32 @@ SOURCES: Final = {
     "v4l2": "edgepose.camera.sources.v4l2:V4l2Source",
     "rtsp": "edgepose.camera.sources.ffmpeg:StreamSource",
     "rtsps": "edgepose.camera.sources.ffmpeg:StreamSource",
-    "http": "edgepose.camera.sources.ffmpeg:StreamSource",
-    "https": "edgepose.camera.sources.ffmpeg:StreamSource",
+    "http": "edgepose.camera.sources.ffmpeg:open_http",
+    "https": "edgepose.camera.sources.ffmpeg:open_http",
     "file": "edgepose.camera.sources.files:open_files",
 }
 """URI scheme to class, or to a function that chooses one."""
 
+EXAMPLES: Final = {
+    "v4l2": "/dev/video0",
+    "picamera2": "picamera2://0",
+    "rtsp": "rtsp://HOST/PATH",
+    "http": "http://HOST/PATH",
+}
+"""How cameras are written."""
+
+WORDS_FOR_CAMERAS: Final = {
+    "camera": "v4l2",
+    "picam": "picamera2",
+    "picamera": "picamera2",
+    "usb": "v4l2",
+    "video": "v4l2",
+    "webcam": "v4l2",
+}
+"""Words of other programs for kinds of sources."""
+
+FINITE: Final = frozenset({"demo", "file"})
+"""Schemes of the sources that have an end, and lose nothing while nobody reads."""
 
 Glimpse = Callable[[], Image | None]
 """Makes what is cheap to have of a picture: (height, width) grey or (height, width, 3) RGB,
@@ -226,6 +248,47 @@ def check_all(config: Config, origin: Origin | None) -> None:
             check(camera.source)
 
 
+def check_paths(config: Config, origin: Origin | None) -> None:
+    """Refuse cameras whose file is not there; `origin` tells where they are configured."""
+    for index, camera in enumerate(config.cameras):
+        with blamed(origin, "camera", index, "source"):
+            check_path(check(camera.source))
+
+
+def check_path(address: Address) -> None:
+    """Refuse a file, folder or glob that is not there; other sources are not looked at.
+
+    Raises
+    ------
+    SourceError
+        Says what was probably meant.
+    """
+    path = Path(address.path).expanduser()
+    if address.scheme != "file" or path.exists():
+        return
+    # Path.glob takes no absolute pattern.
+    if glob.has_magic(str(path)) and next(glob.iglob(str(path), recursive=True), None):  # noqa: PTH207
+        return
+    raise address.error(
+        f"no such file or folder;{_meant(path)} expected a picture, a video, a folder or a"
+        f" glob; cameras are {', '.join(EXAMPLES.values())}"
+    )
+
+
+def _meant(path: Path) -> str:
+    """Return the question for a camera that was probably meant; empty where it was a file."""
+    there = next((folder for folder in path.parents if folder.exists()), Path())
+    missing = str(path.relative_to(there))
+    word, _, rest = re.sub(r"[:/]+", " ", missing, count=1).partition(" ")
+    meant = WORDS_FOR_CAMERAS.get(word.lower(), word.lower())
+    if meant not in SOURCES or (meant in FINITE and rest):
+        return ""
+    if meant in {"v4l2", "picamera2"}:
+        rest = rest if rest.isdecimal() else "0"
+        return f' did you mean "{EXAMPLES[meant].replace("0", rest)}"?'
+    return f' did you mean "{redact(f"{meant}://{rest}")}"?'
+
+
 def rate(uri: str, *, fps: float, realtime: bool) -> float:
     """Return how many frames a second there are to look at.
 
@@ -242,5 +305,5 @@ def rate(uri: str, *, fps: float, realtime: bool) -> float:
 
 def is_live(uri: str) -> bool:
     """Say, without opening it, whether a source keeps only its newest frame."""
-    row = SOURCES.get(Address.parse(uri).scheme)
-    return bool(row and getattr(registry.load(row), "live", False))
+    scheme = Address.parse(uri).scheme
+    return scheme in SOURCES and scheme not in FINITE

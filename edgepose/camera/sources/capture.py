@@ -5,7 +5,10 @@ import threading
 from typing import cast
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
+from edgepose.pose.stderr_filter import unheard
 from edgepose.types import Image
 
 # A broken file is reported by us in one sentence; the decoder's own words on stderr
@@ -36,12 +39,13 @@ class Capture:
         with self._lock:
             if self.closed.is_set():
                 return None
-            decoded, bgr = self._capture.retrieve(self._bgr)
+            with unheard():
+                decoded, bgr = self._capture.retrieve(self._bgr)
             if not decoded:
                 return None
             # OpenCV writes the next picture into the same memory: no new pages each time.
             self._bgr = cast(Image, bgr)
-            return to_rgb(self._bgr)
+            return bgr_to_rgb(self._bgr)
 
     def get(self, prop: int) -> float:
         """Return a property such as `cv2.CAP_PROP_FPS`; 0 once closed."""
@@ -72,9 +76,24 @@ class Capture:
         return True
 
 
-def to_rgb(bgr: Image) -> Image:
+def bgr_to_rgb(bgr: Image) -> Image:
     """Convert OpenCV's BGR, BGRA or grey to a new RGB array."""
     if bgr.ndim == 2:
         return cast(Image, cv2.cvtColor(bgr, cv2.COLOR_GRAY2RGB))
     code = cv2.COLOR_BGRA2RGB if bgr.shape[2] == 4 else cv2.COLOR_BGR2RGB
     return cast(Image, cv2.cvtColor(bgr, code))
+
+
+def decode_picture(data: NDArray[np.uint8]) -> Image | None:
+    """Decode a picture of any kind OpenCV knows as RGB, upright as its EXIF says.
+
+    None where it is none: cut off, with more pixels than OpenCV accepts, or with a header
+    that does not fit. Grey is spread over the channels, 16 bits are cut to 8, alpha is left
+    out.
+    """
+    try:
+        with unheard():
+            bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None
+    return None if bgr is None else bgr_to_rgb(cast(Image, np.asarray(bgr, dtype=np.uint8)))

@@ -1,10 +1,12 @@
 """The bundled clip: two people, for a first look without a camera."""
 
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from edgepose.camera.sources import Address, Settings
 from edgepose.camera.sources.files import VideoSource
+from edgepose.camera.sources.films import open_film
 
 CLIP: Final = Path(__file__).parents[2] / "data" / "demo.mp4"
 
@@ -17,4 +19,4 @@ class DemoSource(VideoSource):
         if address.path:
             raise address.error(f'found "{address.path}" behind the scheme; expected nothing')
         loop = address.flag("loop", default=True) and not settings.once
-        super().__init__(CLIP, settings, loop=loop)
+        super().__init__(CLIP, settings, partial(open_film, CLIP), loop=loop)

@@ -4,9 +4,9 @@ import errno
 import logging
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 from urllib.parse import parse_qsl
 
@@ -14,6 +14,16 @@ import numpy as np
 
 from edgepose import extras
 from edgepose.camera.sources import GLIMPSE, Address, Settings, Wants, everything
+from edgepose.camera.sources.capture import decode_picture
+from edgepose.camera.sources.demuxer import (
+    Demuxer,
+    has_timestamps,
+    make_reformatter,
+    pts_ns,
+    to_rgb,
+)
+from edgepose.camera.sources.orientation import orientation_of
+from edgepose.camera.sources.playout import Playout
 from edgepose.errors import SourceError
 from edgepose.timing import NS_PER_S
 from edgepose.types import Frame, Image
@@ -23,6 +33,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
+    from numpy import typing as npt
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +43,17 @@ DEFAULT_TIMEOUT_S: Final = 5.0  # a key picture every second is usual, every fou
 APART: Final = frozenset({"mjpeg", "mjpegb", "png"})
 """Codes in which each picture stands for itself."""
 
+SNAPSHOT_FPS: Final = 1.0  # where the caller names no rate
+
 MAX_HALVINGS: Final = 3
 """How often FFmpeg's decoder of JPEG halves a picture, decoding the less of it."""
 
 # Not "nobuffer": it throws the first key picture away, and the next may be seconds off.
 LIVE: Final = {"flags": "low_delay"}
 """FFmpeg's options against keeping pictures back."""
+
+PLAIN: Final = {"pattern_type": "none"}
+"""A picture's address with a percent sign is no pattern of many names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +91,22 @@ class Options:
 
     def for_ffmpeg(self) -> dict[str, str]:
         """Return them under FFmpeg's names."""
-        return {**LIVE, "rtsp_transport": self.transport} if self.is_rtsp else LIVE
+        return {**LIVE, "rtsp_transport": self.transport} if self.is_rtsp else {**LIVE, **PLAIN}
+
+
+def open_http(address: Address, settings: Settings) -> "StreamSource | SnapshotSource":
+    """Open what an address on the web has: a stream, or a picture that is new each time."""
+    options = Options.of(address)
+    container = connect(address, options)
+    if not is_single_picture(container.format.name):
+        return StreamSource(address, settings, container)
+    container.close()
+    return SnapshotSource(address, settings)
+
+
+def is_single_picture(container: str) -> bool:
+    """Say whether FFmpeg's name of a container is one of single pictures, such as jpeg_pipe."""
+    return container == "image2" or container.endswith("_pipe")
 
 
 class StreamSource:
@@ -84,22 +115,27 @@ class StreamSource:
     live = True
     length: int | None = None
 
-    def __init__(self, address: Address, settings: Settings) -> None:
+    def __init__(
+        self, address: Address, settings: Settings, container: "InputContainer | None" = None
+    ) -> None:
         self._address = address
         self._clock = settings.clock
         self._options = Options.of(address)
-        self._closed = threading.Event()
-        self._lock = threading.Lock()
-        self._container = connect(address, self._options)
-        self._stream = self._container.streams.video[0]
+        container = container or connect(address, self._options)
+        stream = container.streams.video[0]
         # Threads for whole frames would each keep one back.
-        self._stream.thread_type = "SLICE"
-        self._apart = self._stream.codec_context.name in APART
-        self._glimpses = Glimpses(self._stream.codec_context)
-        self._packets = self._container.demux(self._stream)
-        rate = self._stream.average_rate
+        stream.thread_type = "SLICE"
+        context = stream.codec_context
+        self._demuxer = Demuxer(container, stream)
+        self._apart = context.name in APART
+        self._glimpses = Glimpses(context)
+        self._reformatter = make_reformatter()
+        self._has_timestamps = has_timestamps(container)
+        self._stored = container.duration is not None or not settings.realtime
+        self._playout = Playout(stored=self._stored)
+        self._waits = settings.realtime
+        rate = stream.average_rate
         self.fps: float | None = float(rate) if rate else None
-        context = self._stream.codec_context
         log.info(
             "source %s: %d x %d %s", address, context.width, context.height, context.codec.name
         )
@@ -108,28 +144,24 @@ class StreamSource:
         """Yield pictures as they come, until the server ends the stream.
 
         Where each picture stands for itself, what nobody wants is not decoded; else it
-        is, because later ones build upon it, but not turned into RGB.
+        is, because later ones build upon it, but not turned into RGB. Of pictures that
+        come in bursts each waits until it is due.
 
         Raises
         ------
         SourceError
             When nothing comes any more, or nothing that can be decoded.
         """
-        last_ns = self._clock.now_ns()
         broken_ns: int | None = None
         while (packet := self._read()) is not None:
             # When its last byte came: what is nearest to the sensor on a clock of ours.
-            read_ns = max(self._clock.now_ns(), last_ns + 1)
-            if self._apart and not wants(read_ns, partial(self._glimpses.of_packet, packet)):
-                continue
-            pictures = self._decode(packet)
-            for picture in pictures:
-                if self._apart or wants(read_ns, partial(self._glimpses.of, picture)):
-                    yield self._frame(picture, read_ns)
-                last_ns, read_ns = read_ns, read_ns + 1
-                if self._closed.is_set():
-                    return
-            broken_ns = None if pictures else broken_ns or read_ns
+            read_ns = self._clock.now_ns()
+            if self._apart:
+                frames = self._frames_apart(packet, read_ns, wants)
+            else:
+                frames = self._frames_in_order(packet, read_ns, wants)
+            decoded = yield from frames
+            broken_ns = None if decoded else broken_ns or read_ns
             if broken_ns and read_ns - broken_ns > self._options.timeout_s * NS_PER_S:
                 self.close()
                 what = f"no picture that can be decoded within {self._options.timeout_s:g} s"
@@ -137,26 +169,54 @@ class StreamSource:
 
     def close(self) -> None:
         """Let go of the stream; when another thread waits for it, as soon as it has."""
-        self._closed.set()
-        # Waiting for the lock could take as long as a frozen stream keeps its reader.
-        if self._lock.acquire(blocking=False):
-            self._container.close()
-            self._lock.release()
+        self._demuxer.close()
+
+    def _frames_apart(
+        self, packet: "Packet[Any]", read_ns: int, wants: Wants
+    ) -> Generator[Frame, None, bool]:
+        """Yield the picture of a packet if it is wanted; say whether it can be decoded."""
+        captured_ns = self._await_turn(packet, read_ns)
+        if captured_ns is None or not wants(captured_ns, partial(self._glimpses.of_packet, packet)):
+            return True
+        pictures = self._decode(packet)
+        yield from (self._frame(picture, captured_ns) for picture in pictures)
+        return bool(pictures)
+
+    def _frames_in_order(
+        self, packet: "Packet[Any]", read_ns: int, wants: Wants
+    ) -> Generator[Frame, None, bool]:
+        """Yield the pictures that a packet completes; say whether there are any."""
+        pictures = self._decode(packet)
+        for picture in pictures:
+            captured_ns = self._await_turn(picture, read_ns)
+            if captured_ns is None:
+                break
+            if wants(captured_ns, partial(self._glimpses.of, picture)):
+                yield self._frame(picture, captured_ns)
+        return bool(pictures)
+
+    def _await_turn(self, timed: "Packet[Any] | VideoFrame", read_ns: int) -> int | None:
+        """Wait until a picture is due; return when it was taken, None once closed."""
+        stamp_ns = pts_ns(timed) if self._has_timestamps else None
+        captured_ns, due_ns = self._playout.add(stamp_ns, read_ns)
+        wait_s = (due_ns - self._clock.now_ns()) / NS_PER_S
+        if self._waits and wait_s > 0:
+            self._demuxer.closed.wait(wait_s)
+        return None if self._demuxer.closed.is_set() else captured_ns
 
     def _read(self) -> "Packet[Any] | None":
         """Return the next packet; None at the end or once closed."""
         import av
 
         try:
-            with self._lock:
-                packet = None if self._closed.is_set() else next(self._packets, None)
+            packet = self._demuxer.read()
         except (av.error.FFmpegError, OSError) as error:
             # FFmpeg calls the end of an HTTP stream without a length an I/O error.
-            if not self._closed.is_set() and error.errno != errno.EIO:
+            if not self._demuxer.closed.is_set() and error.errno != errno.EIO:
                 self.close()
                 raise refusal(self._address, self._options, error) from None
             packet = None
-        if packet is None or self._closed.is_set():
+        if packet is None or self._demuxer.closed.is_set():
             self.close()
             return None
         return packet
@@ -165,18 +225,82 @@ class StreamSource:
         """Return the pictures of a packet; none of a broken one, as the first ones may be."""
         import av
 
-        with self._lock:
-            if self._closed.is_set():
-                return []
-            try:
-                return packet.decode()
-            except av.error.FFmpegError as error:
-                log.debug("source %s: a packet cannot be decoded: %s", self._address, why(error))
-                return []
+        try:
+            return self._demuxer.decode(packet)
+        except av.error.FFmpegError as error:
+            log.debug("source %s: a packet cannot be decoded: %s", self._address, why(error))
+            return []
 
     def _frame(self, picture: "VideoFrame", captured_ns: int) -> Frame:
-        image = np.ascontiguousarray(picture.to_ndarray(format="rgb24"), dtype=np.uint8)
-        return Frame(image, captured_ns, self._clock.unix_ns(captured_ns), captured_ns)
+        read_ns = self._clock.now_ns() if self._stored else captured_ns
+        rgb = to_rgb(picture, self._reformatter)
+        return Frame(rgb, captured_ns, self._clock.unix_ns(captured_ns), read_ns)
+
+
+class SnapshotSource:
+    """An address that has the newest picture only: asked anew for each.
+
+    Failures are passed over until there is no picture for `timeout`; the address of a
+    picture is no film, so there is nothing to wait for but the next one.
+    """
+
+    live = True
+
+    def __init__(self, address: Address, settings: Settings) -> None:
+        self._address = address
+        self._clock = settings.clock
+        self._options = Options.of(address)
+        self._once = settings.once
+        self._closed = threading.Event()
+        self.fps: float | None = settings.fps or SNAPSHOT_FPS
+        self.length: int | None = 1 if settings.once else None
+        log.info("source %s: a still picture, asked for %g times a second", address, self.fps)
+
+    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+        """Yield the picture again and again, as often as `fps` says or the server can.
+
+        Raises
+        ------
+        SourceError
+            When there is none for as long as the address says.
+        """
+        period_ns = round(NS_PER_S / (self.fps or SNAPSHOT_FPS))
+        due_ns = good_ns = self._clock.now_ns()
+        while not self._closed.wait(max(0, due_ns - self._clock.now_ns()) / NS_PER_S):
+            due_ns = max(due_ns + period_ns, self._clock.now_ns())
+            try:
+                data = self._fetch()
+            except SourceError:
+                if self._clock.now_ns() - good_ns > self._options.timeout_s * NS_PER_S:
+                    self.close()
+                    raise
+                continue
+            read_ns = good_ns = self._clock.now_ns()
+            picture = cache(partial(decode_picture, data))
+            if self._closed.is_set():
+                return
+            if wants(read_ns, picture) and (image := picture()) is not None:
+                name = str(self._address) if self._once else ""
+                yield Frame(image, read_ns, self._clock.unix_ns(read_ns), read_ns, name)
+            if self._once:
+                return
+
+    def close(self) -> None:
+        """End `frames`."""
+        self._closed.set()
+
+    def _fetch(self) -> "npt.NDArray[np.uint8]":
+        """Return the picture as the server sends it."""
+        import av
+
+        container = connect(self._address, self._options)
+        try:
+            packet = next(container.demux(container.streams.video[0]))
+            return np.frombuffer(bytes(packet), dtype=np.uint8)
+        except (av.error.FFmpegError, OSError, StopIteration) as error:
+            raise refusal(self._address, self._options, error) from None
+        finally:
+            container.close()
 
 
 class Glimpses:
@@ -190,12 +314,11 @@ class Glimpses:
 
     def __init__(self, whole: "VideoCodecContext") -> None:
         import av
-        from av.video.reformatter import VideoReformatter
 
         self._decoder = cast("VideoCodecContext", av.CodecContext.create(whole.name, "r"))
         halvings = int(math.log2(max(1, max(whole.width, whole.height) / GLIMPSE)))
         self._decoder.options = {"lowres": str(min(halvings, MAX_HALVINGS))}
-        self._reformatter = VideoReformatter()
+        self._reformatter = make_reformatter()
 
     def of_packet(self, packet: "Packet[Any]") -> Image | None:
         """Return the picture of a packet that stands for itself; None if it is broken."""
@@ -208,8 +331,9 @@ class Glimpses:
         return self.of(pictures[0]) if pictures else None
 
     def of(self, picture: "VideoFrame") -> Image:
-        """Return a decoded picture in grey."""
-        return cast(Image, self._reformatter.reformat(picture, format="gray").to_ndarray())
+        """Return a decoded picture in grey, as it is to be shown."""
+        grey = self._reformatter.reformat(picture, format="gray").to_ndarray()
+        return orientation_of(picture).apply(cast(Image, grey))
 
 
 def connect(address: Address, options: Options) -> "InputContainer":

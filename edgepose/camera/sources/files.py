@@ -4,17 +4,19 @@ import glob
 import logging
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 
-from edgepose.camera.sources import Address, Settings, Source, Wants, everything
-from edgepose.camera.sources.capture import Capture, to_rgb
+from edgepose.camera.sources import Address, Settings, Source, Wants, check_path, everything
+from edgepose.camera.sources.capture import decode_picture
+from edgepose.camera.sources.file_kinds import FileKind, kind_of, kind_of_content
+from edgepose.camera.sources.films import Animation, Film, open_film, read_heif
 from edgepose.errors import SourceError
-from edgepose.timing import NS_PER_MS, NS_PER_S, Clock
+from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Frame, Image
 
 log = logging.getLogger(__name__)
@@ -56,16 +58,28 @@ def open_files(address: Address, settings: Settings) -> Source:
         # Path.glob takes no absolute pattern.
         found = map(Path, glob.iglob(str(path), recursive=True))  # noqa: PTH207
         return PictureSource(address, settings, _pictures(address, found))
-    raise address.error("no such file or folder; expected a picture, a video, a folder or a glob")
+    check_path(address)
+    raise address.error("no such file or folder")  # it went just now
 
 
 def _open_file(address: Address, settings: Settings, path: Path) -> Source:
-    # By content, so that a picture without an ending is one; a GIF moves.
-    moving = path.suffix.lower() == ".gif"
-    if path.suffix.lower() in PICTURES or (not moving and cv2.haveImageReader(str(path))):
+    kind = _kind(path)
+    named_picture = kind is FileKind.UNKNOWN and path.suffix.lower() in PICTURES
+    if named_picture or kind in {FileKind.PICTURE, FileKind.PICTURES, FileKind.HEIF}:
         read_picture(path)
         return PictureSource(address, settings, [path])
-    return VideoSource(path, settings)
+    if kind is FileKind.ANIMATION:
+        return VideoSource(path, settings, partial(Animation, path))
+    container = "mjpeg" if kind is FileKind.JPEGS else None
+    return VideoSource(path, settings, partial(open_film, path, container))
+
+
+def _kind(path: Path) -> FileKind:
+    """Find out what a file holds; an empty one, and one that cannot be read, says so later."""
+    try:
+        return kind_of(path)
+    except (OSError, ValueError):
+        return FileKind.UNKNOWN
 
 
 def _pictures(address: Address, found: Iterable[Path]) -> list[Path]:
@@ -103,20 +117,20 @@ def read_picture(path: Path) -> Image:
         reason = error.strerror or type(error).__name__
         msg = f"picture {path}: cannot be read: {reason.lower()}"
         raise SourceError(msg) from error
-    bgr = _decode(data) if len(data) else None
-    if bgr is None:
+    if len(data) and kind_of_content(data.tobytes()) is FileKind.HEIF:
+        return read_heif(path)
+    image = decode_picture(data) if len(data) else None
+    if image is None:
         found = f"{len(data)} bytes that are no picture" if len(data) else "an empty file"
         msg = f"picture {path}: found {found}; expected JPEG, PNG or the like: is it complete?"
         raise SourceError(msg)
-    return to_rgb(bgr)
+    return image
 
 
-def _decode(data: Image) -> Image | None:
-    try:
-        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except cv2.error:  # more pixels than OpenCV accepts, or a header that lies
-        return None
-    return None if decoded is None else np.asarray(decoded, dtype=np.uint8)
+def _warn_of_more(path: Path) -> None:
+    """Say that a picture of a folder holds more than what is looked at."""
+    if _kind(path) not in {FileKind.PICTURE, FileKind.HEIF}:
+        log.warning("picture %s: holds several pictures; only the first is looked at", path)
 
 
 class Pace:
@@ -175,6 +189,7 @@ class PictureSource:
                 log.warning("%s; left out", error)
                 continue
             readable += 1
+            _warn_of_more(path)
             yield self._pace.frame(image, due_ns, read_ns, str(path))
         if not readable and not self._closed.is_set():
             raise self._address.error(f"none of {len(self._paths)} pictures can be read")
@@ -185,21 +200,32 @@ class PictureSource:
 
 
 class VideoSource:
-    """Every frame of a video, in order, at the times its container gives them."""
+    """Every frame of a video, in order, at the times its container gives them.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file, for messages.
+    open_film : callable
+        Opens the film, again for each lap: seeking is exact in few containers.
+    loop : bool
+        Begin again at the end; time goes on.
+    """
 
     live = False
 
-    def __init__(self, path: Path, settings: Settings, *, loop: bool = False) -> None:
+    def __init__(
+        self, path: Path, settings: Settings, open_film: Callable[[], Film], *, loop: bool = False
+    ) -> None:
         self._path = path
         self._clock = settings.clock
+        self._open_film = open_film
         self._loop = loop
-        self._capture = open_video(path)
-        self._pace = Pace(settings.clock, realtime=settings.realtime, closed=self._capture.closed)
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps: float | None = rate if 0 < rate <= 1000 else VIDEO_FPS
-        # An estimate: some containers count packets, some tell a duration, some nothing.
-        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.length: int | None = count if count > 0 and not loop else None
+        self._closed = threading.Event()
+        self._pace = Pace(settings.clock, realtime=settings.realtime, closed=self._closed)
+        self._film = open_film()
+        self.fps: float | None = self._film.fps or VIDEO_FPS
+        self.length: int | None = None if loop else self._film.length
 
     def frames(self, wants: Wants = everything) -> Iterator[Frame]:
         """Yield the frames; a looping video begins again at its end, time goes on."""
@@ -210,15 +236,18 @@ class VideoSource:
                 last_ns = at_ns
                 if frame is not None:
                     yield frame
-            if not self._loop or self._capture.closed.is_set():
+            self._film.close()
+            if not self._loop or self._closed.is_set():
                 return
-            # Opened again, because seeking is exact in few containers.
-            self._capture.replace(_connect(self._path))
+            self._film = self._open_film()
+            if self._closed.is_set():
+                self._film.close()
             start_ns = last_ns + self._period_ns
 
     def close(self) -> None:
         """Let go of the file and end `frames`."""
-        self._capture.close()
+        self._closed.set()
+        self._film.close()
 
     @property
     def _period_ns(self) -> int:
@@ -227,66 +256,37 @@ class VideoSource:
     def _lap(self, start_ns: int, wants: Wants) -> Iterator[tuple[int, Frame | None]]:
         """Yield each frame, if wanted, and its time since the first one, at `start_ns`."""
         count = 0
-        first_ns = last_ns = 0
-        while self._capture.grab():
-            stamp_ns = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * NS_PER_MS)
-            if count == 0:
-                first_ns, last_ns = stamp_ns, -1
-            at_ns = stamp_ns - first_ns
+        first_ns, last_ns = 0, -1
+        for picture in self._film.pictures():
+            if picture.at_ns is not None and last_ns < 0:
+                first_ns = picture.at_ns
+            at_ns = last_ns if picture.at_ns is None else picture.at_ns - first_ns
             if at_ns <= last_ns:  # no time stamps, or some that go back
-                at_ns = last_ns + self._period_ns
+                at_ns = last_ns + self._period_ns if last_ns >= 0 else 0
             due_ns = self._pace.wait(start_ns + at_ns)
             if due_ns is None:
                 break
             read_ns, frame = self._clock.now_ns(), None
             if wants(due_ns):
-                image = self._capture.retrieve()
+                image = picture.image()
                 if image is None:
-                    break
+                    self._film.damaged += 1
+                    continue
                 frame = self._pace.frame(image, due_ns, read_ns)
             count, last_ns = count + 1, at_ns
             yield start_ns + at_ns, frame
-        self._warn_if_short(count)
+        self._warn_if_damaged(count)
 
-    def _warn_if_short(self, count: int) -> None:
-        # The container's number is an estimate; a hundredth off is no news.
-        if self._capture.closed.is_set() or self.length is None:
+    def _warn_if_damaged(self, count: int) -> None:
+        if self._closed.is_set():
             return
-        if count < self.length * 0.99 - 1:
+        if self._film.damaged:
+            log.warning("video %s: damaged pictures left out: %d", self._path, self._film.damaged)
+        if missing_s := self._film.missing_s():
             log.warning(
-                "video %s: ends after %d of %d frames; is the file complete?",
+                "video %s: ends after %d frames, %.1f s before its stated end; is the file"
+                " complete?",
                 self._path,
                 count,
-                self.length,
+                missing_s,
             )
-
-
-def open_video(path: Path) -> Capture:
-    """Open a video file whose first frame can be read.
-
-    Raises
-    ------
-    SourceError
-        When it is not a video, or a broken one; says what was found.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        msg = f"video {path}: cannot be read: {(error.strerror or '').lower()}"
-        raise SourceError(msg) from error
-    if not head:
-        raise SourceError(f"video {path}: found an empty file; expected a video or a picture")
-    if not _connect(path).grab():
-        msg = (
-            f"video {path}: found no frame that can be decoded; expected a video or a"
-            " picture: is the file complete?"
-        )
-        raise SourceError(msg)
-    return Capture(_connect(path))
-
-
-def _connect(path: Path) -> cv2.VideoCapture:
-    # OpenCV 4.6, the only one of a 32-bit Debian 12, cannot be told
-    threads = [cv2.CAP_PROP_N_THREADS, 1] if hasattr(cv2, "CAP_PROP_N_THREADS") else []
-    return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, threads)

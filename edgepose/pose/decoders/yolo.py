@@ -5,6 +5,7 @@ from typing import Final, Self
 
 import numpy as np
 
+from edgepose.errors import ModelError
 from edgepose.models.info import ModelInfo, Outputs, TensorInfo
 from edgepose.pose.decoders import Limits, Pixels
 from edgepose.skeleton import JOINTS
@@ -13,8 +14,15 @@ from edgepose.types import Box, Floats, ModelPose, Size
 CHANNELS: Final = 5 + 3 * JOINTS
 """Box as centre x, y, width, height; score; 17 times x, y, visibility."""
 
+SORTED_OUT: Final = 6 + 3 * JOINTS
+"""Of networks that suppress duplicates themselves: box as left, top, right, bottom; score;
+class; 17 times x, y, visibility."""
+
 LEAST_ANCHORS: Final = 21
 """A picture of 32 pixels, the smallest, has 16 + 4 + 1. MoveNet's [1, 6, 56] is not ours."""
+
+STRIDES: Final = (8, 16, 32)
+"""Pixels per cell of the three grids whose cells are the anchors."""
 
 IOU: Final = 0.7
 """Boxes that share more than this are one person; the exporter's own default."""
@@ -22,28 +30,53 @@ IOU: Final = 0.7
 CANDIDATES_AT_MOST: Final = 300
 """Boxes compared with each other; the exporter's own default."""
 
+LARGEST_PART: Final = 2.0
+"""Coordinates in parts of the picture lie within 0 and 1, or little beyond where they are
+guessed outside of it. No person who is found is two pixels large, or within two pixels."""
+
+MAX_STEP: Final = 0.05
+"""The coarsest step of a quantised output that leaves 20 different scores; outputs in parts
+have steps of about 0.005, those in pixels of 1 to 3."""
+
 PIXELS: Final = Pixels(1 / 255, (0.0, 0.0, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
 class YoloPoseDecoder:
-    """Decodes [1, 56, N] and [1, N, 56], float or quantised, in parts or in pixels."""
+    """Decodes [1, 56, N], [1, N, 56] and [1, N, 57], float or quantised, in parts or pixels."""
 
     channels_first: bool
+    sorted_out: bool = False
+    """Whether the network has suppressed duplicates itself."""
+
     pixels: Pixels = PIXELS
     family: str = "yolo pose"
     people: int | None = None
 
     @classmethod
     def recognise(cls, model: ModelInfo) -> Self | None:
-        """Return a decoder for a single output of 56 channels and many boxes."""
+        """Return a decoder for a single output of 56 or 57 channels and many boxes.
+
+        Raises
+        ------
+        ModelError
+            When it is quantised so coarsely that scores are lost.
+        """
         if len(model.outputs) != 1 or not has_numbers(model.outputs[0]):
             return None
         shape = model.outputs[0].shape
-        if len(shape) != 3 or shape[0] != 1 or (shape[1] == CHANNELS) == (shape[2] == CHANNELS):
+        if len(shape) != 3 or shape[0] != 1:
+            return None
+        if shape[2] == SORTED_OUT and shape[1] not in {SORTED_OUT, anchors_of(model.input_size)}:
+            check_step(model)
+            return cls(channels_first=False, sorted_out=True)
+        if (shape[1] == CHANNELS) == (shape[2] == CHANNELS):
             return None
         anchors = shape[2] if shape[1] == CHANNELS else shape[1]
-        return cls(shape[1] == CHANNELS) if anchors >= LEAST_ANCHORS else None
+        if 0 <= anchors < LEAST_ANCHORS:
+            return None
+        check_step(model)
+        return cls(shape[1] == CHANNELS)
 
     def decode(self, outputs: Outputs, limits: Limits) -> list[ModelPose]:
         """Return people in model pixels, best first."""
@@ -51,30 +84,60 @@ class YoloPoseDecoder:
         rows = rows.T if self.channels_first else rows
         sure = rows[rows[:, 4] >= max(limits.min_pose_score, 1e-3)]
         sure = sure[np.argsort(-sure[:, 4], kind="stable")][:CANDIDATES_AT_MOST]
+        if self.sorted_out:
+            sure = with_centres(sure)
         sure = in_pixels(sure, outputs.model.input_size)
-        return [to_pose(row) for row in sure[keep(sure)][: limits.max_people]]
+        kept = slice(None) if self.sorted_out else keep(sure)
+        return [to_pose(row) for row in sure[kept][: limits.max_people]]
 
 
 def has_numbers(tensor: TensorInfo) -> bool:
     """Tell whether real numbers can be had from an output."""
-    quantised = tensor.dtype in {"uint8", "int8"} and tensor.quantisation is not None
+    quantised = tensor.dtype in {"uint8", "int8", "int16"} and tensor.quantisation is not None
     return tensor.dtype == "float32" or quantised
+
+
+def anchors_of(size: Size) -> int:
+    """Return how many boxes a network of this input size gives before any is suppressed."""
+    return sum((size.width // stride) * (size.height // stride) for stride in STRIDES)
+
+
+def check_step(model: ModelInfo) -> None:
+    """Refuse a model whose scores share one coarse scale with places in pixels."""
+    output = model.outputs[0]
+    if output.quantisation is None or output.quantisation.scale <= MAX_STEP:
+        return
+    msg = (
+        f"model {model.name}: its output is quantised in steps of {output.quantisation.scale:.2g},"
+        f" too coarse for scores from 0 to 1 (expected at most {MAX_STEP}); export it as float32"
+        " or float16, or quantise it with an exporter that writes places as parts of the picture"
+    )
+    raise ModelError(msg)
+
+
+def with_centres(rows: Floats) -> Floats:
+    """Return (N, 56), box as centre and size, of (N, 57), box as two corners and a class."""
+    low, high = rows[:, 0:2], rows[:, 2:4]
+    return np.hstack([(low + high) / 2, high - low, rows[:, 4:5], rows[:, 6:]])
 
 
 def in_pixels(rows: Floats, size: Size) -> Floats:
     """Return (N, 56) with all places in model pixels.
 
-    Exports differ: some write parts of the input, some pixels, and the file does not
-    say which. A sure box tells: in parts it is at most about one wide and high, and
-    nobody is found who is two pixels large.
+    Exports differ, in boxes and in keypoints: some write parts of the input, some pixels,
+    some one of each, and the file does not say which. The numbers do: see `LARGEST_PART`.
     """
-    if not rows.size or float(rows[:, 2:4].max()) > 2:
+    if not rows.size:
         return rows
     scaled = rows.copy()
-    scaled[:, [0, 2]] *= size.width
-    scaled[:, [1, 3]] *= size.height
-    scaled[:, 5::3] *= size.width
-    scaled[:, 6::3] *= size.height
+    if float(rows[:, 2:4].max()) <= LARGEST_PART:
+        scaled[:, [0, 2]] *= size.width
+        scaled[:, [1, 3]] *= size.height
+    # The median: single keypoints are guessed far outside of the picture, or at its corner.
+    xs, ys = rows[:, 5::3], rows[:, 6::3]
+    if float(np.median(np.maximum(np.abs(xs), np.abs(ys)))) <= LARGEST_PART:
+        scaled[:, 5::3] *= size.width
+        scaled[:, 6::3] *= size.height
     return scaled
 
 

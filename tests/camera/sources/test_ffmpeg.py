@@ -3,10 +3,15 @@
 import logging
 import signal
 import socket
+import struct
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +22,7 @@ from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Frame
 from tests.support.brokers import free_port
 from tests.support.contracts.source import SourceContract
-from tests.support.moving import WIDE, number_of
+from tests.support.moving import WIDE, clip, h264, number_of
 from tests.support.streams import PASSWORD, USER, Camera, Rtsp
 
 pytest.importorskip("av")
@@ -38,6 +43,27 @@ class TestStream(SourceContract):
     @pytest.fixture
     def opened(self, camera: Camera) -> Callable[[], Source]:
         return lambda: open_source(camera.url("live"))
+
+
+class TestSnapshot(SourceContract):
+    """The address of a still picture, taken for a camera."""
+
+    live = True
+
+    @pytest.fixture
+    def opened(self, camera: Camera) -> Callable[[], Source]:
+        return lambda: open_source(camera.url("still.jpg"), fps=50)
+
+
+class TestStoredStream(SourceContract):
+    """A film that a web server hands out."""
+
+    live = True
+
+    @pytest.fixture
+    def opened(self, camera: Camera, tmp_path: Path) -> Callable[[], Source]:
+        camera.file = clip(tmp_path / "film.avi", 20, fps=20).read_bytes()
+        return lambda: open_source(camera.url("file.avi"))
 
 
 def take(source: Source, count: int) -> list[Frame]:
@@ -170,6 +196,91 @@ def test_a_server_that_says_nothing_is_told(scheme: str, words: str) -> None:
 
         with pytest.raises(SourceError, match=words):
             open_source(f"{scheme}://127.0.0.1:{port}/x#timeout=1")
+
+
+@pytest.mark.parametrize("path", ["still", "still.jpg", "still%20%d.jpg?size=%d"])
+def test_a_still_picture_is_asked_for_again_and_again(camera: Camera, path: str) -> None:
+    """As often as the camera is to be looked at, each time anew, without an end."""
+    began_s = time.monotonic()
+
+    frames = take(open_source(camera.url(path), fps=20), 12)
+
+    numbers = [number_of(frame.image) for frame in frames]
+    assert all(b > a for a, b in pairwise(numbers))
+    assert time.monotonic() - began_s >= 0.9 * 11 / 20
+
+
+def test_a_still_picture_may_be_asked_for_once(camera: Camera) -> None:
+    """As `detect` does; it is named, as a picture is."""
+    uri = camera.url("still.jpg", WRONG)
+
+    (frame,) = open_source(uri, realtime=False, once=True).frames()
+
+    assert "still.jpg" in frame.name
+    assert "n0t-it" not in frame.name
+
+
+def test_a_still_picture_that_fails_for_a_moment_is_no_loss(camera: Camera) -> None:
+    """Only when none came for as long as `timeout` says."""
+    source = open_source(camera.url("still.jpg#timeout=1"), fps=20)
+    frames = source.frames()
+    next(frames)
+    camera.frozen.set()
+    threading.Timer(0.5, camera.frozen.clear).start()
+
+    assert next(frames)
+
+    camera.frozen.set()
+    with pytest.raises(SourceError, match="cannot be read"):
+        list(frames)
+
+
+def test_a_still_picture_stands_upright(camera: Camera) -> None:
+    """EXIF says how the camera hangs."""
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHH", 0x112, 3, 1, 6, 0) + bytes(4)
+    camera.exif = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+
+    for path in ("still.jpg", "live"):
+        (frame,) = take(open_source(camera.url(path), fps=20), 1)
+        assert frame.size == (WIDE.height, WIDE.width)
+
+
+def test_a_film_over_http_plays_at_its_own_rate(camera: Camera, tmp_path: Path) -> None:
+    """However fast the server hands it out; with its own times where nothing waits."""
+    camera.file = clip(tmp_path / "film.avi", 20, fps=20).read_bytes()
+    began_s = time.monotonic()
+
+    paced = take(open_source(camera.url("file.avi")), 20)
+    between_s = time.monotonic()
+    fast = take(open_source(camera.url("file.avi"), realtime=False, once=True), 20)
+
+    assert between_s - began_s > 0.8
+    assert time.monotonic() - between_s < 0.5
+    for frames in (paced, fast):
+        steps = np.diff([frame.captured_ns for frame in frames])
+        assert steps == pytest.approx(NS_PER_S / 20, rel=0.1)
+
+
+def test_bursts_are_handed_on_evenly(camera: Camera, tmp_path: Path) -> None:
+    """A relay that sends second after second of pictures at once: none is left out."""
+    path = h264(tmp_path / "film.ts", [50 * index for index in range(80)])
+    camera.file = path.read_bytes()
+    camera.pieces = 4
+    read_s = []
+    frames = []
+
+    with closing(open_source(camera.url("pieces.ts"))) as source:
+        for frame in source.frames():
+            frames.append(frame)
+            read_s.append(time.monotonic())
+
+    last = len(frames) // 2
+    assert len(frames) >= 78
+    assert np.diff([frame.captured_ns for frame in frames[last:]]) == pytest.approx(
+        NS_PER_S / 20, rel=0.1
+    )
+    assert np.median(np.diff(read_s[last:])) > 0.03
+    assert all(frame.captured_ns <= frame.read_ns for frame in frames)
 
 
 def test_a_login_is_used(camera: Camera) -> None:

@@ -14,8 +14,9 @@ import pytest
 
 from edgepose.camera.sources import Source, open_source
 from edgepose.camera.sources.files import natural, read_picture
+from edgepose.camera.sources.films import FilmPicture
 from edgepose.errors import SourceError
-from edgepose.timing import NS_PER_S, Clock
+from edgepose.timing import NS_PER_MS, NS_PER_S, Clock
 from edgepose.types import Size
 from tests.support.contracts.source import SourceContract
 from tests.support.moving import clip, number_of, numbered, picture
@@ -140,14 +141,21 @@ def test_frames_stand_apart_as_the_container_says(tmp_path: Path) -> None:
     assert np.diff(moments) == pytest.approx(NS_PER_S / 12.5, abs=NS_PER_S / 1000)
 
 
-@pytest.mark.parametrize("stamps", [[0, 0, 0, 0], [0, 100, 50, 60], [70, 20, 10, 0]])
+@pytest.mark.parametrize(
+    "stamps",
+    [[0, 0, 0, 0], [0, 100, 50, 60], [70, 20, 10, 0], [None] * 4, [None, 100, None, 300]],
+)
 def test_times_grow_where_the_container_is_wrong(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stamps: list[float]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stamps: list[float | None]
 ) -> None:
     """Missing stamps, and some that go back, give way to the video's own rate."""
     source = open_source(str(clip(tmp_path / "clip.avi", 4, fps=10.0)), realtime=False)
-    told = iter(stamps)
-    monkeypatch.setattr(source._capture, "get", lambda _: next(told))  # type: ignore[attr-defined]
+    given = iter(source._film.pictures())  # type: ignore[attr-defined]
+    pictures = [
+        FilmPicture(None if ms is None else round(ms * NS_PER_MS), lambda: numbered(0))
+        for _, ms in zip(given, stamps, strict=True)
+    ]
+    monkeypatch.setattr(source._film, "pictures", lambda: iter(pictures))  # type: ignore[attr-defined]
 
     moments = [frame.captured_ns for frame in source.frames()]
 
@@ -162,7 +170,7 @@ def test_a_paced_video_waits_for_each_frame(
     path = clip(tmp_path / "clip.avi", 4, fps=10.0)
     clock = Hands()
     source = open_source(str(path), clock=clock)
-    monkeypatch.setattr(source._capture.closed, "wait", clock.wait)  # type: ignore[attr-defined]
+    monkeypatch.setattr(source._closed, "wait", clock.wait)  # type: ignore[attr-defined]
 
     frames = source.frames()
     first = next(frames)
@@ -377,7 +385,7 @@ def test_a_truncated_video_gives_what_it_has(
 
     assert 5 < len(numbers) < 40
     assert numbers == list(range(len(numbers)))
-    assert f"ends after {len(numbers)} of 40 frames" in caplog.text
+    assert f"ends after {len(numbers)} frames" in caplog.text
 
 
 def test_a_whole_video_ends_without_a_word(

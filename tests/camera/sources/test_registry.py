@@ -75,6 +75,37 @@ def test_what_cannot_be_opened_is_said_in_words(uri: str, words: str) -> None:
     assert not str(caught.value).endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("rtsp//ann:s3cret@192.0.2.7/x", "rtsp://ann:***@192.0.2.7/x"),
+        ("rtsp:/192.0.2.7/x", "rtsp://192.0.2.7/x"),
+        ("http/192.0.2.7/x.mjpg", "http://192.0.2.7/x.mjpg"),
+        ("picamera2", "picamera2://0"),
+        ("picamera2:1", "picamera2://1"),
+        ("usb:0", "/dev/video0"),
+        ("webcam:2", "/dev/video2"),
+        ("demo", "demo://"),
+        ("hall.mp4", None),
+        ("rtsp.mp4", None),
+        ("films/rtsp/x.mp4", None),
+    ],
+)
+def test_a_camera_that_was_meant_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, meant: str | None
+) -> None:
+    """Also where the path was taken from the folder of a configuration file."""
+    monkeypatch.chdir(tmp_path)
+
+    for uri in (written, str(tmp_path / written)):
+        with pytest.raises(SourceError, match="no such file or folder") as caught:
+            open_source(uri)
+
+        hint = f'did you mean "{meant}"?'
+        assert (hint in str(caught.value)) if meant else ("did you mean" not in str(caught.value))
+        assert "s3cret" not in str(caught.value)
+
+
 def test_a_file_may_be_named_by_uri(tmp_path: Path) -> None:
     """``file://`` and the bare path are the same."""
     path = clip(tmp_path / "a clip.avi", 3)

@@ -1,14 +1,17 @@
 """YOLO-pose exports to people: a tiny network with that signature, run for real."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edgepose.errors import ModelError
 from edgepose.models.info import ModelInfo, Outputs, Quantisation, TensorInfo
 from edgepose.pose import decoders
 from edgepose.pose.decoders import Limits
 from edgepose.pose.decoders.yolo import YoloPoseDecoder
+from edgepose.pose.estimator import PoseEstimator
 from edgepose.skeleton import JOINTS
 from edgepose.types import Floats, ModelPose, Size
 from tests.support import networks
@@ -39,22 +42,41 @@ def rows(people: Floats, scores: tuple[float, ...], size: Size = SIZE) -> Floats
     return said
 
 
-def in_parts(said: Floats, size: Size = SIZE) -> Floats:
+def in_parts(said: Floats, size: Size = SIZE, *, boxes: bool = True, points: bool = True) -> Floats:
     """Return rows as those exports write them that divide by the size of the input."""
     scaled = said.copy()
-    scaled[:, [0, 2]] /= size.width
-    scaled[:, [1, 3]] /= size.height
-    scaled[:, 5::3] /= size.width
-    scaled[:, 6::3] /= size.height
+    if boxes:
+        scaled[:, [0, 2]] /= size.width
+        scaled[:, [1, 3]] /= size.height
+    if points:
+        scaled[:, 5::3] /= size.width
+        scaled[:, 6::3] /= size.height
     return scaled
 
 
-def run(said: Floats, dtype: str = "float32") -> Outputs:
-    """Build a network that says this, and run it in the runtime."""
+def sorted_out(said: Floats, count: int = 300) -> Floats:
+    """Return rows as networks give them that suppress duplicates: corners, class, zeros behind."""
+    best = said[said[:, 4] > 0.3]
+    best = best[np.argsort(-best[:, 4])][::3]  # each person comes from three anchors
+    out = np.zeros((count, 57), dtype=np.float32)
+    out[: len(best), :2] = best[:, :2] - best[:, 2:4] / 2
+    out[: len(best), 2:4] = best[:, :2] + best[:, 2:4] / 2
+    out[: len(best), 4] = best[:, 4]
+    out[: len(best), 6:] = best[:, 5:]
+    return out
+
+
+def build(said: Floats, dtype: str = "float32", *, channels_first: bool = False) -> bytes:
+    """Build a network that says this."""
     stored, quantisation = quantise(said[None], dtype)
-    content = networks.build(
-        (1, SIZE.height, SIZE.width, 3), [("Identity", stored, quantisation)], dtype="float32"
-    )
+    sides = (SIZE.height, SIZE.width)
+    picture = (1, 3, *sides) if channels_first else (1, *sides, 3)
+    return networks.build(picture, [("Identity", stored, quantisation)], dtype="float32")
+
+
+def run(said: Floats, dtype: str = "float32", *, channels_first: bool = False) -> Outputs:
+    """Build a network that says this, and run it in the runtime."""
+    content = build(said, dtype, channels_first=channels_first)
     loaded = decoders.load(content, "yolo")
     interpreter = Interpreter(model_content=loaded.content)
     interpreter.allocate_tensors()
@@ -106,6 +128,112 @@ class TestYoloRowsFirst(TestYoloInParts):
         return run(in_parts(rows(TWO, (0.9, 0.8))))
 
 
+class TestYoloKeypointsInPixels(TestYoloInParts):
+    """Boxes in parts of the picture and keypoints in pixels."""
+
+    def crowded(self) -> Outputs:
+        return run(in_parts(rows(TWO, (0.9, 0.8)), points=False).T)
+
+    def empty(self) -> Outputs:
+        return run(in_parts(rows(TWO[:0], ()), points=False).T)
+
+
+class TestYoloBoxesInPixels(TestYoloInParts):
+    """The other way round, rows first."""
+
+    def crowded(self) -> Outputs:
+        return run(in_parts(rows(TWO, (0.9, 0.8)), boxes=False))
+
+    def empty(self) -> Outputs:
+        return run(in_parts(rows(TWO[:0], ()), boxes=False))
+
+
+class TestYoloPictureWithChannelsFirst(TestYoloInParts):
+    def crowded(self) -> Outputs:
+        return run(in_parts(rows(TWO, (0.9, 0.8))).T, channels_first=True)
+
+    def empty(self) -> Outputs:
+        return run(in_parts(rows(TWO[:0], ())).T, channels_first=True)
+
+
+class TestYoloSortedOut(TestYoloInParts):
+    """[1, 300, 57]: people already, in parts."""
+
+    def crowded(self) -> Outputs:
+        return run(sorted_out(in_parts(rows(TWO, (0.9, 0.8)))))
+
+    def empty(self) -> Outputs:
+        return run(sorted_out(rows(TWO[:0], ())))
+
+
+class TestYoloSortedOutInPixels(TestYoloSortedOut):
+    def crowded(self) -> Outputs:
+        return run(sorted_out(rows(TWO, (0.9, 0.8)), 100), channels_first=True)
+
+
+UNITS = [(boxes, points) for boxes in (True, False) for points in (True, False)]
+
+
+@pytest.mark.parametrize(("boxes", "points"), UNITS)
+@pytest.mark.parametrize("places", [(90, 120), (35, 75), (290, 170)])
+@pytest.mark.parametrize("already", [True, False])
+def test_units_are_told_by_a_single_person(
+    boxes: bool, points: bool, places: tuple[int, int], already: bool
+) -> None:
+    """Wherever in the picture, also near the corner where pixels are small numbers."""
+    person = np.array([stand(*places)])
+    said = in_parts(rows(person, (0.5,)), boxes=boxes, points=points)
+
+    (found,) = find(run(sorted_out(said) if already else said.T))
+
+    assert np.abs(found.keypoints[:, :2] - person[0]).max() < 0.5
+    low, high = person[0].min(axis=0), person[0].max(axis=0)
+    assert found.box == pytest.approx((*low, *(high - low)), abs=0.5)
+
+
+@pytest.mark.parametrize("outside", [-3.0, 2.5, 9.0])
+def test_a_keypoint_far_outside_does_not_tell_the_unit(outside: float) -> None:
+    """Networks guess where what the picture's edge cuts off may be."""
+    said = in_parts(rows(TWO, (0.9, 0.8)))
+    said[:, 5 + 3 * 15] = said[:, 5 + 3 * 16] = outside
+
+    people = find(run(said.T))
+
+    assert np.abs(places(people)[:, :15] - TWO[:, :15]).max() < 0.5
+
+
+def test_people_who_are_sorted_out_are_not_suppressed_again() -> None:
+    """Two who stand close together are two where the network says so."""
+    close = np.array([stand(120, 120), stand(124, 120)])
+    said = np.vstack(
+        [sorted_out(in_parts(rows(close[i : i + 1], (s,))))[:1] for i, s in ((0, 0.9), (1, 0.8))]
+    )
+
+    assert len(find(run(said))) == 2
+
+
+@pytest.mark.parametrize("already", [True, False])
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_a_scale_that_loses_the_scores_is_refused(already: bool, dtype: str) -> None:
+    """With places in pixels one step is larger than a score can be; it says how to export."""
+    said = rows(TWO, (0.9, 0.8))
+
+    with pytest.raises(ModelError, match=r"quantised in steps of \d.*float32.*parts"):
+        decoders.load(build(sorted_out(said) if already else said.T, dtype), "yolo")
+
+
+def test_a_model_with_channels_first_sees_the_picture(tmp_path: Path) -> None:
+    """The whole way: prepared, fed and decoded."""
+    path = tmp_path / "yolo.tflite"
+    path.write_bytes(build(in_parts(rows(TWO, (0.9, 0.8))).T, channels_first=True))
+
+    estimator = PoseEstimator(path)
+    people = estimator.estimate(np.zeros((SIZE.height, SIZE.width, 3), np.uint8))
+
+    assert estimator.engine.info.input_size == SIZE
+    assert match(np.array([person.keypoints[:, :2] for person in people]), TWO) < 0.1
+
+
 def test_it_says_the_box() -> None:
     """Centre and size become a corner and a size, in model pixels."""
     best = find(run(in_parts(rows(TWO, (0.9, 0.8))).T))[0]
@@ -125,7 +253,18 @@ def test_it_keeps_two_people_whose_boxes_overlap() -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", [(1, 6, 56), (1, 56, 56), (1, 84, 8400), (1, 56, 20), (56, 8400), (1, 1, 17, 3)]
+    "shape",
+    [
+        (1, 6, 56),
+        (1, 56, 56),
+        (1, 84, 8400),
+        (1, 56, 20),
+        (56, 8400),
+        (1, 1, 17, 3),
+        (1, 57, ANCHORS),
+        (1, ANCHORS, 57),
+        (1, 57, 57),
+    ],
 )
 def test_it_is_only_taken_for_what_it_is(shape: tuple[int, ...]) -> None:
     """MoveNet's six rows, a detector's 84 channels and what fits both ways are not YOLO-pose."""

@@ -1,0 +1,118 @@
+"""Reads containers with PyAV: packets, decoded pictures and their times."""
+
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from edgepose.camera.sources.orientation import orientation_of
+from edgepose.timing import NS_PER_S
+from edgepose.types import Image
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.reformatter import VideoReformatter
+    from av.video.stream import VideoStream
+
+
+class Demuxer:
+    """Packets and pictures of a container, behind a lock: never closed while it is being read.
+
+    Parameters
+    ----------
+    container : InputContainer
+        Closed with the demuxer.
+    stream : VideoStream
+        The one whose packets are decoded.
+    every_stream : bool
+        Whether `read` returns the packets of all streams, sound included.
+    """
+
+    def __init__(
+        self, container: "InputContainer", stream: "VideoStream", *, every_stream: bool = False
+    ) -> None:
+        self.container = container
+        self.stream = stream
+        self.closed = threading.Event()
+        self._streams = () if every_stream else (stream,)
+        self._lock = threading.Lock()
+        self._packets: Iterator[Packet[Any]] | None = None
+
+    def read(self) -> "Packet[Any] | None":
+        """Return the next packet; None at the end or once closed.
+
+        Raises
+        ------
+        av.error.FFmpegError
+            When it cannot be read; the next call goes on behind it.
+        """
+        try:
+            with self._lock:
+                if self.closed.is_set():
+                    return None
+                if self._packets is None:
+                    self._packets = self.container.demux(*self._streams)
+                packet = next(self._packets, None)
+        except Exception:
+            self._packets = None  # a generator that has raised is over, the container is not
+            raise
+        finally:
+            self._close_if_asked()
+        return packet
+
+    def decode(self, packet: "Packet[Any]") -> "list[VideoFrame]":
+        """Return the pictures of a packet; none once closed.
+
+        Raises
+        ------
+        av.error.FFmpegError
+            When it is damaged.
+        """
+        try:
+            with self._lock:
+                return [] if self.closed.is_set() else packet.decode()
+        finally:
+            self._close_if_asked()
+
+    def close(self) -> None:
+        """Let go of the container; while another thread reads, as soon as it has read."""
+        self.closed.set()
+        # Waiting for the lock could take as long as a frozen stream keeps its reader.
+        if self._lock.acquire(blocking=False):
+            self.container.close()
+            self._lock.release()
+
+    def _close_if_asked(self) -> None:
+        if self.closed.is_set():
+            with self._lock:
+                self.container.close()
+
+
+def pts_ns(timed: "Packet[Any] | VideoFrame") -> int | None:
+    """Return the time of a packet or picture on the container's clock; None if it has none."""
+    if timed.pts is None or timed.time_base is None:
+        return None
+    return round(timed.pts * timed.time_base * NS_PER_S)
+
+
+def has_timestamps(container: "InputContainer") -> bool:
+    """Say whether the times of a container are its own; else FFmpeg counts the pictures."""
+    from av.format import Flags
+
+    return not container.format.flags & cast(Any, Flags.no_timestamps).value
+
+
+def make_reformatter() -> "VideoReformatter":
+    """Return what converts decoded pictures; one for each size and thread."""
+    from av.video.reformatter import VideoReformatter
+
+    return VideoReformatter()
+
+
+def to_rgb(picture: "VideoFrame", reformatter: "VideoReformatter") -> Image:
+    """Return a decoded picture as a new RGB array, as it is to be shown."""
+    rgb = reformatter.reformat(picture, format="rgb24").to_ndarray()
+    return np.ascontiguousarray(orientation_of(picture).apply(cast(Image, rgb)), dtype=np.uint8)

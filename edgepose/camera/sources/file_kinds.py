@@ -1,0 +1,104 @@
+"""What a file holds, by its content: one picture, several, or something else."""
+
+import mmap
+import re
+import struct
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+import cv2
+
+Bytes = bytes | mmap.mmap
+
+HEIF_BRANDS: Final = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"}
+)
+"""Pictures in ISO's file format: HEIC and AVIF, one or a sequence."""
+
+SEQUENCE_BRANDS: Final = frozenset({b"hevc", b"hevx", b"msf1", b"avis"})
+
+NEXT_JPEG: Final = re.compile(rb"\xff\xd9[\0\xff\r\n ]{0,4096}\xff\xd8\xff")
+"""The end of a JPEG, padding, and the beginning of another."""
+
+FD: Final = "/proc/self/fd/{}"
+"""A name of an open file that OpenCV can read, whatever the file's own name is: FFmpeg reads
+a protocol in a name with a colon, and OpenCV ends the process on one that is not UTF-8."""
+
+START_OF_SCAN, MULTI_PICTURE = 0xDA, b"MPF\0"
+TIFF_HEADS: Final = (b"II*\0", b"MM\0*")
+
+
+class FileKind(Enum):
+    """How the pictures of a file are read."""
+
+    PICTURE = "one picture"
+    PICTURES = "several pictures, of which only the first can be read"
+    ANIMATION = "an animation that OpenCV reads"
+    JPEGS = "JPEG pictures one after the other"
+    HEIF = "a HEIC or AVIF picture"
+    SEQUENCE = "a sequence of HEIC or AVIF pictures"
+    FILM = "a moving picture that FFmpeg reads"
+    UNKNOWN = "a film, or no picture"
+
+
+def kind_of(path: Path) -> FileKind:
+    """Find out what a file that is not empty holds; the name does not count.
+
+    Raises
+    ------
+    OSError
+        When it cannot be read.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        kind = kind_of_content(data)
+        if kind is None:
+            node = FD.format(file.fileno())
+            kind = FileKind.PICTURE if cv2.haveImageReader(node) else FileKind.UNKNOWN
+            if kind is FileKind.PICTURE and data[:4] in TIFF_HEADS and cv2.imcount(node) > 1:
+                return FileKind.PICTURES
+        return kind
+
+
+def kind_of_content(data: Bytes) -> FileKind | None:
+    """Find out what a file holds; None where only its decoder knows."""
+    brands = _brands(data)
+    if brands & HEIF_BRANDS:
+        return FileKind.SEQUENCE if brands & SEQUENCE_BRANDS else FileKind.HEIF
+    if data[:4] == b"GIF8":
+        return FileKind.FILM
+    if data[:3] == b"\xff\xd8\xff":
+        return FileKind.JPEGS if _holds_more_jpegs(data) else FileKind.PICTURE
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        first = data.find(b"IDAT")
+        animated = data.find(b"acTL", 0, first) >= 0
+        return FileKind.FILM if animated else FileKind.PICTURE
+    if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X" and data[20] & 2:
+        # OpenCV can since 4.12
+        return FileKind.ANIMATION if hasattr(cv2, "imdecodeanimation") else FileKind.PICTURES
+    return None
+
+
+def _brands(data: Bytes) -> set[bytes]:
+    """Return the brands of a file in ISO's format (ISO 14496-12, 4.3)."""
+    if data[4:8] != b"ftyp":
+        return set()
+    names = data[8:12] + data[16 : min(int.from_bytes(data[:4]), 256)]
+    return {names[at : at + 4] for at in range(0, len(names), 4)}
+
+
+def _holds_more_jpegs(data: Bytes) -> bool:
+    """Say whether a second JPEG follows that is no part of the first.
+
+    Telephones append depth, gain maps and previews to a photograph, and list them in a
+    segment called MPF (CIPA DC-007); thumbnails are inside other segments.
+    """
+    at = 2
+    while (head := data[at : at + 4]) and len(head) == 4 and head[0] == 0xFF:
+        marker, length = struct.unpack(">xBH", head)
+        if marker == START_OF_SCAN:
+            return NEXT_JPEG.search(data, at) is not None
+        if data[at + 4 : at + 8] == MULTI_PICTURE:
+            return False
+        at += 2 + length
+    return False

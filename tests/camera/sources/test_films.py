@@ -1,0 +1,263 @@
+"""Films as they are found: damaged, cut off, uneven, and of any name."""
+
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgepose.camera.sources import films, open_source
+from edgepose.errors import SourceError
+from edgepose.timing import NS_PER_MS
+from edgepose.types import Frame, Size
+from tests.support.moving import avif_of_tiles, clip, h264, number_of, numbered
+
+
+@pytest.fixture(params=["pyav", "opencv"])
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Read with each library in turn."""
+    if request.param == "opencv":
+        monkeypatch.setattr(films, "has_pyav", lambda: False)
+    else:
+        pytest.importorskip("av")
+    return str(request.param)
+
+
+def frames_of(path: Path | str) -> list[Frame]:
+    return list(open_source(str(path), realtime=False).frames())
+
+
+def times_ms(frames: list[Frame]) -> list[int]:
+    return [round((f.captured_ns - frames[0].captured_ns) / NS_PER_MS) for f in frames]
+
+
+def jpegs_at(data: bytes) -> list[int]:
+    """Return where the pictures of an MJPEG film begin."""
+    places, at = [], data.find(b"\xff\xd8\xff")
+    while at >= 0:
+        places.append(at)
+        at = data.find(b"\xff\xd8\xff", at + 3)
+    return places
+
+
+@pytest.mark.parametrize("damaged", [{10}, {10, 11, 12}, {3, 17, 29}, {0}, {0, 1}])
+def test_damaged_pictures_do_not_end_a_film(
+    tmp_path: Path, reader: str, damaged: set[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """All others come, at their own times, and the log says how many were left out."""
+    path = clip(tmp_path / "clip.avi", 40, fps=20.0)
+    data = bytearray(path.read_bytes())
+    places = jpegs_at(data)
+    for number in damaged:
+        begin, end = places[number], places[number + 1] - 24
+        data[begin:end] = bytes(end - begin)
+    path.write_bytes(data)
+
+    with caplog.at_level(logging.WARNING):
+        frames = frames_of(path)
+
+    whole = [number for number in range(40) if number not in damaged]
+    assert [number_of(frame.image) for frame in frames] == whole
+    assert times_ms(frames) == [50 * (number - whole[0]) for number in whole]
+    if reader == "pyav" or 0 not in damaged:
+        assert f"damaged pictures left out: {len(damaged)}" in caplog.text
+    assert "complete" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.mkv"])
+def test_a_damaged_packet_of_h264_does_not_end_a_film(
+    tmp_path: Path, reader: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In containers with a table of packets and without."""
+    pytest.importorskip("av")
+    path = h264(tmp_path / name, [100 * index for index in range(30)])
+    data = bytearray(path.read_bytes())
+    nals = slices(data)
+    data[nals[10] : nals[10] + 30] = bytes(30)
+    path.write_bytes(data)
+
+    frames = frames_of(path)
+
+    assert len(frames) >= 28
+    assert number_of(frames[-1].image) == 29
+    assert times_ms(frames)[-1] == 2900
+    assert "complete" not in caplog.text
+
+
+def slices(data: bytes) -> list[int]:
+    """Return where the lengths of the key pictures of a film stand: NAL units of type 5."""
+    found, at = [], data.find(b"\0\0")
+    while 0 <= at < len(data) - 8:
+        length = int.from_bytes(data[at : at + 4])
+        if 4 < length < 4000 and data[at + 4] == 0x65:
+            found.append(at)
+            at += length
+        at = data.find(b"\0\0", at + 1)
+    return found
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "film.mp4"])
+def test_a_pause_in_a_film_is_no_missing_part(
+    tmp_path: Path, reader: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Containers that know their length only make a reader guess the number of pictures."""
+    pytest.importorskip("av")
+    stamps = [100 * index + (3000 if index > 9 else 0) for index in range(20)]
+    path = h264(tmp_path / name, stamps)
+
+    with caplog.at_level(logging.WARNING):
+        frames = frames_of(path)
+
+    assert times_ms(frames) == stamps
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "film.avi", "film.flv"])
+def test_a_film_that_was_cut_off_is_noticed(
+    tmp_path: Path, reader: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Half of it is read, and the log says that there was more."""
+    pytest.importorskip("av")
+    if (reader, name) == ("opencv", "film.flv"):
+        pytest.skip("OpenCV tells no length of it")
+    make = clip if name == "film.avi" else lambda path, _: h264(path, [50 * i for i in range(80)])
+    path = make(tmp_path / name, 80)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 6 // 10])
+
+    with caplog.at_level(logging.WARNING):
+        frames = frames_of(path)
+
+    assert 5 < len(frames) < 70
+    assert "is the file complete?" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["12:30:05.avi", "front:01", "concat:a|b", b"stra\xdfe.avi", "walk%03d.avi", 'a\'b "c".avi'],
+)
+def test_any_name_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str, name: str | bytes
+) -> None:
+    """In the current folder, where a colon looks like a protocol; and bytes of any encoding."""
+    monkeypatch.chdir(tmp_path)
+    text = os.fsdecode(name)
+    shutil.copy(clip(tmp_path / "plain.avi", 3), tmp_path / text)
+
+    assert len(frames_of(text)) == 3
+    assert len(frames_of(tmp_path / text)) == 3
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path, reader: str) -> None:
+    """As sticks have them that were formatted elsewhere."""
+    folder = tmp_path / os.fsdecode(b"gr\xfcn: 1")
+    folder.mkdir()
+    shutil.copy(clip(tmp_path / "plain.avi", 3), folder / "film.avi")
+
+    assert len(frames_of(folder / "film.avi")) == 3
+
+
+Maker = Callable[[Path], object]
+
+
+def animated(path: Path) -> object:
+    """Write an animation of six numbered pictures, 0.1 s each but the third: 0.5 s."""
+    if not hasattr(cv2, "imwriteanimation"):
+        pytest.skip("this OpenCV writes no animation")
+    animation = cv2.Animation()
+    animation.frames = [numbered(6 * index) for index in range(6)]
+    animation.durations = np.array([100, 100, 500, 100, 100, 100])
+    assert cv2.imwriteanimation(str(path), animation)
+    return path
+
+
+@pytest.mark.parametrize("ending", ["webp", "png", "avif", "gif"])
+@pytest.mark.parametrize("named", [True, False])
+def test_every_picture_of_an_animation_comes(
+    tmp_path: Path, reader: str, ending: str, named: bool
+) -> None:
+    """At its own time, whatever the file's name."""
+    if (reader, ending) == ("opencv", "avif"):
+        pytest.skip("needs PyAV, and says so")
+    animated(tmp_path / f"moving.{ending}")
+    path = tmp_path / (f"moving.{ending}" if named else "moving")
+    (tmp_path / f"moving.{ending}").rename(path)
+
+    frames = frames_of(path)
+
+    assert [number_of(frame.image) for frame in frames] == [6 * index for index in range(6)]
+    assert times_ms(frames) == [0, 100, 200, 700, 800, 900]
+
+
+def test_a_gif_without_its_ending_is_whole(tmp_path: Path, reader: str) -> None:
+    """The last byte says that it is over; the pictures are all there."""
+    animated(tmp_path / "moving.gif")
+    data = (tmp_path / "moving.gif").read_bytes()
+    (tmp_path / "moving.gif").write_bytes(data[:-1])
+
+    assert len(frames_of(tmp_path / "moving.gif")) == 6
+
+
+@pytest.mark.parametrize("name", ["walk.mjpeg", "walk.jpg", "walk"])
+@pytest.mark.parametrize("between", [b"", bytes(37), b"\r\n"])
+def test_jpeg_after_jpeg_is_a_film(tmp_path: Path, reader: str, name: str, between: bytes) -> None:
+    """As cameras write raw MJPEG: all pictures, at a usual rate."""
+    pictures = [cv2.imencode(".jpg", numbered(index))[1].tobytes() for index in range(7)]
+    (tmp_path / name).write_bytes(between.join(pictures))
+
+    frames = frames_of(tmp_path / name)
+
+    assert [number_of(frame.image) for frame in frames] == list(range(7))
+    assert times_ms(frames) == [40 * index for index in range(7)]
+
+
+def test_a_picture_in_tiles_is_refused_in_words(tmp_path: Path) -> None:
+    """FFmpeg would show the first tile."""
+    pytest.importorskip("av")
+    path = avif_of_tiles(tmp_path / "photo", numbered(20, Size(64, 64)), 3)
+
+    with pytest.raises(SourceError, match=r"HEIC or AVIF picture in 3 tiles.*convert it to JPEG"):
+        open_source(str(path))
+
+
+def test_what_needs_pyav_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of a part of the picture."""
+    path = tmp_path / "photo.heic"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(1000))
+    monkeypatch.setitem(sys.modules, "av", None)
+
+    with pytest.raises(SourceError, match=r"HEIC.*pip install 'edgepose\[stream\]'"):
+        open_source(str(path))
+
+
+def test_sound_is_no_film(tmp_path: Path) -> None:
+    """Music with a picture of its cover is not a film of one picture."""
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "music.mkv"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), layout="mono")
+        samples.sample_rate = 8000
+        container.mux(stream.encode(samples))
+
+    with pytest.raises(SourceError, match="found audio; expected a video"):
+        open_source(str(tmp_path / "music.mkv"))
+
+
+def test_the_libraries_say_nothing_themselves(
+    tmp_path: Path, reader: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong with a film is said once, by us."""
+    path = clip(tmp_path / "clip.avi", 20)
+    data = bytearray(path.read_bytes())
+    for place in jpegs_at(data)[1:]:
+        data[place + 300 : place + 320] = bytes(20)
+    path.write_bytes(data)
+
+    frames_of(path)
+
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,162 @@
+"""How films and pictures are to be shown: the eight ways, wherever they are told."""
+
+from itertools import product
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgepose.camera.sources import open_source
+from edgepose.camera.sources.orientation import Orientation
+from edgepose.types import Image, Size
+from tests.support.moving import with_matrix
+from tests.support.streams import Camera
+
+av = pytest.importorskip("av")
+
+MATRICES = [
+    *product((1, -1), (0,), (0,), (1, -1)),
+    *product((0,), (1, -1), (1, -1), (0,)),
+]
+"""Everything that a right angle and a mirror can do."""
+
+SIZE = Size(64, 48)
+COLOURS = np.array([[(250, 0, 0), (0, 250, 0)], [(0, 0, 250), (250, 250, 250)]], np.uint8)
+QUARTERS: Image = COLOURS.repeat(SIZE.height // 2, axis=0).repeat(SIZE.width // 2, axis=1)
+"""Red and green above blue and white."""
+
+
+def shown(image: Image, a: int, b: int, c: int, d: int) -> Image:
+    """Move each pixel as the matrix says: the definition, pixel by pixel."""
+    height, width = image.shape[:2]
+    ys, xs = np.mgrid[:height, :width]
+    right, down = a * xs + c * ys, b * xs + d * ys
+    right, down = right - right.min(), down - down.min()
+    moved = np.zeros((down.max() + 1, right.max() + 1, 3), np.uint8)
+    moved[down, right] = image
+    return moved
+
+
+def film(path: Path) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, tuple(SIZE))
+    for _ in range(5):
+        writer.write(cv2.cvtColor(QUARTERS, cv2.COLOR_RGB2BGR))
+    writer.release()
+    return path
+
+
+def difference(one: Image, other: Image) -> float:
+    """Return how far apart two pictures are in their middle parts, in grey levels."""
+    assert one.shape == other.shape
+    return float(np.abs(one.astype(int) - other).mean())
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_a_matrix_moves_each_pixel_as_it_says(matrix: tuple[int, int, int, int]) -> None:
+    """Turned, mirrored and both, for pictures of any shape."""
+    image = np.random.default_rng(3).integers(0, 255, (5, 7, 3), np.uint8)
+
+    assert np.array_equal(Orientation.of_matrix(*matrix).apply(image), shown(image, *matrix))
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_a_film_is_shown_as_its_matrix_says(
+    tmp_path: Path, matrix: tuple[int, int, int, int]
+) -> None:
+    """From a file, every picture."""
+    path = with_matrix(film(tmp_path / "film.mp4"), *matrix)
+
+    frames = list(open_source(str(path), realtime=False).frames())
+
+    assert len(frames) == 5
+    assert all(difference(frame.image, shown(QUARTERS, *matrix)) < 15 for frame in frames)
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_a_film_over_http_is_shown_as_its_matrix_says(
+    tmp_path: Path, matrix: tuple[int, int, int, int]
+) -> None:
+    """The same file, and what the motion gate sees of it."""
+    path = with_matrix(film(tmp_path / "film.mp4"), *matrix)
+    glimpses: list[Image] = []
+
+    def note(_: int, glimpse: object = None) -> bool:
+        glimpses.append(glimpse())  # type: ignore[operator]
+        return True
+
+    with Camera() as camera:
+        camera.file = path.read_bytes()
+        source = open_source(camera.url("file.mp4"), realtime=False, once=True)
+        frame = next(source.frames(note))
+        source.close()
+
+    assert difference(frame.image, shown(QUARTERS, *matrix)) < 15
+    grey = cv2.cvtColor(shown(QUARTERS, *matrix), cv2.COLOR_RGB2GRAY)
+    assert difference(glimpses[0], grey) < 15
+
+
+def avif(path: Path, *properties: bytes) -> Path:
+    """Write an AVIF picture with transformative properties (ISO 23008-12, 6.5)."""
+    good, encoded = cv2.imencode(".avif", cv2.cvtColor(QUARTERS, cv2.COLOR_RGB2BGR))
+    assert good
+    data = bytearray(encoded.tobytes())
+    grown = 0
+    for prop in properties:
+        at = data.index(b"ipco") - 4
+        length = int.from_bytes(data[at : at + 4])
+        index = 1 + count_boxes(data[at + 8 : at + length])
+        data[at + length : at + length] = prop
+        ipma = data.index(b"ipma") - 4
+        associations = ipma + 18  # one item: its number of properties
+        end = ipma + int.from_bytes(data[ipma : ipma + 4])
+        data[end:end] = bytes((0x80 | index,))
+        data[associations] += 1
+        for name, more in ((b"ipco", len(prop)), (b"ipma", 1)):
+            enlarge(data, name, more)
+        for name in (b"iprp", b"meta"):
+            enlarge(data, name, len(prop) + 1)
+        grown += len(prop) + 1
+    iloc = data.index(b"iloc") - 4
+    offset = iloc + int.from_bytes(data[iloc : iloc + 4]) - 8
+    place = int.from_bytes(data[offset : offset + 4]) + grown
+    data[offset : offset + 4] = place.to_bytes(4)
+    path.write_bytes(data)
+    return path
+
+
+def enlarge(data: bytearray, name: bytes, more: int) -> None:
+    at = data.index(name) - 4
+    data[at : at + 4] = (int.from_bytes(data[at : at + 4]) + more).to_bytes(4)
+
+
+def count_boxes(data: bytearray) -> int:
+    at = count = 0
+    while at < len(data):
+        at += int.from_bytes(data[at : at + 4])
+        count += 1
+    return count
+
+
+@pytest.mark.skipif(not cv2.haveImageWriter("x.avif"), reason="this OpenCV writes no AVIF")
+@pytest.mark.parametrize(
+    ("properties", "matrix"),
+    [
+        ((), (1, 0, 0, 1)),
+        ((b"\0\0\0\x09irot\x01",), (0, -1, 1, 0)),
+        ((b"\0\0\0\x09irot\x02",), (-1, 0, 0, -1)),
+        ((b"\0\0\0\x09irot\x03",), (0, 1, -1, 0)),
+        ((b"\0\0\0\x09imir\x01",), (-1, 0, 0, 1)),
+        ((b"\0\0\0\x09imir\x00",), (1, 0, 0, -1)),
+    ],
+)
+def test_an_avif_picture_is_shown_as_it_says(
+    tmp_path: Path, properties: tuple[bytes, ...], matrix: tuple[int, int, int, int]
+) -> None:
+    """A picture keeps its orientation elsewhere than films do."""
+    path = avif(tmp_path / "photo.avif", *properties)
+
+    (frame,) = open_source(str(path)).frames()
+
+    assert frame.name == str(path)
+    assert difference(frame.image, shown(QUARTERS, *matrix)) < 15

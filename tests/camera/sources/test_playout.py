@@ -1,0 +1,165 @@
+"""When the pictures of a stream were taken, however they arrive."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from edgepose.camera.sources.playout import BURST_NS, Moment, Playout
+from edgepose.timing import NS_PER_MS, NS_PER_S
+
+PERIOD_NS = NS_PER_S // 15
+
+
+def play(
+    arrival: Callable[[int], int], count: int, stamp: Callable[[int], int] = lambda at_ns: at_ns
+) -> list[tuple[int, int, Moment]]:
+    """Read a stream as a source does: the next picture when the one before was handed on.
+
+    Parameters
+    ----------
+    arrival : callable
+        When a picture that was taken at some time has arrived.
+    count : int
+        Of pictures, one each `PERIOD_NS`.
+    stamp : callable
+        What the camera writes for the time at which a picture was taken.
+
+    Returns
+    -------
+    list
+        When each was taken, when it had arrived, and what was computed.
+    """
+    playout, now_ns, played = Playout(), 0, []
+    for taken_ns in range(0, count * PERIOD_NS, PERIOD_NS):
+        arrived_ns = arrival(taken_ns)
+        now_ns = max(now_ns, arrived_ns)
+        moment = playout.add(stamp(taken_ns), now_ns)
+        now_ns = max(now_ns, moment.due_ns)
+        played.append((taken_ns, arrived_ns, moment))
+    return played
+
+
+def in_bursts(burst_ns: int) -> Callable[[int], int]:
+    """Hold everything back to the end of its burst."""
+    return lambda at_ns: (at_ns // burst_ns + 1) * burst_ns
+
+
+BURSTS_S = [0.5, 1, 2, 3, 6, 10]
+
+
+@pytest.mark.parametrize("burst_s", BURSTS_S)
+def test_pictures_of_a_burst_lie_apart_as_they_were_taken(burst_s: float) -> None:
+    """From the second burst on, and for ever."""
+    burst_ns = round(burst_s * NS_PER_S)
+
+    played = [p for p in play(in_bursts(burst_ns), 1200) if p[1] > burst_ns]
+
+    steps = np.diff([moment.captured_ns for _, _, moment in played])
+    assert np.abs(steps - PERIOD_NS).max() <= 2
+
+
+@pytest.mark.parametrize("burst_s", BURSTS_S)
+def test_they_are_handed_on_one_after_the_other(burst_s: float) -> None:
+    """So that as many are looked at as the network can: none in the shadow of the next."""
+    burst_ns = round(burst_s * NS_PER_S)
+
+    played = [p for p in play(in_bursts(burst_ns), 1200) if p[1] > burst_ns]
+
+    steps = np.diff([moment.due_ns for _, _, moment in played])
+    assert steps.min() > 0.7 * PERIOD_NS
+    assert np.median(steps) == pytest.approx(PERIOD_NS, rel=0.3)
+
+
+@pytest.mark.parametrize("burst_s", BURSTS_S)
+@pytest.mark.parametrize("jitter_ms", [0, 40, 150])
+def test_no_picture_was_taken_after_it_arrived(burst_s: float, jitter_ms: int) -> None:
+    """But for the jitter, which a reader cannot see; and none is late by more than two bursts."""
+    random = np.random.default_rng(7)
+    burst_ns = round(burst_s * NS_PER_S)
+    delays = random.integers(0, 1 + jitter_ms * NS_PER_MS, 2000)
+
+    def arrival(at_ns: int) -> int:
+        return in_bursts(burst_ns)(at_ns) + int(delays[at_ns // burst_ns])
+
+    for taken_ns, arrived_ns, moment in play(arrival, 1200):
+        if arrived_ns > 2 * burst_ns:
+            assert moment.captured_ns <= arrived_ns + PERIOD_NS + jitter_ms * NS_PER_MS
+        assert moment.captured_ns <= moment.due_ns
+        assert moment.due_ns - taken_ns < 2 * burst_ns + NS_PER_S
+
+
+@pytest.mark.parametrize("jitter_ms", [0, 5, 60])
+def test_an_even_stream_is_not_held_up(jitter_ms: int) -> None:
+    """Each picture is handed on when it comes, and was taken then."""
+    random = np.random.default_rng(1)
+
+    def arrival(at_ns: int) -> int:
+        return at_ns + 80 * NS_PER_MS + int(random.integers(0, 1 + jitter_ms * NS_PER_MS))
+
+    for _, arrived_ns, moment in play(arrival, 600):
+        assert moment.due_ns - arrived_ns <= jitter_ms * NS_PER_MS
+        assert moment.captured_ns == moment.due_ns
+
+
+def test_what_one_stall_has_held_back_is_made_up_for() -> None:
+    """Nothing of it is lost, and the delay goes away."""
+    stall = 10 * NS_PER_S, 12 * NS_PER_S
+
+    def arrival(at_ns: int) -> int:
+        return stall[1] if stall[0] < at_ns < stall[1] else at_ns
+
+    played = play(arrival, 900)
+
+    handed_on = [moment.due_ns for _, _, moment in played]
+    assert min(b - a for a, b in pairwise(handed_on)) > 0.7 * PERIOD_NS
+    assert all(m.due_ns - taken_ns <= BURST_NS for taken_ns, _, m in played[-200:])
+
+
+@pytest.mark.parametrize("stream_fps", [0.5, 2, 5])
+def test_wrong_time_stamps_are_not_believed(stream_fps: float) -> None:
+    """Some cameras count at 25 a second whatever they send; then the arrival counts."""
+    period_ns = round(NS_PER_S / stream_fps)
+    playout = Playout()
+
+    moments = [playout.add(n * NS_PER_S // 25, n * period_ns) for n in range(100)]
+
+    steps = np.diff([moment.captured_ns for moment in moments[3:]])
+    assert np.abs(steps - period_ns).max() <= BURST_NS
+
+
+@pytest.mark.parametrize("jump_s", [-7200, -3, 40, 90_000])
+def test_a_jump_of_the_time_stamps_is_a_new_beginning(jump_s: int) -> None:
+    """A camera that sets its clock, or a counter that begins anew."""
+
+    def stamp(at_ns: int) -> int:
+        return at_ns + (jump_s * NS_PER_S if at_ns > 10 * NS_PER_S else 0)
+
+    for burst_ns in (PERIOD_NS, 2 * NS_PER_S):
+        played = play(in_bursts(burst_ns), 600, stamp)
+
+        captured = [moment.captured_ns for _, _, moment in played]
+        assert all(a < b for a, b in pairwise(captured))
+        assert all(m.due_ns - arrived_ns < 3 * NS_PER_S for _, arrived_ns, m in played)
+        assert all(m.captured_ns <= m.due_ns for _, _, m in played)
+
+
+def test_without_time_stamps_the_arrival_counts() -> None:
+    """And no two pictures were taken at once."""
+    playout = Playout()
+
+    moments = [playout.add(None, at_ns) for at_ns in (5, 5, 5, 9)]
+
+    assert [moment.captured_ns for moment in moments] == [5, 6, 7, 9]
+
+
+def test_a_stored_stream_plays_at_its_own_rate() -> None:
+    """However fast it comes; where it comes late, it goes on from there."""
+    playout = Playout(stored=True)
+
+    due = [playout.add(n * PERIOD_NS, 1000 + n).due_ns for n in range(10)]
+    late = playout.add(10 * PERIOD_NS, due[-1] + 5 * NS_PER_S)
+
+    assert due == [1000 + n * PERIOD_NS for n in range(10)]
+    assert late.due_ns == due[-1] + 5 * NS_PER_S
