@@ -12,7 +12,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edgepose.mqtt.options import Options
+from edgepose.mqtt.options import BrokerOptions
 
 AGAIN_S = 1.0
 
@@ -48,7 +48,7 @@ class Reader:
         self.heard: Callable[[str | int], None] | None = None
         """Told the number of each frame and the id of each event."""
 
-        self._options = Options.from_url(url)
+        self._options = BrokerOptions.from_url(url)
         self._filters = [(topic, int(keep)) for topic in filters]
         self._closing = threading.Event()
         self._client = Client(

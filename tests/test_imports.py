@@ -43,6 +43,7 @@ ONE_FILE: Final = (
     {"picamera2", "libcamera"},
     {"ai_edge_litert", "tflite_runtime", "tensorflow"},
     {"tflite"},
+    {"paho"},
 )
 """Libraries of a group are imported in the same one file, so that it can be left unloaded."""
 

@@ -34,7 +34,7 @@ while read -r name password; do
     *)
         user "$name" "$password" \
             "[edgepose.$name.>, homeassistant.device.$name.config]" \
-            "edgepose.$name.availability, edgepose.$name.*.set, edgepose.$name.request.*, homeassistant.status"
+            "edgepose.$name.availability, edgepose.$name.stats, edgepose.$name.*.set, edgepose.$name.request.*, homeassistant.status"
         ;;
     esac
 done

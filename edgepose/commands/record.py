@@ -20,7 +20,7 @@ from edgepose.commands import add_broker, add_config, add_topics, ranged
 from edgepose.commands.broker import BrokerChoice
 from edgepose.errors import BrokerError, EdgeposeError, UsageError, in_words
 from edgepose.mqtt.client import MqttSink
-from edgepose.mqtt.options import Options
+from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.subscriber import filters
 from edgepose.recording import Sink, reader
 from edgepose.timing import Clock
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def link(choice: BrokerChoice, name: str, failures: queue.SimpleQueue[Any]) -> MqttSink:
     """Make the way to the broker; its refusal is put into the queue."""
-    options = Options.from_url(choice.url, client_id=name, **choice.settings)
+    options = BrokerOptions.from_url(choice.url, client_id=name, **choice.settings)
     return MqttSink(options, on_failure=failures.put)
 
 

@@ -28,6 +28,13 @@ Topic = Annotated[
         description='a topic without wildcards and without "/" at its ends',
     ),
 ]
+ClientId = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^\x00-\x1f\x7f]{0,256}(?!\n)$",
+        description="a client id of at most 256 printable letters",
+    ),
+]
 Text = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
 Part = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
 Seconds = Annotated[float, Meta(ge=0, le=3600, description="seconds from 0 to 3600")]
@@ -105,6 +112,10 @@ class Mqtt(Table, frozen=True, kw_only=True):
     password_file: str = ""
     """A file that holds nothing but the password. Without it, the systemd credential
     `mqtt-password` or the environment's `EDGEPOSE_MQTT_PASSWORD` is taken."""
+
+    client_id: ClientId = ""
+    """The client id, for brokers that accept certain ones only. Empty: `edgepose-`, the
+    device's id and a random part. Two clients with one id end each other's sessions."""
 
     ca_file: str = ""
     """Certificate of the authority that signed the broker's, in PEM. Empty: those the

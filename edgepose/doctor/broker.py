@@ -1,62 +1,127 @@
-"""Doctor's check of the broker."""
+"""Doctor's checks of the broker."""
 
-import importlib.util
+import threading
+from collections.abc import Generator
+from contextlib import closing
 from typing import Final
 
-from edgepose import extras, urls
-from edgepose.config import schema
+from edgepose import urls
 from edgepose.config.schema import Config
 from edgepose.doctor.remedies import RESTART
 from edgepose.errors import EdgeposeError
-from edgepose.mqtt import options as mqtt_options
-from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt import duplicate_device, embedded_broker
+from edgepose.mqtt.client import ONLINE, MqttSink
+from edgepose.mqtt.duplicate_device import DuplicateDevice
 from edgepose.mqtt.messages import Finding
+from edgepose.mqtt.options import BrokerOptions
+from edgepose.mqtt.spool import is_in_use
+from edgepose.mqtt.topics import Topics
+from edgepose.system import storage
+from edgepose.timing import Clock
+from edgepose.types import Received
 
-BROKER_S: Final = 12.0  # five for the connection and five for the answer, of the sink
+BROKER_S: Final = 12.0  # five for the connection and five for the answer
+RETAINED_S: Final = 1.0  # a broker sends retained messages at once
+STATS_S: Final = 11.0  # a device sends statistics every ten seconds
 NO_PASSWORD: Final = (
     "write it with sudo nano /etc/credstore/edgepose.mqtt-password, and the user name into"
     f" mqtt.username; then: {RESTART}. Is it there already? sudo edgepose doctor may read it"
 )
+CHANGE: Final = f"change it below [mqtt] of the configuration, then: {RESTART}"
 
 
 def broker(config: Config) -> Finding:
-    """Log in, under another name than the daemon, so that it is not thrown out."""
+    """Log in with another client id than the daemon, so that its session goes on."""
+    with closing(findings(config)) as found:
+        return next(found)
+
+
+def findings(config: Config) -> Generator[Finding]:
+    """Log in, and look for another device of this id while none runs on this machine."""
     if urls.broker(config.mqtt.url).embedded:
-        if importlib.util.find_spec("amqtt") is None:
-            mend = extras.install("broker")
-            return Finding("broker", "fail", "the built-in broker needs amqtt", mend)
-        return Finding("broker", "ok", "the built-in one starts with the daemon")
+        yield _embedded()
+        return
+    folder = storage.state_directory(config.device.id)
+    runs_here = folder is not None and is_in_use(folder / "spool")
+    if config.mqtt.client_id and runs_here:
+        found = f"the daemon that runs uses the client id {config.mqtt.client_id!r}; not tried"
+        yield Finding("broker", "ok", found)
+        return
     try:
-        options = mqtt_options.login(config)
-        sink = MqttSink(options)
+        sink = MqttSink(BrokerOptions.from_config(config))
     except (EdgeposeError, OSError) as error:
-        mend = f"change it below [mqtt] of the configuration, then: {RESTART}"
-        return Finding("broker", "fail", str(error), mend)
+        yield Finding("broker", "fail", str(error), CHANGE)
+        return
+    other = _OtherDevice(config, sink)
     sink.start()
+    try:
+        yield _login(config, sink)
+        if sink.connected and not runs_here and other.is_heard():
+            yield duplicate(config.device.id)
+    finally:
+        sink.close()
+
+
+def _embedded() -> Finding:
+    missing = embedded_broker.missing_requirement()
+    if missing:
+        return Finding("broker", "fail", *missing)
+    return Finding("broker", "ok", "the built-in one starts with the daemon")
+
+
+def _login(config: Config, sink: MqttSink) -> Finding:
     sink.wait_tried(BROKER_S)
-    failure, protocol, trouble = sink.failure, sink.protocol, sink.trouble
-    sink.close()
+    options, failure, protocol, trouble = sink.options, sink.failure, sink.protocol, sink.trouble
     if failure is not None:
-        mend = _mend_login(config) if options.password else NO_PASSWORD
+        mend = _remedy_login(config) if options.password else NO_PASSWORD
         return Finding("broker", "fail", str(failure), mend)
     if protocol is None:
         found = f"{options.address}: {trouble or 'no answer'}"
-        return Finding("broker", "fail", found, _mend_way(config, trouble))
-    version = "5" if protocol == schema.Mqtt().protocol else "3.1.1"
+        return Finding("broker", "fail", found, _remedy_connection(config, trouble))
+    version = "5" if protocol == 5 else "3.1.1"
+    lacks = sink.lacks
+    if lacks:
+        mend = "change the broker's settings, or take another broker"
+        return Finding("broker", "warn", f"{options.address} {'; '.join(lacks)}", mend)
     return Finding("broker", "ok", f"{options.address} lets us in, with MQTT {version}")
 
 
-def _mend_login(config: Config) -> str:
+class _OtherDevice:
+    """Listens for a device of this id."""
+
+    def __init__(self, config: Config, sink: MqttSink) -> None:
+        topics = Topics(config.mqtt.base_topic, config.device.id)
+        self._online, self._heard = threading.Event(), threading.Event()
+        duplicate = DuplicateDevice(topics, Clock(), found=lambda _: self._heard.set())
+        sink.subscribe(topics.availability, self._on_availability, others_only=True)
+        sink.subscribe(topics.stats, duplicate.on_message, others_only=True)
+
+    def _on_availability(self, received: Received) -> None:
+        if received.payload == ONLINE:
+            self._online.set()
+
+    def is_heard(self) -> bool:
+        """Wait for its statistics where the broker calls it online."""
+        return self._online.wait(RETAINED_S) and self._heard.wait(STATS_S)
+
+
+def duplicate(device: str) -> Finding:
+    """Return the finding for a second device of this id."""
+    mend = f"change device.id of one of them, then: {RESTART}"
+    return Finding("device id", "warn", duplicate_device.warning(device), mend)
+
+
+def _remedy_login(config: Config) -> str:
     where = config.mqtt.password_file or "/etc/credstore/edgepose.mqtt-password"
     if urls.broker(config.mqtt.url).password:
         where = "mqtt.url"
     return f"correct mqtt.username, or the password in {where}; then: {RESTART}"
 
 
-def _mend_way(config: Config, trouble: str) -> str:
-    """Say what to do where no broker answers; the daemon tries again for ever."""
-    if ";" in trouble:  # it says itself what to do
-        return f"change it below [mqtt] of the configuration, then: {RESTART}"
+def _remedy_connection(config: Config, trouble: str) -> str:
+    """Return what to do where no broker answers; the daemon tries again for ever."""
+    if ";" in trouble:  # it names the remedy itself
+        return CHANGE
     asked = urls.broker(config.mqtt.url)
     if urls.is_local(asked.host):
         mend = "sudo systemctl restart mosquitto; is there none? sudo apt install mosquitto"

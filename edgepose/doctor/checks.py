@@ -22,8 +22,7 @@ from edgepose.camera import sources
 from edgepose.config import loading
 from edgepose.config.loading import Origin
 from edgepose.config.schema import Camera, Config
-from edgepose.doctor import http_probe
-from edgepose.doctor.broker import broker
+from edgepose.doctor import broker, http_probe
 from edgepose.doctor.machine import clock, heat, power
 from edgepose.doctor.model import delegate, model, runtime
 from edgepose.doctor.remedies import JOURNAL, RESTART, RUNNING
@@ -84,7 +83,7 @@ def _of_configuration(config: Config, path: Path) -> Iterator[Finding]:
     yield delegate(config)
     for camera in config.cameras:
         yield source(camera)
-    yield broker(config)
+    yield from broker.findings(config)
     yield live_page(config, runs=False)
     yield numbers(config, runs=False)
 

@@ -39,6 +39,9 @@ class RunningDaemon:
     refused_topics: Mapping[str, str]
     """Topics that the broker has refused, and why."""
 
+    has_duplicate: bool
+    """Whether another device with this device's id was heard within the last minute."""
+
 
 def report(daemon: RunningDaemon) -> Report:
     """Run all checks, as `edgepose doctor --json` does; takes seconds."""
@@ -56,6 +59,8 @@ def _findings(daemon: RunningDaemon) -> Iterator[Finding]:
     for id_, health in daemon.cameras.items():
         yield source(id_, health, paused=id_ in daemon.paused)
     yield broker(daemon)
+    if daemon.has_duplicate:
+        yield doctor_broker.duplicate(daemon.config.device.id)
     yield checks.live_page(daemon.config, runs=True)
     yield checks.numbers(daemon.config, runs=True)
     yield machine.clock()

@@ -26,7 +26,7 @@ from edgepose.errors import EdgeposeError, UsageError, in_words
 from edgepose.models import catalog
 from edgepose.mqtt.embedded_broker import EmbeddedBroker
 from edgepose.mqtt.messages import AvailabilityMessage, Percentiles, PosesMessage
-from edgepose.mqtt.options import Options
+from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.subscriber import subscribe
 from edgepose.pose import interpreter
 from edgepose.service.daemon import Daemon
@@ -264,7 +264,7 @@ def broker(url: str) -> Iterator[str]:
 
 def _check_broker(url: str) -> None:
     """Refuse a broker that does not answer: no frame would count."""
-    asked = Options.from_url(url)
+    asked = BrokerOptions.from_url(url)
     try:
         socket.create_connection((asked.host, asked.port), timeout=ANSWER_S).close()
     except OSError as error:

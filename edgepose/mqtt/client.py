@@ -1,9 +1,9 @@
 """MQTT: one connection that comes back by itself, and nothing queued while it is away.
 
-A connection is a `_Session` with a paho client of its own, which ends with it: what
-the broker has not acknowledged by then is told to nobody twice, because its owner
-(the spool for events, the outbox for states) sends it again. `MqttSink` makes
-sessions, one after the other, in one thread.
+Each session has a client of its own, which ends with it. What the broker has not
+acknowledged by then is not sent again from here: its owner (the spool for events, the
+outbox for states) sends it again in the next session. `MqttSink` makes sessions one after
+the other in one thread; `edgepose.mqtt.connection` decides what comes next.
 """
 
 import logging
@@ -12,36 +12,37 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
-from paho.mqtt.client import topic_matches_sub
-from paho.mqtt.enums import MQTTProtocolVersion
-
 from edgepose.errors import BrokerError
-from edgepose.mqtt.options import Options, backoff_s, tls_context
-from edgepose.mqtt.session import (
-    OFFLINE,
-    ONLINE,
-    UNSUPPORTED_PROTOCOL,
-    Acknowledged,
-    Listener,
-    _End,
-    _guarded,
-    _Session,
+from edgepose.mqtt.connection import (
+    CLIENT_ID_REFUSED,
+    MAX_SHORT_SESSIONS,
+    Accepted,
+    Attempt,
+    Closing,
+    Connection,
+    Ended,
+    Event,
+    RetryPolicy,
+    SessionEnd,
+    Settled,
+    Started,
+    State,
+    transition,
 )
+from edgepose.mqtt.options import BrokerOptions, backoff_s, tls_context
+from edgepose.mqtt.paho_client import OFFLINE, topic_matches
+from edgepose.mqtt.poison_messages import Hold, PoisonMessages
+from edgepose.mqtt.session import PACKET_TOO_LARGE, Acknowledged, Listener, Session, call_guarded
 from edgepose.types import Message, Received
 
 log = logging.getLogger(__name__)
-FAREWELL_S: Final = 1.0  # what a broker that hangs may cost when we stop
-LEAVE_S: Final = 0.4  # from "disconnect" to the end of the thread
-SETTLED_S: Final = 10.0  # a session that lasted so long was no failed attempt
-PATIENCE_S: Final = 300.0  # a broker that knew us may refuse us while its user database starts
-THROWN_OUT: Final = 3  # short sessions in a row: somebody else may have our name
-DOUBTS: Final = 3  # attempts in vain after which a broker that spoke MQTT 5 may not any more
+DISCONNECT_TIMEOUT_S: Final = 1.0  # what a broker that hangs may cost at the end
+JOIN_S: Final = 0.4  # from "disconnect" to the end of the thread
 
-HOPELESS: Final = frozenset({0x85, 0x86, 0x87, 0x8A, 0x8C})
-"""Reason codes of MQTT 5 (paho translates those of 3.1.1): the client id, user or
-password is wrong, we are not authorised, banned, or of the wrong method."""
+ONLINE: Final = b"online"
 Hook = Callable[[], None]
 
 
@@ -50,11 +51,11 @@ class MqttSink:
 
     Parameters
     ----------
-    options : Options
-        Where the broker is.
+    options : BrokerOptions
+        Where the broker is, and how to log in.
     on_failure : callable
-        Told, in the network thread, that the broker refuses us for good. Nothing
-        more is tried then.
+        Called in the network thread when the broker refuses the login and no attempt
+        will follow.
 
     Notes
     -----
@@ -63,39 +64,38 @@ class MqttSink:
     """
 
     def __init__(
-        self, options: Options, *, on_failure: Callable[[BrokerError], None] | None = None
+        self, options: BrokerOptions, *, on_failure: Callable[[BrokerError], None] | None = None
     ) -> None:
+        if options.tls and options.context is None:
+            options = replace(options, context=tls_context(options))
         self.options = options
-        self.failure: BrokerError | None = None
         self.refused: dict[str, str] = {}
         """Topics on which the broker refuses our messages, and its reason."""
 
-        self.trouble = ""
-        """Why the last attempt came to nothing; empty while there is a session."""
-
         self._on_failure = on_failure
-        self._context = tls_context(options) if options.tls else None
+        self._policy = RetryPolicy(options.protocol, options.retry_refused)
+        self._connection = Connection(attempt=Attempt(options.protocol))
         # The same for all our connections: a broker then ends a half-open one before it
         # accepts the next. With MQTT 5 the session goes on, and no last will is carried out;
         # with 3.1.1 it comes before our birth message.
-        self._client_id = self._name(options.session)
+        self.client_id = self._new_client_id(options.session)
+        self._poison = PoisonMessages()
         self._listeners: list[tuple[str, Listener]] = []
+        self._others_only: set[str] = set()
         self._on_connect: list[Hook] = []
         self._on_disconnect: list[Hook] = []
         self._closing = threading.Event()
         self._changed = threading.Condition()
-        self._session: _Session | None = None
-        self._attempt: _Session | None = None
-        self._tried = False
-        self._said: set[str] = set()
-        self._known_s: float | None = None
+        self._session: Session | None = None
+        self._attempted: Session | None = None
         # Devices begin at different servers of a cluster, and go on to the next.
-        self._turn = random.randrange(1 + len(options.others))
-        self._at = options.at(self._turn)
-        self._knows_5 = False
+        self._server = random.randrange(1 + len(options.others))
+        self._at = options.at(self._server)
         self._thread = threading.Thread(target=self._keep_connected, name="mqtt", daemon=True)
 
-    def _name(self, session: str | None = None) -> str:
+    def _new_client_id(self, session: str | None = None) -> str:
+        if self.options.fixed_client_id:
+            return self.options.fixed_client_id
         return f"{self.options.client_id}-{session or secrets.token_hex(4)}"
 
     def start(self) -> None:
@@ -103,35 +103,72 @@ class MqttSink:
         self._thread.start()
 
     @property
+    def state(self) -> State:
+        """What the connection is doing."""
+        return self._connection.state
+
+    @property
     def connected(self) -> bool:
         """True while there is a session with the broker."""
         return self._session is not None
 
     @property
+    def trouble(self) -> str:
+        """Why the last attempt or session ended; empty while there is a session."""
+        connection = self._connection
+        return self._refusal(connection) if connection.is_refused else connection.reason
+
+    @property
+    def failure(self) -> BrokerError | None:
+        """The broker's refusal, where no attempt follows."""
+        connection = self._connection
+        if connection.state is not State.FAILED:
+            return None
+        return BrokerError(f"mqtt: {self._refusal(connection)}")
+
+    @property
     def protocol(self) -> int | None:
         """5, or 4 for 3.1.1; None while there is no session."""
         session = self._session
-        return None if session is None else int(session.protocol)
+        return None if session is None else session.attempt.protocol
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """What the broker does not offer, in words; empty while there is no session."""
+        session = self._session
+        return () if session is None else session.lacks()
 
     def on_connect(self, hook: Hook) -> None:
-        """Have something done in each new session: publish what the broker must know."""
+        """Add something to do in each new session: publish what the broker must know."""
         self._on_connect.append(hook)
 
     def on_disconnect(self, hook: Hook) -> None:
-        """Have something done after each session; unacknowledged messages are its owner's again."""
+        """Add something to do after each session; unacknowledged messages are its owner's again."""
         self._on_disconnect.append(hook)
 
-    def subscribe(self, topic: str, listener: Listener) -> None:
+    def subscribe(self, topic: str, listener: Listener, *, others_only: bool = False) -> None:
         """Listen to a topic or filter, in this session and all that follow.
 
         Filters that overlap without being the same may bring a message twice: the
         broker sends it once for each.
+
+        Parameters
+        ----------
+        topic : str
+            A topic or filter.
+        listener : callable
+            Called with each message.
+        others_only : bool
+            Listens for other clients: our own messages are left out where MQTT 5 is spoken,
+            and a refusal by the broker is not reported.
         """
         with self._changed:
             known = topic in self._topics()
             self._listeners.append((topic, listener))
+            if others_only:
+                self._others_only.add(topic)
             if self._session is not None and not known:
-                self._session.subscribe(topic)
+                self._session.subscribe(topic, others_only=others_only)
 
     def publish(self, message: Message, on_acknowledged: Acknowledged | None = None) -> bool:
         """Hand one message over; False when it was not taken, because we are offline or blocked.
@@ -143,7 +180,8 @@ class MqttSink:
         on_acknowledged : callable
             For QoS 1: called in the network thread once the broker has answered. When
             the session ends first it is never called, and the message may or may not
-            have arrived: send it again in the next one.
+            have arrived: send it again in the next one. Where the broker takes QoS 0 only,
+            it is called once the message is on its way.
         """
         session = self._session
         return session is not None and session.publish(message, on_acknowledged)
@@ -152,7 +190,7 @@ class MqttSink:
         """Wait for a session; False when there is none in time, or never will be."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._session is not None or self.failure is not None, timeout_s
+                lambda: self._session is not None or self._connection.is_over, timeout_s
             )
             return self._session is not None
 
@@ -160,12 +198,12 @@ class MqttSink:
         """Wait until the broker lets us listen; False when it does not in time, or never will."""
         connected = self.wait_connected(timeout_s)
         session = self._session
-        return connected and session is not None and session.wait_answered(timeout_s)
+        return connected and session is not None and session.wait_subscribed(timeout_s)
 
     def wait_tried(self, timeout_s: float) -> bool:
         """Wait for the end of the first attempt, whatever came of it."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._tried, timeout_s)
+            return self._changed.wait_for(lambda: self._connection.tried, timeout_s)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until the broker has acknowledged all it was given; False when it has not."""
@@ -178,143 +216,205 @@ class MqttSink:
         session = self._session
         if session is not None:
             self._announce(session, OFFLINE)
-            session.flush(FAREWELL_S)
+            session.flush(DISCONNECT_TIMEOUT_S)
             session.disconnect()
         if not self._thread.is_alive() or threading.current_thread() is self._thread:
             return
-        self._thread.join(LEAVE_S)
-        attempt = self._attempt
-        if self._thread.is_alive() and attempt is not None:
-            attempt.give_up()
-            self._thread.join(LEAVE_S)
+        self._thread.join(JOIN_S)
+        attempted = self._attempted
+        if self._thread.is_alive() and attempted is not None:
+            attempted.give_up()
+            self._thread.join(JOIN_S)
 
     # In the network thread
 
     def _keep_connected(self) -> None:
-        failures = short = 0
-        while not self._closing.is_set():
-            end = self._connect_and_stay(failures)
-            if self._closing.is_set():
-                break
-            if end.code in HOPELESS and self._is_hopeless():
-                self._fail(end)
-                break
-            short = short + 1 if 0 < end.lasted_s < SETTLED_S else 0
-            if short == THROWN_OUT:
-                self._client_id, short = self._name(), 0
-            failures = 1 if end.lasted_s > SETTLED_S else failures + 1
-            self._tell_away(end)
-            pause_s = backoff_s(failures, self.options.retry_s, random.random())
-            self._closing.wait(pause_s)
+        while self._begin_attempt():
+            end = self._run_session(self._connection.attempt)
+            self._advance(Closing() if self._closing.is_set() else Ended(end, time.monotonic()))
+            if self._connection.state is not State.CONNECTING:
+                self._server += 1
+                self._closing.wait(self._pause_s())
+        failure = self.failure
+        if failure is not None and self._on_failure is not None:
+            call_guarded(self._on_failure, failure)
 
-    def _connect_and_stay(self, failures: int) -> _End:
-        """Live through one session, in the newest protocol that the broker speaks."""
-        self._at = self.options.at(self._turn)
-        self._turn += 1
-        end = self._live(MQTTProtocolVersion(self.options.protocol))
-        # One that spoke MQTT 5 and is silent now is ill, and will speak it again.
-        doubtful = not self._knows_5 or failures >= DOUBTS or end.code == UNSUPPORTED_PROTOCOL
-        older = self.options.protocol == 5 and end.unspoken and doubtful
-        if older and not self._closing.is_set():
-            end = self._live(MQTTProtocolVersion.MQTTv311)
+    def _begin_attempt(self) -> bool:
+        """Go on to an attempt; False when none follows."""
+        if not self._connection.is_over:
+            self._advance(Closing() if self._closing.is_set() else Started())
+        return not self._connection.is_over
+
+    def _pause_s(self) -> float:
+        part = random.random()
+        if self._connection.state is State.REFUSED:
+            return self.options.refused_retry_s * (0.5 + part / 2)
+        if self._connection.is_over:
+            return 0.0
+        return backoff_s(self._connection.failures, self.options.retry_s, part)
+
+    def _advance(self, event: Event) -> None:
+        """Go to the next state, and say what an operator has to know of it."""
+        before = self._connection
+        with self._changed:
+            self._connection = after = transition(before, event, self._policy)
+            self._changed.notify_all()
+        if after.client_id_number != before.client_id_number:
+            self.client_id = self._new_client_id()
+        self._log(before, after, event)
+
+    def _run_session(self, attempt: Attempt) -> SessionEnd:
+        self._at = self.options.at(self._server)
+        careful = self._connection.short_sessions > 1
+        self._attempted = session = Session(
+            self._at, self.client_id, attempt, self, self._poison, careful=careful
+        )
+        was_open = was_stable = False
+        try:
+            end = session.run(self._closing)
+        finally:
+            was_open, was_stable = self._connection.is_open, self._connection.state is State.STABLE
+            self._session = None
+            self._attempted = None
+            if was_open:
+                for hook in self._on_disconnect:
+                    call_guarded(hook)
+        if was_open and not self._closing.is_set():
+            self._hold_poison(end, was_short=not was_stable, was_careful=careful)
         return end
 
-    def _live(self, protocol: MQTTProtocolVersion) -> _End:
-        self._attempt = _Session(
-            self._at,
-            self._context,
-            self._client_id,
-            protocol,
-            opened=self._open,
-            received=self._dispatch,
-            refused=self._note_refused,
-            granted=self._note_granted,
+    def _hold_poison(self, end: SessionEnd, *, was_short: bool, was_careful: bool) -> None:
+        if not end.hung_up:
+            self._poison.session_survived()
+            return
+        found = self._poison.session_ended(
+            was_short=was_short,
+            was_careful=was_careful,
+            too_large=end.code == PACKET_TOO_LARGE,
         )
-        try:
-            return self._attempt.run(self._closing)
-        finally:
-            was_connected = self._session is not None
-            self._session = None
-            self._attempt = None
-            if was_connected:
-                for hook in self._on_disconnect:
-                    _guarded(hook)
+        if found is not None:
+            topic, hold = found
+            self.note_refused(topic, _held_because(hold))
 
-    def _open(self, session: _Session) -> None:
-        self._known_s = time.monotonic()
-        self.trouble = ""
-        self._said.clear()
-        self._knows_5 = session.protocol == MQTTProtocolVersion.MQTTv5
-        version = "5" if self._knows_5 else "3.1.1"
-        log.info("mqtt: connected to %s with MQTT %s", self._at.address, version)
+    # From the session, in the network thread
+
+    def session_opened(self, session: Session) -> None:
+        """Say `online`, subscribe, and let everybody publish."""
         self._announce(session, ONLINE)
         with self._changed:
             for topic in self._topics():
-                session.subscribe(topic)
+                session.subscribe(topic, others_only=topic in self._others_only)
             self._session = session
-            self._tried = True
-            self._changed.notify_all()
+            self._advance(Accepted())
+        self._warn_of_limits(session)
         for hook in self._on_connect:
-            _guarded(hook)
+            call_guarded(hook)
+
+    def session_settled(self) -> None:
+        """End an outage."""
+        self._advance(Settled())
+
+    def dispatch(self, received: Received) -> None:
+        """Hand a message to its listeners."""
+        if received.topic == self.options.availability_topic and received.payload != ONLINE:
+            self._reassert_online()
+        for topic, listener in self._listeners:
+            if topic_matches(topic, received.topic):
+                call_guarded(listener, received)
+
+    def note_refused(self, topic: str, reason: str) -> None:
+        """Log once that the broker does not take a topic."""
+        if topic in self._others_only:
+            log.debug("mqtt: the broker refuses %s: %s", topic, reason)
+            return
+        if topic not in self.refused:
+            log.warning("mqtt: the broker refuses %s: %s", topic, reason)
+        self.refused[topic] = reason
+
+    def note_granted(self, topic: str) -> None:
+        """Log once that the broker takes a topic after all."""
+        if self.refused.pop(topic, None) is not None:
+            log.info("mqtt: the broker grants %s now", topic)
 
     def _topics(self) -> list[str]:
         own = self.options.availability_topic
         return list(dict.fromkeys(([own] if own else []) + [topic for topic, _ in self._listeners]))
 
-    def _announce(self, session: _Session, payload: bytes) -> None:
+    def _announce(self, session: Session, payload: bytes) -> None:
         topic = self.options.availability_topic
         if topic is not None:
             message = Message(topic, payload, "state", 1, retain=True, content_type="text/plain")
             session.publish(message, None)
 
-    def _dispatch(self, received: Received) -> None:
-        if received.topic == self.options.availability_topic and received.payload != ONLINE:
-            self._contradict()
-        for topic, listener in self._listeners:
-            if topic_matches_sub(topic, received.topic):
-                _guarded(listener, received)
-
-    def _contradict(self) -> None:
+    def _reassert_online(self) -> None:
         # The last will of our predecessor, when the broker notices late that its line was
         # dead: it would call us offline for as long as we are well.
         if self._session is not None and not self._closing.is_set():
-            log.debug("mqtt: told offline while online; saying otherwise")
+            log.debug("mqtt: the broker says offline while we are online; publishing online")
             self._announce(self._session, ONLINE)
 
-    def _note_refused(self, topic: str, reason: str) -> None:
-        if topic not in self.refused:
-            log.warning("mqtt: the broker refuses %s: %s", topic, reason)
-        self.refused[topic] = reason
+    # What is logged
 
-    def _note_granted(self, topic: str) -> None:
-        if self.refused.pop(topic, None) is not None:
-            log.info("mqtt: the broker grants %s now", topic)
+    def _warn_of_limits(self, session: Session) -> None:
+        for lacks in session.lacks():
+            log.warning("mqtt: %s %s", self._at.address, lacks)
 
-    def _is_hopeless(self) -> bool:
-        return self._known_s is None or time.monotonic() - self._known_s > PATIENCE_S
+    def _log(self, before: Connection, after: Connection, event: Event) -> None:
+        where = self._at.address
+        match after.state:
+            case State.CONNECTED:
+                version = "5" if after.attempt.protocol == 5 else "3.1.1"
+                level = logging.DEBUG if after.short_sessions > 1 else logging.INFO
+                log.log(level, "mqtt: connected to %s with MQTT %s", where, version)
+            case State.STABLE if before.short_sessions > 1:
+                log.info(
+                    "mqtt: connected to %s for good after %d short sessions",
+                    where,
+                    before.short_sessions,
+                )
+            case State.WAITING | State.REFUSED if isinstance(event, Ended):
+                self._log_away(before, after, event.end)
 
-    def _fail(self, end: _End) -> None:
-        who = f"user {self.options.username!r}" if self.options.username else "no user name"
-        failure = BrokerError(
-            f"mqtt: {self._at.address} refuses us ({who}): {end.reason}; check mqtt.username"
-            " and the password (mqtt.password_file, the systemd credential mqtt-password or"
-            " EDGEPOSE_MQTT_PASSWORD)"
+    def _log_away(self, before: Connection, after: Connection, end: SessionEnd) -> None:
+        """Report an outage once, and again only for what the user has to change."""
+        known = before.reported
+        level = (
+            logging.DEBUG
+            if known and (end.reason in known or not end.needs_user)
+            else logging.WARNING
         )
-        with self._changed:
-            self.failure = failure
-            self._tried = True
-            self._changed.notify_all()
-        if self._on_failure is not None:
-            _guarded(self._on_failure, failure)
+        what = "lost" if before.is_open else "cannot reach"
+        if after.is_refused:
+            log.log(level, "mqtt: %s; trying again", self._refusal(after))
+        else:
+            log.log(level, "mqtt: %s %s: %s; trying again", what, self._at.address, end.reason)
+        if after.short_sessions == MAX_SHORT_SESSIONS and self.options.fixed_client_id:
+            log.warning(
+                "mqtt: sessions with the client id %r end at once; does another client use"
+                " mqtt.client_id?",
+                self.client_id,
+            )
 
-    def _tell_away(self, end: _End) -> None:
-        self.trouble = end.reason
-        with self._changed:
-            self._tried = True
-            self._changed.notify_all()
-        # Said once until it is back; again only for what somebody has to mend.
-        news = not self._said or (end.mend and end.reason not in self._said)
-        level = logging.WARNING if news else logging.DEBUG
-        what = "lost" if end.lasted_s else "cannot reach"
-        log.log(level, "mqtt: %s %s: %s; trying again", what, self._at.address, end.reason)
-        self._said.add(end.reason)
+    def _refusal(self, connection: Connection) -> str:
+        """Return the sentence for a refused login, with what to change."""
+        options = self.options
+        user = f"user {options.username!r}" if options.username else "no user name"
+        refused = (
+            f"{self._at.address} refuses us ({user}, client id {self.client_id!r}):"
+            f" {connection.reason}"
+        )
+        set_id = "set mqtt.client_id where it accepts certain client ids only"
+        if connection.code == CLIENT_ID_REFUSED:
+            return f"{refused}; {set_id}"
+        return (
+            f"{refused}; check mqtt.username and the password (mqtt.password_file, the systemd"
+            f" credential mqtt-password or EDGEPOSE_MQTT_PASSWORD), or {set_id}"
+        )
+
+
+def _held_because(hold: Hold) -> str:
+    minutes = hold.lasts_s / 60
+    return (
+        f"the session ends after this message of {hold.size} bytes; it is held back for"
+        f" {minutes:.0f} min; raise the broker's limit (max_packet_size) or allow the topic"
+    )

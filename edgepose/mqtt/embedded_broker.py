@@ -29,6 +29,13 @@ PROTOCOL: Final = 4
 """What it speaks: MQTT 3.1.1."""
 
 
+def missing_requirement() -> tuple[str, str] | None:
+    """Return what the broker lacks and what to do; None where it can start."""
+    if find_spec("amqtt") is None:
+        return "the built-in broker needs amqtt", "pip install 'edgepose[broker]'"
+    return None
+
+
 class EmbeddedBroker:
     """The broker as its parent sees it; a context manager.
 

@@ -1,5 +1,6 @@
 """Options of a connection to the broker."""
 
+import hashlib
 import ssl
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,12 +15,13 @@ if TYPE_CHECKING:
     from edgepose.mqtt.embedded_broker import EmbeddedBroker
 
 
-QUICK: Final = 24  # attempts before the pauses grow: about half a minute
+FAST_RETRIES: Final = 24  # attempts before the pauses grow: about half a minute
+CERTIFICATE_FILES: Final = ("ca_file", "cert_file", "key_file")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """Where the broker is and who we are to it."""
+class BrokerOptions:
+    """Where the broker is and how to log in."""
 
     host: str
     port: int = 1883
@@ -36,12 +38,21 @@ class Options:
     """Our own certificate, where the broker asks for one; with its `key_file`."""
 
     key_file: str | Path | None = None
+    context: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
+    """Holds the certificates, where `tls` is on."""
+
+    certificates: str = ""
+    """Digest of the certificate files: options with renewed certificates differ."""
+
     protocol: Literal[4, 5] = 5
     """5 falls back to 3.1.1 when the broker does not know it; 4 is 3.1.1 at once."""
 
     client_id: str = "edgepose"
-    """Begins our client id; a random part follows, because two clients of one id throw
-    each other out for ever."""
+    """Begins the client id; a random part follows, because the broker ends the session of
+    the older of two clients with one id."""
+
+    fixed_client_id: str = ""
+    """The whole client id, for brokers that accept certain ones only."""
 
     session: str | None = None
     """Follows instead of the random part, so that a session outlives this process."""
@@ -54,6 +65,12 @@ class Options:
 
     retry_s: tuple[float, float] = (0.5, 30.0)
     """The first and the longest pause between two attempts."""
+
+    retry_refused: bool = False
+    """Whether attempts go on where the broker refuses the login from the start on."""
+
+    refused_retry_s: float = 180.0
+    """The longest pause after a refused login."""
 
     @classmethod
     def from_url(cls, url: str, **settings: Any) -> Self:
@@ -76,13 +93,47 @@ class Options:
         given = {key: value for key, value in settings.items() if value not in {None, ""}}
         login = {"username": found.username or None, "password": found.password or None}
         place: dict[str, Any] = {"host": found.host, "port": found.port, "tls": found.tls}
-        return cls(**(place | {"others": found.others} | login | given))
+        options = cls(**(place | {"others": found.others} | login | given))
+        if not options.tls:
+            return options
+        context = tls_context(options)
+        return replace(options, context=context, certificates=_digest(options))
+
+    @classmethod
+    def from_config(cls, config: Config, own: "EmbeddedBroker | None" = None) -> Self:
+        """Return the options for the configured broker, or for our own.
+
+        Reads the password and the certificates: what this returns can be connected with.
+
+        Raises
+        ------
+        ConfigError
+            When a file of the table `mqtt` is missing, cannot be read or holds something else.
+        """
+        mqtt = config.mqtt
+        username, password = config_secrets.login(mqtt)
+        return cls.from_url(
+            own.url if own else mqtt.url,
+            username=username,
+            password=password,
+            ca_file=mqtt.ca_file,
+            cert_file=mqtt.cert_file,
+            key_file=mqtt.key_file,
+            protocol=own.protocol if own else mqtt.protocol,
+            client_id=f"edgepose-{config.device.id}",
+            fixed_client_id=mqtt.client_id,
+        )
 
     def at(self, turn: int) -> Self:
         """Return the same for one server alone: each in its turn."""
         servers = (urls.Address(self.host, self.port), *self.others)
         host, port = servers[turn % len(servers)]
         return replace(self, host=host, port=port, others=())
+
+    @property
+    def login(self) -> tuple[str | None, str | None, str]:
+        """User name, password and digest of the certificates: files may change what they hold."""
+        return self.username, self.password, self.certificates
 
     @property
     def address(self) -> str:
@@ -98,49 +149,63 @@ def backoff_s(failures: int, limits_s: tuple[float, float], part: float) -> floa
     devices of a house do not all come back at once.
     """
     first_s, longest_s = limits_s
-    doublings = min(failures - 1, 2) + max(0, failures - QUICK)
+    doublings = min(failures - 1, 2) + max(0, failures - FAST_RETRIES)
     return min(longest_s, first_s * 2.0 ** min(doublings, 32)) * (0.5 + part / 2)
 
 
-def tls_context(options: Options) -> ssl.SSLContext:
+def tls_context(options: BrokerOptions) -> ssl.SSLContext:
     """Read the certificates.
 
     Raises
     ------
     ConfigError
-        When one of the files is missing or is no certificate or key.
+        When one of the files is missing, cannot be read, or is no certificate or key.
     """
-    for key in ("ca_file", "cert_file", "key_file"):
-        path = getattr(options, key)
-        if path is not None and not Path(path).is_file():
-            msg = f"mqtt.{key} = {str(path)!r}: no such file"
-            raise ConfigError(msg)
+    for key in CERTIFICATE_FILES:
+        _require_readable(key, getattr(options, key))
     try:
         context = ssl.create_default_context(cafile=options.ca_file)
     except ssl.SSLError as error:
-        msg = f"mqtt.ca_file = {str(options.ca_file)!r}: no certificate ({error.reason})"
-        raise ConfigError(msg) from None
-    if options.cert_file is None:
-        return context
-    try:
-        context.load_cert_chain(options.cert_file, options.key_file)
-    except ssl.SSLError as error:
-        msg = f"mqtt.cert_file = {str(options.cert_file)!r}: no certificate with its key"
-        raise ConfigError(f"{msg} ({error.reason}); set mqtt.key_file") from None
+        raise _file_error("ca_file", options.ca_file, f"no certificate ({error.reason})") from None
+    if options.ca_file is not None:
+        # Python 3.13 refuses authorities without keyUsage, as many recipes make them. Whoever
+        # names the authority trusts it; all that matters for safety is still verified.
+        context.verify_flags &= ~ssl.VerifyFlags.VERIFY_X509_STRICT
+    if options.cert_file is not None:
+        _load_own_certificate(context, options)
     return context
 
 
-def login(config: Config, own: "EmbeddedBroker | None" = None) -> Options:
-    """Say where the configured broker is, or our own, and who we are to it."""
-    mqtt = config.mqtt
-    username, password = config_secrets.login(mqtt)
-    return Options.from_url(
-        own.url if own else mqtt.url,
-        username=username,
-        password=password,
-        ca_file=mqtt.ca_file,
-        cert_file=mqtt.cert_file,
-        key_file=mqtt.key_file,
-        protocol=own.protocol if own else mqtt.protocol,
-        client_id=f"edgepose-{config.device.id}",
-    )
+def _load_own_certificate(context: ssl.SSLContext, options: BrokerOptions) -> None:
+    try:
+        # Without a password callback OpenSSL would ask for one in the terminal.
+        context.load_cert_chain(options.cert_file or "", options.key_file, password=lambda: "")
+    except ssl.SSLError as error:
+        reason = f" ({error.reason})" if error.reason else ""
+        if options.key_file is None:
+            what = f"no certificate with its key{reason}; set mqtt.key_file"
+            raise _file_error("cert_file", options.cert_file, what) from None
+        what = f"no key without a password that belongs to mqtt.cert_file{reason}"
+        raise _file_error("key_file", options.key_file, what) from None
+
+
+def _require_readable(key: str, path: str | Path | None) -> None:
+    if path is None:
+        return
+    try:
+        Path(path).read_bytes()
+    except OSError as error:
+        what = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise _file_error(key, path, f"{what}; expected a file this user may read") from None
+
+
+def _file_error(key: str, path: str | Path | None, what: str) -> ConfigError:
+    return ConfigError(f"mqtt.{key} = {str(path)!r}: {what}")
+
+
+def _digest(options: BrokerOptions) -> str:
+    found = hashlib.sha256()
+    for key in CERTIFICATE_FILES:
+        path = getattr(options, key)
+        found.update(b"" if path is None else Path(path).read_bytes())
+    return found.hexdigest()

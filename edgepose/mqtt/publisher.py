@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.outbox import Outbox, Outgoing
 from edgepose.timing import Clock, Durations
 from edgepose.types import Message, Received
@@ -95,9 +96,15 @@ class Link:
         """Send a message now or never."""
         return self._sink.publish(message)
 
-    def subscribe(self, topic: str, listener: Callable[[Received], None]) -> None:
-        """Listen to a topic or filter."""
-        self._sink.subscribe(topic, listener)
+    def subscribe(
+        self, topic: str, listener: Callable[[Received], None], *, others_only: bool = False
+    ) -> None:
+        """Listen to a topic or filter; with `others_only` for what other clients publish."""
+        self._sink.subscribe(topic, listener, others_only=others_only)
+
+    def has_login(self, options: BrokerOptions) -> bool:
+        """Say whether password and certificates are those in use."""
+        return self._sink.options.login == options.login
 
     @property
     def tried(self) -> bool:

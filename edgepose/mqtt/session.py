@@ -1,4 +1,4 @@
-"""One session with the broker, on paho."""
+"""One session with the broker, from the connection's beginning to its end."""
 
 import logging
 import math
@@ -9,44 +9,56 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol
 
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-
-from edgepose.mqtt.options import Options
-from edgepose.types import PAYLOAD_VERSION, Message, Received
+from edgepose.mqtt.connection import (
+    QOS_UNSUPPORTED,
+    RETAIN_UNSUPPORTED,
+    STABLE_SESSION_S,
+    UNSUPPORTED_PROTOCOL,
+    Attempt,
+    SessionEnd,
+)
+from edgepose.mqtt.options import BrokerOptions
+from edgepose.mqtt.paho_client import (
+    CONNECT_TIMEOUT_S,
+    BrokerLimits,
+    BrokerReason,
+    ClientCallbacks,
+    PahoClient,
+)
+from edgepose.mqtt.poison_messages import PoisonMessages
+from edgepose.types import Message, Received
 
 log = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_S: Final = 5.0  # for each address of the broker, then again for its answer
-LOOP_S: Final = 1.0  # paho looks after its keepalive once in this time
+LOOP_S: Final = 1.0  # the library looks after its keepalive once in this time
 ASK_AGAIN_S: Final = (5.0, 300.0)  # a cluster that has lost a node refuses topics for a while
 BLOCKED_S: Final = 0.5  # a line on which nothing has moved for so long makes poses late
-SEND_BUFFER: Final = 64 * 1024  # what the kernel holds of it would arrive late as well
-MAX_UNACKNOWLEDGED: Final = 1000
 HEADERS: Final = 100  # bytes that a message has besides its topic and payload, and some to spare
-WILL_DELAY_S: Final = 3  # who is back by then was never away
-SESSION_S: Final = 60  # longer than that, or the will would not wait; keeps commands meanwhile
+UNSPECIFIED: Final = 0x80  # the library's code where the connection ended without a word
+KEEPALIVE_TIMEOUT: Final = 0x8D
+PACKET_TOO_LARGE: Final = 0x95
 
-UNSUPPORTED_PROTOCOL: Final = 0x84
-
-CERTIFICATE_MENDS: Final = {
+CERTIFICATE_REMEDIES: Final = {
     10: "its owner has to renew it, or the clock here is wrong",  # expired
     9: "the clock here is wrong, or it is for later",  # not yet valid
-    62: "write the name that it is for into mqtt.url",
-    64: "write the name that it is for into mqtt.url",
+    62: "write the name in its subjectAltName into mqtt.url; one without has to be made anew",
+    64: "write the address in its subjectAltName into mqtt.url; one without has to be made anew",
 }
 """What to do, by OpenSSL's codes."""
 
-UNKNOWN_AUTHORITY: Final = "set mqtt.ca_file to the certificate of its authority"
+MALFORMED_CERTIFICATE: Final = frozenset({24, 25, 26, 32, 66, 67, 68, 79, *range(80, 95)})
+"""OpenSSL's codes for certificates that lack an extension, or are weak."""
 
-ONLINE: Final = b"online"
-OFFLINE: Final = b"offline"
+UNKNOWN_AUTHORITY: Final = "set mqtt.ca_file to the certificate of its authority"
+OTHER_AUTHORITY: Final = (
+    "mqtt.ca_file is not the certificate of the authority that signed it; copy that one there"
+)
+NEW_CERTIFICATES: Final = (
+    "make the authority's certificate and the broker's anew, with keyUsage and key identifiers"
+    " (docs/mqtt.md has the commands)"
+)
 
 Acknowledged = Callable[[bool], None]
 """True: the broker has it. False: it refuses this topic, and will again."""
@@ -54,175 +66,157 @@ Acknowledged = Callable[[bool], None]
 Listener = Callable[[Received], None]
 
 
-class _Packed(Properties):
-    """Properties that are packed once: paho takes longer for it than for all the rest."""
+class SessionOwner(Protocol):
+    """What a session reports to, in its own thread."""
 
-    def __init__(self, properties: Properties) -> None:
-        object.__setattr__(self, "_bytes", properties.pack())  # type: ignore[no-untyped-call]
+    def session_opened(self, session: "Session") -> None:
+        """Note that the broker has accepted us."""
 
-    def pack(self) -> bytes:
-        """Return them as they are sent."""
-        packed: bytes = object.__getattribute__(self, "_bytes")
-        return packed
+    def session_settled(self) -> None:
+        """Note that the session has lasted `STABLE_SESSION_S`."""
 
+    def dispatch(self, received: Received) -> None:
+        """Hand a message to its listeners."""
 
-@lru_cache(maxsize=64)
-def _properties(
-    content_type: str, expiry_s: int | None, correlation: bytes | None, alias: int | None
-) -> Properties:
-    """Say of a payload what MQTT 5 can say; few differ, so they are kept."""
-    properties = _described(PacketTypes.PUBLISH, content_type)
-    if expiry_s is not None:
-        properties.MessageExpiryInterval = expiry_s
-    if correlation is not None:
-        properties.CorrelationData = correlation
-    if alias is not None:
-        properties.TopicAlias = alias
-    return _Packed(properties)
+    def note_refused(self, topic: str, reason: str) -> None:
+        """Note that the broker refuses a topic."""
 
-
-def _described(packet: int, content_type: str) -> Properties:
-    """Say what a payload is, and of which version."""
-    properties = _blank(packet)
-    properties.ContentType = content_type
-    if content_type.startswith("text/") or content_type == "application/json":
-        properties.PayloadFormatIndicator = 1
-    properties.UserProperty = ("v", str(PAYLOAD_VERSION))
-    return properties
-
-
-def _blank(packet: int) -> Properties:
-    return Properties(packet)  # type: ignore[no-untyped-call]  # paho's own has no types
-
-
-def _will() -> Properties:
-    """Let the last will wait a little: a line that breaks and comes back is no end."""
-    properties = _described(PacketTypes.WILLMESSAGE, "text/plain")
-    properties.WillDelayInterval = WILL_DELAY_S
-    return properties
-
-
-def _lasting(packet: int, session_s: int) -> Properties:
-    """Say how long the broker shall know the session after its connection has ended."""
-    properties = _blank(packet)
-    properties.SessionExpiryInterval = session_s
-    return properties
+    def note_granted(self, topic: str) -> None:
+        """Note that the broker takes a topic."""
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
-    """How a session ended."""
+class _Sent:
+    """A message that the broker has not acknowledged."""
 
-    reason: str
-    code: int | None = None
-    """The broker's own, where it gave one."""
-
-    lasted_s: float = 0.0
-    """Since the broker accepted us; 0 when it did not."""
-
-    mend: bool = False
-    """Waiting will not help; somebody has to change something."""
-
-    unspoken: bool = False
-    """It refused the version, hung up or stayed mute: maybe it knows 3.1.1 only. (amqtt is
-    mute when the request of a version it does not know holds a last will.)"""
-
-    @classmethod
-    def unreached(cls, error: Exception) -> Self:
-        """Say why no connection came about, and what to do where that is known."""
-        if isinstance(error, ssl.SSLCertVerificationError):
-            what = f"its certificate is not trusted ({error.verify_message})"
-            todo = CERTIFICATE_MENDS.get(error.verify_code, UNKNOWN_AUTHORITY)
-            return cls(f"{what}; {todo}", mend=True)
-        if isinstance(error, ssl.SSLError):
-            return cls(f"it does not speak TLS as we do ({error.reason or error})", mend=True)
-        if isinstance(error, socket.gaierror):
-            return cls("no such host is known")
-        if isinstance(error, TimeoutError):
-            return cls(f"no answer within {CONNECT_TIMEOUT_S:g} s")
-        return cls(getattr(error, "strerror", None) or str(error))
+    topic: str
+    acknowledged: Acknowledged | None
+    serial: int
 
 
-class _Session:
-    """One connection from its beginning to its end, in one thread; `publish` from any."""
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    """A message that waits for the acknowledgement of another one."""
+
+    message: Message
+    size: int
+    acknowledged: Acknowledged | None
+
+
+def connect_error(error: Exception, options: BrokerOptions) -> SessionEnd:
+    """Return why no connection came about, and what to do where that is known."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        what = f"its certificate is not trusted ({error.verify_message})"
+        return SessionEnd(f"{what}; {_certificate_remedy(error, options)}", needs_user=True)
+    if isinstance(error, ssl.SSLError):
+        reason = f"it does not speak TLS as we do ({error.reason or error})"
+        return SessionEnd(reason, needs_user=True)
+    if isinstance(error, socket.gaierror):
+        return SessionEnd("no such host is known")
+    if isinstance(error, TimeoutError):
+        return SessionEnd(f"no answer within {CONNECT_TIMEOUT_S:g} s")
+    return SessionEnd(getattr(error, "strerror", None) or str(error))
+
+
+def _certificate_remedy(error: ssl.SSLCertVerificationError, options: BrokerOptions) -> str:
+    if error.verify_code in MALFORMED_CERTIFICATE:
+        return NEW_CERTIFICATES
+    unknown = UNKNOWN_AUTHORITY if options.ca_file is None else OTHER_AUTHORITY
+    return CERTIFICATE_REMEDIES.get(error.verify_code, unknown)
+
+
+class Session:
+    """One connection, in one thread; `publish`, `subscribe` and `flush` from any.
+
+    Parameters
+    ----------
+    options : BrokerOptions
+        With one server.
+    client_id : str
+        How the broker tells us from others.
+    attempt : Attempt
+        What to ask the broker for.
+    owner : SessionOwner
+        What is told of the session.
+    poison : PoisonMessages
+        Knows the messages that end sessions.
+    careful : bool
+        Until the session is stable, send one message after the other, each once the broker
+        has acknowledged the one before: so the one that ends sessions is found.
+    """
 
     def __init__(
         self,
-        options: Options,
-        context: ssl.SSLContext | None,
+        options: BrokerOptions,
         client_id: str,
-        protocol: MQTTProtocolVersion,
+        attempt: Attempt,
+        owner: SessionOwner,
+        poison: PoisonMessages,
         *,
-        opened: Callable[["_Session"], None],
-        received: Listener,
-        refused: Callable[[str, str], None],
-        granted: Callable[[str], None],
+        careful: bool = False,
     ) -> None:
+        self.attempt = attempt
         self._options = options
-        self._opened, self._received = opened, received
-        self._refused, self._granted = refused, granted
+        self._owner = owner
+        self._poison = poison
+        self._careful = careful
         self._inbox: deque[Callable[[], None]] = deque()
         self._changed = threading.Condition()
-        self._unacknowledged: dict[int, tuple[str, Acknowledged | None]] = {}
-        self._asked: dict[int, str] = {}
+        self._unacknowledged: dict[int, _Sent] = {}
+        self._queued: deque[_Queued] = deque()
+        self._subscribing: dict[int, str] = {}
+        self._others_only: set[str] = set()
         self._denied: set[str] = set()
         self._ask_again_s, self._patience_s = math.inf, ASK_AGAIN_S[0]
         self._flowing_s = 0.0
         self._accepted_s: float | None = None
-        self._end: _End | None = None
+        self._settled = False
+        self._end: SessionEnd | None = None
         self._given_up = threading.Event()
         self._aliases: dict[str, int] = {}
-        self._most_aliases = 0
-        self._most_bytes = math.inf
-        self.protocol = protocol
-        self._client = self._make_client(context, client_id)
+        self.limits = BrokerLimits()
+        self._client = PahoClient(options, client_id, attempt, self._callbacks())
 
-    def _make_client(self, context: ssl.SSLContext | None, client_id: str) -> Client:
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id,
-            protocol=self.protocol,
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = CONNECT_TIMEOUT_S
-        client.max_queued_messages_set(MAX_UNACKNOWLEDGED)
-        if context is not None:
-            client.tls_set_context(context)
-        if self._options.username is not None:
-            client.username_pw_set(self._options.username, self._options.password)
-        if self._options.availability_topic is not None:
-            will = _will() if self._modern else None
-            client.will_set(self._options.availability_topic, OFFLINE, 1, True, will)
-        # paho calls these with its locks held; they only leave a note for `run`.
-        client.on_connect = lambda _c, _u, _f, reason, p: self._note(self._answer, reason, p)
-        client.on_disconnect = lambda _c, _u, _f, reason, _p: self._note(self._hang_up, reason)
-        client.on_publish = lambda _c, _u, mid, reason, _p: self._note(self._settle, mid, reason)
-        client.on_subscribe = lambda _c, _u, mid, reasons, _p: self._note(
-            self._note_granted, mid, reasons
-        )
-        client.on_message = lambda _c, _u, message: self._note(self._receive, message)
-        client.on_socket_open = lambda _c, _u, sock: _tune(sock, self._options.keepalive_s)
-        # With this set `publish` leaves the writing to `run`: paho's own way, when its
-        # thread is not used, lets two threads write into one packet.
-        client.on_socket_register_write = lambda *_: None
-        return client
+    def _callbacks(self) -> ClientCallbacks:
+        """Queue what the library reports: it holds its locks then."""
 
-    def _note(self, do: Callable[..., None], *args: Any) -> None:
-        self._inbox.append(lambda: do(*args))
+        def queued(do: Callable[..., None]) -> Callable[..., None]:
+            return lambda *args: self._inbox.append(lambda: do(*args))
+
+        return ClientCallbacks(
+            answered=queued(self._on_answer),
+            disconnected=queued(self._on_disconnect),
+            acknowledged=queued(self._on_acknowledged),
+            subscribed=queued(self._on_subscribed),
+            received=queued(self._owner.dispatch),
+        )
 
     @property
-    def _modern(self) -> bool:
-        return self.protocol == MQTTProtocolVersion.MQTTv5
+    def qos(self) -> int:
+        """The highest quality of service that the broker takes of us."""
+        return min(self.attempt.qos, self.limits.qos)
+
+    def lacks(self) -> tuple[str, ...]:
+        """Return what the broker does not offer, in words."""
+        found = []
+        if self.qos < 1:
+            found.append("takes QoS 0 only (mosquitto: max_qos); events may be lost on the way")
+        if not (self.attempt.retain and self.limits.retain):
+            found.append(
+                "retains no messages (mosquitto: retain_available); clients that connect later"
+                " do not learn the states"
+            )
+        return tuple(found)
 
     # In the session's own thread
 
-    def run(self, closing: threading.Event) -> _End:
+    def run(self, closing: threading.Event) -> SessionEnd:
         """Connect and stay connected until something ends it; never raises for the network."""
         try:
-            self._connect()
+            self._client.connect()
         except (OSError, ValueError) as error:
-            self._hard_close()
-            return _End.unreached(error)
+            self._close()
+            return connect_error(error, self._options)
         deadline_s = time.monotonic() + CONNECT_TIMEOUT_S
         try:
             while self._end is None:
@@ -230,139 +224,121 @@ class _Session:
                 if self._accepted_s is None and self._end is None:
                     self._wait_for_answer(deadline_s, closing)
         finally:
-            self._hard_close()
+            self._close()
         return self._end
 
-    def _connect(self) -> None:
-        options = self._options
-        if not self._modern:
-            self._client.connect(options.host, options.port, options.keepalive_s)
-            return
-        # A clean start would end our last session, and with it carry out its will.
-        lasting = _lasting(PacketTypes.CONNECT, SESSION_S)
-        self._client.connect(
-            options.host, options.port, options.keepalive_s, clean_start=False, properties=lasting
-        )
-
     def _turn(self) -> None:
-        code = self._loop(LOOP_S if self._accepted_s is not None else LOOP_S / 10)
-        if not self._client.want_write():
+        is_alive = self._loop(LOOP_S if self._accepted_s is not None else LOOP_S / 10)
+        if not self._client.wants_to_write():
             self._flowing_s = time.monotonic()
         while self._inbox:
             self._inbox.popleft()()
-        if time.monotonic() > self._ask_again_s:
-            self._ask_again()
-        if self._end is None and (
-            code != MQTTErrorCode.MQTT_ERR_SUCCESS or self._given_up.is_set()
-        ):
-            self._finish("the connection broke", unspoken=self._accepted_s is None)
+        self._do_due()
+        if self._end is None and (not is_alive or self._given_up.is_set()):
+            self._finish(
+                SessionEnd("the connection broke", protocol_suspect=self._accepted_s is None)
+            )
 
-    def _loop(self, timeout_s: float) -> MQTTErrorCode:
+    def _loop(self, timeout_s: float) -> bool:
         try:
             return self._client.loop(timeout_s)
-        except Exception:  # a fault in paho costs a session, not the thread
+        except Exception:  # a fault in the library costs a session, not the thread
             if not self._given_up.is_set():
                 log.exception("mqtt: the client library failed; connecting anew")
-            return MQTTErrorCode.MQTT_ERR_UNKNOWN
+            return False
+
+    def _do_due(self) -> None:
+        now_s = time.monotonic()
+        if now_s > self._ask_again_s:
+            self._subscribe_again()
+        if self._settled or self._accepted_s is None or self._end is not None:
+            return
+        if now_s - self._accepted_s >= STABLE_SESSION_S:
+            self._settle()
+
+    def _settle(self) -> None:
+        with self._changed:
+            self._settled, self._careful = True, False
+            self._publish_queued()
+        self._owner.session_settled()
 
     def _wait_for_answer(self, deadline_s: float, closing: threading.Event) -> None:
         if closing.is_set():
-            self._finish("stopped")
+            self._finish(SessionEnd("stopped"))
         elif time.monotonic() > deadline_s:
             reason = f"it took the connection but gave no answer within {CONNECT_TIMEOUT_S:g} s"
-            self._finish(reason, unspoken=True)
+            self._finish(SessionEnd(reason, protocol_suspect=True))
 
-    def _finish(
-        self, reason: str, code: int | None = None, *, mend: bool = False, unspoken: bool = False
-    ) -> None:
-        lasted_s = 0.0 if self._accepted_s is None else time.monotonic() - self._accepted_s
+    def _finish(self, end: SessionEnd) -> None:
         with self._changed:
-            self._end = _End(reason, code, lasted_s, mend, unspoken)
+            self._end = end
             self._changed.notify_all()
 
-    def _answer(self, reason: ReasonCode, properties: Properties | None) -> None:
+    def _on_answer(self, reason: BrokerReason, limits: BrokerLimits) -> None:
         if reason.is_failure:
-            unspoken = reason.value == UNSUPPORTED_PROTOCOL
-            self._finish(str(reason).lower(), reason.value, mend=True, unspoken=unspoken)
+            self._finish(_refusal(reason))
             return
         self._accepted_s = self._flowing_s = time.monotonic()
-        self._most_aliases = getattr(properties, "TopicAliasMaximum", 0)
-        self._most_bytes = getattr(properties, "MaximumPacketSize", math.inf)
-        self._opened(self)
+        self.limits = limits
+        self._owner.session_opened(self)
 
-    def _hang_up(self, reason: ReasonCode) -> None:
+    def _on_disconnect(self, reason: BrokerReason) -> None:
         if self._end is not None:
             return
         if self._accepted_s is None:
-            hint = f"it hung up without an answer; if it {self._suspicion()}"
-            self._finish(hint, mend=True, unspoken=True)
+            hint = f"it hung up without an answer; if it {self._disconnect_hint()}"
+            self._finish(SessionEnd(hint, needs_user=True, protocol_suspect=True, hung_up=True))
             return
-        unsaid = str(reason) == "Unspecified error"
-        self._finish("the connection broke" if unsaid else str(reason).lower(), reason.value)
+        text = "the connection broke" if reason.code == UNSPECIFIED else reason.text
+        hung_up = reason.code != KEEPALIVE_TIMEOUT
+        self._finish(SessionEnd(text, reason.code, hung_up=hung_up))
 
-    def _suspicion(self) -> str:
-        """Say what a broker may want that hangs up, and what to do then."""
+    def _disconnect_hint(self) -> str:
+        """Return what a broker may want that hangs up, and what to do then."""
         if not self._options.tls:
             return "speaks TLS there, write mqtts:// into mqtt.url"
         if self._options.cert_file is None:
             return "wants a client certificate, set mqtt.cert_file"
         return "does not trust our certificate, have mqtt.cert_file signed by its authority"
 
-    def _settle(self, mid: int, reason: ReasonCode) -> None:
+    def _on_acknowledged(self, number: int, reason: BrokerReason) -> None:
         with self._changed:
-            topic, acknowledged = self._unacknowledged.pop(mid, ("", None))
+            sent = self._unacknowledged.pop(number, None)
+            if sent is not None:
+                self._poison.acknowledged(sent.serial)
+            self._publish_queued()
             self._changed.notify_all()
-        if topic and not reason.is_failure:
-            self._granted(topic)
-        elif topic:
-            self._refused(topic, f"{str(reason).lower()}; check its access list")
-        if acknowledged is not None:
-            _guarded(acknowledged, not reason.is_failure)
+        if sent is None:
+            return
+        if reason.is_failure:
+            self._owner.note_refused(sent.topic, f"{reason.text}; check its access list")
+        else:
+            self._owner.note_granted(sent.topic)
+        if sent.acknowledged is not None:
+            call_guarded(sent.acknowledged, not reason.is_failure)
 
-    def _note_granted(self, mid: int, reasons: list[ReasonCode]) -> None:
+    def _on_subscribed(self, number: int, reasons: list[BrokerReason]) -> None:
         with self._changed:
-            topic = self._asked.pop(mid, "")
+            topic = self._subscribing.pop(number, "")
             self._changed.notify_all()
         for reason in reasons:
             if reason.is_failure:
-                self._refused(topic, f"{str(reason).lower()}; check its access list")
+                self._owner.note_refused(topic, f"{reason.text}; check its access list")
                 self._denied.add(topic)
                 self._ask_again_s = time.monotonic() + self._patience_s
             else:
                 self._denied.discard(topic)
-                self._granted(topic)
+                self._owner.note_granted(topic)
 
-    def _ask_again(self) -> None:
-        """Ask for topics that were refused; each time later, for most refusals are meant."""
+    def _subscribe_again(self) -> None:
+        """Subscribe to refused topics; each time later, because most refusals are meant."""
         self._ask_again_s = math.inf
         self._patience_s = min(2 * self._patience_s, ASK_AGAIN_S[1])
         for topic in self._denied:
-            self.subscribe(topic)
+            self.subscribe(topic, others_only=topic in self._others_only)
 
-    def _receive(self, message: MQTTMessage) -> None:
-        properties = message.properties
-        self._received(
-            Received(
-                message.topic,
-                bytes(message.payload),
-                retained=bool(message.retain),
-                response_topic=getattr(properties, "ResponseTopic", None),
-                correlation=getattr(properties, "CorrelationData", None),
-            )
-        )
-
-    def _hard_close(self) -> None:
-        sock = self._client.socket()
-        if sock is not None:
-            sock.close()
-        self._let_go_of_client()
-
-    def _let_go_of_client(self) -> None:
-        """Break the circle of client and session: until it is found, two sockets stay open."""
-        client = self._client
-        client.on_connect = client.on_disconnect = client.on_publish = None
-        client.on_subscribe = client.on_message = None
-        client.on_socket_open = client.on_socket_register_write = None
+    def _close(self) -> None:
+        self._client.close()
         self._inbox.clear()
 
     # From any thread
@@ -371,31 +347,49 @@ class _Session:
         """Hand a message to the network thread; False when that would make it late."""
         if self._end is not None or (message.qos == 0 and self._is_blocked()):
             return False
-        if self._is_too_big(message):
+        size = len(message.topic) + len(message.payload) + HEADERS
+        if self._is_held(message, size):
             if acknowledged is not None:
                 acknowledged(False)
             return True
-        # Held until the id is noted: the acknowledgement may come before we are back here.
+        # Held until the number is noted: the acknowledgement may come before we are back here.
         with self._changed:
-            topic, alias = self._aliased(message)
-            info = self._client.publish(
-                topic, message.payload, message.qos, message.retain, self._about(message, alias)
-            )
-            taken = info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
-            if taken and message.qos > 0:
-                self._unacknowledged[info.mid] = (message.topic, acknowledged)
-            if taken and alias is not None:
-                self._aliases[message.topic] = alias
-        return taken
+            if self._careful and (self._unacknowledged or self._queued):
+                return self._queue(message, size, acknowledged)
+            return self._publish(message, size, acknowledged)
 
-    def _is_too_big(self, message: Message) -> bool:
-        """Keep back what the broker would end the session for, and report it."""
-        size = len(message.topic) + len(message.payload) + HEADERS
-        if size <= self._most_bytes:
+    def _queue(self, message: Message, size: int, acknowledged: Acknowledged | None) -> bool:
+        if message.qos == 0:
             return False
-        reason = f"{size} bytes are more than it takes ({self._most_bytes}); raise its limit"
-        self._refused(message.topic, reason)
+        self._queued.append(_Queued(message, size, acknowledged))
         return True
+
+    def _publish_queued(self) -> None:
+        while self._queued and not (self._careful and self._unacknowledged):
+            queued = self._queued.popleft()
+            self._publish(queued.message, queued.size, queued.acknowledged)
+
+    def _publish(self, message: Message, size: int, acknowledged: Acknowledged | None) -> bool:
+        topic, alias = self._aliased(message)
+        qos = min(message.qos, self.qos)
+        number = self._client.publish(message, topic, qos, alias)
+        if number is None:
+            return False
+        serial = self._poison.sent(message.topic, size, is_acknowledged=qos > 0)
+        if message.qos > 0:
+            self._unacknowledged[number] = _Sent(message.topic, acknowledged, serial)
+        if alias is not None:
+            self._aliases[message.topic] = alias
+        return True
+
+    def _is_held(self, message: Message, size: int) -> bool:
+        """Say whether the broker would end the session for a message; report one too large."""
+        most = self.limits.packet_bytes
+        if most is not None and size > most:
+            reason = f"{size} bytes are more than it takes ({most}); raise its limit"
+            self._owner.note_refused(message.topic, reason)
+            return True
+        return self._poison.is_held(message.topic, size)
 
     def _aliased(self, message: Message) -> tuple[str, int | None]:
         """Return the topic, empty once the broker knows its number, and the number."""
@@ -405,75 +399,73 @@ class _Session:
         if alias is not None:
             return "", alias
         unused = len(self._aliases) + 1
-        return message.topic, unused if unused <= self._most_aliases else None
-
-    def _about(self, message: Message, alias: int | None) -> Properties | None:
-        if not self._modern:
-            return None
-        return _properties(message.content_type, message.expiry_s, message.correlation, alias)
+        return message.topic, unused if unused <= self.limits.topic_aliases else None
 
     def _is_blocked(self) -> bool:
         now_s = time.monotonic()
-        if not self._client.want_write():
+        if not self._client.wants_to_write():
             self._flowing_s = now_s
         return now_s - self._flowing_s > BLOCKED_S
 
-    def subscribe(self, topic: str) -> None:
+    def subscribe(self, topic: str, *, others_only: bool = False) -> None:
         """Ask for what is published there.
 
         With 3.1.1 the session ends with its connection: QoS 1 would promise nothing that
         TCP does not, and cost some brokers a lot (NATS: a replicated consumer each).
         """
-        qos = 1 if self._modern else 0
+        if others_only:
+            self._others_only.add(topic)
+        qos = min(1, self.qos) if self.attempt.protocol == 5 else 0
         with self._changed:
-            _, mid = self._client.subscribe(topic, qos=qos)
-            if mid is not None:
-                self._asked[mid] = topic
+            number = self._client.subscribe(topic, qos, others_only=others_only)
+            if number is not None:
+                self._subscribing[number] = topic
 
-    def wait_answered(self, timeout_s: float) -> bool:
-        """Wait until the broker has granted or refused all that was asked for."""
+    def wait_subscribed(self, timeout_s: float) -> bool:
+        """Wait until the broker has granted or refused all subscriptions."""
         with self._changed:
-            self._changed.wait_for(lambda: self._end is not None or not self._asked, timeout_s)
-            return not self._asked
+            self._changed.wait_for(
+                lambda: self._end is not None or not self._subscribing, timeout_s
+            )
+            return not self._subscribing
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until the broker has acknowledged everything, or the session is over."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._end is not None or not self._unacknowledged, timeout_s
+                lambda: self._end is not None or not self._is_sending(), timeout_s
             )
-            return not self._unacknowledged
+            return not self._is_sending()
+
+    def _is_sending(self) -> bool:
+        return bool(self._unacknowledged or self._queued)
 
     def disconnect(self) -> None:
         """Say goodbye, so that the last will is not carried out and the session is forgotten."""
-        self._client.disconnect(
-            properties=_lasting(PacketTypes.DISCONNECT, 0) if self._modern else None
-        )
+        self._client.disconnect()
 
     def give_up(self) -> None:
         """End it now, whatever the broker does."""
         self._given_up.set()
-        sock = self._client.socket()
-        if sock is None:
-            return
         try:
-            sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
+            self._client.shut_down()
         except OSError:
             log.debug("mqtt: the socket was gone already")
 
 
-def _tune(sock: Any, keepalive_s: int) -> None:
-    """Send at once, keep little in the kernel, notice early that nothing arrives."""
-    if sock.family not in {socket.AF_INET, socket.AF_INET6}:
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        timeout_ms = 2000 * keepalive_s
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
+def _refusal(reason: BrokerReason) -> SessionEnd:
+    """Return the end of an attempt that the broker refused, in words."""
+    lacks = {
+        QOS_UNSUPPORTED: "it takes QoS 0 only, and our last will needs more (mosquitto: max_qos)",
+        RETAIN_UNSUPPORTED: "it retains no messages, not even a last will"
+        " (mosquitto: retain_available)",
+    }
+    suspect = reason.code == UNSUPPORTED_PROTOCOL
+    text = lacks.get(reason.code, reason.text)
+    return SessionEnd(text, reason.code, needs_user=True, protocol_suspect=suspect)
 
 
-def _guarded(hook: Callable[..., None], *args: Any) -> None:
+def call_guarded(hook: Callable[..., None], *args: Any) -> None:
     """Call what others gave us; their mistake must not end the network thread."""
     try:
         hook(*args)

@@ -275,6 +275,21 @@ class Spool:
             log.info("events: %d wait from before", len(self._waiting))
 
 
+def is_in_use(folder: Path) -> bool:
+    """Say whether a process keeps its events in this folder now."""
+    try:
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 class _Disk:
     """The segments; without a folder, or while it cannot be written, nothing at all."""
 

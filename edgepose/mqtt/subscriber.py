@@ -108,11 +108,11 @@ class Subscription:
         **settings: Any,
     ) -> None:
         from edgepose.mqtt.client import MqttSink
-        from edgepose.mqtt.options import Options
+        from edgepose.mqtt.options import BrokerOptions
 
         self._base = base_topic
         self._inbox = Inbox(depth)
-        options = Options.from_url(url, client_id="edgepose-reader", **settings)
+        options = BrokerOptions.from_url(url, client_id="edgepose-reader", **settings)
         self._link = MqttSink(options, on_failure=self._inbox.fail)
         for topic in filters(base_topic, device, camera, encoding):
             self._link.subscribe(topic, self._receive)

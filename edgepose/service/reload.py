@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from edgepose import urls
 from edgepose.config.schema import Config
-from edgepose.mqtt.options import login, tls_context
+from edgepose.mqtt.options import BrokerOptions
 from edgepose.pose.failover import Standby
 from edgepose.service.state import DaemonState
 
@@ -42,8 +42,9 @@ def prepare(state: DaemonState, load: Callable[[Config], Standby]) -> Changes:
         config.device,
         config.homeassistant,
     )
-    if broker and not urls.broker(config.mqtt.url).embedded:
-        tls_context(login(config))
+    if not urls.broker(config.mqtt.url).embedded:
+        options = BrokerOptions.from_config(config)  # reads the password and the certificates
+        broker = broker or not state.broker.link.has_login(options)
     estimator = state.estimator
     if (config.model, config.pose) != (old.model, old.pose):
         estimator.rest()

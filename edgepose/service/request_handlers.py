@@ -38,6 +38,7 @@ def report(state: DaemonState) -> Report:
             cameras={control.camera.id: control.camera.health for control in cameras},
             paused={id_ for id_ in state.camera_ids if overrides.paused(id_)},
             refused_topics=state.broker.link.refused,
+            has_duplicate=state.broker.duplicate.is_present,
         )
     )
 

@@ -9,6 +9,7 @@ from edgepose.camera.worker import Job
 from edgepose.config.loading import Origin
 from edgepose.config.schema import Config
 from edgepose.mqtt.announcer import Announcer
+from edgepose.mqtt.duplicate_device import DuplicateDevice
 from edgepose.mqtt.publisher import Link
 from edgepose.mqtt.stale_topics import Retained
 from edgepose.mqtt.topics import Topics
@@ -30,6 +31,7 @@ class BrokerConnection:
     overrides: Overrides
     announcer: Announcer
     retained: Retained
+    duplicate: DuplicateDevice
 
 
 @dataclass(slots=True, eq=False)

@@ -21,7 +21,8 @@ from edgepose.errors import BrokerError
 from edgepose.mqtt.announcer import Announced, Announcer
 from edgepose.mqtt.client import MqttSink
 from edgepose.mqtt.composer import Composer
-from edgepose.mqtt.options import login
+from edgepose.mqtt.duplicate_device import DuplicateDevice
+from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.outbox import Outbox
 from edgepose.mqtt.publisher import Link
 from edgepose.mqtt.snapshots import Snapshots
@@ -36,7 +37,7 @@ from edgepose.pose.selection import Chooser
 from edgepose.service.camera_control import Control
 from edgepose.service.overrides import Noted, Overrides
 from edgepose.service.state import BrokerConnection, DaemonState
-from edgepose.system import storage
+from edgepose.system import storage, systemd
 from edgepose.system.storage import Note
 from edgepose.system.threads import Failure, Lanes, Wake
 from edgepose.timing import Clock, Durations
@@ -95,8 +96,11 @@ def connect(
     link.subscribe(f"{config.homeassistant.prefix}/status", announcer.heard)
     link.on_connect(announcer.connected)
     link.on_disconnect(announcer.disconnected)
+    duplicate = DuplicateDevice(topics, clock)
+    link.on_message(duplicate.note_sent)
+    link.subscribe(duplicate.topic, duplicate.on_message, others_only=True)
     connection = BrokerConnection(
-        topics, link, overrides(config), announcer, retained(config, link, clock)
+        topics, link, overrides(config), announcer, retained(config, link, clock), duplicate
     )
     announce(connection, config)
     return connection
@@ -266,7 +270,12 @@ def sink(
     session: str | None,
 ) -> MqttSink:
     """Make the client of the configured broker, or of the embedded one."""
-    options = replace(login(config, own), availability_topic=topics.availability, session=session)
+    options = replace(
+        BrokerOptions.from_config(config, own),
+        availability_topic=topics.availability,
+        session=session,
+        retry_refused=systemd.is_managed(),
+    )
     return MqttSink(options, on_failure=refused)
 
 

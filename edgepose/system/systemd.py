@@ -19,6 +19,11 @@ US_PER_S: Final = 1_000_000
 SEND_S: Final = 0.5  # a manager that does not read must not hold us up
 
 
+def is_managed() -> bool:
+    """Say whether a service manager runs us, which restarts what ends and shows `STATUS=`."""
+    return bool(os.environ.get("NOTIFY_SOCKET"))
+
+
 def notify(*states: str) -> bool:
     """Send ``NAME=value`` lines to the service manager; False when there is none."""
     name = os.environ.get("NOTIFY_SOCKET", "")

@@ -11,7 +11,7 @@ import pytest
 
 from edgepose.mqtt import session
 from edgepose.mqtt.client import MqttSink
-from edgepose.mqtt.options import Options
+from edgepose.mqtt.options import BrokerOptions
 from tests.support.brokers import Mosquitto, free_port, needs_mosquitto, wait_until
 
 CONNECT, SUBSCRIBE, PING = 1, 8, 12
@@ -19,7 +19,7 @@ CONNECT, SUBSCRIBE, PING = 1, 8, 12
 
 def test_servers_are_tried_in_turns_from_any() -> None:
     """Each has its own port; who we are is the same everywhere; one alone is always that one."""
-    three = Options.from_url("mqtt://me:secret@one,two:1884,[::3]", keepalive_s=7)
+    three = BrokerOptions.from_url("mqtt://me:secret@one,two:1884,[::3]", keepalive_s=7)
 
     turns = [three.at(turn) for turn in range(4)]
 
@@ -27,7 +27,7 @@ def test_servers_are_tried_in_turns_from_any() -> None:
     assert {(turn.username, turn.password, turn.keepalive_s) for turn in turns} == {
         ("me", "secret", 7)
     }
-    assert Options.from_url("mqtt://one").at(5).address == "one:1883"
+    assert BrokerOptions.from_url("mqtt://one").at(5).address == "one:1883"
 
 
 @needs_mosquitto
@@ -38,7 +38,7 @@ def test_it_goes_to_another_server_when_its_own_dies(tmp_path: Path) -> None:
         brokers = [both.enter_context(Mosquitto(tmp_path)) for _ in range(2)]
         ports = [free_port(), *(broker.port for broker in brokers)]
         url = "mqtt://" + ",".join(f"127.0.0.1:{port}" for port in ports)
-        sink = MqttSink(Options.from_url(url, retry_s=(0.05, 0.2)))
+        sink = MqttSink(BrokerOptions.from_url(url, retry_s=(0.05, 0.2)))
         sink.start()
         both.callback(sink.close)
         assert sink.wait_connected(10)
@@ -106,7 +106,7 @@ def test_it_asks_again_for_a_topic_that_was_refused(
     QoS 0: in a session of 3.1.1 QoS 1 would cost the broker much and promise nothing.
     """
     monkeypatch.setattr(session, "ASK_AGAIN_S", (0.1, 1.0))
-    sink = MqttSink(Options.from_url(moody.url, protocol=4))
+    sink = MqttSink(BrokerOptions.from_url(moody.url, protocol=4))
     sink.subscribe("edgepose/pi/+/set", lambda _: None)
 
     sink.start()

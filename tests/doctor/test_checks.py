@@ -341,7 +341,7 @@ def test_what_to_do_about_a_broker_depends_on_where_it_is(
     url: str, trouble: str, words: str
 ) -> None:
     """A service to start, a machine to look for, a key to change."""
-    mend = doctor_broker._mend_way(config(f'[mqtt]\nurl = "{url}"\n'), trouble)
+    mend = doctor_broker._remedy_connection(config(f'[mqtt]\nurl = "{url}"\n'), trouble)
 
     assert words in mend
 

@@ -1,8 +1,10 @@
 """The MQTT sink, against real brokers."""
 
 import logging
+import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -19,9 +21,11 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 
 from edgepose.errors import BrokerError, ConfigError
-from edgepose.mqtt.client import DOUBTS, MqttSink
-from edgepose.mqtt.options import Options, backoff_s
-from edgepose.mqtt.session import _lasting, _will
+from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.connection import V5_RETRIES, State
+from edgepose.mqtt.options import BrokerOptions, backoff_s
+from edgepose.mqtt.paho_client import session_properties, will_properties
+from edgepose.mqtt.session import MALFORMED_CERTIFICATE, connect_error
 from edgepose.mqtt.topics import Topics
 from edgepose.types import Message, Received
 from tests.support.brokers import (
@@ -31,6 +35,7 @@ from tests.support.brokers import (
     Witness,
     free_port,
     needs_mosquitto,
+    packet_sizes,
     packets,
     wait_until,
     with_passwords,
@@ -42,9 +47,11 @@ from tests.support.contracts.sink import SinkContract
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 AVAILABILITY: Final = "edgepose/pi/availability"
 SLEEPER: Final = """\
-import sys, time; from edgepose.mqtt.client import MqttSink, Options
+import sys, time
+from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.options import BrokerOptions
 about = {"availability_topic": sys.argv[2], "session": "same"}
-MqttSink(Options.from_url(sys.argv[1], **about)).start(); time.sleep(60)
+MqttSink(BrokerOptions.from_url(sys.argv[1], **about)).start(); time.sleep(60)
 """
 
 
@@ -56,9 +63,9 @@ def state(payload: bytes = b"{}") -> Message:
     return Message("edgepose/pi/hall/state", payload, "state", qos=1, retain=True)
 
 
-def options(url: str, **settings: Any) -> Options:
+def options(url: str, **settings: Any) -> BrokerOptions:
     quick = {"availability_topic": AVAILABILITY, "retry_s": (0.05, 0.2), "keepalive_s": 2}
-    return Options.from_url(url, **(quick | settings))
+    return BrokerOptions.from_url(url, **(quick | settings))
 
 
 @contextmanager
@@ -80,13 +87,13 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 class TestOptions:
     def test_a_url_says_where_and_as_whom(self) -> None:
         """Ports have their defaults, percent signs their meaning, settings the last word."""
-        plain = Options.from_url("mqtt://broker")
-        full = Options.from_url("mqtts://me:p%40ss@[::1]:1234", username="you")
+        plain = BrokerOptions.from_url("mqtt://broker")
+        full = BrokerOptions.from_url("mqtts://me:p%40ss@[::1]:1234", username="you")
 
         assert (plain.host, plain.port, plain.tls) == ("broker", 1883, False)
         assert (full.host, full.port, full.tls) == ("::1", 1234, True)
         assert (full.username, full.password) == ("you", "p@ss")
-        assert Options.from_url("mqtts://broker").port == 8883
+        assert BrokerOptions.from_url("mqtts://broker").port == 8883
 
     @pytest.mark.parametrize(
         "url", ["http://me:secret@broker", "broker:1883", "mqtt://", "mqtt://me:secret@b:99999", ""]
@@ -94,13 +101,13 @@ class TestOptions:
     def test_a_url_that_cannot_be_meant_is_refused_without_its_password(self, url: str) -> None:
         """What is printed may be read by others."""
         with pytest.raises(ConfigError, match=r"mqtt\.url") as caught:
-            Options.from_url(url)
+            BrokerOptions.from_url(url)
 
         assert "secret" not in str(caught.value)
 
     def test_a_password_is_never_shown(self) -> None:
-        """Options end in logs."""
-        assert "secret" not in repr(Options.from_url("mqtt://me:secret@broker"))
+        """BrokerOptions end in logs."""
+        assert "secret" not in repr(BrokerOptions.from_url("mqtt://me:secret@broker"))
 
     @pytest.mark.parametrize("key", ["ca_file", "cert_file"])
     def test_a_file_that_is_none_names_its_key(self, key: str, tmp_path: Path) -> None:
@@ -109,7 +116,7 @@ class TestOptions:
 
         for path in (tmp_path / "absent", tmp_path / "empty"):
             with pytest.raises(ConfigError, match=rf"mqtt\.{key}"):
-                MqttSink(Options.from_url("mqtts://broker", **{key: path}))
+                MqttSink(BrokerOptions.from_url("mqtts://broker", **{key: path}))
 
 
 class TestBackoff:
@@ -246,8 +253,10 @@ class TestLastingSession:
     def other(self, broker: Mosquitto) -> Iterator[Client]:
         """Somebody who does not come back: the will says how long ours would have waited."""
         client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-        client.will_set("other", b"offline", qos=1, properties=_will())
-        client.connect("127.0.0.1", broker.port, properties=_lasting(PacketTypes.CONNECT, 60))
+        client.will_set("other", b"offline", qos=1, properties=will_properties())
+        client.connect(
+            "127.0.0.1", broker.port, properties=session_properties(PacketTypes.CONNECT, 60)
+        )
         client.loop_start()
         assert wait_until(client.is_connected)
         yield client
@@ -299,9 +308,9 @@ class TestLastingSession:
         """A cloned card must not cost both their sessions for ever: one takes another name."""
         first = MqttSink(options(broker.url, session="same"))
         with started(first):
-            name = first._client_id
+            name = first.client_id
             with started(MqttSink(options(broker.url, session="same"))) as second:
-                assert wait_until(lambda: first._client_id != name)
+                assert wait_until(lambda: first.client_id != name)
                 assert first.wait_connected(10)
                 assert second.connected
 
@@ -342,12 +351,12 @@ class TestLastingSession:
         with Line(broker.port) as line, started(MqttSink(options(line.url))) as sink:
             line.swallow()
             line.reset()
-            assert wait_until(lambda: len(line.carried) > DOUBTS + 2)
+            assert wait_until(lambda: len(line.carried) > V5_RETRIES + 2)
             versions = [bytes(sent)[8] for sent in line.carried if len(sent) > 8]
             line.go_on()
             assert sink.wait_connected(10)
 
-        assert set(versions[: DOUBTS + 1]) == {5}
+        assert set(versions[: V5_RETRIES + 1]) == {5}
         assert 4 in versions
 
 
@@ -514,7 +523,7 @@ class TestRefusal:
                 assert wait_until(lambda: told, 5)
                 assert not sink.wait_connected(0)
 
-        assert told == [sink.failure]
+        assert [str(error) for error in told] == [str(sink.failure)]
         assert told[0].exit_code == 5
         assert "edgepose" in str(told[0])
         assert "wr0ng" not in str(told[0])
@@ -537,6 +546,46 @@ class TestRefusal:
                 assert sink.wait_connected(10)
 
         assert told == []
+
+    def test_a_login_that_is_mended_later_is_noticed(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Where a service manager runs us: refused from the start, said once, tried again."""
+        with with_passwords(tmp_path, {"other": "x"}) as broker:
+            login = options(
+                broker.url,
+                username="edgepose",
+                password="right",
+                retry_refused=True,
+                refused_retry_s=0.2,
+            )
+            told: list[BrokerError] = []
+            with started(MqttSink(login, on_failure=told.append), connected=False) as sink:
+                assert wait_until(lambda: sink.state is State.REFUSED)
+                assert "mqtt.username" in sink.trouble
+                assert not sink.wait_connected(1.0)
+                broker.stop()
+                with with_passwords(tmp_path, {"edgepose": "right"}) as other:
+                    broker.configure(*other.settings)
+                    broker.start()
+                    assert sink.wait_connected(10)
+
+        assert told == []
+        assert len([r for r in caplog.records if "refuses us" in r.message]) == 1
+
+    def test_a_refusal_names_the_client_id_and_the_setting(self, tmp_path: Path) -> None:
+        """Cloud brokers and access lists accept certain client ids only."""
+        settings = ("allow_anonymous true", "clientid_prefixes hall-")
+        with Mosquitto(tmp_path, *settings) as broker:
+            for protocol in (4, 5):
+                login = options(broker.url, protocol=protocol)
+                with started(MqttSink(login), connected=False) as refused:
+                    assert wait_until(lambda refused=refused: refused.failure)
+                    assert refused.client_id in str(refused.failure)
+                    assert "mqtt.client_id" in str(refused.failure)
+            login = options(broker.url, fixed_client_id="hall-1", session="unused")
+            with started(MqttSink(login)) as accepted:
+                assert accepted.client_id == "hall-1"
 
     def test_a_topic_that_is_refused_is_reported_once(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -577,6 +626,105 @@ class TestRefusal:
         assert set(sink.refused) == {"a/config", "b/config", "edgepose/pi/hall/poses"}
         assert "2000" in caplog.text
         assert "lost" not in caplog.text
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestLimits:
+    """A broker that offers less than MQTT has."""
+
+    @pytest.mark.parametrize("protocol", [5, 4])
+    @pytest.mark.parametrize(
+        "lacks",
+        [("max_qos 0",), ("retain_available false",), ("max_qos 0", "retain_available false")],
+        ids=" ".join,
+    )
+    def test_it_does_without(
+        self,
+        tmp_path: Path,
+        lacks: tuple[str, ...],
+        protocol: int,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """Messages go through and are handed back to their owners; the log names each lack once."""
+        told: list[bool] = []
+        with (
+            Mosquitto(tmp_path, "allow_anonymous true", *lacks) as broker,
+            witness(broker.port) as outside,
+            started(MqttSink(options(broker.url, protocol=protocol))) as sink,
+        ):
+            assert sink.publish(state(), told.append)
+            assert sink.publish(pose())
+            outside.on("edgepose/pi/hall/state")
+            outside.on("edgepose/pi/hall/poses")
+            assert wait_until(lambda: told == [True])
+            assert len(sink.lacks) == len(lacks)
+
+        for lack in lacks:
+            said = [r for r in caplog.records if lack.split()[0] in r.message]
+            assert len([r for r in said if r.levelno == logging.WARNING]) == 1
+        assert "cannot reach" not in caplog.text.replace("hung up", "") or protocol == 4
+
+    @pytest.mark.parametrize("protocol", [5, 4])
+    def test_a_message_that_ends_each_session_is_held_back_and_named(
+        self, tmp_path: Path, protocol: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """One outage in the log; everything else goes through and the session stays."""
+        large, told = replace(state(bytes(6000)), topic="a/config"), []
+
+        def send_all() -> None:
+            sink.publish(large, told.append)
+            sink.publish(state())
+
+        with (
+            Mosquitto(tmp_path) as broker,
+            _Limiter(broker.port, 4000) as limiter,
+            witness(broker.port) as outside,
+        ):
+            sink = MqttSink(options(limiter.url, protocol=protocol))
+            sink.on_connect(send_all)
+            with caplog.at_level(logging.INFO), started(sink):
+                assert wait_until(lambda: "a/config" in sink.refused, 20)
+                assert sink.wait_connected(10)
+                assert wait_until(lambda: sink.publish(pose()))
+                outside.on("edgepose/pi/hall/poses")
+                assert sink.publish(large, told.append)
+                assert sink.publish(state(b"later"))
+                outside.on("edgepose/pi/hall/state", b"later")
+
+        said = [r for r in caplog.records if r.levelno >= logging.WARNING]
+        assert len([r for r in said if "a/config" in r.message and "6108 bytes" in r.message]) == 1
+        assert len([r for r in said if "lost" in r.message]) == 1
+        assert set(told) == {False}
+
+    def test_a_topic_for_which_the_broker_hangs_up_is_found(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """However small its messages are, and whatever is sent beside them."""
+
+        def send_all() -> None:
+            for topic in ("a/config", "a/forbidden", "edgepose/pi/hall/state"):
+                size = 5000 if topic == "a/config" else 5
+                sink.publish(replace(state(bytes(size)), topic=topic))
+
+        with Mosquitto(tmp_path) as broker, _Limiter(broker.port, word=b"a/forbidden") as limiter:
+            sink = MqttSink(options(limiter.url, protocol=4))
+            sink.on_connect(send_all)
+            with started(sink):
+                assert wait_until(lambda: sink.refused, 30)
+                assert set(sink.refused) == {"a/forbidden"}
+
+
+class _Limiter(Line):
+    """A line that ends the connection for a packet that is too large or holds a word."""
+
+    def __init__(self, port: int, most: int = 1 << 30, word: bytes = b"\0never") -> None:
+        super().__init__(port)
+        self._most, self._word = most, word
+
+    def may_pass(self, carried: bytes, data: bytes) -> bool:
+        whole = all(p < self._most for p in packet_sizes(carried))
+        return whole and self._word not in data
 
 
 @needs_mosquitto
@@ -658,7 +806,77 @@ class TestTls:
                 assert not wrong.connected
 
         assert "not trusted" in caplog.text
-        assert "mqtt.ca_file" in caplog.text
+        assert "mqtt.ca_file is not" in caplog.text
+        assert "set mqtt.ca_file" not in caplog.text
+
+    @pytest.mark.parametrize("bare", [False, True])
+    def test_an_authority_of_ones_own_is_trusted_however_it_was_made(
+        self, tmp_path: Path, bare: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Python 3.13 verifies strictly by itself: an upgrade must not cut the device off."""
+        make = ssl.create_default_context
+
+        def strict(**files: Any) -> ssl.SSLContext:
+            context = make(**files)
+            context.verify_flags |= ssl.VERIFY_X509_STRICT
+            return context
+
+        monkeypatch.setattr(ssl, "create_default_context", strict)
+        ours = Authority(tmp_path, bare=bare)
+        with with_tls(tmp_path, ours) as broker:
+            with started(MqttSink(options(broker.url, ca_file=ours.certificate))) as sink:
+                assert sink.connected
+            with started(MqttSink(options(broker.url)), connected=False) as unknown:
+                assert unknown.wait_tried(10)
+                assert "set mqtt.ca_file" in unknown.trouble
+
+    def test_the_documented_commands_make_certificates_for_strict_clients(
+        self, tmp_path: Path
+    ) -> None:
+        """Those of `deploy/mosquitto/README.md`."""
+        text = (DEPLOY / "mosquitto" / "README.md").read_text()
+        commands = re.findall(r"^    openssl (?:.*\\\n)*.*$", text, re.MULTILINE)
+        for command in commands:
+            subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True, capture_output=True)
+
+        verify = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver"]
+        names = ["-verify_hostname", "broker.lan", "-CAfile", "authority.crt", "broker.crt"]
+        subprocess.run([*verify, *names], cwd=tmp_path, check=True, capture_output=True)
+
+        assert len(commands) == 2
+
+    @pytest.mark.parametrize("code", sorted(MALFORMED_CERTIFICATE))
+    def test_a_certificate_that_lacks_something_is_to_be_made_anew(self, code: int) -> None:
+        """It does not help to set what is set."""
+        error = ssl.SSLCertVerificationError(1, "failed")
+        error.verify_code, error.verify_message = code, "CA cert does not include key usage"
+        given = BrokerOptions("house", tls=True, ca_file="authority.crt")
+
+        reason = connect_error(error, given).reason
+
+        assert "CA cert does not include key usage" in reason
+        assert "anew" in reason
+        assert "set mqtt" not in reason
+
+    def test_a_key_that_does_not_fit_is_named(self, tmp_path: Path) -> None:
+        """Whether none is given, another one, or one that asks for a password."""
+        ours = Authority(tmp_path)
+        certificate, key = ours.sign("hall-pi")
+        _, other = ours.sign("attic-pi")
+        locked = tmp_path / "locked.key"
+        subprocess.run(
+            ["openssl", "ec", "-in", key, "-out", locked, "-aes256", "-passout", "pass:x"],
+            check=True,
+            capture_output=True,
+        )
+        for given, words in (
+            ("", r"cert_file .*set mqtt\.key_file"),
+            (other, r"mqtt\.key_file = .*belongs"),
+            (locked, r"mqtt\.key_file = .*without a password"),
+        ):
+            with pytest.raises(ConfigError, match=words) as caught:
+                BrokerOptions.from_url("mqtts://house", cert_file=certificate, key_file=given)
+            assert given == "" or "set mqtt.key_file" not in str(caught.value)
 
     def test_a_certificate_of_another_name_is_no_good(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture

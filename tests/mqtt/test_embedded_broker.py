@@ -14,7 +14,7 @@ from edgepose.errors import ConfigError
 from edgepose.mqtt import embedded_broker
 from edgepose.mqtt.client import MqttSink
 from edgepose.mqtt.embedded_broker import HOST, EmbeddedBroker
-from edgepose.mqtt.options import Options
+from edgepose.mqtt.options import BrokerOptions
 from edgepose.types import Message
 from tests.support.brokers import free_port, wait_until, witness
 
@@ -62,7 +62,7 @@ class TestEmbeddedBroker:
         """A broker of 3.1.1 only is used, whether it refuses the newer version or is mute."""
         monkeypatch.setattr("edgepose.mqtt.session.CONNECT_TIMEOUT_S", 0.5)
         with EmbeddedBroker(free_port()) as running:
-            sink = MqttSink(Options.from_url(running.url, availability_topic=will))
+            sink = MqttSink(BrokerOptions.from_url(running.url, availability_topic=will))
             sink.start()
             assert sink.wait_connected(10)
             assert sink.protocol == 4
@@ -73,7 +73,7 @@ class TestEmbeddedBroker:
     def test_it_carries_messages_of_both_qualities(self) -> None:
         """It is a real broker, small as it is."""
         with EmbeddedBroker(free_port()) as running, witness(running.port, protocol=OLD) as outside:
-            options = Options.from_url(
+            options = BrokerOptions.from_url(
                 running.url,
                 protocol=embedded_broker.PROTOCOL,
                 availability_topic="b/d/availability",

@@ -18,7 +18,7 @@ from edgepose.errors import BrokerError, ConfigError, UsageError
 from edgepose.mqtt import encoding, messages
 from edgepose.mqtt.client import MqttSink
 from edgepose.mqtt.messages import AvailabilityMessage, EventMessage, PosesMessage, StateMessage
-from edgepose.mqtt.options import Options
+from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.subscriber import Inbox, Subscription, filters, subscribe
 from edgepose.mqtt.topics import Topics
 from edgepose.types import Box, Event, Frame, Message, Pose, Track
@@ -147,7 +147,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 @pytest.fixture
 def device(broker: Mosquitto) -> Iterator[MqttSink]:
     quick = {"availability_topic": TOPICS.availability, "retry_s": (0.05, 0.2)}
-    sink = MqttSink(Options.from_url(broker.url, **quick))
+    sink = MqttSink(BrokerOptions.from_url(broker.url, **quick))
     sink.on_connect(lambda: sink.publish(state(1)))
     sink.start()
     assert sink.wait_connected(10)

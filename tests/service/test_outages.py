@@ -14,7 +14,7 @@ import pytest
 
 from edgepose.config.schema import Config, Device, Mqtt
 from edgepose.mqtt.client import MqttSink
-from edgepose.mqtt.options import Options
+from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.publisher import Link
 from edgepose.mqtt.spool import SUFFIX, Spool
 from edgepose.mqtt.topics import Topics
@@ -77,7 +77,7 @@ def linked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Link]]:
     def quick_sink(
         config: Config, topics: Topics, _own: object, refused: Any, session: str | None
     ) -> MqttSink:
-        options = Options.from_url(
+        options = BrokerOptions.from_url(
             config.mqtt.url,
             availability_topic=topics.availability,
             keepalive_s=2,
@@ -220,7 +220,7 @@ def test_a_device_keeps_its_session_and_shares_it_with_nobody(
     first, second = linked(broker.url), linked(broker.url)
     first.close(1.0)
     third = linked(broker.url)
-    names = [link._sink._client_id for link in (first, second, third)]
+    names = [link._sink.client_id for link in (first, second, third)]
 
     assert names[0] == names[2]
     assert names[0] != names[1]

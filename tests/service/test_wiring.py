@@ -7,7 +7,7 @@ import pytest
 
 from edgepose.camera.build import limits, view
 from edgepose.config.schema import Camera, CameraZone, Config, Device, Events, Mqtt, PoseSettings
-from edgepose.mqtt import options as mqtt_options
+from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.requests import Settings
 from edgepose.people.build import births, detectors, follower
 from edgepose.service import wiring
@@ -82,8 +82,8 @@ def test_the_broker_is_reached_as_configured() -> None:
     """Host, port and who we are; two devices at one broker are told apart."""
     config = Config(device=Device(id="pi"), mqtt=Mqtt(url="mqtt://house:2883", username="ann"))
 
-    options = mqtt_options.login(config)
-    other = mqtt_options.login(Config(device=Device(id="pi-2"), mqtt=config.mqtt))
+    options = BrokerOptions.from_config(config)
+    other = BrokerOptions.from_config(Config(device=Device(id="pi-2"), mqtt=config.mqtt))
 
     assert (options.host, options.port, options.username) == ("house", 2883, "ann")
     assert options.client_id != other.client_id

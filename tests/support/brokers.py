@@ -59,7 +59,8 @@ class Mosquitto:
         self.port = free_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
         self._config = folder / f"mosquitto-{self.port}.conf"
-        self.configure(*(settings or ("allow_anonymous true",)))
+        self.settings = settings or ("allow_anonymous true",)
+        self.configure(*self.settings)
         self._process: subprocess.Popen[bytes] | None = None
 
     def configure(self, *settings: str) -> None:
@@ -139,14 +140,18 @@ def with_passwords(folder: Path, users: dict[str, str], acl: str = "") -> Mosqui
 
 
 class Authority:
-    """Signs certificates, for tests only."""
+    """Signs certificates, for tests only: as `deploy/mosquitto/README.md` makes them.
 
-    def __init__(self, folder: Path, name: str = "authority") -> None:
-        self._folder = folder
+    With `bare` they lack what a strict client asks for, as those of many recipes do.
+    """
+
+    def __init__(self, folder: Path, name: str = "authority", *, bare: bool = False) -> None:
+        self._folder, self._bare = folder, bare
         self.certificate, self._key = folder / f"{name}.crt", folder / f"{name}.key"
+        usage = [] if bare else ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
         _openssl(
             "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-            "-days", "2", "-subj", f"/CN=edgepose test {name}",
+            "-days", "2", "-subj", f"/CN=edgepose test {name}", *usage,
             "-keyout", self._key, "-out", self.certificate,
         )  # fmt: skip
 
@@ -154,10 +159,12 @@ class Authority:
         """Return certificate and key of a host or client."""
         certificate, key = self._folder / f"{name}.crt", self._folder / f"{name}.key"
         kind = "IP" if name[0].isdigit() else "DNS"
+        ids = ("subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid")
+        more = () if self._bare else (word for each in ids for word in ("-addext", each))
         _openssl(
             "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
             "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName={kind}:{name}",
-            "-addext", "basicConstraints=critical,CA:FALSE",
+            "-addext", "basicConstraints=critical,CA:FALSE", *more,
             "-CA", self.certificate, "-CAkey", self._key, "-keyout", key, "-out", certificate,
         )  # fmt: skip
         return certificate, key
@@ -214,12 +221,19 @@ class Line:
                 if note is not None:
                     note.extend(data)
                 self._open.wait()
+                if note is not None and not self.may_pass(bytes(note), data):
+                    break
                 if not self._swallow:
                     target.sendall(data)
         # A line that swallows everything swallows the end of the other side, too.
         if not self._swallow:
-            with suppress(OSError):
-                target.shutdown(socket.SHUT_RDWR)
+            for end in (target, source):
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def may_pass(self, carried: bytes, data: bytes) -> bool:
+        """Say whether to carry the client's latest bytes, at the end of all of this connection."""
+        return True
 
     def stall(self) -> None:
         """Carry nothing, and take only what fits into the buffers, until `go_on`."""
@@ -250,6 +264,16 @@ class Line:
         self.go_on()
         self._listener.close()
         self.reset()
+
+
+def packet_sizes(carried: bytes) -> list[int]:
+    """Return the sizes of all packets that a client has begun to send."""
+    found, place = [], 0
+    while place + 1 < len(carried):
+        length, used = VariableByteIntegers.decode(carried[place + 1 :])
+        found.append(1 + used + length)
+        place += found[-1]
+    return found
 
 
 class Packet(NamedTuple):

@@ -1,0 +1,308 @@
+"""States of the connection to the broker, and the one function that changes them.
+
+Pure: no network, no clock, no log. `edgepose.mqtt.client` carries out what a state asks for.
+"""
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
+
+STABLE_SESSION_S: Final = 10.0  # a session that lasts so long ends an outage
+REFUSAL_PATIENCE_S: Final = 300.0  # a broker may refuse while its user database starts
+MAX_SHORT_SESSIONS: Final = 3  # in a row; then another client may use our client id
+V5_RETRIES: Final = 3  # failures after which a broker that spoke MQTT 5 is asked for 3.1.1
+FULL_RETRIES: Final = 2  # failures after which a broker of 3.1.1 that hangs up is asked for less
+
+UNSUPPORTED_PROTOCOL: Final = 0x84
+CLIENT_ID_REFUSED: Final = 0x85
+RETAIN_UNSUPPORTED: Final = 0x9A
+QOS_UNSUPPORTED: Final = 0x9B
+REFUSALS: Final = frozenset({CLIENT_ID_REFUSED, 0x86, 0x87, 0x8A, 0x8C})
+"""Reason codes of MQTT 5 (those of 3.1.1 are translated): the client id, user name or
+password is wrong, we are not authorised, banned, or use the wrong method."""
+
+
+class State(Enum):
+    """What the connection is doing."""
+
+    CONNECTING = "connecting"
+    """An attempt is under way, or about to begin."""
+
+    CONNECTED = "connected"
+    """The broker has accepted us."""
+
+    STABLE = "stable"
+    """The session has lasted `STABLE_SESSION_S`: the outage before it is over."""
+
+    WAITING = "waiting"
+    """No session. The next attempt follows after a short pause."""
+
+    REFUSED = "refused"
+    """The broker refuses the login. The next attempt follows after minutes."""
+
+    FAILED = "failed"
+    """The broker refuses the login, and no attempt follows."""
+
+    CLOSED = "closed"
+    """`close` was called. No attempt follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What an attempt asks the broker for."""
+
+    protocol: int = 5
+    """5, or 4 for MQTT 3.1.1."""
+
+    qos: int = 1
+    """The highest quality of service in use. 0 where the broker takes no other."""
+
+    retain: bool = True
+    """Whether messages are retained. False where the broker retains none."""
+
+    def reduced(self, code: int | None) -> "Attempt":
+        """Return what is left to ask for after a refusal with this reason code."""
+        if code == QOS_UNSUPPORTED:
+            return replace(self, qos=0)
+        if code == RETAIN_UNSUPPORTED:
+            return replace(self, retain=False)
+        return self
+
+
+LESS: Final = {
+    Attempt(4): Attempt(4, qos=0),
+    Attempt(4, qos=0): Attempt(4, retain=False),
+    Attempt(4, retain=False): Attempt(4, qos=0, retain=False),
+}
+"""What to try next with a broker of MQTT 3.1.1: it hangs up on what it does not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnd:
+    """How an attempt or a session ended."""
+
+    reason: str
+    code: int | None = None
+    """The broker's own, where it gave one."""
+
+    needs_user: bool = False
+    """Waiting does not help: the configuration has to change."""
+
+    protocol_suspect: bool = False
+    """The broker refused the version, hung up or gave no answer: it may know 3.1.1 only.
+    (amqtt does not answer when a connect packet of a newer version holds a last will.)"""
+
+    hung_up: bool = False
+    """The other side ended the connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """What does not change while a connection lives."""
+
+    protocol: int = 5
+    """The newest to ask for."""
+
+    retry_refused: bool = False
+    """Whether attempts go on where the broker refused the login before it ever accepted it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The connection at one moment."""
+
+    state: State = State.CONNECTING
+    attempt: Attempt = Attempt()
+    failures: int = 0
+    """Attempts in a row without a stable session. The pauses grow with it."""
+
+    short_sessions: int = 0
+    """Sessions in a row that ended before they were stable."""
+
+    accepted_protocol: int | None = None
+    """Of the last session; None before the broker ever accepted us."""
+
+    refused_since_s: float | None = None
+    """First refusal since the last session; None where there was none."""
+
+    reason: str = ""
+    """Why the last attempt or session ended; empty while there is a session."""
+
+    code: int | None = None
+    """The broker's own for `reason`, where it gave one."""
+
+    reported: frozenset[str] = frozenset()
+    """Reasons that were logged in this outage."""
+
+    client_id_number: int = 0
+    """Goes up when another client seems to use our client id."""
+
+    tried: bool = False
+    """Whether an attempt has ended, one way or the other."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a session."""
+        return self.state in {State.CONNECTED, State.STABLE}
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the broker refused the login when it was last asked."""
+        return self.code in REFUSALS
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no attempt will follow."""
+        return self.state in {State.FAILED, State.CLOSED}
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An attempt begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The broker has accepted us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The session has lasted `STABLE_SESSION_S`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt failed or a session ended, at a time of the monotonic clock."""
+
+    end: SessionEnd
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The owner closes the connection."""
+
+
+Event = Started | Accepted | Settled | Ended | Closing
+
+
+def transition(now: Connection, event: Event, policy: RetryPolicy) -> Connection:
+    """Return the connection after an event.
+
+    Raises
+    ------
+    ValueError
+        When the event cannot happen in this state.
+    """
+    match now.state, event:
+        case State.CLOSED, _:
+            after = now
+        case _, Closing():
+            after = replace(now, state=State.CLOSED)
+        case ((State.CONNECTING | State.WAITING | State.REFUSED), Started()):
+            after = replace(now, state=State.CONNECTING)
+        case State.CONNECTING, Accepted():
+            after = _accepted(now)
+        case State.CONNECTING, Ended():
+            after = _attempt_failed(now, event, policy)
+        case State.CONNECTED, Settled():
+            after = _settled(now)
+        case ((State.CONNECTED | State.STABLE), Ended()):
+            after = _session_lost(now, event.end, policy)
+        case _:
+            msg = f"{type(event).__name__} in the state {now.state.value}"
+            raise ValueError(msg)
+    return after
+
+
+def _accepted(now: Connection) -> Connection:
+    return replace(
+        now,
+        state=State.CONNECTED,
+        accepted_protocol=now.attempt.protocol,
+        refused_since_s=None,
+        reason="",
+        code=None,
+        tried=True,
+    )
+
+
+def _settled(now: Connection) -> Connection:
+    return replace(now, state=State.STABLE, failures=0, short_sessions=0, reported=frozenset())
+
+
+def _session_lost(now: Connection, end: SessionEnd, policy: RetryPolicy) -> Connection:
+    was_stable = now.state is State.STABLE
+    short = 0 if was_stable else now.short_sessions + 1
+    rename = short > 0 and short % MAX_SHORT_SESSIONS == 0
+    return replace(
+        _waiting(now, end, policy),
+        failures=1 if was_stable else now.failures + 1,
+        short_sessions=short,
+        client_id_number=now.client_id_number + rename,
+    )
+
+
+def _waiting(now: Connection, end: SessionEnd, policy: RetryPolicy) -> Connection:
+    return replace(
+        now,
+        state=State.WAITING,
+        # What the broker did not take is asked for again: it may take it now.
+        attempt=Attempt(policy.protocol),
+        failures=now.failures + 1,
+        reason=end.reason,
+        code=end.code,
+        reported=now.reported | {end.reason},
+        tried=True,
+    )
+
+
+def _attempt_failed(now: Connection, event: Ended, policy: RetryPolicy) -> Connection:
+    end = event.end
+    other = _try_at_once(now, end)
+    if other is not None:
+        return replace(now, attempt=other)
+    waiting = _waiting(now, end, policy)
+    if end.code in REFUSALS:
+        return _refused(waiting, event.at_s, policy)
+    return replace(waiting, refused_since_s=None)
+
+
+def _refused(waiting: Connection, at_s: float, policy: RetryPolicy) -> Connection:
+    """Return how to go on after a refused login: soon, in minutes, or not at all.
+
+    A broker that accepted us before may refuse for a while, counted from its first refusal.
+    """
+    since_s = at_s if waiting.refused_since_s is None else waiting.refused_since_s
+    was_accepted = waiting.accepted_protocol is not None
+    if was_accepted and at_s - since_s < REFUSAL_PATIENCE_S:
+        state = State.WAITING
+    elif was_accepted or policy.retry_refused:
+        state = State.REFUSED
+    else:
+        state = State.FAILED
+    return replace(waiting, state=state, refused_since_s=since_s)
+
+
+def _try_at_once(now: Connection, end: SessionEnd) -> Attempt | None:
+    """Return what else to ask the same broker for; None where that cannot help."""
+    reduced = now.attempt.reduced(end.code)
+    if reduced != now.attempt:
+        return reduced
+    if now.attempt.protocol == 5:
+        return replace(now.attempt, protocol=4) if _may_be_older(now, end) else None
+    if end.protocol_suspect and end.hung_up and now.failures >= FULL_RETRIES:
+        return LESS.get(now.attempt)
+    return None
+
+
+def _may_be_older(now: Connection, end: SessionEnd) -> bool:
+    """Say whether MQTT 3.1.1 is worth an attempt.
+
+    A broker that spoke MQTT 5 and gives no answer is more likely ill than older.
+    """
+    if not end.protocol_suspect:
+        return False
+    spoke_5 = now.accepted_protocol == 5 and end.code != UNSUPPORTED_PROTOCOL
+    return not spoke_5 or now.failures >= V5_RETRIES

@@ -1,0 +1,289 @@
+"""The MQTT client library behind a small interface: the one file that imports paho.
+
+A `PahoClient` is one connection. Its callbacks come while paho holds its locks: the
+session only queues them.
+"""
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from paho.mqtt.client import Client, MQTTMessage, topic_matches_sub
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from edgepose.mqtt.connection import Attempt
+from edgepose.mqtt.options import BrokerOptions
+from edgepose.types import PAYLOAD_VERSION, Message, Received
+
+CONNECT_TIMEOUT_S: Final = 5.0  # for each address of the broker, then again for its answer
+SEND_BUFFER: Final = 64 * 1024  # bytes in the kernel's queue arrive late on a slow line
+MAX_UNACKNOWLEDGED: Final = 1000
+WILL_DELAY_S: Final = 3  # a connection that is back within this time was never away
+SESSION_S: Final = 60  # must exceed the will's delay; commands are kept meanwhile
+
+OFFLINE: Final = b"offline"
+
+topic_matches = topic_matches_sub
+"""Say whether a filter, the first argument, covers a topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerReason:
+    """A reason code as the broker gave it."""
+
+    code: int
+    text: str
+    """In lower case, as paho names it."""
+
+    is_failure: bool
+
+    @classmethod
+    def of(cls, reason: ReasonCode) -> "BrokerReason":
+        """Translate paho's."""
+        return cls(reason.value, str(reason).lower(), reason.is_failure)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLimits:
+    """What the broker takes, as far as it says."""
+
+    qos: int = 2
+    retain: bool = True
+    packet_bytes: int | None = None
+    topic_aliases: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCallbacks:
+    """What a session wants to know. Called by paho in the middle of its own work."""
+
+    answered: Callable[[BrokerReason, BrokerLimits], None]
+    """The broker has accepted or refused us."""
+
+    disconnected: Callable[[BrokerReason], None]
+    acknowledged: Callable[[int, BrokerReason], None]
+    """By message number: the broker has it, or with QoS 0 the kernel."""
+
+    subscribed: Callable[[int, list[BrokerReason]], None]
+    received: Callable[[Received], None]
+
+
+class PahoClient:
+    """One connection to a broker.
+
+    Parameters
+    ----------
+    options : BrokerOptions
+        With one server.
+    client_id : str
+        How the broker tells us from others.
+    attempt : Attempt
+        Protocol, quality of service and retaining to ask for.
+    callbacks : ClientCallbacks
+        Where answers go.
+    """
+
+    def __init__(
+        self,
+        options: BrokerOptions,
+        client_id: str,
+        attempt: Attempt,
+        callbacks: ClientCallbacks,
+    ) -> None:
+        self._options = options
+        self._attempt = attempt
+        self._is_v5 = attempt.protocol == 5
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            protocol=MQTTProtocolVersion(attempt.protocol),
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_queued_messages_set(MAX_UNACKNOWLEDGED)
+        if options.context is not None:
+            client.tls_set_context(options.context)
+        if options.username is not None:
+            client.username_pw_set(options.username, options.password)
+        if options.availability_topic is not None:
+            will = will_properties() if self._is_v5 else None
+            client.will_set(
+                options.availability_topic, OFFLINE, attempt.qos, attempt.retain, properties=will
+            )
+        self._client = client
+        self._set_callbacks(callbacks)
+
+    def _set_callbacks(self, to: ClientCallbacks) -> None:
+        reason_of, client = BrokerReason.of, self._client
+        client.on_connect = lambda _c, _u, _f, reason, given: to.answered(
+            reason_of(reason), _limits(given)
+        )
+        client.on_disconnect = lambda _c, _u, _f, reason, _p: to.disconnected(reason_of(reason))
+        client.on_publish = lambda _c, _u, mid, reason, _p: to.acknowledged(mid, reason_of(reason))
+        client.on_subscribe = lambda _c, _u, mid, reasons, _p: to.subscribed(
+            mid, [reason_of(reason) for reason in reasons]
+        )
+        client.on_message = lambda _c, _u, message: to.received(_received(message))
+        client.on_socket_open = lambda _c, _u, sock: _tune(sock, self._options.keepalive_s)
+        # With this set `publish` leaves the writing to `loop`: paho's own way, when its
+        # thread is not used, lets two threads write into one packet.
+        client.on_socket_register_write = lambda *_: None
+
+    def connect(self) -> None:
+        """Open the connection and ask to be let in.
+
+        Raises
+        ------
+        OSError, ValueError
+            When no connection comes about.
+        """
+        host, port, keepalive_s = self._options.host, self._options.port, self._options.keepalive_s
+        if not self._is_v5:
+            self._client.connect(host, port, keepalive_s)
+            return
+        # A clean start would end the last session, and with it carry out its will.
+        lasting = session_properties(PacketTypes.CONNECT, SESSION_S)
+        self._client.connect(host, port, keepalive_s, clean_start=False, properties=lasting)
+
+    def loop(self, timeout_s: float) -> bool:
+        """Read and write what is due; False once the connection is over."""
+        return self._client.loop(timeout_s) == MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def wants_to_write(self) -> bool:
+        """Say whether something waits to be written."""
+        return self._client.want_write()
+
+    def publish(self, message: Message, topic: str, qos: int, alias: int | None) -> int | None:
+        """Queue a message; return its number, or None when it was not taken."""
+        about = None
+        if self._is_v5:
+            about = _properties(message.content_type, message.expiry_s, message.correlation, alias)
+        retain = message.retain and self._attempt.retain
+        info = self._client.publish(topic, message.payload, qos, retain, about)
+        return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
+
+    def subscribe(self, topic: str, qos: int, *, others_only: bool = False) -> int | None:
+        """Subscribe; return the number of the request.
+
+        With `others_only` messages of this client id are left out, where MQTT 5 is spoken.
+        """
+        if self._is_v5 and others_only:
+            return self._client.subscribe(topic, options=SubscribeOptions(qos, noLocal=True))[1]
+        return self._client.subscribe(topic, qos=qos)[1]
+
+    def disconnect(self) -> None:
+        """Say goodbye: the last will is not carried out and the session is forgotten."""
+        self._client.disconnect(
+            properties=session_properties(PacketTypes.DISCONNECT, 0) if self._is_v5 else None
+        )
+
+    def shut_down(self) -> None:
+        """End the connection now, from any thread."""
+        sock = self._client.socket()
+        if sock is not None:
+            sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        """Let go of the connection, in the thread that calls `loop`.
+
+        Breaks the circle of client and session: until that is collected, two sockets stay open.
+        """
+        client = self._client
+        sock = client.socket()
+        if sock is not None:
+            sock.close()
+        client.on_connect = client.on_disconnect = client.on_publish = None
+        client.on_subscribe = client.on_message = None
+        client.on_socket_open = client.on_socket_register_write = None
+
+
+def _limits(given: Properties | None) -> BrokerLimits:
+    return BrokerLimits(
+        qos=getattr(given, "MaximumQoS", 2),
+        retain=bool(getattr(given, "RetainAvailable", 1)),
+        packet_bytes=getattr(given, "MaximumPacketSize", None),
+        topic_aliases=getattr(given, "TopicAliasMaximum", 0),
+    )
+
+
+def _received(message: MQTTMessage) -> Received:
+    properties = message.properties
+    return Received(
+        message.topic,
+        bytes(message.payload),
+        retained=bool(message.retain),
+        response_topic=getattr(properties, "ResponseTopic", None),
+        correlation=getattr(properties, "CorrelationData", None),
+    )
+
+
+class _Packed(Properties):
+    """Properties that are packed once: paho takes longer for it than for all the rest."""
+
+    def __init__(self, properties: Properties) -> None:
+        object.__setattr__(self, "_bytes", properties.pack())  # type: ignore[no-untyped-call]
+
+    def pack(self) -> bytes:
+        """Return them as they are sent."""
+        packed: bytes = object.__getattribute__(self, "_bytes")
+        return packed
+
+
+@lru_cache(maxsize=64)
+def _properties(
+    content_type: str, expiry_s: int | None, correlation: bytes | None, alias: int | None
+) -> Properties:
+    """Return what MQTT 5 can say about a payload. Few combinations occur: cached."""
+    properties = _described(PacketTypes.PUBLISH, content_type)
+    if expiry_s is not None:
+        properties.MessageExpiryInterval = expiry_s
+    if correlation is not None:
+        properties.CorrelationData = correlation
+    if alias is not None:
+        properties.TopicAlias = alias
+    return _Packed(properties)
+
+
+def _described(packet: int, content_type: str) -> Properties:
+    """Return properties that name content type and payload version."""
+    properties = _blank(packet)
+    properties.ContentType = content_type
+    if content_type.startswith("text/") or content_type == "application/json":
+        properties.PayloadFormatIndicator = 1
+    properties.UserProperty = ("v", str(PAYLOAD_VERSION))
+    return properties
+
+
+def _blank(packet: int) -> Properties:
+    return Properties(packet)  # type: ignore[no-untyped-call]  # paho's own has no types
+
+
+def will_properties() -> Properties:
+    """Delay the last will: a line that breaks and comes back is no end."""
+    properties = _described(PacketTypes.WILLMESSAGE, "text/plain")
+    properties.WillDelayInterval = WILL_DELAY_S
+    return properties
+
+
+def session_properties(packet: int, session_s: int) -> Properties:
+    """Return how long the broker keeps the session after its connection has ended."""
+    properties = _blank(packet)
+    properties.SessionExpiryInterval = session_s
+    return properties
+
+
+def _tune(sock: Any, keepalive_s: int) -> None:
+    """Send at once, keep little in the kernel, notice early that nothing arrives."""
+    if sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        timeout_ms = 2000 * keepalive_s
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)

@@ -1,0 +1,161 @@
+"""A second device of the same id is noticed; a restart and a dead one are none."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgepose.config.schema import Config, Device, Mqtt
+from edgepose.doctor import broker as doctor_broker
+from edgepose.mqtt.duplicate_device import RECENT_S, DuplicateDevice
+from edgepose.mqtt.topics import Topics
+from edgepose.service import wiring
+from edgepose.service.state import BrokerConnection
+from edgepose.timing import NS_PER_S, Clock
+from edgepose.types import Message, Received
+from tests.support.brokers import Mosquitto, needs_mosquitto, wait_until, witness
+
+TOPICS = Topics("edgepose", "pi")
+
+
+class ClockByHand(Clock):
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.ns = NS_PER_S
+
+    def now_ns(self) -> int:
+        return self.ns
+
+
+def stats(payload: bytes) -> Message:
+    return Message(TOPICS.stats, payload, "stats")
+
+
+def received(payload: bytes, *, retained: bool = False) -> Received:
+    return Received(TOPICS.stats, payload, retained=retained)
+
+
+def test_our_own_statistics_that_come_back_are_no_second_device() -> None:
+    """With MQTT 3.1.1 a broker sends them back; with a bridge it may do so twice."""
+    said: list[str] = []
+    duplicate = DuplicateDevice(TOPICS, Clock(), said.append)
+
+    for number in range(20):
+        duplicate.note_sent(stats(b"%d" % number))
+        duplicate.on_message(received(b"%d" % number))
+        duplicate.on_message(received(b"%d" % number))
+    duplicate.on_message(received(b"kept by the broker", retained=True))
+
+    assert said == []
+    assert not duplicate.is_present
+
+
+def test_statistics_of_another_device_are_reported_once() -> None:
+    """With the id and the setting; a minute after the last of them it is gone."""
+    said: list[str] = []
+    clock = ClockByHand()
+    duplicate = DuplicateDevice(TOPICS, clock, said.append)
+    duplicate.note_sent(stats(b"ours"))
+
+    for number in range(3):
+        duplicate.on_message(received(b"theirs %d" % number))
+
+    assert len(said) == 1
+    assert '"pi"' in said[0]
+    assert "device.id" in said[0]
+    assert duplicate.is_present
+    clock.ns += int(RECENT_S * NS_PER_S)
+    assert not duplicate.is_present
+
+
+@needs_mosquitto
+@pytest.mark.slow
+class TestBroker:
+    @pytest.fixture
+    def link(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[[Mosquitto, str, int], BrokerConnection]:
+        """Return what makes a device with a state directory of this name."""
+
+        def make(broker: Mosquitto, name: str, protocol: int) -> BrokerConnection:
+            monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / name))
+            mqtt = Mqtt(url=broker.url, protocol=4 if protocol == 4 else 5)
+            config = Config(device=Device(id="pi"), mqtt=mqtt)
+            made = wiring.connect(config, Clock(), pytest.fail)
+            made.link.start()
+            assert wait_until(lambda: made.link.connected)
+            return made
+
+        return make
+
+    @pytest.mark.parametrize("protocol", [5, 4])
+    def test_both_of_two_devices_notice(
+        self,
+        tmp_path: Path,
+        link: Callable[[Mosquitto, str, int], BrokerConnection],
+        protocol: int,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """Each with a state of its own."""
+        with Mosquitto(tmp_path) as broker, witness(broker.port) as outside:
+            first, second = (link(broker, name, protocol) for name in ("a", "b"))
+            for device in (first, second):
+                assert device.link._sink.wait_subscribed(5)
+            for device, payload in ((first, b"1"), (second, b"2")):
+                device.link.put(stats(payload))
+                outside.on(TOPICS.stats, payload)
+
+            assert wait_until(lambda: first.duplicate.is_present and second.duplicate.is_present)
+            first.link.close(1)
+            second.link.close(1)
+
+        assert len([r for r in caplog.records if "another device" in r.message]) == 2
+
+    @pytest.mark.parametrize("protocol", [5, 4])
+    def test_a_restart_and_a_copy_of_the_state_are_no_second_device(
+        self,
+        tmp_path: Path,
+        link: Callable[[Mosquitto, str, int], BrokerConnection],
+        protocol: int,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """What was before it speaks no more, however it ended."""
+        with Mosquitto(tmp_path) as broker, witness(broker.port) as outside:
+            for number in range(3):
+                device = link(broker, "a", protocol)
+                assert device.link._sink.wait_subscribed(5)
+                device.link.put(stats(b"%d" % number))
+                outside.on(TOPICS.stats, b"%d" % number)
+                device.link.put(stats(b"last %d" % number))
+                device.link.close(1)
+
+        assert "another device" not in caplog.text
+
+    @pytest.mark.parametrize("sends", [True, False])
+    def test_doctor_finds_a_device_of_this_id(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sends: bool
+    ) -> None:
+        """One that sends; not one that died while the broker could not tell."""
+        monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "doctor"))
+        monkeypatch.setattr(doctor_broker, "STATS_S", 3.0)
+        with Mosquitto(tmp_path) as broker, witness(broker.port) as outside:
+            config = Config(device=Device(id="pi"), mqtt=Mqtt(url=broker.url))
+            outside.publish(TOPICS.availability, b"online", retain=True)
+            stop = threading.Event()
+
+            def speak() -> None:
+                while sends and not stop.wait(0.1):
+                    outside.publish(TOPICS.stats, b"{}")
+
+            speaker = threading.Thread(target=speak)
+            speaker.start()
+            found = list(doctor_broker.findings(config))
+            stop.set()
+            speaker.join()
+
+        assert [(finding.check, finding.verdict) for finding in found] == [
+            ("broker", "ok"),
+            *([("device id", "warn")] if sends else []),
+        ]
