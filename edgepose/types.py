@@ -243,6 +243,10 @@ class Message:
     read_ns: int = 0
     """`Frame.read_ns` of the frame it tells of, for measuring latency; 0 for none."""
 
+    revision: int = 0
+    """Of a state: one with a lower revision than the latest of its topic is out of date.
+    0 for messages that no other can overtake."""
+
     correlation: bytes | None = None
     """MQTT 5: of an answer, what tells the asker which question it belongs to."""
 

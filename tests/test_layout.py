@@ -45,7 +45,6 @@ ELSEWHERE: Final = {
     "mqtt/composer": "camera/test_pipeline",
     "mqtt/encoding": "mqtt/test_messages",
     "mqtt/options": "mqtt/test_client",
-    "mqtt/outbox": "system/test_threads",
     "mqtt/paho_client": "mqtt/test_client",
     "mqtt/rate_limit": "mqtt/test_command_handler",
     "mqtt/requests": "mqtt/test_command_handler",

@@ -1,14 +1,20 @@
 """Messages of one camera from its poses, people and events."""
 
+import itertools
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from edgepose.mqtt import encoding
 from edgepose.mqtt import topics as mqtt_topics
 from edgepose.people.follower import Follower
 from edgepose.timing import NS_PER_MS, Clock
 from edgepose.types import Compose, Event, Frame, Message, Track
+
+REVISIONS: Final = itertools.count(1)
+"""Shared by all cameras: one that a reload starts anew does not begin with low numbers."""
 
 
 class Composer:
@@ -45,6 +51,7 @@ class Composer:
         self._seq = 0
         self._seen: dict[str, Any] = {}
         self._state: dict[str, Any] | None = None
+        self._lock = threading.Lock()
 
     def compose(
         self, frame: Frame, tracks: Sequence[Track], events: Sequence[Event]
@@ -68,8 +75,9 @@ class Composer:
         if self._picture is not None:
             composed += self._picture(frame, tracks, events)
         self._seen = self._follower.state
-        if self._state != self._now():
-            composed.append(self.tell())
+        with self._lock:
+            if self._state != self._now():
+                composed.append(self._compose_state())
         return composed
 
     def forget(self) -> None:
@@ -77,9 +85,15 @@ class Composer:
         self._seen = {}
 
     def tell(self) -> Message:
-        """Return the camera's state; any thread."""
+        """Return the camera's state; thread-safe."""
+        with self._lock:
+            return self._compose_state()
+
+    def _compose_state(self) -> Message:
+        """Read and number the state; the outbox drops one that a later one overtook."""
         self._state = self._now()
-        return encoding.state(self._topics, [self._state])
+        message = encoding.state(self._topics, [self._state])
+        return replace(message, revision=next(REVISIONS))
 
     def _now(self) -> dict[str, Any]:
         """While it is paused nobody is there, as far as anybody knows."""

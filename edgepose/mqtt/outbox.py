@@ -38,7 +38,7 @@ class Outbox:
         self._changed = threading.Condition()
         self._online = False
         self._closed = False
-        self._moments: deque[Message] = deque()
+        self._transient: deque[Message] = deque()
         self._states: dict[str, Message] = {}
         self._unsent: dict[str, None] = {}
         self._spool = Spool(None) if spool is None else spool
@@ -54,27 +54,33 @@ class Outbox:
         """Hand a message over; never waits for the network."""
         with self._changed:
             if message.kind == "state":
-                self._states[message.topic] = message
-                self._unsent[message.topic] = None
+                self._put_state(message)
             elif message.kind == "event":
                 self._spool.put(message)
             else:
-                self._put_moment(message)
+                self._put_transient(message)
             self._changed.notify_all()
 
-    def _put_moment(self, message: Message) -> None:
+    def _put_state(self, message: Message) -> None:
+        latest = self._states.get(message.topic)
+        if latest is not None and 0 < message.revision < latest.revision:
+            return
+        self._states[message.topic] = message
+        self._unsent[message.topic] = None
+
+    def _put_transient(self, message: Message) -> None:
         if not self._online:
             self._drop(message)
             return
-        if len(self._moments) >= self.DEPTH:
-            self._drop(self._moments.popleft())
-        self._moments.append(message)
+        if len(self._transient) >= self.DEPTH:
+            self._drop(self._transient.popleft())
+        self._transient.append(message)
 
     def _drop(self, message: Message) -> None:
         self.dropped[message.kind] = self.dropped.get(message.kind, 0) + 1
 
     def wait(self) -> bool:
-        """Wait until `next` or `keep` should be asked; False once closed and empty."""
+        """Wait until `next` or `maintain` has something to do; False once closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._over() or self._ready(), self._spool.due_s())
             return not self._over()
@@ -88,36 +94,26 @@ class Outbox:
                 topic = next(iter(self._unsent))
                 del self._unsent[topic]
                 return Outgoing(self._states[topic])
-            return self._next_event() or self._next_moment()
-
-    def take(self) -> Message | None:
-        """Wait for the next message to send; None once closed and empty."""
-        while self.wait():
-            outgoing = self.next()
-            if outgoing is not None:
-                return outgoing.message
-        return None
+            return self._next_event() or self._next_transient()
 
     def _next_event(self) -> Outgoing | None:
         """Take turns: what waited for hours must neither hold up poses nor be held up by them."""
-        self._events_turn = not self._events_turn or not self._moments
+        self._events_turn = not self._events_turn or not self._transient
         entry = self._spool.next() if self._events_turn else None
         return None if entry is None else Outgoing(entry.message, entry.number)
 
-    def _next_moment(self) -> Outgoing | None:
-        return Outgoing(self._moments.popleft()) if self._moments else None
+    def _next_transient(self) -> Outgoing | None:
+        return Outgoing(self._transient.popleft()) if self._transient else None
 
     def _ready(self) -> bool:
-        return self._online and bool(self._unsent or self._moments or self._spool.ready)
+        return self._online and bool(self._unsent or self._transient or self._spool.ready)
 
     def _over(self) -> bool:
-        nothing = not (self._unsent or self._moments) and self._spool.resting
+        nothing = not (self._unsent or self._transient) and self._spool.resting
         return self._closed and (nothing or not self._online)
 
-    def back(self, outgoing: Outgoing | Message) -> None:
+    def requeue(self, outgoing: Outgoing) -> None:
         """Take back a message that could not be sent."""
-        if isinstance(outgoing, Message):
-            outgoing = Outgoing(outgoing)
         message = outgoing.message
         with self._changed:
             if outgoing.number is not None:
@@ -127,8 +123,8 @@ class Outbox:
             else:
                 self._drop(message)
 
-    def settle(self, outgoing: Outgoing, *, accepted: bool) -> None:
-        """Note that the broker has an event, or has cleared a topic; or refuses to."""
+    def acknowledge(self, outgoing: Outgoing, *, accepted: bool) -> None:
+        """Note the broker's answer to an event, or to the clearing of a topic."""
         with self._changed:
             if outgoing.number is not None:
                 self._spool.settle(outgoing.number, accepted=accepted)
@@ -145,9 +141,9 @@ class Outbox:
                 self._spool.restart()
                 self._unsent = dict.fromkeys(self._states)
             else:
-                for message in self._moments:
+                for message in self._transient:
                     self._drop(message)
-                self._moments.clear()
+                self._transient.clear()
             self._changed.notify_all()
 
     def repeat(self) -> None:
@@ -156,7 +152,7 @@ class Outbox:
             self._unsent = dict.fromkeys(self._states)
             self._changed.notify_all()
 
-    def keep(self) -> None:
+    def maintain(self) -> None:
         """Do what is due for events: force them onto the disk, ask refused topics again."""
         with self._changed:
             self._spool.ask_again()

@@ -49,6 +49,7 @@ class Link:
         self._clock = clock
         self._closing = threading.Event()
         self._sending = threading.Lock()
+        self._composing = threading.RLock()
         self._broker = embedded
         self._listeners: list[Callable[[Message], None]] = []
         self._published: list[Callable[[Message], None]] = []
@@ -79,6 +80,11 @@ class Link:
         for listener in self._listeners:
             listener(message)
         self.outbox.put(message)
+
+    def put_latest(self, compose: Callable[[], Message]) -> None:
+        """Compose a state and hand it over, one at a time: none overtakes a later one."""
+        with self._composing:
+            self.put(compose())
 
     def on_message(self, listener: Callable[[Message], None]) -> None:
         """Call a listener with each message that is handed over, with or without a session."""
@@ -148,7 +154,7 @@ class Link:
 
     def _send(self) -> None:
         while self.outbox.wait():
-            self.outbox.keep()
+            self.outbox.maintain()
             with self._sending:
                 taken = self._send_one()
             if not taken and self._closing.wait(AGAIN_S):
@@ -163,7 +169,7 @@ class Link:
         clears = outgoing.message.retain and not outgoing.message.payload
         settled = partial(self._settled, outgoing) if outgoing.number or clears else None
         if not self._sink.publish(outgoing.message, settled):
-            self.outbox.back(outgoing)
+            self.outbox.requeue(outgoing)
             return False
         self._measure(outgoing.message, started_ns)
         for listener in self._published:
@@ -171,7 +177,7 @@ class Link:
         return True
 
     def _settled(self, outgoing: Outgoing, accepted: bool) -> None:
-        self.outbox.settle(outgoing, accepted=accepted)
+        self.outbox.acknowledge(outgoing, accepted=accepted)
         if outgoing.number is None:
             for listener in self._cleared:
                 listener(outgoing.message.topic)

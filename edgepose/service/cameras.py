@@ -11,6 +11,7 @@ from edgepose.mqtt.requests import Settings
 from edgepose.service import wiring
 from edgepose.service.state import DaemonState
 from edgepose.service.status import publish_status
+from edgepose.types import Message
 
 CLOSE_S: Final = 1.0  # for the threads of all cameras; the contract gives five seconds in all
 
@@ -52,7 +53,7 @@ class CameraSet:
             camera = self._state.cameras.pop(id_).camera
         camera.close()
         self.stuck |= not joined(camera.threads, CLOSE_S)
-        self._publish_availability(id_, online=False)
+        self._publish_availability(id_)
 
     def stop_all(self) -> None:
         """End every camera."""
@@ -161,10 +162,17 @@ class CameraSet:
 
     def _changed(self, camera: Camera) -> None:
         """Publish that a camera came or went; called by the camera's threads."""
-        self._publish_availability(camera.id, online=camera.health.state == "online")
+        self._publish_availability(camera.id)
         publish_status(self._state)
         self._state.wake.set()
 
-    def _publish_availability(self, id_: str, *, online: bool) -> None:
+    def _publish_availability(self, id_: str) -> None:
+        """Publish whether the camera of this id delivers; one that was stopped does not."""
         broker = self._state.broker
-        broker.link.put(encoding.availability(broker.topics.camera(id_), online=online))
+
+        def compose() -> Message:
+            control = self._state.cameras.get(id_)
+            online = control is not None and control.camera.health.state == "online"
+            return encoding.availability(broker.topics.camera(id_), online=online)
+
+        broker.link.put_latest(compose)

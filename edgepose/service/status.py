@@ -20,7 +20,8 @@ from edgepose.timing import NS_PER_S, Durations, rfc3339
 
 def publish_status(state: DaemonState) -> None:
     """Publish what runs here; retained; thread-safe."""
-    state.broker.link.put(encoding.status(state.broker.topics, status_message(state)))
+    broker = state.broker
+    broker.link.put_latest(lambda: encoding.status(broker.topics, status_message(state)))
 
 
 def status_message(state: DaemonState) -> StatusMessage:

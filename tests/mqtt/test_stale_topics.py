@@ -128,7 +128,7 @@ def test_a_topic_that_is_cleared_is_not_said_again_in_the_next_session() -> None
 
     outbox.set_online(True)
     again = outbox.next()
-    outbox.settle(outgoing, accepted=True)
+    outbox.acknowledge(outgoing, accepted=True)
     outbox.set_online(True)
 
     assert again == outgoing

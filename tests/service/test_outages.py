@@ -187,8 +187,8 @@ def test_events_outlast_the_end_of_the_broker(
     acknowledged: list[str] = []
     with witness(broker.port) as before:
         link = linked(line.url)
-        settle = link.outbox.settle
-        link.outbox.settle = lambda outgoing, *, accepted: (  # type: ignore[method-assign]
+        settle = link.outbox.acknowledge
+        link.outbox.acknowledge = lambda outgoing, *, accepted: (  # type: ignore[method-assign]
             acknowledged.append(json.loads(outgoing.message.payload)["id"]),
             settle(outgoing, accepted=accepted),
         )[1]

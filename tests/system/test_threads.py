@@ -5,20 +5,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 
-from edgepose.mqtt.outbox import Outbox
-from edgepose.mqtt.spool import Spool
 from edgepose.system.threads import Failure, Lanes, Slot, Wake
-from edgepose.types import Message
-
-
-def poses(n: int) -> Message:
-    return Message("b/c/poses", b"%d" % n, "poses")
-
-
-def state(topic: str, payload: bytes) -> Message:
-    return Message(topic, payload, "state", qos=1, retain=True)
 
 
 def test_a_live_slot_keeps_the_newest_and_counts_the_rest() -> None:
@@ -104,84 +92,6 @@ def test_closed_lanes_give_what_waits_and_then_lets_go() -> None:
     assert lanes.put("a", 2) is False
 
 
-def test_poses_are_dropped_and_counted_while_offline() -> None:
-    """A late pose is worthless: nothing queues up behind a lost broker."""
-    outbox = Outbox()
-
-    for n in range(3):
-        outbox.put(poses(n))
-    outbox.set_online(True)
-    outbox.put(poses(3))
-
-    assert outbox.take() == poses(3)
-    assert outbox.dropped["poses"] == 3
-
-
-def test_of_a_state_only_the_latest_is_sent() -> None:
-    """However often it changed while nobody listened."""
-    outbox = Outbox()
-    for n in range(5):
-        outbox.put(state("b/status", b"%d" % n))
-
-    outbox.set_online(True)
-    outbox.close()
-
-    assert outbox.take() == state("b/status", b"4")
-    assert outbox.take() is None
-
-
-def test_every_state_is_sent_again_in_a_new_session() -> None:
-    """A broker without persistence has forgotten them."""
-    outbox = Outbox()
-    outbox.set_online(True)
-    outbox.put(state("b/a", b"1"))
-    outbox.put(state("b/b", b"2"))
-    assert [outbox.take(), outbox.take()] == [state("b/a", b"1"), state("b/b", b"2")]
-
-    outbox.set_online(False)
-    outbox.set_online(True)
-
-    assert [outbox.take(), outbox.take()] == [state("b/a", b"1"), state("b/b", b"2")]
-
-
-def test_a_state_that_could_not_be_sent_is_not_lost() -> None:
-    """It goes out later, unless a newer one took its place."""
-    outbox = Outbox()
-    outbox.set_online(True)
-    outbox.put(state("b/a", b"old"))
-    message = outbox.take()
-    assert message is not None
-    outbox.put(state("b/a", b"new"))
-
-    outbox.back(message)
-    outbox.close()
-
-    assert outbox.take() == state("b/a", b"new")
-    assert outbox.take() is None
-
-
-def test_a_slow_network_drops_the_oldest_poses() -> None:
-    """Few frames wait; what is sent is recent."""
-    outbox = Outbox()
-    outbox.set_online(True)
-
-    for n in range(Outbox.DEPTH + 3):
-        outbox.put(poses(n))
-
-    assert outbox.take() == poses(3)
-    assert outbox.dropped["poses"] == 3
-
-
-def test_closing_an_offline_outbox_lets_its_thread_go() -> None:
-    """A broker that is away does not hold up the end."""
-    outbox = Outbox()
-    outbox.put(state("b/a", b"1"))
-
-    outbox.close()
-
-    assert outbox.take() is None
-
-
 def test_the_first_failure_counts() -> None:
     """What came after is a consequence."""
     stopped = threading.Event()
@@ -193,67 +103,6 @@ def test_the_first_failure_counts() -> None:
 
     assert failure.error is first
     assert stopped.is_set()
-
-
-def event(n: int) -> Message:
-    return Message("b/c/event", b"%d" % n, "event", qos=1)
-
-
-def test_events_wait_for_the_connection_and_poses_do_not() -> None:
-    """In order, and none is dropped."""
-    outbox = Outbox()
-    for n in range(3):
-        outbox.put(event(n))
-        outbox.put(poses(n))
-    outbox.set_online(True)
-    outbox.close()
-
-    assert [outbox.take() for _ in range(4)] == [event(0), event(1), event(2), None]
-    assert outbox.counts() == {"poses": 3, "stats": 0, "snapshot": 0, "state": 0, "event": 0}
-
-
-def test_events_and_poses_take_turns() -> None:
-    """Thousands of events after an outage do not hold up what is seen now, nor are they held."""
-    outbox = Outbox()
-    for n in range(10):
-        outbox.put(event(n))
-    outbox.set_online(True)
-    for n in range(4):
-        outbox.put(poses(n))
-
-    first = [message.kind for message in (outbox.take() for _ in range(8)) if message]
-
-    assert first.count("event") == first.count("poses") == 4
-
-
-def test_an_event_is_kept_in_the_given_spool_until_it_is_acknowledged(tmp_path: Path) -> None:
-    """An empty spool is one, too."""
-    spool = Spool(tmp_path)
-    outbox = Outbox(spool)
-    outbox.put(event(0))
-    outbox.set_online(True)
-    sent = outbox.next()
-    assert sent is not None
-    waiting = outbox.waiting()
-
-    outbox.settle(sent, accepted=True)
-
-    assert (waiting, len(spool), outbox.waiting()) == (1, 0, 0)
-
-
-def test_a_session_that_ends_gives_back_what_it_carried() -> None:
-    """Before anything newer."""
-    outbox = Outbox()
-    for n in range(3):
-        outbox.put(event(n))
-    outbox.set_online(True)
-    assert [outbox.take(), outbox.take()] == [event(0), event(1)]
-
-    outbox.set_online(False)
-    outbox.set_online(True)
-    outbox.close()
-
-    assert [outbox.take() for _ in range(4)] == [event(0), event(1), event(2), None]
 
 
 SIGNALLED = """
