@@ -22,6 +22,11 @@ class UsageError(EdgeposeError, ValueError):
 class ConfigError(UsageError):
     """A configuration file holds something that cannot be meant."""
 
+    def __init__(self, message: str, key: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.key = key
+        """Path of the value at fault, where it is known and the message names no line."""
+
 
 class SourceError(EdgeposeError, OSError):
     """A source of pictures cannot be opened, or ended unexpectedly."""

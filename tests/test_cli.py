@@ -352,6 +352,62 @@ def test_config_check_refuses_a_path_that_is_not_there(
     assert main(["config", "check", str(file)]) == 0
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        '[mqtt]\npassword_file = "GONE"',
+        '[mqtt]\nurl = "mqtts://h"\nca_file = "GONE"',
+        '[mqtt]\nurl = "mqtts://h"\ncert_file = "GONE"',
+        '[mqtt]\nurl = "mqtts://h"\ncert_file = "BAD"\nkey_file = "GONE"',
+        '[web]\ncert_file = "GONE"',
+        '[web]\ncert_file = "BAD"\nkey_file = "GONE"',
+        '[model]\nname = "refined"\ntwin = "GONE.tflite"',
+        '[model]\ndelegate = "./GONE"',
+    ],
+)
+def test_config_check_finds_files_that_are_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str
+) -> None:
+    """Each file that the daemon would open, with the line that names it."""
+    (tmp_path / "BAD").write_text("no certificate")
+    file = tmp_path / "edgepose.toml"
+    file.write_text(f'{table}\n[[camera]]\nid = "a"\nsource = "demo://"\n')
+    line = 1 + next(n for n, text in enumerate(file.read_text().splitlines()) if "GONE" in text)
+
+    assert main(["config", "check", str(file)]) == 2
+
+    said = capsys.readouterr().err
+    assert said.startswith(f"edgepose: {file}:{line}: ")
+    assert "no such file" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("password_file", "the file is empty"),
+        ("password_file", "not UTF-8"),
+        ("ca_file", "no certificate"),
+        ("cert_file", "no certificate with its key"),
+    ],
+)
+def test_config_check_looks_into_the_files_of_the_broker(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, words: str
+) -> None:
+    """What the daemon could not start with is found before it tries."""
+    (tmp_path / "bad").write_bytes(b"\xff" if "UTF" in words else b"" if "empty" in words else b"x")
+    file = tmp_path / "edgepose.toml"
+    file.write_text(
+        f'[mqtt]\nurl = "mqtts://h"\n{key} = "bad"\n[[camera]]\nid = "a"\nsource = "demo://"\n'
+    )
+
+    assert main(["config", "check", str(file)]) == 2
+
+    said = capsys.readouterr().err
+    assert said.startswith(f"edgepose: {file}:3: mqtt.{key} = ")
+    assert words in said
+
+
 def test_config_shows_no_password(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither the values in force nor the summary hold one."""
     file = tmp_path / "edgepose.toml"

@@ -8,11 +8,12 @@ from typing import Final
 
 import msgspec
 
+from edgepose import urls
 from edgepose.commands import count
-from edgepose.config import loading, reference, toml
+from edgepose.config import files, loading, reference, toml
 from edgepose.config.loading import DEFAULT_FILE, Origin
 from edgepose.config.schema import Config, Model
-from edgepose.errors import UsageError, in_words
+from edgepose.errors import ConfigError, UsageError, in_words
 from edgepose.urls import redact
 
 STDOUT: Final = Path("-")
@@ -113,19 +114,31 @@ def _docs(args: argparse.Namespace) -> None:
 
 
 def check(found: Config, origin: Origin) -> None:
-    """Refuse what `edgepose run` would, and files that are not there; cameras are not looked at.
+    """Refuse what `edgepose run` would, and files that cannot be read; cameras are not opened.
 
     Raises
     ------
-    ModelError, UsageError, SourceError
+    ConfigError, ModelError, UsageError, SourceError
         As `edgepose run` does.
     """
     from edgepose.camera import sources
 
+    for problem in files.missing_files(found):
+        raise ConfigError(origin.line(problem.path) + problem.sentence)
+    with loading.blamed(origin):
+        check_broker(found)
     with loading.blamed(origin, "model", "name"):
         check_model(found.model)
     sources.check_all(found, origin)
     sources.check_paths(found, origin)
+
+
+def check_broker(found: Config) -> None:
+    """Refuse a password or certificate file that holds something else."""
+    from edgepose.mqtt.options import BrokerOptions
+
+    if not urls.broker(found.mqtt.url).embedded:
+        BrokerOptions.from_config(found)
 
 
 def check_model(model: Model) -> None:

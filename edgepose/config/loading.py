@@ -137,19 +137,31 @@ class Origin(Struct, frozen=True, kw_only=True):
 
     def place(self, path: toml.Path) -> str:
         """Write where a value stands: file, line and key; empty if it is not of the file."""
+        where = self.line(path)
+        return f"{where}{toml.spell(path)}: " if where else ""
+
+    def line(self, path: toml.Path) -> str:
+        """Write file and line of a value, to begin a message with; empty if it has none."""
         above = {"camera": self.source, "model": self.model}
-        text = "" if above.get(str(path[0])) or not self.path.is_file() else _read(self.path)
-        line = toml.line_of(text, path)
-        return f"{self.path}:{line}: {toml.spell(path)}: " if line else ""
+        if not path or above.get(str(path[0])) or not self.path.is_file():
+            return ""
+        line = toml.line_of(_read(self.path), path)
+        return f"{self.path}:{line}: " if line else ""
 
 
 @contextmanager
 def blamed(origin: Origin | None, *path: str | int) -> Iterator[None]:
-    """Let an error within say first which value of the configuration it comes from."""
+    """Begin an error within with file, line and key of the value that it comes from.
+
+    An error that knows and names its key is located there, any other at `path`.
+    """
     try:
         yield
     except EdgeposeError as error:
-        place = origin.place(path) if origin else ""
+        if origin is None:
+            raise
+        key = getattr(error, "key", ())
+        place = origin.line(key) if key else origin.place(path)
         raise type(error)(f"{place}{error}") from error
 
 

@@ -9,6 +9,7 @@ from edgepose.errors import ConfigError
 from edgepose.urls import broker
 
 CREDENTIAL: Final = "mqtt-password"
+PASSWORD_KEY: Final = ("mqtt", "password_file")
 PASSWORD_VARIABLE: Final = "EDGEPOSE_MQTT_PASSWORD"
 
 
@@ -24,7 +25,7 @@ def login(mqtt: Mqtt) -> tuple[str, str | None]:
     if asked.password:
         return username, asked.password
     if mqtt.password_file:
-        return username, _password(Path(mqtt.password_file), "mqtt.password_file")
+        return username, _password(Path(mqtt.password_file), "mqtt.password_file", PASSWORD_KEY)
     credential = Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / CREDENTIAL
     if credential.is_absolute() and credential.exists():
         return username, _password(credential, f"credential {CREDENTIAL}")
@@ -36,14 +37,14 @@ def secret(config: Config) -> str | None:
     return login(config.mqtt)[1]
 
 
-def _password(path: Path, where: str) -> str:
+def _password(path: Path, where: str, key: tuple[str, ...] = ()) -> str:
     try:
         password = path.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         msg = f"{where} = {path}: cannot be read: {reason}; expected a file this user may read"
-        raise ConfigError(msg) from None
+        raise ConfigError(msg, key) from None
     if password:
         return password
     msg = f"{where} = {path}: the file is empty; expected the password"
-    raise ConfigError(msg)
+    raise ConfigError(msg, key)

@@ -200,7 +200,7 @@ def _require_readable(key: str, path: str | Path | None) -> None:
 
 
 def _file_error(key: str, path: str | Path | None, what: str) -> ConfigError:
-    return ConfigError(f"mqtt.{key} = {str(path)!r}: {what}")
+    return ConfigError(f"mqtt.{key} = {str(path)!r}: {what}", ("mqtt", key))
 
 
 def _digest(options: BrokerOptions) -> str:

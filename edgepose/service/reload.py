@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgepose import urls
+from edgepose.config.loading import blamed
 from edgepose.config.schema import Config
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.pose.failover import Standby
@@ -43,7 +44,8 @@ def prepare(state: DaemonState, load: Callable[[Config], Standby]) -> Changes:
         config.homeassistant,
     )
     if not urls.broker(config.mqtt.url).embedded:
-        options = BrokerOptions.from_config(config)  # reads the password and the certificates
+        with blamed(state.origin):
+            options = BrokerOptions.from_config(config)  # reads the password and certificates
         broker = broker or not state.broker.link.has_login(options)
     estimator = state.estimator
     if (config.model, config.pose) != (old.model, old.pose):

@@ -53,9 +53,7 @@ def test_it_goes_to_another_server_when_its_own_dies(tmp_path: Path) -> None:
 
 def _server(sink: MqttSink) -> str:
     """Return the port of the server that the sink is connected to."""
-    session = sink._session
-    assert session is not None
-    return str(session._client.port)
+    return str(sink._at.port)
 
 
 class Moody:

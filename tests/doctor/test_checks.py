@@ -21,6 +21,7 @@ from edgepose.doctor import broker as doctor_broker
 from edgepose.doctor import checks, http_probe, machine, model
 from edgepose.doctor.checks import Finding
 from edgepose.errors import ModelError, SourceError
+from edgepose.mqtt import embedded_broker
 from edgepose.pose import interpreter
 from edgepose.pose.delegates import edgetpu
 from edgepose.system import hardware
@@ -411,7 +412,7 @@ def test_the_built_in_broker_needs_its_library(
     there: object, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is an extra, and says which."""
-    monkeypatch.setattr(doctor_broker.importlib.util, "find_spec", lambda name: there)
+    monkeypatch.setattr(embedded_broker, "find_spec", lambda name: there)
 
     finding = doctor_broker.broker(config('[mqtt]\nurl = "embedded"\n'))
 
