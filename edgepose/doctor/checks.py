@@ -71,7 +71,7 @@ def _findings(file: Path | None) -> Iterator[Finding]:
     if config is not None:
         yield from _of_configuration(config, path)
     yield clock()
-    throttling = hardware.throttling()
+    throttling = hardware.read_throttling()
     yield power(throttling)
     yield heat(throttling)
 

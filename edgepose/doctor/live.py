@@ -64,7 +64,7 @@ def _findings(daemon: RunningDaemon) -> Iterator[Finding]:
     yield checks.live_page(daemon.config, runs=True)
     yield checks.numbers(daemon.config, runs=True)
     yield machine.clock()
-    throttling = hardware.throttling()
+    throttling = hardware.read_throttling()
     yield machine.power(throttling)
     yield machine.heat(throttling)
 

@@ -225,7 +225,7 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 def machine() -> dict[str, Any]:
     """Say what this is measured on."""
-    throttling = hardware.throttling()
+    throttling = hardware.read_throttling()
     return {
         "board": _board(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",

@@ -188,7 +188,7 @@ def _broker(state: DaemonState) -> Iterator["Metric"]:
 def _machine() -> Iterator["Metric"]:
     from prometheus_client.core import GaugeMetricFamily
 
-    temperature_c, throttling = hardware.temperature_c(), hardware.throttling()
+    temperature_c, throttling = hardware.temperature_c(), hardware.THROTTLING.latest()
     if temperature_c is not None:
         what = "The processor's temperature"
         yield GaugeMetricFamily("edgepose_temperature_celsius", what, temperature_c)

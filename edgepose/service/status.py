@@ -60,7 +60,7 @@ class StatsPublisher:
     def publish(self) -> StatsMessage:
         """Publish statistics and return them; called by one thread."""
         state, now_ns = self._state, self._state.clock.now_ns()
-        throttling = hardware.throttling()
+        throttling = hardware.THROTTLING.latest()
         stats = StatsMessage(
             device=state.config.device.id,
             at=rfc3339(state.clock.unix_ns(now_ns)),

@@ -1,8 +1,12 @@
 """Temperature, throttling and supply of the board."""
 
+import math
 import re
 import shutil
 import subprocess
+import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -35,6 +39,9 @@ MONITORS: Final = Path("/sys/class/hwmon")
 FLAGS: Final = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
 """What the firmware tells: in bits 0 to 3 what is, in bits 16 to 19 what was since the boot."""
 
+WAIT_S: Final = 0.05  # the firmware usually answers within milliseconds
+REFRESH_S: Final = 9.0  # statistics come every ten seconds
+
 
 def temperature_c() -> float | None:
     """Return the processor's temperature; None where the machine does not tell."""
@@ -44,14 +51,63 @@ def temperature_c() -> float | None:
         return None
 
 
-def throttling() -> "Throttling | None":
-    """Return what slows a Raspberry Pi down; None where nobody tells.
+class ThrottlingReader:
+    """Keeps what slows the machine down, read in a thread of its own.
+
+    The firmware is asked by a program, which may take seconds: neither the main loop nor a
+    reader of the metrics waits for it longer than `WAIT_S`. Thread-safe.
+
+    Parameters
+    ----------
+    read : callable, optional
+        Reads it now.
+    refresh_s : float
+        Age of a value after which it is read again.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Throttling | None] | None = None,
+        refresh_s: float = REFRESH_S,
+    ) -> None:
+        self._read = read or read_throttling
+        self._refresh_s = refresh_s
+        self._lock = threading.Lock()
+        self._latest: Throttling | None = None
+        self._read_s = -math.inf
+        self._is_reading = False
+
+    def latest(self) -> Throttling | None:
+        """Return the last value, a new one if it comes at once; None where there is none yet."""
+        reader = self._start_reading()
+        if reader is not None:
+            reader.join(WAIT_S)
+        with self._lock:
+            return self._latest
+
+    def _start_reading(self) -> threading.Thread | None:
+        with self._lock:
+            now_s = time.monotonic()
+            if self._is_reading or now_s - self._read_s < self._refresh_s:
+                return None
+            self._read_s, self._is_reading = now_s, True
+        reader = threading.Thread(target=self._refresh, name="throttling", daemon=True)
+        reader.start()
+        return reader
+
+    def _refresh(self) -> None:
+        found = self._read()
+        with self._lock:
+            self._latest, self._is_reading = found, False
+
+
+def read_throttling() -> Throttling | None:
+    """Return what slows a Raspberry Pi down; None where the machine does not tell.
 
     Asked are the firmware, by its own program; what an older kernel has of it; and the
-    kernel's monitor of the supply, which anybody may read but which knows one flag only.
+    kernel's monitor of the supply, which any user may read but which knows one flag only.
+    May take `FIRMWARE_S`.
     """
-    pass  # after `give_memory_back`: it loads numpy
-
     word = _firmware_word()
     if word is not None:
         return Throttling(_flags(word), _flags(word >> 16))
@@ -82,3 +138,7 @@ def _supply_is_low() -> bool | None:
             if name.read_text("ascii").strip() == "rpi_volt":
                 return bool(int((name.parent / "in0_lcrit_alarm").read_text("ascii")))
     return None
+
+
+THROTTLING: Final = ThrottlingReader()
+"""For all that runs in this process."""

@@ -251,7 +251,7 @@ def test_nobody_answers_before_the_model_is_loaded(monkeypatch: pytest.MonkeyPat
 def test_the_daemon_tells_what_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames move, a lost camera is down, durations and messages are counted; all documented."""
     weak = Throttling({"under_voltage": True, "throttled": False}, {"under_voltage": True})
-    monkeypatch.setattr(hardware, "throttling", lambda: weak)
+    monkeypatch.setattr(hardware.THROTTLING, "latest", lambda: weak)
     monkeypatch.setattr(hardware, "temperature_c", lambda: 61.5)
     with Mosquitto(tmp_path) as broker:
         where = f"127.0.0.1:{free_port()}"

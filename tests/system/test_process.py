@@ -10,6 +10,7 @@ import pytest
 
 from edgepose.system import hardware, process
 from edgepose.system.hardware import Throttling
+from tests.support.brokers import wait_until
 
 
 def test_memory_grows_by_what_is_taken() -> None:
@@ -78,11 +79,11 @@ def test_a_pi_says_what_slows_it_down(
 ) -> None:
     """Each flag by its name, what is apart from what was; the older file says the same."""
     machine.keeps(word)
-    kept = hardware.throttling()
+    kept = hardware.read_throttling()
     machine.answers(f"test $1 = get_throttled && echo throttled={word}")
     hardware.THROTTLED.unlink()
 
-    asked = hardware.throttling()
+    asked = hardware.read_throttling()
 
     assert asked == kept
     assert set_flags(asked) == (now, since_boot)
@@ -102,7 +103,7 @@ def test_a_firmware_that_may_not_be_asked_is_passed_over(
     machine.watches("cpu_thermal", "0")
     machine.watches("rpi_volt", "1")
 
-    found = hardware.throttling()
+    found = hardware.read_throttling()
 
     assert found == Throttling({"under_voltage": True}, {})
     assert found.is_slow
@@ -112,7 +113,7 @@ def test_what_the_machine_does_not_tell_is_not_made_up(machine: Machine) -> None
     """A PC has no firmware flags, and monitors of other things; a container may have no sensor."""
     machine.watches("nvme", "1")
 
-    assert hardware.throttling() is None
+    assert hardware.read_throttling() is None
     assert hardware.temperature_c() is None
 
 
@@ -136,3 +137,39 @@ def test_processor_time_is_that_of_the_process_named() -> None:
     own_s = time.process_time()
 
     assert process.processor_s(os.getpid()) == pytest.approx(own_s, abs=0.5)
+
+
+class TestThrottlingReader:
+    def test_a_firmware_that_hangs_holds_nobody_up(self) -> None:
+        """Neither the first reader nor the next ones; the answer is there once it has come."""
+        go_on, asked = threading.Event(), []
+
+        def hang() -> Throttling | None:
+            asked.append(1)
+            go_on.wait(10)
+            return Throttling({"throttled": True}, {})
+
+        reader = hardware.ThrottlingReader(hang, refresh_s=0.0)
+        began_s = time.monotonic()
+        before = [reader.latest() for _ in range(5)]
+        took_s = time.monotonic() - began_s
+        go_on.set()
+
+        assert before == [None] * 5
+        assert len(asked) == 1
+        assert took_s < 2.0
+        assert wait_until(lambda: reader.latest() is not None)
+
+    def test_it_asks_no_more_often_than_needed(self) -> None:
+        """A value that comes at once is there at once."""
+        asked: list[int] = []
+
+        def answer() -> Throttling | None:
+            asked.append(1)
+            return Throttling({"throttled": bool(len(asked) % 2)}, {})
+
+        reader = hardware.ThrottlingReader(answer, refresh_s=3600.0)
+        found = [reader.latest() for _ in range(5)]
+
+        assert len(asked) == 1
+        assert all(each is not None and each.is_slow for each in found)
