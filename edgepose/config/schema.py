@@ -103,8 +103,9 @@ class Mqtt(Table, frozen=True, kw_only=True):
 
     url: Text = "mqtt://localhost:1883"
     """`mqtt://HOST:PORT`, `mqtts://HOST:PORT` for TLS, or `embedded` or `embedded:PORT` to
-    start a broker of our own that only this machine reaches. Of a cluster several servers:
-    `mqtt://HOST:PORT,HOST:PORT`; where one is not there, the next is tried."""
+    start a broker that only this machine reaches: mosquitto where it is installed, else amqtt
+    (extra `broker`). For a cluster several servers: `mqtt://HOST:PORT,HOST:PORT`; where one
+    does not answer, the next is tried."""
 
     username: str = ""
     """Empty: the broker asks for none."""

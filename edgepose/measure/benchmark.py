@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shutil
 import socket
 import statistics
 import subprocess
@@ -249,17 +248,13 @@ def _board() -> str:
 
 @contextmanager
 def broker(url: str) -> Iterator[str]:
-    """Lend a broker: the one asked for, a mosquitto of our own, or else the embedded one."""
-    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    """Lend a broker: the one asked for, or the embedded one."""
     if url:
         _check_broker(url)
         yield url
-    elif program is None:
-        with EmbeddedBroker() as own:
-            yield own.url
     else:
-        with _mosquitto(program) as own_url:
-            yield own_url
+        with EmbeddedBroker(0) as own:
+            yield own.url
 
 
 def _check_broker(url: str) -> None:
@@ -270,29 +265,6 @@ def _check_broker(url: str) -> None:
     except OSError as error:
         msg = f"bench: no broker at {asked.address}: {in_words(error)}; expected one at --mqtt"
         raise EdgeposeError(msg) from None
-
-
-@contextmanager
-def _mosquitto(program: str) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [program, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        _await_port(port)
-        yield f"mqtt://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _await_port(port: int) -> None:
-    for _ in range(100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)  # a broker that starts has no other way to tell
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,22 @@
-"""The embedded broker: a small MQTT server in a process of its own, on the loopback only.
+"""The embedded broker: a small MQTT server on the loopback, in processes of its own.
 
-For trying things out and for a device without a house around it. It speaks MQTT
-3.1.1, asks for no password, keeps nothing on disk and ends with its parent however
-that ends. Run as a program it is the child: ``python -m edgepose.mqtt.embedded_broker [PORT]``.
+For trying things out and for a device without a network around it. It asks for no password,
+keeps nothing on disk and ends with its parent however that ends. It is mosquitto where that is
+installed, else amqtt, which speaks MQTT 3.1.1 only. Run as a program this module is the child
+that watches the parent: ``python -m edgepose.mqtt.embedded_broker PORT [MOSQUITTO]``.
 """
 
-import asyncio
 import logging
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
-from typing import Any, Final, Self, cast
+from typing import Any, Final, NoReturn, Self, cast
 
 from edgepose import extras, urls
 from edgepose.errors import ConfigError, EdgeposeError
@@ -24,16 +26,23 @@ log = logging.getLogger(__name__)
 HOST: Final = "127.0.0.1"
 USUAL_PORT: Final = urls.PORTS["mqtt"]
 START_S: Final = 15.0  # takes 0.3 s; a Pi that boots may need longer
-LOOK_S: Final = 1.0  # how often the child looks for its parent when the pipe cannot tell
-PROTOCOL: Final = 4
-"""What it speaks: MQTT 3.1.1."""
+CHECK_S: Final = 1.0  # how often the child checks its parent when the pipe does not tell
+POLL_S: Final = 0.02
+PATH: Final = f"{os.environ.get('PATH', '')}:/usr/sbin"  # Debian's place, not on a user's path
+AMQTT_PROTOCOL: Final = 4  # MQTT 3.1.1
+
+
+def find_mosquitto() -> str | None:
+    """Return where mosquitto is installed."""
+    return shutil.which("mosquitto", path=PATH)
 
 
 def missing_requirement() -> tuple[str, str] | None:
     """Return what the broker lacks and what to do; None where it can start."""
-    if find_spec("amqtt") is None:
-        return "the built-in broker needs amqtt", "pip install 'edgepose[broker]'"
-    return None
+    if find_mosquitto() is not None or find_spec("amqtt") is not None:
+        return None
+    remedy = f"sudo apt install mosquitto, or {extras.install('broker')}"
+    return "the built-in broker needs mosquitto or amqtt", remedy
 
 
 class EmbeddedBroker:
@@ -45,10 +54,10 @@ class EmbeddedBroker:
         None: the usual port, or a free one when that is taken.
     """
 
-    protocol: Final = PROTOCOL
-
     def __init__(self, port: int | None = None) -> None:
         self._wanted = port
+        self._mosquitto = find_mosquitto()
+        self.protocol = AMQTT_PROTOCOL if self._mosquitto is None else 5
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
 
@@ -68,15 +77,15 @@ class EmbeddedBroker:
         Raises
         ------
         ConfigError
-            When the library is not installed or the port that was asked for is taken.
+            When neither program is installed or the port that was asked for is taken.
         """
-        if find_spec("amqtt") is None:
-            msg = (
-                f"mqtt.url: the embedded broker is not installed; {extras.install('broker')},"
-                " or give the url of another broker"
-            )
+        missing = missing_requirement()
+        if missing is not None:
+            msg = f"mqtt.url: {missing[0]}; {missing[1]}, or give the url of another broker"
             raise ConfigError(msg)
-        command = [sys.executable, "-m", "edgepose.mqtt.embedded_broker", str(self._wanted or "")]
+        wanted = "" if self._wanted is None else str(self._wanted)
+        child = [sys.executable, "-m", "edgepose.mqtt.embedded_broker", wanted]
+        command = [*child, *([self._mosquitto] if self._mosquitto else [])]
         # In a session of its own, so that Ctrl-C reaches us first and our goodbye reaches it.
         self._process = subprocess.Popen(
             command,
@@ -150,7 +159,7 @@ async def _listen(port: int) -> Any:
 
         @classmethod
         async def from_stream(cls, reader: Any, fixed: Any, variable: Any) -> Self:
-            if variable.proto_level != PROTOCOL:
+            if variable.proto_level != AMQTT_PROTOCOL:
                 return cls("newer", "", b"")
             return cast(Self, await super().from_stream(reader, fixed, variable))
 
@@ -183,39 +192,79 @@ async def _parent_gone(parent: int) -> None:
     Its end of our input closes with it, unless a child that it forked holds that
     open: so we also look who our parent is.
     """
+    import asyncio
+
     gone = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin, gone.set)
     while os.getppid() == parent and not gone.is_set():
         try:
-            await asyncio.wait_for(gone.wait(), LOOK_S)
+            await asyncio.wait_for(gone.wait(), CHECK_S)
         except TimeoutError:
             continue
 
 
-async def _serve(wanted: int | None) -> int:
+def _choose_port(wanted: int | None) -> int | None:
+    """Return the port to use; None where the one that was asked for is taken."""
+    if wanted is not None:
+        return _free(wanted)
+    return _free(USUAL_PORT) or _free(0)
+
+
+async def _serve_amqtt(port: int) -> None:
     parent = os.getppid()
-    port = _free(USUAL_PORT if wanted is None else wanted)
-    if port is None and wanted is None:
-        port = _free(0)
-    if port is None:
-        print("taken", flush=True)  # noqa: T201
-        return 1
     await _listen(port)
     print(port, flush=True)  # noqa: T201
     await _parent_gone(parent)
-    return 0
+
+
+def _serve_mosquitto(program: str, port: int) -> None:
+    """Run mosquitto until the parent is gone. Without a file it serves the loopback only."""
+    parent = os.getppid()
+    broker = subprocess.Popen(
+        [program, "-p", str(port)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    signal.signal(signal.SIGTERM, lambda *_: _stop(broker))
+    while not _answers(port) and broker.poll() is None:
+        time.sleep(POLL_S)
+    if broker.poll() is None:
+        print(port, flush=True)  # noqa: T201
+    while os.getppid() == parent and broker.poll() is None:
+        if select.select([sys.stdin], [], [], CHECK_S)[0]:
+            break
+    _stop(broker)
+
+
+def _stop(broker: subprocess.Popen[bytes]) -> NoReturn:
+    broker.kill()  # it keeps nothing, so nothing needs tidying up: clients see the end at once
+    broker.wait()
+    os._exit(0)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
 
 
 def main(arguments: list[str]) -> int:
     """Serve until the parent is gone."""
-    # What it says of each client is of no use to anybody who only tries things out.
+    wanted, *mosquitto = arguments
+    port = _choose_port(int(wanted) if wanted else None)
+    if port is None:
+        print("taken", flush=True)  # noqa: T201
+        return 1
+    if mosquitto:
+        _serve_mosquitto(mosquitto[0], port)
+    import asyncio  # brings megabytes, which mosquitto does not need
+
+    # What amqtt logs of each client is of no use where things are only tried out.
     logging.disable(logging.CRITICAL)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    wanted = int(arguments[0]) if arguments and arguments[0] else None
-    code = asyncio.run(_serve(wanted))
-    # Nothing is kept, so nothing needs tidying up: clients see the end at once.
-    os._exit(code)
+    asyncio.run(_serve_amqtt(port))
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

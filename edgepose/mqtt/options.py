@@ -4,16 +4,13 @@ import hashlib
 import ssl
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from edgepose import urls
 from edgepose.config import secrets as config_secrets
 from edgepose.config.schema import Config
 from edgepose.errors import ConfigError
-
-if TYPE_CHECKING:
-    from edgepose.mqtt.embedded_broker import EmbeddedBroker
-
+from edgepose.mqtt.embedded_broker import EmbeddedBroker
 
 FAST_RETRIES: Final = 24  # attempts before the pauses grow: about half a minute
 CERTIFICATE_FILES: Final = ("ca_file", "cert_file", "key_file")
@@ -100,7 +97,7 @@ class BrokerOptions:
         return replace(options, context=context, certificates=_digest(options))
 
     @classmethod
-    def from_config(cls, config: Config, own: "EmbeddedBroker | None" = None) -> Self:
+    def from_config(cls, config: Config, own: EmbeddedBroker | None = None) -> Self:
         """Return the options for the configured broker, or for our own.
 
         Reads the password and the certificates: what this returns can be connected with.
@@ -119,7 +116,7 @@ class BrokerOptions:
             ca_file=mqtt.ca_file,
             cert_file=mqtt.cert_file,
             key_file=mqtt.key_file,
-            protocol=own.protocol if own else mqtt.protocol,
+            protocol=min(own.protocol, mqtt.protocol) if own else mqtt.protocol,
             client_id=f"edgepose-{config.device.id}",
             fixed_client_id=mqtt.client_id,
         )

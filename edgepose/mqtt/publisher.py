@@ -3,16 +3,14 @@
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.embedded_broker import EmbeddedBroker
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.outbox import Outbox, Outgoing
 from edgepose.timing import Clock, Durations
 from edgepose.types import Message, Received
-
-if TYPE_CHECKING:
-    from edgepose.mqtt.embedded_broker import EmbeddedBroker  # brings asyncio
 
 AGAIN_S: Final = 0.05  # a session may have ended a moment before we are told
 
@@ -38,7 +36,7 @@ class Link:
         client: MqttSink,
         clock: Clock,
         *,
-        embedded: "EmbeddedBroker | None" = None,
+        embedded: EmbeddedBroker | None = None,
     ) -> None:
         self.outbox = outbox
         self.latency: dict[str, Durations] = {}

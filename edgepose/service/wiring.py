@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgepose import urls
 from edgepose.camera import sources
@@ -22,6 +22,7 @@ from edgepose.mqtt.announcer import Announced, Announcer
 from edgepose.mqtt.client import MqttSink
 from edgepose.mqtt.composer import Composer
 from edgepose.mqtt.duplicate_device import DuplicateDevice
+from edgepose.mqtt.embedded_broker import EmbeddedBroker
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.outbox import Outbox
 from edgepose.mqtt.publisher import Link
@@ -41,9 +42,6 @@ from edgepose.system import storage, systemd
 from edgepose.system.storage import Note
 from edgepose.system.threads import Failure, Lanes, Wake
 from edgepose.timing import Clock, Durations
-
-if TYPE_CHECKING:
-    from edgepose.mqtt.embedded_broker import EmbeddedBroker
 
 
 def new_state(config: Config, origin: Origin | None, *, once: bool, clock: Clock) -> DaemonState:
@@ -215,12 +213,10 @@ def camera(
     return Control(made, people, composer, snapshots)
 
 
-def embedded_broker(config: Config) -> "EmbeddedBroker | None":
+def embedded_broker(config: Config) -> EmbeddedBroker | None:
     """Start the embedded broker where the configuration asks for it."""
     if not urls.broker(config.mqtt.url).embedded:
         return None
-    from edgepose.mqtt.embedded_broker import EmbeddedBroker  # brings asyncio
-
     return EmbeddedBroker.from_url(config.mqtt.url).start()
 
 
@@ -265,7 +261,7 @@ def _state_folder(config: Config) -> Path | None:
 def sink(
     config: Config,
     topics: Topics,
-    own: "EmbeddedBroker | None",
+    own: EmbeddedBroker | None,
     refused: Callable[[BrokerError], None],
     session: str | None,
 ) -> MqttSink:

@@ -413,6 +413,7 @@ def test_the_built_in_broker_needs_its_library(
 ) -> None:
     """It is an extra, and says which."""
     monkeypatch.setattr(embedded_broker, "find_spec", lambda name: there)
+    monkeypatch.setattr(embedded_broker, "find_mosquitto", lambda: None)
 
     finding = doctor_broker.broker(config('[mqtt]\nurl = "embedded"\n'))
 

@@ -10,18 +10,35 @@ from contextlib import suppress
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
+from edgepose.config.schema import Config, Mqtt
 from edgepose.errors import ConfigError
 from edgepose.mqtt import embedded_broker
 from edgepose.mqtt.client import MqttSink
 from edgepose.mqtt.embedded_broker import HOST, EmbeddedBroker
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.types import Message
-from tests.support.brokers import free_port, wait_until, witness
+from tests.support.brokers import free_port, needs_mosquitto, wait_until, witness
 
-amqtt = pytest.mark.skipif(
-    embedded_broker.find_spec("amqtt") is None, reason="the extra broker is not installed"
-)
 OLD = MQTTProtocolVersion.MQTTv311
+MOSQUITTO = embedded_broker.find_mosquitto()
+PROGRAMS = [
+    pytest.param(MOSQUITTO, id="mosquitto", marks=needs_mosquitto),
+    pytest.param(
+        None,
+        id="amqtt",
+        marks=pytest.mark.skipif(
+            embedded_broker.find_spec("amqtt") is None, reason="the extra broker is not installed"
+        ),
+    ),
+]
+
+
+@pytest.fixture
+def amqtt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no mosquitto on this machine."""
+    if embedded_broker.find_spec("amqtt") is None:
+        pytest.skip("the extra broker is not installed")
+    monkeypatch.setattr(embedded_broker, "find_mosquitto", lambda: None)
 
 
 def answers(port: int) -> bool:
@@ -31,16 +48,17 @@ def answers(port: int) -> bool:
 
 
 def test_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library is optional; the sentence tells how to get it."""
+    """Both programs are optional; the sentence tells how to get one."""
     monkeypatch.setattr(embedded_broker, "find_spec", lambda _: None)
+    monkeypatch.setattr(embedded_broker, "find_mosquitto", lambda: None)
 
     with pytest.raises(ConfigError, match=r"pip install 'amqtt"):
         EmbeddedBroker().start()
 
 
-@amqtt
 @pytest.mark.slow
-class TestEmbeddedBroker:
+@pytest.mark.usefixtures("amqtt")
+class TestAmqtt:
     def test_a_newer_client_is_told_at_once_that_it_is_too_new(self) -> None:
         """MQTT 5 with properties and a last will: refused, and not kept waiting."""
         lasting = bytes([5, 0x11, 0, 0, 14, 16])
@@ -70,12 +88,35 @@ class TestEmbeddedBroker:
             assert sink.flush(10)
             sink.close()
 
+
+@pytest.mark.slow
+class TestEmbeddedBroker:
+    @pytest.fixture(autouse=True, params=PROGRAMS)
+    def program(
+        self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    ) -> str | None:
+        """Have this mosquitto on the machine, or none."""
+        found: str | None = request.param
+        monkeypatch.setattr(embedded_broker, "find_mosquitto", lambda: found)
+        return found
+
+    def test_it_is_mosquitto_where_that_is_installed(self, program: str | None) -> None:
+        """It speaks MQTT 5 then."""
+        with EmbeddedBroker(0) as running:
+            sink = MqttSink(BrokerOptions.from_config(Config(mqtt=Mqtt(url="embedded")), running))
+            sink.start()
+            assert sink.wait_connected(10)
+            protocol = sink.protocol
+            sink.close()
+
+        assert protocol == (5 if program else 4)
+
     def test_it_carries_messages_of_both_qualities(self) -> None:
         """It is a real broker, small as it is."""
         with EmbeddedBroker(free_port()) as running, witness(running.port, protocol=OLD) as outside:
             options = BrokerOptions.from_url(
                 running.url,
-                protocol=embedded_broker.PROTOCOL,
+                protocol=running.protocol,
                 availability_topic="b/d/availability",
             )
             sink = MqttSink(options)
@@ -142,18 +183,20 @@ class TestEmbeddedBroker:
         assert "is taken" in caplog.text
 
     @pytest.mark.parametrize("fork", [False, True])
-    def test_it_ends_when_its_parent_is_killed(self, fork: bool) -> None:
+    def test_it_ends_when_its_parent_is_killed(self, program: str | None, fork: bool) -> None:
         """No orphan keeps the port, not even when a forked child holds the pipe."""
         script = (
             "import os, sys, time\n"
+            "from edgepose.mqtt import embedded_broker\n"
             "from edgepose.mqtt.embedded_broker import EmbeddedBroker\n"
+            "embedded_broker.find_mosquitto = lambda: sys.argv[3] or None\n"
             "running = EmbeddedBroker(int(sys.argv[1])).start()\n"
             "child = os.fork() if sys.argv[2] else 0\n"
             "if not sys.argv[2] or child: print(child, flush=True)\n"
             "time.sleep(60)\n"
         )
         port = free_port()
-        command = [sys.executable, "-c", script, str(port), "fork" if fork else ""]
+        command = [sys.executable, "-c", script, str(port), "fork" if fork else "", program or ""]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
             assert parent.stdout is not None
             child = int(parent.stdout.readline())
@@ -174,3 +217,13 @@ class TestEmbeddedBroker:
 
         found = [address for address in listening if address.endswith(f":{wide}")]
         assert found == [f"0100007F:{wide}"]
+
+    def test_a_child_that_is_terminated_takes_the_broker_along(self) -> None:
+        """Nothing keeps the port."""
+        running = EmbeddedBroker(free_port()).start()
+        assert running._process is not None
+
+        running._process.terminate()
+
+        assert wait_until(lambda: not answers(running.port))
+        running.close()
