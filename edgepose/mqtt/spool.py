@@ -387,7 +387,7 @@ class _Disk:
             storage.write(fresh.path, lines)
             for segment in self._segments:
                 if segment in damaged:
-                    segment.path.replace(self._folder / f"events{storage.SET_ASIDE}")
+                    storage.set_aside(segment.path)
                 else:
                     segment.path.unlink()
         except OSError as error:

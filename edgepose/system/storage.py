@@ -1,5 +1,6 @@
 """Where the daemon keeps what must outlive it: the state directory."""
 
+import itertools
 import logging
 import os
 from contextlib import suppress
@@ -12,6 +13,7 @@ log: Final = logging.getLogger(__name__)
 
 VARIABLE: Final = "STATE_DIRECTORY"  # systemd's, from StateDirectory= in the unit
 SET_ASIDE: Final = ".damaged"
+KEPT: Final = 8  # a dying card damages files at each start
 
 _said: Final[set[Path]] = set()
 """Folders that were complained about: once is enough."""
@@ -150,8 +152,19 @@ class Note:
 
 
 def set_aside(path: Path) -> None:
-    """Keep what cannot be understood for human eyes; an older one of its name goes."""
+    """Rename a file that cannot be understood, so that it can be looked at.
+
+    No file set aside before is replaced; of one folder the newest `KEPT` stay.
+    """
     try:
-        path.replace(path.with_name(f"{path.name}{SET_ASIDE}"))
+        path.replace(_free_name(path))
+        aside = path.parent.glob(f"*{SET_ASIDE}")
+        for old in sorted(aside, key=lambda each: each.stat().st_mtime_ns)[:-KEPT]:
+            old.unlink()
     except OSError as error:
         log.warning("%s: cannot be set aside: %s", path, error.strerror)
+
+
+def _free_name(path: Path) -> Path:
+    numbered = (f"{path.name}{f'-{n}' if n else ''}{SET_ASIDE}" for n in itertools.count())
+    return next(free for name in numbered if not (free := path.with_name(name)).exists())

@@ -15,6 +15,7 @@ import pytest
 
 from edgepose.mqtt import spool as module
 from edgepose.mqtt.spool import SUFFIX, SYNC_S, WINDOW, Limits, Spool
+from edgepose.system import storage
 from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Message
 
@@ -260,6 +261,27 @@ class TestDisk:
 
             whole = [n for n, span in enumerate(spans) if spoiled[span] == content[span]]
             assert sent == [event(n) for n in whole]
+
+    def test_every_damaged_file_is_kept_for_a_look(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However many there are at once, and at later starts; but not without end."""
+        monkeypatch.setattr(module, "SEGMENT_BYTES", 300)
+        kept: list[bytes] = []
+        for start in range(6):
+            filled(tmp_path, 6).close()
+            found = segments(tmp_path)
+            for path in found:
+                spoiled = path.read_bytes()[:-9] + b"%d" % start
+                path.write_bytes(spoiled)
+                os.utime(path, ns=(len(kept), len(kept)))
+                kept.append(spoiled)
+
+            reopened(tmp_path)
+
+        aside = [path.read_bytes() for path in tmp_path.glob("*.damaged")]
+        assert len(kept) > storage.KEPT
+        assert sorted(aside) == sorted(kept[-storage.KEPT :])
 
     def test_what_is_no_segment_is_left_alone(self, tmp_path: Path) -> None:
         """Folders, strange names and empty files in the folder stop nothing."""
