@@ -33,7 +33,6 @@ ELSEWHERE: Final = {
     "commands/score": "measure/test_event_scores",
     "commands/watch": "mqtt/test_subscriber",
     "commands/web": "web/test_server",
-    "config/checks": "config/test_schema",
     "config/files": "test_cli",
     "config/gesture_rules": "people/events/test_gestures",
     "config/loading": "config/test_schema",
