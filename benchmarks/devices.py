@@ -25,7 +25,7 @@ import numpy as np
 from edgepose.config import schema
 from edgepose.mqtt import discovery as homeassistant
 from edgepose.mqtt import encoding, messages, topics
-from edgepose.mqtt.command_handler import Remote
+from edgepose.mqtt.command_handler import CommandHandler
 from edgepose.mqtt.messages import PosesMessage
 from edgepose.mqtt.requests import Settings
 from edgepose.recording import reader
@@ -129,7 +129,7 @@ class Device:
         self.link.on_published(self._published)
         self.link.on_connect(self._back)
         self.link.on_disconnect(self._away)
-        remote = Remote(
+        remote = CommandHandler(
             lambda: self.topics,
             cameras=lambda: {CAMERA},
             apply=self._apply,

@@ -167,7 +167,7 @@ def test_the_test_sees_what_is_imported(tmp_path: Path) -> None:
     file = tmp_path / "file.py"
     file.write_text(
         "import cv2, os.path\nfrom edgepose import errors, drawing\n"
-        "def f():\n    from edgepose.mqtt.client import MqttSink\n    import paho.mqtt.client\n"
+        "def f():\n    from edgepose.mqtt.client import MqttClient\n    import paho.mqtt.client\n"
     )
 
     assert own(file) == {"errors", "drawing", "mqtt"}

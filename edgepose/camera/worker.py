@@ -14,7 +14,7 @@ from edgepose.camera.pipeline import Pipeline
 from edgepose.camera.sources import Glimpse, Source
 from edgepose.errors import SourceError
 from edgepose.system import process
-from edgepose.system.threads import Failure, Lanes, Slot
+from edgepose.system.threads import FairQueue, FirstError, LatestSlot
 from edgepose.timing import NS_PER_S
 from edgepose.types import Frame, Message
 
@@ -85,10 +85,10 @@ class Camera:
         gate: Gate | None = None,
         engine_threads: int,
         pipeline: Pipeline,
-        lanes: Lanes[Job],
+        lanes: FairQueue[Job],
         publish: Callable[[Message], None],
         health: CameraHealth,
-        failure: Failure,
+        failure: FirstError,
         changed: Callable[["Camera"], None],
     ) -> None:
         self.id = id
@@ -115,8 +115,8 @@ class Camera:
         self._settled = False
         self._short_streams = 0
         self._told_late = live or not runs_on  # those are never late
-        self._frames: Slot[Frame] = Slot(newest_wins=live)
-        self._answers: Slot[Job] = Slot(newest_wins=False)
+        self._frames: LatestSlot[Frame] = LatestSlot(newest_wins=live)
+        self._answers: LatestSlot[Job] = LatestSlot(newest_wins=False)
         self.tried = threading.Event()
         """Set once the source has delivered, failed or ended for the first time."""
 

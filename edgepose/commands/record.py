@@ -19,7 +19,7 @@ from typing import IO, Any, Final
 from edgepose.commands import add_broker, add_config, add_topics, ranged
 from edgepose.commands.broker import BrokerChoice
 from edgepose.errors import BrokerError, EdgeposeError, UsageError, in_words
-from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.subscriber import filters
 from edgepose.recording import Sink, reader
@@ -113,7 +113,7 @@ def _came(args: argparse.Namespace, topics: Iterable[str]) -> bool:
     return any(args.camera in {None, parts[1]} for parts in below)
 
 
-def _nothing(args: argparse.Namespace, source: MqttSink, waited_s: float) -> str:
+def _nothing(args: argparse.Namespace, source: MqttClient, waited_s: float) -> str:
     """Say what was waited for in vain, and who is there instead."""
     address = source.options.address
     if not source.connected:
@@ -128,7 +128,7 @@ def _nothing(args: argparse.Namespace, source: MqttSink, waited_s: float) -> str
     )
 
 
-def _heard(source: MqttSink, base_topic: str) -> list[str]:
+def _heard(source: MqttClient, base_topic: str) -> list[str]:
     """Listen for a moment who else is there: devices with their cameras."""
     topics: queue.SimpleQueue[str] = queue.SimpleQueue()
     for leaf in ("availability", "poses"):

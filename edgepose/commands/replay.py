@@ -19,7 +19,7 @@ from edgepose.commands.broker import BrokerChoice
 from edgepose.commands.record import link
 from edgepose.config import loading
 from edgepose.errors import EdgeposeError
-from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.subscriber import check_names
 from edgepose.recording import frames, reader, replay
 from edgepose.recording.reader import Entry, Recording
@@ -117,7 +117,7 @@ def _paced(entries: Iterator[Entry], speed: float) -> Iterator[Entry]:
         yield entry
 
 
-def _connect(sink: MqttSink) -> None:
+def _connect(sink: MqttClient) -> None:
     sink.wait_tried(PATIENCE_S)
     if sink.failure is not None:
         raise sink.failure
@@ -127,7 +127,7 @@ def _connect(sink: MqttSink) -> None:
         raise EdgeposeError(msg)
 
 
-def _publish(sink: MqttSink, message: Message) -> None:
+def _publish(sink: MqttClient, message: Message) -> None:
     """Hand a message over, waiting for a broker that is slow."""
     end_s = time.monotonic() + PATIENCE_S
     while not sink.publish(message):

@@ -10,7 +10,7 @@ from edgepose.config.schema import Config
 from edgepose.doctor.remedies import RESTART
 from edgepose.errors import EdgeposeError
 from edgepose.mqtt import duplicate_device, embedded_broker
-from edgepose.mqtt.client import ONLINE, MqttSink
+from edgepose.mqtt.client import ONLINE, MqttClient
 from edgepose.mqtt.duplicate_device import DuplicateDevice
 from edgepose.mqtt.messages import Finding
 from edgepose.mqtt.options import BrokerOptions
@@ -48,7 +48,7 @@ def findings(config: Config) -> Generator[Finding]:
         yield Finding("broker", "ok", found)
         return
     try:
-        sink = MqttSink(BrokerOptions.from_config(config))
+        sink = MqttClient(BrokerOptions.from_config(config))
     except (EdgeposeError, OSError) as error:
         yield Finding("broker", "fail", str(error), CHANGE)
         return
@@ -69,7 +69,7 @@ def _embedded() -> Finding:
     return Finding("broker", "ok", "the built-in one starts with the daemon")
 
 
-def _login(config: Config, sink: MqttSink) -> Finding:
+def _login(config: Config, sink: MqttClient) -> Finding:
     sink.wait_tried(BROKER_S)
     options, failure, protocol, trouble = sink.options, sink.failure, sink.protocol, sink.trouble
     if failure is not None:
@@ -89,7 +89,7 @@ def _login(config: Config, sink: MqttSink) -> Finding:
 class _OtherDevice:
     """Listens for a device of this id."""
 
-    def __init__(self, config: Config, sink: MqttSink) -> None:
+    def __init__(self, config: Config, sink: MqttClient) -> None:
         topics = Topics(config.mqtt.base_topic, config.device.id)
         self._online, self._heard = threading.Event(), threading.Event()
         duplicate = DuplicateDevice(topics, Clock(), found=lambda _: self._heard.set())

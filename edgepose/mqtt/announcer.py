@@ -10,7 +10,7 @@ import msgspec
 from edgepose.config.schema import Config
 from edgepose.mqtt.discovery import Component, components, device, payload, topic
 from edgepose.mqtt.topics import Topics
-from edgepose.system.storage import Note
+from edgepose.system.storage import StateFile
 from edgepose.types import Message, Received
 
 BIRTH: Final = b"online"
@@ -18,7 +18,7 @@ DELAY_S: Final = (0.5, 3.0)  # the devices of a house do not all answer in the s
 FORGET_S: Final = 3.0  # Home Assistant needs 0.5 s when it loads a platform for the first time
 
 
-class Announced(msgspec.Struct):
+class DiscoveryState(msgspec.Struct):
     """What Home Assistant may know of us."""
 
     topic: str
@@ -33,7 +33,7 @@ class Announced(msgspec.Struct):
     """It was told at a start, when nobody knows whether it listened."""
 
 
-class Announcer:
+class DiscoveryPublisher:
     """Announces the device, and again when Home Assistant is born; takes away what is no more.
 
     Parameters
@@ -42,8 +42,8 @@ class Announcer:
         Sends a retained message, of which the latest is sent again in each session.
     repeat : callable
         Sends all states again.
-    note : Note
-        Remembers what was announced; of type `Announced`.
+    note : StateFile
+        Remembers what was announced; of type `DiscoveryState`.
     delay_s : tuple of two floats
         The shortest and longest pause before a birth message is answered.
     """
@@ -52,7 +52,7 @@ class Announcer:
         self,
         put: Callable[[Message], None],
         repeat: Callable[[], None],
-        note: Note,
+        note: StateFile,
         *,
         delay_s: tuple[float, float] = DELAY_S,
         forget_s: float = FORGET_S,
@@ -62,7 +62,7 @@ class Announcer:
         self._lock = threading.Lock()
         self._timers: set[threading.Timer] = set()
         self._closed = False
-        self._known: Announced | None = note.read()
+        self._known: DiscoveryState | None = note.read()
         self._wanted: tuple[Config, dict[str, Component]] | None = None
         self._connected = False
 
@@ -112,11 +112,11 @@ class Announcer:
         """Note what is to be there, and what of the known is to go."""
         assert self._wanted is not None
         config, wanted = self._wanted
-        known = self._known or Announced(topic(config), {})
+        known = self._known or DiscoveryState(topic(config), {})
         before = known.going | known.components
         going = {key: entity for key, entity in before.items() if key not in wanted}
         tried = known.tried and going.keys() <= known.going.keys()
-        self._known = Announced(known.topic, device(config), wanted, going, tried)
+        self._known = DiscoveryState(known.topic, device(config), wanted, going, tried)
         self._note.write(self._known)
 
     def _announce(self, *, born: bool) -> None:
@@ -154,7 +154,7 @@ class Announcer:
                 self._known = None
             self._note.write(self._known)
 
-    def _take_away(self, known: Announced) -> None:
+    def _take_away(self, known: DiscoveryState) -> None:
         stubs = {key: {"platform": entity["platform"]} for key, entity in known.going.items()}
         self._say(known.components | stubs if known.components else {})
 

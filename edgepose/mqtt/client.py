@@ -2,7 +2,7 @@
 
 Each session has a client of its own, which ends with it. What the broker has not
 acknowledged by then is not sent again from here: its owner (the spool for events, the
-outbox for states) sends it again in the next session. `MqttSink` makes sessions one after
+outbox for states) sends it again in the next session. `MqttClient` makes sessions one after
 the other in one thread; `edgepose.mqtt.connection` decides what comes next.
 """
 
@@ -46,7 +46,7 @@ ONLINE: Final = b"online"
 Hook = Callable[[], None]
 
 
-class MqttSink:
+class MqttClient:
     """Publishes to a broker, for as long as it takes to reach one.
 
     Parameters

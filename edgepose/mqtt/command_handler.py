@@ -10,11 +10,11 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from edgepose.errors import in_words
-from edgepose.mqtt.rate_limit import Bucket
+from edgepose.mqtt.rate_limit import TokenBucket
 from edgepose.mqtt.requests import (
     REQUESTS,
+    CommandError,
     Id,
-    Refusal,
     Request,
     RequestHandler,
     RequestType,
@@ -31,7 +31,7 @@ MAX_BYTES: Final = 16 * 1024
 FORGET_S: Final = 600.0  # so long the same complaint is not repeated in the log
 
 
-class Remote:
+class CommandHandler:
     """Takes commands from the broker; what it refuses changes nothing.
 
     Parameters
@@ -65,7 +65,7 @@ class Remote:
         self._cameras, self._apply, self._answer = cameras, apply, answer
         self._handlers, self._requests = dict(handlers), requests
         self._clock = clock or Clock()
-        self._bucket = Bucket(self._clock)
+        self._bucket = TokenBucket(self._clock)
         self._decoders: dict[type, msgspec.json.Decoder[Any]] = {}
         self._said: dict[str, int] = {}
         self._running: set[str] = set()
@@ -98,7 +98,7 @@ class Remote:
         try:
             self._admit(received)
             self.change(camera, received.payload)
-        except Refusal as refusal:
+        except CommandError as refusal:
             self._refuse(refusal, None, received, UNSET)
         else:
             self._respond(None, received, Response(ok=True))
@@ -108,11 +108,11 @@ class Remote:
 
         Raises
         ------
-        Refusal
+        CommandError
             When there is no such camera, or they are not settings.
         """
         if camera not in self._cameras():
-            raise Refusal(f'camera "{_short(camera)}" is not known', "unknown")
+            raise CommandError(f'camera "{_short(camera)}" is not known', "unknown")
         self._apply(camera, self._read(Settings, payload))
 
     def _request(self, name: str, received: Received) -> None:
@@ -122,20 +122,22 @@ class Remote:
             id_ = _id(received.payload)
             if name not in self._handlers:
                 known = ", ".join(sorted(self._handlers))
-                raise Refusal(f'request "{_short(name)}" is not known; known: {known}', "unknown")
+                raise CommandError(
+                    f'request "{_short(name)}" is not known; known: {known}', "unknown"
+                )
             request = self._read(self._requests[name].takes, received.payload or b"{}")
             if self._requests[name].slow:
                 self._begin(name, partial(self._do, name, request, received, id_))
             else:
                 self._do(name, request, received, id_)
-        except Refusal as refusal:
+        except CommandError as refusal:
             self._refuse(refusal, self._topics.response(name), received, id_)
 
     def _do(self, name: str, request: Request, received: Received, id_: Id | UnsetType) -> None:
         where = self._topics.response(name)
         try:
             data = self._handlers[name](request)
-        except Refusal as refusal:
+        except CommandError as refusal:
             self._refuse(refusal, where, received, id_)
         else:
             self._respond(where, received, Response(id_, ok=True, data=data))
@@ -143,7 +145,7 @@ class Remote:
     def _begin(self, name: str, do: Callable[[], None]) -> None:
         """Do something in a thread of its own, unless it is being done."""
         if name in self._running:
-            raise Refusal(f"{name} is running; wait for its answer", "running")
+            raise CommandError(f"{name} is running; wait for its answer", "running")
         self._running.add(name)
 
         def run() -> None:
@@ -157,22 +159,24 @@ class Remote:
     def _admit(self, received: Received) -> None:
         """Refuse what is too much, too often, or was not said now."""
         if not self._bucket.take():
-            raise Refusal("too many commands; wait a moment", "rate")
+            raise CommandError("too many commands; wait a moment", "rate")
         if received.retained:
             msg = "a retained command is not obeyed: it would come again at each start"
-            raise Refusal(msg, "retained")
+            raise CommandError(msg, "retained")
         if len(received.payload) > MAX_BYTES:
-            raise Refusal(f"{len(received.payload)} bytes; at most {MAX_BYTES} are read", "size")
+            raise CommandError(
+                f"{len(received.payload)} bytes; at most {MAX_BYTES} are read", "size"
+            )
 
     def _read(self, type_: type, payload: bytes) -> Any:
         decoder = self._decoders.setdefault(type_, msgspec.json.Decoder(type_))
         try:
             return decoder.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Refusal(_short(in_words(error)), "invalid") from None
+            raise CommandError(_short(in_words(error)), "invalid") from None
 
     def _refuse(
-        self, refusal: Refusal, usual: str | None, received: Received, id_: Id | UnsetType
+        self, refusal: CommandError, usual: str | None, received: Received, id_: Id | UnsetType
     ) -> None:
         self.refused += 1
         news = self._is_news(f"{usual is None} {refusal.kind}")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.embedded_broker import EmbeddedBroker
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.outbox import Outbox, Outgoing
@@ -22,7 +22,7 @@ class Link:
     ----------
     outbox : Outbox
         Holds what waits while there is no session.
-    client : MqttSink
+    client : MqttClient
         The connection; not started yet.
     clock : Clock
         For the latency from the camera to the broker.
@@ -33,7 +33,7 @@ class Link:
     def __init__(
         self,
         outbox: Outbox,
-        client: MqttSink,
+        client: MqttClient,
         clock: Clock,
         *,
         embedded: EmbeddedBroker | None = None,

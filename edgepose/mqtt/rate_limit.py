@@ -8,7 +8,7 @@ BURST: Final = 20.0  # an automation that sets six cameras in one go
 PER_S: Final = 5.0
 
 
-class Bucket:
+class TokenBucket:
     """Lets so many through in a row, and then so many a second."""
 
     def __init__(self, clock: Clock, burst: float = BURST, per_s: float = PER_S) -> None:

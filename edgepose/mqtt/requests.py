@@ -43,7 +43,7 @@ class Response(Struct, Generic[Data], frozen=True, omit_defaults=True):
     data: Data | None = None
 
 
-class Refusal(Exception):  # noqa: N818  # the word of the answer, no fault of the program
+class CommandError(Exception):  # the word of the answer, no fault of the program
     """A command that cannot be carried out, with the reason as a sentence."""
 
     def __init__(self, reason: str, kind: str = "cannot") -> None:
@@ -74,7 +74,7 @@ REQUESTS: Final[Mapping[str, RequestType]] = {
 """Every request, by the last level of its topic ``B/request/<name>``."""
 
 RequestHandler = Callable[[Any], Any]
-"""Takes a request and returns the data of its answer; raises `Refusal` where it cannot."""
+"""Takes a request and returns the data of its answer; raises `CommandError` where it cannot."""
 
 
 Part = Annotated[float, Meta(ge=0, le=1)]

@@ -11,7 +11,7 @@ from typing import Final
 
 from edgepose.config.schema import Config
 from edgepose.mqtt.topics import Topics
-from edgepose.system.storage import Note
+from edgepose.system.storage import StateFile
 from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Message
 
@@ -28,18 +28,18 @@ def topics_of(config: Config, topics: Topics) -> Iterator[str]:
         yield from (of_camera.availability, of_camera.state)
 
 
-class Retained:
+class StaleTopicCleaner:
     """Clears what is no more; told from the main thread, answered from the network's.
 
     Parameters
     ----------
-    note : Note
+    note : StateFile
         Remembers the topics; of type `list[str]`.
     put : callable
         Sends a message as soon as there is a session, and again until the broker has it.
     """
 
-    def __init__(self, note: Note, put: Callable[[Message], None], clock: Clock) -> None:
+    def __init__(self, note: StateFile, put: Callable[[Message], None], clock: Clock) -> None:
         self._note, self._put, self._clock = note, put, clock
         self._lock = threading.Lock()
         self._kept: frozenset[str] = frozenset()

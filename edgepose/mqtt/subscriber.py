@@ -107,13 +107,13 @@ class Subscription:
         depth: int = DEPTH,
         **settings: Any,
     ) -> None:
-        from edgepose.mqtt.client import MqttSink
+        from edgepose.mqtt.client import MqttClient
         from edgepose.mqtt.options import BrokerOptions
 
         self._base = base_topic
         self._inbox = Inbox(depth)
         options = BrokerOptions.from_url(url, client_id="edgepose-reader", **settings)
-        self._link = MqttSink(options, on_failure=self._inbox.fail)
+        self._link = MqttClient(options, on_failure=self._inbox.fail)
         for topic in filters(base_topic, device, camera, encoding):
             self._link.subscribe(topic, self._receive)
         self._link.start()

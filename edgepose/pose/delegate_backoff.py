@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from edgepose.system.storage import Note
+from edgepose.system.storage import StateFile
 from edgepose.timing import NS_PER_S, Clock
 
 FILE: Final = "delegates.json"
@@ -38,7 +38,7 @@ class Bench:
 
     def __init__(self, folder: Path | None, clock: Clock) -> None:
         self._clock = clock
-        self._note = Note(folder and folder / FILE, dict[str, Record])
+        self._note = StateFile(folder and folder / FILE, dict[str, Record])
         self._records: dict[str, Record] = self._note.read() or {}
         for name, record in self._records.items():
             if record.in_use and not _is_running(record.in_use):

@@ -29,7 +29,7 @@ from edgepose.pose.delegates import Delegate, Plugin
 from edgepose.pose.delegates.cpu import Cpu
 from edgepose.pose.estimator import Network
 from edgepose.pose.policies import PolicyName
-from edgepose.system.storage import Note
+from edgepose.system.storage import StateFile
 from edgepose.timing import Clock, median_ms
 
 log: Final = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ class Chooser:
         """How the candidates of the last `auto` were judged."""
 
         self._ending = ending
-        self._note = Note(folder and folder / FILE, Timings)
+        self._note = StateFile(folder and folder / FILE, Timings)
 
     def plan(self, config: Config, fps: float = 0.0) -> Plan:
         """Decide what is to run; with `auto` or a delegate this may take seconds.
@@ -330,7 +330,7 @@ class Contest:
 class Stopwatch:
     """Times networks on the CPU, each once and, from its start, for a few seconds altogether."""
 
-    def __init__(self, note: Note, threads: int, ending: Callable[[], bool]) -> None:
+    def __init__(self, note: StateFile, threads: int, ending: Callable[[], bool]) -> None:
         self._ending = ending
         self._note = note
         self._threads = threads

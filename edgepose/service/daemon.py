@@ -8,7 +8,7 @@ from edgepose.config.loading import Origin, blamed
 from edgepose.config.schema import Config
 from edgepose.doctor.report_socket import Hatch
 from edgepose.errors import EdgeposeError
-from edgepose.mqtt.command_handler import Remote
+from edgepose.mqtt.command_handler import CommandHandler
 from edgepose.pose import interpreter
 from edgepose.pose.failover import Standby
 from edgepose.service import metrics, wiring
@@ -61,7 +61,7 @@ class Daemon:
         sources.check_all(config, origin)
         self.state = wiring.new_state(config, origin, once=once, clock=clock or Clock())
         self._cameras = CameraSet(self.state)
-        self._commands = Remote(
+        self._commands = CommandHandler(
             lambda: self.state.broker.topics,
             cameras=lambda: self.state.camera_ids,
             apply=self._cameras.apply_settings,

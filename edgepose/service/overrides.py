@@ -10,7 +10,7 @@ import msgspec
 from edgepose.config.schema import Camera, Config
 from edgepose.mqtt.messages import CameraSettings
 from edgepose.mqtt.requests import Settings
-from edgepose.system.storage import Note
+from edgepose.system.storage import StateFile
 
 NOTHING: Final = Settings()
 Noted = dict[str, Settings]
@@ -21,11 +21,11 @@ class Overrides:
 
     Parameters
     ----------
-    note : Note
+    note : StateFile
         Remembers them; of type `Noted`.
     """
 
-    def __init__(self, note: Note) -> None:
+    def __init__(self, note: StateFile) -> None:
         self._note = note
         self._of: Noted = note.read() or {}
 

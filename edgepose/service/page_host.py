@@ -15,7 +15,7 @@ class DaemonPageHost:
     Parameters
     ----------
     change : callable
-        Applies settings to a camera as `C/set` does; raises `Refusal`.
+        Applies settings to a camera as `C/set` does; raises `CommandError`.
     """
 
     def __init__(self, state: DaemonState, change: Callable[[str, bytes], None]) -> None:

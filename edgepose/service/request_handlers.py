@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from edgepose.errors import EdgeposeError
 from edgepose.mqtt.messages import Pictures, Pong, Reloading, Report
-from edgepose.mqtt.requests import Refusal, RequestHandler, SnapshotRequest
+from edgepose.mqtt.requests import CommandError, RequestHandler, SnapshotRequest
 from edgepose.service.state import DaemonState
 from edgepose.service.status import status_message
 from edgepose.timing import rfc3339
@@ -45,7 +45,7 @@ def report(state: DaemonState) -> Report:
 
 def _loaded(state: DaemonState) -> DaemonState:
     if state.loaded_estimator is None:
-        raise Refusal("the model is being loaded; ask again in a minute")
+        raise CommandError("the model is being loaded; ask again in a minute")
     return state
 
 
@@ -56,11 +56,11 @@ def _snapshot(state: DaemonState, request: SnapshotRequest) -> Pictures:
     for id_ in asked:
         try:
             taken[id_] = _picture(state, id_)
-        except Refusal:
+        except CommandError:
             if request.camera is not None:
                 raise
     if not taken:
-        raise Refusal("no camera has a picture to show")
+        raise CommandError("no camera has a picture to show")
     return Pictures(taken)
 
 
@@ -68,14 +68,14 @@ def _picture(state: DaemonState, id_: str) -> str:
     control = state.cameras.get(id_)
     if control is None:
         known = ", ".join(state.cameras) or "none"
-        raise Refusal(f'camera "{id_[:64]}" is not known; known: {known}', "unknown")
+        raise CommandError(f'camera "{id_[:64]}" is not known; known: {known}', "unknown")
     if state.broker.overrides.paused(id_):
-        raise Refusal(f'camera "{id_}" is paused')
+        raise CommandError(f'camera "{id_}" is paused')
     if control.camera.health.state == "offline":
-        raise Refusal(f'camera "{id_}" is offline')
+        raise CommandError(f'camera "{id_}" is offline')
     message = control.snapshots.take()
     if message is None:
-        raise Refusal(f'camera "{id_}" has not shown anything yet')
+        raise CommandError(f'camera "{id_}" has not shown anything yet')
     state.broker.link.put(message)
     return message.topic
 
@@ -85,6 +85,6 @@ def _reload(state: DaemonState) -> Reloading:
     try:
         state.read_config()
     except EdgeposeError as error:
-        raise Refusal(f"nothing changed: {error}") from None
+        raise CommandError(f"nothing changed: {error}") from None
     state.request_reload()
     return Reloading(reloading=True)

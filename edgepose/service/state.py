@@ -8,16 +8,16 @@ from edgepose.camera import sources
 from edgepose.camera.worker import Job
 from edgepose.config.loading import Origin
 from edgepose.config.schema import Config
-from edgepose.mqtt.announcer import Announcer
+from edgepose.mqtt.announcer import DiscoveryPublisher
 from edgepose.mqtt.duplicate_device import DuplicateDevice
 from edgepose.mqtt.publisher import Link
-from edgepose.mqtt.stale_topics import Retained
+from edgepose.mqtt.stale_topics import StaleTopicCleaner
 from edgepose.mqtt.topics import Topics
 from edgepose.pose.failover import Standby
 from edgepose.pose.selection import Chooser
 from edgepose.service.camera_control import Control
 from edgepose.service.overrides import Overrides
-from edgepose.system.threads import Failure, Lanes, Wake
+from edgepose.system.threads import FairQueue, FirstError, WakeEvent
 from edgepose.timing import Clock, Durations
 from edgepose.types import Message
 
@@ -29,8 +29,8 @@ class BrokerConnection:
     topics: Topics
     link: Link
     overrides: Overrides
-    announcer: Announcer
-    retained: Retained
+    announcer: DiscoveryPublisher
+    retained: StaleTopicCleaner
     duplicate: DuplicateDevice
 
 
@@ -61,12 +61,12 @@ class DaemonState:
     ids: dict[str, Iterator[int]]
     """By camera, where track ids come from; outlives a reload, so that none is used twice."""
 
-    lanes: Lanes[Job]
+    lanes: FairQueue[Job]
     """Prepared frames that wait for the inference thread."""
 
     inference_times: Durations
-    failure: Failure
-    wake: Wake
+    failure: FirstError
+    wake: WakeEvent
     """Wakes the main thread."""
 
     shown_cameras: frozenset[str]

@@ -18,8 +18,8 @@ from edgepose.camera.worker import Camera
 from edgepose.config.loading import Origin
 from edgepose.config.schema import Config
 from edgepose.errors import BrokerError
-from edgepose.mqtt.announcer import Announced, Announcer
-from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.announcer import DiscoveryPublisher, DiscoveryState
+from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.composer import Composer
 from edgepose.mqtt.duplicate_device import DuplicateDevice
 from edgepose.mqtt.embedded_broker import EmbeddedBroker
@@ -28,7 +28,7 @@ from edgepose.mqtt.outbox import Outbox
 from edgepose.mqtt.publisher import Link
 from edgepose.mqtt.snapshots import Snapshots
 from edgepose.mqtt.spool import Spool
-from edgepose.mqtt.stale_topics import Retained, topics_of
+from edgepose.mqtt.stale_topics import StaleTopicCleaner, topics_of
 from edgepose.mqtt.topics import Topics
 from edgepose.people.build import follower
 from edgepose.pose.delegates import Plugin
@@ -39,15 +39,15 @@ from edgepose.service.camera_control import Control
 from edgepose.service.overrides import Noted, Overrides
 from edgepose.service.state import BrokerConnection, DaemonState
 from edgepose.system import storage, systemd
-from edgepose.system.storage import Note
-from edgepose.system.threads import Failure, Lanes, Wake
+from edgepose.system.storage import StateFile
+from edgepose.system.threads import FairQueue, FirstError, WakeEvent
 from edgepose.timing import Clock, Durations
 
 
 def new_state(config: Config, origin: Origin | None, *, once: bool, clock: Clock) -> DaemonState:
     """Make the state of a daemon that does not run yet; raises what `connect` raises."""
-    wake, stopping = Wake(), threading.Event()
-    failure = Failure(wake.set)
+    wake, stopping = WakeEvent(), threading.Event()
+    failure = FirstError(wake.set)
     folder = storage.state_directory(config.device.id)
     return DaemonState(
         config=config,
@@ -61,7 +61,7 @@ def new_state(config: Config, origin: Origin | None, *, once: bool, clock: Clock
         loaded_estimator=None,
         cameras={},
         ids={},
-        lanes=Lanes(),
+        lanes=FairQueue(),
         inference_times=Durations(),
         failure=failure,
         wake=wake,
@@ -88,8 +88,8 @@ def connect(
     """
     topics = Topics(config.mqtt.base_topic, config.device.id)
     link = make_link(config, topics, clock, refused)
-    announcer = Announcer(
-        link.put, link.outbox.repeat, note(config, "announced.json", Announced | None)
+    announcer = DiscoveryPublisher(
+        link.put, link.outbox.repeat, note(config, "announced.json", DiscoveryState | None)
     )
     link.subscribe(f"{config.homeassistant.prefix}/status", announcer.heard)
     link.on_connect(announcer.connected)
@@ -231,24 +231,24 @@ def overrides(config: Config) -> Overrides:
     return Overrides(note(config, "settings.json", Noted))
 
 
-def retained(config: Config, link: Link, clock: Clock) -> Retained:
+def retained(config: Config, link: Link, clock: Clock) -> StaleTopicCleaner:
     """Make the cleaner of retained topics; it remembers them only for one process a device."""
     noted = (
         note(config, "retained.json", list[str])
         if link.outbox.is_exclusive
-        else Note(None, list[str])
+        else StateFile(None, list[str])
     )
-    made = Retained(noted, link.put, clock)
+    made = StaleTopicCleaner(noted, link.put, clock)
     link.on_cleared(made.cleared)
     link.on_connect(made.connected)
     link.on_disconnect(made.disconnected)
     return made
 
 
-def note(config: Config, name: str, type_: Any) -> Note:
+def note(config: Config, name: str, type_: Any) -> StateFile:
     """Make a file of state in the device's folder."""
     folder = _state_folder(config)
-    return Note(folder and folder / name, type_)
+    return StateFile(folder and folder / name, type_)
 
 
 def _state_folder(config: Config) -> Path | None:
@@ -264,7 +264,7 @@ def sink(
     own: EmbeddedBroker | None,
     refused: Callable[[BrokerError], None],
     session: str | None,
-) -> MqttSink:
+) -> MqttClient:
     """Make the client of the configured broker, or of the embedded one."""
     options = replace(
         BrokerOptions.from_config(config, own),
@@ -272,7 +272,7 @@ def sink(
         session=session,
         retry_refused=systemd.is_managed(),
     )
-    return MqttSink(options, on_failure=refused)
+    return MqttClient(options, on_failure=refused)
 
 
 def session(config: Config) -> str:

@@ -103,7 +103,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-class Note:
+class StateFile:
     """A small JSON file that is read once and written when it has changed.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Where threads meet, and nowhere else: `Slot`, `Lanes`, `Outbox`, `Wake`."""
+"""Where threads meet, and nowhere else: `LatestSlot`, `FairQueue`, `Outbox`, `WakeEvent`."""
 
 import threading
 from collections import deque
@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Slot(Generic[T]):
+class LatestSlot(Generic[T]):
     """Holds one thing between two threads.
 
     Parameters
@@ -58,7 +58,7 @@ class Slot(Generic[T]):
             self._changed.notify_all()
 
 
-class Lanes(Generic[T]):
+class FairQueue(Generic[T]):
     """Many givers, one taker, equal turns: a lane holds one thing and its giver waits.
 
     The engine is shared by all cameras; taking turns keeps a quick camera from
@@ -108,7 +108,7 @@ class Lanes(Generic[T]):
             self._changed.notify_all()
 
 
-class Wake:
+class WakeEvent:
     """Ends somebody's sleep, also from a signal handler that runs in the sleeper's own thread.
 
     A `threading.Event` has a lock that the sleeper may hold when the signal comes: setting
@@ -130,7 +130,7 @@ class Wake:
                 self._calls.get_nowait()
 
 
-class Failure:
+class FirstError:
     """The first error of any worker thread, for the main thread to raise."""
 
     def __init__(self, stop: Callable[[], None]) -> None:

@@ -17,7 +17,7 @@ from edgepose.camera.worker import Camera, Job, joined
 from edgepose.errors import SourceError
 from edgepose.people.follower import Presence
 from edgepose.system import process
-from edgepose.system.threads import Failure, Lanes
+from edgepose.system.threads import FairQueue, FirstError
 from edgepose.timing import NS_PER_S
 from edgepose.types import Frame, Message
 from tests.support.brokers import wait_until
@@ -96,8 +96,8 @@ class Bench:
         self.states: list[tuple[str, str]] = []
         self.changed = threading.Condition()
         self.failed = threading.Event()
-        self.failure = Failure(self.failed.set)
-        self.lanes: Lanes[Job] = Lanes()
+        self.failure = FirstError(self.failed.set)
+        self.lanes: FairQueue[Job] = FairQueue()
         self.pipeline = pipeline or Names()
         self.camera = Camera(
             "hall",

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 import pytest
 
 from edgepose.mqtt import session
-from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.options import BrokerOptions
 from tests.support.brokers import Mosquitto, free_port, needs_mosquitto, wait_until
 
@@ -38,7 +38,7 @@ def test_it_goes_to_another_server_when_its_own_dies(tmp_path: Path) -> None:
         brokers = [both.enter_context(Mosquitto(tmp_path)) for _ in range(2)]
         ports = [free_port(), *(broker.port for broker in brokers)]
         url = "mqtt://" + ",".join(f"127.0.0.1:{port}" for port in ports)
-        sink = MqttSink(BrokerOptions.from_url(url, retry_s=(0.05, 0.2)))
+        sink = MqttClient(BrokerOptions.from_url(url, retry_s=(0.05, 0.2)))
         sink.start()
         both.callback(sink.close)
         assert sink.wait_connected(10)
@@ -51,7 +51,7 @@ def test_it_goes_to_another_server_when_its_own_dies(tmp_path: Path) -> None:
         assert [_server(sink)] == [str(b.port) for b in brokers if b is not first]
 
 
-def _server(sink: MqttSink) -> str:
+def _server(sink: MqttClient) -> str:
     """Return the port of the server that the sink is connected to."""
     return str(sink._at.port)
 
@@ -104,7 +104,7 @@ def test_it_asks_again_for_a_topic_that_was_refused(
     QoS 0: in a session of 3.1.1 QoS 1 would cost the broker much and promise nothing.
     """
     monkeypatch.setattr(session, "ASK_AGAIN_S", (0.1, 1.0))
-    sink = MqttSink(BrokerOptions.from_url(moody.url, protocol=4))
+    sink = MqttClient(BrokerOptions.from_url(moody.url, protocol=4))
     sink.subscribe("edgepose/pi/+/set", lambda _: None)
 
     sink.start()

@@ -11,7 +11,7 @@ from benchmarks import fleet
 from benchmarks.devices import Plan
 from benchmarks.readers import Reader
 from edgepose.mqtt import encoding
-from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.topics import Topics
 from edgepose.types import Message
@@ -68,10 +68,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield running
 
 
-def sink(cluster: Cluster, user: str, *topics: str) -> tuple[MqttSink, list[bytes]]:
+def sink(cluster: Cluster, user: str, *topics: str) -> tuple[MqttClient, list[bytes]]:
     """Return a running client of the cluster and what it hears."""
     heard: list[bytes] = []
-    made = MqttSink(BrokerOptions.from_url(cluster.url, username=user, password=fleet.PASSWORD))
+    made = MqttClient(BrokerOptions.from_url(cluster.url, username=user, password=fleet.PASSWORD))
     for topic in topics:
         made.subscribe(topic, lambda received: heard.append(received.payload))
     made.start()
@@ -106,7 +106,7 @@ def test_the_access_list_for_nats_keeps_devices_apart(cluster: Cluster) -> None:
 
         assert heard == [b"owner"]
         assert b"foreign" not in seen
-        stranger = MqttSink(
+        stranger = MqttClient(
             BrokerOptions.from_url(cluster.url, username="fleet-000", password="no")
         )
         stranger.start()

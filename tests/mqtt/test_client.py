@@ -21,7 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 
 from edgepose.errors import BrokerError, ConfigError
-from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.connection import V5_RETRIES, State
 from edgepose.mqtt.options import BrokerOptions, backoff_s
 from edgepose.mqtt.paho_client import session_properties, will_properties
@@ -48,10 +48,10 @@ DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 AVAILABILITY: Final = "edgepose/pi/availability"
 SLEEPER: Final = """\
 import sys, time
-from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.options import BrokerOptions
 about = {"availability_topic": sys.argv[2], "session": "same"}
-MqttSink(BrokerOptions.from_url(sys.argv[1], **about)).start(); time.sleep(60)
+MqttClient(BrokerOptions.from_url(sys.argv[1], **about)).start(); time.sleep(60)
 """
 
 
@@ -69,7 +69,7 @@ def options(url: str, **settings: Any) -> BrokerOptions:
 
 
 @contextmanager
-def started(sink: MqttSink, *, connected: bool = True) -> Iterator[MqttSink]:
+def started(sink: MqttClient, *, connected: bool = True) -> Iterator[MqttClient]:
     sink.start()
     try:
         assert not connected or sink.wait_connected(10), "no session"
@@ -116,7 +116,7 @@ class TestOptions:
 
         for path in (tmp_path / "absent", tmp_path / "empty"):
             with pytest.raises(ConfigError, match=rf"mqtt\.{key}"):
-                MqttSink(BrokerOptions.from_url("mqtts://broker", **{key: path}))
+                MqttClient(BrokerOptions.from_url("mqtts://broker", **{key: path}))
 
 
 class TestBackoff:
@@ -142,8 +142,8 @@ class TestContract(SinkContract):
             yield seen
 
     @pytest.fixture
-    def sink(self, broker: Mosquitto, outside: Witness) -> Iterator[MqttSink]:
-        with started(MqttSink(options(broker.url))) as running:
+    def sink(self, broker: Mosquitto, outside: Witness) -> Iterator[MqttClient]:
+        with started(MqttClient(options(broker.url))) as running:
             yield running
 
     @pytest.fixture
@@ -157,7 +157,7 @@ class TestSession:
     def test_it_is_born_and_says_goodbye(self, broker: Mosquitto) -> None:
         """Availability is retained, `online` while there and `offline` after."""
         with witness(broker.port) as outside:
-            with started(MqttSink(options(broker.url))) as sink:
+            with started(MqttClient(options(broker.url))) as sink:
                 birth = outside.on(AVAILABILITY)
                 assert sink.protocol == 5
             farewell = outside.on(AVAILABILITY)
@@ -169,7 +169,7 @@ class TestSession:
 
     def test_it_tells_what_mqtt_5_can_tell(self, broker: Mosquitto) -> None:
         """Readers see content type, payload format, version, and poses expire."""
-        with witness(broker.port) as outside, started(MqttSink(options(broker.url))) as sink:
+        with witness(broker.port) as outside, started(MqttClient(options(broker.url))) as sink:
             sink.publish(pose())
             sink.publish(Message("a/snapshot", b"\xff", "poses", content_type="image/jpeg"))
             poses = outside.on("edgepose/pi/hall/poses").properties
@@ -186,7 +186,7 @@ class TestSession:
     def test_it_tells_when_the_broker_has_a_message(self, broker: Mosquitto) -> None:
         """Each QoS 1 message is acknowledged once, in order; a spool relies on it."""
         told: list[tuple[int, bool]] = []
-        with started(MqttSink(options(broker.url))) as sink:
+        with started(MqttClient(options(broker.url))) as sink:
             for n in range(100):
                 assert sink.publish(state(b"%d" % n), lambda ok, n=n: told.append((n, ok)))
             assert sink.flush(10)
@@ -204,7 +204,7 @@ class TestSession:
         def bad(received: Received) -> None:
             raise ZeroDivisionError(received.topic)
 
-        sink = MqttSink(options(broker.url))
+        sink = MqttClient(options(broker.url))
         sink.on_connect(lambda: sessions.append(sink.publish(state())))
         sink.on_connect(lambda: bad(Received("hook", b"", retained=False)))
         sink.subscribe("in/+", bad)
@@ -224,7 +224,7 @@ class TestSession:
 
     def test_it_contradicts_a_late_last_will(self, broker: Mosquitto) -> None:
         """A predecessor whose line died is declared dead minutes later; we are not."""
-        with witness(broker.port) as outside, started(MqttSink(options(broker.url))):
+        with witness(broker.port) as outside, started(MqttClient(options(broker.url))):
             outside.on(AVAILABILITY, b"online")
             outside.publish(AVAILABILITY, b"offline", retain=True)
             outside.on(AVAILABILITY, b"offline")
@@ -276,7 +276,7 @@ class TestLastingSession:
         with (
             witness(broker.port) as outside,
             Line(broker.port) as line,
-            started(MqttSink(options(line.url))) as sink,
+            started(MqttClient(options(line.url))) as sink,
         ):
             outside.on(AVAILABILITY, b"online")
             line.reset()
@@ -298,7 +298,7 @@ class TestLastingSession:
                 child.kill()
                 child.wait()
             self.fall_silent(other)
-            with started(MqttSink(options(broker.url, session="same"))):
+            with started(MqttClient(options(broker.url, session="same"))):
                 outside.on("other", b"offline")
             said = [m.payload for m in outside.noted() if m.topic == AVAILABILITY]
 
@@ -306,10 +306,10 @@ class TestLastingSession:
 
     def test_two_of_one_name_find_peace(self, broker: Mosquitto) -> None:
         """A cloned card must not cost both their sessions for ever: one takes another name."""
-        first = MqttSink(options(broker.url, session="same"))
+        first = MqttClient(options(broker.url, session="same"))
         with started(first):
             name = first.client_id
-            with started(MqttSink(options(broker.url, session="same"))) as second:
+            with started(MqttClient(options(broker.url, session="same"))) as second:
                 assert wait_until(lambda: first.client_id != name)
                 assert first.wait_connected(10)
                 assert second.connected
@@ -318,7 +318,7 @@ class TestLastingSession:
         """Somebody pauses a camera while its line is broken."""
         heard: list[bytes] = []
         with witness(broker.port) as outside, Line(broker.port) as line:
-            sink = MqttSink(options(line.url, retry_s=(2, 2)))
+            sink = MqttClient(options(line.url, retry_s=(2, 2)))
             sink.subscribe("in/set", lambda received: heard.append(received.payload))
             with started(sink):
                 # until the broker knows that we listen
@@ -334,7 +334,7 @@ class TestLastingSession:
         """The broker keeps nothing for those who have left."""
         heard: list[bytes] = []
         for _ in range(2):
-            sink = MqttSink(options(broker.url, session="same"))
+            sink = MqttClient(options(broker.url, session="same"))
             sink.subscribe("in/set", lambda received: heard.append(received.payload))
             with started(sink):
                 assert sink.flush(10)
@@ -348,7 +348,7 @@ class TestLastingSession:
     ) -> None:
         """It spoke MQTT 5 and is mute: it is asked so again, and only after a while the old way."""
         monkeypatch.setattr("edgepose.mqtt.session.CONNECT_TIMEOUT_S", 0.2)
-        with Line(broker.port) as line, started(MqttSink(options(line.url))) as sink:
+        with Line(broker.port) as line, started(MqttClient(options(line.url))) as sink:
             line.swallow()
             line.reset()
             assert wait_until(lambda: len(line.carried) > V5_RETRIES + 2)
@@ -373,7 +373,7 @@ class TestAlias:
             Mosquitto(tmp_path, *settings) as broker,
             witness(broker.port, "edgepose/+/+/poses") as outside,
             Line(broker.port) as line,
-            started(MqttSink(options(line.url))) as sink,
+            started(MqttClient(options(line.url))) as sink,
         ):
             for _ in range(2):
                 for message in poses:
@@ -399,7 +399,7 @@ class TestAlias:
 
     def test_what_must_not_be_lost_names_its_topic_always(self, broker: Mosquitto) -> None:
         """States and events are sent again in another session, where no number counts."""
-        with Line(broker.port) as line, started(MqttSink(options(line.url))) as sink:
+        with Line(broker.port) as line, started(MqttClient(options(line.url))) as sink:
             sink.publish(state(b"1"))
             sink.publish(state(b"2"))
             assert sink.flush(10)
@@ -418,7 +418,7 @@ class TestAway:
         """Nothing is taken, nothing raised; when the broker comes, so do we."""
         broker = Mosquitto(tmp_path)
         failures: list[BrokerError] = []
-        sink = MqttSink(options(broker.url), on_failure=failures.append)
+        sink = MqttClient(options(broker.url), on_failure=failures.append)
         with caplog.at_level(logging.DEBUG, "edgepose"), started(sink, connected=False):
             assert sink.wait_tried(10)
             assert not sink.connected
@@ -436,7 +436,7 @@ class TestAway:
         self, broker: Mosquitto, caplog: pytest.LogCaptureFixture
     ) -> None:
         """What was refused while away is not sent later behind its owner's back."""
-        with caplog.at_level(logging.INFO), started(MqttSink(options(broker.url))) as sink:
+        with caplog.at_level(logging.INFO), started(MqttClient(options(broker.url))) as sink:
             broker.kill()
             assert wait_until(lambda: not sink.connected)
             assert not sink.publish(state(b"stale"))
@@ -452,7 +452,7 @@ class TestAway:
 
     def test_a_broker_that_hangs_is_noticed_and_makes_nobody_wait(self, broker: Mosquitto) -> None:
         """A full line takes no more poses; after twice the keepalive the session is over."""
-        with started(MqttSink(options(broker.url, keepalive_s=2))) as sink:
+        with started(MqttClient(options(broker.url, keepalive_s=2))) as sink:
             broker.pause()
             big = pose(bytes(100_000))
             assert wait_until(lambda: not sink.publish(big), 5), "poses are queued without end"
@@ -464,7 +464,7 @@ class TestAway:
     def test_it_closes_in_two_seconds_when_the_broker_hangs(self, broker: Mosquitto) -> None:
         """The service manager waits five seconds for all of us."""
         others = set(threading.enumerate())
-        with started(MqttSink(options(broker.url))) as sink:
+        with started(MqttClient(options(broker.url))) as sink:
             broker.pause()
             sink.publish(state())
             began_s = time.monotonic()
@@ -482,7 +482,7 @@ class TestAway:
         told: list[bool] = []
         with (
             Line(broker.port) as line,
-            started(MqttSink(options(line.url, keepalive_s=1))) as sink,
+            started(MqttClient(options(line.url, keepalive_s=1))) as sink,
         ):
             getattr(line, spoil)()
             sink.publish(state(b"lost"), told.append)
@@ -502,7 +502,7 @@ class TestAway:
         monkeypatch.setattr("edgepose.mqtt.session.CONNECT_TIMEOUT_S", 0.3)
         with socket.create_server(("127.0.0.1", 0)) as mute:
             url = f"mqtt://127.0.0.1:{mute.getsockname()[1]}"
-            sink = MqttSink(options(url, keepalive_s=60))
+            sink = MqttClient(options(url, keepalive_s=60))
             with started(sink, connected=False):
                 assert sink.wait_tried(9)
                 assert not sink.connected
@@ -519,7 +519,7 @@ class TestRefusal:
         told: list[BrokerError] = []
         with with_passwords(tmp_path, {"edgepose": "right"}) as broker:
             login = options(broker.url, username="edgepose", password="wr0ng", protocol=protocol)
-            with started(MqttSink(login, on_failure=told.append), connected=False) as sink:
+            with started(MqttClient(login, on_failure=told.append), connected=False) as sink:
                 assert wait_until(lambda: told, 5)
                 assert not sink.wait_connected(0)
 
@@ -533,7 +533,7 @@ class TestRefusal:
         told: list[BrokerError] = []
         with with_passwords(tmp_path, {"edgepose": "right"}) as broker:
             login = options(broker.url, username="edgepose", password="right")
-            with started(MqttSink(login, on_failure=told.append)) as sink:
+            with started(MqttClient(login, on_failure=told.append)) as sink:
                 broker.stop()
                 passwords = (tmp_path / "passwords").read_text()
                 (tmp_path / "passwords").write_text("")
@@ -560,7 +560,7 @@ class TestRefusal:
                 refused_retry_s=0.2,
             )
             told: list[BrokerError] = []
-            with started(MqttSink(login, on_failure=told.append), connected=False) as sink:
+            with started(MqttClient(login, on_failure=told.append), connected=False) as sink:
                 assert wait_until(lambda: sink.state is State.REFUSED)
                 assert "mqtt.username" in sink.trouble
                 assert not sink.wait_connected(1.0)
@@ -579,12 +579,12 @@ class TestRefusal:
         with Mosquitto(tmp_path, *settings) as broker:
             for protocol in (4, 5):
                 login = options(broker.url, protocol=protocol)
-                with started(MqttSink(login), connected=False) as refused:
+                with started(MqttClient(login), connected=False) as refused:
                     assert wait_until(lambda refused=refused: refused.failure)
                     assert refused.client_id in str(refused.failure)
                     assert "mqtt.client_id" in str(refused.failure)
             login = options(broker.url, fixed_client_id="hall-1", session="unused")
-            with started(MqttSink(login)) as accepted:
+            with started(MqttClient(login)) as accepted:
                 assert accepted.client_id == "hall-1"
 
     def test_a_topic_that_is_refused_is_reported_once(
@@ -595,7 +595,7 @@ class TestRefusal:
         acl = "user edgepose\ntopic readwrite edgepose/#\n"
         with with_passwords(tmp_path, {"edgepose": "right"}, acl) as broker:
             login = options(broker.url, username="edgepose", password="right")
-            with started(MqttSink(login)) as sink:
+            with started(MqttClient(login)) as sink:
                 for _ in range(2):
                     sink.publish(Message("homeassistant/x", b"{}", "state", 1), told.append)
                 sink.publish(state(), told.append)
@@ -613,7 +613,7 @@ class TestRefusal:
         told: list[bool] = []
         with (
             Mosquitto(tmp_path, "allow_anonymous true", "max_packet_size 2000") as broker,
-            started(MqttSink(options(broker.url))) as sink,
+            started(MqttClient(options(broker.url))) as sink,
         ):
             for big in ("a/config", "b/config"):
                 assert sink.publish(replace(state(bytes(3000)), topic=big), told.append)
@@ -651,7 +651,7 @@ class TestLimits:
         with (
             Mosquitto(tmp_path, "allow_anonymous true", *lacks) as broker,
             witness(broker.port) as outside,
-            started(MqttSink(options(broker.url, protocol=protocol))) as sink,
+            started(MqttClient(options(broker.url, protocol=protocol))) as sink,
         ):
             assert sink.publish(state(), told.append)
             assert sink.publish(pose())
@@ -681,7 +681,7 @@ class TestLimits:
             _Limiter(broker.port, 4000) as limiter,
             witness(broker.port) as outside,
         ):
-            sink = MqttSink(options(limiter.url, protocol=protocol))
+            sink = MqttClient(options(limiter.url, protocol=protocol))
             sink.on_connect(send_all)
             with caplog.at_level(logging.INFO), started(sink):
                 assert wait_until(lambda: "a/config" in sink.refused, 20)
@@ -708,7 +708,7 @@ class TestLimits:
                 sink.publish(replace(state(bytes(size)), topic=topic))
 
         with Mosquitto(tmp_path) as broker, _Limiter(broker.port, word=b"a/forbidden") as limiter:
-            sink = MqttSink(options(limiter.url, protocol=4))
+            sink = MqttClient(options(limiter.url, protocol=4))
             sink.on_connect(send_all)
             with started(sink):
                 assert wait_until(lambda: sink.refused, 30)
@@ -739,10 +739,10 @@ class TestAccessList:
         with with_passwords(tmp_path, users, acl) as running:
             yield running
 
-    def log_in(self, broker: Mosquitto, user: str) -> MqttSink:
+    def log_in(self, broker: Mosquitto, user: str) -> MqttClient:
         will = f"edgepose/{user}/availability" if user.endswith("-pi") else None
         login = {"username": user, "password": "secret", "availability_topic": will}
-        return MqttSink(options(broker.url, **login))
+        return MqttClient(options(broker.url, **login))
 
     def test_a_device_says_all_of_its_own_and_nothing_else(self, guarded: Mosquitto) -> None:
         """Everything edgepose does works; another device's name cannot be borrowed."""
@@ -797,10 +797,10 @@ class TestTls:
         """A private CA works; a stranger's certificate is refused with the reason."""
         ours, other = Authority(tmp_path), Authority(tmp_path, "other")
         with with_tls(tmp_path, ours) as broker:
-            with started(MqttSink(options(broker.url, ca_file=ours.certificate))) as sink:
+            with started(MqttClient(options(broker.url, ca_file=ours.certificate))) as sink:
                 assert sink.publish(state())
                 assert sink.flush(10)
-            wrong = MqttSink(options(broker.url, ca_file=other.certificate))
+            wrong = MqttClient(options(broker.url, ca_file=other.certificate))
             with started(wrong, connected=False):
                 assert wrong.wait_tried(10)
                 assert not wrong.connected
@@ -824,9 +824,9 @@ class TestTls:
         monkeypatch.setattr(ssl, "create_default_context", strict)
         ours = Authority(tmp_path, bare=bare)
         with with_tls(tmp_path, ours) as broker:
-            with started(MqttSink(options(broker.url, ca_file=ours.certificate))) as sink:
+            with started(MqttClient(options(broker.url, ca_file=ours.certificate))) as sink:
                 assert sink.connected
-            with started(MqttSink(options(broker.url)), connected=False) as unknown:
+            with started(MqttClient(options(broker.url)), connected=False) as unknown:
                 assert unknown.wait_tried(10)
                 assert "set mqtt.ca_file" in unknown.trouble
 
@@ -884,7 +884,7 @@ class TestTls:
         """Whoever answers must be whom we called."""
         ours = Authority(tmp_path)
         with with_tls(tmp_path, ours, name="elsewhere.example") as broker:
-            sink = MqttSink(options(broker.url, ca_file=ours.certificate))
+            sink = MqttClient(options(broker.url, ca_file=ours.certificate))
             with started(sink, connected=False):
                 assert sink.wait_tried(10)
                 assert not sink.connected
@@ -904,7 +904,7 @@ class TestTls:
             "require_certificate true",
         )  # fmt: skip
         with broker:
-            bare = MqttSink(options(broker.url, ca_file=ours.certificate))
+            bare = MqttClient(options(broker.url, ca_file=ours.certificate))
             with started(bare, connected=False):
                 assert bare.wait_tried(10)
                 assert "wants a client certificate" in bare.trouble
@@ -913,22 +913,22 @@ class TestTls:
             wrong = options(
                 broker.url, ca_file=ours.certificate, cert_file=stranger, key_file=its_key
             )
-            with started(MqttSink(wrong), connected=False) as refused:
+            with started(MqttClient(wrong), connected=False) as refused:
                 assert refused.wait_tried(10)
                 assert "does not trust our certificate" in refused.trouble
-            with started(MqttSink(plain), connected=False) as unready:
+            with started(MqttClient(plain), connected=False) as unready:
                 assert unready.wait_tried(10)
                 assert "mqtts://" in unready.trouble
             shown = options(
                 broker.url, ca_file=ours.certificate, cert_file=certificate, key_file=key
             )
-            with started(MqttSink(shown)) as sink:
+            with started(MqttClient(shown)) as sink:
                 assert sink.connected
 
 
 def test_nothing_waits_for_a_port_that_is_closed() -> None:
     """Starting and stopping without a broker costs no time."""
-    sink = MqttSink(options(f"mqtt://127.0.0.1:{free_port()}"))
+    sink = MqttClient(options(f"mqtt://127.0.0.1:{free_port()}"))
 
     with started(sink, connected=False):
         tried = sink.wait_tried(10)

@@ -10,12 +10,12 @@ import msgspec
 import pytest
 
 from edgepose.config.schema import Camera, Config
-from edgepose.mqtt.command_handler import MAX_BYTES, Remote
+from edgepose.mqtt.command_handler import MAX_BYTES, CommandHandler
 from edgepose.mqtt.rate_limit import BURST
-from edgepose.mqtt.requests import Refusal, Request, Settings
+from edgepose.mqtt.requests import CommandError, Request, Settings
 from edgepose.mqtt.topics import Topics
 from edgepose.service.overrides import Noted, Overrides
-from edgepose.system.storage import Note
+from edgepose.system.storage import StateFile
 from edgepose.types import Message, Received
 from tests.mqtt.test_spool import ClockByHand
 from tests.support.brokers import wait_until
@@ -33,7 +33,7 @@ class Bench:
         self.asked: list[Request] = []
         self.answers: list[Message] = []
         self.healed = threading.Event()
-        self.remote = Remote(
+        self.remote = CommandHandler(
             lambda: TOPICS,
             cameras=lambda: {"hall"},
             apply=lambda camera, settings: self.applied.append((camera, settings)),
@@ -56,7 +56,7 @@ class Bench:
         return self._ask(request)
 
     def _cannot(self, _: Request) -> Any:
-        raise Refusal("the camera is away")
+        raise CommandError("the camera is away")
 
     def send(self, topic: str, payload: bytes | dict[str, Any], **properties: Any) -> None:
         content = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
@@ -308,7 +308,7 @@ class TestOverrides:
     CONFIG = Config(cameras=(Camera(id="hall", source="demo://", fps=10),))
 
     def overrides(self, path: Any = None) -> Overrides:
-        return Overrides(Note(path, Noted))
+        return Overrides(StateFile(path, Noted))
 
     def test_they_lie_over_the_file_and_null_takes_them_off(self) -> None:
         """What was not set is the file's; the last word counts."""

@@ -12,9 +12,9 @@ import pytest
 from edgepose.config.loading import loads
 from edgepose.config.schema import Config
 from edgepose.mqtt import discovery
-from edgepose.mqtt.announcer import Announced, Announcer
+from edgepose.mqtt.announcer import DiscoveryPublisher, DiscoveryState
 from edgepose.mqtt.topics import Topics
-from edgepose.system.storage import Note
+from edgepose.system.storage import StateFile
 from edgepose.types import Message, Received
 from tests.support.brokers import wait_until
 from tests.support.discovery import complaints
@@ -205,10 +205,10 @@ class House:
     def __init__(self, path: Path | None) -> None:
         self.said: list[Message] = []
         self.repeated = 0
-        self.announcer = Announcer(
+        self.announcer = DiscoveryPublisher(
             self.said.append,
             self._repeat,
-            Note(path, Announced | None),
+            StateFile(path, DiscoveryState | None),
             delay_s=(0, 0),
             forget_s=0,
         )

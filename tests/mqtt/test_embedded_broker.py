@@ -13,7 +13,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from edgepose.config.schema import Config, Mqtt
 from edgepose.errors import ConfigError
 from edgepose.mqtt import embedded_broker
-from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.embedded_broker import HOST, EmbeddedBroker
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.types import Message
@@ -80,7 +80,7 @@ class TestAmqtt:
         """A broker of 3.1.1 only is used, whether it refuses the newer version or is mute."""
         monkeypatch.setattr("edgepose.mqtt.session.CONNECT_TIMEOUT_S", 0.5)
         with EmbeddedBroker(free_port()) as running:
-            sink = MqttSink(BrokerOptions.from_url(running.url, availability_topic=will))
+            sink = MqttClient(BrokerOptions.from_url(running.url, availability_topic=will))
             sink.start()
             assert sink.wait_connected(10)
             assert sink.protocol == 4
@@ -103,7 +103,7 @@ class TestEmbeddedBroker:
     def test_it_is_mosquitto_where_that_is_installed(self, program: str | None) -> None:
         """It speaks MQTT 5 then."""
         with EmbeddedBroker(0) as running:
-            sink = MqttSink(BrokerOptions.from_config(Config(mqtt=Mqtt(url="embedded")), running))
+            sink = MqttClient(BrokerOptions.from_config(Config(mqtt=Mqtt(url="embedded")), running))
             sink.start()
             assert sink.wait_connected(10)
             protocol = sink.protocol
@@ -119,7 +119,7 @@ class TestEmbeddedBroker:
                 protocol=running.protocol,
                 availability_topic="b/d/availability",
             )
-            sink = MqttSink(options)
+            sink = MqttClient(options)
             sink.start()
             assert sink.wait_connected(5)
             for n in range(20):

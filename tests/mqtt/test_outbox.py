@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.composer import Composer
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.outbox import Outbox
@@ -228,7 +228,7 @@ def test_a_camera_that_is_started_anew_replaces_the_state_of_the_old_one() -> No
 
 def test_composing_a_state_waits_for_the_one_before() -> None:
     """What is read first is put first, whichever thread is quicker."""
-    link = Link(Outbox(), MqttSink(BrokerOptions("localhost")), Clock())
+    link = Link(Outbox(), MqttClient(BrokerOptions("localhost")), Clock())
     put: list[Message] = []
     link.on_message(put.append)
     reading, may_go_on = threading.Event(), threading.Event()

@@ -7,9 +7,9 @@ import pytest
 from edgepose.config.loading import loads
 from edgepose.config.schema import Config
 from edgepose.mqtt.outbox import Outbox
-from edgepose.mqtt.stale_topics import SETTLE_S, Retained, topics_of
+from edgepose.mqtt.stale_topics import SETTLE_S, StaleTopicCleaner, topics_of
 from edgepose.mqtt.topics import Topics
-from edgepose.system.storage import Note
+from edgepose.system.storage import StateFile
 from edgepose.types import Message
 from tests.mqtt.test_spool import ClockByHand
 
@@ -28,7 +28,7 @@ class Bench:
     def __init__(self, path: Path, *cameras: str, topics: Topics = TOPICS) -> None:
         self.clock = ClockByHand()
         self.put: list[Message] = []
-        self.retained = Retained(Note(path, list[str]), self.put.append, self.clock)
+        self.retained = StaleTopicCleaner(StateFile(path, list[str]), self.put.append, self.clock)
         self.configure(*cameras, topics=topics)
 
     def configure(self, *cameras: str, topics: Topics = TOPICS) -> None:

@@ -16,7 +16,7 @@ import pytest
 from edgepose.commands.watch import Table, harmless, line
 from edgepose.errors import BrokerError, ConfigError, UsageError
 from edgepose.mqtt import encoding, messages
-from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.messages import AvailabilityMessage, EventMessage, PosesMessage, StateMessage
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.subscriber import Inbox, Subscription, filters, subscribe
@@ -145,9 +145,9 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 @pytest.fixture
-def device(broker: Mosquitto) -> Iterator[MqttSink]:
+def device(broker: Mosquitto) -> Iterator[MqttClient]:
     quick = {"availability_topic": TOPICS.availability, "retry_s": (0.05, 0.2)}
-    sink = MqttSink(BrokerOptions.from_url(broker.url, **quick))
+    sink = MqttClient(BrokerOptions.from_url(broker.url, **quick))
     sink.on_connect(lambda: sink.publish(state(1)))
     sink.start()
     assert sink.wait_connected(10)
@@ -167,7 +167,7 @@ def next_of(subscription: Subscription, kind: type) -> messages.AnyMessage:
 @pytest.mark.slow
 class TestSubscription:
     def test_it_yields_typed_messages_and_survives_the_broker(
-        self, broker: Mosquitto, device: MqttSink
+        self, broker: Mosquitto, device: MqttClient
     ) -> None:
         """Retained ones first, then what happens; again after a restart."""
         with subscribe(broker.url, device="pi", retry_s=(0.05, 0.2)) as subscription:
@@ -185,7 +185,9 @@ class TestSubscription:
             assert device.wait_connected(10)
             assert next_of(subscription, StateMessage) == typed(state(1))
 
-    def test_it_listens_to_one_camera_when_told(self, broker: Mosquitto, device: MqttSink) -> None:
+    def test_it_listens_to_one_camera_when_told(
+        self, broker: Mosquitto, device: MqttClient
+    ) -> None:
         """Others are not even sent to it."""
         with subscribe(broker.url, device="pi", camera="garden") as subscription:
             assert next_of(subscription, AvailabilityMessage)
@@ -196,7 +198,7 @@ class TestSubscription:
         assert isinstance(found, PosesMessage)
         assert (found.camera, found.seq) == ("garden", 2)
 
-    def test_it_reads_messagepack_where_told(self, broker: Mosquitto, device: MqttSink) -> None:
+    def test_it_reads_messagepack_where_told(self, broker: Mosquitto, device: MqttClient) -> None:
         """The same types; poses come once, all else as ever."""
         told = poses(7, someone(3))
         with subscribe(broker.url, device="pi", encoding="msgpack") as subscription:
@@ -296,7 +298,7 @@ def test_what_others_publish_does_not_steer_the_terminal() -> None:
 @pytest.mark.slow
 class TestWatch:
     def test_it_writes_lines_into_a_pipe_and_ends_well(
-        self, broker: Mosquitto, device: MqttSink
+        self, broker: Mosquitto, device: MqttClient
     ) -> None:
         """Fit for grep; Ctrl-C is no error."""
         command = [sys.executable, "-m", "edgepose", "watch", "--mqtt", broker.url]
@@ -312,7 +314,7 @@ class TestWatch:
         assert "wave #3" in third
         assert code == 0
 
-    def test_it_draws_a_table_in_a_terminal(self, broker: Mosquitto, device: MqttSink) -> None:
+    def test_it_draws_a_table_in_a_terminal(self, broker: Mosquitto, device: MqttClient) -> None:
         """It renews itself, and ends with Ctrl-C."""
         ours, its = pty.openpty()
         command = [sys.executable, "-m", "edgepose", "watch", "--mqtt", broker.url]

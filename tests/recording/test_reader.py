@@ -17,7 +17,7 @@ import pytest
 from edgepose.cli import main
 from edgepose.config import schema as config
 from edgepose.mqtt import encoding, topics
-from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.subscriber import Subscription
 from edgepose.recording import Sink, reader, replay
@@ -477,7 +477,7 @@ def _with_a_device(broker: Mosquitto) -> None:
     """Leave with the broker what a device retains there."""
     state = Message(HALL.state, b"{}", "state", 1, retain=True)
     there = Message(HALL.availability, b"online", "state", 1, retain=True)
-    sink = MqttSink(BrokerOptions.from_url(broker.url))
+    sink = MqttClient(BrokerOptions.from_url(broker.url))
     sink.start()
     assert sink.wait_connected(10)
     assert all(map(sink.publish, (encoding.availability(TOPICS, online=True), state, there)))

@@ -11,7 +11,7 @@ from edgepose.camera.health import CameraHealth
 from edgepose.camera.sources import Wants, everything
 from edgepose.camera.worker import Camera, Job, joined
 from edgepose.errors import SourceError
-from edgepose.system.threads import Failure, Lanes
+from edgepose.system.threads import FairQueue, FirstError
 from edgepose.types import Frame
 from tests.camera.test_worker import BLACK, Names
 
@@ -52,8 +52,8 @@ class Shared:
         self.waited = 0
         """Turns before which the engine had nothing to do."""
 
-        self.failure = Failure(lambda: None)
-        self._lanes: Lanes[Job] = Lanes()
+        self.failure = FirstError(lambda: None)
+        self._lanes: FairQueue[Job] = FairQueue()
         self._cameras = [self._camera(id_, open_) for id_, open_ in cameras.items()]
 
     def _camera(self, id_: str, open_source: Open) -> Camera:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edgepose.config.schema import Config, Device, Mqtt
-from edgepose.mqtt.client import MqttSink
+from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.publisher import Link
 from edgepose.mqtt.spool import SUFFIX, Spool
@@ -76,7 +76,7 @@ def linked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Link]]:
 
     def quick_sink(
         config: Config, topics: Topics, _own: object, refused: Any, session: str | None
-    ) -> MqttSink:
+    ) -> MqttClient:
         options = BrokerOptions.from_url(
             config.mqtt.url,
             availability_topic=topics.availability,
@@ -84,7 +84,7 @@ def linked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Link]]:
             retry_s=(0.1, 0.3),
             session=session,
         )
-        return MqttSink(options, on_failure=refused)
+        return MqttClient(options, on_failure=refused)
 
     def start(url: str) -> Link:
         config = Config(device=Device(id="test-pi"), mqtt=Mqtt(url=url))

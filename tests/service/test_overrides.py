@@ -8,14 +8,14 @@ import pytest
 from edgepose.config.schema import Camera, Config
 from edgepose.mqtt.requests import Settings
 from edgepose.service.overrides import Noted, Overrides
-from edgepose.system.storage import Note
+from edgepose.system.storage import StateFile
 
 HALL, SHED = Camera(id="hall", source="demo://", fps=10), Camera(id="shed", source="demo://", fps=4)
 CONFIG = Config(cameras=(HALL, SHED))
 
 
 def overrides(folder: Path | None = None) -> Overrides:
-    return Overrides(Note(folder and folder / "settings.json", Noted))
+    return Overrides(StateFile(folder and folder / "settings.json", Noted))
 
 
 def read(text: bytes) -> Settings:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from edgepose.errors import ConfigError
-from edgepose.mqtt.requests import REQUESTS, Refusal, Request, SnapshotRequest
+from edgepose.mqtt.requests import REQUESTS, CommandError, Request, SnapshotRequest
 from edgepose.service.request_handlers import request_handlers
 from edgepose.service.state import DaemonState
 from edgepose.timing import Clock
@@ -55,7 +55,7 @@ def test_every_request_has_a_handler() -> None:
 @pytest.mark.parametrize("verb", ["info", "doctor"])
 def test_what_tells_of_the_model_waits_for_it(verb: str) -> None:
     """The broker is there long before it on a small machine; whoever asks then is told so."""
-    with pytest.raises(Refusal, match="being loaded"):
+    with pytest.raises(CommandError, match="being loaded"):
         House().ask(verb)
 
 
@@ -90,7 +90,7 @@ def test_a_camera_that_cannot_show_anything_says_why(camera: str, why: str) -> N
         paused="shed",
     )
 
-    with pytest.raises(Refusal, match=why):
+    with pytest.raises(CommandError, match=why):
         house.ask("snapshot", SnapshotRequest(camera=camera))
 
     assert set(house.ask("snapshot", SnapshotRequest())["topics"]) == {"hall"}
@@ -98,7 +98,7 @@ def test_a_camera_that_cannot_show_anything_says_why(camera: str, why: str) -> N
 
 def test_no_camera_at_all_is_refused() -> None:
     """An answer of no pictures would look like success."""
-    with pytest.raises(Refusal, match="no camera has a picture"):
+    with pytest.raises(CommandError, match="no camera has a picture"):
         House(gate=Camera("gate", "offline")).ask("snapshot", SnapshotRequest())
 
 
@@ -111,7 +111,7 @@ def test_a_reload_of_a_bad_file_is_refused_before_anything_changes() -> None:
         raise ConfigError("edgepose.toml:3: nonsense")
 
     house.read_config = read_config
-    with pytest.raises(Refusal, match=r"nothing changed: edgepose\.toml:3: nonsense"):
+    with pytest.raises(CommandError, match=r"nothing changed: edgepose\.toml:3: nonsense"):
         house.ask("reload")
 
     assert good == {"reloading": True}

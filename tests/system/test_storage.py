@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgepose.system import storage
-from edgepose.system.storage import Note, state_directory
+from edgepose.system.storage import StateFile, state_directory
 
 
 def test_systemd_has_the_first_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,9 +43,9 @@ def test_without_a_folder_it_says_so_once(
 def test_a_note_comes_back_and_is_written_only_when_it_changes(tmp_path: Path) -> None:
     """An SD card is not written for nothing."""
     path = tmp_path / "note.json"
-    Note(path, dict[str, int]).write({"a": 1})
+    StateFile(path, dict[str, int]).write({"a": 1})
     before = path.stat().st_ino
-    note = Note(path, dict[str, int])
+    note = StateFile(path, dict[str, int])
 
     read = note.read()
     note.write({"a": 1})
@@ -55,12 +55,12 @@ def test_a_note_comes_back_and_is_written_only_when_it_changes(tmp_path: Path) -
     assert read == {"a": 1}
     assert same == before
     assert path.stat().st_ino != before
-    assert Note(path, dict[str, int]).read() == {"a": 2}
+    assert StateFile(path, dict[str, int]).read() == {"a": 2}
 
 
 def test_a_note_in_no_folder_is_forgotten() -> None:
     """In memory only: nothing is read, nothing raised."""
-    note = Note(None, dict[str, int])
+    note = StateFile(None, dict[str, int])
     note.write({"a": 1})
 
     assert note.read() is None
@@ -70,7 +70,7 @@ def test_a_note_that_cannot_be_written_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A full or broken card costs the memory, not the daemon."""
-    Note(tmp_path / "absent" / "note.json", dict[str, int]).write({"a": 1})
+    StateFile(tmp_path / "absent" / "note.json", dict[str, int]).write({"a": 1})
 
     assert "cannot be written" in caplog.text
 

@@ -6,12 +6,12 @@ import threading
 import time
 from collections import Counter
 
-from edgepose.system.threads import Failure, Lanes, Slot, Wake
+from edgepose.system.threads import FairQueue, FirstError, LatestSlot, WakeEvent
 
 
 def test_a_live_slot_keeps_the_newest_and_counts_the_rest() -> None:
     """A camera is never waited for and never waits."""
-    slot: Slot[int] = Slot(newest_wins=True)
+    slot: LatestSlot[int] = LatestSlot(newest_wins=True)
 
     for n in range(5):
         slot.put(n)
@@ -22,7 +22,7 @@ def test_a_live_slot_keeps_the_newest_and_counts_the_rest() -> None:
 
 def test_a_finite_slot_hands_over_everything_in_order() -> None:
     """A file's frames all arrive, however slow the other side."""
-    slot: Slot[int] = Slot(newest_wins=False)
+    slot: LatestSlot[int] = LatestSlot(newest_wins=False)
 
     def give() -> None:
         for n in range(200):
@@ -40,7 +40,7 @@ def test_a_finite_slot_hands_over_everything_in_order() -> None:
 
 def test_a_closed_slot_gives_what_waits_and_then_lets_go() -> None:
     """Nothing is lost at the end, and nobody hangs."""
-    slot: Slot[str] = Slot(newest_wins=False)
+    slot: LatestSlot[str] = LatestSlot(newest_wins=False)
     slot.put("last")
 
     slot.close()
@@ -52,7 +52,7 @@ def test_a_closed_slot_gives_what_waits_and_then_lets_go() -> None:
 
 def test_closing_frees_both_sides_that_wait() -> None:
     """A thread blocked on either side of a slot ends when it closes."""
-    slot: Slot[int] = Slot(newest_wins=False)
+    slot: LatestSlot[int] = LatestSlot(newest_wins=False)
     slot.put(1)
     ended: list[object] = []
     giver = threading.Thread(target=lambda: ended.append(slot.put(2)))
@@ -66,7 +66,7 @@ def test_closing_frees_both_sides_that_wait() -> None:
 
 def test_lanes_take_turns_whoever_is_quicker() -> None:
     """Four cameras share one engine equally while each has something waiting."""
-    lanes: Lanes[str] = Lanes()
+    lanes: FairQueue[str] = FairQueue()
     for name in "bdac":
         lanes.put(name, name)
     taken: Counter[str | None] = Counter()
@@ -82,7 +82,7 @@ def test_lanes_take_turns_whoever_is_quicker() -> None:
 
 def test_closed_lanes_give_what_waits_and_then_lets_go() -> None:
     """The engine's thread ends after the last frame."""
-    lanes: Lanes[int] = Lanes()
+    lanes: FairQueue[int] = FairQueue()
     lanes.put("a", 1)
 
     lanes.close()
@@ -95,7 +95,7 @@ def test_closed_lanes_give_what_waits_and_then_lets_go() -> None:
 def test_the_first_failure_counts() -> None:
     """What came after is a consequence."""
     stopped = threading.Event()
-    failure = Failure(stopped.set)
+    failure = FirstError(stopped.set)
     first = ValueError("first")
 
     failure.report(first)
@@ -107,9 +107,9 @@ def test_the_first_failure_counts() -> None:
 
 SIGNALLED = """
 import signal, time
-from edgepose.system.threads import Wake
+from edgepose.system.threads import WakeEvent
 
-wake = Wake()
+wake = WakeEvent()
 signal.signal(signal.SIGALRM, lambda *_: wake.set())
 signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
 end_s = time.monotonic() + 0.5
@@ -128,7 +128,7 @@ def test_a_sleeper_is_woken_by_a_signal_at_any_moment() -> None:
 
 def test_many_calls_end_one_sleep() -> None:
     """What was asked for before it slept counts, once."""
-    wake = Wake()
+    wake = WakeEvent()
     for _ in range(3):
         wake.set()
 

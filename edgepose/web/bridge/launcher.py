@@ -16,7 +16,7 @@ import msgspec
 from edgepose._version import __version__
 from edgepose.config.loading import Origin
 from edgepose.config.schema import Config
-from edgepose.mqtt.requests import Refusal
+from edgepose.mqtt.requests import CommandError
 from edgepose.mqtt.topics import Topics
 from edgepose.skeleton import JOINT_NAMES, LIMBS
 from edgepose.system.sockets import listen
@@ -55,7 +55,7 @@ class PageHost(Protocol):
         """Return the frame that a camera's latest message is about, with its picture."""
 
     def change_settings(self, camera: str, payload: bytes) -> None:
-        """Apply settings as `C/set` does; raise `Refusal` where they are refused."""
+        """Apply settings as `C/set` does; raise `CommandError` where they are refused."""
 
     def request_reload(self) -> None:
         """Ask for a reload of the configuration."""
@@ -221,7 +221,7 @@ class PageLauncher:
         """Change settings as `C/set` does; return why it was refused, or an empty text."""
         try:
             self._host.change_settings(command.camera, bytes(command.settings))
-        except Refusal as refusal:
+        except CommandError as refusal:
             return str(refusal)
         return ""
 

@@ -7,7 +7,7 @@ import msgspec
 
 from edgepose import drawing
 from edgepose.system import process
-from edgepose.system.threads import Slot
+from edgepose.system.threads import LatestSlot
 from edgepose.types import Frame
 from edgepose.web.bridge.channel import Channel
 from edgepose.web.feed import IpcMessage
@@ -23,7 +23,7 @@ class PreviewEncoder:
 
     def __init__(self, camera: str, channel: Channel, engine_threads: int) -> None:
         self._camera, self._channel, self._engine_threads = camera, channel, engine_threads
-        self._slot: Slot[tuple[Frame, bytes]] = Slot(newest_wins=True)
+        self._slot: LatestSlot[tuple[Frame, bytes]] = LatestSlot(newest_wins=True)
         threading.Thread(target=self._run, name=f"{camera}:picture", daemon=True).start()
 
     def put(self, frame: Frame, poses: bytes) -> None:
