@@ -68,7 +68,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _show(args: argparse.Namespace) -> None:
-    print(toml.dump(loading.shown(loading.load(args.file))), end="")
+    print(toml.dump(loading.redacted(loading.load(args.file))), end="")
 
 
 def _init(args: argparse.Namespace) -> None:
@@ -87,8 +87,8 @@ def _check_starter(text: str, source: str) -> None:
     from edgepose.camera import sources
 
     sources.check(source)
-    for problem in loading.examine(tomllib.loads(text))[1]:
-        msg = f"config init: {problem.sentence}"
+    for problem in loading.validate(tomllib.loads(text))[1]:
+        msg = f"config init: {problem.message}"
         raise UsageError(msg)
 
 
@@ -124,10 +124,10 @@ def check(found: Config, origin: Origin) -> None:
     from edgepose.camera import sources
 
     for problem in files.missing_files(found):
-        raise ConfigError(origin.line(problem.path) + problem.sentence)
-    with loading.blamed(origin):
+        raise ConfigError(origin.line(problem.path) + problem.message)
+    with loading.with_config_location(origin):
         check_broker(found)
-    with loading.blamed(origin, "model", "name"):
+    with loading.with_config_location(origin, "model", "name"):
         check_model(found.model)
     sources.check_all(found, origin)
     sources.check_paths(found, origin)

@@ -58,7 +58,7 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
         look_as_service(args)
     if of_service:
         yield from machine.service()
-    yield from checks.examine(args.config) if told is None else told.findings
+    yield from checks.run_checks(args.config) if told is None else told.findings
 
 
 def has_service() -> bool:

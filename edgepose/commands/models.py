@@ -93,7 +93,7 @@ def choose(file: Path | None, *, as_json: bool) -> str:
     from edgepose.system import storage
     from edgepose.timing import Clock
 
-    config = loading.effective(file, model="auto")
+    config = loading.load_with_overrides(file, model="auto")
     chooser = Chooser(storage.state_directory(config.device.id), Clock())
     plan = chooser.plan(config, total_fps(config))
     if not as_json:

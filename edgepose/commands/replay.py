@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _rederived(source: Recording, file: Path | None) -> Iterator[Entry]:
     """Yield what this version says of the poses, at the times of their frames."""
-    config = loading.effective(file)
+    config = loading.load_with_overrides(file)
     began_ns: int | None = None
     for step in replay.rederive(source, config):
         began_ns = step.frame.at_ns if began_ns is None else began_ns

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     if first is None:
         msg = f"{args.recording}: no frames; expected messages of the topic poses"
         raise UsageError(msg)
-    config = loading.effective(args.config)
+    config = loading.load_with_overrides(args.config)
     said = _recorded(source) if args.recorded else _rederived(source, config)
     gestures = {*BUILT_IN, *(own.id for own in config.gestures), *_gestures(said)}
     labels = event_scores.read_labels(args.labels, first.unix_ns, gestures)

@@ -16,14 +16,14 @@ RESERVED: Final = frozenset({"availability", "status", "stats", "request", "resp
 TOLERANCE: Final = 1e-6  # 0.1 + 0.9 may be a little more than 1
 
 
-def contradictions(config: Config) -> Iterator[Problem]:
+def semantic_errors(config: Config) -> Iterator[Problem]:
     """Find what no single type can: values that do not go together or make no sense."""
     yield from _mqtt(config.mqtt)
     yield from _listening(config)
     yield from _proxies(config.web.trusted_proxies)
     yield from _gestures(config.gestures)
     cameras = [(("camera", index), camera) for index, camera in enumerate(config.cameras)]
-    yield from _twice([(path, camera.id) for path, camera in cameras])
+    yield from _duplicate_ids([(path, camera.id) for path, camera in cameras])
     for path, camera in cameras:
         yield from _camera(path, camera)
 
@@ -75,7 +75,7 @@ def _gestures(own: Sequence[GestureRule]) -> Iterator[Problem]:
     placed: list[tuple[toml.Path, GestureRule]] = [
         (("gesture", index), gesture) for index, gesture in enumerate(own)
     ]
-    yield from _twice([(path, gesture.id) for path, gesture in placed])
+    yield from _duplicate_ids([(path, gesture.id) for path, gesture in placed])
     for path, gesture in placed:
         try:
             gesture.rule()
@@ -83,7 +83,7 @@ def _gestures(own: Sequence[GestureRule]) -> Iterator[Problem]:
             yield Problem(path, f"{toml.spell(path)}: {error}")
 
 
-def _twice(ids: Sequence[tuple[toml.Path, str]]) -> Iterator[Problem]:
+def _duplicate_ids(ids: Sequence[tuple[toml.Path, str]]) -> Iterator[Problem]:
     """Find ids that an earlier table of the same kind has taken."""
     first: dict[str, toml.Path] = {}
     for path, id_ in ids:
@@ -103,7 +103,7 @@ def _camera(path: toml.Path, camera: Camera) -> Iterator[Problem]:
     for index, mask in enumerate(camera.masks):
         yield from _polygon((*path, "masks", index), mask)
     zones = [((*path, "zone", index), zone) for index, zone in enumerate(camera.zones)]
-    yield from _twice([(place, zone.id) for place, zone in zones])
+    yield from _duplicate_ids([(place, zone.id) for place, zone in zones])
     for place, zone in zones:
         yield from _polygon((*place, "polygon"), zone.polygon)
 

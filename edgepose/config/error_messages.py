@@ -54,7 +54,7 @@ class Problem(NamedTuple):
     path: toml.Path
     """The key or table."""
 
-    sentence: str
+    message: str
     """What was found there and what was expected; names the path."""
 
 
@@ -74,7 +74,7 @@ def expected(path: toml.Path, found: Any, what: str) -> str:
     return f"{toml.spell(path)} = {shorten(redact(toml.value(found)))}: expected {what}"
 
 
-def examine(data: Mapping[str, Any], root: type[Root]) -> tuple[Root | None, list[Problem]]:
+def decode(data: Mapping[str, Any], root: type[Root]) -> tuple[Root | None, list[Problem]]:
     """Build a structure of type `root` from plain data, or say what is wrong with the data.
 
     The structure is None where there are problems; they stand in the order in which to

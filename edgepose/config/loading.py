@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from edgepose.config import error_messages, toml
-from edgepose.config.checks import contradictions
+from edgepose.config.checks import semantic_errors
 from edgepose.config.error_messages import Problem
 from edgepose.config.schema import Camera, Config, Mqtt, Table
 from edgepose.errors import ConfigError, EdgeposeError
@@ -67,23 +67,25 @@ def loads(text: str, where: str) -> Config:
     except RecursionError:
         msg = f"{where}: brackets within brackets without end; expected a few levels of them"
         raise ConfigError(msg) from None
-    config, problems = examine(data)
+    config, problems = validate(data)
     if config is not None and not problems:
         return config
     line = toml.line_of(text, problems[0].path)
-    raise ConfigError(f"{where}:{line or ''}".removesuffix(":") + f": {problems[0].sentence}")
+    raise ConfigError(f"{where}:{line or ''}".removesuffix(":") + f": {problems[0].message}")
 
 
-def examine(data: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
+def validate(data: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
     """Build a configuration from plain data, with all there is to say against it.
 
     The configuration is None where the data cannot even be read as one.
     """
-    config, problems = error_messages.examine(data, Config)
-    return config, [*problems, *(contradictions(config) if config else ())]
+    config, problems = error_messages.decode(data, Config)
+    return config, [*problems, *(semantic_errors(config) if config else ())]
 
 
-def effective(file: Path | None, *, source: str = "", model: str = "", mqtt: str = "") -> Config:
+def load_with_overrides(
+    file: Path | None, *, source: str = "", model: str = "", mqtt: str = ""
+) -> Config:
     """Return the configuration of a file with what the command line puts over it.
 
     Without a file the usual one is read if it exists. A source takes the place of all
@@ -98,8 +100,8 @@ def effective(file: Path | None, *, source: str = "", model: str = "", mqtt: str
         config = replace(config, model=replace(config.model, name=model))
     if mqtt:
         config = replace(config, mqtt=_reach(config.mqtt, mqtt))
-    for problem in contradictions(config):
-        raise ConfigError(f"command line: {problem.sentence}")
+    for problem in semantic_errors(config):
+        raise ConfigError(f"command line: {problem.message}")
     return config
 
 
@@ -122,7 +124,7 @@ class Origin(Struct, frozen=True, kw_only=True):
 
     def read(self) -> Config:
         """Read what is to run; an error if there is nothing to look at."""
-        config = effective(
+        config = load_with_overrides(
             Path(self.file) if self.file else None,
             source=self.source,
             model=self.model,
@@ -135,7 +137,7 @@ class Origin(Struct, frozen=True, kw_only=True):
             )
         return config
 
-    def place(self, path: toml.Path) -> str:
+    def locate(self, path: toml.Path) -> str:
         """Write where a value stands: file, line and key; empty if it is not of the file."""
         where = self.line(path)
         return f"{where}{toml.spell(path)}: " if where else ""
@@ -150,7 +152,7 @@ class Origin(Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def blamed(origin: Origin | None, *path: str | int) -> Iterator[None]:
+def with_config_location(origin: Origin | None, *path: str | int) -> Iterator[None]:
     """Begin an error within with file, line and key of the value that it comes from.
 
     An error that knows and names its key is located there, any other at `path`.
@@ -161,7 +163,7 @@ def blamed(origin: Origin | None, *path: str | int) -> Iterator[None]:
         if origin is None:
             raise
         key = getattr(error, "key", ())
-        place = origin.line(key) if key else origin.place(path)
+        place = origin.line(key) if key else origin.locate(path)
         raise type(error)(f"{place}{error}") from error
 
 
@@ -183,7 +185,7 @@ def require_cameras(config: Config, file: Path) -> None:
     raise ConfigError(msg)
 
 
-def shown(config: Config) -> dict[str, Any]:
+def redacted(config: Config) -> dict[str, Any]:
     """Return the effective values as plain data, without anything secret."""
     data: dict[str, Any] = msgspec.to_builtins(config)
     data["mqtt"]["url"] = redact(config.mqtt.url)

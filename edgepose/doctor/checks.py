@@ -47,8 +47,8 @@ STREAM_MEND: Final = (
 )
 
 
-def examine(file: Path | None) -> Iterator[Finding]:
-    """Look at everything; without a good configuration at what does not need one."""
+def run_checks(file: Path | None) -> Iterator[Finding]:
+    """Run all checks; without a good configuration those that need none."""
     return readable(_findings(file))
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from edgepose.camera.build import total_fps
-from edgepose.config.loading import Origin, blamed
+from edgepose.config.loading import Origin, with_config_location
 from edgepose.config.schema import Config
 from edgepose.doctor.remedies import RESTART, RUNNING
 from edgepose.errors import EdgeposeError
@@ -40,7 +40,7 @@ def model(config: Config, origin: Origin | None = None) -> Finding:
     """Load the model and run it once, on the CPU; its twin where it is for the Edge TPU."""
     name = _spoken(config).model.name
     try:
-        with blamed(origin, "model", "name"):
+        with with_config_location(origin, "model", "name"):
             on_cpu = Chooser(None, Clock()).plan(_with(config, name, "cpu"), total_fps(config))
             estimator = PoseEstimator(on_cpu.model, threads=config.model.threads)
         estimator.warm_up()

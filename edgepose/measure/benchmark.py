@@ -307,7 +307,7 @@ def running(config: Config) -> Iterator[int]:
     """Run the daemon in a process of its own; lend its id."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "edgepose.toml"
-        file.write_text(toml.dump(loading.shown(config)), "utf-8")
+        file.write_text(toml.dump(loading.redacted(config)), "utf-8")
         process = subprocess.Popen([*EDGEPOSE, "run", "-c", str(file)], stderr=subprocess.DEVNULL)
         try:
             yield process.pid

@@ -88,7 +88,7 @@ class DiscoveryPublisher:
         with self._lock:
             self._connected = False
 
-    def heard(self, received: Received) -> None:
+    def on_birth(self, received: Received) -> None:
         """Answer Home Assistant's birth message after a moment."""
         if received.payload == BIRTH and not received.retained:
             with self._lock:

@@ -67,7 +67,7 @@ class StaleTopicCleaner:
         with self._lock:
             self._since_ns = None
 
-    def tidy(self) -> None:
+    def clear_due(self) -> None:
         """Clear what is no more, if the time has come."""
         with self._lock:
             due_ns = None if self._since_ns is None else self._since_ns + SETTLE_S * NS_PER_S
@@ -77,7 +77,7 @@ class StaleTopicCleaner:
         for topic in gone:
             self._put(Message(topic, b"", "state", qos=1, retain=True))
 
-    def cleared(self, topic: str) -> None:
+    def note_cleared(self, topic: str) -> None:
         """Note that the broker has forgotten a topic, or will not be told."""
         with self._lock:
             self._gone.discard(topic)

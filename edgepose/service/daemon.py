@@ -4,7 +4,7 @@ import logging
 from typing import Final
 
 from edgepose.camera import sources
-from edgepose.config.loading import Origin, blamed
+from edgepose.config.loading import Origin, with_config_location
 from edgepose.config.schema import Config
 from edgepose.doctor.report_socket import Hatch
 from edgepose.errors import EdgeposeError
@@ -143,7 +143,7 @@ class Daemon:
             publish_status(state)
             state.wake.set()
 
-        with blamed(state.origin, "model", "name"):
+        with with_config_location(state.origin, "model", "name"):
             estimator = wiring.estimator(config, state.selector, state.clock, changed)
         plan = estimator.plan
         log.info("model: %s with %s", estimator.name, interpreter.runtime())
@@ -182,7 +182,7 @@ class Daemon:
     def _publish_stats(self) -> None:
         self._stats_ns = self.state.clock.now_ns()
         stats = self._stats.publish()
-        self.state.broker.retained.tidy()
+        self.state.broker.retained.clear_due()
         fps = sum(camera.fps for camera in stats.cameras.values())
         self._service.status(sentence(self.state, fps))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgepose import urls
-from edgepose.config.loading import blamed
+from edgepose.config.loading import with_config_location
 from edgepose.config.schema import Config
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.pose.failover import Standby
@@ -44,7 +44,7 @@ def prepare(state: DaemonState, load: Callable[[Config], Standby]) -> Changes:
         config.homeassistant,
     )
     if not urls.broker(config.mqtt.url).embedded:
-        with blamed(state.origin):
+        with with_config_location(state.origin):
             options = BrokerOptions.from_config(config)  # reads the password and certificates
         broker = broker or not state.broker.link.has_login(options)
     estimator = state.estimator

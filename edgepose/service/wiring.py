@@ -91,7 +91,7 @@ def connect(
     announcer = DiscoveryPublisher(
         link.put, link.outbox.repeat, note(config, "announced.json", DiscoveryState | None)
     )
-    link.subscribe(f"{config.homeassistant.prefix}/status", announcer.heard)
+    link.subscribe(f"{config.homeassistant.prefix}/status", announcer.on_birth)
     link.on_connect(announcer.connected)
     link.on_disconnect(announcer.disconnected)
     duplicate = DuplicateDevice(topics, clock)
@@ -239,7 +239,7 @@ def retained(config: Config, link: Link, clock: Clock) -> StaleTopicCleaner:
         else StateFile(None, list[str])
     )
     made = StaleTopicCleaner(noted, link.put, clock)
-    link.on_cleared(made.cleared)
+    link.on_cleared(made.note_cleared)
     link.on_connect(made.connected)
     link.on_disconnect(made.disconnected)
     return made

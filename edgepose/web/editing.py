@@ -180,7 +180,7 @@ def changed(content: bytes, changes: Changes) -> bytes:
     text, data = _parsed(content)
     _check_sizes(data, changes)
     wanted = _wanted(data, changes)
-    _, problems = loading.examine(wanted)
+    _, problems = loading.validate(wanted)
     if problems:
         raise InvalidChanges([_located(problem, wanted) for problem in problems])
     new = _rewritten(text, wanted, changes)
@@ -200,9 +200,9 @@ def _parsed(content: bytes) -> tuple[str, dict[str, Any]]:
     except (ValueError, RecursionError) as error:
         msg = f"the file is not valid ({redact(in_words(error))}); correct it by hand first"
         raise ReadOnlyConfig(msg) from None
-    config, problems = loading.examine(data)
+    config, problems = loading.validate(data)
     if config is None:
-        msg = f"the file is not valid ({redact(problems[0].sentence)}); correct it by hand first"
+        msg = f"the file is not valid ({redact(problems[0].message)}); correct it by hand first"
         raise ReadOnlyConfig(msg)
     return text, data
 
@@ -322,7 +322,7 @@ def _located(problem: Problem, data: Mapping[str, Any]) -> dict[str, str]:
         names.append(str(here.get("id", step) if named else step))
         if here is None:
             break
-    return {"where": ".".join(names), "text": redact(re.sub(r"^\S+( =|:) ", "", problem.sentence))}
+    return {"where": ".".join(names), "text": redact(re.sub(r"^\S+( =|:) ", "", problem.message))}
 
 
 def _rewritten(text: str, wanted: dict[str, Any], changes: Changes) -> str:

@@ -28,12 +28,12 @@ class Tree(Struct, forbid_unknown_fields=True):
 
 def sentences(text: str) -> list[str]:
     """Return what is wrong with a tree."""
-    return [problem.sentence for problem in error_messages.examine(tomllib.loads(text), Tree)[1]]
+    return [problem.message for problem in error_messages.decode(tomllib.loads(text), Tree)[1]]
 
 
 def test_what_is_good_becomes_the_structure() -> None:
     """And there is nothing to complain of."""
-    tree, problems = error_messages.examine(
+    tree, problems = error_messages.decode(
         tomllib.loads("[trunk]\nrings = 3\n[[trunk.leaf]]\ncolour = 'red'\n"), Tree
     )
 

@@ -104,7 +104,7 @@ def test_every_key_takes_effect() -> None:
     gesture = '[[gesture]]\nid = "-"\nwhen = ["nose above hip"]\n'
     bare = loads(f'{gesture}[[camera]]\nid = "-"\nsource = "-"', "bare")
 
-    found, default = (loading.shown(one) for one in (loads(WHOLE, "whole"), bare))
+    found, default = (loading.redacted(one) for one in (loads(WHOLE, "whole"), bare))
 
     for one in (found, default):
         one |= {name: one[name][0] for name in ("camera", "gesture")}
@@ -141,7 +141,7 @@ def test_what_is_shown_loads_to_the_same() -> None:
     """`config show` prints a file with the very same effect."""
     found = loads(WHOLE, "edgepose.toml")
 
-    again = loads(toml.dump(loading.shown(found)), "shown")
+    again = loads(toml.dump(loading.redacted(found)), "shown")
 
     assert again == found
 
@@ -385,7 +385,9 @@ def test_the_command_line_stands_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "edgepose.toml"
     file.write_text(ZONE)
 
-    found = loading.effective(file, source="walk.mp4", model="posenet", mqtt="mqtt://other")
+    found = loading.load_with_overrides(
+        file, source="walk.mp4", model="posenet", mqtt="mqtt://other"
+    )
 
     assert [camera.source for camera in found.cameras] == ["walk.mp4"]
     assert found.cameras[0].zones[0].id == "sofa"
@@ -397,7 +399,7 @@ def test_two_cameras_give_way_to_the_source_of_the_command_line(tmp_path: Path) 
     file = tmp_path / "edgepose.toml"
     file.write_text(ZONE + CAMERA.replace("hall", "yard"))
 
-    found = loading.effective(file, source="walk.mp4")
+    found = loading.load_with_overrides(file, source="walk.mp4")
 
     assert found.cameras == (Camera(id="camera", source="walk.mp4"),)
 
@@ -408,19 +410,19 @@ def test_without_any_file_the_defaults_hold(
     """No file at the usual place is fine; one that was named must be there."""
     monkeypatch.setattr(loading, "DEFAULT_FILE", tmp_path / "none.toml")
 
-    assert loading.effective(None) == Config()
+    assert loading.load_with_overrides(None) == Config()
     with pytest.raises(ConfigError, match=r"no such file; .* or give --source"):
-        loading.require_cameras(loading.effective(None), tmp_path / "none.toml")
+        loading.require_cameras(loading.load_with_overrides(None), tmp_path / "none.toml")
     with pytest.raises(ConfigError, match="no camera"):
-        loading.require_cameras(loading.effective(None), tmp_path)
+        loading.require_cameras(loading.load_with_overrides(None), tmp_path)
     with pytest.raises(ConfigError, match="no such file"):
-        loading.effective(tmp_path / "other.toml")
+        loading.load_with_overrides(tmp_path / "other.toml")
 
 
 def test_a_wrong_url_on_the_command_line_is_refused() -> None:
     """What stands over the file is checked like the file."""
     with pytest.raises(ConfigError, match=r"command line: mqtt\.url"):
-        loading.effective(None, mqtt="broker:1883")
+        loading.load_with_overrides(None, mqtt="broker:1883")
 
 
 def test_another_broker_without_tls_needs_no_certificates(tmp_path: Path) -> None:
@@ -428,7 +430,7 @@ def test_another_broker_without_tls_needs_no_certificates(tmp_path: Path) -> Non
     file = tmp_path / "edgepose.toml"
     file.write_text(WHOLE)
 
-    found = loading.effective(file, mqtt="mqtt://localhost")
+    found = loading.load_with_overrides(file, mqtt="mqtt://localhost")
 
     assert (found.mqtt.ca_file, found.mqtt.cert_file, found.mqtt.key_file) == ("", "", "")
 
@@ -473,7 +475,7 @@ def test_what_is_shown_holds_no_secret() -> None:
         "demo://", "rtsp://ann:swordfish@192.0.2.7/"
     )
 
-    shown = toml.dump(loading.shown(loads(text, "x")))
+    shown = toml.dump(loading.redacted(loads(text, "x")))
 
     assert "swordfish" not in shown
     assert 'password_file = "/run/secret"' in shown

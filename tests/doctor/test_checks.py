@@ -571,7 +571,7 @@ def test_commands_are_as_they_are_typed(examined: Callable[..., None]) -> None:
     missing = "the page's libraries are missing"
     examined(Finding("page", "warn", missing, "pip install 'aiohttp>=3.11', or set it to off"))
 
-    (finding,) = checks.examine(None)
+    (finding,) = checks.run_checks(None)
 
     assert f"{sys.prefix}/bin/pip install 'aiohttp>=3.11'" in finding.mend
     assert finding.found == missing

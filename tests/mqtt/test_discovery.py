@@ -221,7 +221,7 @@ class House:
         self.announcer.connected()
 
     def born(self) -> None:
-        self.announcer.heard(Received(STATUS, b"online", retained=False))
+        self.announcer.on_birth(Received(STATUS, b"online", retained=False))
 
     def shown(self, place: int = -1) -> dict[str, bool]:
         """Return the components of a message, and whether each is there or only its platform."""
@@ -247,8 +247,8 @@ class TestAnnouncer:
         house = House(path)
         house.start(config())
         first = list(house.said)
-        house.announcer.heard(Received(STATUS, b"offline", retained=False))
-        house.announcer.heard(Received(STATUS, b"online", retained=True))
+        house.announcer.on_birth(Received(STATUS, b"offline", retained=False))
+        house.announcer.on_birth(Received(STATUS, b"online", retained=True))
         house.born()
 
         assert wait_until(lambda: house.repeated == 1)

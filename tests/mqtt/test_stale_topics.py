@@ -38,7 +38,7 @@ class Bench:
         """Let time pass and return what is cleared now."""
         self.put.clear()
         self.clock.forward(SETTLE_S + 1)
-        self.retained.tidy()
+        self.retained.clear_due()
         assert all((m.payload, m.retain, m.qos, m.kind) == (b"", 1, 1, "state") for m in self.put)
         return {message.topic for message in self.put}
 
@@ -55,7 +55,7 @@ def test_a_camera_removed_while_we_were_away_is_cleared(path: Path) -> None:
 
     offline = bench.later()
     bench.retained.connected()
-    bench.retained.tidy()
+    bench.retained.clear_due()
     at_once = list(bench.put)
 
     assert (offline, at_once) == (set(), [])
@@ -68,7 +68,7 @@ def test_a_camera_removed_by_a_reload_is_cleared_after_a_moment(path: Path) -> N
     bench.retained.connected()
     before = bench.later()
     bench.configure("hall")
-    bench.retained.tidy()
+    bench.retained.clear_due()
     at_once = list(bench.put)
 
     assert (before, at_once) == (set(), [])
@@ -83,7 +83,7 @@ def test_it_is_told_until_the_broker_knows_and_then_no_more(path: Path) -> None:
     bench.retained.connected()
     first = bench.later()
     for topic in first:
-        bench.retained.cleared(topic)
+        bench.retained.note_cleared(topic)
     again = bench.later()
     last = Bench(path, "hall")
     last.retained.connected()
@@ -109,7 +109,7 @@ def test_what_comes_back_is_kept(path: Path) -> None:
     cleared = bench.later()
     bench.configure("hall", "yard")
     for topic in cleared:
-        bench.retained.cleared(topic)
+        bench.retained.note_cleared(topic)
     nothing = bench.later()
     after = Bench(path, "hall")
     after.retained.connected()

@@ -16,7 +16,7 @@ from typing import Final, Protocol, Self, runtime_checkable
 from urllib.parse import parse_qsl, unquote
 
 from edgepose import registry
-from edgepose.config.loading import Origin, blamed
+from edgepose.config.loading import Origin, with_config_location
 from edgepose.config.schema import Config
 from edgepose.errors import SourceError
 from edgepose.timing import Clock
@@ -244,7 +244,7 @@ def check(uri: str) -> Address:
 def check_all(config: Config, origin: Origin | None) -> None:
     """Refuse cameras of no known kind; `origin` tells where they are configured."""
     for index, camera in enumerate(config.cameras):
-        with blamed(origin, "camera", index, "source"):
+        with with_config_location(origin, "camera", index, "source"):
             check(camera.source)
 
 
