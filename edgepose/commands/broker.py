@@ -21,7 +21,7 @@ class BrokerChoice:
 
     url: str
     settings: dict[str, Any]
-    """Of `edgepose.mqtt.options.Options.from_url`."""
+    """Of `edgepose.mqtt.options.BrokerOptions.from_url`."""
 
     base_topic: str
     """First part of the topics."""

@@ -55,10 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def link(choice: BrokerChoice, name: str, failures: queue.SimpleQueue[Any]) -> MqttSink:
+def link(choice: BrokerChoice, name: str, failures: queue.SimpleQueue[Any]) -> MqttClient:
     """Make the way to the broker; its refusal is put into the queue."""
     options = BrokerOptions.from_url(choice.url, client_id=name, **choice.settings)
-    return MqttSink(options, on_failure=failures.put)
+    return MqttClient(options, on_failure=failures.put)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -251,7 +251,7 @@ def check_all(config: Config, origin: Origin | None) -> None:
 def check_paths(config: Config, origin: Origin | None) -> None:
     """Refuse cameras whose file is not there; `origin` tells where they are configured."""
     for index, camera in enumerate(config.cameras):
-        with blamed(origin, "camera", index, "source"):
+        with with_config_location(origin, "camera", index, "source"):
             check_path(check(camera.source))
 
 
