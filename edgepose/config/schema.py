@@ -273,6 +273,10 @@ class Events(Table, frozen=True, kw_only=True):
     fall_gone_s: Seconds = 60.0
     """Seconds after which a fall ends when the person is not seen any more."""
 
+    long_lie_s: Seconds = 60.0
+    """Seconds after which lying outside every zone of kind `rest` is a long lie, whether a
+    fall was seen or not. 0: off."""
+
     gestures: tuple[BuiltIn, ...] = ("hand_raised", "wave", "both_hands_up", "t_pose")
     """The built-in gestures to watch for; those of [[gesture]] are watched for as well."""
 

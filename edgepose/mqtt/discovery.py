@@ -134,6 +134,8 @@ def _of_camera(config: Config, camera: Camera, topics: Topics) -> Iterator[tuple
     if config.events.fall:
         yield "fall", here | _fall(place, where)
         yield "fall_event", _fall_event(place, where)
+    if config.events.long_lie_s:
+        yield "long_lie", here | _long_lie(place, where)
     if gestures := [rule.id for rule in config.rules()]:
         yield "gesture", _gesture_event(place, where, gestures)
     for key, entity in _controls(place, where, topics):
@@ -181,6 +183,13 @@ def _of_zone(place: str, where: CameraTopics, id_: str) -> Iterator[tuple[str, C
 def _fall(place: str, where: CameraTopics) -> Component:
     return _switched("safety", where, _named(place, "Fall"), "value_json.fall") | {
         "icon": "mdi:human-handsdown"
+    }
+
+
+def _long_lie(place: str, where: CameraTopics) -> Component:
+    condition = "value_json.long_lie | default(false)"
+    return _switched("safety", where, _named(place, "Long lie"), condition) | {
+        "icon": "mdi:bed-clock"
     }
 
 

@@ -83,6 +83,9 @@ class StateMessage(msgspec.Struct, frozen=True, kw_only=True):
     occupied: bool = False
     count: int = 0
     fall: bool = False
+    long_lie: bool = False
+    """A person has been lying outside every rest zone for too long."""
+
     posture: Posture = "unknown"
     zones: dict[str, ZoneState] = {}
     paused: bool = False

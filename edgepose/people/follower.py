@@ -88,7 +88,7 @@ class Follower:
     def presence(self) -> Presence:
         """Whether anybody is before the camera, as far as the newest frame and events know."""
         state = self.state
-        if self._seen or state.get("occupied") or state.get("fall"):
+        if self._seen or any(state.get(key) for key in ("occupied", "fall", "long_lie")):
             return "somebody"
         return "maybe" if self._hoped else "nobody"
 

@@ -67,6 +67,7 @@ presence_off_s = 2.5
 fall_confirm_s = 20.0
 fall_recover_s = 2.5
 fall_gone_s = 90.0
+long_lie_s = 45.0
 fall = false
 gestures = ["wave"]
 [[gesture]]

@@ -116,6 +116,7 @@ class TestPayload:
             "people": "sensor",
             "posture": "sensor",
             "fall": "binary_sensor",
+            "long_lie": "binary_sensor",
             "gesture": "event",
             "fall_event": "event",
             "processing": "switch",
@@ -169,10 +170,10 @@ class TestPayload:
 
     def test_what_is_not_watched_has_no_entity(self) -> None:
         """A fall sensor that never turns on would lull somebody."""
-        of = config(ONE + "\n[events]\nfall = false\ngestures = []\n")
+        of = config(ONE + "\n[events]\nfall = false\nlong_lie_s = 0\ngestures = []\n")
         keys = discovery.components(of, topics(of)).keys()
 
-        assert not {"hall.fall", "hall.fall_event", "hall.gesture"} & keys
+        assert not {"hall.fall", "hall.fall_event", "hall.long_lie", "hall.gesture"} & keys
         assert "hall.occupancy" in keys
 
     @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ EVENTS: Final = {
     "zones": "edgepose.people.events.zones:ZoneDetector",
     "postures": "edgepose.people.events.postures:PostureDetector",
     "falls": "edgepose.people.events.falls:FallDetector",
+    "long_lies": "edgepose.people.events.long_lies:LongLieDetector",
     "gestures": "edgepose.people.events.gestures:GestureDetector",
 }
 
@@ -28,6 +29,7 @@ TYPES: Final = (
     "fall_suspected",
     "fall_confirmed",
     "fall_recovered",
+    "long_lie",
     "gesture",
 )
 """All that an event can say."""
