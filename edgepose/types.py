@@ -202,6 +202,9 @@ class Track:
     zones: tuple[str, ...] = ()
     """Ids of the zones the person stands in."""
 
+    moving: bool | None = None
+    """Moved within the last second; None where that is not watched."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

@@ -277,6 +277,9 @@ class Events(Table, frozen=True, kw_only=True):
     """Seconds after which lying outside every zone of kind `rest` is a long lie, whether a
     fall was seen or not. 0: off."""
 
+    still_s: Seconds = 300.0
+    """Seconds without a movement after which a person is still. 0: off."""
+
     gestures: tuple[BuiltIn, ...] = ("hand_raised", "wave", "both_hands_up", "t_pose")
     """The built-in gestures to watch for; those of [[gesture]] are watched for as well."""
 

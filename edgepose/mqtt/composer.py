@@ -45,12 +45,14 @@ class Composer:
         self._seq = 0
         self._seen: dict[str, Any] = {}
         self._state: dict[str, Any] | None = None
+        self._frame: Frame | None = None
 
     def compose(
         self, frame: Frame, tracks: Sequence[Track], events: Sequence[Event]
     ) -> list[Message]:
         """Return the frame's poses, what has happened, and the state if it is another now."""
         self._seq += 1
+        self._frame = frame.without_picture()
         latency_ms = (self._clock.now_ns() - frame.read_ns) / NS_PER_MS
         composed = [
             encoding.poses(
@@ -79,7 +81,7 @@ class Composer:
     def tell(self) -> Message:
         """Return the camera's state; any thread."""
         self._state = self._now()
-        return encoding.state(self._topics, [self._state])
+        return encoding.state(self._topics, [self._state], self._frame)
 
     def _now(self) -> dict[str, Any]:
         """While it is paused nobody is there, as far as anybody knows."""

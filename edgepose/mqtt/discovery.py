@@ -136,6 +136,8 @@ def _of_camera(config: Config, camera: Camera, topics: Topics) -> Iterator[tuple
         yield "fall_event", _fall_event(place, where)
     if config.events.long_lie_s:
         yield "long_lie", here | _long_lie(place, where)
+    if config.events.still_s:
+        yield "still", here | _still(place, where)
     if gestures := [rule.id for rule in config.rules()]:
         yield "gesture", _gesture_event(place, where, gestures)
     for key, entity in _controls(place, where, topics):
@@ -153,6 +155,10 @@ def _of_people(place: str, where: CameraTopics) -> Iterator[tuple[str, Component
         _switched("occupancy", where, _named(place, "Occupancy"), "value_json.occupied"),
     )
     yield "people", _people(where, _named(place, "People"), "value_json.count | default(none)")
+    yield (
+        "moving",
+        _switched("moving", where, _named(place, "Movement"), "value_json.moving | default(false)"),
+    )
     yield (
         "posture",
         {
@@ -190,6 +196,21 @@ def _long_lie(place: str, where: CameraTopics) -> Component:
     condition = "value_json.long_lie | default(false)"
     return _switched("safety", where, _named(place, "Long lie"), condition) | {
         "icon": "mdi:bed-clock"
+    }
+
+
+def _still(place: str, where: CameraTopics) -> Component:
+    """Return the sensor of no movement; the time of the last one is its attribute `since`."""
+    since = "{{ {'since': value_json.still_since | default(none)} | to_json }}"
+    condition = "value_json.still | default(false)"
+    return {
+        "platform": "binary_sensor",
+        "name": _named(place, "No movement"),
+        "icon": "mdi:motion-sensor-off",
+        "state_topic": where.state,
+        "value_template": f"{{{{ 'ON' if {condition} else 'OFF' }}}}",
+        "json_attributes_topic": where.state,
+        "json_attributes_template": since,
     }
 
 

@@ -34,6 +34,9 @@ class PersonMessage(msgspec.Struct, frozen=True, kw_only=True):
     ]
     posture: Posture = "unknown"
     zones: list[str] = []
+    moving: bool | msgspec.UnsetType = msgspec.UNSET
+    """Moved within the last second; left out where people are not followed."""
+
     keypoints: Annotated[list[Keypoint], msgspec.Meta(min_length=17, max_length=17)]
     """17 in COCO's order; also those below the minimum score."""
 
@@ -85,6 +88,15 @@ class StateMessage(msgspec.Struct, frozen=True, kw_only=True):
     fall: bool = False
     long_lie: bool = False
     """A person has been lying outside every rest zone for too long."""
+
+    moving: bool = False
+    """A person in view has moved within the last second."""
+
+    still: bool = False
+    """There are people, and none of them has moved for `events.still_s`."""
+
+    still_since: Timestamp | None = None
+    """The last movement, while `still`."""
 
     posture: Posture = "unknown"
     zones: dict[str, ZoneState] = {}

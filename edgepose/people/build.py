@@ -8,6 +8,7 @@ from edgepose.config.schema import Config, PoseSettings
 from edgepose.people import tracking
 from edgepose.people.events import EVENTS, Detector
 from edgepose.people.follower import Follower
+from edgepose.people.movement import MovementReader
 from edgepose.people.posture import PostureReader
 from edgepose.people.smoothing import Smoother
 from edgepose.people.tracking import Tracker
@@ -33,6 +34,7 @@ def follower(config: Config, camera: schema.Camera, ids: Iterator[int] | None = 
         smoother=Smoother() if config.pose.smoothing == "one-euro" else None,
         zones=zones,
         posture=PostureReader(config.pose.min_keypoint_score),
+        movement=MovementReader(config.pose.min_keypoint_score),
         detectors=detectors(config, zones),
     )
 

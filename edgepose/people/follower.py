@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from edgepose.people import tracking
 from edgepose.people.events import Detector
+from edgepose.people.movement import MovementReader
 from edgepose.people.posture import PostureReader
 from edgepose.people.smoothing import Smoother
 from edgepose.people.tracking import Tracker
@@ -31,11 +32,13 @@ class Follower:
         zones: Sequence[Zone],
         posture: PostureReader,
         detectors: Sequence[Detector],
+        movement: MovementReader | None = None,
     ) -> None:
         self.tracker = tracker
         self.smoother = smoother
         self.zones = tuple(zones)
         self.posture = posture
+        self.movement = movement or MovementReader()
         self.detectors = tuple(detectors)
         """Replaced as a whole, by any thread."""
 
@@ -60,6 +63,7 @@ class Follower:
             tracks = self.smoother.smooth(tracks, at_ns)
         tracks = locate(tracks, self.zones, size)
         tracks = self.posture.update(tracks, at_ns)
+        tracks = tracks if still else self.movement.update(tracks, at_ns)
         events = [event for detector in self.detectors for event in detector.update(tracks, at_ns)]
         return tracks, events
 

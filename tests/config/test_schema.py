@@ -68,6 +68,7 @@ fall_confirm_s = 20.0
 fall_recover_s = 2.5
 fall_gone_s = 90.0
 long_lie_s = 45.0
+still_s = 90.0
 fall = false
 gestures = ["wave"]
 [[gesture]]

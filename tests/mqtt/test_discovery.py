@@ -117,6 +117,8 @@ class TestPayload:
             "posture": "sensor",
             "fall": "binary_sensor",
             "long_lie": "binary_sensor",
+            "moving": "binary_sensor",
+            "still": "binary_sensor",
             "gesture": "event",
             "fall_event": "event",
             "processing": "switch",
@@ -170,10 +172,13 @@ class TestPayload:
 
     def test_what_is_not_watched_has_no_entity(self) -> None:
         """A fall sensor that never turns on would lull somebody."""
-        of = config(ONE + "\n[events]\nfall = false\nlong_lie_s = 0\ngestures = []\n")
+        of = config(ONE + "\n[events]\nfall = false\nlong_lie_s = 0\nstill_s = 0\ngestures = []\n")
         keys = discovery.components(of, topics(of)).keys()
 
-        assert not {"hall.fall", "hall.fall_event", "hall.long_lie", "hall.gesture"} & keys
+        assert (
+            not {"hall.fall", "hall.fall_event", "hall.long_lie", "hall.still", "hall.gesture"}
+            & keys
+        )
         assert "hall.occupancy" in keys
 
     @pytest.mark.parametrize(

@@ -31,7 +31,14 @@ REQUIRED: Final = {
     "button": {"command_topic"},
 }
 OPTIONAL: Final = {
-    "binary_sensor": {"device_class", "value_template", "expire_after", "off_delay"},
+    "binary_sensor": {
+        "device_class",
+        "value_template",
+        "expire_after",
+        "off_delay",
+        "json_attributes_topic",
+        "json_attributes_template",
+    },
     "sensor": {
         "device_class",
         "value_template",
@@ -66,7 +73,7 @@ OPTIONAL: Final = {
     "button": {"payload_press", "command_template", "device_class"},
 }
 CLASSES: Final = {
-    "binary_sensor": {"occupancy", "safety", "problem", "motion", "presence"},
+    "binary_sensor": {"occupancy", "safety", "problem", "motion", "moving", "presence"},
     "sensor": {"enum", "duration", "temperature", "timestamp"},
     "event": {"doorbell", "button", "motion"},
 }

@@ -17,6 +17,7 @@ EVENTS: Final = {
     "postures": "edgepose.people.events.postures:PostureDetector",
     "falls": "edgepose.people.events.falls:FallDetector",
     "long_lies": "edgepose.people.events.long_lies:LongLieDetector",
+    "stillness": "edgepose.people.events.stillness:StillnessDetector",
     "gestures": "edgepose.people.events.gestures:GestureDetector",
 }
 
@@ -30,6 +31,8 @@ TYPES: Final = (
     "fall_confirmed",
     "fall_recovered",
     "long_lie",
+    "person_still",
+    "person_moved",
     "gesture",
 )
 """All that an event can say."""
