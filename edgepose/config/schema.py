@@ -197,6 +197,30 @@ class CameraZone(Table, frozen=True, kw_only=True):
     """`rest`: lying here is no fall, as on a sofa or a bed."""
 
 
+class CameraLine(Table, frozen=True, kw_only=True):
+    """A line on the floor in one camera's frame; people who cross it are counted."""
+
+    id: Annotated[Id, Meta(examples=["door"])]
+    """Stands in messages and names the entities."""
+
+    points: Annotated[
+        tuple[Point, ...],
+        Meta(
+            min_length=2,
+            max_length=64,
+            description="two or more points [x, y] within the frame, from 0 to 1",
+            examples=[[[0.2, 0.9], [0.8, 0.9]]],
+        ),
+    ]
+    """Points along the line as parts of the frame. A person is where the feet are."""
+
+    sides: Annotated[
+        tuple[Id, Id],
+        Meta(description="two different ids", examples=[["street", "hall"]]),
+    ] = ("left", "right")
+    """What is to the left and to the right of the line, seen in the picture along its points."""
+
+
 class Camera(Table, frozen=True, kw_only=True):
     """Where pictures come from; repeat the table for each camera."""
 
@@ -250,6 +274,9 @@ class Camera(Table, frozen=True, kw_only=True):
 
     zones: tuple[CameraZone, ...] = field(default=(), name="zone")
     """Parts of the floor to tell apart."""
+
+    lines: tuple[CameraLine, ...] = field(default=(), name="line")
+    """Lines on the floor at which people are counted."""
 
 
 class Events(Table, frozen=True, kw_only=True):

@@ -22,6 +22,8 @@ class Composer:
         Takes what `compose` takes and returns pictures to send with it.
     packed : bool
         Whether poses are said in MessagePack too.
+    counted : callable, optional
+        Takes the events of a frame, counts them and returns `lines` of `C/state`; thread-safe.
     """
 
     def __init__(
@@ -34,10 +36,12 @@ class Composer:
         extra: Mapping[str, Any] = MappingProxyType({}),
         picture: Compose | None = None,
         packed: bool = False,
+        counted: Callable[[Sequence[Event]], Mapping[str, Any]] = lambda _: {},
     ) -> None:
         self.extra = extra
         self._picture = picture
         self._packed = packed
+        self._counted = counted
         self._topics = topics
         self._model = model
         self._follower = follower
@@ -69,6 +73,8 @@ class Composer:
         composed += [encoding.event(self._topics, event, frame) for event in events]
         if self._picture is not None:
             composed += self._picture(frame, tracks, events)
+        if events:
+            self._counted(events)
         self._seen = self._follower.state
         if self._state != self._now():
             composed.append(self.tell())
@@ -87,4 +93,4 @@ class Composer:
         """While it is paused nobody is there, as far as anybody knows."""
         nobody: dict[str, Any] = {"zones": {zone.id: {} for zone in self._follower.zones}}
         seen = {} if self.extra.get("paused") else self._seen
-        return {**nobody, **seen, **self.extra}
+        return {**nobody, "lines": self._counted(()), **seen, **self.extra}

@@ -145,6 +145,8 @@ def _of_camera(config: Config, camera: Camera, topics: Topics) -> Iterator[tuple
     for zone in camera.zones:
         for key, entity in _of_zone(place, where, zone.id):
             yield f"zone.{zone.id}.{key}", here | entity
+    for key, entity in _of_lines(place, where, topics, camera):
+        yield key, here | entity
     for key, entity in _numbers(place, where, topics):
         yield key, here | entity
 
@@ -184,6 +186,33 @@ def _of_zone(place: str, where: CameraTopics, id_: str) -> Iterator[tuple[str, C
         _switched("occupancy", where, f"{name} occupancy", f"{zone}.occupied | default(false)"),
     )
     yield "people", _people(where, f"{name} people", f"{zone}.count | default(none)")
+
+
+def _of_lines(
+    place: str, where: CameraTopics, topics: Topics, camera: Camera
+) -> Iterator[tuple[str, Component]]:
+    """Yield a counter for each direction of each line, and the button that resets them."""
+    for line in camera.lines:
+        for side in line.sides:
+            count = f"(value_json.lines | default({{}})).get('{line.id}', {{}}).get('{side}')"
+            name = f"{_named(place, title(line.id))} to {title(side).lower()}"
+            yield (
+                f"line.{line.id}.{side}",
+                _people(where, name, f"{count} | default(none)")
+                | {"icon": "mdi:counter", "state_class": "total_increasing"},
+            )
+    if camera.lines:
+        yield (
+            "reset_lines",
+            {
+                "platform": "button",
+                "name": _named(place, "Reset lines"),
+                "icon": "mdi:counter",
+                "entity_category": "config",
+                "command_topic": topics.request("reset_lines"),
+                "payload_press": msgspec.json.encode({"camera": where.camera}).decode(),
+            },
+        )
 
 
 def _fall(place: str, where: CameraTopics) -> Component:

@@ -100,6 +100,9 @@ class StateMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     posture: Posture = "unknown"
     zones: dict[str, ZoneState] = {}
+    lines: dict[str, dict[str, int]] = {}
+    """By line and the side crossed to: how many people, also before the last start."""
+
     paused: bool = False
     """Nobody looks at this camera's frames; all else says that nobody is there."""
 
@@ -239,6 +242,13 @@ class Reloading(msgspec.Struct, frozen=True):
     """What the request `reload` is answered with: the file is good and will be applied."""
 
     reloading: bool
+
+
+class LinesReset(msgspec.Struct, frozen=True):
+    """What the request `reset_lines` is answered with."""
+
+    lines: dict[str, dict[str, dict[str, int]]]
+    """The counts now: by camera, line and the side crossed to."""
 
 
 class Finding(msgspec.Struct, frozen=True):

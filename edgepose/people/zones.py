@@ -150,20 +150,19 @@ def _mean(points: Sequence[Point]) -> Point:
 def locate(
     tracks: "Sequence[Track]", zones: Sequence[Zone], size: "Size", min_score: float = 0.3
 ) -> "list[Track]":
-    """Set the zones each person stands in, in the order of `zones`.
+    """Set where each person stands, and the zones there in the order of `zones`.
 
     A foot beyond the edge of the picture counts as being at that edge, so that a zone
     which reaches the edge also holds those whose feet are cut off by it.
     """
+    placed = [replace(t, ground=ground_point(t.pose, min_score), frame=size) for t in tracks]
     if not zones:
-        return list(tracks)
-    return [replace(track, zones=_zones_at(track, zones, size, min_score)) for track in tracks]
+        return placed
+    return [replace(t, zones=_zones_at(t.ground, zones, size)) for t in placed if t.ground]
 
 
-def _zones_at(
-    track: "Track", zones: Sequence[Zone], size: "Size", min_score: float
-) -> tuple[str, ...]:
-    x, y = ground_point(track.pose, min_score)
+def _zones_at(ground: Point, zones: Sequence[Zone], size: "Size") -> tuple[str, ...]:
+    x, y = ground
     # The first pixel's centre is (0, 0): half a pixel before it the frame begins.
     at = _part((x + 0.5) / size.width), _part((y + 0.5) / size.height)
     return tuple(zone.id for zone in zones if zone.contains(at))

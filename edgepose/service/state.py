@@ -15,6 +15,7 @@ from edgepose.mqtt.topics import Topics
 from edgepose.pose.failover import Standby
 from edgepose.pose.selection import Chooser
 from edgepose.service.camera_control import Control
+from edgepose.service.line_counts import LineCounts
 from edgepose.service.overrides import Overrides
 from edgepose.system.threads import Failure, Lanes, Wake
 from edgepose.timing import Clock, Durations
@@ -30,6 +31,7 @@ class BrokerConnection:
     overrides: Overrides
     announcer: Announcer
     retained: Retained
+    line_counts: LineCounts
 
 
 @dataclass(slots=True, eq=False)

@@ -61,6 +61,10 @@ masks = [[[0,0],[0.2,0],[0.2,0.3],[0,0.3]]]
   id = "sofa"
   polygon = [[0.1,0.5],[0.6,0.5],[0.6,1.0],[0.1,1.0]]
   kind = "rest"
+  [[camera.line]]
+  id = "door"
+  points = [[0.1,0.5],[0.6,0.5]]
+  sides = ["in", "out"]
 [events]
 presence_on_s = 1
 presence_off_s = 2.5

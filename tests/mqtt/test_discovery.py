@@ -29,6 +29,10 @@ source = "demo://"
   [[camera.zone]]
   id = "sofa"
   polygon = [[0.1, 0.5], [0.6, 0.5], [0.6, 1.0]]
+  [[camera.line]]
+  id = "front_door"
+  points = [[0.1, 0.5], [0.6, 0.5]]
+  sides = ["street", "hall"]
 [[camera]]
 id = "back_yard"
 source = "demo://"
@@ -129,13 +133,18 @@ class TestPayload:
             "latency": "sensor",
         }
         zone = {"hall.zone.sofa.occupancy": "binary_sensor", "hall.zone.sofa.people": "sensor"}
+        line = {
+            "hall.line.front_door.street": "sensor",
+            "hall.line.front_door.hall": "sensor",
+            "hall.reset_lines": "button",
+        }
         device = {"temperature": "sensor", "delegate": "sensor"}
         cameras = {
             f"{camera}.{key}": platform
             for camera in ("hall", "back_yard")
             for key, platform in per_camera.items()
         }
-        assert found == cameras | zone | device
+        assert found == cameras | zone | line | device
         assert b"/poses" not in content
 
     def test_only_events_are_always_available(self) -> None:
@@ -162,6 +171,7 @@ class TestPayload:
         assert single["hall.occupancy"]["name"] == "Occupancy"
         assert double["back_yard.occupancy"]["name"] == "Back yard occupancy"
         assert double["hall.zone.sofa.occupancy"]["name"] == "Hall sofa occupancy"
+        assert double["hall.line.front_door.hall"]["name"] == "Hall front door to hall"
 
     def test_an_entity_keeps_its_id_whatever_else_is_configured(self) -> None:
         """Home Assistant knows its history by it."""

@@ -77,6 +77,7 @@ CLASSES: Final = {
     "sensor": {"enum", "duration", "temperature", "timestamp"},
     "event": {"doorbell", "button", "motion"},
 }
+STATE_CLASSES: Final = {"measurement", "total", "total_increasing"}
 UNITS: Final = {"duration": {"ms", "s", "min", "h"}, "temperature": {"°C", "°F", "K"}}
 DEVICE: Final = {
     "identifiers",
@@ -197,5 +198,5 @@ def _sensor(entity: dict[str, Any]) -> Iterator[str]:
         yield "an enum has no unit"
     if class_ in UNITS and unit not in UNITS[class_]:
         yield f"unit {unit} of {class_}"
-    if entity.get("state_class", "measurement") not in {"measurement", "total"}:
+    if entity.get("state_class", "measurement") not in STATE_CLASSES:
         yield "state_class"

@@ -34,6 +34,7 @@ TYPES: Final = (
     "person_still",
     "person_moved",
     "gesture",
+    "line_crossed",
 )
 """All that an event can say."""
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from edgepose.config.loading import loads
+from edgepose.config.schema import Camera
 from edgepose.people import build
 from edgepose.people.events.long_lies import LongLieDetector
 from edgepose.people.posture import PostureReader
@@ -128,7 +129,10 @@ def test_zero_seconds_turn_it_off() -> None:
     """Then the state has no such key, and nothing is watched."""
     config = loads("[events]\nlong_lie_s = 0\n", "test")
 
-    assert not any(isinstance(each, LongLieDetector) for each in build.detectors(config, []))
+    assert not any(
+        isinstance(each, LongLieDetector)
+        for each in build.detectors(config, Camera(id="hall", source="-"))
+    )
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgepose.config.loading import loads
+from edgepose.config.schema import Camera
 from edgepose.people import build
 from edgepose.people.events.stillness import StillnessDetector
 from edgepose.timing import NS_PER_S
@@ -79,7 +80,10 @@ def test_an_empty_room_is_not_still() -> None:
 def test_zero_seconds_turn_it_off(seconds: int, there: bool) -> None:
     config = loads(f"[events]\nstill_s = {seconds}\n", "test")
 
-    found = [isinstance(each, StillnessDetector) for each in build.detectors(config, [])]
+    found = [
+        isinstance(each, StillnessDetector)
+        for each in build.detectors(config, Camera(id="hall", source="-"))
+    ]
 
     assert any(found) is there
 
