@@ -196,6 +196,13 @@ class CameraZone(Table, frozen=True, kw_only=True):
     kind: Literal["area", "rest"] = "area"
     """`rest`: lying here is no fall, as on a sofa or a bed."""
 
+    dwell_s: Seconds = 0.0
+    """Seconds inside after which a person's stay is worth an event. 0: off."""
+
+    min_dwell_s: Seconds = 0.0
+    """Seconds that a person must be inside before the zone counts it: those who pass through
+    do not occupy it."""
+
 
 class CameraLine(Table, frozen=True, kw_only=True):
     """A line on the floor in one camera's frame; people who cross it are counted."""

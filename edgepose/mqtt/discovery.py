@@ -145,6 +145,8 @@ def _of_camera(config: Config, camera: Camera, topics: Topics) -> Iterator[tuple
     for zone in camera.zones:
         for key, entity in _of_zone(place, where, zone.id):
             yield f"zone.{zone.id}.{key}", here | entity
+        if zone.dwell_s:
+            yield f"zone.{zone.id}.stay_event", _stay_event(place, where, zone.id)
     for key, entity in _of_lines(place, where, topics, camera):
         yield key, here | entity
     for key, entity in _numbers(place, where, topics):
@@ -186,6 +188,19 @@ def _of_zone(place: str, where: CameraTopics, id_: str) -> Iterator[tuple[str, C
         _switched("occupancy", where, f"{name} occupancy", f"{zone}.occupied | default(false)"),
     )
     yield "people", _people(where, f"{name} people", f"{zone}.count | default(none)")
+    yield (
+        "longest_stay",
+        {
+            "platform": "sensor",
+            "name": f"{name} longest stay",
+            "icon": "mdi:timer-sand",
+            "device_class": "duration",
+            "unit_of_measurement": "s",
+            "state_class": "measurement",
+            "state_topic": where.state,
+            "value_template": f"{{{{ {zone}.longest_s | default(none) }}}}",
+        },
+    )
 
 
 def _of_lines(
@@ -276,6 +291,20 @@ def _fall_event(place: str, where: CameraTopics) -> Component:
         "event_types": list(FALLS),
         "state_topic": where.event,
         "value_template": _event(f"value_json.type in {list(FALLS)}", "value_json.type"),
+    }
+
+
+def _stay_event(place: str, where: CameraTopics, id_: str) -> Component:
+    asked = f"value_json.type == 'zone_dwelling' and value_json.data.zone == '{id_}'"
+    return {
+        "platform": "event",
+        "name": f"{_named(place, title(id_))} stay",
+        "icon": "mdi:timer-alert",
+        "event_types": ["zone_dwelling"],
+        "state_topic": where.event,
+        "value_template": _event(
+            asked, "value_json.type", ", 'dwell_s': value_json.data.dwell_s | default(none)"
+        ),
     }
 
 

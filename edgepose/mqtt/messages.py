@@ -65,6 +65,8 @@ class ZoneState(msgspec.Struct, frozen=True, kw_only=True):
 
     occupied: bool = False
     count: int = 0
+    longest_s: int = 0
+    """The longest stay of those inside, in steps of 10 s."""
 
 
 class CameraSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """Poses of one camera to people over time and events; needs no picture."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any, Literal
 
 from edgepose.people import tracking
@@ -99,4 +100,14 @@ class Follower:
     @property
     def state(self) -> dict[str, Any]:
         """The camera's state as the detectors see it: keys of the topic `C/state`."""
-        return {key: value for detector in self.detectors for key, value in detector.state.items()}
+        return reduce(_merged, (detector.state for detector in self.detectors), {})
+
+
+def _merged(some: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Put two parts of a state together: of one zone each detector knows other keys."""
+    both = {
+        key: _merged(some[key], value)
+        for key, value in others.items()
+        if isinstance(value, Mapping) and isinstance(some.get(key), Mapping)
+    }
+    return {**some, **others, **both}

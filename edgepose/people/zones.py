@@ -32,10 +32,16 @@ class Zone:
     kind: Literal["area", "rest"] = "area"
     """`rest`: lying here is no fall."""
 
+    dwell_s: float = 0.0
+    """A stay of so long is told of; 0: none is."""
+
+    min_dwell_s: float = 0.0
+    """A stay counts from this length on."""
+
     @classmethod
     def from_config(cls, zone: CameraZone) -> Self:
         """Make a zone from its table of the configuration."""
-        return cls(zone.id, zone.polygon, zone.kind)
+        return cls(zone.id, zone.polygon, zone.kind, zone.dwell_s, zone.min_dwell_s)
 
     def contains(self, point: Point) -> bool:
         """Say whether a point, in parts of the frame, lies inside; the border counts."""

@@ -61,6 +61,8 @@ masks = [[[0,0],[0.2,0],[0.2,0.3],[0,0.3]]]
   id = "sofa"
   polygon = [[0.1,0.5],[0.6,0.5],[0.6,1.0],[0.1,1.0]]
   kind = "rest"
+  dwell_s = 30.0
+  min_dwell_s = 2.5
   [[camera.line]]
   id = "door"
   points = [[0.1,0.5],[0.6,0.5]]

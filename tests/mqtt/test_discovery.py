@@ -29,6 +29,7 @@ source = "demo://"
   [[camera.zone]]
   id = "sofa"
   polygon = [[0.1, 0.5], [0.6, 0.5], [0.6, 1.0]]
+  dwell_s = 60
   [[camera.line]]
   id = "front_door"
   points = [[0.1, 0.5], [0.6, 0.5]]
@@ -132,7 +133,12 @@ class TestPayload:
             "fps": "sensor",
             "latency": "sensor",
         }
-        zone = {"hall.zone.sofa.occupancy": "binary_sensor", "hall.zone.sofa.people": "sensor"}
+        zone = {
+            "hall.zone.sofa.occupancy": "binary_sensor",
+            "hall.zone.sofa.people": "sensor",
+            "hall.zone.sofa.longest_stay": "sensor",
+            "hall.zone.sofa.stay_event": "event",
+        }
         line = {
             "hall.line.front_door.street": "sensor",
             "hall.line.front_door.hall": "sensor",

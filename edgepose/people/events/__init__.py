@@ -14,6 +14,7 @@ from edgepose.types import Event, Track
 EVENTS: Final = {
     "presence": "edgepose.people.events.presence:PresenceDetector",
     "zones": "edgepose.people.events.zones:ZoneDetector",
+    "stays": "edgepose.people.events.stays:StayDetector",
     "postures": "edgepose.people.events.postures:PostureDetector",
     "falls": "edgepose.people.events.falls:FallDetector",
     "long_lies": "edgepose.people.events.long_lies:LongLieDetector",
@@ -26,6 +27,7 @@ TYPES: Final = (
     "person_left",
     "zone_entered",
     "zone_left",
+    "zone_dwelling",
     "posture_changed",
     "fall_suspected",
     "fall_confirmed",
