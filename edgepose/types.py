@@ -202,6 +202,16 @@ class Track:
     zones: tuple[str, ...] = ()
     """Ids of the zones the person stands in."""
 
+    ground: tuple[float, float] | None = None
+    """Where the person stands, in frame pixels; may lie outside the frame. None where that
+    was not looked for."""
+
+    frame: Size | None = None
+    """The size of the frame that `ground` is in."""
+
+    moving: bool | None = None
+    """Moved within the last second; None where that is not watched."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

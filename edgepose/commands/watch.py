@@ -198,7 +198,7 @@ def line(message: AnyMessage) -> str:
             zones = Counter({name: zone.count for name, zone in message.zones.items()})
             inside = "".join(f", {count} in {name}" for name, count in zones.items() if count)
             words = [f"{message.count} in view{inside}", message.posture]
-            words += [word for word in ("fall", "paused") if getattr(message, word)]
+            words += [word for word in ("fall", "long_lie", "paused") if getattr(message, word)]
             return f"{message.device}/{message.camera} state: {', '.join(words)}"
         case StatusMessage():
             cameras = ", ".join(f"{name} {c.state}" for name, c in message.cameras.items())

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
+from itertools import pairwise
 from typing import Final
 
 from edgepose.config import toml
 from edgepose.config.error_messages import Problem, expected
-from edgepose.config.schema import Camera, Config, GestureRule, Mqtt
+from edgepose.config.schema import Camera, CameraLine, Config, GestureRule, Mqtt
 from edgepose.errors import ConfigError
 from edgepose.urls import address, broker
 
@@ -106,6 +107,19 @@ def _camera(path: toml.Path, camera: Camera) -> Iterator[Problem]:
     yield from _duplicate_ids([(place, zone.id) for place, zone in zones])
     for place, zone in zones:
         yield from _polygon((*place, "polygon"), zone.polygon)
+    lines = [((*path, "line", index), line) for index, line in enumerate(camera.lines)]
+    yield from _duplicate_ids([(place, line.id) for place, line in lines])
+    for place, line in lines:
+        yield from _line(place, line)
+
+
+def _line(path: toml.Path, line: CameraLine) -> Iterator[Problem]:
+    if line.sides[0] == line.sides[1]:
+        what = "two different ids"
+        yield Problem((*path, "sides"), expected((*path, "sides"), line.sides, what))
+    if any(a == b for a, b in pairwise(line.points)):
+        what = "points that differ from the one before"
+        yield Problem((*path, "points"), expected((*path, "points"), line.points, what))
 
 
 def _polygon(path: toml.Path, corners: Sequence[tuple[float, float]]) -> Iterator[Problem]:

@@ -208,6 +208,37 @@ class CameraZone(Table, frozen=True, kw_only=True):
     kind: Literal["area", "rest"] = "area"
     """`rest`: lying here is no fall, as on a sofa or a bed."""
 
+    dwell_s: Seconds = 0.0
+    """Seconds inside after which a person's stay is worth an event. 0: off."""
+
+    min_dwell_s: Seconds = 0.0
+    """Seconds that a person must be inside before the zone counts it: those who pass through
+    do not occupy it."""
+
+
+class CameraLine(Table, frozen=True, kw_only=True):
+    """A line on the floor in one camera's frame; people who cross it are counted."""
+
+    id: Annotated[Id, Meta(examples=["door"])]
+    """Stands in messages and names the entities."""
+
+    points: Annotated[
+        tuple[Point, ...],
+        Meta(
+            min_length=2,
+            max_length=64,
+            description="two or more points [x, y] within the frame, from 0 to 1",
+            examples=[[[0.2, 0.9], [0.8, 0.9]]],
+        ),
+    ]
+    """Points along the line as parts of the frame. A person is where the feet are."""
+
+    sides: Annotated[
+        tuple[Id, Id],
+        Meta(description="two different ids", examples=[["street", "hall"]]),
+    ] = ("left", "right")
+    """What is to the left and to the right of the line, seen in the picture along its points."""
+
 
 class Camera(Table, frozen=True, kw_only=True):
     """Where pictures come from; repeat the table for each camera."""
@@ -263,6 +294,9 @@ class Camera(Table, frozen=True, kw_only=True):
     zones: tuple[CameraZone, ...] = field(default=(), name="zone")
     """Parts of the floor to tell apart."""
 
+    lines: tuple[CameraLine, ...] = field(default=(), name="line")
+    """Lines on the floor at which people are counted."""
+
 
 class Events(Table, frozen=True, kw_only=True):
     """What is worth a message of its own."""
@@ -284,6 +318,13 @@ class Events(Table, frozen=True, kw_only=True):
 
     fall_gone_s: Seconds = 60.0
     """Seconds after which a fall ends when the person is not seen any more."""
+
+    long_lie_s: Seconds = 60.0
+    """Seconds after which lying outside every zone of kind `rest` is a long lie, whether a
+    fall was seen or not. 0: off."""
+
+    still_s: Seconds = 300.0
+    """Seconds without a movement after which a person is still. 0: off."""
 
     gestures: tuple[BuiltIn, ...] = ("hand_raised", "wave", "both_hands_up", "t_pose")
     """The built-in gestures to watch for; those of [[gesture]] are watched for as well."""

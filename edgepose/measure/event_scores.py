@@ -295,13 +295,17 @@ def _label(row: Any, where: str, began_ns: int, gestures: Collection[str]) -> La
         msg = f"{where}: expected at least a type and a start"
         raise UsageError(msg)
     _known(row["type"], TYPES, "type of event", where)
-    _only(row, {"type", "start", "end", "camera", "person", "zone", "gesture", "data"}, where)
+    _only(
+        row, {"type", "start", "end", "camera", "person", "zone", "line", "gesture", "data"}, where
+    )
     start_s = _moment(row["start"], f"{where}: start", began_ns)
     end_s = _moment(row["end"], f"{where}: end", began_ns) if "end" in row else start_s
     if end_s < start_s:
         msg = f"{where}: end is before start"
         raise UsageError(msg)
-    data = {key: row[key] for key in ("zone", "gesture") if key in row} | row.get("data", {})
+    data = {key: row[key] for key in ("zone", "line", "gesture") if key in row} | row.get(
+        "data", {}
+    )
     if row["type"] == "gesture" and "gesture" not in data:
         msg = f'{where}: which gesture? expected such as gesture = "wave"'
         raise UsageError(msg)

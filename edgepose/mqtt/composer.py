@@ -28,6 +28,8 @@ class Composer:
         Takes what `compose` takes and returns pictures to send with it.
     packed : bool
         Whether poses are said in MessagePack too.
+    counted : callable, optional
+        Takes the events of a frame, counts them and returns `lines` of `C/state`; thread-safe.
     """
 
     def __init__(
@@ -40,10 +42,12 @@ class Composer:
         extra: Mapping[str, Any] = MappingProxyType({}),
         picture: Compose | None = None,
         packed: bool = False,
+        counted: Callable[[Sequence[Event]], Mapping[str, Any]] = lambda _: {},
     ) -> None:
         self.extra = extra
         self._picture = picture
         self._packed = packed
+        self._counted = counted
         self._topics = topics
         self._model = model
         self._follower = follower
@@ -52,12 +56,14 @@ class Composer:
         self._seen: dict[str, Any] = {}
         self._state: dict[str, Any] | None = None
         self._lock = threading.Lock()
+        self._frame: Frame | None = None
 
     def compose(
         self, frame: Frame, tracks: Sequence[Track], events: Sequence[Event]
     ) -> list[Message]:
         """Return the frame's poses, what has happened, and the state if it is another now."""
         self._seq += 1
+        self._frame = frame.without_picture()
         latency_ms = (self._clock.now_ns() - frame.read_ns) / NS_PER_MS
         composed = [
             encoding.poses(
@@ -74,6 +80,8 @@ class Composer:
         composed += [encoding.event(self._topics, event, frame) for event in events]
         if self._picture is not None:
             composed += self._picture(frame, tracks, events)
+        if events:
+            self._counted(events)
         self._seen = self._follower.state
         with self._lock:
             if self._state != self._now():
@@ -92,11 +100,11 @@ class Composer:
     def _compose_state(self) -> Message:
         """Read and number the state; the outbox drops one that a later one overtook."""
         self._state = self._now()
-        message = encoding.state(self._topics, [self._state])
+        message = encoding.state(self._topics, [self._state], self._frame)
         return replace(message, revision=next(REVISIONS))
 
     def _now(self) -> dict[str, Any]:
         """While it is paused nobody is there, as far as anybody knows."""
         nobody: dict[str, Any] = {"zones": {zone.id: {} for zone in self._follower.zones}}
         seen = {} if self.extra.get("paused") else self._seen
-        return {**nobody, **seen, **self.extra}
+        return {**nobody, "lines": self._counted(()), **seen, **self.extra}

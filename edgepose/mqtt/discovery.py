@@ -134,6 +134,10 @@ def _of_camera(config: Config, camera: Camera, topics: Topics) -> Iterator[tuple
     if config.events.fall:
         yield "fall", here | _fall(place, where)
         yield "fall_event", _fall_event(place, where)
+    if config.events.long_lie_s:
+        yield "long_lie", here | _long_lie(place, where)
+    if config.events.still_s:
+        yield "still", here | _still(place, where)
     if gestures := [rule.id for rule in config.rules()]:
         yield "gesture", _gesture_event(place, where, gestures)
     for key, entity in _controls(place, where, topics):
@@ -141,6 +145,10 @@ def _of_camera(config: Config, camera: Camera, topics: Topics) -> Iterator[tuple
     for zone in camera.zones:
         for key, entity in _of_zone(place, where, zone.id):
             yield f"zone.{zone.id}.{key}", here | entity
+        if zone.dwell_s:
+            yield f"zone.{zone.id}.stay_event", _stay_event(place, where, zone.id)
+    for key, entity in _of_lines(place, where, topics, camera):
+        yield key, here | entity
     for key, entity in _numbers(place, where, topics):
         yield key, here | entity
 
@@ -151,6 +159,10 @@ def _of_people(place: str, where: CameraTopics) -> Iterator[tuple[str, Component
         _switched("occupancy", where, _named(place, "Occupancy"), "value_json.occupied"),
     )
     yield "people", _people(where, _named(place, "People"), "value_json.count | default(none)")
+    yield (
+        "moving",
+        _switched("moving", where, _named(place, "Movement"), "value_json.moving | default(false)"),
+    )
     yield (
         "posture",
         {
@@ -176,11 +188,73 @@ def _of_zone(place: str, where: CameraTopics, id_: str) -> Iterator[tuple[str, C
         _switched("occupancy", where, f"{name} occupancy", f"{zone}.occupied | default(false)"),
     )
     yield "people", _people(where, f"{name} people", f"{zone}.count | default(none)")
+    yield (
+        "longest_stay",
+        {
+            "platform": "sensor",
+            "name": f"{name} longest stay",
+            "icon": "mdi:timer-sand",
+            "device_class": "duration",
+            "unit_of_measurement": "s",
+            "state_class": "measurement",
+            "state_topic": where.state,
+            "value_template": f"{{{{ {zone}.longest_s | default(none) }}}}",
+        },
+    )
+
+
+def _of_lines(
+    place: str, where: CameraTopics, topics: Topics, camera: Camera
+) -> Iterator[tuple[str, Component]]:
+    """Yield a counter for each direction of each line, and the button that resets them."""
+    for line in camera.lines:
+        for side in line.sides:
+            count = f"(value_json.lines | default({{}})).get('{line.id}', {{}}).get('{side}')"
+            name = f"{_named(place, title(line.id))} to {title(side).lower()}"
+            yield (
+                f"line.{line.id}.{side}",
+                _people(where, name, f"{count} | default(none)")
+                | {"icon": "mdi:counter", "state_class": "total_increasing"},
+            )
+    if camera.lines:
+        yield (
+            "reset_lines",
+            {
+                "platform": "button",
+                "name": _named(place, "Reset lines"),
+                "icon": "mdi:counter",
+                "entity_category": "config",
+                "command_topic": topics.request("reset_lines"),
+                "payload_press": msgspec.json.encode({"camera": where.camera}).decode(),
+            },
+        )
 
 
 def _fall(place: str, where: CameraTopics) -> Component:
     return _switched("safety", where, _named(place, "Fall"), "value_json.fall") | {
         "icon": "mdi:human-handsdown"
+    }
+
+
+def _long_lie(place: str, where: CameraTopics) -> Component:
+    condition = "value_json.long_lie | default(false)"
+    return _switched("safety", where, _named(place, "Long lie"), condition) | {
+        "icon": "mdi:bed-clock"
+    }
+
+
+def _still(place: str, where: CameraTopics) -> Component:
+    """Return the sensor of no movement; the time of the last one is its attribute `since`."""
+    since = "{{ {'since': value_json.still_since | default(none)} | to_json }}"
+    condition = "value_json.still | default(false)"
+    return {
+        "platform": "binary_sensor",
+        "name": _named(place, "No movement"),
+        "icon": "mdi:motion-sensor-off",
+        "state_topic": where.state,
+        "value_template": f"{{{{ 'ON' if {condition} else 'OFF' }}}}",
+        "json_attributes_topic": where.state,
+        "json_attributes_template": since,
     }
 
 
@@ -217,6 +291,20 @@ def _fall_event(place: str, where: CameraTopics) -> Component:
         "event_types": list(FALLS),
         "state_topic": where.event,
         "value_template": _event(f"value_json.type in {list(FALLS)}", "value_json.type"),
+    }
+
+
+def _stay_event(place: str, where: CameraTopics, id_: str) -> Component:
+    asked = f"value_json.type == 'zone_dwelling' and value_json.data.zone == '{id_}'"
+    return {
+        "platform": "event",
+        "name": f"{_named(place, title(id_))} stay",
+        "icon": "mdi:timer-alert",
+        "event_types": ["zone_dwelling"],
+        "state_topic": where.event,
+        "value_template": _event(
+            asked, "value_json.type", ", 'dwell_s': value_json.data.dwell_s | default(none)"
+        ),
     }
 
 

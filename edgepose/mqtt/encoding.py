@@ -97,6 +97,7 @@ def _people(people: Sequence[Track | Pose]) -> list[PersonMessage]:
             bbox=(x, y, width, height),
             posture=track.posture if track else "unknown",
             zones=list(track.zones) if track else [],
+            moving=msgspec.UNSET if track is None or track.moving is None else track.moving,
             keypoints=points,
         )
         for track, (x, y, width, height, score), points in zip(
@@ -176,9 +177,20 @@ def event_id(camera: CameraTopics, happened: Event, unix_ns: int) -> str:
     return hashlib.blake2s(_ORDERED.encode(what), digest_size=10).hexdigest()
 
 
-def state(camera: CameraTopics, parts: Iterable[Mapping[str, Any]]) -> Message:
-    """Say how things are: each detector knows a part, what nobody knows keeps its default."""
-    known = {key: value for part in parts for key, value in part.items()}
+def state(
+    camera: CameraTopics, parts: Iterable[Mapping[str, Any]], frame: Frame | None = None
+) -> Message:
+    """Write the camera's state: each part gives some keys, the others keep their defaults.
+
+    A key that ends in `_ns` holds a moment on the frames' clock and becomes wall time, by
+    the frame given, under its name without the ending; without a frame it is left out.
+    """
+    known: dict[str, Any] = {}
+    for key, value in (item for part in parts for item in part.items()):
+        if not key.endswith("_ns"):
+            known[key] = value
+        elif frame is not None and value is not None:
+            known[key.removesuffix("_ns")] = rfc3339(frame.unix_ns + value - frame.captured_ns)
     message = msgspec.convert(
         {"device": camera.device, "camera": camera.camera} | known, StateMessage
     )

@@ -34,6 +34,9 @@ class PersonMessage(msgspec.Struct, frozen=True, kw_only=True):
     ]
     posture: Posture = "unknown"
     zones: list[str] = []
+    moving: bool | msgspec.UnsetType = msgspec.UNSET
+    """Moved within the last second; left out where people are not followed."""
+
     keypoints: Annotated[list[Keypoint], msgspec.Meta(min_length=17, max_length=17)]
     """17 in COCO's order; also those below the minimum score."""
 
@@ -62,6 +65,8 @@ class ZoneState(msgspec.Struct, frozen=True, kw_only=True):
 
     occupied: bool = False
     count: int = 0
+    longest_s: int = 0
+    """The longest stay of those inside, in steps of 10 s."""
 
 
 class CameraSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,8 +88,23 @@ class StateMessage(msgspec.Struct, frozen=True, kw_only=True):
     occupied: bool = False
     count: int = 0
     fall: bool = False
+    long_lie: bool = False
+    """A person has been lying outside every rest zone for too long."""
+
+    moving: bool = False
+    """A person in view has moved within the last second."""
+
+    still: bool = False
+    """There are people, and none of them has moved for `events.still_s`."""
+
+    still_since: Timestamp | None = None
+    """The last movement, while `still`."""
+
     posture: Posture = "unknown"
     zones: dict[str, ZoneState] = {}
+    lines: dict[str, dict[str, int]] = {}
+    """By line and the side crossed to: how many people, also before the last start."""
+
     paused: bool = False
     """Nobody looks at this camera's frames; all else says that nobody is there."""
 
@@ -224,6 +244,13 @@ class Reloading(msgspec.Struct, frozen=True):
     """What the request `reload` is answered with: the file is good and will be applied."""
 
     reloading: bool
+
+
+class LinesReset(msgspec.Struct, frozen=True):
+    """What the request `reset_lines` is answered with."""
+
+    lines: dict[str, dict[str, dict[str, int]]]
+    """The counts now: by camera, line and the side crossed to."""
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgepose.mqtt.messages import Pictures, Pong, Reloading, Report, StatusMessage
+from edgepose.mqtt.messages import LinesReset, Pictures, Pong, Reloading, Report, StatusMessage
 
 Id = Annotated[str, Meta(max_length=1024)] | int | float | bool | None
 
@@ -26,6 +26,16 @@ class SnapshotRequest(Request, frozen=True, forbid_unknown_fields=True):
 
     camera: str | None = None
     """One of the cameras; not given: all of them."""
+
+
+class ResetLinesRequest(Request, frozen=True, forbid_unknown_fields=True):
+    """What `reset_lines` takes."""
+
+    camera: str | None = None
+    """One of the cameras; not given: all of them."""
+
+    line: str | None = None
+    """One of its lines; not given: all of them."""
 
 
 class Response(Struct, Generic[Data], frozen=True, omit_defaults=True):
@@ -68,6 +78,7 @@ REQUESTS: Final[Mapping[str, RequestType]] = {
     "ping": RequestType(Request, Pong),
     "info": RequestType(Request, StatusMessage),
     "snapshot": RequestType(SnapshotRequest, Pictures),
+    "reset_lines": RequestType(ResetLinesRequest, LinesReset),
     "reload": RequestType(Request, Reloading),
     "doctor": RequestType(Request, Report, slow=True),
 }

@@ -7,7 +7,9 @@ from edgepose.config import schema
 from edgepose.config.schema import Config, PoseSettings
 from edgepose.people import tracking
 from edgepose.people.events import EVENTS, Detector
+from edgepose.people.events.lines import Line, LineDetector
 from edgepose.people.follower import Follower
+from edgepose.people.movement import MovementReader
 from edgepose.people.posture import PostureReader
 from edgepose.people.smoothing import Smoother
 from edgepose.people.tracking import Tracker
@@ -33,11 +35,15 @@ def follower(config: Config, camera: schema.Camera, ids: Iterator[int] | None = 
         smoother=Smoother() if config.pose.smoothing == "one-euro" else None,
         zones=zones,
         posture=PostureReader(config.pose.min_keypoint_score),
-        detectors=detectors(config, zones),
+        movement=MovementReader(config.pose.min_keypoint_score),
+        detectors=detectors(config, camera),
     )
 
 
-def detectors(config: Config, zones: list[Zone]) -> list[Detector]:
+def detectors(config: Config, camera: schema.Camera) -> list[Detector]:
     """Make the detectors that the configuration asks for."""
-    asked = (registry.load(row).configured(config, zones) for row in EVENTS.values())
+    zones = [Zone.from_config(zone) for zone in camera.zones]
+    asked = [registry.load(row).configured(config, zones) for row in EVENTS.values()]
+    lines = [Line(line.id, line.points, line.sides) for line in camera.lines]
+    asked += [LineDetector(lines)] if lines else []
     return [detector for detector in asked if detector is not None]

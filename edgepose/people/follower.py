@@ -1,11 +1,13 @@
 """Poses of one camera to people over time and events; needs no picture."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any, Literal
 
 from edgepose.people import tracking
 from edgepose.people.events import Detector
+from edgepose.people.movement import MovementReader
 from edgepose.people.posture import PostureReader
 from edgepose.people.smoothing import Smoother
 from edgepose.people.tracking import Tracker
@@ -31,11 +33,13 @@ class Follower:
         zones: Sequence[Zone],
         posture: PostureReader,
         detectors: Sequence[Detector],
+        movement: MovementReader | None = None,
     ) -> None:
         self.tracker = tracker
         self.smoother = smoother
         self.zones = tuple(zones)
         self.posture = posture
+        self.movement = movement or MovementReader()
         self.detectors = tuple(detectors)
         """Replaced as a whole, by any thread."""
 
@@ -60,6 +64,7 @@ class Follower:
             tracks = self.smoother.smooth(tracks, at_ns)
         tracks = locate(tracks, self.zones, size)
         tracks = self.posture.update(tracks, at_ns)
+        tracks = tracks if still else self.movement.update(tracks, at_ns)
         events = [event for detector in self.detectors for event in detector.update(tracks, at_ns)]
         return tracks, events
 
@@ -88,11 +93,21 @@ class Follower:
     def presence(self) -> Presence:
         """Whether anybody is before the camera, as far as the newest frame and events know."""
         state = self.state
-        if self._seen or state.get("occupied") or state.get("fall"):
+        if self._seen or any(state.get(key) for key in ("occupied", "fall", "long_lie")):
             return "somebody"
         return "maybe" if self._hoped else "nobody"
 
     @property
     def state(self) -> dict[str, Any]:
         """The camera's state as the detectors see it: keys of the topic `C/state`."""
-        return {key: value for detector in self.detectors for key, value in detector.state.items()}
+        return reduce(_merged, (detector.state for detector in self.detectors), {})
+
+
+def _merged(some: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Put two parts of a state together: of one zone each detector knows other keys."""
+    both = {
+        key: _merged(some[key], value)
+        for key, value in others.items()
+        if isinstance(value, Mapping) and isinstance(some.get(key), Mapping)
+    }
+    return {**some, **others, **both}

@@ -32,10 +32,16 @@ class Zone:
     kind: Literal["area", "rest"] = "area"
     """`rest`: lying here is no fall."""
 
+    dwell_s: float = 0.0
+    """A stay of so long is told of; 0: none is."""
+
+    min_dwell_s: float = 0.0
+    """A stay counts from this length on."""
+
     @classmethod
     def from_config(cls, zone: CameraZone) -> Self:
         """Make a zone from its table of the configuration."""
-        return cls(zone.id, zone.polygon, zone.kind)
+        return cls(zone.id, zone.polygon, zone.kind, zone.dwell_s, zone.min_dwell_s)
 
     def contains(self, point: Point) -> bool:
         """Say whether a point, in parts of the frame, lies inside; the border counts."""
@@ -150,20 +156,19 @@ def _mean(points: Sequence[Point]) -> Point:
 def locate(
     tracks: "Sequence[Track]", zones: Sequence[Zone], size: "Size", min_score: float = 0.3
 ) -> "list[Track]":
-    """Set the zones each person stands in, in the order of `zones`.
+    """Set where each person stands, and the zones there in the order of `zones`.
 
     A foot beyond the edge of the picture counts as being at that edge, so that a zone
     which reaches the edge also holds those whose feet are cut off by it.
     """
+    placed = [replace(t, ground=ground_point(t.pose, min_score), frame=size) for t in tracks]
     if not zones:
-        return list(tracks)
-    return [replace(track, zones=_zones_at(track, zones, size, min_score)) for track in tracks]
+        return placed
+    return [replace(t, zones=_zones_at(t.ground, zones, size)) for t in placed if t.ground]
 
 
-def _zones_at(
-    track: "Track", zones: Sequence[Zone], size: "Size", min_score: float
-) -> tuple[str, ...]:
-    x, y = ground_point(track.pose, min_score)
+def _zones_at(ground: Point, zones: Sequence[Zone], size: "Size") -> tuple[str, ...]:
+    x, y = ground
     # The first pixel's centre is (0, 0): half a pixel before it the frame begins.
     at = _part((x + 0.5) / size.width), _part((y + 0.5) / size.height)
     return tuple(zone.id for zone in zones if zone.contains(at))

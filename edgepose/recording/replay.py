@@ -51,7 +51,7 @@ class Step(NamedTuple):
         )
         yield from (encoding.event(topics, event, shown) for event in self.events)
         if self.state is not None:
-            yield encoding.state(topics, [self.state])
+            yield encoding.state(topics, [self.state], shown)
 
 
 def rederive(recording: Recording, config: Config) -> Iterator[Step]:

@@ -11,7 +11,6 @@ from edgepose.mqtt.snapshots import Snapshots
 from edgepose.people.build import births, detectors
 from edgepose.people.events import EVENTS, Detector
 from edgepose.people.follower import Follower
-from edgepose.people.zones import Zone
 from edgepose.types import Message
 
 ANEW = ("falls", "gestures")
@@ -45,6 +44,7 @@ class Control:
         self.camera.pipeline.limits = limits(pose)
         self._follower.admit(births(pose))
         self._follower.posture.min_score = pose.min_keypoint_score
+        self._follower.movement.min_score = pose.min_keypoint_score
         self.snapshots.min_score = pose.min_keypoint_score
         self._detect(config, camera)
         self._composer.extra = {"paused": paused, "settings": told}
@@ -53,9 +53,13 @@ class Control:
             self._forget(config, camera)
         return self._composer.tell()
 
+    def tell(self) -> Message:
+        """Return the camera's state; thread-safe."""
+        return self._composer.tell()
+
     def _forget(self, config: Config, camera: CameraTable) -> None:
         """Let go of everybody: after a pause nobody is there who is not seen anew."""
-        self._follower.forget(_detectors(config, camera))
+        self._follower.forget(detectors(config, camera))
         self._composer.forget()
         self.snapshots.forget()
 
@@ -70,9 +74,5 @@ class Control:
             for detector in self._follower.detectors
             if not isinstance(detector, anew)
         }
-        fresh = _detectors(config, camera)
+        fresh = detectors(config, camera)
         self._follower.detectors = tuple(known.get(type(each), each) for each in fresh)
-
-
-def _detectors(config: Config, camera: CameraTable) -> list[Detector]:
-    return detectors(config, [Zone.from_config(zone) for zone in camera.zones])

@@ -53,6 +53,7 @@ class CameraSet:
             camera = self._state.cameras.pop(id_).camera
         camera.close()
         self.stuck |= not joined(camera.threads, CLOSE_S)
+        self._state.broker.line_counts.store()
         self._publish_availability(id_)
 
     def stop_all(self) -> None:

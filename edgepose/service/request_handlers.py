@@ -3,8 +3,14 @@
 from collections.abc import Mapping
 
 from edgepose.errors import EdgeposeError
-from edgepose.mqtt.messages import Pictures, Pong, Reloading, Report
-from edgepose.mqtt.requests import CommandError, RequestHandler, SnapshotRequest
+from edgepose.mqtt.messages import LinesReset, Pictures, Pong, Reloading, Report
+from edgepose.mqtt.requests import (
+    CommandError,
+    RequestHandler,
+    ResetLinesRequest,
+    SnapshotRequest,
+)
+from edgepose.service.camera_control import Control
 from edgepose.service.state import DaemonState
 from edgepose.service.status import status_message
 from edgepose.timing import rfc3339
@@ -16,6 +22,7 @@ def request_handlers(state: DaemonState) -> Mapping[str, RequestHandler]:
         "ping": lambda _: Pong(rfc3339(state.clock.unix_ns())),
         "info": lambda _: status_message(_loaded(state)),
         "snapshot": lambda request: _snapshot(state, request),
+        "reset_lines": lambda request: _reset_lines(state, request),
         "reload": lambda _: _reload(state),
         "doctor": lambda _: report(_loaded(state)),
     }
@@ -64,11 +71,16 @@ def _snapshot(state: DaemonState, request: SnapshotRequest) -> Pictures:
     return Pictures(taken)
 
 
-def _picture(state: DaemonState, id_: str) -> str:
+def _known_camera(state: DaemonState, id_: str) -> Control:
     control = state.cameras.get(id_)
     if control is None:
         known = ", ".join(state.cameras) or "none"
         raise CommandError(f'camera "{id_[:64]}" is not known; known: {known}', "unknown")
+    return control
+
+
+def _picture(state: DaemonState, id_: str) -> str:
+    control = _known_camera(state, id_)
     if state.broker.overrides.paused(id_):
         raise CommandError(f'camera "{id_}" is paused')
     if control.camera.health.state == "offline":
@@ -78,6 +90,22 @@ def _picture(state: DaemonState, id_: str) -> str:
         raise CommandError(f'camera "{id_}" has not shown anything yet')
     state.broker.link.put(message)
     return message.topic
+
+
+def _reset_lines(state: DaemonState, request: ResetLinesRequest) -> LinesReset:
+    """Set counts to 0 and publish the state of their cameras."""
+    if request.camera is not None:
+        _known_camera(state, request.camera)
+    cameras = [c for c in state.config.cameras if request.camera in {None, c.id}]
+    lines = {line.id for camera in cameras for line in camera.lines}
+    if request.line is not None and request.line not in lines:
+        known = ", ".join(sorted(lines)) or "none"
+        raise CommandError(f'line "{request.line[:64]}" is not known; known: {known}', "unknown")
+    counts = {c.id: dict(state.broker.line_counts.reset(c, request.line)) for c in cameras}
+    for camera in cameras:
+        if control := state.cameras.get(camera.id):
+            state.broker.link.put(control.tell())
+    return LinesReset(counts)
 
 
 def _reload(state: DaemonState) -> Reloading:

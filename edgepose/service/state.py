@@ -16,6 +16,7 @@ from edgepose.mqtt.topics import Topics
 from edgepose.pose.failover import Standby
 from edgepose.pose.selection import Chooser
 from edgepose.service.camera_control import Control
+from edgepose.service.line_counts import LineCounts
 from edgepose.service.overrides import Overrides
 from edgepose.system.threads import FairQueue, FirstError, WakeEvent
 from edgepose.timing import Clock, Durations
@@ -32,6 +33,7 @@ class BrokerConnection:
     announcer: DiscoveryPublisher
     retained: StaleTopicCleaner
     duplicate: DuplicateDevice
+    line_counts: LineCounts
 
 
 @dataclass(slots=True, eq=False)

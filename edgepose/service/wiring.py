@@ -36,6 +36,7 @@ from edgepose.pose.estimator import PoseEstimator
 from edgepose.pose.failover import Standby
 from edgepose.pose.selection import Chooser
 from edgepose.service.camera_control import Control
+from edgepose.service.line_counts import LineCounts, NotedCounts
 from edgepose.service.overrides import Noted, Overrides
 from edgepose.service.state import BrokerConnection, DaemonState
 from edgepose.system import storage, systemd
@@ -98,7 +99,13 @@ def connect(
     link.on_message(duplicate.note_sent)
     link.subscribe(duplicate.topic, duplicate.on_message, others_only=True)
     connection = BrokerConnection(
-        topics, link, overrides(config), announcer, retained(config, link, clock), duplicate
+        topics,
+        link,
+        overrides(config),
+        announcer,
+        retained(config, link, clock),
+        duplicate,
+        LineCounts(note(config, "lines.json", NotedCounts), clock),
     )
     announce(connection, config)
     return connection
@@ -170,6 +177,7 @@ def camera(
     model = state.estimator
     live, shown = sources.is_live(settings.source), view(settings)
     snapshots = Snapshots(topics, settings, config.pose.min_keypoint_score)
+    line_counts = state.broker.line_counts
     composer = Composer(
         topics,
         model=lambda: model.name,
@@ -177,6 +185,7 @@ def camera(
         clock=state.clock,
         picture=snapshots.see,
         packed=config.mqtt.encoding == "msgpack",
+        counted=lambda events: line_counts.count(settings, events),
     )
     pipeline = Pipeline(
         model,

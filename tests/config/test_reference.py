@@ -41,10 +41,12 @@ def test_the_starter_is_good_with_every_mark_taken_away() -> None:
 
     found = loading.loads(text, "starter")
 
-    camera = Camera(id="camera", source="demo://", zones=found.cameras[0].zones)
+    (drawn,) = found.cameras
+    camera = Camera(id="camera", source="demo://", zones=drawn.zones, lines=drawn.lines)
     assert found == Config(cameras=(camera,), gestures=found.gestures)
     assert len(found.rules()) == len(found.events.gestures) + 1
     assert [zone.id for zone in camera.zones] == ["sofa"]
+    assert [line.id for line in camera.lines] == ["door"]
     missing = [param.values[2].name for param in EVERY_KEY if not _offers(text, param.values[2])]
     assert missing == []
 

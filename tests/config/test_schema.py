@@ -62,12 +62,20 @@ masks = [[[0,0],[0.2,0],[0.2,0.3],[0,0.3]]]
   id = "sofa"
   polygon = [[0.1,0.5],[0.6,0.5],[0.6,1.0],[0.1,1.0]]
   kind = "rest"
+  dwell_s = 30.0
+  min_dwell_s = 2.5
+  [[camera.line]]
+  id = "door"
+  points = [[0.1,0.5],[0.6,0.5]]
+  sides = ["in", "out"]
 [events]
 presence_on_s = 1
 presence_off_s = 2.5
 fall_confirm_s = 20.0
 fall_recover_s = 2.5
 fall_gone_s = 90.0
+long_lie_s = 45.0
+still_s = 90.0
 fall = false
 gestures = ["wave"]
 [[gesture]]

@@ -29,6 +29,11 @@ source = "demo://"
   [[camera.zone]]
   id = "sofa"
   polygon = [[0.1, 0.5], [0.6, 0.5], [0.6, 1.0]]
+  dwell_s = 60
+  [[camera.line]]
+  id = "front_door"
+  points = [[0.1, 0.5], [0.6, 0.5]]
+  sides = ["street", "hall"]
 [[camera]]
 id = "back_yard"
 source = "demo://"
@@ -116,6 +121,9 @@ class TestPayload:
             "people": "sensor",
             "posture": "sensor",
             "fall": "binary_sensor",
+            "long_lie": "binary_sensor",
+            "moving": "binary_sensor",
+            "still": "binary_sensor",
             "gesture": "event",
             "fall_event": "event",
             "processing": "switch",
@@ -125,14 +133,24 @@ class TestPayload:
             "fps": "sensor",
             "latency": "sensor",
         }
-        zone = {"hall.zone.sofa.occupancy": "binary_sensor", "hall.zone.sofa.people": "sensor"}
+        zone = {
+            "hall.zone.sofa.occupancy": "binary_sensor",
+            "hall.zone.sofa.people": "sensor",
+            "hall.zone.sofa.longest_stay": "sensor",
+            "hall.zone.sofa.stay_event": "event",
+        }
+        line = {
+            "hall.line.front_door.street": "sensor",
+            "hall.line.front_door.hall": "sensor",
+            "hall.reset_lines": "button",
+        }
         device = {"temperature": "sensor", "delegate": "sensor"}
         cameras = {
             f"{camera}.{key}": platform
             for camera in ("hall", "back_yard")
             for key, platform in per_camera.items()
         }
-        assert found == cameras | zone | device
+        assert found == cameras | zone | line | device
         assert b"/poses" not in content
 
     def test_only_events_are_always_available(self) -> None:
@@ -159,6 +177,7 @@ class TestPayload:
         assert single["hall.occupancy"]["name"] == "Occupancy"
         assert double["back_yard.occupancy"]["name"] == "Back yard occupancy"
         assert double["hall.zone.sofa.occupancy"]["name"] == "Hall sofa occupancy"
+        assert double["hall.line.front_door.hall"]["name"] == "Hall front door to hall"
 
     def test_an_entity_keeps_its_id_whatever_else_is_configured(self) -> None:
         """Home Assistant knows its history by it."""
@@ -169,10 +188,13 @@ class TestPayload:
 
     def test_what_is_not_watched_has_no_entity(self) -> None:
         """A fall sensor that never turns on would lull somebody."""
-        of = config(ONE + "\n[events]\nfall = false\ngestures = []\n")
+        of = config(ONE + "\n[events]\nfall = false\nlong_lie_s = 0\nstill_s = 0\ngestures = []\n")
         keys = discovery.components(of, topics(of)).keys()
 
-        assert not {"hall.fall", "hall.fall_event", "hall.gesture"} & keys
+        assert (
+            not {"hall.fall", "hall.fall_event", "hall.long_lie", "hall.still", "hall.gesture"}
+            & keys
+        )
         assert "hall.occupancy" in keys
 
     @pytest.mark.parametrize(

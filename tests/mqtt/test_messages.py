@@ -201,7 +201,7 @@ def test_state_is_put_together_from_what_the_detectors_know() -> None:
 
     expected = {"occupied": True, "count": 2, "fall": False, "posture": "unknown", "paused": False}
     assert {key: said[key] for key in expected} == expected
-    assert said["zones"] == {"sofa": {"occupied": True, "count": 1}}
+    assert said["zones"] == {"sofa": {"occupied": True, "count": 1, "longest_s": 0}}
     assert (message.kind, message.qos, message.retain) == ("state", 1, True)
 
 

@@ -7,12 +7,22 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from edgepose.config.loading import loads
+from edgepose.config.schema import Config
 from edgepose.errors import ConfigError
-from edgepose.mqtt.requests import REQUESTS, CommandError, Request, SnapshotRequest
+from edgepose.mqtt.requests import (
+    REQUESTS,
+    CommandError,
+    Request,
+    ResetLinesRequest,
+    SnapshotRequest,
+)
+from edgepose.service.line_counts import LineCounts, NotedCounts
 from edgepose.service.request_handlers import request_handlers
 from edgepose.service.state import DaemonState
+from edgepose.system.storage import StateFile
 from edgepose.timing import Clock
-from edgepose.types import Message
+from edgepose.types import Event, Message
 
 
 class Camera:
@@ -23,6 +33,7 @@ class Camera:
         topic = f"edgepose/pi/{id_}/snapshot"
         picture = Message(topic, b"jpeg", "snapshot") if shows else None
         self.snapshots = SimpleNamespace(take=lambda: picture)
+        self.tell = lambda: Message(f"edgepose/pi/{id_}/state", b"{}", "state")
 
 
 class House:
@@ -30,6 +41,7 @@ class House:
 
     def __init__(self, paused: str = "", **cameras: Camera) -> None:
         self.clock = Clock()
+        self.config = Config()
         self.cameras = cameras
         self.sent: list[Message] = []
         overrides = SimpleNamespace(paused=lambda id_: id_ == paused)
@@ -116,3 +128,59 @@ def test_a_reload_of_a_bad_file_is_refused_before_anything_changes() -> None:
 
     assert good == {"reloading": True}
     assert house.reloads == 1
+
+
+class TestResetLines:
+    """Counts of one camera and line, or of all."""
+
+    CONFIG = loads(
+        """
+[[camera]]
+id = "hall"
+source = "demo://"
+[[camera.line]]
+id = "door"
+points = [[0, 0], [1, 1]]
+[[camera]]
+id = "yard"
+source = "demo://"
+[[camera.line]]
+id = "gate"
+points = [[0, 0], [1, 1]]
+""",
+        "test",
+    )
+
+    def house(self) -> House:
+        house = House(hall=Camera("hall"), yard=Camera("yard"))
+        house.config = self.CONFIG
+        house.broker.line_counts = LineCounts(StateFile(None, NotedCounts), Clock())
+        for camera, line in (("hall", "door"), ("yard", "gate")):
+            table = next(each for each in self.CONFIG.cameras if each.id == camera)
+            data = {"line": line, "from": "left", "to": "right"}
+            house.broker.line_counts.count(table, [Event("line_crossed", 0, 1, 0.5, data)])
+        return house
+
+    def test_it_resets_what_was_asked_for_and_publishes_it(self) -> None:
+        """The other camera's counts stay."""
+        house = self.house()
+
+        answer = house.ask("reset_lines", ResetLinesRequest(camera="hall"))
+
+        assert answer == {"lines": {"hall": {"door": {"left": 0, "right": 0}}}}
+        assert [message.topic for message in house.sent] == ["edgepose/pi/hall/state"]
+        kept = house.broker.line_counts.count(self.CONFIG.cameras[1], ())
+        assert kept == {"gate": {"left": 0, "right": 1}}
+
+    @pytest.mark.parametrize(
+        ("request_", "why"),
+        [
+            (ResetLinesRequest(camera="attic"), '"attic" is not known; known: hall, yard'),
+            (ResetLinesRequest(line="roof"), '"roof" is not known; known: door, gate'),
+            (ResetLinesRequest(camera="hall", line="gate"), '"gate" is not known; known: door'),
+        ],
+    )
+    def test_what_is_not_there_is_refused(self, request_: ResetLinesRequest, why: str) -> None:
+        """With the names there are."""
+        with pytest.raises(CommandError, match=why):
+            self.house().ask("reset_lines", request_)

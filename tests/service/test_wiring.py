@@ -46,8 +46,8 @@ def test_a_camera_has_its_own_zones_and_view() -> None:
 
 def test_only_what_is_asked_for_watches() -> None:
     """Turned off means: no code of it runs."""
-    all_of_them = detectors(CONFIG, [])
-    fewer = detectors(Config(events=Events(fall=False, gestures=())), [])
+    all_of_them = detectors(CONFIG, HALL)
+    fewer = detectors(Config(events=Events(fall=False, gestures=())), HALL)
 
     left_out = {type(each).__name__ for each in all_of_them} - {
         type(each).__name__ for each in fewer

@@ -31,7 +31,14 @@ REQUIRED: Final = {
     "button": {"command_topic"},
 }
 OPTIONAL: Final = {
-    "binary_sensor": {"device_class", "value_template", "expire_after", "off_delay"},
+    "binary_sensor": {
+        "device_class",
+        "value_template",
+        "expire_after",
+        "off_delay",
+        "json_attributes_topic",
+        "json_attributes_template",
+    },
     "sensor": {
         "device_class",
         "value_template",
@@ -66,10 +73,11 @@ OPTIONAL: Final = {
     "button": {"payload_press", "command_template", "device_class"},
 }
 CLASSES: Final = {
-    "binary_sensor": {"occupancy", "safety", "problem", "motion", "presence"},
+    "binary_sensor": {"occupancy", "safety", "problem", "motion", "moving", "presence"},
     "sensor": {"enum", "duration", "temperature", "timestamp"},
     "event": {"doorbell", "button", "motion"},
 }
+STATE_CLASSES: Final = {"measurement", "total", "total_increasing"}
 UNITS: Final = {"duration": {"ms", "s", "min", "h"}, "temperature": {"°C", "°F", "K"}}
 DEVICE: Final = {
     "identifiers",
@@ -190,5 +198,5 @@ def _sensor(entity: dict[str, Any]) -> Iterator[str]:
         yield "an enum has no unit"
     if class_ in UNITS and unit not in UNITS[class_]:
         yield f"unit {unit} of {class_}"
-    if entity.get("state_class", "measurement") not in {"measurement", "total"}:
+    if entity.get("state_class", "measurement") not in STATE_CLASSES:
         yield "state_class"

@@ -14,8 +14,11 @@ from edgepose.types import Event, Track
 EVENTS: Final = {
     "presence": "edgepose.people.events.presence:PresenceDetector",
     "zones": "edgepose.people.events.zones:ZoneDetector",
+    "stays": "edgepose.people.events.stays:StayDetector",
     "postures": "edgepose.people.events.postures:PostureDetector",
     "falls": "edgepose.people.events.falls:FallDetector",
+    "long_lies": "edgepose.people.events.long_lies:LongLieDetector",
+    "stillness": "edgepose.people.events.stillness:StillnessDetector",
     "gestures": "edgepose.people.events.gestures:GestureDetector",
 }
 
@@ -24,11 +27,16 @@ TYPES: Final = (
     "person_left",
     "zone_entered",
     "zone_left",
+    "zone_dwelling",
     "posture_changed",
     "fall_suspected",
     "fall_confirmed",
     "fall_recovered",
+    "long_lie",
+    "person_still",
+    "person_moved",
     "gesture",
+    "line_crossed",
 )
 """All that an event can say."""
 

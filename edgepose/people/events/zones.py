@@ -23,11 +23,10 @@ class ZoneDetector:
     def __init__(
         self, zones: Sequence[Zone], *, settle_s: float = SETTLE_S, off_s: float = 5.0
     ) -> None:
-        self._zones = tuple(zone.id for zone in zones)
-        self._settle_s = settle_s
+        self._settle_s = {zone.id: (max(settle_s, zone.min_dwell_s), settle_s) for zone in zones}
         self._off_s = off_s
         self._people: dict[int, _Whereabouts] = {}
-        self._at_least: dict[str, list[Settling]] = {zone: [] for zone in self._zones}
+        self._at_least: dict[str, list[Settling]] = {zone.id: [] for zone in zones}
 
     @classmethod
     def configured(cls, config: Config, zones: Sequence[Zone]) -> Self:
@@ -39,7 +38,7 @@ class ZoneDetector:
         seen = {track.id: track for track in tracks}
         for person in seen:
             if person not in self._people:
-                self._people[person] = _Whereabouts(self._zones, self._settle_s)
+                self._people[person] = _Whereabouts(self._settle_s)
         events = [
             event
             for person, whereabouts in self._people.items()
@@ -71,8 +70,8 @@ class ZoneDetector:
 class _Whereabouts:
     """One person and every zone."""
 
-    def __init__(self, zones: Sequence[str], settle_s: float) -> None:
-        self.inside = {zone: Settling(settle_s, settle_s) for zone in zones}
+    def __init__(self, settle_s: Mapping[str, tuple[float, float]]) -> None:
+        self.inside = {zone: Settling(on_s, off_s) for zone, (on_s, off_s) in settle_s.items()}
         self._missing_ns: int | None = None
         self._score = 0.0
         self.forgotten = False

@@ -18,7 +18,17 @@ from tests.support.body import (
     wave,
 )
 
-STATE = {"occupied", "count", "fall", "posture", "zones"}
+STATE = {
+    "occupied",
+    "count",
+    "fall",
+    "long_lie",
+    "moving",
+    "posture",
+    "still",
+    "still_since_ns",
+    "zones",
+}
 BUSY = Scene(
     (
         Actor.doing(walk(2), wave(2), fall("left", stay=14), get_up_from_lying(), stand(3)),

@@ -1,0 +1,164 @@
+"""Lines on the floor: who crosses them, and in which direction."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
+from typing import Any, Final, NamedTuple
+
+from edgepose.people.zones import Point
+from edgepose.timing import NS_PER_S
+from edgepose.types import Event, Size, Track
+
+SMOOTH_S: Final = 0.4  # ground points of so long give one: ankles are misplaced now and then
+SETTLE_S: Final = 0.3  # a person who is off the line for so long has crossed it, or has not
+MARGIN: Final = 0.1  # of the longer side of the box: nearer to the line is on it
+FORGET_S: Final = 10.0  # a track that is not seen for longer has ended
+
+
+class Line(NamedTuple):
+    """A line of one or more straight pieces."""
+
+    id: str
+    points: tuple[Point, ...]
+    """Parts of the frame."""
+
+    sides: tuple[str, str]
+    """What is to the left and to the right, seen in the picture along the points."""
+
+    def on(self, size: Size) -> list[Point]:
+        """Return the points in pixels of a frame."""
+        return [(x * size.width - 0.5, y * size.height - 0.5) for x, y in self.points]
+
+
+def side(start: Point, end: Point, point: Point) -> float:
+    """Return a number above 0 where the point is to the right of the way from start to end."""
+    (x0, y0), (x1, y1), (x, y) = start, end, point
+    return (x1 - x0) * (y - y0) - (y1 - y0) * (x - x0)
+
+
+def crossings(points: Sequence[Point], start: Point, end: Point) -> int:
+    """Count the crossings of a line on a straight way: 1 to its right, -1 to its left."""
+    total = 0
+    for a, b in pairwise(points):
+        before, after = side(a, b, start) > 0, side(a, b, end) > 0
+        if before != after and (side(start, end, a) > 0) != (side(start, end, b) > 0):
+            total += 1 if after else -1
+    return total
+
+
+def distance(points: Sequence[Point], point: Point) -> float:
+    """Return how far a point is from a line."""
+    return min(_from_piece(a, b, point) for a, b in pairwise(points))
+
+
+def _from_piece(a: Point, b: Point, point: Point) -> float:
+    along = (b[0] - a[0], b[1] - a[1])
+    offset = (point[0] - a[0], point[1] - a[1])
+    length = along[0] ** 2 + along[1] ** 2
+    part = min(1.0, max(0.0, (along[0] * offset[0] + along[1] * offset[1]) / length))
+    x, y = offset[0] - part * along[0], offset[1] - part * along[1]
+    return float((x * x + y * y) ** 0.5)
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One person and one line."""
+
+    net: int = 0
+    """Crossings to the right less those to the left, since the person was off the line."""
+
+    crossed_ns: int = 0
+    off_since_ns: int | None = None
+
+    def step(self, line: Sequence[Point], way: tuple[Point, Point], at_ns: int) -> None:
+        """Take a step of the person."""
+        if turns := crossings(line, *way):
+            self.net += turns
+            self.crossed_ns = at_ns
+
+    def settle(self, off: bool, at_ns: int) -> int:
+        """Return the direction once the person has been off the line for long enough, else 0."""
+        if not off:
+            self.off_since_ns = None
+            return 0
+        if self.off_since_ns is None:
+            self.off_since_ns = at_ns
+        if at_ns - self.off_since_ns < SETTLE_S * NS_PER_S:
+            return 0
+        net, self.net = self.net, 0
+        return (net > 0) - (net < 0)
+
+
+@dataclass(slots=True)
+class _Person:
+    """Where one person was lately."""
+
+    seen: deque[tuple[int, Point]] = field(default_factory=deque)
+    """Ground points of the last `SMOOTH_S` in pixels."""
+
+    at: Point | None = None
+    """The middle of them at the last look."""
+
+    seen_ns: int = 0
+    walks: dict[str, _Walk] = field(default_factory=dict)
+
+    def go(self, ground: Point, at_ns: int) -> tuple[Point, Point]:
+        """Take a look; return the step since the last one."""
+        self.seen.append((at_ns, ground))
+        while at_ns - self.seen[0][0] > SMOOTH_S * NS_PER_S:
+            self.seen.popleft()
+        self.seen_ns = at_ns
+        now = (median(p[0] for _, p in self.seen), median(p[1] for _, p in self.seen))
+        before, self.at = self.at or now, now
+        return before, now
+
+
+class LineDetector:
+    """Tells who has crossed a line, by the way of the ground point.
+
+    Crossings to and fro cancel out until the person is off the line for `SETTLE_S`, so one who
+    turns on the line, or stands on it, counts not at all; nor does one who goes around its end.
+    """
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self._lines = tuple(lines)
+        self._people: dict[int, _Person] = {}
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """Nothing: what is counted outlives a detector."""
+        return {}
+
+    def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
+        """Take the people of one frame; return who has crossed which line."""
+        events = [event for track in tracks for event in self._walk(track, at_ns)]
+        self._people = {
+            id_: person
+            for id_, person in self._people.items()
+            if at_ns - person.seen_ns <= FORGET_S * NS_PER_S
+        }
+        return events
+
+    def _walk(self, track: Track, at_ns: int) -> list[Event]:
+        if track.ground is None or track.frame is None:
+            return []
+        person = self._people.setdefault(track.id, _Person())
+        way = person.go(track.ground, at_ns)
+        margin = MARGIN * max(track.pose.box.width, track.pose.box.height)
+        events = []
+        for line in self._lines:
+            points, walk = line.on(track.frame), person.walks.setdefault(line.id, _Walk())
+            walk.step(points, way, at_ns)
+            direction = walk.settle(distance(points, way[1]) > margin, at_ns)
+            if direction:
+                events.append(_event(track, line, walk.crossed_ns, direction))
+        return events
+
+
+def _event(track: Track, line: Line, at_ns: int, direction: int) -> Event:
+    left, right = line.sides
+    origin, target = (left, right) if direction > 0 else (right, left)
+    data = {"line": line.id, "from": origin, "to": target}
+    return Event("line_crossed", at_ns, track.id, track.pose.score, data)

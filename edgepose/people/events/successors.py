@@ -1,0 +1,70 @@
+"""Which new tracks continue a person who was lost near by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import dist
+from typing import Final
+
+from edgepose.timing import NS_PER_S
+from edgepose.types import Box, Track
+
+REACH: Final = 0.75  # of the longer side of the lost person's box
+
+
+@dataclass(slots=True)
+class _Known:
+    """Where a person was seen last."""
+
+    track: int
+    box: Box
+    seen_ns: int
+
+
+class Successors:
+    """Gives each person a key that outlasts the loss of the track.
+
+    Models lose people who lie or sit still for longer than a track waits. A track that
+    begins where a person was lost, within `patience_s`, is the same person.
+    """
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_ns = int(patience_s * NS_PER_S)
+        self._known: dict[int, _Known] = {}
+        self._keys: dict[int, int] = {}
+
+    @property
+    def keys(self) -> frozenset[int]:
+        """The people in view and those lost for less than `patience_s`."""
+        return frozenset(self._known)
+
+    def update(self, tracks: Sequence[Track], at_ns: int) -> list[int]:
+        """Return the key of each track: the id of the person's first track."""
+        self._forget(at_ns)
+        present = {track.id for track in tracks}
+        for track in tracks:
+            key = self._keys.get(track.id)
+            if key is None:
+                key = self._lost_near(track, present)
+                key = track.id if key is None else key
+                self._keys[track.id] = key
+            self._known[key] = _Known(track.id, track.pose.box, at_ns)
+        return [self._keys[track.id] for track in tracks]
+
+    def _forget(self, at_ns: int) -> None:
+        self._known = {
+            key: known
+            for key, known in self._known.items()
+            if at_ns - known.seen_ns <= self._patience_ns
+        }
+        self._keys = {track: key for track, key in self._keys.items() if key in self._known}
+
+    def _lost_near(self, track: Track, present: set[int]) -> int | None:
+        """Return the key of the nearest person who is not in view, if near enough."""
+        near = {
+            key: dist(track.pose.box.centre, known.box.centre)
+            / max(known.box.width, known.box.height, 1.0)
+            for key, known in self._known.items()
+            if known.track not in present
+        }
+        best = min(near, key=lambda key: near[key], default=None)
+        return best if best is not None and near[best] <= REACH else None

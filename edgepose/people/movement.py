@@ -1,0 +1,127 @@
+"""Whether a person moves: more than the model's own jitter, over whatever time.
+
+Pose models misplace joints by a few hundredths of the body, and those of people who lie for half
+a second at a time. So the middle places of the last seconds are compared with those at the last
+movement: jitter stays around the place, and a slow movement adds up until it counts.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from edgepose.skeleton import JOINTS, LEFT_SHOULDER, MIRRORED
+from edgepose.timing import NS_PER_S
+from edgepose.types import Floats, Track
+
+# Chosen on the films of people who sit and lie; docs/events.md has the figures.
+WINDOW_S: Final = 2.0  # looks that the middle places are taken over
+FEW: Final = 3  # a joint seen in fewer looks,
+RARE: Final = 0.3  # or in a smaller part of them, has no place
+PERIOD_S: Final = 0.2  # between two comparisons
+MOVED: Final = 0.08  # of the longer side of the box; the second farthest joint decides
+SWING: Final = 0.05  # standard deviation within the window of one who moves to and fro
+LASTS_S: Final = 1.0  # a person who moved so lately is moving
+RAYLEIGH: Final = 1.7456  # median distance of normal errors in a plane, over that in a line
+FORGET_S: Final = 10.0  # a track that is not seen for longer has ended
+
+BODY: Final = slice(LEFT_SHOULDER, JOINTS)
+PAIRED: Final = np.array(MIRRORED[BODY]) - LEFT_SHOULDER
+
+
+@dataclass(slots=True)
+class _Looks:
+    """The last looks at one person."""
+
+    places: deque[tuple[int, Floats]] = field(default_factory=deque)
+    """(12, 2) joints from the shoulders down in pixels, NaN where hidden."""
+
+    anchor: Floats | None = None
+    """(12, 2): middle places at the last movement, in pixels."""
+
+    moved_ns: int | None = None
+    """The last movement; None before enough has been seen."""
+
+    seen_ns: int = 0
+    compared_ns: int | None = None
+
+    def look(self, track: Track, at_ns: int, min_score: float) -> None:
+        """Take one more look."""
+        points = track.pose.keypoints[BODY]
+        sure = points[:, 2:] >= min_score
+        self.places.append((at_ns, np.where(sure, points[:, :2], np.nan)))
+        while at_ns - self.places[0][0] > WINDOW_S * NS_PER_S:
+            self.places.popleft()
+        self.seen_ns = at_ns
+        if self.compared_ns is None or at_ns - self.compared_ns >= PERIOD_S * NS_PER_S:
+            self.compared_ns = at_ns
+            self._compare(track, at_ns)
+
+    def _compare(self, track: Track, at_ns: int) -> None:
+        places = np.stack([place for _, place in self.places])
+        now, size = middles(places), max(1.0, *track.pose.box[2:])
+        if self.anchor is None:
+            self.anchor = now if len(places) >= FEW else None
+        elif farthest(now, self.anchor) > MOVED * size or swing(places, now) > SWING * size:
+            self.anchor, self.moved_ns = now, at_ns
+        else:
+            self.anchor = np.where(np.isnan(self.anchor), now, self.anchor)
+
+    def moving(self, at_ns: int) -> bool:
+        """Say whether the last movement was a moment ago."""
+        return self.moved_ns is not None and at_ns - self.moved_ns <= LASTS_S * NS_PER_S
+
+
+def middles(places: Floats) -> Floats:
+    """Return the median (n, 2) of (looks, n, 2), NaN for joints that are seen too rarely."""
+    least = max(min(FEW, len(places)), RARE * len(places))
+    rare = (~np.isnan(places[:, :, 0])).sum(axis=0) < least
+    places = np.where(rare[:, None], 0, places)
+    found = np.nanmedian(places, axis=0)
+    return np.where(rare[:, None], np.nan, found).astype(np.float32)
+
+
+def swing(places: Floats, middle: Floats) -> float:
+    """Return how widely (looks, n, 2) joints go to and fro, by the second widest, in pixels.
+
+    The standard deviation if the errors were normal: stray looks do not count.
+    """
+    shown = ~np.isnan(middle[:, 0])
+    if len(places) < FEW or shown.sum() < 2:
+        return 0.0
+    away = np.hypot(*np.moveaxis(places[:, shown] - middle[shown], 2, 0))
+    return float(np.sort(1.4826 * np.nanmedian(away, axis=0) / RAYLEIGH)[-2])
+
+
+def farthest(now: Floats, before: Floats) -> float:
+    """Return how far (n, 2) joints are from where they were, by the second farthest, in pixels.
+
+    A pair of joints that has changed sides has not moved: models swap left and right.
+    """
+    same = np.hypot(*(now - before).T)
+    swapped = np.hypot(*(now - before[PAIRED]).T)
+    pairs = np.stack([same, swapped]).reshape(2, -1, 2)
+    either = np.where(pairs[0].sum(axis=1) <= pairs[1].sum(axis=1), pairs[0].T, pairs[1].T)
+    shown = np.sort(either[~np.isnan(either)])
+    return float(shown[-2]) if len(shown) > 1 else 0.0
+
+
+class MovementReader:
+    """Sets `moving` of the tracks of one camera."""
+
+    def __init__(self, min_score: float = 0.3) -> None:
+        self.min_score = min_score
+        self._people: dict[int, _Looks] = {}
+
+    def update(self, tracks: Sequence[Track], at_ns: int) -> list[Track]:
+        """Return the tracks with `moving`; `at_ns` is the frame's time."""
+        for track in tracks:
+            self._people.setdefault(track.id, _Looks()).look(track, at_ns, self.min_score)
+        self._people = {
+            id_: looks
+            for id_, looks in self._people.items()
+            if at_ns - looks.seen_ns <= FORGET_S * NS_PER_S
+        }
+        return [replace(track, moving=self._people[track.id].moving(at_ns)) for track in tracks]
