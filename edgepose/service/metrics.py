@@ -94,7 +94,7 @@ def _running(state: DaemonState) -> Iterator["Metric"]:
     from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 
     plan = state.estimator.plan
-    told = {
+    info = {
         "version": __version__,
         "device": state.config.device.id,
         "model": state.estimator.name,
@@ -102,8 +102,8 @@ def _running(state: DaemonState) -> Iterator["Metric"]:
         "delegate": plan.delegate.name,
         "reason": plan.reason,
     }
-    yield InfoMetricFamily("edgepose", "What runs here", told)
-    what = "1 while a delegate that is asked for cannot be used and is to be tried again"
+    yield InfoMetricFamily("edgepose", "Version, model, runtime and delegate", info)
+    what = "1 while a configured delegate cannot be used and will be tried again"
     yield GaugeMetricFamily("edgepose_delegate_benched", what, float(plan.waits))
 
 
@@ -112,19 +112,21 @@ def _cameras(state: DaemonState) -> Iterator["Metric"]:
 
     counted = {
         "received": CounterMetricFamily(
-            "edgepose_frames_received", "Frames that came from the source", labels=["camera"]
+            "edgepose_frames_received", "Frames received from the source", labels=["camera"]
         ),
         "processed": CounterMetricFamily(
-            "edgepose_frames_processed", "Frames that became messages", labels=["camera"]
+            "edgepose_frames_processed", "Frames processed into messages", labels=["camera"]
         ),
         "reconnects": CounterMetricFamily(
-            "edgepose_camera_reconnects", "Times the source came back", labels=["camera"]
+            "edgepose_camera_reconnects", "Reconnects of the source", labels=["camera"]
         ),
     }
     dropped = CounterMetricFamily(
-        "edgepose_frames_dropped", "Frames that were not looked at", labels=["camera", "reason"]
+        "edgepose_frames_dropped", "Frames that were skipped", labels=["camera", "reason"]
     )
-    up = GaugeMetricFamily("edgepose_camera_up", "1 while frames come", labels=["camera"])
+    up = GaugeMetricFamily(
+        "edgepose_camera_up", "1 while the source delivers frames", labels=["camera"]
+    )
     for control in state.running_cameras():
         id_, camera = control.camera.id, control.camera
         for name, family in counted.items():
@@ -146,14 +148,14 @@ def _durations(state: DaemonState) -> Iterator["Metric"]:
 
     stages = HistogramMetricFamily(
         "edgepose_stage_seconds",
-        "How long each stage takes for a frame; without a camera where all share it",
+        "Duration of each stage for a frame; no camera for shared stages",
         labels=["stage", "camera"],
     )
     add(stages, ["infer", ""], state.inference_times)
     add(stages, ["publish", ""], state.broker.link.publishing)
     latency = HistogramMetricFamily(
         "edgepose_latency_seconds",
-        "From the moment a picture was there to the broker's socket",
+        "From capture to the broker's socket",
         labels=["camera"],
     )
     for control in state.running_cameras():
@@ -173,12 +175,12 @@ def _broker(state: DaemonState) -> Iterator["Metric"]:
     link = state.broker.link
     what = "1 while there is a session with the broker"
     yield GaugeMetricFamily("edgepose_broker_connected", what, float(link.connected))
-    what = "Times the broker came back"
+    what = "Reconnects to the broker"
     yield CounterMetricFamily("edgepose_broker_reconnects", what, max(0, link.sessions - 1))
     what = "Events that the broker has not acknowledged"
     yield GaugeMetricFamily("edgepose_events_waiting", what, link.outbox.waiting())
     dropped = CounterMetricFamily(
-        "edgepose_messages_dropped", "Messages that nobody will get", labels=["kind"]
+        "edgepose_messages_dropped", "Messages that were discarded", labels=["kind"]
     )
     for kind, count in link.outbox.counts().items():
         dropped.add_metric([kind], count)
@@ -190,14 +192,14 @@ def _machine() -> Iterator["Metric"]:
 
     temperature_c, throttling = hardware.temperature_c(), hardware.THROTTLING.latest()
     if temperature_c is not None:
-        what = "The processor's temperature"
+        what = "Processor temperature"
         yield GaugeMetricFamily("edgepose_temperature_celsius", what, temperature_c)
     if throttling is not None:
-        what = "1 while a Raspberry Pi is slowed down by heat or a weak supply"
+        what = "1 while a Raspberry Pi is throttled by heat or a weak supply"
         yield GaugeMetricFamily("edgepose_throttled", what, float(throttling.is_slow))
-        what = "1 where the firmware flags it: now, or since_boot at any time"
+        what = "Throttling flags of the firmware: now, or since_boot at any time"
         flags = GaugeMetricFamily("edgepose_throttling", what, labels=["flag", "when"])
-        for when, told in (("now", throttling.now), ("since_boot", throttling.since_boot)):
-            for flag, is_set in told.items():
+        for when, flags_set in (("now", throttling.now), ("since_boot", throttling.since_boot)):
+            for flag, is_set in flags_set.items():
                 flags.add_metric([flag, when], float(is_set))
         yield flags

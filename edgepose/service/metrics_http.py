@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import re
 import socket
 from collections.abc import Callable, Iterable
 from email.message import Message
@@ -23,6 +24,9 @@ LIMITS: Final = ConnectionLimits(total=32, per_network=8, request_s=10.0)
 """The time is for all of a connection: request, numbers and answer."""
 
 HEAD_BYTES: Final = 8192
+UNKNOWN_VERSION: Final = re.compile(r"version=(?!\s*\d+(\.\d+)*\s*([;,]|$))")
+"""In an Accept header: prometheus_client fails on versions that are not numbers."""
+
 Collect = Callable[[], Iterable[Metric]]
 WsgiApp = Callable[[dict[str, Any], Callable[..., None]], Iterable[bytes]]
 
@@ -83,11 +87,12 @@ def _environ(head: bytes) -> dict[str, Any]:
         raise ValueError(version)
     path, _, query = target.partition("?")
     headers: Message = parse_headers(BytesIO(rest))
+    accept = headers.get("Accept", "")
     return {
         "REQUEST_METHOD": method,
         "PATH_INFO": path,
         "QUERY_STRING": query,
-        "HTTP_ACCEPT": headers.get("Accept", ""),
+        "HTTP_ACCEPT": "" if UNKNOWN_VERSION.search(accept) else accept,
         "HTTP_ACCEPT_ENCODING": headers.get("Accept-Encoding", ""),
     }
 

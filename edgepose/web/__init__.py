@@ -1,1 +1,1 @@
-"""The page: a process of its own, started when somebody looks and gone when nobody does."""
+"""The page, served by a process of its own that runs only while it is used."""

@@ -13,7 +13,7 @@ from msgspec import Raw
 from edgepose.web.answers import Refused, json_response, keep_short
 from edgepose.web.api_parameters import FPS, PREFIX, TYPES, WIDTH
 from edgepose.web.feed import IpcMessage
-from edgepose.web.live import Frame, Hub, Viewer
+from edgepose.web.live import Hub, OutgoingFrame, Viewer
 
 POLLED_S: Final = 30.0  # so long after a request for poses the daemon keeps sending them
 STALE_S: Final = 15.0  # older poses are not answered, and no longer drawn
@@ -34,9 +34,9 @@ class PoseViewer(Viewer):
         """Return whether these are poses of the camera."""
         return (type_, camera) == ("poses", self._camera)
 
-    def encode(self, message: IpcMessage, number: int) -> Frame | None:
+    def encode(self, message: IpcMessage, number: int) -> OutgoingFrame | None:
         """Return the payload as it is."""
-        return Frame(("poses",), message.payload) if message.type == "poses" else None
+        return OutgoingFrame(("poses",), message.payload) if message.type == "poses" else None
 
 
 class LatestPoses(PoseViewer):
@@ -52,7 +52,7 @@ class LatestPoses(PoseViewer):
         self._at_s = -math.inf
         self._arrived = asyncio.Event()
 
-    def put(self, frame: Frame) -> None:
+    def put(self, frame: OutgoingFrame) -> None:
         """Keep a payload."""
         self._payload, self._at_s = frame.content, time.monotonic()
         self._arrived.set()
@@ -96,7 +96,7 @@ class StreamViewer(Viewer):
         """Return whether a camera's poses were asked for."""
         return type_ in self._types and (not self._cameras or camera in self._cameras)
 
-    def encode(self, message: IpcMessage, number: int) -> Frame | None:
+    def encode(self, message: IpcMessage, number: int) -> OutgoingFrame | None:
         """Return a JSON object with topic and payload; None for what was not asked for."""
         if message.type not in self._types or (
             message.labels and not self.wants(message.type, message.labels[0])
@@ -104,7 +104,7 @@ class StreamViewer(Viewer):
             return None
         topic = msgspec.json.encode("/".join((self._prefix, *message.labels, message.type)))
         content = b'{"topic":%b,"payload":%b}' % (topic, message.payload)
-        return Frame(
+        return OutgoingFrame(
             number if message.type == "event" else (message.type, *message.labels), content
         )
 

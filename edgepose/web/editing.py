@@ -27,14 +27,14 @@ MARK: Final = "\ufeff"  # byte order mark, written by editors on Windows
 
 
 class PoseChange(Struct, frozen=True, forbid_unknown_fields=True):
-    """Changes to ``[pose]``."""
+    """ConfigChanges to ``[pose]``."""
 
     min_pose_score: Any = UNSET
     min_keypoint_score: Any = UNSET
 
 
 class CameraChange(Struct, frozen=True, forbid_unknown_fields=True):
-    """Changes to a camera. Values are checked as those of the file are."""
+    """ConfigChanges to a camera. Values are checked as those of the file are."""
 
     rotate: Any = UNSET
     mirror: Any = UNSET
@@ -44,8 +44,8 @@ class CameraChange(Struct, frozen=True, forbid_unknown_fields=True):
     """All zones of the camera: one that is missing is removed."""
 
 
-class Changes(Struct, frozen=True, forbid_unknown_fields=True):
-    """Changes to the configuration. Keys that are not given stay as they are."""
+class ConfigChanges(Struct, frozen=True, forbid_unknown_fields=True):
+    """ConfigChanges to the configuration. Keys that are not given stay as they are."""
 
     pose: PoseChange = PoseChange()
     cameras: dict[str, CameraChange] = {}
@@ -108,7 +108,7 @@ class Editor:
         """Return the revision of the file's current content."""
         return revision(self._read())
 
-    def save(self, changes: Changes, seen: str) -> str:
+    def save(self, changes: ConfigChanges, seen: str) -> str:
         """Write changes into the file if its revision is still `seen`; return the new revision.
 
         Raises
@@ -157,7 +157,7 @@ class Editor:
             return "the camera is given on the command line, not in the file"
         for needed in (path, path.parent):
             if not os.access(needed, os.W_OK):
-                return f"{needed} cannot be written by the user whom edgepose runs as"
+                return f"{needed} cannot be written by the user that edgepose runs as"
         return ""
 
 
@@ -166,7 +166,7 @@ def revision(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def changed(content: bytes, changes: Changes) -> bytes:
+def changed(content: bytes, changes: ConfigChanges) -> bytes:
     """Return a file's content with changes; everything else in it stays as it is.
 
     Raises
@@ -207,7 +207,7 @@ def _parsed(content: bytes) -> tuple[str, dict[str, Any]]:
     return text, data
 
 
-def _check_sizes(data: Mapping[str, Any], changes: Changes) -> None:
+def _check_sizes(data: Mapping[str, Any], changes: ConfigChanges) -> None:
     """Refuse more shapes or corners than can be checked and written quickly.
 
     Shapes that the file has already may have more corners.
@@ -241,7 +241,7 @@ def _oversized(camera: Mapping[str, Any], change: CameraChange) -> Iterator[tupl
             yield where, f"expected at most {MAX_CORNERS} corners, not {len(corners)}"
 
 
-def _wanted(data: dict[str, Any], changes: Changes) -> dict[str, Any]:
+def _wanted(data: dict[str, Any], changes: ConfigChanges) -> dict[str, Any]:
     """Return the data of the file after the changes."""
     pose = _given(changes.pose)
     wanted = {**data, "pose": data.get("pose", {}) | pose} if pose else dict(data)
@@ -325,7 +325,7 @@ def _located(problem: Problem, data: Mapping[str, Any]) -> dict[str, str]:
     return {"where": ".".join(names), "text": redact(re.sub(r"^\S+( =|:) ", "", problem.message))}
 
 
-def _rewritten(text: str, wanted: dict[str, Any], changes: Changes) -> str:
+def _rewritten(text: str, wanted: dict[str, Any], changes: ConfigChanges) -> str:
     """Return the text with the wanted data, otherwise unchanged."""
     try:
         new = _rewrite(text, wanted, changes)
@@ -338,7 +338,7 @@ def _rewritten(text: str, wanted: dict[str, Any], changes: Changes) -> str:
     return new
 
 
-def _rewrite(text: str, wanted: Mapping[str, Any], changes: Changes) -> str:
+def _rewrite(text: str, wanted: Mapping[str, Any], changes: ConfigChanges) -> str:
     new = Text(text)
     data = tomllib.loads(text)
     for key in _given(changes.pose):

@@ -33,7 +33,7 @@ class WatchRequest(Struct, frozen=True, forbid_unknown_fields=True, tag="watch")
     picture: bool = False
 
 
-class Frame(Struct, frozen=True):
+class OutgoingFrame(Struct, frozen=True):
     """A message as a client gets it."""
 
     key: Key
@@ -64,10 +64,10 @@ class Viewer(ABC):
 
     def __init__(self, is_allowed: Callable[[], bool]) -> None:
         self.is_allowed = is_allowed
-        self.first: tuple[Frame, ...] = ()
+        self.first: tuple[OutgoingFrame, ...] = ()
         """Frames that come before all others."""
 
-        self._due: dict[Key, Frame] = {}
+        self._due: dict[Key, OutgoingFrame] = {}
         self._more = asyncio.Event()
         self.is_over = False
 
@@ -76,7 +76,7 @@ class Viewer(ABC):
         """Return whether a camera's ``poses`` or ``picture`` are needed for this client."""
 
     @abstractmethod
-    def encode(self, message: IpcMessage, number: int) -> Frame | None:
+    def encode(self, message: IpcMessage, number: int) -> OutgoingFrame | None:
         """Return a message as this client gets it; None for what it does not get.
 
         `number` differs from message to message.
@@ -90,7 +90,7 @@ class Viewer(ABC):
         if frame is not None:
             self.put(frame)
 
-    def put(self, frame: Frame) -> None:
+    def put(self, frame: OutgoingFrame) -> None:
         """Queue a frame. One of the same key that waits is never sent."""
         self._due.pop(frame.key, None)
         self._due[frame.key] = frame
@@ -103,7 +103,7 @@ class Viewer(ABC):
         self.is_over = True
         self._more.set()
 
-    async def next_frame(self) -> Frame | None:
+    async def next_frame(self) -> OutgoingFrame | None:
         """Wait for a frame that is due; None when the client is to be ended."""
         while not self._due and not self.is_over:
             self._more.clear()
@@ -118,7 +118,7 @@ class PageViewer(Viewer):
 
     def __init__(self, hello: bytes, is_allowed: Callable[[], bool]) -> None:
         super().__init__(is_allowed)
-        self.first = (Frame(("hello",), hello),)
+        self.first = (OutgoingFrame(("hello",), hello),)
         self.request: WatchRequest | None = None
         """None: all cameras, no picture."""
 
@@ -128,7 +128,7 @@ class PageViewer(Viewer):
             return type_ != "picture"
         return camera in self.request.cameras and (self.request.picture or type_ != "picture")
 
-    def encode(self, message: IpcMessage, number: int) -> Frame | None:
+    def encode(self, message: IpcMessage, number: int) -> OutgoingFrame | None:
         """Return a text message with its type, or a picture with its head."""
         if message.type == "availability":  # the status has it with its reason
             return None
@@ -136,16 +136,16 @@ class PageViewer(Viewer):
             camera, seq = message.labels
             head = json.dumps({"camera": camera, "seq": int(seq)}).encode()
             content = len(head).to_bytes(4, "big") + head + message.payload
-            return Frame(("picture", camera), content, WSMsgType.BINARY)
+            return OutgoingFrame(("picture", camera), content, WSMsgType.BINARY)
         if message.type == "link":
-            return Frame(("link",), b'{"type":"link","broker":%b}' % message.payload)
+            return OutgoingFrame(("link",), b'{"type":"link","broker":%b}' % message.payload)
         of = (
             b',"camera":"%b"' % message.labels[0].encode()
             if message.labels and message.type != "event"
             else b""
         )
         content = b'{"type":"%b"%b,"message":%b}' % (message.type.encode(), of, message.payload)
-        return Frame(
+        return OutgoingFrame(
             number if message.type == "event" else (message.type, *message.labels), content
         )
 
@@ -199,7 +199,7 @@ class Hub:
         """Send a message of the page's process itself to all pages."""
         for viewer in self.viewers:
             if isinstance(viewer, PageViewer):
-                viewer.put(Frame((type_,), text(type_, **fields)))
+                viewer.put(OutgoingFrame((type_,), text(type_, **fields)))
 
     def wanted(self, type_: str) -> tuple[str, ...]:
         """Return the cameras whose ``poses`` or ``picture`` a client needs."""

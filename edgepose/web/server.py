@@ -49,7 +49,7 @@ IDLE_S: Final = 600.0  # the process ends so long after the last client
 LOOK_S: Final = 10.0  # interval of checking that, and whether clients are still allowed
 ENDING_S: Final = 0.2
 BODY: Final = 256 * 1024
-BODY_S: Final = 10.0  # for all of a body
+BODY_S: Final = 8.0  # for all of a body; below the time limit of the connection
 NESTING: Final = 16  # levels of a body; the deepest that the page sends has 6
 CONNECTIONS: Final = ConnectionLimits(total=256, per_network=64, request_s=10.0)
 """A browser opens up to 7. Behind a proxy all users have one address."""
@@ -96,7 +96,9 @@ class PageServer:
     async def run(self, listener: socket.socket) -> None:
         """Serve until the daemon ends, or no client has been there for long."""
         tls = certificates.context(self._start.cert_file, self._start.key_file)
-        runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=ENDING_S)
+        runner = web.AppRunner(
+            self._app(), access_log=None, shutdown_timeout=ENDING_S, auto_decompress=False
+        )
         await runner.setup()
         assert runner.server is not None
         self._connections = LimitedListener(listener, runner.server, CONNECTIONS, tls=tls)
@@ -173,13 +175,13 @@ class PageServer:
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Handle a request that is allowed; answer every refusal with a sentence."""
         self._used_s = time.monotonic()
-        with self._connections.handling(request.protocol):
-            return await self._answer(request, handler)
-
-    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             self._check(request)
-            return await handler(request)
+            if request.method not in guard.SAFE:
+                await _receive_body(request)
+            # Until here a new connection may displace this one, as any half request.
+            with self._connections.handling(request.protocol):
+                return await handler(request)
         except Refused as refused:
             return json_response(refused.content, status=refused.status, headers=refused.headers)
         except web.HTTPException as error:
@@ -187,6 +189,8 @@ class PageServer:
             return json_response(
                 {"error": error.reason.lower()}, status=error.status, headers=headers
             )
+        except ConnectionError:  # sent to nowhere; raised, it would be logged as a fault
+            return json_response({"error": "the connection ended"}, status=400)
         except Exception:
             log.exception("page: %s %s", request.method, request.path)
             return json_response(
@@ -335,7 +339,7 @@ class PageServer:
         tags = request.if_match or ()
         if len(tags) != 1:
             raise Refused(428, "expected the header If-Match with the revision that was read")
-        changes = await _read(request, editing.Changes)
+        changes = await _read(request, editing.ConfigChanges)
         editor = await self._editor
         async with self._saving:
             try:
@@ -416,21 +420,34 @@ def _editor(origin: bytes) -> "Editor":
     return Editor(origin)
 
 
-async def _read(request: web.Request, type_: type[T]) -> T:
-    """Read the body of a request.
+async def _receive_body(request: web.Request) -> None:
+    """Wait for the body of a request, which the request then keeps.
 
     Raises
     ------
     Refused
-        When it is not JSON of this type, too large or too deeply nested, or takes too long.
+        When it is too large, malformed, or takes too long.
     """
     try:
         async with asyncio.timeout(BODY_S):
-            body = await request.read()
+            await request.read()
     except TimeoutError:
         raise Refused(408, f"expected the whole body within {BODY_S:g} s") from None
     except web.HTTPRequestEntityTooLarge:
         raise Refused(413, f"expected a body of at most {BODY} bytes") from None
+    except web.RequestPayloadError:
+        raise Refused(400, "the body does not have the encoding that its headers say") from None
+
+
+async def _read(request: web.Request, type_: type[T]) -> T:
+    """Decode the body of a request.
+
+    Raises
+    ------
+    Refused
+        When it is not JSON of this type, or too deeply nested.
+    """
+    body = await request.read()
     if nesting(body) > NESTING:
         raise Refused(422, f"expected at most {NESTING} levels of brackets within brackets")
     try:
@@ -449,12 +466,14 @@ def nesting(body: bytes) -> int:
 
 
 def _check_content_type(request: web.Request) -> None:
-    """Refuse bodies that are not declared as JSON: a browser sends others to any site unasked.
+    """Refuse bodies that are not declared as plain JSON: browsers send others to any site.
 
     Raises
     ------
     Refused
     """
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Refused(415, "expected a body without Content-Encoding")
     if request.content_type == "application/json":
         return
     if "Content-Type" not in request.headers:
@@ -475,7 +494,7 @@ class BadRequestFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Shorten the record; always returns True."""
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, HttpProcessingError):
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
             message = record.getMessage()  # names the address
             record.msg, record.args = "page: a request is not valid HTTP: %s", (message,)
             record.levelno, record.levelname = logging.WARNING, "WARNING"

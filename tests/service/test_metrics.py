@@ -169,6 +169,11 @@ def test_a_request_that_drips_is_ended(
     [
         (b"GET /metrics HTTP/1.1\r\n\r\n", b"200"),
         (b"POST /metrics HTTP/1.1\r\n\r\n", b"405"),
+        (b"GET / HTTP/1.1\r\nAccept: application/openmetrics-text;version=x\r\n\r\n", b"200"),
+        (b"GET / HTTP/1.1\r\nAccept: application/openmetrics-text;version=1.0.0\r\n\r\n", b"200"),
+        (b"GET / HTTP/1.1\r\nAccept: text/plain;version=1.x;q=\r\n\r\n", b"200"),
+        (b"GET / HTTP/1.1\r\nAccept: \xff,;=,\r\nAccept-Encoding: \xff\r\n\r\n", b"200"),
+        (b"GET /?name[]=%ff&name[]= HTTP/1.1\r\n\r\n", b"200"),
         (b"nonsense\r\n\r\n", b"400"),
         (b"GET /metrics SMTP\r\n\r\n", b"400"),
         (b"\xff\x00 / HTTP/1.1\r\n\r\n", b"400"),

@@ -1,5 +1,6 @@
 """Attacks on the page's process: floods, half requests, malformed requests and bodies."""
 
+import gzip
 import json
 import random
 import socket
@@ -349,6 +350,33 @@ class TestBodies:
         assert set(statuses) <= {200, 403, 422}
         assert statuses.count(422) > 100
         assert logged(page) == ""
+
+    @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "x", "identity, gzip"])
+    @pytest.mark.parametrize("content", [b"rubbish", gzip.compress(b"0" * 50_000_000)])
+    def test_compressed_bodies_are_refused(self, page: Site, encoding: str, content: bytes) -> None:
+        """Whatever they hold, and before anything unpacks them."""
+        answer = page.ask("PUT", "/api/config", content, If_Match='"x"', Content_Encoding=encoding)
+
+        assert answer.status == 415
+        assert answer.data["error"]
+        assert logged(page) == ""
+
+    @pytest.mark.parametrize("sent", [b"zz\r\n", b"5\r\nab", b"-1\r\n\r\n", b"2\r\n{}", b""])
+    def test_bodies_that_break_off_cost_a_line_in_the_log_at_most(
+        self, page: Site, sent: bytes
+    ) -> None:
+        """Whether the client or its encoding ends them."""
+        head = (
+            b"PUT /api/config HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b'If-Match: "x"\r\nTransfer-Encoding: chunked\r\n\r\n'
+        )
+        for _ in range(50):
+            with connect(page.port, "127.0.0.1") as line:
+                line.sendall(head + sent)
+        assert page.ask("GET", "/").status == 200
+
+        assert "Traceback" not in logged(page)
+        assert len(logged(page)) < LOG_BYTES
 
     @pytest.mark.parametrize("depth", [NESTING + 1, 900, 100_000])
     def test_deep_brackets_are_refused(self, page: Site, depth: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 from edgepose.config import reference
 from edgepose.config.loading import Origin
 from edgepose.web.editing import (
-    Changes,
+    ConfigChanges,
     Editor,
     InvalidChanges,
     ReadOnlyConfig,
@@ -65,7 +65,7 @@ BED = {"id": "bed", "kind": "rest", "polygon": [[0, 0], [0.5, 0], [0.5, 0.5]]}
 
 def change(text: str, **cameras: Any) -> str:
     """Change cameras by their ids."""
-    changes = msgspec.convert({"cameras": cameras}, Changes)
+    changes = msgspec.convert({"cameras": cameras}, ConfigChanges)
     return changed(text.encode(), changes).decode()
 
 
@@ -162,7 +162,7 @@ def test_masks_keep_the_comments_of_those_that_stay() -> None:
 
 def test_thresholds_get_a_table_where_there_is_none() -> None:
     """Or stand where they stood, in whichever way that was written."""
-    asked = msgspec.convert({"pose": {"min_pose_score": 0.4}}, Changes)
+    asked = msgspec.convert({"pose": {"min_pose_score": 0.4}}, ConfigChanges)
     dotted = "pose.max_people = 3 # few\n" + FILE
     switched_off = FILE + "\n[pose]\n#min_pose_score = 0.25\n\n#max_people = 6\n"
 
@@ -279,8 +279,8 @@ class TestFile:
     def editor(self, file: Path, **words: str) -> Editor:
         return Editor(msgspec.json.encode(Origin(file=str(file), **words)))
 
-    def turned(self, degrees: int) -> Changes:
-        return msgspec.convert({"cameras": {"hall": {"rotate": degrees}}}, Changes)
+    def turned(self, degrees: int) -> ConfigChanges:
+        return msgspec.convert({"cameras": {"hall": {"rotate": degrees}}}, ConfigChanges)
 
     def test_it_is_replaced_as_a_whole_with_the_old_one_beside_it(self, file: Path) -> None:
         """Permissions stay, nothing else is left, and the revision is of what is there."""

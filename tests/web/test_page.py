@@ -105,8 +105,8 @@ def named(page: Any, role: str, name: str) -> Any:
 
 def aim(visit: Callable[..., Any], **settings: Any) -> Any:
     """Open the editor, with people in view."""
-    page = visit("/#/aim/hall", **settings)
-    expect(named(page, "heading", "Aim and draw: hall")).to_be_visible()
+    page = visit("/#/edit/hall", **settings)
+    expect(named(page, "heading", "Edit: hall")).to_be_visible()
     wait_lit(page)
     return page
 
@@ -152,7 +152,7 @@ def draw(page: Any, corners: tuple[tuple[float, float], ...], name: str) -> None
 def save(page: Any) -> None:
     """Save, and wait until it is in force."""
     named(page, "button", "Save").click()
-    expect(page.get_by_text("Saved, and in force.")).to_be_visible()
+    expect(page.get_by_text("Saved and applied.")).to_be_visible()
 
 
 def polygon(house: House, zone: str) -> list[list[float]]:
@@ -207,7 +207,7 @@ def test_it_says_why_the_broker_is_away(visit: Callable[..., Any], house: House)
 
     house.broker.stop()
     expect(device.get_by_text("not connected")).to_be_visible()
-    expect(page.get_by_text("live, but no broker")).to_be_visible()
+    expect(page.get_by_text("live, broker not connected")).to_be_visible()
     house.broker.start()
 
     expect(device.get_by_text("connected", exact=True)).to_be_visible(timeout=60_000)
@@ -256,19 +256,19 @@ def test_a_camera_that_is_paused_says_so(visit: Callable[..., Any]) -> None:
     page = visit()
     wait_lit(page)
 
-    reason = page.get_by_text("Paused: nobody looks at this camera.")
+    reason = page.get_by_text("Paused: frames of this camera are not processed.")
     rate, latency = (page.locator(".numbers dd").nth(index) for index in (0, 1))
     expect(latency).to_have_text(re.compile("ms$"))
     named(page, "button", "Pause: hall").click()
     expect(reason).to_be_visible()
     assert (rate.inner_text(), latency.inner_text()) == ("–", "–"), "not only after a while"
-    named(page, "link", "Aim and draw").click()
+    named(page, "link", "Edit").click()
     expect(reason).to_be_visible()
     page.go_back()
-    named(page, "button", "Go on: hall").click()
+    named(page, "button", "Resume: hall").click()
 
     expect(reason).to_be_hidden()
-    left_out = named(page, "article", "hall").get_by_text("Not looked at on purpose")
+    left_out = named(page, "article", "hall").get_by_text("Skipped on purpose")
     expect(left_out).to_have_text(re.compile(r": \d+ \(paused\)$"))
 
 
@@ -289,7 +289,7 @@ def test_a_video_that_has_ended_leaves_nobody_behind(
     expect(card.get_by_text(re.compile("person|people|nobody|empty"))).to_have_count(0)
     expect(card.locator("dd").first).to_have_text("–")
     assert settled(page, lambda: card.locator("canvas").evaluate(LIT)["count"] == 0)
-    named(page, "link", "Aim and draw").click()
+    named(page, "link", "Edit").click()
     expect(ended).to_be_visible()
     sentence, drawing = ended.bounding_box(), page.locator("svg.drawing").bounding_box()
     assert sentence["y"] + sentence["height"] <= drawing["y"]
@@ -297,15 +297,15 @@ def test_a_video_that_has_ended_leaves_nobody_behind(
 
 def test_a_camera_that_is_not_there_is_said(visit: Callable[..., Any]) -> None:
     """An old bookmark leads to those that are there."""
-    page = visit("/#/aim/nobody")
+    page = visit("/#/edit/nobody")
 
     expect(page.get_by_role("alert").filter(has_text='no camera "nobody"')).to_be_visible()
-    named(page, "link", "Aim and draw").click()
+    named(page, "link", "Edit").click()
 
-    expect(named(page, "heading", "Aim and draw: hall")).to_be_visible()
+    expect(named(page, "heading", "Edit: hall")).to_be_visible()
 
 
-@pytest.mark.parametrize("path", ["/", "/#/aim/hall"])
+@pytest.mark.parametrize("path", ["/", "/#/edit/hall"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_nothing_jumps(visit: Callable[..., Any], path: str, width: int) -> None:
     """While people come and go and numbers change, all stays at its place."""
@@ -332,18 +332,18 @@ def test_the_picture_is_shown_only_where_allowed(visit: Callable[..., Any], hous
     page = visit()
     wait_lit(page)
     dark = wait_lit(page)["count"]
-    assert page.get_by_text("Camera picture").is_hidden()
+    assert page.get_by_text("Camera picture", exact=True).is_hidden()
 
     house.write(house.text.replace("[web]", "[web]\npicture = true"))
     page.reload()
 
-    expect(page.get_by_text("The cameras' pictures can be seen here")).to_be_visible()
-    expect(page.get_by_text("Camera picture")).to_be_visible()
+    expect(page.get_by_text("Camera pictures are shown here")).to_be_visible()
+    expect(page.get_by_text("Camera picture", exact=True)).to_be_visible()
     assert wait_lit(page)["count"] > 2 * dark
     badge, seen = (page.locator(part).bounding_box() for part in (".badge", "canvas"))
     assert badge["y"] >= seen["y"] + seen["height"], "it covers somebody's name"
     named(page, "checkbox", "Show them").uncheck()
-    expect(page.get_by_text("Camera picture")).to_be_hidden()
+    expect(page.get_by_text("Camera picture", exact=True)).to_be_hidden()
 
 
 def imported(module: str, how: str) -> set[str]:
@@ -365,7 +365,7 @@ def test_all_parts_of_the_first_view_are_asked_for_at_once() -> None:
     asked = set(re.findall(r'"static/(\w+\.js)"', page))
 
     assert asked == first | {"theme.js"}
-    assert all_of_them - first >= {"aim.js", "stage.js"}
+    assert all_of_them - first >= {"editor.js", "shape_editor.js"}
     assert all_of_them | {"theme.js"} == {path.name for path in STATIC.glob("*.js")}
 
 
@@ -392,7 +392,7 @@ def test_a_zone_drawn_by_mouse_is_in_force(visit: Callable[..., Any], house: Hou
 
     with witness(house.broker.port, STATE) as watcher:
         draw(page, WAVER, "stove")
-        page.get_by_label("A place to rest").check()
+        page.get_by_label("Resting place").check()
         save(page)
         watcher.until(
             lambda message: told(message.payload)["zones"].get("stove", {}).get("occupied", False),
@@ -467,9 +467,9 @@ def test_everything_can_be_done_by_keyboard(visit: Callable[..., Any], house: Ho
         for key in keys:
             page.keyboard.press(key)
 
-    tab_to("Aim and draw")
+    tab_to("Edit")
     press("Enter")
-    expect(named(page, "heading", "Aim and draw: hall")).to_be_focused()
+    expect(named(page, "heading", "Edit: hall")).to_be_focused()
     tab_to("Draw a zone")
     press("Enter")
     expect(page.locator("svg.drawing")).to_be_focused()
@@ -479,7 +479,7 @@ def test_everything_can_be_done_by_keyboard(visit: Callable[..., Any], house: Ho
     expect(page.get_by_role("status").filter(has_text="Zone drawn")).to_be_attached()
     page.keyboard.type("stove")
     page.keyboard.press("Shift+Tab")
-    tab_to("A place to rest")
+    tab_to("Resting place")
     press(" ")
     for _ in range(60):
         press("Shift+Tab")
@@ -490,7 +490,7 @@ def test_everything_can_be_done_by_keyboard(visit: Callable[..., Any], house: Ho
     press("Delete", "Control+z")
     tab_to("Save")
     press("Enter")
-    expect(page.get_by_text("Saved, and in force.")).to_be_visible()
+    expect(page.get_by_text("Saved and applied.")).to_be_visible()
     expect(named(page, "button", "Save")).to_be_focused()
 
     assert near(polygon(house, "stove"), ((0.2, 0.68), (0.4, 0.7), (0.4, 0.95), (0.2, 0.95)))
@@ -553,7 +553,7 @@ def test_a_region_is_pulled_and_given_up(visit: Callable[..., Any], house: House
     """A rectangle over the picture; the whole picture again by one button."""
     page = aim(visit)
 
-    named(page, "button", "Choose a part").click()
+    named(page, "button", "Select a region").click()
     drag(page, (0.1, 0.1), (0.25, 0.3))
     save(page)
     chosen = house.configured()["roi"]
@@ -614,7 +614,7 @@ def test_a_refused_value_shows_why_at_its_field(visit: Callable[..., Any], house
 # Two at once
 
 
-@pytest.mark.parametrize("answer", ["Save mine", "Take theirs"])
+@pytest.mark.parametrize("answer", ["Save mine", "Use the file's"])
 def test_two_browsers_do_not_overwrite_each_other_silently(
     visit: Callable[..., Any], house: House, answer: str
 ) -> None:
@@ -627,15 +627,15 @@ def test_two_browsers_do_not_overwrite_each_other_silently(
     named(second, "button", "Save").click()
 
     question = second.get_by_role("dialog")
-    expect(question).to_contain_text("Somebody else saved meanwhile")
+    expect(question).to_contain_text("The file was changed meanwhile")
     expect(question).to_contain_text("the mirroring")
     named(question, "button", answer).click()
     if answer == "Save mine":
-        expect(second.get_by_text("Saved, and in force.")).to_be_visible()
+        expect(second.get_by_text("Saved and applied.")).to_be_visible()
         # What was drawn stays at its place in the room, which the other has mirrored.
         assert near(polygon(house, "stove"), tuple((1 - x, y) for x, y in WAVER))
     else:
-        expect(second.get_by_text("This is what somebody else saved.")).to_be_visible()
+        expect(second.get_by_text("These are the values of the file.")).to_be_visible()
         assert "zone" not in house.configured()
     assert house.configured()["mirror"] is True
     expect(second.get_by_label("Mirror")).to_be_checked()
@@ -685,11 +685,11 @@ def test_axe_finds_nothing(visit: Callable[..., Any], scheme: str, width: int) -
     wait_lit(page)
     found = violations(page)
 
-    page.goto(f"{page.url}#/aim/hall")
+    page.goto(f"{page.url}#/edit/hall")
     draw(page, WAVER, "Two Words")
     named(page, "button", "Draw a mask").click()
     drag(page, (0.6, 0.1), (0.8, 0.3))
-    named(page, "button", "Choose a part").click()
+    named(page, "button", "Select a region").click()
     found += violations(page)
     named(page, "button", "Save").click()
     expect(page.locator(".settings .problem:visible")).to_have_count(1)
@@ -716,9 +716,9 @@ def test_it_fits_a_phone(visit: Callable[..., Any]) -> None:
       .map(([html]) => html)"""
 
     widths, smalls = [page.evaluate(wide)], page.evaluate(small)
-    named(page, "link", "Aim and draw").tap()
+    named(page, "link", "Edit").tap()
     expect(named(page, "button", "Save")).to_be_visible()
-    named(page, "button", "Choose a part").tap()
+    named(page, "button", "Select a region").tap()
     widths, smalls = [*widths, page.evaluate(wide)], smalls + page.evaluate(small)
 
     assert widths == [360, 360]
@@ -760,7 +760,7 @@ def test_beyond_this_machine_it_asks_for_the_token(chromium: Any, tmp_path: Path
         found = violations(page)
         field.fill("wrong")
         field.press("Enter")
-        expect(page.get_by_role("alert").filter(has_text="not the token")).to_be_visible()
+        expect(page.get_by_role("alert").filter(has_text="Wrong token")).to_be_visible()
         field.fill(token)
         field.press("Enter")
         wait_lit(page)
@@ -843,7 +843,7 @@ def test_pictures_for_the_docs(visit: Callable[..., Any], house: House, tmp_path
 
     for name, path, settings in (
         ("page-live", "/", {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}),
-        ("page-draw", "/#/aim/hall", {"color_scheme": "dark"}),
+        ("page-draw", "/#/edit/hall", {"color_scheme": "dark"}),
         ("page-phone", "/", {"viewport": {"width": 360, "height": 780}, "color_scheme": "dark"}),
     ):
         page = visit(path, device_scale_factor=1.5, **settings)

@@ -13,7 +13,7 @@ from edgepose.web.feed import EVENTS, PASSING, IpcMessage
 log: Final = logging.getLogger(__name__)
 
 
-class Channel:
+class IpcChannel:
     """Sends messages to the process without ever blocking. Thread-safe.
 
     Poses and pictures are dropped while the socket is full. The newest message of every other

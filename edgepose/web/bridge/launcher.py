@@ -23,7 +23,7 @@ from edgepose.system.sockets import listen
 from edgepose.types import Frame, Message
 from edgepose.urls import address, is_local
 from edgepose.web import feed
-from edgepose.web.bridge.channel import Channel
+from edgepose.web.bridge.channel import IpcChannel
 from edgepose.web.bridge.preview import PreviewEncoder
 from edgepose.web.bridge.process import PageProcess
 from edgepose.web.feed import IpcMessage
@@ -75,7 +75,7 @@ class PageLauncher:
 
     def __init__(self, host: PageHost) -> None:
         self._host = host
-        self._channel = Channel()
+        self._channel = IpcChannel()
         self._server: PageProcess | None = None
         self._served: Any = None
         self._session_key = os.urandom(32)
@@ -128,7 +128,7 @@ class PageLauncher:
         return requests
 
     def send_reloaded(self, requests: list[int], error: str) -> None:
-        """Send that a reload is over; `error` says why it was refused, if it was."""
+        """Send the end of a reload, with the reason where it was refused."""
         reloaded = feed.Reloaded(cameras=self._cameras(), numbers=tuple(requests), error=error)
         self._channel.keep_only(reloaded.cameras)
         self._channel.put(IpcMessage("reloaded", (), msgspec.json.encode(reloaded)))

@@ -9,7 +9,7 @@ from edgepose import drawing
 from edgepose.system import process
 from edgepose.system.threads import LatestSlot
 from edgepose.types import Frame
-from edgepose.web.bridge.channel import Channel
+from edgepose.web.bridge.channel import IpcChannel
 from edgepose.web.feed import IpcMessage
 
 PICTURE_PX: Final = 960
@@ -21,7 +21,7 @@ QUALITY: Final = 70  # each picture is visible for a tenth of a second
 class PreviewEncoder:
     """Encodes frames of a camera as small JPEGs in its own thread; skips frames when busy."""
 
-    def __init__(self, camera: str, channel: Channel, engine_threads: int) -> None:
+    def __init__(self, camera: str, channel: IpcChannel, engine_threads: int) -> None:
         self._camera, self._channel, self._engine_threads = camera, channel, engine_threads
         self._slot: LatestSlot[tuple[Frame, bytes]] = LatestSlot(newest_wins=True)
         threading.Thread(target=self._run, name=f"{camera}:picture", daemon=True).start()

@@ -1,6 +1,6 @@
-/** Questions to the daemon. Whatever goes wrong comes back as a sentence. */
+/** Requests to the daemon. Every failure has a message. */
 
-/** An answer that is a refusal. */
+/** A refused request. */
 export class Refused extends Error {
   constructor(status, answer) {
     super(answer.error ?? `the daemon answered ${status}`);
@@ -15,11 +15,11 @@ export const login = (token) => ask("POST", "api/login", { token });
 export const logout = () => ask("POST", "api/logout", {});
 export const configuration = () => ask("GET", "api/config");
 
-/** Write what has changed; refused with 409 if the file is no longer the one of `revision`. */
+/** Save changes; refused with 409 if the file is no longer at `revision`. */
 export const save = (changes, revision) =>
   ask("PUT", "api/config", changes, { headers: { "If-Match": `"${revision}"` } });
 
-/** Put settings of one camera into force; also while the page is being closed. */
+/** Apply settings of one camera; works also while the page is being closed. */
 export const settings = (camera, values) =>
   ask("POST", `api/cameras/${encodeURIComponent(camera)}/set`, values, { keepalive: true });
 

@@ -1,18 +1,18 @@
-/** Questions that have to be answered before anything else. */
+/** Modal questions. */
 
-import { h } from "./dom.js";
+import { el } from "./dom.js";
 
 /**
- * Ask, and return the name of the answer; Escape is the last one.
+ * Ask and return the name of the answer; Escape gives the last one.
  *
  * `answers` are `[name, words]`, the first of them recommended.
  */
 export function ask(title, paragraphs, answers) {
   return new Promise((resolve) => {
     const buttons = answers.map(([name, words], index) =>
-      h("button", { type: "submit", value: name, class: index ? "" : "main" }, words),
+      el("button", { type: "submit", value: name, class: index ? "" : "main" }, words),
     );
-    const dialog = h(
+    const dialog = el(
       "dialog",
       {
         "aria-labelledby": "question",
@@ -21,12 +21,12 @@ export function ask(title, paragraphs, answers) {
           resolve(dialog.returnValue || answers.at(-1)[0]);
         },
       },
-      h(
+      el(
         "form",
         { method: "dialog" },
-        h("h2", { id: "question" }, title),
-        ...paragraphs.map((text) => h("p", {}, text)),
-        h("div", { class: "row" }, ...buttons),
+        el("h2", { id: "question" }, title),
+        ...paragraphs.map((text) => el("p", {}, text)),
+        el("div", { class: "row" }, ...buttons),
       ),
     );
     document.body.append(dialog);

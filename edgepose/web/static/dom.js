@@ -1,4 +1,4 @@
-/** Elements, words for screen readers, and what the browser remembers. */
+/** Elements, announcements for screen readers, and values stored in the browser. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -8,12 +8,12 @@ const SVG = "http://www.w3.org/2000/svg";
  * Keys that begin with "on" are listeners, true and false are attributes that are there or not,
  * all others are attributes. Children are elements or texts.
  */
-export function h(tag, properties = {}, ...children) {
+export function el(tag, properties = {}, ...children) {
   return fill(document.createElement(tag), properties, children);
 }
 
 /** Make an element of a drawing. */
-export function s(tag, properties = {}, ...children) {
+export function svg(tag, properties = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), properties, children);
 }
 
@@ -26,7 +26,7 @@ function fill(element, properties, children) {
   return element;
 }
 
-/** Set an attribute, or take it away for false and null; touch nothing that is right already. */
+/** Set an attribute, or remove it for false and null. Does nothing if it is already so. */
 export function set(element, name, value) {
   const missing = value === false || value === null || value === undefined;
   const text = value === true ? "" : String(value);
@@ -34,27 +34,27 @@ export function set(element, name, value) {
   else if (element.getAttribute(name) !== text) element.setAttribute(name, text);
 }
 
-/** Write a text where it differs: screen readers and layouts are not woken for nothing. */
+/** Set a text if it differs: avoids needless layouts and announcements. */
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Tell a screen reader, when it has finished what it is saying. */
+/** Announce politely to screen readers. */
 export function say(text) {
   spoken(document.getElementById("said"), text);
 }
 
-/** Tell a screen reader at once. */
+/** Announce to screen readers at once. */
 export function alarm(text) {
   spoken(document.getElementById("alarm"), text);
 }
 
 function spoken(region, text) {
-  // The same sentence twice would not be read again without a change.
+  // The same text twice is announced only if it changes.
   region.textContent = region.textContent === text ? `${text}\u00a0` : text;
 }
 
-/** Read what this browser remembers; null where it remembers nothing. */
+/** Read a stored value; null where there is none. */
 export function recall(key) {
   try {
     return localStorage.getItem(`edgepose-${key}`);
@@ -63,12 +63,12 @@ export function recall(key) {
   }
 }
 
-/** Remember a text in this browser, if it lets us; null forgets. */
+/** Store a text in this browser; null removes it. */
 export function remember(key, value) {
   try {
     if (value === null) localStorage.removeItem(`edgepose-${key}`);
     else localStorage.setItem(`edgepose-${key}`, value);
   } catch {
-    // Private windows may keep nothing: then it holds until the page is closed.
+    // Private windows may store nothing.
   }
 }

@@ -1,6 +1,6 @@
-/** What the daemon says as it happens, and the newest of all it has said. */
+/** The WebSocket to the daemon, and the newest message of each kind. */
 
-import { Pace } from "./pace.js";
+import { FrameRate } from "./frame_rate.js";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
@@ -8,8 +8,8 @@ export const EVENTS_KEPT = 50;
 const POSES_KEPT = 12; // a picture comes a little after the poses of its frame
 
 /**
- * The line to the daemon. It fires an event of each message's type (`poses`, `state`, …) after
- * noting it, and `line` when the line itself comes or goes.
+ * The connection to the daemon. Fires an event of each message's type (`poses`, `state`, …) after
+ * storing it, and `line` when the connection opens or closes.
  */
 export class Live extends EventTarget {
   connected = false;
@@ -21,7 +21,7 @@ export class Live extends EventTarget {
   events = [];
   states = new Map();
   poses = new Map(); // camera -> its newest messages, oldest first
-  paces = new Map();
+  frameRates = new Map();
   pictures = new Map();
 
   #socket = null;
@@ -30,7 +30,7 @@ export class Live extends EventTarget {
   #shown = false; // whether the cameras' pictures are wanted
   #retry = null;
 
-  /** Call the daemon, again and again until it answers. */
+  /** Connect; retry until the daemon answers. */
   open() {
     clearTimeout(this.#retry);
     const where = new URL("api/live", document.baseURI);
@@ -41,7 +41,7 @@ export class Live extends EventTarget {
     this.#socket.onclose = () => this.#lost();
   }
 
-  /** Hang up: nothing is heard of it. */
+  /** Disconnect without events. */
   close() {
     clearTimeout(this.#retry);
     if (this.#socket) this.#socket.onclose = null;
@@ -51,7 +51,7 @@ export class Live extends EventTarget {
     this.connected = false;
   }
 
-  /** Say which cameras somebody looks at, and whether with the picture. */
+  /** Set which cameras are shown, and whether with the picture. */
   watch(cameras, picture) {
     this.#wanted = JSON.stringify({ type: "watch", cameras, picture });
     this.#shown = picture;
@@ -64,9 +64,9 @@ export class Live extends EventTarget {
     return this.poses.get(camera)?.at(-1) ?? null;
   }
 
-  pace(camera) {
-    if (!this.paces.has(camera)) this.paces.set(camera, new Pace());
-    return this.paces.get(camera);
+  frameRate(camera) {
+    if (!this.frameRates.has(camera)) this.frameRates.set(camera, new FrameRate());
+    return this.frameRates.get(camera);
   }
 
   #lost() {
@@ -93,7 +93,7 @@ export class Live extends EventTarget {
   #note = {
     hello: (said) => {
       this.hello = said;
-      this.revision = null; // what it was before the line was lost
+      this.revision = null; // that of the previous connection
       this.events = [];
       this.#wait = FIRST_WAIT_MS;
       this.connected = true;
@@ -109,17 +109,17 @@ export class Live extends EventTarget {
     poses: ({ camera, message }) => {
       const before = this.poses.get(camera) ?? [];
       this.poses.set(camera, [...before, message].slice(-POSES_KEPT));
-      this.pace(camera).note(message);
+      this.frameRate(camera).note(message);
     },
   };
 
-  /** Four bytes tell how long the header is, then the header, then a JPEG. */
+  /** A picture: four bytes with the header's length, the header as JSON, a JPEG. */
   async #picture(data) {
     const length = new DataView(data).getUint32(0);
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
     const jpeg = new Blob([new Uint8Array(data, 4 + length)], { type: "image/jpeg" });
     const bitmap = await createImageBitmap(jpeg);
-    // One that was under way when they were turned off must not stay.
+    // Pictures may have been turned off meanwhile.
     if (!this.#shown) {
       bitmap.close();
       return;

@@ -1,27 +1,27 @@
-/** The form that asks for the token. */
+/** The login form. */
 
 import { login } from "./api.js";
-import { h, write } from "./dom.js";
-import { sentence } from "./words.js";
+import { el, write } from "./dom.js";
+import { sentence } from "./format.js";
 
 /** Show the form in `main`; call `then` when the token was right. */
 export function show(main, then) {
-  const problem = h("p", { class: "problem", id: "token-problem", role: "alert" });
-  const field = h("input", {
+  const problem = el("p", { class: "problem", id: "token-problem", role: "alert" });
+  const field = el("input", {
     type: "password", id: "token", name: "token", required: true,
     autocomplete: "current-password", "aria-describedby": "token-help token-problem",
   });
-  const form = h(
+  const form = el(
     "form",
     { class: "panel login", onsubmit: (event) => enter(event, field, problem, then) },
-    h("h1", {}, "Sign in"),
-    // Password managers keep a token only with a name.
-    h("input", { type: "text", name: "username", value: "edgepose", autocomplete: "username", hidden: true }),
-    h("label", { for: "token" }, "Token"),
+    el("h1", {}, "Sign in"),
+    // Password managers store a token only with a user name.
+    el("input", { type: "text", name: "username", value: "edgepose", autocomplete: "username", hidden: true }),
+    el("label", { for: "token" }, "Token"),
     field,
-    h("p", { class: "hint", id: "token-help" }, "The one that ", h("code", {}, "edgepose web token"), " printed on the device."),
+    el("p", { class: "hint", id: "token-help" }, "The token that ", el("code", {}, "edgepose web token"), " printed on the device."),
     problem,
-    h("button", { type: "submit", class: "main" }, "Sign in"),
+    el("button", { type: "submit", class: "main" }, "Sign in"),
   );
   main.replaceChildren(form);
   field.focus();

@@ -1,20 +1,20 @@
-/** The page: signs in, keeps the line to the daemon, and shows the view that the address names. */
+/** The page: signs in, connects to the daemon, and shows the view of the URL. */
 
 import * as api from "./api.js";
-import { h, recall, remember, say, set, write } from "./dom.js";
+import { el, recall, remember, say, set, write } from "./dom.js";
 import { Live } from "./live.js";
 import * as login from "./login.js";
-import { Watch, wantsPicture } from "./watch.js";
+import { Overview, wantsPicture } from "./overview.js";
 
 const main = document.getElementById("main");
 const live = new Live();
 
 const THEMES = { system: "as the system", light: "light", dark: "dark" };
 
-const STATUS_MS = 1000; // a daemon that has just begun has no status yet
+const STATUS_MS = 1000; // a daemon that has just started has no status yet
 const EDITOR_MS = 1000; // after the first view, which does not need it
 
-/** What all views share. */
+/** Shared by all views. */
 const page = {
   live,
   config: null,
@@ -23,7 +23,7 @@ const page = {
     page.config = await api.configuration();
   },
 
-  /** Ask for what is seen now: one camera or all, nothing behind another window. */
+  /** Watch the cameras that are visible: one or all, none in a hidden tab. */
   watch() {
     const all = page.config?.cameras.map(({ id }) => id) ?? [];
     const seen = view?.id ? [view.id] : all;
@@ -32,8 +32,8 @@ const page = {
 };
 
 let view = null;
-let shown = null; // the address of the view
-let Aim = null; // the editor: half of the page, which the first view mostly does without
+let shown = null; // the hash of the view
+let Editor = null; // loaded later: half of the code, which the first view does not need
 
 async function start() {
   const { signed_in: signedIn, token_needed: needed } = await api.session();
@@ -56,33 +56,33 @@ function leaveAll() {
   write(document.getElementById("line"), "");
 }
 
-/** Show the view that the address names. */
+/** Show the view of the URL. */
 function route() {
   if (!live.hello || !page.config) return;
   const [, name, coded = ""] = location.hash.split("/");
   const camera = decoded(coded);
-  const aims = name === "aim" && page.config.cameras.some(({ id }) => id === camera);
-  if (aims && !Aim) {
+  const edits = name === "edit" && page.config.cameras.some(({ id }) => id === camera);
+  if (edits && !Editor) {
     loadEditor().then(() => location.hash === shown || route());
     return;
   }
   view?.close();
-  view = aims ? new Aim(main, page, camera) : new Watch(main, page);
-  if (name === "aim" && !aims) main.prepend(nobody(camera));
+  view = edits ? new Editor(main, page, camera) : new Overview(main, page);
+  if (name === "edit" && !edits) main.prepend(unknown(camera));
   shown = location.hash;
-  document.title = `${aims ? camera : live.hello.device.name} · edgepose`;
+  document.title = `${edits ? camera : live.hello.device.name} · edgepose`;
   page.watch();
   setTimeout(loadEditor, EDITOR_MS);
 }
 
-const nobody = (camera) =>
-  h("p", { class: "notice", role: "alert" }, `There is no camera "${camera}". These are all there are.`);
+const unknown = (camera) =>
+  el("p", { class: "notice", role: "alert" }, `There is no camera "${camera}".`);
 
 async function loadEditor() {
   try {
-    ({ Aim } = await import("./aim.js"));
+    ({ Editor } = await import("./editor.js"));
   } catch {
-    location.hash = "#/"; // the daemon has gone, which the line tells
+    location.hash = "#/"; // the daemon has ended, which the connection shows
   }
 }
 
@@ -90,44 +90,44 @@ function decoded(text) {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // half of a code, which is nobody's name
+    return text; // malformed; no camera has this name
   }
 }
 
 async function moved() {
   if (location.hash === shown) return;
   const wanted = location.hash;
-  // What is not saved keeps the user here until that is decided.
+  // Stay here until unsaved changes are decided on.
   history.replaceState(null, "", shown || "#/");
   if (view && !(await view.leave())) return;
   history.replaceState(null, "", wanted || "#/");
   route();
 }
 
-let greeted = ""; // what the daemon said of itself when the view was made
+let greeted = ""; // the hello message when the view was made
 
 live.addEventListener("hello", () => {
   const before = greeted;
   greeted = JSON.stringify(live.hello);
   write(document.getElementById("device"), live.hello.device.name);
   if (!view) {
-    // The status comes at once, and what it says needs its room from the beginning.
+    // The status follows at once; waiting for it avoids a layout shift.
     setTimeout(() => view ?? route(), STATUS_MS);
-  } else if (before !== greeted && view instanceof Watch) {
+  } else if (before !== greeted && view instanceof Overview) {
     route();
   } else {
     page.watch();
-    reconfigured(); // it may have been changed while there was no line
+    reconfigured(); // the file may have changed while disconnected
   }
 });
 
 live.addEventListener("config", reconfigured);
 
-/** Read the configuration anew if it is another one, and tell the view. */
+/** Read the configuration again if its revision changed, and update the view. */
 async function reconfigured() {
   if (!page.config || live.revision === page.config.revision) return;
   const before = page.config.revision;
-  await page.refresh().catch(() => null); // a daemon that has gone is told by the line
+  await page.refresh().catch(() => null); // the connection shows that the daemon has ended
   if (page.config.revision !== before) view?.reconfigured();
 }
 
@@ -136,8 +136,8 @@ live.addEventListener("status", () => view ?? route());
 function showLine() {
   const line = document.getElementById("line");
   const broker = live.broker === null || live.broker === "connected";
-  const words = broker ? "live" : "live, but no broker";
-  write(line, live.connected ? words : "no line to the daemon");
+  const words = broker ? "live" : "live, broker not connected";
+  write(line, live.connected ? words : "not connected");
   line.dataset.mood = live.connected ? (broker ? "good" : "warn") : "bad";
 }
 
@@ -145,7 +145,7 @@ live.addEventListener("link", showLine);
 live.addEventListener("line", async () => {
   showLine();
   if (live.connected) return;
-  // A line that is refused may mean that the session has ended.
+  // A refused connection may mean that the session has ended.
   const told = await api.session().catch(() => null);
   if (told?.token_needed && !told.signed_in) begin();
 });
@@ -177,8 +177,8 @@ async function begin() {
     await start();
   } catch (refused) {
     main.replaceChildren(
-      h("p", { class: "notice", role: "alert" }, `This page cannot start: ${refused.message}.`),
-      h("button", { type: "button", onclick: begin }, "Try again"),
+      el("p", { class: "notice", role: "alert" }, `This page cannot start: ${refused.message}.`),
+      el("button", { type: "button", onclick: begin }, "Try again"),
     );
   }
 }

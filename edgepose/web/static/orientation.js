@@ -1,5 +1,5 @@
 /**
- * How a camera's picture is turned: `rotate` degrees clockwise, then mirrored, as the daemon does.
+ * Orientation of a camera's picture: `rotate` degrees clockwise, then mirrored, as the daemon does.
  * Points are parts of the frame: [0, 0] is its top left, [1, 1] its bottom right.
  */
 
@@ -12,7 +12,7 @@ const CLOCKWISE = {
 
 const flip = ([x, y]) => [1 - x, y];
 
-/** Return a function that takes points as seen in one orientation to where another shows them. */
+/** Return a function that maps points of one orientation to another. */
 export function between(from, to) {
   const back = CLOCKWISE[(360 - from.rotate) % 360];
   const there = CLOCKWISE[to.rotate];
@@ -23,7 +23,7 @@ export function between(from, to) {
   };
 }
 
-/** Say whether width and height change places between two orientations. */
+/** Whether width and height are swapped between two orientations. */
 export function swaps(from, to) {
   return (from.rotate - to.rotate) % 180 !== 0;
 }

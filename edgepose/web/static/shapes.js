@@ -61,6 +61,6 @@ export const isWhole = (roi) => same(roi, WHOLE);
 /** Compare plain data. */
 export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
-/** Say where a point is, for those who hear it. */
+/** A point as text for screen readers. */
 export const spoken = ([x, y]) =>
   `${Math.round(x * 100)} percent from the left, ${Math.round(y * 100)} percent from the top`;

@@ -1,7 +1,7 @@
-// Not a module: it runs before the first paint, so that no light page flashes in a dark room.
+// Not a module: it runs before the first paint, so that a dark page does not flash.
 try {
   const chosen = localStorage.getItem("edgepose-theme");
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
 } catch {
-  // A browser that keeps nothing follows the system.
+  // Without storage the page follows the system.
 }

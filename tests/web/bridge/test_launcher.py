@@ -32,7 +32,7 @@ from edgepose.service.daemon import Daemon
 from edgepose.system import storage
 from edgepose.types import Kind, Message
 from edgepose.web import feed, openapi, tokens
-from edgepose.web.bridge.channel import Channel
+from edgepose.web.bridge.channel import IpcChannel
 from edgepose.web.bridge.launcher import PageHost, PageLauncher
 from edgepose.web.feed import EVENTS, IpcMessage
 from tests.support import rooms, streams
@@ -72,7 +72,7 @@ class TestChannel:
         self, ends: tuple[socket.socket, socket.socket]
     ) -> None:
         """The newest state and the last events in order, but no pose."""
-        line, start = Channel(), IpcMessage("start", (), b"{}")
+        line, start = IpcChannel(), IpcMessage("start", (), b"{}")
         for number in range(EVENTS + 5):
             line.put(poses(number))
             line.put(IpcMessage("state", ("hall",), b"%d" % number))
@@ -89,7 +89,7 @@ class TestChannel:
         self, ends: tuple[socket.socket, socket.socket]
     ) -> None:
         """Poses are left out; states and events are told again once there is room."""
-        line = Channel()
+        line = IpcChannel()
         line.open(ends[0], IpcMessage("start", (), b"{}"))
         for number in range(5000):
             line.put(poses(number))
@@ -108,7 +108,7 @@ class TestChannel:
 
     def test_one_who_has_gone_is_no_error(self, ends: tuple[socket.socket, socket.socket]) -> None:
         """The page's thread notices by itself."""
-        line = Channel()
+        line = IpcChannel()
         line.open(ends[0], IpcMessage("start", (), b"{}"))
         ends[1].close()
 
@@ -117,7 +117,7 @@ class TestChannel:
 
     def test_what_is_no_more_is_forgotten(self, ends: tuple[socket.socket, socket.socket]) -> None:
         """A camera that was taken out of the configuration."""
-        line = Channel()
+        line = IpcChannel()
         for camera in ("hall", "yard"):
             line.put(IpcMessage("state", (camera,), b"{}"))
         line.put(IpcMessage("status", (), b"{}"))

@@ -2,7 +2,7 @@
 
 import { between, swaps } from "./orientation.js";
 
-// Okabe and Ito, "Color Universal Design", 2008: told apart by colour-blind eyes. The daemon's
+// Okabe and Ito, "Color Universal Design", 2008: distinguishable by colour-blind people. The daemon's
 // own pictures have the same, and tell the person's own left (lighter) from the right (darker).
 const COLOURS = [
   [230, 159, 0],
@@ -22,14 +22,14 @@ export const REST = "#c58af9";
 const AS_IT_IS = { rotate: 0, mirror: false };
 
 /**
- * Paint one camera's moment.
+ * Draw a frame of one camera.
  *
  * `message` are its poses or null, `picture` a bitmap or null, `zones` polygons with an id and a
- * kind, `occupied` the ids of those where somebody is, `minScore` below which a keypoint is not
+ * kind, `occupied` the ids of the occupied ones, `minScore` below which a keypoint is not
  * drawn. The people and the picture are oriented as `from` and shown as `to`; zones are drawn as
  * they are given. `skeleton` are pairs of keypoints, `names` the keypoints' names.
  */
-export function paint(canvas, moment) {
+export function render(canvas, moment) {
   const pen = ready(canvas);
   const { message, picture, from = AS_IT_IS, to = AS_IT_IS } = moment;
   pen.fillStyle = "#000";
@@ -37,8 +37,8 @@ export function paint(canvas, moment) {
   if (!message) return;
   const frame = placed(canvas, message, swaps(from, to));
   const turn = between(from, to);
-  if (picture) paintPicture(pen, picture, frame, turn);
-  for (const zone of moment.zones) paintZone(pen, zone, frame, moment.occupied.has(zone.id));
+  if (picture) renderPicture(pen, picture, frame, turn);
+  for (const zone of moment.zones) renderZone(pen, zone, frame, moment.occupied.has(zone.id));
   const people = message.poses.map((person, index) => ({
     ...person,
     colour: COLOURS[(person.id ?? index) % COLOURS.length],
@@ -47,14 +47,14 @@ export function paint(canvas, moment) {
       seen: score >= moment.minScore,
     })),
   }));
-  for (const person of people) paintPerson(pen, person, moment, frame);
+  for (const person of people) renderPerson(pen, person, moment, frame);
   for (const person of people) label(pen, person, frame, canvas);
 }
 
-/** The smallest letters that can be read, in the canvas's pixels. */
+/** The smallest readable font size in canvas pixels. */
 const least = () => 11 * (window.devicePixelRatio || 1);
 
-/** Give the canvas as many pixels as the screen has for it. */
+/** Size the canvas in device pixels and return its context. */
 function ready(canvas) {
   const density = window.devicePixelRatio || 1;
   const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((side) =>
@@ -79,7 +79,7 @@ function placed(canvas, message, swapped) {
   };
 }
 
-function paintPicture(pen, picture, frame, turn) {
+function renderPicture(pen, picture, frame, turn) {
   const [origin, right, down] = [[0, 0], [1, 0], [0, 1]].map((corner) => frame.at(turn(corner)));
   pen.save();
   pen.transform(
@@ -93,7 +93,7 @@ function paintPicture(pen, picture, frame, turn) {
   pen.restore();
 }
 
-function paintZone(pen, { id, polygon, kind }, frame, occupied) {
+function renderZone(pen, { id, polygon, kind }, frame, occupied) {
   const corners = polygon.map(frame.at);
   const colour = kind === "rest" ? REST : AREA;
   pen.save();
@@ -113,7 +113,7 @@ function paintZone(pen, { id, polygon, kind }, frame, occupied) {
   pen.restore();
 }
 
-/** Where a zone's name stands: at its nearest edge, where no person hides it. */
+/** Place of a zone's name: at its lower edge, where people rarely cover it. */
 function lowest(corners) {
   const [x, y] = [0, 1].map((axis) => corners.map((corner) => corner[axis]));
   return [(Math.min(...x) + Math.max(...x)) / 2, Math.max(...y)];
@@ -137,7 +137,7 @@ function trace(pen, points) {
   for (const point of points) pen.lineTo(...point);
 }
 
-function paintPerson(pen, { colour, joints }, { skeleton, names }, frame) {
+function renderPerson(pen, { colour, joints }, { skeleton, names }, frame) {
   pen.lineCap = "round";
   for (const [start, end] of skeleton) {
     if (!joints[start]?.seen || !joints[end]?.seen) continue;
@@ -166,7 +166,7 @@ function tone(colour, joints) {
 const css = (colour) => `rgb(${colour.join(" ")})`;
 const mixed = (colour, other, part) => colour.map((one) => Math.round(one + (other - one) * part));
 
-/** Write who and how above a person's highest joint, so that it stays in the picture. */
+/** Write id, posture and score above a person's highest joint, within the picture. */
 function label(pen, { id, posture, score, colour, joints }, frame, canvas) {
   const seen = joints.filter((joint) => joint.seen).map((joint) => joint.at);
   if (!seen.length) return;

@@ -1,19 +1,19 @@
-/** Thresholds that are in force while they are tried, and as before if they are not saved. */
+/** Applies thresholds while they are edited, and restores them unless they are saved. */
 
 import * as api from "./api.js";
 
 const SET_EVERY_MS = 200;
 
-export class Trial {
+export class ThresholdPreview {
   #told = null; // the thresholds that were asked for last
   #timer = 0;
 
-  /** `failed` is told why, where the camera does not take them. */
+  /** `failed` is called with the reason where the camera refuses them. */
   constructor(camera, failed) {
     Object.assign(this, { camera, failed });
   }
 
-  /** Put thresholds into force soon; `before` are those that were, `file` those of the file. */
+  /** Apply thresholds soon; `before` are those in force before, `file` those of the file. */
   follow(pose, before, file) {
     if (same(pose, this.#told ?? before)) return;
     this.#told = pose;
@@ -23,13 +23,13 @@ export class Trial {
     }, SET_EVERY_MS);
   }
 
-  /** Go back at once. */
+  /** Restore the thresholds at once. */
   restore(before, file) {
     if (this.#told !== null && !same(this.#told, before)) this.#send(differing(before, file));
     this.#end();
   }
 
-  /** They were saved: let the camera follow the file in these. */
+  /** After saving: let these thresholds follow the file again. */
   async settle(names) {
     this.#end();
     if (names.length) await this.#send(Object.fromEntries(names.map((name) => [name, null])));
@@ -52,7 +52,7 @@ export class Trial {
 
 const same = (a, b) => Object.keys(a).every((name) => a[name] === b[name]);
 
-/** Null is "what the file says": a setting that says the same would outlive the file's next change. */
+/** Null means the file's value: the same number would override the next change of the file. */
 function differing(pose, file) {
   const entries = Object.entries(pose);
   return Object.fromEntries(

@@ -1,36 +1,36 @@
-/** The view in which one camera is aimed and drawn on. */
+/** The view that edits one camera. */
 
 import * as api from "./api.js";
-import { trouble } from "./condition.js";
+import { statusText } from "./camera_status.js";
 import { ask } from "./dialog.js";
-import { h, remember, recall, say, set, write } from "./dom.js";
+import { el, remember, recall, say, set, write } from "./dom.js";
 import {
   added, changed, changes, differences, draft, located, merged, REGION, removed, shapes, subject,
-} from "./draft.js";
-import { History } from "./history.js";
+} from "./camera_draft.js";
+import { UndoHistory } from "./undo_history.js";
 import { swaps } from "./orientation.js";
-import { Panel } from "./panel.js";
-import { Screen } from "./screen.js";
+import { SettingsForm } from "./settings_form.js";
+import { CameraCanvas } from "./camera_canvas.js";
 import { isWhole, region, rectangle, same } from "./shapes.js";
-import { Stage } from "./stage.js";
-import { Trial } from "./trial.js";
-import { listed, sentence } from "./words.js";
+import { ShapeEditor } from "./shape_editor.js";
+import { ThresholdPreview } from "./threshold_preview.js";
+import { listed, sentence } from "./format.js";
 
 const REASON_EVERY_MS = 500;
 
-/** What to do by hand, and by keyboard. */
+/** Help for pointers and for keyboards. */
 const HELP = {
   idle: [
-    "Choose a shape to change it: drag it, its corners, or the small dots between them.",
-    "By keyboard: Tab to a shape, Enter to its corners, arrows to move, Delete to take out.",
+    "Select a shape to edit it: drag the shape, its corners, or the small dots between them.",
+    "By keyboard: Tab selects a shape, Enter its corners, arrows move, Delete removes.",
   ],
   draw: [
-    "Set corner after corner, and the first one again to finish; or drag a rectangle.",
+    "Click to set corners, and the first one again to finish; or drag a rectangle.",
     "By keyboard: arrows move the cross, Enter sets a corner, Escape cancels.",
   ],
 };
 
-export class Aim {
+export class Editor {
   #selected = null;
   #kind = null; // what is being drawn
   #problems = [];
@@ -40,8 +40,8 @@ export class Aim {
   /** `page` holds `live`, `config` and `refresh()`, which reads the configuration anew. */
   constructor(main, page, camera) {
     Object.assign(this, { page, id: camera });
-    this.trial = new Trial(camera, (why) =>
-      this.#tell(`The threshold is not in force: ${why}.`, "bad"));
+    this.preview = new ThresholdPreview(camera, (why) =>
+      this.#tell(`The threshold was not applied: ${why}.`, "bad"));
     this.#begin();
     this.#build(main);
     this.#listen();
@@ -52,12 +52,12 @@ export class Aim {
     return this.history.dirty;
   }
 
-  /** Ask what becomes of changes; say whether the view may be left. */
+  /** Ask about unsaved changes; return whether the view may be left. */
   async leave() {
     if (!this.dirty) return true;
     const answer = await ask(
       "Leave without saving?",
-      [`${sentence(listed(this.#mine()))} of ${this.id} would be as before.`],
+      [`${sentence(listed(this.#mine()))} of ${this.id} will be lost.`],
       [["save", "Save and leave"], ["discard", "Leave without saving"], ["stay", "Stay"]],
     );
     if (answer === "save") return this.#save();
@@ -75,16 +75,16 @@ export class Aim {
   #begin(pose = this.#inForce()) {
     this.config = this.page.config;
     this.camera = this.config.cameras.find(({ id }) => id === this.id);
-    this.history = new History(draft(this.camera, pose));
+    this.history = new UndoHistory(draft(this.camera, pose));
     this.#problems = [];
   }
 
-  /** The camera as it is in force, which somebody else may have changed. */
+  /** The camera's configuration in force, which may have been changed elsewhere. */
   get #running() {
     return this.page.config.cameras.find(({ id }) => id === this.id) ?? this.camera;
   }
 
-  /** The thresholds as the camera has them now: somebody may have set them over MQTT. */
+  /** The camera's thresholds in force: they may have been set over MQTT. */
   #inForce() {
     const told = this.page.live.states.get(this.id)?.settings ?? {};
     const { pose } = this.page.config;
@@ -106,14 +106,14 @@ export class Aim {
     const refused = this.#problems.length;
     this.#problems = this.#problems.filter((one) => same(one.about, subject(value, one)));
     if (refused && !this.#problems.length) this.#tell("");
-    this.trial.follow(value.pose, base.pose, this.config.pose);
+    this.preview.follow(value.pose, base.pose, this.config.pose);
     this.#show();
   }
 
   #undo(way) {
     this.history[way]();
     this.#changed();
-    say(way === "undo" ? "Undone" : "Done again");
+    say(way === "undo" ? "Undone" : "Redone");
   }
 
   #discard() {
@@ -125,7 +125,7 @@ export class Aim {
   #select(key, focus = false) {
     this.#selected = key;
     this.#show();
-    if (focus) this.stage.focus(key);
+    if (focus) this.shapeEditor.focus(key);
   }
 
   #remove(key) {
@@ -145,11 +145,11 @@ export class Aim {
       return;
     }
     this.#kind = kind;
-    this.stage.begin(kind);
+    this.shapeEditor.begin(kind);
     this.#show();
   }
 
-  /** A region is a rectangle: it is there at once, to be pulled into shape. */
+  /** A region is a rectangle: it exists at once and is then changed. */
   #choosePart() {
     const { value } = this.history;
     if (isWhole(value.roi)) {
@@ -165,13 +165,13 @@ export class Aim {
     this.#selected = key;
     this.#take(value);
     say(zone ? "Zone drawn. Give it a name" : "Mask drawn");
-    // A finger would call up the keyboard, which hides what was just drawn.
-    if (zone && !(byHand && matchMedia("(pointer: coarse)").matches)) this.panel.focusName(key);
-    else this.stage.focus(key);
+    // On a touch screen the keyboard would hide the new shape.
+    if (zone && !(byHand && matchMedia("(pointer: coarse)").matches)) this.form.focusName(key);
+    else this.shapeEditor.focus(key);
   }
 
   #cancel() {
-    this.stage.stop();
+    this.shapeEditor.stop();
     this.#kind = null;
     this.#show();
     say("Drawing cancelled");
@@ -185,7 +185,7 @@ export class Aim {
     try {
       return await this.#put(this.history.base, this.config.revision);
     } catch (refused) {
-      this.#busy(false); // or the field could not take the keyboard
+      this.#busy(false); // a field of an inert form cannot be focused
       this.#refused(refused);
       return false;
     } finally {
@@ -198,7 +198,7 @@ export class Aim {
     this.#showBar();
   }
 
-  /** Write what differs from `base`, which is what the file of `revision` says. */
+  /** Write what differs from `base`, the content of the file at `revision`. */
   async #put(base, revision) {
     const body = changes(this.id, base, this.history.value);
     try {
@@ -213,13 +213,13 @@ export class Aim {
 
   async #saved(body, reload) {
     const { pose } = this.history.value;
-    await this.trial.settle(Object.keys(body.pose ?? {}));
+    await this.preview.settle(Object.keys(body.pose ?? {}));
     await this.page.refresh();
-    // The daemon's next state has them; what it said last is older than what was saved.
+    // The daemon's latest state is older than what was saved.
     this.#begin(pose);
     this.#show();
-    if (reload) this.#tell(`Saved, but not in force: ${reload}.`, "bad");
-    else this.#tell("Saved, and in force.", "good");
+    if (reload) this.#tell(`Saved, but not applied: ${reload}.`, "bad");
+    else this.#tell("Saved and applied.", "good");
   }
 
   #refused({ message, problems = [] }) {
@@ -234,10 +234,10 @@ export class Aim {
       .map(({ where, text }) => `${where}: ${text}`);
     const words = problems.length ? [`${count}; nothing was saved.`, ...homeless] : [`Not saved: ${message}.`];
     this.#tell(words.join(" "), "bad");
-    this.panel.focusProblem();
+    this.form.focusProblem();
   }
 
-  /** Somebody else has saved meanwhile: tell what, and let the user decide. */
+  /** The file was changed meanwhile: say what, and let the user decide. */
   async #conflict() {
     await this.page.refresh();
     const { cameras, pose } = this.page.config;
@@ -250,12 +250,12 @@ export class Aim {
       return this.#put(theirs, this.page.config.revision);
     }
     if (answer === "theirs") {
-      this.trial.restore(this.history.base.pose, this.config.pose);
+      this.preview.restore(this.history.base.pose, this.config.pose);
       this.#begin(pose);
       this.#show();
-      this.#tell("This is what somebody else saved.");
+      this.#tell("These are the values of the file.");
     } else {
-      this.#tell("Not saved yet. Somebody else has saved meanwhile.", "bad");
+      this.#tell("Not saved yet. The file was changed meanwhile.", "bad");
     }
     return false;
   }
@@ -265,103 +265,103 @@ export class Aim {
     const both = mine.filter((name) => theirs.includes(name));
     const there = theirs.length ? listed(theirs) : "nothing";
     return ask(
-      "Somebody else saved meanwhile",
+      "The file was changed meanwhile",
       [
-        `There, ${there} of ${this.id} changed; here, ${listed(mine)}.`,
+        `Changed in the file: ${there} of ${this.id}. Changed here: ${listed(mine)}.`,
         both.length
-          ? `Saving yours replaces ${listed(both)} of theirs. The file of before is kept as a backup.`
-          : "Nothing of theirs is lost if you save yours.",
+          ? `Saving replaces ${listed(both)} in the file. The old file is kept as a backup.`
+          : "Saving keeps the changes in the file.",
       ],
-      [["mine", "Save mine"], ["theirs", "Take theirs"], ["later", "Not yet"]],
+      [["mine", "Save mine"], ["theirs", "Use the file's"], ["later", "Cancel"]],
     );
   }
 
-  /** The file has changed: by another browser, or by hand. */
+  /** Handle a changed file: by another browser, or by hand. */
   reconfigured() {
     if (this.#saving || this.page.config.revision === this.config.revision) return;
     if (this.dirty) {
-      this.#tell("Somebody else has saved meanwhile. You will be asked when you save.", "bad");
+      this.#tell("The file was changed meanwhile. You will be asked when you save.", "bad");
       return;
     }
     if (!this.page.config.cameras.some(({ id }) => id === this.id)) return;
     this.#begin();
     this.#show();
-    this.#tell("Somebody else has saved; this is what it is now.");
+    this.#tell("The file was changed; this is its content now.");
   }
 
   // The view
 
   #build(main) {
-    this.canvas = h("canvas", { role: "img", "aria-label": `Skeletons seen by ${this.id}, live` });
-    this.reason = h("p", { class: "aside" });
-    this.host = h("div", { class: "stage" }, this.canvas);
-    this.stage = new Stage(this.host);
-    this.panel = new Panel();
-    this.byHand = h("span");
-    this.byKeys = h("span", { class: "keys" });
-    this.help = h("p", { class: "hint", id: "drawing-help" }, this.byHand, " ", this.byKeys);
-    this.finish = this.#button("Finish", () => this.stage.finish());
+    this.canvas = el("canvas", { role: "img", "aria-label": `Skeletons seen by ${this.id}, live` });
+    this.reason = el("p", { class: "aside" });
+    this.host = el("div", { class: "stage" }, this.canvas);
+    this.shapeEditor = new ShapeEditor(this.host);
+    this.form = new SettingsForm();
+    this.byHand = el("span");
+    this.byKeys = el("span", { class: "keys" });
+    this.help = el("p", { class: "hint", id: "drawing-help" }, this.byHand, " ", this.byKeys);
+    this.finish = this.#button("Finish", () => this.shapeEditor.finish());
     this.cancel = this.#button("Cancel", () => this.#cancel());
     this.undo = this.#button("Undo", () => this.#undo("undo"));
     this.redo = this.#button("Redo", () => this.#undo("redo"));
-    this.note = h("p", { class: "told", role: "status" });
+    this.note = el("p", { class: "told", role: "status" });
     this.discard = this.#button("Discard", () => this.#discard());
     this.saver = this.#button("Save", () => this.#save(), "main");
-    const title = h("h1", { tabindex: -1 }, `Aim and draw: ${this.id}`);
+    const title = el("h1", { tabindex: -1 }, `Edit: ${this.id}`);
     main.replaceChildren(
-      h("div", { class: "heading" }, h("a", { href: "#/", class: "back" }, "All cameras"), title),
+      el("div", { class: "heading" }, el("a", { href: "#/", class: "back" }, "All cameras"), title),
       ...this.#warnings(),
-      this.bench = h(
+      this.bench = el(
         "div", { class: "bench" },
-        h(
+        el(
           "section", { class: "easel", "aria-label": "Live view" },
-          h("div", { class: "frame" }, this.reason, this.host),
-          h("div", { class: "under" }, this.help, h("div", { class: "row" }, this.finish, this.cancel)),
+          el("div", { class: "frame" }, this.reason, this.host),
+          el("div", { class: "under" }, this.help, el("div", { class: "row" }, this.finish, this.cancel)),
         ),
-        this.panel.element,
+        this.form.element,
       ),
-      h(
+      el(
         "div", { class: "bar", role: "group", "aria-label": "Changes" },
-        h("div", { class: "row" }, this.undo, this.redo), this.note,
-        h("div", { class: "row" }, this.discard, this.saver),
+        el("div", { class: "row" }, this.undo, this.redo), this.note,
+        el("div", { class: "row" }, this.discard, this.saver),
       ),
     );
-    this.screen = new Screen(this.canvas, this.page.live, this.id, () => this.#look());
+    this.screen = new CameraCanvas(this.canvas, this.page.live, this.id, () => this.#look());
     title.focus({ preventScroll: true });
   }
 
   #button(text, onclick, kind = "") {
     const click = () => button.hasAttribute("aria-disabled") || onclick();
-    const button = h("button", { type: "button", class: kind, onclick: click }, text);
+    const button = el("button", { type: "button", class: kind, onclick: click }, text);
     return button;
   }
 
   #warnings() {
     if (this.config.editable) return [];
     const why = this.config.why_not ? `: ${this.config.why_not}` : "";
-    return [h("p", { class: "notice" }, `Nothing can be saved here${why}.`)];
+    return [el("p", { class: "notice" }, `Changes cannot be saved${why}.`)];
   }
 
   #listen() {
     const { signal } = this.#stop;
     const on = (target, type, act) =>
       target.addEventListener(type, ({ detail }) => act(detail), { signal });
-    on(this.stage, "select", ({ key }) => this.#select(key));
-    on(this.stage, "change", ({ key, polygon, tag }) =>
+    on(this.shapeEditor, "select", ({ key }) => this.#select(key));
+    on(this.shapeEditor, "change", ({ key, polygon, tag }) =>
       this.#take(changed(this.history.value, key, { polygon }), tag));
-    on(this.stage, "remove", ({ key }) => this.#remove(key));
-    on(this.stage, "corner", () => this.#showTools());
-    on(this.stage, "drawn", (drawn) => this.#drawn(drawn));
-    on(this.stage, "cancel", () => this.#cancel());
-    on(this.panel, "take", ({ value, tag }) => this.#take(value, tag));
-    on(this.panel, "select", ({ key, focus }) => this.#select(key, focus));
-    on(this.panel, "remove", ({ key }) => this.#remove(key));
-    on(this.panel, "draw", ({ kind }) => this.#draw(kind));
+    on(this.shapeEditor, "remove", ({ key }) => this.#remove(key));
+    on(this.shapeEditor, "corner", () => this.#showTools());
+    on(this.shapeEditor, "drawn", (drawn) => this.#drawn(drawn));
+    on(this.shapeEditor, "cancel", () => this.#cancel());
+    on(this.form, "take", ({ value, tag }) => this.#take(value, tag));
+    on(this.form, "select", ({ key, focus }) => this.#select(key, focus));
+    on(this.form, "remove", ({ key }) => this.#remove(key));
+    on(this.form, "draw", ({ kind }) => this.#draw(kind));
     on(this.page.live, "poses", ({ camera }) => camera === this.id && this.#shape());
     const timer = setInterval(() => this.#showReason(), REASON_EVERY_MS);
     signal.addEventListener("abort", () => clearInterval(timer));
     document.addEventListener("keydown", (event) => this.#shortcut(event), { signal });
-    const restore = () => this.trial.restore(this.history.base.pose, this.config.pose);
+    const restore = () => this.preview.restore(this.history.base.pose, this.config.pose);
     window.addEventListener("pagehide", restore, { signal });
     window.addEventListener("beforeunload", (event) => this.dirty && event.preventDefault(), { signal });
   }
@@ -388,15 +388,15 @@ export class Aim {
     const { value } = this.history;
     const all = shapes(value, this.#selected);
     if (!all.some(({ key }) => key === this.#selected)) this.#selected = null;
-    this.stage.show(all, this.#selected);
-    this.panel.show(value, this.#selected, this.#problems);
+    this.shapeEditor.show(all, this.#selected);
+    this.form.show(value, this.#selected, this.#problems);
     this.#shape();
     this.#showTools();
     this.#showBar();
     this.screen.refresh();
   }
 
-  /** Give the stage the shape of the frame as it will be. */
+  /** Give the drawing area the shape of the frame with the current settings. */
   #shape() {
     const newest = this.page.live.newest(this.id);
     const known = newest && newest.width / newest.height;
@@ -409,15 +409,15 @@ export class Aim {
   #showReason() {
     const { live } = this.page;
     const what = live.pictures.has(this.id) ? "Camera picture" : "";
-    write(this.reason, trouble(live, this.id) || what);
+    write(this.reason, statusText(live, this.id) || what);
   }
 
   #showTools() {
-    const { drawing } = this.stage;
+    const { drawing } = this.shapeEditor;
     const [byHand, byKeys] = drawing ? HELP.draw : HELP.idle;
     write(this.byHand, byHand);
     write(this.byKeys, byKeys);
-    enable(this.finish, this.stage.complete);
+    enable(this.finish, this.shapeEditor.complete);
     for (const button of [this.finish, this.cancel]) set(button, "class", drawing ? "" : "absent");
   }
 
@@ -428,7 +428,7 @@ export class Aim {
     enable(this.redo, idle && canRedo);
     enable(this.discard, idle && dirty);
     enable(this.saver, idle && dirty && this.config.editable);
-    // What is on its way to the file stays as it is until it is there.
+    // Nothing may change while it is being saved.
     this.bench.inert = this.#saving;
     const { mood } = this.note.dataset;
     if (dirty && idle && mood !== "bad") this.#tell("Not saved yet.", "open");
@@ -441,5 +441,5 @@ export class Aim {
   }
 }
 
-/** A button that can do nothing now keeps the keyboard, unlike one that is disabled. */
+/** Unlike a disabled button, one with aria-disabled keeps the focus. */
 const enable = (button, can) => set(button, "aria-disabled", can ? null : "true");

@@ -1,29 +1,29 @@
 /**
  * The drawing area: shapes over the live view, to be changed by mouse, finger or keyboard.
  *
- * It owns no shape. Whoever owns them gives them to `show`, and hears of each wish as an event:
+ * It does not own the shapes: they are given to `show`, and each change is requested by an event:
  * `select` {key}, `change` {key, polygon, tag}, `remove` {key}, `drawn` {polygon, byHand},
- * `cancel`. What happened is told in words to screen readers.
+ * `cancel`. Each action is announced to screen readers.
  */
 
-import { say, s, set, write } from "./dom.js";
+import { say, svg, set, write } from "./dom.js";
 import {
   LEAST, inserted, middle, moved, rectangle, shifted, spoken, stretched, tidy, without,
 } from "./shapes.js";
 
 const STEP = 0.01; // of the frame, for one press of an arrow
 const LONG_STEP = 0.05; // with Shift
-const DRAG_PX = 8; // a hand that trembles less is no drag
-const NEAR_PX = 12; // so close to a corner means that corner
-const EDGE_PX = 8; // so close to the frame's edge means the edge
+const DRAG_PX = 8; // a shorter movement is a click
+const NEAR_PX = 12; // a click so close to a corner means that corner
+const EDGE_PX = 8; // a point so close to the frame's edge snaps to it
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-export class Stage extends EventTarget {
+export class ShapeEditor extends EventTarget {
   #host;
   #svg;
   #layers;
-  #parts = new Map(); // what is drawn, by name, so that a focused part stays the same element
+  #parts = new Map(); // elements by name: a focused one stays the same element
   #shapes = [];
   #selected = null;
   #drawing = null; // {corners, cursor, start, at}
@@ -34,9 +34,9 @@ export class Stage extends EventTarget {
     super();
     this.#host = host;
     this.#layers = Object.fromEntries(
-      ["shade", "shapes", "names", "handles", "pen"].map((name) => [name, s("g")]),
+      ["shade", "shapes", "names", "handles", "pen"].map((name) => [name, svg("g")]),
     );
-    this.#svg = s(
+    this.#svg = svg(
       "svg",
       {
         class: "drawing", role: "application", "aria-label": "Drawing area",
@@ -81,7 +81,7 @@ export class Stage extends EventTarget {
     say(`Drawing a ${what}. Arrow keys move the cross, Enter sets a corner.`);
   }
 
-  /** End the new shape, if it is one; `byHand` tells that no keyboard was used. */
+  /** Finish the new shape if it is complete; `byHand`: with a pointer, not the keyboard. */
   finish(byHand = false) {
     if (!this.complete) return;
     const polygon = this.#drawing.corners;
@@ -89,14 +89,14 @@ export class Stage extends EventTarget {
     this.#tell("drawn", { polygon, byHand });
   }
 
-  /** Draw no more. */
+  /** Stop drawing. */
   stop() {
     this.#drawing = null;
     set(this.#svg, "tabindex", -1);
     this.#draw();
   }
 
-  /** Bring the keyboard to a shape. */
+  /** Focus a shape. */
   focus(key) {
     this.#parts.get(`shape ${key}`)?.focus({ preventScroll: true });
     this.#host.scrollIntoView({ block: "nearest" });
@@ -205,7 +205,7 @@ export class Stage extends EventTarget {
     }
   }
 
-  /** A tap on the middle of an edge, which moves nothing, also makes a corner of it. */
+  /** A click on the middle of an edge adds a corner there, without a drag. */
   #drop() {
     const { key, tag, part, from, act, moving } = this.#drag;
     this.#drag = null;
@@ -217,7 +217,7 @@ export class Stage extends EventTarget {
     if (this.#drawing) this.#drawing.start = null;
   }
 
-  /** Set a corner; on the first or the last one it means that the shape is finished. */
+  /** Set a corner; on the first or the last one, finish the shape. */
   #add(at, byHand) {
     const { corners } = this.#drawing;
     const again = [corners[0], corners.at(-1)].some(
@@ -258,7 +258,7 @@ export class Stage extends EventTarget {
       this.#drawing.corners = this.#drawing.corners.slice(0, -1);
       this.#draw();
       this.#tell("corner");
-      say(`Last corner taken back, ${this.#drawing.corners.length} left`);
+      say(`Last corner removed, ${this.#drawing.corners.length} left`);
     } else if (key === "Escape") {
       this.stop();
       this.#tell("cancel");
@@ -313,11 +313,11 @@ export class Stage extends EventTarget {
     if (kind === "region") {
       say("A region keeps its four corners");
     } else if (polygon.length === LEAST) {
-      say(`A polygon needs ${LEAST} corners. Delete on the shape itself takes all of it out`);
+      say(`A polygon needs ${LEAST} corners. Delete on the shape removes all of it`);
     } else {
       this.#change(key, without(polygon, index), null);
       this.#parts.get(`corner ${Math.max(0, index - 1)} ${key}`)?.focus({ preventScroll: true });
-      say(`Corner taken out, ${polygon.length - 1} left`);
+      say(`Corner removed, ${polygon.length - 1} left`);
     }
   }
 
@@ -358,7 +358,7 @@ export class Stage extends EventTarget {
   #part(layer, name, tag, attributes, text) {
     let element = this.#parts.get(name);
     if (!element) {
-      element = s(tag);
+      element = svg(tag);
       this.#parts.set(name, element);
       this.#layers[layer].append(element);
     }
@@ -442,9 +442,9 @@ function nudged(point, arrow, long) {
   return tidy([point[0] + dx, point[1] + dy]);
 }
 
-/** What lies over masks: nobody, nothing sees through. */
+/** The hatching of masks. */
 function hatching() {
-  const line = s("path", { d: "M0 8 8 0", class: "hatch" });
+  const line = svg("path", { d: "M0 8 8 0", class: "hatch" });
   const size = { width: 8, height: 8, patternUnits: "userSpaceOnUse" };
-  return s("defs", {}, s("pattern", { id: "hatch", ...size }, line));
+  return svg("defs", {}, svg("pattern", { id: "hatch", ...size }, line));
 }

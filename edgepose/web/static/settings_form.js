@@ -1,30 +1,30 @@
-/** The settings beside the drawing area: each with its name, its hint and what is wrong with it. */
+/** The form beside the drawing area: each setting with its name, hint and problems. */
 
-import { changed, REGION, turned } from "./draft.js";
-import { h, set, write } from "./dom.js";
+import { changed, REGION, turned } from "./camera_draft.js";
+import { el, set, write } from "./dom.js";
 import { isWhole, WHOLE } from "./shapes.js";
 
 const TURNS = [0, 90, 180, 270];
 
 const THRESHOLDS = {
-  min_pose_score: ["People", "Nobody the model is less sure of is taken up."],
+  min_pose_score: ["People", "Minimum score to start tracking a person."],
   min_keypoint_score: [
-    "Keypoints", "Posture, zones and events do not rely on keypoints below this.",
+    "Keypoints", "Minimum score of keypoints for posture, zones and events.",
   ],
 };
 
 /**
- * It fires `take` {value, tag} with a changed draft, and as wishes `select` {key}, `remove` {key}
- * and `draw` {kind}.
+ * Fires `take` {value, tag} with a changed draft, and requests `select` {key}, `remove` {key} and
+ * `draw` {kind}.
  */
-export class Panel extends EventTarget {
+export class SettingsForm extends EventTarget {
   #value = null;
   #rows = new Map(); // shape's key -> its row
   #problems = new Map(); // "key field" -> where its sentence stands and what it is about
 
   constructor() {
     super();
-    this.element = h(
+    this.element = el(
       "form",
       { class: "panel settings", "aria-label": "Settings", onsubmit: (event) => event.preventDefault() },
       this.#picture(), this.#zones(), this.#masks(), this.#region(), this.#thresholds(),
@@ -46,14 +46,14 @@ export class Panel extends EventTarget {
     this.#showProblems(problems);
   }
 
-  /** Bring the keyboard to the first value that was refused; say whether there is one. */
+  /** Focus the first refused value; return whether there is one. */
   focusProblem() {
     const wrong = this.element.querySelector("[data-wrong]");
     wrong?.focus();
     return wrong !== null;
   }
 
-  /** Bring the keyboard to a zone's name. */
+  /** Focus a zone's name. */
   focusName(key) {
     const { input } = this.#rows.get(key) ?? {};
     input?.focus();
@@ -72,24 +72,24 @@ export class Panel extends EventTarget {
 
   #picture() {
     this.turns = TURNS.map((degrees) =>
-      h("input", {
+      el("input", {
         type: "radio", name: "rotate", value: degrees, id: `rotate-${degrees}`,
         onchange: () => this.#turn({ rotate: degrees, mirror: this.#value.mirror }),
       }),
     );
-    this.mirror = h("input", {
+    this.mirror = el("input", {
       type: "checkbox", id: "mirror",
       onchange: () => this.#turn({ rotate: this.#value.rotate, mirror: this.mirror.checked }),
     });
     const choices = this.turns.map((radio, index) =>
-      h("span", {}, radio, h("label", { for: radio.id }, `${TURNS[index]}°`)),
+      el("span", {}, radio, el("label", { for: radio.id }, `${TURNS[index]}°`)),
     );
-    return h(
+    return el(
       "fieldset", {},
-      h("legend", {}, "Picture"),
-      h("div", { class: "choice", role: "radiogroup", "aria-label": "Rotate clockwise" }, ...choices),
+      el("legend", {}, "Picture"),
+      el("div", { class: "choice", role: "radiogroup", "aria-label": "Rotate clockwise" }, ...choices),
       this.#problem(null, "rotate", this.turns[0]),
-      h("label", { class: "check" }, this.mirror, "Mirror: swap left and right"),
+      el("label", { class: "check" }, this.mirror, "Mirror: swap left and right"),
       this.#problem(null, "mirror", this.mirror),
     );
   }
@@ -99,34 +99,34 @@ export class Panel extends EventTarget {
   }
 
   #zones() {
-    this.zones = h("ul", { class: "rows" });
-    return h(
+    this.zones = el("ul", { class: "rows" });
+    return el(
       "fieldset", {},
-      h("legend", {}, "Zones"),
-      h("p", { class: "hint" }, "Places on the floor. A person is where the feet are."),
+      el("legend", {}, "Zones"),
+      el("p", { class: "hint" }, "Areas on the floor. A person is where the feet are."),
       this.zones,
       this.#button("Draw a zone", () => this.#tell("draw", { kind: "zone" })),
     );
   }
 
   #zoneRow({ key }) {
-    const name = h("input", {
+    const name = el("input", {
       type: "text", id: `name-${key}`, maxlength: 64, autocomplete: "off", autocapitalize: "none",
       spellcheck: "false",
       oninput: () => this.#take(changed(this.#value, key, { id: name.value }), `name ${key}`),
       onfocus: () => this.#tell("select", { key }),
     });
-    const rest = h("input", {
+    const rest = el("input", {
       type: "checkbox",
       onchange: () =>
         this.#take(changed(this.#value, key, { kind: rest.checked ? "rest" : "area" })),
     });
     const away = this.#remove(key);
-    const row = h(
+    const row = el(
       "li", {},
-      h("div", { class: "line" }, h("label", { for: name.id }, "Name"), name, away),
+      el("div", { class: "line" }, el("label", { for: name.id }, "Name"), name, away),
       this.#problem(key, "id", name),
-      h("label", { class: "check" }, rest, "A place to rest: lying here is no fall"),
+      el("label", { class: "check" }, rest, "Resting place: lying here is not a fall"),
       this.#problem(key, "kind", rest),
       this.#problem(key, "polygon", name),
     );
@@ -139,11 +139,11 @@ export class Panel extends EventTarget {
   }
 
   #masks() {
-    this.masks = h("ul", { class: "rows" });
-    return h(
+    this.masks = el("ul", { class: "rows" });
+    return el(
       "fieldset", {},
-      h("legend", {}, "Privacy masks"),
-      h("p", { class: "hint" }, "Blacked out before anything sees the picture."),
+      el("legend", {}, "Privacy masks"),
+      el("p", { class: "hint" }, "Blacked out before the picture is processed."),
       this.masks,
       this.#button("Draw a mask", () => this.#tell("draw", { kind: "mask" })),
     );
@@ -152,8 +152,8 @@ export class Panel extends EventTarget {
   #maskRow({ key }) {
     const name = this.#button("", () => this.#tell("select", { key, focus: true }), "link");
     const away = this.#remove(key);
-    const row = h(
-      "li", {}, h("div", { class: "line" }, name, away), this.#problem(key, "polygon", name),
+    const row = el(
+      "li", {}, el("div", { class: "line" }, name, away), this.#problem(key, "polygon", name),
     );
     const show = (_mask, index) => {
       write(name, `Mask ${index + 1}`);
@@ -163,42 +163,42 @@ export class Panel extends EventTarget {
   }
 
   #region() {
-    this.region = h("p", { class: "hint" });
-    this.part = this.#button("Choose a part", () => this.#tell("draw", { kind: REGION }));
+    this.region = el("p", { class: "hint" });
+    this.part = this.#button("Select a region", () => this.#tell("draw", { kind: REGION }));
     this.whole = this.#button("Whole picture", () => this.#take({ ...this.#value, roi: WHOLE }));
-    return h(
+    return el(
       "fieldset", {},
-      h("legend", {}, "Region"),
+      el("legend", {}, "Region"),
       this.region,
       this.#problem(null, "roi", this.part),
-      h("div", { class: "row" }, this.part, this.whole),
+      el("div", { class: "row" }, this.part, this.whole),
     );
   }
 
   #showRegion(roi) {
     const [x, y, width, height] = roi.map((part) => Math.round(part * 100));
     const words = isWhole(roi)
-      ? "The whole picture is looked at."
-      : `Only ${width} % × ${height} % from ${x} %, ${y} % is looked at.`;
+      ? "The whole picture is processed."
+      : `Only ${width} % × ${height} % from ${x} %, ${y} % is processed.`;
     write(this.region, words);
-    write(this.part, isWhole(roi) ? "Choose a part" : "Change the part");
+    write(this.part, isWhole(roi) ? "Select a region" : "Edit the region");
     this.whole.disabled = isWhole(roi);
   }
 
   #thresholds() {
     this.sliders = {};
     const fields = Object.entries(THRESHOLDS).map(([name, words]) => this.#slider(name, ...words));
-    return h(
+    return el(
       "fieldset", {},
-      h("legend", {}, "Thresholds"),
-      h("p", { class: "hint" }, "In force at once for this camera; once saved, for all of them."),
+      el("legend", {}, "Thresholds"),
+      el("p", { class: "hint" }, "Applied to this camera at once, and to all cameras when saved."),
       ...fields,
     );
   }
 
   #slider(name, title, hint) {
-    const shown = h("span", { class: "value", "aria-hidden": "true" }); // the slider itself says it
-    const input = h("input", {
+    const shown = el("span", { class: "value", "aria-hidden": "true" }); // the slider itself says it
+    const input = el("input", {
       type: "range", id: name, min: 0, max: 1, step: 0.01, "aria-describedby": `${name}-hint`,
       oninput: () => this.#pose(name, Number(input.value), `slide ${name}`),
     });
@@ -208,11 +208,11 @@ export class Panel extends EventTarget {
         write(shown, value.toFixed(2));
       },
     };
-    return h(
+    return el(
       "div", { class: "slider" },
-      h("div", { class: "line" }, h("label", { for: name }, title), shown),
+      el("div", { class: "line" }, el("label", { for: name }, title), shown),
       input,
-      h("p", { class: "hint", id: `${name}-hint` }, hint),
+      el("p", { class: "hint", id: `${name}-hint` }, hint),
       this.#problem(null, name, input),
     );
   }
@@ -222,14 +222,14 @@ export class Panel extends EventTarget {
   }
 
   #button(text, onclick, kind = "") {
-    return h("button", { type: "button", class: kind, onclick }, text);
+    return el("button", { type: "button", class: kind, onclick }, text);
   }
 
   #remove(key) {
     return this.#button("Delete", () => this.#tell("remove", { key }), "quiet");
   }
 
-  /** Make and drop rows so that there is one for each shape; those that stay keep their focus. */
+  /** Add and remove rows so that there is one for each shape; the others keep their focus. */
   #list(list, shapes, make) {
     const keys = new Set(shapes.map((shape) => shape.key));
     for (const shape of shapes) {
@@ -249,10 +249,10 @@ export class Panel extends EventTarget {
 
   // What was refused
 
-  /** Make the place where a field's sentence will stand. */
+  /** Make the element that shows a problem of a field. */
   #problem(key, field, input) {
     const id = `problem-${key ?? "camera"}-${field}`;
-    const place = h("p", { class: "problem", id, hidden: true });
+    const place = el("p", { class: "problem", id, hidden: true });
     const described = input.getAttribute("aria-describedby");
     set(input, "aria-describedby", described ? `${described} ${id}` : id);
     this.#problems.set(`${key} ${field}`, { place, input });

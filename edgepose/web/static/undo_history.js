@@ -1,8 +1,8 @@
-/** What was, is and will be again: undo and redo over values that never change themselves. */
+/** Undo and redo over immutable values. */
 
 import { same } from "./shapes.js";
 
-export class History {
+export class UndoHistory {
   #past = [];
   #future = [];
   #tag = null;
@@ -12,7 +12,7 @@ export class History {
     this.value = value;
   }
 
-  /** Take a new value. Changes in a row with the same tag, such as one drag, are one step. */
+  /** Set a new value. Consecutive changes with the same tag, such as one drag, are one step. */
   take(value, tag = null) {
     if (same(value, this.value)) return;
     if (tag === null || tag !== this.#tag) this.#past.push(this.value);

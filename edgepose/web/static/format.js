@@ -1,4 +1,4 @@
-/** Sentences, numbers and times for people. */
+/** Texts, numbers and times for display. */
 
 const GESTURES = {
   hand_raised: "raised a hand",
@@ -24,13 +24,13 @@ const EVENTS = {
 
 const FALLS = new Set(["fall_suspected", "fall_confirmed"]);
 
-/** Say what happened. */
+/** An event as a sentence. */
 export function happened({ type, person, data }) {
   const who = person === null ? "Somebody" : `Person ${person}`;
   return `${who} ${EVENTS[type]?.(data ?? {}) ?? type.replaceAll("_", " ")}`;
 }
 
-/** Say whether an event is about somebody who fell. */
+/** Whether an event is about a fall. */
 export const alarming = ({ type }) => FALLS.has(type);
 
 function after(seconds) {
@@ -60,12 +60,12 @@ export function number(value, decimals = 0, unit = "") {
 
 const PURPOSES = { limit: "above its fps", still: "nothing moved", paused: "paused" };
 
-/** Frames that nobody was meant to look at, by reason; empty where there are none. */
+/** Frames that were skipped on purpose, by reason; empty where there are none. */
 export function leftOut(counts) {
   const short = new Intl.NumberFormat("en", { notation: "compact" });
   const some = Object.keys(PURPOSES).filter((reason) => counts?.[reason]);
   const words = some.map((reason) => `${short.format(counts[reason])} (${PURPOSES[reason]})`);
-  return words.length ? `Not looked at on purpose: ${words.join(", ")}` : "";
+  return words.length ? `Skipped on purpose: ${words.join(", ")}` : "";
 }
 
 export const people = (count) => (count === 1 ? "1 person" : `${count} people`);
@@ -83,5 +83,5 @@ export function listed(words) {
   return `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 }
 
-/** Begin with a capital letter: what the daemon says begins small. */
+/** Capitalise: messages of the daemon begin in lower case. */
 export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);

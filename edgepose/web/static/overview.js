@@ -1,13 +1,13 @@
-/** The view of all cameras: who is there, how it runs, what happened. */
+/** The view of all cameras, with facts about the device and its events. */
 
 import { Card } from "./card.js";
-import { alarm, h, recall, remember, write } from "./dom.js";
+import { alarm, el, recall, remember, write } from "./dom.js";
 import { EVENTS_KEPT } from "./live.js";
-import { alarming, clock, duration, happened, number, sentence } from "./words.js";
+import { alarming, clock, duration, happened, number, sentence } from "./format.js";
 
 const SHOW_EVERY_MS = 250; // numbers that change faster cannot be read
 
-export class Watch {
+export class Overview {
   #cards = [];
   #stop = new AbortController();
 
@@ -37,20 +37,20 @@ export class Watch {
   }
 
   #build() {
-    this.cards = h("div", { class: "cards" });
+    this.cards = el("div", { class: "cards" });
     this.facts = {};
     const names = ["Broker", "Model", "Runs on", "Processor", "Memory", "Up"];
-    const list = h("dl", { class: "facts" }, ...names.map((name) => this.#fact(name)));
-    this.events = h("ol", { class: "events", tabindex: 0, "aria-label": "Last events, newest first" });
+    const list = el("dl", { class: "facts" }, ...names.map((name) => this.#fact(name)));
+    this.events = el("ol", { class: "events", tabindex: 0, "aria-label": "Last events, newest first" });
     this.main.replaceChildren(
-      h("h1", { class: "unseen" }, "Live"),
-      h("section", { "aria-label": "Device" }, list),
+      el("h1", { class: "unseen" }, "Live"),
+      el("section", { "aria-label": "Device" }, list),
       this.#privacy(),
-      h(
+      el(
         "div", { class: "sides" },
-        h("section", { "aria-label": "Cameras" }, this.cards),
-        h("section", { class: "happened", "aria-labelledby": "events-title" },
-          h("h2", { id: "events-title" }, "Events"), this.events),
+        el("section", { "aria-label": "Cameras" }, this.cards),
+        el("section", { class: "happened", "aria-labelledby": "events-title" },
+          el("h2", { id: "events-title" }, "Events"), this.events),
       ),
     );
     this.#buildCards();
@@ -58,8 +58,8 @@ export class Watch {
   }
 
   #fact(name) {
-    this.facts[name] = { value: h("strong", {}, "–"), why: h("span", {}) };
-    return h("div", {}, h("dt", {}, name), h("dd", {}, this.facts[name].value, this.facts[name].why));
+    this.facts[name] = { value: el("strong", {}, "–"), why: el("span", {}) };
+    return el("div", {}, el("dt", {}, name), el("dd", {}, this.facts[name].value, this.facts[name].why));
   }
 
   #buildCards() {
@@ -68,17 +68,17 @@ export class Watch {
     this.cards.replaceChildren(...this.#cards.map((card) => card.element));
   }
 
-  /** Whether anybody's picture can be seen here is nothing to be in doubt about. */
+  /** Always says whether camera pictures are shown. */
   #privacy() {
     if (!this.page.live.hello?.picture) {
-      return h("p", { class: "privacy" }, "Skeletons only: this page gets no picture of any camera.");
+      return el("p", { class: "privacy" }, "Skeletons only: camera pictures are not sent to this page.");
     }
-    const box = h("input", { type: "checkbox", onchange: () => this.#picture(box.checked) });
+    const box = el("input", { type: "checkbox", onchange: () => this.#picture(box.checked) });
     box.checked = wantsPicture();
-    return h(
+    return el(
       "p", { class: "privacy shown" },
-      h("span", {}, "The cameras' pictures can be seen here, because ", h("code", {}, "web.picture"), " is on."),
-      h("label", { class: "check" }, box, "Show them"),
+      el("span", {}, "Camera pictures are shown here because ", el("code", {}, "web.picture"), " is on."),
+      el("label", { class: "check" }, box, "Show them"),
     );
   }
 
@@ -87,7 +87,7 @@ export class Watch {
     this.page.watch();
   }
 
-  /** The configuration has changed: there may be other cameras and zones. */
+  /** Handle a changed configuration: cameras and zones may differ. */
   reconfigured() {
     this.#buildCards();
     this.page.watch();
@@ -98,7 +98,7 @@ export class Watch {
     if (this.#cameras.join() !== this.#cards.map((card) => card.id).join()) this.#buildCards();
     this.#cards.forEach((card) => card.show());
     const { status, stats } = live;
-    const broker = live.broker ?? "not known yet";
+    const broker = live.broker ?? "unknown";
     const fine = broker === "connected";
     this.#tell("Broker", fine ? "connected" : "not connected", fine ? "" : sentence(broker));
     this.facts.Broker.value.dataset.mood = fine ? "good" : "bad";
@@ -129,19 +129,19 @@ export class Watch {
   }
 
   #item(event) {
-    const where = this.#cameras.length > 1 ? h("span", { class: "where" }, event.camera) : null;
-    return h(
+    const where = this.#cameras.length > 1 ? el("span", { class: "where" }, event.camera) : null;
+    return el(
       "li", { "data-type": event.type, "data-alarming": alarming(event) },
-      h("time", { datetime: event.at }, clock(event.at)), h("span", {}, happened(event)), where,
+      el("time", { datetime: event.at }, clock(event.at)), el("span", {}, happened(event)), where,
     );
   }
 
   #orNothing() {
-    if (!this.events.children.length) this.events.append(h("li", { class: "none" }, "Nothing yet."));
+    if (!this.events.children.length) this.events.append(el("li", { class: "none" }, "Nothing yet."));
   }
 }
 
-/** How the processor is: a Pi that is too hot or has too little power slows down. */
+/** Temperature, and whether a Pi is throttled by heat or a weak supply. */
 function warmth(stats) {
   const degrees = stats?.temperature_c;
   const warm = degrees === null || degrees === undefined ? "of one core" : `${degrees.toFixed(0)} °C`;

@@ -1,12 +1,12 @@
-/** One canvas that follows one camera. */
+/** A canvas that shows one camera live. */
 
-import { paint } from "./paint.js";
+import { render } from "./render.js";
 
-export class Screen {
+export class CameraCanvas {
   #pending = 0;
   #stop = new AbortController();
 
-  /** `look` tells at each frame how to paint it: zones, occupied, minScore, from and to. */
+  /** `look` returns for each frame how to draw it: zones, occupied, minScore, from and to. */
   constructor(canvas, live, camera, look) {
     Object.assign(this, { canvas, live, camera, look });
     const mine = ({ detail }) => {
@@ -18,12 +18,12 @@ export class Screen {
     new ResizeObserver(() => this.refresh()).observe(canvas);
   }
 
-  /** Paint at the screen's own pace, however often it is asked for. */
+  /** Draw once with the next screen refresh, however often this is called. */
   refresh() {
     if (this.#pending || this.#stop.signal.aborted) return;
     this.#pending = requestAnimationFrame(() => {
       this.#pending = 0;
-      paint(this.canvas, { ...this.#newest(), ...this.look(), ...names(this.live.hello) });
+      render(this.canvas, { ...this.#newest(), ...this.look(), ...names(this.live.hello) });
     });
   }
 

@@ -1,6 +1,6 @@
 /**
- * A camera's aim while it is edited: what the file says of it, with a key for each shape so that
- * it can be followed while it is renamed and moved.
+ * A camera's settings while they are edited. Each shape has a key that stays the same while it
+ * is renamed and moved.
  */
 
 import { between } from "./orientation.js";
@@ -11,7 +11,7 @@ export const REGION = "region";
 let made = 0;
 const fresh = () => `shape-${(made += 1)}`;
 
-/** Begin from a camera of the configuration and the thresholds that are in force. */
+/** Make a draft of a camera of the configuration and the thresholds in force. */
 export function draft(camera, pose) {
   return {
     rotate: camera.rotate,
@@ -25,7 +25,7 @@ export function draft(camera, pose) {
 
 const view = ({ rotate, mirror }) => ({ rotate, mirror });
 
-/** Turn the picture and all that is drawn on it, which stays at its place in the room. */
+/** Rotate or mirror the picture with all shapes, which stay at their places in the room. */
 export function turned(value, { rotate, mirror }) {
   const to = { rotate, mirror };
   if (same(view(value), to)) return value;
@@ -40,7 +40,7 @@ export function turned(value, { rotate, mirror }) {
   };
 }
 
-/** Put a shape of a kind ("zone" or "mask") into it; return the new draft and the shape's key. */
+/** Add a shape of a kind ("zone" or "mask"); return the new draft and the shape's key. */
 export function added(value, kind, polygon) {
   const key = fresh();
   if (kind === "mask") return [{ ...value, masks: [...value.masks, { key, polygon }] }, key];
@@ -62,13 +62,13 @@ export function changed(value, key, fields) {
   return { ...value, masks: value.masks.map(apply), zones: value.zones.map(apply) };
 }
 
-/** Take one shape out. */
+/** Remove one shape. */
 export function removed(value, key) {
   const others = (shape) => shape.key !== key;
   return { ...value, masks: value.masks.filter(others), zones: value.zones.filter(others) };
 }
 
-/** All that is drawn, in the order in which it lies on each other, with words for each. */
+/** All shapes in drawing order, each with a title. */
 export function shapes(value, shown) {
   const whole = isWhole(value.roi) && shown !== REGION;
   const part = { key: REGION, kind: "region", title: "Region", polygon: corners(value.roi) };
@@ -85,7 +85,7 @@ export function shapes(value, shown) {
   return [...(whole ? [] : [part]), ...masks, ...zones];
 }
 
-/** The draft as the file has it. */
+/** The draft in the form of the file. */
 export function plain(value) {
   return {
     rotate: value.rotate,
@@ -96,13 +96,13 @@ export function plain(value) {
   };
 }
 
-/** What has to be written to come from one draft to another. */
+/** The changes from one draft to another, as `PUT api/config` takes them. */
 export function changes(camera, before, after) {
-  const aim = differing(plain(before), plain(after));
+  const settings = differing(plain(before), plain(after));
   const pose = differing(before.pose, after.pose);
   return {
     ...(Object.keys(pose).length ? { pose } : {}),
-    ...(Object.keys(aim).length ? { cameras: { [camera]: aim } } : {}),
+    ...(Object.keys(settings).length ? { cameras: { [camera]: settings } } : {}),
   };
 }
 
@@ -122,7 +122,7 @@ const NAMES = {
   min_keypoint_score: "the threshold for keypoints",
 };
 
-/** The names of what was changed on purpose: what only turned along with the picture was not. */
+/** Names of the changed settings. Shapes that only turned with the picture do not count. */
 function touched(before, after) {
   const along = turned(before, after);
   return [
@@ -132,13 +132,13 @@ function touched(before, after) {
   ];
 }
 
-/** What differs between two drafts, in words. */
+/** The differences between two drafts as text. */
 export const differences = (before, after) => touched(before, after).map((key) => NAMES[key]);
 
 /**
- * Put what was changed here over what somebody else made of the same beginning.
+ * Apply the changes made here to a draft that was changed elsewhere from the same base.
  *
- * What is drawn stays at its place in the room, whoever has turned the picture.
+ * Shapes stay at their places in the room, wherever the picture was turned.
  */
 export function merged(before, mine, theirs) {
   const keys = new Set(touched(before, mine));
@@ -169,7 +169,7 @@ export function located(value, camera, { where, text }) {
   return { key: null, field: path[2] ?? null, text };
 }
 
-/** What a problem is about, to see when it has been changed. */
+/** The value that a problem is about, to notice when it has changed. */
 export function subject(value, { key, field }) {
   const shape = [...value.masks, ...value.zones].find((one) => one.key === key);
   return shape ?? value.pose[field] ?? value[field] ?? null;
