@@ -70,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
         charts.check(args.plot)
     from edgepose.measure import benchmark
     from edgepose.pose import preprocess
+    from edgepose.system import process
 
+    process.configure_malloc()
     sys.setswitchinterval(SWITCH_S)
     preprocess.use_one_thread()
     logging.getLogger("edgepose").setLevel(logging.WARNING)

@@ -50,7 +50,7 @@ def throttling() -> "Throttling | None":
     Asked are the firmware, by its own program; what an older kernel has of it; and the
     kernel's monitor of the supply, which anybody may read but which knows one flag only.
     """
-    pass  # after `give_memory_back`: it loads numpy
+    pass  # after `configure_malloc`: it loads numpy
 
     word = _firmware_word()
     if word is not None:
