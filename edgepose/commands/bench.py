@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tqdm import tqdm
 
-from edgepose.commands import add_threads, count, ranged
+from edgepose.commands import add_interpreters, add_threads, count, ranged
 from edgepose.config.schema import Camera, Config, Device, Metrics, Model, Mqtt, Web
 from edgepose.errors import UsageError
 from edgepose.measure import charts
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="URI", default="demo://", help="a video; default demo")
     parser.add_argument("--mqtt", metavar="URL", default="", help="a broker; default: mosquitto")
     add_threads(parser)
+    add_interpreters(parser)
     parser.add_argument(
         "--frames",
         type=ranged(int, 1),
@@ -97,7 +98,13 @@ def _config(args: argparse.Namespace, url: str) -> Config:
         mqtt=Mqtt(url=url),
         metrics=Metrics(listen=""),
         web=Web(listen=""),
-        model=Model(name=args.model, policy=args.policy, threads=args.threads, delegate="cpu"),
+        model=Model(
+            name=args.model,
+            policy=args.policy,
+            threads=args.threads,
+            interpreters=args.interpreters,
+            delegate="cpu",
+        ),
         cameras=(camera,),
     )
 
