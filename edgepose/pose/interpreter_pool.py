@@ -80,9 +80,16 @@ class InterpreterPool:
             return interpreter.infer(tensor)
 
     def spin(self, times: int) -> None:
-        """Run the network over and over on one interpreter."""
-        with self._borrowed() as interpreter:
-            interpreter.spin(times)
+        """Run the network that often on all interpreters together, each in its own thread."""
+        shares = [len(range(first, times, len(self._all))) for first in range(len(self._all))]
+        threads = [
+            threading.Thread(target=interpreter.spin, args=(share,))
+            for interpreter, share in zip(self._all, shares, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     def warm_up(self) -> None:
         """Run every interpreter once on black."""
