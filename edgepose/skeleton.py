@@ -107,16 +107,21 @@ def figure(keypoints: Floats, min_score: float = 0.3) -> Figure:
     The middle of a pair says the same for left and right swapped, which models do
     with backs and profiles; of one joint where only that one is sure.
     """
+    joints: list[list[float]] = keypoints.tolist()
     return Figure(
-        _middle(keypoints[:LEFT_SHOULDER], min_score),
+        _middle(joints[:LEFT_SHOULDER], min_score),
         *(
-            _middle(keypoints[left : left + 2], min_score)
+            _middle(joints[left : left + 2], min_score)
             for left in (LEFT_SHOULDER, LEFT_WRIST, LEFT_HIP, LEFT_KNEE, LEFT_ANKLE)
         ),
     )
 
 
-def _middle(joints: Floats, min_score: float) -> Floats | None:
-    """Return the middle of those that are sure."""
-    sure = joints[joints[:, 2] >= min_score, :2]
-    return np.asarray(sure.mean(axis=0), dtype=np.float32) if len(sure) else None
+def _middle(joints: list[list[float]], min_score: float) -> Floats | None:
+    """Return the mean place of the joints that are sure; None where none is."""
+    sure = [joint for joint in joints if joint[2] >= min_score]
+    if not sure:
+        return None
+    # A tenth of the time of numpy's mean, which most of the cost of a pose was.
+    x, y = sum(joint[0] for joint in sure), sum(joint[1] for joint in sure)
+    return np.array((x / len(sure), y / len(sure)), dtype=np.float32)

@@ -67,7 +67,6 @@ ELSEWHERE: Final = {
     "recording/replay": "recording/test_reader",
     "service/page_host": "web/bridge/test_launcher",
     "service/state": "service/test_cameras",
-    "service/inference": "service/test_daemon",
     "service/watchdog": "camera/test_health",
     "suggestions": "config/test_error_messages",
     "system/hardware": "system/test_process",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgepose.skeleton import JOINT_NAMES, LIMBS, MIRRORED, oks
+from edgepose.skeleton import JOINT_NAMES, LEFT_HIP, LIMBS, MIRRORED, RIGHT_HIP, figure, oks
 
 RNG = np.random.default_rng(3)
 
@@ -50,3 +50,21 @@ def test_without_a_joint_in_common_there_is_no_likeness() -> None:
 
     assert oks(a, b, 10_000, min_score=0.3) == 0
     assert oks(a, a, 0) == 0
+
+
+def test_middles_are_means_of_the_sure_joints() -> None:
+    """Of a pair, of one joint of it, of none; of the face as many as are seen."""
+    for _ in range(50):
+        person = someone()
+        person[:, 2] = RNG.uniform(0, 1, 17)
+        body = figure(person, 0.5)
+
+        for joints, middle in (
+            (person[:5], body.head),
+            (person[[LEFT_HIP, RIGHT_HIP]], body.hips),
+        ):
+            sure = joints[joints[:, 2] >= 0.5, :2]
+            if len(sure):
+                assert middle == pytest.approx(sure.mean(axis=0), rel=1e-6)
+            else:
+                assert middle is None

@@ -60,6 +60,7 @@ _edgepose() {
         "edgepose bench --source") found=(); files=1 ;;
         "edgepose bench --mqtt") found=() ;;
         "edgepose bench --threads") found=() ;;
+        "edgepose bench --interpreters") found=() ;;
         "edgepose bench --frames") found=() ;;
         "edgepose bench --rounds") found=() ;;
         "edgepose bench --marks") found=() ;;
@@ -75,7 +76,7 @@ _edgepose() {
                     found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '-c:configuration file; default /etc/edgepose/edgepose.toml' '--config:configuration file; default /etc/edgepose/edgepose.toml' '--source:look at this instead' '--model:with this model' '--mqtt:speak to this broker' '--once:stop at the end of a finite source')
                     ;;
                 "edgepose detect")
-                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '-m:name or .tflite; default movenet-multipose' '--model:name or .tflite; default movenet-multipose' '--policy:where to look' '-o:picture, folder or video' '--output:picture, folder or video' '--json:one JSON message a line' '--single:one person, decoded the simple way' '--threads:of the network; default 0: all cores but one' '--max-people:at most, in a picture; default 6' '--min-score:leave out people below it, 0 to 1; default 0.25' '--min-keypoint-score:draw no joints below it, 0 to 1; default 0.3')
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '-m:name or .tflite; default movenet-multipose' '--model:name or .tflite; default movenet-multipose' '--policy:where to look' '-o:picture, folder or video' '--output:picture, folder or video' '--json:one JSON message a line' '--single:one person, decoded the simple way' '--threads:of one inference; default 0: all cores but one' '--max-people:at most, in a picture; default 6' '--min-score:leave out people below it, 0 to 1; default 0.25' '--min-keypoint-score:draw no joints below it, 0 to 1; default 0.3')
                     files=1
                     ;;
                 "edgepose watch")
@@ -132,10 +133,10 @@ _edgepose() {
                     found=('-h:show this help message and exit' '--help:show this help message and exit' '--to:put them there; default: the state directory' 'coral-movenet-lightning' 'coral-movenet-lightning-edgetpu' 'coral-posenet' 'coral-posenet-16' 'coral-posenet-16-edgetpu' 'coral-posenet-raw' 'movenet-lightning' 'movenet-lightning-int8' 'movenet-multipose' 'movenet-thunder' 'movenet-thunder-int8' 'posenet' 'posenet-257' 'posenet-481x641' 'posenet-uint8')
                     ;;
                 "edgepose eval")
-                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '--images:the pictures' '--annotations:who is in them' '-m:name or .tflite; default movenet-multipose' '--model:name or .tflite; default movenet-multipose' '--policy:where to look' '--threads:of the network; default 0: all cores but one' '--max-people:at most, in a picture; default 20, as COCO' '--min-score:leave out people below it, 0 to 1; default 0' '--bootstrap:resamples for an interval of AP; default none' '--json:print one JSON object')
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '--images:the pictures' '--annotations:who is in them' '-m:name or .tflite; default movenet-multipose' '--model:name or .tflite; default movenet-multipose' '--policy:where to look' '--threads:of one inference; default 0: all cores but one' '--max-people:at most, in a picture; default 20, as COCO' '--min-score:leave out people below it, 0 to 1; default 0' '--bootstrap:resamples for an interval of AP; default none' '--json:print one JSON object')
                     ;;
                 "edgepose bench")
-                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '-m:the model to measure' '--model:the model to measure' '--policy:where to look' '--source:a video; default demo' '--mqtt:a broker; default: mosquitto' '--threads:of the network; default 0: all cores but one' '--frames:in each round; default 300' '--rounds:daemon and bare loop in turns; default 5' '--memory:also memory and start-up' '--marks:with --memory: frames after which to look; default 200 500 1000 2000' '--plot:draw stages and latencies, .svg' '--json:print JSON')
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '-m:the model to measure' '--model:the model to measure' '--policy:where to look' '--source:a video; default demo' '--mqtt:a broker; default: mosquitto' '--threads:of one inference; default 0: all cores but one' '--interpreters:inferences at the same time; default 1' '--frames:in each round; default 300' '--rounds:daemon and bare loop in turns; default 5' '--scaling:the machine'\''s best bare rate, and the daemon'\''s share of it with 1, 2 and 4 cameras' '--memory:also memory and start-up' '--marks:with --memory: frames after which to look; default 200 500 1000 2000' '--plot:draw stages and latencies, .svg' '--json:print JSON')
                     ;;
                 "edgepose demo")
                     found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '--source:look at this instead' '--model:with this model')

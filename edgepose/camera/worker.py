@@ -14,12 +14,13 @@ from edgepose.camera.pipeline import Pipeline
 from edgepose.camera.sources import Glimpse, Source
 from edgepose.errors import SourceError
 from edgepose.system import process
-from edgepose.system.threads import FairQueue, FirstError, LatestSlot
+from edgepose.system.threads import FairQueue, FirstError, InOrder, LatestSlot
 from edgepose.timing import NS_PER_S
 from edgepose.types import Frame, Message
 
 log: Final = logging.getLogger(__name__)
 
+READY: Final = 2  # frames per camera beyond those in an interpreter: one prepared, one inferred
 LATE_S: Final = 3.0  # more than the first inferences take
 RETRY_S: Final = (0.5, 1, 2, 5, 10, 30)  # retry quickly at first, then every 30 s
 SETTLED_S: Final = 10.0  # a stream that ends sooner is waited for longer each time
@@ -28,11 +29,11 @@ MAX_SHORT_STREAMS: Final = 2  # after so many in a row, "online" is said of a se
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A frame on its way through the shared engine; without a frame, the camera's last."""
+    """A frame on its way through the shared interpreters."""
 
     camera: "Camera"
-    frame: Frame | None = None
-    glance: Any = None
+    frame: Frame
+    glance: Any
     """What the estimator's `prepare` made of the frame, and below what its `infer` returned."""
 
     outputs: Any = None
@@ -67,6 +68,8 @@ class Camera:
         Decides which frames of an empty room are left out.
     engine_threads : int
         How many cores the network takes; the camera's threads keep to the others.
+    interpreters : int
+        How many frames may be in the network at the same time.
     publish : callable
         Takes each message of the camera.
     changed : callable
@@ -84,6 +87,7 @@ class Camera:
         max_fps: float,
         gate: Gate | None = None,
         engine_threads: int,
+        interpreters: int = 1,
         pipeline: Pipeline,
         lanes: FairQueue[Job],
         publish: Callable[[Message], None],
@@ -116,7 +120,7 @@ class Camera:
         self._short_streams = 0
         self._told_late = live or not runs_on  # those are never late
         self._frames: LatestSlot[Frame] = LatestSlot(newest_wins=live)
-        self._answers: LatestSlot[Job] = LatestSlot(newest_wins=False)
+        self._jobs: InOrder[Job] = InOrder(interpreters + READY)
         self.tried = threading.Event()
         """Set once the source has delivered, failed or ended for the first time."""
 
@@ -147,8 +151,8 @@ class Camera:
         self._period_ns = NS_PER_S / max_fps
 
     def answer(self, job: Job) -> None:
-        """Take a frame back from the engine."""
-        self._answers.put(job)
+        """Take a frame back from an interpreter; in any order, by any thread."""
+        self._jobs.done(job)
 
     def close(self) -> None:
         """Stop the source and let the threads run dry; twice is fine."""
@@ -157,7 +161,7 @@ class Camera:
         if self._source is not None:
             self._source.close()
         self._frames.close()
-        self._answers.close()
+        self._jobs.close()
 
     @property
     def ended(self) -> bool:
@@ -266,20 +270,22 @@ class Camera:
         return True
 
     def _prepare(self) -> None:
-        """Make the newest frame ready as soon as the engine can soon take it."""
-        while self._lanes.wait_until_free(self.id):
+        """Make the newest frame ready as soon as an interpreter can soon take it."""
+        while self._jobs.wait_for_room() and self._lanes.wait_until_free(self.id):
             frame = self._frames.take()
             if frame is None:
                 break
             frame = self.pipeline.show(frame)
             glance = self.pipeline.prepare(frame)
             frame = self.pipeline.lighten(frame)
-            self._lanes.put(self.id, Job(self, frame, glance))
-        self._lanes.put(self.id, Job(self))
+            job = Job(self, frame, glance)
+            self._jobs.begin(job)
+            self._lanes.put(self.id, job)
+        self._jobs.end()
 
     def _finish(self) -> None:
-        """Turn the engine's answers into messages, in order."""
-        while (job := self._answers.take()) is not None and job.frame is not None:
+        """Turn the interpreters' outputs into messages, in the order of the frames."""
+        while (job := self._jobs.take()) is not None:
             for message in self.pipeline.finish(job.frame, job.glance, job.outputs):
                 self._publish(message)
             self.health.processed += 1

@@ -104,7 +104,18 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
         type=ranged(int, 0, 64),
         default=0,
         metavar="N",
-        help="of the network; default 0: all cores but one",
+        help="of one inference; default 0: all cores but one",
+    )
+
+
+def add_interpreters(parser: argparse.ArgumentParser) -> None:
+    """Declare how many inferences run at the same time."""
+    parser.add_argument(
+        "--interpreters",
+        type=ranged(int, 1, 16),
+        default=1,
+        metavar="N",
+        help="inferences at the same time; default 1",
     )
 
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tqdm import tqdm
 
-from edgepose.commands import add_threads, count, ranged
+from edgepose.commands import add_interpreters, add_threads, count, ranged
 from edgepose.config.schema import Camera, Config, Device, Metrics, Model, Mqtt, Web
 from edgepose.errors import UsageError
 from edgepose.measure import charts
 from edgepose.models import catalog
 
 if TYPE_CHECKING:
-    from edgepose.measure import benchmark
+    from edgepose.measure import benchmark, scaling
 
 SWITCH_S: Final = 0.0005  # as the daemon sets it
 MARKS: Final = (200, 500, 1000, 2000)  # frames after which memory is looked at
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", metavar="URI", default="demo://", help="a video; default demo")
     parser.add_argument("--mqtt", metavar="URL", default="", help="a broker; default: mosquitto")
     add_threads(parser)
+    add_interpreters(parser)
     parser.add_argument(
         "--frames",
         type=ranged(int, 1),
@@ -47,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=5,
         metavar="N",
         help="daemon and bare loop in turns; default 5",
+    )
+    parser.add_argument(
+        "--scaling",
+        action="store_true",
+        help="the machine's best bare rate, and the daemon's share of it with 1, 2 and 4 cameras",
     )
     parser.add_argument("--memory", action="store_true", help="also memory and start-up")
     parser.add_argument(
@@ -70,10 +76,14 @@ def run(args: argparse.Namespace) -> int:
         charts.check(args.plot)
     from edgepose.measure import benchmark
     from edgepose.pose import preprocess
+    from edgepose.system import process
 
+    process.configure_malloc()
     sys.setswitchinterval(SWITCH_S)
     preprocess.use_one_thread()
     logging.getLogger("edgepose").setLevel(logging.WARNING)
+    if args.scaling:
+        return _run_scaling(args)
     with benchmark.broker(args.mqtt) as url:
         config = _config(args, url)
         rounds = benchmark.measure(config, frames=args.frames, rounds=args.rounds)
@@ -88,6 +98,33 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _run_scaling(args: argparse.Namespace) -> int:
+    from edgepose.measure import benchmark, scaling
+
+    with benchmark.broker(args.mqtt) as url:
+        found = scaling.measure(_config(args, url), frames=args.frames, rounds=args.rounds)
+        *_, result = tqdm(found, disable=not sys.stderr.isatty())
+    assert isinstance(result, scaling.Scaling)
+    if args.json:
+        about = {"model": args.model, "source": args.source, "frames": args.frames}
+        print(json.dumps(about | scaling.summary(result), indent=2))
+    else:
+        print(_scaling_page(args.model, result))
+    return 0
+
+
+def _scaling_page(model: str, result: "scaling.Scaling") -> str:
+    """Print the best round of each; what disturbs a round only makes it slower."""
+    lines = [f"{model}, interpreters x threads", "", f"{'bare':<16}{'rate':>12}"]
+    lines += [f"{entry.arrangement!s:<16}{entry.best_hz:>9.1f} Hz" for entry in result.bare]
+    lines += ["", f"{'daemon':<16}{'rate':>12}{'of ' + str(result.best.arrangement):>12}"]
+    for entry in result.daemon:
+        cameras = count(entry.cameras, "camera")
+        share = result.share(entry)
+        lines.append(f"{cameras:<16}{entry.best_hz:>9.1f} Hz{share:>12.2f}")
+    return "\n".join(lines)
+
+
 def _config(args: argparse.Namespace, url: str) -> Config:
     camera = Camera(id="bench", source=args.source, realtime=False, fps=240)
     return Config(
@@ -95,7 +132,13 @@ def _config(args: argparse.Namespace, url: str) -> Config:
         mqtt=Mqtt(url=url),
         metrics=Metrics(listen=""),
         web=Web(listen=""),
-        model=Model(name=args.model, policy=args.policy, threads=args.threads, delegate="cpu"),
+        model=Model(
+            name=args.model,
+            policy=args.policy,
+            threads=args.threads,
+            interpreters=args.interpreters,
+            delegate="cpu",
+        ),
         cameras=(camera,),
     )
 
@@ -176,6 +219,8 @@ def _page(report: dict[str, Any]) -> str:
     lines += [f"{'median':<32}{report['ratio']:>8.3f}", "", f"{'stage':<10}{'p50':>12}{'p99':>12}"]
     for stage, found in report["stages_ms"].items():
         lines.append(f"{stage:<10}{found['p50']:>9.2f} ms{found['p99']:>9.2f} ms")
+    lines += ["", f"{'CPU a frame':<12}"]
+    lines += [f"{part:<10}{ms:>9.2f} ms" for part, ms in report["cpu_ms"].items()]
     if "first_pose_s" in report:
         lines += ["", f"start to first pose: {report['first_pose_s']:.2f} s"]
         for mark, mb in report["memory_mb"].items():

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
     from edgepose.system import process
 
-    process.give_memory_back()
+    process.configure_malloc()
     # after the configuration is known to be good: these imports take most of the start
     from edgepose.pose import preprocess
     from edgepose.service.daemon import Daemon

@@ -171,7 +171,11 @@ class Model(Table, frozen=True, kw_only=True):
     library that is a TFLite delegate."""
 
     threads: Annotated[int, Meta(ge=0, le=64, description="a whole number from 0 to 64")] = 0
-    """Threads of the CPU that run the network. 0: all cores but one."""
+    """Threads of the CPU that run one inference. 0: all cores but one."""
+
+    interpreters: Annotated[int, Meta(ge=1, le=16, description="a whole number from 1 to 16")] = 1
+    """Inferences on the CPU at the same time, each with `threads` threads: of several frames,
+    or of several crops of one frame. Each takes the memory of the network once more."""
 
     policy: Literal["auto", "whole", "follow", "refine"] = "auto"
     """Where to look: at the `whole` picture; `follow` the one person found before; find

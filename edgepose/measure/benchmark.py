@@ -9,9 +9,9 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from edgepose.camera import sources
 from edgepose.config import loading, toml
 from edgepose.config.schema import Config, Metrics, Web
 from edgepose.errors import EdgeposeError, UsageError, in_words
+from edgepose.measure import cpu
 from edgepose.models import catalog
 from edgepose.mqtt.embedded_broker import EmbeddedBroker
 from edgepose.mqtt.messages import AvailabilityMessage, Percentiles, PosesMessage
@@ -69,7 +70,18 @@ class Round:
     """Frames a second from the source to the broker."""
 
     bare_hz: float
-    """The model's `invoke()` alone, in the same interpreter, with as many threads."""
+    """The model's `invoke()` alone, in the same interpreters, with as many threads."""
+
+    cpu_ms: Mapping[str, float] = field(default_factory=dict)
+    """CPU time of the daemon for one frame, by part; see `cpu.PARTS`."""
+
+    bare_cpu_ms: float = 0.0
+    """CPU time of one `invoke()` alone."""
+
+    @property
+    def beside_ms(self) -> float:
+        """CPU time of a frame beside the network's own."""
+        return self.cpu_ms[cpu.TOTAL] - self.bare_cpu_ms
 
     @property
     def ratio(self) -> float:
@@ -88,7 +100,22 @@ class Result:
     """Of each frame of all rounds: from having read it to having it at the broker's socket."""
 
     threads: int
+    interpreters: int
     frames: int
+
+    def cpu_ms(self, part: str) -> float:
+        """Return the CPU time of a part for one frame: the median of the rounds."""
+        return statistics.median(entry.cpu_ms[part] for entry in self.rounds)
+
+    @property
+    def bare_cpu_ms(self) -> float:
+        """CPU time of one `invoke()` alone: the median of the rounds."""
+        return statistics.median(entry.bare_cpu_ms for entry in self.rounds)
+
+    @property
+    def beside_ms(self) -> float:
+        """CPU time of a frame beside the network's own: the median of the rounds."""
+        return statistics.median(entry.beside_ms for entry in self.rounds)
 
     @property
     def ratio(self) -> float:
@@ -100,20 +127,27 @@ class Stopwatch:
     """Counts the pose messages that reach the broker's socket, and when."""
 
     def __init__(self, daemon: Daemon, frames: int) -> None:
-        self._daemon = daemon
+        self.daemon = daemon
         self._frames = frames
         self._moments_ns: list[int] = []
         self._latencies_ms: list[float] = []
+        self._spent: list[dict[str, int]] = []
+        self.stages_ms: dict[str, Percentiles] = {}
+        """As the daemon counts them, of the whole run."""
 
     def published(self, message: Message) -> None:
         """Note a message; after enough of them, ask the daemon to stop."""
         if message.kind != "poses":
             return
-        now_ns = self._daemon.state.clock.now_ns()
+        now_ns = self.daemon.state.clock.now_ns()
         self._moments_ns.append(now_ns)
         self._latencies_ms.append((now_ns - message.read_ns) / NS_PER_MS)
+        if len(self._moments_ns) == SETTLE:
+            self._spent.append(cpu.spent_ns())
         if len(self._moments_ns) == SETTLE + self._frames:
-            self._daemon.stop()
+            self._spent.append(cpu.spent_ns())
+            self.stages_ms = stages_ms(self.daemon.state)
+            self.daemon.stop()
 
     @property
     def short(self) -> int:
@@ -125,6 +159,12 @@ class Stopwatch:
         """Messages a second, the first ones left out."""
         moments = self._moments_ns[SETTLE:]
         return (len(moments) - 1) * NS_PER_S / (moments[-1] - moments[0])
+
+    @property
+    def cpu_ms(self) -> dict[str, float]:
+        """CPU time of a frame by part, the first ones left out."""
+        before, after = self._spent
+        return cpu.per_frame_ms(before, after, self._frames)
 
     @property
     def latencies_ms(self) -> list[float]:
@@ -143,32 +183,46 @@ def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Round | Res
     UsageError
         When the source has fewer frames than are asked for.
     """
-    once = _ends(config.cameras[0].source, frames)
     done: list[Round] = []
     latencies_ms: list[float] = []
-    daemon: Daemon | None = None
+    stopwatch: Stopwatch | None = None
     for number in range(rounds):
-        bare_hz = _spin(daemon, frames) if daemon and number % 2 else 0.0
-        daemon = Daemon(config, once=once)
-        stopwatch = Stopwatch(daemon, frames)
-        daemon.state.broker.link.on_published(stopwatch.published)
-        daemon.run()
-        if stopwatch.short > 0:
-            msg = f"bench: the source has ended {stopwatch.short} frames too early; {FEWER}"
-            raise UsageError(msg)
+        bare = _spin(stopwatch.daemon, frames) if stopwatch and number % 2 else None
+        stopwatch = run_daemon(config, frames)
+        hz, cpu_ms = bare or _spin(stopwatch.daemon, frames)
         latencies_ms += stopwatch.latencies_ms
-        done.append(Round(stopwatch.hz, bare_hz or _spin(daemon, frames)))
+        done.append(Round(stopwatch.hz, hz, stopwatch.cpu_ms, cpu_ms))
         yield done[-1]
-    assert daemon is not None
-    estimator = daemon.state.estimator
+    assert stopwatch is not None
+    estimator = stopwatch.daemon.state.estimator
     yield Result(
         tuple(done),
-        stages_ms(daemon.state),
+        stopwatch.stages_ms,
         estimator.policy.name,
         tuple(latencies_ms),
         estimator.engine.threads,
+        estimator.interpreters,
         frames,
     )
+
+
+def run_daemon(config: Config, frames: int) -> Stopwatch:
+    """Run a daemon until so many frames have reached the broker's socket.
+
+    Raises
+    ------
+    UsageError
+        When the source has fewer frames than are asked for.
+    """
+    once = _ends(config.cameras[0].source, frames)
+    daemon = Daemon(config, once=once)
+    stopwatch = Stopwatch(daemon, frames)
+    daemon.state.broker.link.on_published(stopwatch.published)
+    daemon.run()
+    if stopwatch.short > 0:
+        msg = f"bench: the source has ended {stopwatch.short} frames too early; {FEWER}"
+        raise UsageError(msg)
+    return stopwatch
 
 
 def _ends(source: str, frames: int) -> bool:
@@ -181,11 +235,12 @@ def _ends(source: str, frames: int) -> bool:
     return length is not None
 
 
-def _spin(daemon: Daemon, frames: int) -> float:
-    """Return how often a second the network of a daemon that has ended runs alone."""
-    started = time.perf_counter()
+def _spin(daemon: Daemon, frames: int) -> tuple[float, float]:
+    """Run the network of a daemon that has ended alone; return its rate and ms of CPU a frame."""
+    started, spent_ns = time.perf_counter(), time.process_time_ns()
     daemon.state.estimator.engine.spin(frames)
-    return frames / (time.perf_counter() - started)
+    spent_ns = time.process_time_ns() - spent_ns
+    return frames / (time.perf_counter() - started), spent_ns / frames / NS_PER_MS
 
 
 def summary(result: Result) -> dict[str, Any]:
@@ -196,13 +251,19 @@ def summary(result: Result) -> dict[str, Any]:
         "runtime": interpreter.runtime(),
         "policy": result.policy,
         "threads": result.threads,
+        "interpreters": result.interpreters,
         "frames": result.frames,
         "ratio": round(result.ratio, 4),
+        "cpu_ms": {part: round(result.cpu_ms(part), 3) for part in cpu.PARTS}
+        | {"bare": round(result.bare_cpu_ms, 3), "beside": round(result.beside_ms, 3)},
         "rounds": [
             {
                 "daemon_hz": round(entry.daemon_hz, 2),
                 "bare_hz": round(entry.bare_hz, 2),
                 "ratio": round(entry.ratio, 4),
+                "cpu_ms": round(entry.cpu_ms[cpu.TOTAL], 3),
+                "bare_cpu_ms": round(entry.bare_cpu_ms, 3),
+                "beside_ms": round(entry.beside_ms, 3),
             }
             for entry in result.rounds
         ],

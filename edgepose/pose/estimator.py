@@ -6,10 +6,11 @@ three on different threads, once for each frame.
 """
 
 import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,14 @@ from edgepose.pose import decoders, delegates, policies
 from edgepose.pose.decoders import Limits
 from edgepose.pose.delegates import Plugin
 from edgepose.pose.interpreter import Engine
+from edgepose.pose.interpreter_pool import AnyInterpreter, InterpreterPool
 from edgepose.pose.policies import Aim, PolicyName, Refine, Seen
 from edgepose.pose.preprocess import Preprocessor
 from edgepose.timing import median_ms
 from edgepose.types import Image, ModelPose, Pose, Size
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 log: Final = logging.getLogger(__name__)
 
@@ -60,13 +65,24 @@ class Glance:
 class Network:
     """One model, ready to run: its engine, its decoder, and how it wants its pictures."""
 
-    def __init__(self, choice: catalog.Choice, threads: int, plugin: Plugin | None = None) -> None:
+    def __init__(
+        self,
+        choice: catalog.Choice,
+        threads: int,
+        plugin: Plugin | None = None,
+        *,
+        interpreters: int = 1,
+    ) -> None:
         read = catalog.read_file(choice.path)
         content, info, self.decoder = decoders.load(read, choice.name)
         as_it_is = choice.path if content is read else content
         if plugin is not None and not plugin.helps(info):
             plugin = None
-        self.engine = Engine(as_it_is, info, threads=threads, size=choice.size, plugin=plugin)
+        made = [
+            Engine(as_it_is, info, threads=threads, size=choice.size, plugin=plugin)
+            for _ in range(interpreters if plugin is None else 1)
+        ]
+        self.engine: AnyInterpreter = made[0] if len(made) == 1 else InterpreterPool(made)
         self.preprocessor = Preprocessor(
             self.engine.info.inputs[0],
             scale=self.decoder.pixels.scale,
@@ -114,7 +130,9 @@ class PoseEstimator:
         Where to look: ``"whole"``, ``"follow"``, ``"refine"``, or ``"auto"``: what suits
         the model.
     threads : int
-        Threads of the network; 0 for all cores but one.
+        Threads of one inference; 0 for all cores but one.
+    interpreters : int
+        Inferences at the same time. A delegate runs one at a time all the same.
     limits : Limits
         How many people, and how sure, unless a call says otherwise.
     delegate : str or Plugin
@@ -138,6 +156,7 @@ class PoseEstimator:
         *,
         policy: PolicyName = "auto",
         threads: int = 0,
+        interpreters: int = 1,
         limits: Limits | None = None,
         delegate: str | Plugin = "cpu",
     ) -> None:
@@ -147,14 +166,21 @@ class PoseEstimator:
             team = team.with_looker()
         self.limits = limits or Limits()
         self._costs_s: list[float] = []
-        self.networks = [Network(choice, threads, plugin) for choice in team.members]
+        self.networks = [
+            Network(choice, threads, plugin, interpreters=interpreters) for choice in team.members
+        ]
+        self.interpreters = interpreters if self.engine.plugin is None else 1
+        """Inferences at the same time, of all networks together."""
+
+        self._slots = threading.BoundedSemaphore(self.interpreters)
+        self._executor = _executor(self.interpreters) if len(self.networks) > 1 else None
         one = [network.decoder.people == 1 for network in self.networks]
         self.policy = policies.choose(policy, team.name, one, refines=team.looker is not None)
         self.name = team.name
         """What to call the model, or the models together."""
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> AnyInterpreter:
         """The first network's engine; the only one unless the policy is `refine`."""
         return self.networks[0].engine
 
@@ -212,8 +238,17 @@ class PoseEstimator:
         return self._look(image, self.policy.aims(_size(image), people, turn))
 
     def infer(self, glance: Glance) -> list[Outputs]:
-        """Run the networks, once for each glance; the only part that holds the engines."""
-        return [self.networks[look.aim.network].engine.infer(look.take()) for look in glance.looks]
+        """Run the networks, once for each look; thread-safe.
+
+        The looks of one frame run on different interpreters where there are several.
+        """
+        if self._executor is None or len(glance.looks) == 1:
+            return [self._infer(look) for look in glance.looks]
+        return list(self._executor.map(self._infer, glance.looks))
+
+    def _infer(self, look: Look) -> Outputs:
+        with self._slots:
+            return self.networks[look.aim.network].engine.infer(look.take())
 
     def decode(
         self, glance: Glance, outputs: Sequence[Outputs], *, limits: Limits | None = None
@@ -260,6 +295,15 @@ class PoseEstimator:
             )
         found = self.networks[look.aim.network].decoder.decode(outputs, limits)
         return Seen(look.aim, [to_frame(pose, look.letterbox) for pose in found])
+
+
+def _executor(interpreters: int) -> "ThreadPoolExecutor | None":
+    """Make the threads that run the looks of one frame at the same time; None for one."""
+    if interpreters == 1:
+        return None
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(interpreters, thread_name_prefix="looks")
 
 
 def _plugin(delegate: str) -> Plugin | None:

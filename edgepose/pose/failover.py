@@ -12,7 +12,7 @@ from edgepose.pose.decoders import Limits
 from edgepose.pose.delegate_backoff import Bench
 from edgepose.pose.delegates import Plugin
 from edgepose.pose.estimator import Glance, PoseEstimator
-from edgepose.pose.interpreter import Engine
+from edgepose.pose.interpreter_pool import AnyInterpreter
 from edgepose.pose.policies import Policy
 from edgepose.pose.selection import Plan
 from edgepose.timing import NS_PER_S, Clock
@@ -75,7 +75,9 @@ class Standby:
         self._clock = clock
         self._changed = changed
         self._fps = 0.0
-        self._busy_since_ns: int | None = None
+        self._busy_since_ns: dict[int, int] = {}
+        """By thread, since when it runs a network."""
+
         self._lock = threading.Lock()
         self.current = self._load(plan)
 
@@ -85,9 +87,19 @@ class Standby:
         return self.current.name
 
     @property
-    def engine(self) -> Engine:
-        """The engine in use."""
+    def engine(self) -> AnyInterpreter:
+        """What runs the first network."""
         return self.current.engine
+
+    @property
+    def interpreters(self) -> int:
+        """How many frames can be inferred at the same time."""
+        return self.current.interpreters
+
+    @property
+    def cores(self) -> int:
+        """How many cores the networks take at most."""
+        return self.current.interpreters * self.current.engine.threads
 
     @property
     def policy(self) -> Policy:
@@ -109,7 +121,8 @@ class Standby:
         """Run the networks; on the CPU, and from now on, if the delegate fails."""
         if turn.again is not None and turn.estimator is not self.current:
             turn = self.prepare(*turn.again)
-        self._busy_since_ns = self._clock.now_ns()
+        thread = threading.get_ident()
+        self._busy_since_ns[thread] = self._clock.now_ns()
         try:
             return Said(turn, turn.estimator.infer(turn.glance))
         except DelegateError as error:
@@ -118,7 +131,7 @@ class Standby:
             turn = self.prepare(*turn.again)
             return Said(turn, turn.estimator.infer(turn.glance))
         finally:
-            self._busy_since_ns = None
+            self._busy_since_ns.pop(thread, None)
 
     def decode(self, turn: Turn, said: Said, *, limits: Limits | None = None) -> list[Pose]:
         """Turn what the networks said into poses; any thread."""
@@ -132,10 +145,11 @@ class Standby:
 
     def hangs(self) -> bool:
         """Say whether a delegate has not answered for so long that it will not."""
-        since_ns = self._busy_since_ns
-        if since_ns is None or self.plan.delegate.plugin is None:
+        if self.plan.delegate.plugin is None:
             return False
-        return self._clock.now_ns() - since_ns > HANG_S * NS_PER_S
+        now_ns = self._clock.now_ns()
+        began_ns = list(self._busy_since_ns.values())
+        return any(now_ns - since_ns > HANG_S * NS_PER_S for since_ns in began_ns)
 
     def give_up(self, estimator: PoseEstimator, reason: str) -> None:
         """Put the delegate on the bench and go on with the CPU."""
@@ -181,7 +195,7 @@ class Standby:
         estimator = self._load(plan)
         if self._fps:
             estimator.keep_pace(self._fps)
-        self._busy_since_ns = None
+        self._busy_since_ns.clear()
         self.current = estimator
 
     def _load(self, plan: Plan) -> PoseEstimator:

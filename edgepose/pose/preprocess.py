@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edgepose.geometry import Letterbox
 from edgepose.models.info import TensorInfo
-from edgepose.types import Image
+from edgepose.types import Image, Size
 
 BYTES: Final = np.arange(256)
 
@@ -35,6 +35,7 @@ class Preprocessor:
         table = BYTES[:, None] * scale + np.array(shift)[None, :]
         stored = table if tensor.quantisation is None else _store(table, tensor)
         self._table = stored.astype(tensor.dtype)[None, :, :]
+        self._affine = _affine(tensor, scale, shift)
         self._plain = tensor.dtype == "uint8" and _nearly_bytes(stored)
         self._dtype = np.dtype(tensor.dtype)
         self._channels_first = tensor.channels_first
@@ -54,6 +55,7 @@ class Preprocessor:
         canvas = np.zeros((model.height, model.width, 3), dtype=np.uint8)
         inside = canvas[top : top + height, left : left + width]
         region = _cut(image, letterbox.region)
+        region = _halved(region, Size(width, height))
         # Shrinking by more than two skips pixels with bilinear sampling; area does not.
         shrinks = region.shape[0] > 2 * height
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
@@ -66,11 +68,23 @@ class Preprocessor:
     def _numbers(self, canvas: Image) -> NDArray[Any]:
         if self._plain:
             return canvas
+        if self._affine is not None:  # half the time of a table
+            scale, shift = self._affine
+            return cv2.addWeighted(canvas, scale, canvas, 0, shift, dtype=cv2.CV_32F)
         if self._dtype in (np.float32, np.uint8, np.int8, np.int32):
             return cv2.LUT(canvas, self._table)
         return np.take_along_axis(self._table[0], canvas.reshape(-1, 3), axis=0).reshape(
             canvas.shape
         )
+
+
+def _affine(
+    tensor: TensorInfo, scale: float, shift: tuple[float, float, float]
+) -> tuple[float, float] | None:
+    """Return scale and shift where the input is float32 and all channels are alike."""
+    if tensor.dtype != "float32" or tensor.quantisation is not None or len(set(shift)) > 1:
+        return None
+    return scale, shift[0]
 
 
 def _store(real: NDArray[np.float64], tensor: TensorInfo) -> NDArray[np.float64]:
@@ -86,6 +100,21 @@ def _nearly_bytes(stored: NDArray[np.float64]) -> bool:
     Coral's models declare scale 1/128 and zero point 128 and were fed the raw bytes.
     """
     return bool(np.abs(stored - BYTES[:, None]).max() <= 1)
+
+
+def _halved(region: Image, size: Size) -> Image:
+    """Halve a region while its sides are even and at least twice those it lands at.
+
+    The mean of 2x2 pixels, repeated, takes a third of the time of `cv2.INTER_AREA` at once.
+    """
+    while _halves(region.shape[1], size.width) and _halves(region.shape[0], size.height):
+        half = region.shape[1] // 2, region.shape[0] // 2
+        region = np.asarray(cv2.resize(region, half, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return region
+
+
+def _halves(side: int, least: int) -> bool:
+    return side % 2 == 0 and side >= 2 * least
 
 
 def _cut(image: Image, region: tuple[int, int, int, int]) -> Image:

@@ -73,7 +73,7 @@ class Daemon:
         self._inference = InferenceLoop(self.state)
         self._stats = StatsPublisher(self.state)
         self._stats_ns = self.state.started_ns
-        self._service = Service(self._inference.progress.fine)
+        self._service = Service(self._inference.is_passing)
         self._metrics = metrics.MetricsServer(lambda: metrics.collect(self.state))
         self._report_socket = Hatch(lambda: report(self.state))
 

@@ -1,4 +1,4 @@
-"""The inference thread, and what replaces it when a delegate hangs."""
+"""The inference threads, and what replaces one when a delegate hangs."""
 
 import logging
 import threading
@@ -18,7 +18,7 @@ log: Final = logging.getLogger(__name__)
 
 
 class InferenceLoop:
-    """Runs prepared frames through the model, one after the other, in a thread of its own.
+    """Runs prepared frames through the model, each interpreter in a thread of its own.
 
     Parameters
     ----------
@@ -28,22 +28,25 @@ class InferenceLoop:
 
     def __init__(self, state: DaemonState) -> None:
         self._state = state
-        self._thread: threading.Thread | None = None
-        self._job: Job | None = None
+        self._workers: list[InferenceWorker] = []
+        self._left_behind: list[InferenceWorker] = []
         self._trial: DelegateTrial | None = None
-        self.progress = Progress()
         self.stuck = False
         """Whether a thread was left behind within a library."""
 
-    def start(self, job: Job | None = None) -> None:
-        """Start the thread, with the frame that a stuck one was given; that one is left behind."""
-        self._thread = threading.Thread(target=self._run, args=(job,), name="engine", daemon=True)
-        self._thread.start()
+    def start(self) -> None:
+        """Start a thread for each interpreter."""
+        self._match_interpreters()
+
+    def is_passing(self) -> bool:
+        """Return False if any frame was in an interpreter at the last call and still is."""
+        passing = [worker.progress.fine() for worker in self._workers]  # asks each of them
+        return all(passing)
 
     def close(self, timeout_s: float) -> None:
-        """End the thread; sets `stuck` where it does not end in time."""
+        """End the threads; sets `stuck` where one does not end in time."""
         self._state.lanes.close()
-        threads = [] if self._thread is None else [self._thread]
+        threads = [worker.thread for worker in self._workers + self._left_behind]
         self.stuck |= not joined(threads, timeout_s) or self._trial is not None
 
     def supervise(self) -> None:
@@ -52,8 +55,7 @@ class InferenceLoop:
         if estimator.hangs():
             log.warning("delegate %s: hangs", estimator.plan.delegate.name)
             estimator.give_up(estimator.current, f"gave no answer within {HANG_S:g} s")
-            self.stuck = True
-            self.start(self._job)
+            self._replace_busy()
         config = self._state.config
         if self._trial is None and selector.worth_a_try(config, estimator.plan):
             self._trial = DelegateTrial(selector, config, self._state.wake.set)
@@ -62,26 +64,70 @@ class InferenceLoop:
             if trial.plan is not None and trial.config is config:
                 on_cpu = trial.plan.delegate.plugin is None
                 (estimator.note if on_cpu else estimator.take)(trial.plan)
+        self._match_interpreters()
 
-    def _run(self, job: Job | None) -> None:
-        state = self._state
+    def _replace_busy(self) -> None:
+        """Leave busy threads behind; others infer the frames that those were given."""
+        self.stuck = True
+        busy = [worker for worker in self._workers if worker.job is not None]
+        for worker in busy:
+            worker.is_abandoned = True
+            self._workers.remove(worker)
+            self._workers.append(InferenceWorker(self._state, worker.job))
+
+    def _match_interpreters(self) -> None:
+        """Have as many threads as the estimator in use has interpreters."""
+        count = self._state.estimator.interpreters
+        for worker in self._workers[count:]:
+            worker.is_retired = True
+        self._left_behind = [w for w in self._left_behind if w.thread.is_alive()]
+        self._left_behind += self._workers[count:]
+        self._workers = self._workers[:count]
+        while len(self._workers) < count:
+            self._workers.append(InferenceWorker(self._state))
+
+
+class InferenceWorker:
+    """A thread that infers one frame after the other; starts at once.
+
+    Parameters
+    ----------
+    job : Job, optional
+        The first frame, before any of `lanes`.
+    """
+
+    def __init__(self, state: DaemonState, job: Job | None = None) -> None:
+        self._state = state
+        self.job = job
+        """The frame in the network; None between frames."""
+
+        self.progress = Progress()
+        self.is_abandoned = False
+        """Its frame was given to another worker; its result does not count."""
+
+        self.is_retired = False
+        """It ends after the frame it infers, or the next one."""
+
+        self.thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
         try:
-            job = job or state.lanes.take()
+            job = self.job or self._state.lanes.take()
             while job is not None:
-                self._job = job
+                self.job = job
                 self.progress.began()
-                if job.glance is not None:
-                    started_ns = state.clock.now_ns()
-                    outputs = job.camera.pipeline.infer(job.glance)
-                    if threading.current_thread() is not self._thread:
-                        return  # it took so long that another thread has taken over
-                    job.outputs = outputs
-                    state.inference_times.add(state.clock.now_ns() - started_ns)
+                started_ns = self._state.clock.now_ns()
+                job.outputs = job.camera.pipeline.infer(job.glance)
+                if self.is_abandoned:
+                    return
+                self._state.inference_times.add(self._state.clock.now_ns() - started_ns)
+                self.job = None
                 job.camera.answer(job)
                 self.progress.done()
-                job = state.lanes.take()
+                job = None if self.is_retired else self._state.lanes.take()
         except Exception as error:  # handed to the main thread, which raises it
-            state.failure.report(error)
+            self._state.failure.report(error)
 
 
 class DelegateTrial:

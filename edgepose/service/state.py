@@ -88,7 +88,7 @@ class DaemonState:
     @property
     def engine_threads(self) -> int:
         """How many cores the model takes; 0 before it is loaded."""
-        return self.loaded_estimator.engine.threads if self.loaded_estimator else 0
+        return self.loaded_estimator.cores if self.loaded_estimator else 0
 
     @property
     def camera_ids(self) -> set[str]:

@@ -149,6 +149,7 @@ def estimator(
             model,
             policy=config.model.policy,
             threads=config.model.threads,
+            interpreters=config.model.interpreters,
             limits=limits(config.pose),
             delegate=plugin or "cpu",
         )
@@ -211,7 +212,8 @@ def camera(
         once=state.once,
         max_fps=settings.fps,
         gate=gate if live and settings.motion_gate else None,
-        engine_threads=model.engine.threads,
+        engine_threads=model.cores,
+        interpreters=model.interpreters,
         pipeline=pipeline,
         lanes=state.lanes,
         publish=state.broker.link.put,

@@ -1,4 +1,4 @@
-"""Where threads meet, and nowhere else: `LatestSlot`, `FairQueue`, `Outbox`, `WakeEvent`."""
+"""Where threads meet, and nowhere else: `LatestSlot`, `FairQueue`, `InOrder`, `WakeEvent`."""
 
 import threading
 from collections import deque
@@ -59,9 +59,9 @@ class LatestSlot(Generic[T]):
 
 
 class FairQueue(Generic[T]):
-    """Many givers, one taker, equal turns: a lane holds one thing and its giver waits.
+    """Many givers, equal turns: a lane holds one item and its giver waits.
 
-    The engine is shared by all cameras; taking turns keeps a quick camera from
+    The interpreters are shared by all cameras; taking turns keeps a quick camera from
     starving a slow one.
     """
 
@@ -106,6 +106,71 @@ class FairQueue(Generic[T]):
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+class InOrder(Generic[T]):
+    """Work that several threads do, handed on in the order in which it began.
+
+    Parameters
+    ----------
+    limit : int
+        How many items may be under way or waiting to be taken.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._changed = threading.Condition()
+        self._limit = limit
+        self._items: deque[T] = deque()
+        self._done: set[int] = set()
+        self._ended = False
+        self._closed = False
+
+    def wait_for_room(self) -> bool:
+        """Wait until another item may begin; False once closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._items) < self._limit)
+            return not self._closed
+
+    def begin(self, item: T) -> None:
+        """Add an item behind all others; called by one thread, after `wait_for_room`."""
+        with self._changed:
+            self._items.append(item)
+
+    def done(self, item: T) -> None:
+        """Note that the work on an item is done; by any thread."""
+        with self._changed:
+            if any(one is item for one in self._items):
+                self._done.add(id(item))
+                self._changed.notify_all()
+
+    def end(self) -> None:
+        """Note that no item begins any more."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def take(self) -> T | None:
+        """Wait until the oldest item is done and take it; None behind the last, or once closed."""
+        with self._changed:
+            self._changed.wait_for(self._is_decided)
+            if not self._is_first_done():
+                return None
+            item = self._items.popleft()
+            self._done.discard(id(item))
+            self._changed.notify_all()
+            return item
+
+    def close(self) -> None:
+        """Let everybody go; what is done may still be taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _is_first_done(self) -> bool:
+        return bool(self._items) and id(self._items[0]) in self._done
+
+    def _is_decided(self) -> bool:
+        return self._closed or self._is_first_done() or (self._ended and not self._items)
 
 
 class WakeEvent:

@@ -39,6 +39,7 @@ name = "movenet-lightning"
 twin = "posenet"
 delegate = "edgetpu:usb:0"
 threads = 2
+interpreters = 2
 policy = "whole"
 [pose]
 max_people = 3

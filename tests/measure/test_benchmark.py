@@ -7,12 +7,16 @@ import pytest
 
 from edgepose.cli import main
 from edgepose.measure.benchmark import Round
+from edgepose.measure.cpu import PARTS
 from tests.support.moving import clip
 
 
 def test_a_round_compares_what_ran_side_by_side() -> None:
     """1 is: the network is the limit."""
-    assert Round(daemon_hz=95, bare_hz=100).ratio == pytest.approx(0.95)
+    one = Round(daemon_hz=95, bare_hz=100, cpu_ms={"total": 12.5}, bare_cpu_ms=8.0)
+
+    assert one.ratio == pytest.approx(0.95)
+    assert one.beside_ms == pytest.approx(4.5)
 
 
 def test_several_models_have_no_bare_loop(capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,6 +61,12 @@ def test_it_says_what_was_measured_on_what(
     assert report["ratio"] > 0
     walk = ["prepare", "infer", "decode", "follow", "compose", "publish"]
     assert list(report["stages_ms"]) == walk
+    cpu = report["cpu_ms"]
+    assert sum(cpu[part] for part in (*PARTS[:-1],)) == pytest.approx(cpu["total"], abs=0.02)
+    assert cpu["infer"] > cpu["prepare"] > 0
+    assert cpu["total"] > cpu["bare"] > 0
+    for entry in report["rounds"]:
+        assert entry["beside_ms"] == pytest.approx(entry["cpu_ms"] - entry["bare_cpu_ms"], abs=0.01)
     assert report["memory_mb"]["30"] > report["bare_memory_mb"] > 10
     assert 0 < report["first_pose_s"] < 30
     assert len(report["sha256"]) == 64

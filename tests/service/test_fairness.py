@@ -47,7 +47,10 @@ class Endless:
 class Shared:
     """Cameras and the one engine that looks at their frames in turns."""
 
-    def __init__(self, **cameras: Open) -> None:
+    def __init__(self, interpreters: int = 1, **cameras: Open) -> None:
+        self._interpreters = interpreters
+        self._lock = threading.Lock()
+        self.pipelines: dict[str, Names] = {}
         self.turns: Counter[str] = Counter()
         self.waited = 0
         """Turns before which the engine had nothing to do."""
@@ -57,13 +60,15 @@ class Shared:
         self._cameras = [self._camera(id_, open_) for id_, open_ in cameras.items()]
 
     def _camera(self, id_: str, open_source: Open) -> Camera:
+        self.pipelines[id_] = Names()
         return Camera(
             id_,
             open_source=open_source,
             live=True,
             max_fps=1000,
             engine_threads=1,
-            pipeline=Names(),  # type: ignore[arg-type]  # walks without a network
+            interpreters=self._interpreters,
+            pipeline=self.pipelines[id_],  # type: ignore[arg-type]  # walks without a network
             lanes=self._lanes,
             publish=lambda _: None,
             health=CameraHealth(),
@@ -75,22 +80,55 @@ class Shared:
         """Infer so many times; return how often it was whose turn."""
         for camera in self._cameras:
             camera.start()
-        inferring = threading.Event()
-        for turn in range(SETTLE + TURNS):
-            ready = bool(self._lanes._lanes)
-            job = self._lanes.take()
-            assert job is not None
-            inferring.wait(INFER_S)
-            job.camera.answer(job)
-            if turn >= SETTLE:
-                self.turns[job.camera.id] += 1
-                self.waited += not ready
+        turns = count()
+        workers = [
+            threading.Thread(target=self._infer, args=(turns,)) for _ in range(self._interpreters)
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
         for camera in self._cameras:
             camera.close()
         self._lanes.close()
         assert all(joined(camera.threads, 5) for camera in self._cameras)
         assert self.failure.error is None
         return self.turns
+
+    def _infer(self, turns: Iterator[int]) -> None:
+        inferring = threading.Event()
+        while True:
+            with self._lock:
+                if (turn := next(turns)) >= SETTLE + TURNS:
+                    return
+                ready = bool(self._lanes._lanes)
+                job = self._lanes.take()
+                assert job is not None
+                if turn >= SETTLE:
+                    self.turns[job.camera.id] += 1
+                    self.waited += not ready
+            inferring.wait(
+                INFER_S * (1 + turn % self._interpreters)
+            )  # a later frame may be done first
+            job.camera.answer(job)
+
+
+@pytest.mark.parametrize("interpreters", [2, 3])
+@pytest.mark.parametrize("cameras", [1, 2, 4])
+def test_several_interpreters_are_shared_equally_and_keep_the_order(
+    interpreters: int, cameras: int
+) -> None:
+    """Each camera's frames come through as they were taken, and each has its part."""
+    names = {f"camera{number}": Endless for number in range(cameras)}
+    shared = Shared(interpreters, **names)
+
+    turns = shared.run()
+
+    assert turns.total() == TURNS
+    assert set(turns.values()) <= {TURNS // cameras + off for off in range(-3, 4)}
+    for pipeline in shared.pipelines.values():
+        numbers = [int(name) for name in pipeline.seen]
+        assert numbers == sorted(set(numbers))
 
 
 @pytest.mark.parametrize("cameras", [1, 2, 4])

@@ -2,6 +2,8 @@
 
 import mmap
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -24,6 +26,34 @@ def test_memory_grows_by_what_is_taken() -> None:
     assert after is not None
     assert 20 < after - before < 60
     assert process.memory_mb(2**22 + 1) is None
+
+
+FAULTS_PER_PICTURE = """
+import resource, sys
+import numpy as np
+from edgepose.system import process
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+process.configure_malloc()
+for _ in range(5):
+    np.full((1080, 1920, 3), 1, np.uint8)
+before = faults()
+for _ in range(20):
+    np.full((1080, 1920, 3), 1, np.uint8)
+print((faults() - before) / 20)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc")
+def test_memory_of_pictures_is_reused() -> None:
+    """A picture of 6 MB after another costs no page faults: it lies where that one lay."""
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS_PER_PICTURE], capture_output=True, text=True, check=True
+    )
+
+    assert float(done.stdout) < 20
 
 
 class Machine:

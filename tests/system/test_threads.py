@@ -1,12 +1,15 @@
 """Where threads meet."""
 
+import random
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 
-from edgepose.system.threads import FairQueue, FirstError, LatestSlot, WakeEvent
+import pytest
+
+from edgepose.system.threads import FairQueue, FirstError, InOrder, LatestSlot, WakeEvent
 
 
 def test_a_live_slot_keeps_the_newest_and_counts_the_rest() -> None:
@@ -90,6 +93,77 @@ def test_closed_lanes_give_what_waits_and_then_lets_go() -> None:
     assert lanes.take() == 1
     assert lanes.take() is None
     assert lanes.put("a", 2) is False
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_work_is_handed_on_in_the_order_in_which_it_began(workers: int) -> None:
+    """However long each item takes, and whoever does it."""
+    jobs: InOrder[list[int]] = InOrder(workers + 1)
+    waiting: LatestSlot[list[int]] = LatestSlot(newest_wins=False)
+    delays = random.Random(7)
+
+    def work() -> None:
+        while (job := waiting.take()) is not None:
+            time.sleep(delays.random() * 0.003)
+            jobs.done(job)
+
+    def begin() -> None:
+        for number in range(150):
+            assert jobs.wait_for_room()
+            assert len(jobs._items) <= workers
+            job = [number]
+            jobs.begin(job)
+            waiting.put(job)
+        jobs.end()
+        waiting.close()
+
+    threads = [threading.Thread(target=work) for _ in range(workers)]
+    threads.append(threading.Thread(target=begin))
+    for thread in threads:
+        thread.start()
+    taken = list(iter(jobs.take, None))
+    for thread in threads:
+        thread.join(5)
+
+    assert taken == [[number] for number in range(150)]
+
+
+def test_closing_lets_go_of_work_that_is_never_done() -> None:
+    """A network that hangs does not hold up the end; what is done before it is handed on."""
+    jobs: InOrder[str] = InOrder(2)
+    jobs.begin("done")
+    jobs.begin("hangs")
+    taken: list[str | None] = []
+    taker = threading.Thread(target=lambda: taken.extend(iter(jobs.take, None)))
+    waiter = threading.Thread(target=jobs.wait_for_room)
+    taker.start()
+    jobs.done("done")
+    waiter.start()
+
+    jobs.close()
+    taker.join(5)
+    waiter.join(5)
+
+    assert not taker.is_alive()
+    assert not waiter.is_alive()
+    assert taken == ["done"]
+    assert jobs.wait_for_room() is False
+
+
+def test_work_that_is_reported_twice_counts_once() -> None:
+    """A thread that was left behind may come back long after its frame was handed on."""
+    jobs: InOrder[list[int]] = InOrder(4)
+    first, second = [1], [2]
+    jobs.begin(first)
+    jobs.done(first)
+    assert jobs.take() is first
+
+    jobs.done(first)
+    jobs.begin(second)
+    jobs.close()
+
+    assert jobs.take() is None
+    assert not jobs._done
 
 
 def test_the_first_failure_counts() -> None:

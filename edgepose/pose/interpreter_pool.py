@@ -1,0 +1,110 @@
+"""`InterpreterPool`: several interpreters of one model, for frames or crops at the same time."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from edgepose.models.info import ModelInfo, Outputs
+from edgepose.pose.delegates import Plugin
+
+
+class AnyInterpreter(Protocol):
+    """What runs one model: an `Engine`, or several of them."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model says about itself, with the sizes that are set."""
+
+    @property
+    def threads(self) -> int:
+        """Threads of one inference."""
+
+    @property
+    def plugin(self) -> Plugin | None:
+        """The delegate in use."""
+
+    def infer(self, tensor: NDArray[Any]) -> Outputs:
+        """Run the network once; thread-safe."""
+
+    def spin(self, times: int) -> None:
+        """Run the network over and over on what its input holds."""
+
+    def warm_up(self) -> None:
+        """Run the network once on black."""
+
+
+class InterpreterPool:
+    """Stands in the place of one interpreter and runs as many inferences at once as it has.
+
+    Parameters
+    ----------
+    interpreters : sequence
+        Of the same model, at least one. Which of them runs an inference is not defined:
+        their outputs for one input are equal.
+
+    Notes
+    -----
+    The interpreters share the pages of the mapped model file. Weights that XNNPACK repacks
+    exist once per interpreter: the runtimes' Python API has no weight cache.
+    """
+
+    def __init__(self, interpreters: Sequence[AnyInterpreter]) -> None:
+        self._all = tuple(interpreters)
+        self._free = list(self._all)
+        self._released = threading.Condition()
+
+    @property
+    def info(self) -> ModelInfo:
+        """What the model says about itself, with the sizes that are set."""
+        return self._all[0].info
+
+    @property
+    def threads(self) -> int:
+        """Threads of one inference."""
+        return self._all[0].threads
+
+    @property
+    def plugin(self) -> Plugin | None:
+        """The delegate of the first interpreter."""
+        return self._all[0].plugin
+
+    def infer(self, tensor: NDArray[Any]) -> Outputs:
+        """Run the network on a free interpreter; waits while there is none. Thread-safe.
+
+        Raises what the interpreter raises; it is free again then.
+        """
+        with self._borrowed() as interpreter:
+            return interpreter.infer(tensor)
+
+    def spin(self, times: int) -> None:
+        """Run the network that often on all interpreters together, each in its own thread."""
+        shares = [len(range(first, times, len(self._all))) for first in range(len(self._all))]
+        threads = [
+            threading.Thread(target=interpreter.spin, args=(share,))
+            for interpreter, share in zip(self._all, shares, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def warm_up(self) -> None:
+        """Run every interpreter once on black."""
+        for interpreter in self._all:
+            interpreter.warm_up()
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[AnyInterpreter]:
+        with self._released:
+            self._released.wait_for(lambda: bool(self._free))
+            # The one used last: its memory is in the caches, and unused ones cost nothing.
+            interpreter = self._free.pop()
+        try:
+            yield interpreter
+        finally:
+            with self._released:
+                self._free.append(interpreter)
+                self._released.notify()

@@ -1,0 +1,48 @@
+"""The daemon's share of the machine's best bare rate."""
+
+import json
+
+import pytest
+
+from edgepose.cli import main
+from edgepose.measure.scaling import Arrangement, Measured, Scaling, arrangements
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 4, 6, 8])
+def test_arrangements_use_all_cores_or_one(cores: int) -> None:
+    """Each way to share the cores out evenly, once, and never more threads than cores."""
+    found = arrangements(cores)
+
+    assert Arrangement(1, 1) in found
+    assert len(set(found)) == len(found)
+    assert {entry.interpreters * entry.threads for entry in found} <= {1, cores}
+    assert {Arrangement(1, cores), Arrangement(cores, 1)} <= set(found)
+
+
+def test_the_share_is_that_of_the_best_bare_rate() -> None:
+    """Of the best round of the best arrangement, not of the one that the daemon runs."""
+    slow, quick = Arrangement(1, 1), Arrangement(2, 1)
+    bare = (Measured(0, slow, (50.0, 60.0)), Measured(0, quick, (90.0, 100.0)))
+    daemon = Measured(2, slow, (40.0, 55.0, 45.0))
+
+    scaling = Scaling(bare, (daemon,))
+
+    assert scaling.best.arrangement == quick
+    assert scaling.share(daemon) == pytest.approx(0.55)
+
+
+@pytest.mark.slow
+def test_scaling_is_measured_with_one_two_and_four_cameras(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Every arrangement of the bare loop beside them, in one run."""
+    words = ["bench", "-m", "movenet-lightning", "--scaling", "--rounds", "1", "--frames", "20"]
+
+    assert main([*words, "--json"]) == 0
+
+    report = json.loads(capsys.readouterr().out)
+    assert set(report["bare_hz"]) == set(map(str, arrangements()))
+    assert [entry["cameras"] for entry in report["daemon"]] == [1, 2, 4]
+    best = max(entry["best"] for entry in report["bare_hz"].values())
+    for entry in report["daemon"]:
+        assert entry["share_of_best"] == pytest.approx(entry["hz"]["best"] / best, abs=0.02)
