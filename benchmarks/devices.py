@@ -125,7 +125,7 @@ class Device:
         self._seq = itertools.count(1)
         self._turn = itertools.count(1)
         self._lost_s: float | None = None
-        self.link = wiring.make_link(self.config, self.topics, self.clock, _fail)
+        self.link = wiring.make_publisher(self.config, self.topics, self.clock, _fail)
         self.link.on_published(self._published)
         self.link.on_connect(self._back)
         self.link.on_disconnect(self._away)

@@ -217,7 +217,7 @@ def run_daemon(config: Config, frames: int) -> Stopwatch:
     once = _ends(config.cameras[0].source, frames)
     daemon = Daemon(config, once=once)
     stopwatch = Stopwatch(daemon, frames)
-    daemon.state.broker.link.on_published(stopwatch.published)
+    daemon.state.broker.publisher.on_published(stopwatch.published)
     daemon.run()
     if stopwatch.short > 0:
         msg = f"bench: the source has ended {stopwatch.short} frames too early; {FEWER}"

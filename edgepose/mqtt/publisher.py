@@ -15,7 +15,7 @@ from edgepose.types import Message, Received
 AGAIN_S: Final = 0.05  # a session may have ended a moment before we are told
 
 
-class Link:
+class Publisher:
     """Sends messages to the broker in a thread of its own.
 
     Parameters

@@ -1,4 +1,6 @@
-"""The handles by which one camera is changed while it runs."""
+"""Applies settings to one camera while it runs."""
+
+from typing import Final
 
 from edgepose import registry
 from edgepose.camera.build import limits
@@ -13,19 +15,19 @@ from edgepose.people.events import EVENTS, Detector
 from edgepose.people.follower import Follower
 from edgepose.types import Message
 
-ANEW = ("falls", "gestures")
-"""Detectors that settings change; the others go on with the people they know."""
+REPLACED: Final = ("falls", "gestures")
+"""Detectors that settings replace; the others keep the people they know."""
 
 
-class Control:
-    """Puts settings into force, without a restart and without losing who is who.
+class CameraControl:
+    """Applies settings to a camera without restarting it or losing its tracks.
 
     Parameters
     ----------
     camera : Camera
-        Its pipeline and its pace.
+        The running camera.
     follower, composer, snapshots
-        What depends on settings behind the network.
+        Its stages after the network that depend on settings.
     """
 
     def __init__(
@@ -33,12 +35,12 @@ class Control:
     ) -> None:
         self.camera, self.snapshots = camera, snapshots
         self._follower, self._composer = follower, composer
-        self._detected: tuple[bool, float] | None = None
+        self._detector_settings: tuple[bool, float] | None = None
 
     def apply(
-        self, config: Config, camera: CameraTable, told: CameraSettings, *, paused: bool
+        self, config: Config, camera: CameraTable, settings: CameraSettings, *, paused: bool
     ) -> Message:
-        """Put settings into force and return the camera's state with them."""
+        """Apply settings and return the camera's state with them."""
         pose = config.pose
         self.camera.pace(camera.fps)
         self.camera.pipeline.limits = limits(pose)
@@ -46,33 +48,33 @@ class Control:
         self._follower.posture.min_score = pose.min_keypoint_score
         self._follower.movement.min_score = pose.min_keypoint_score
         self.snapshots.min_score = pose.min_keypoint_score
-        self._detect(config, camera)
-        self._composer.extra = {"paused": paused, "settings": told}
+        self._replace_detectors(config, camera)
+        self._composer.extra = {"paused": paused, "settings": settings}
         self.camera.pause(paused)
         if paused:
-            self._forget(config, camera)
+            self._clear(config, camera)
         return self._composer.tell()
 
-    def tell(self) -> Message:
+    def state_message(self) -> Message:
         """Return the camera's state; thread-safe."""
         return self._composer.tell()
 
-    def _forget(self, config: Config, camera: CameraTable) -> None:
-        """Let go of everybody: after a pause nobody is there who is not seen anew."""
+    def _clear(self, config: Config, camera: CameraTable) -> None:
+        """Clear all tracks, so that no one from before the pause is reported."""
         self._follower.forget(detectors(config, camera))
         self._composer.forget()
         self.snapshots.forget()
 
-    def _detect(self, config: Config, camera: CameraTable) -> None:
+    def _replace_detectors(self, config: Config, camera: CameraTable) -> None:
         asked = (config.events.fall, config.pose.min_keypoint_score)
-        before, self._detected = self._detected, asked
+        before, self._detector_settings = self._detector_settings, asked
         if before in {None, asked}:
             return
-        anew = tuple(registry.load(EVENTS[name]) for name in ANEW)
+        replaced = tuple(registry.load(EVENTS[name]) for name in REPLACED)
         known: dict[type, Detector] = {
             type(detector): detector
             for detector in self._follower.detectors
-            if not isinstance(detector, anew)
+            if not isinstance(detector, replaced)
         }
         fresh = detectors(config, camera)
         self._follower.detectors = tuple(known.get(type(each), each) for each in fresh)

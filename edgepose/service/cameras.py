@@ -84,7 +84,7 @@ class CameraSet:
     def apply_settings(self, id_: str, settings: Settings) -> None:
         """Store settings that came over MQTT and apply them once the camera runs; thread-safe."""
         with self._lock:
-            self._state.broker.overrides.take(id_, settings)
+            self._state.broker.overrides.store(id_, settings)
             self._apply(id_)
         self._budget_is_old = True
         self._state.wake.set()
@@ -98,7 +98,7 @@ class CameraSet:
         if not self._budget_is_old:
             return
         self._budget_is_old = False
-        if fps := self._state.broker.overrides.rate(self._state.config):
+        if fps := self._state.broker.overrides.total_fps(self._state.config):
             self._state.estimator.keep_pace(fps)
 
     def wait_until_tried(self) -> None:
@@ -127,7 +127,7 @@ class CameraSet:
             control
             for control in controls
             if control.camera.health.state == "online"
-            and not self._state.broker.overrides.paused(control.camera.id)
+            and not self._state.broker.overrides.is_paused(control.camera.id)
         ]
         return not looking or any(control.camera.health.processed for control in controls)
 
@@ -154,12 +154,12 @@ class CameraSet:
         if table is None or control is None:
             return
         overrides = state.broker.overrides
-        config, camera = overrides.effective(state.config, table)
-        settings, paused = overrides.told(config, camera), overrides.paused(id_)
+        config, camera = overrides.apply_to(state.config, table)
+        settings, paused = overrides.current_settings(config, camera), overrides.is_paused(id_)
         message = control.apply(config, camera, settings, paused=paused)
         # Before the first frame it is unknown whether the room is empty.
         if paused or control.camera.health.state != "starting":
-            state.broker.link.put(message)
+            state.broker.publisher.put(message)
 
     def _changed(self, camera: Camera) -> None:
         """Publish that a camera came or went; called by the camera's threads."""
@@ -176,4 +176,4 @@ class CameraSet:
             online = control is not None and control.camera.health.state == "online"
             return encoding.availability(broker.topics.camera(id_), online=online)
 
-        broker.link.put_latest(compose)
+        broker.publisher.put_latest(compose)

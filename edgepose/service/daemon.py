@@ -130,11 +130,11 @@ class Daemon:
 
     def _start_link(self) -> None:
         """Subscribe to commands, show messages on the page, and connect."""
-        link = self.state.broker.link
+        publisher = self.state.broker.publisher
         for topic in self._commands.filters:
-            link.subscribe(topic, self._commands.take)
-        link.on_message(self._page.receive)
-        link.start()
+            publisher.subscribe(topic, self._commands.take)
+        publisher.on_message(self._page.receive)
+        publisher.start()
 
     def _load(self, config: Config) -> Standby:
         state = self.state
@@ -163,7 +163,7 @@ class Daemon:
             self._notify_service_manager()
             self._inference.supervise()
             self._cameras.update_frame_budget()
-            self._page.send_link_state(state.broker.link.trouble)
+            self._page.send_link_state(state.broker.publisher.trouble)
             if state.reload_requested.is_set():
                 state.reload_requested.clear()
                 self._reload()
@@ -174,15 +174,15 @@ class Daemon:
 
     def _notify_service_manager(self) -> None:
         """Report `ready` once everything has been tried, and from then on that frames pass."""
-        link = self.state.broker.link
-        if not self._service.is_ready and link.tried and self._cameras.have_looked():
+        publisher = self.state.broker.publisher
+        if not self._service.is_ready and publisher.tried and self._cameras.have_looked():
             self._service.ready(sentence(self.state))
         self._service.beat(self.state.clock.now_ns())
 
     def _publish_stats(self) -> None:
         self._stats_ns = self.state.clock.now_ns()
         stats = self._stats.publish()
-        self.state.broker.retained.clear_due()
+        self.state.broker.stale_topics.clear_due()
         fps = sum(camera.fps for camera in stats.cameras.values())
         self._service.status(sentence(self.state, fps))
 
@@ -220,8 +220,8 @@ class Daemon:
         """Connect to another broker, or under another name; to the old one where that fails."""
         state = self.state
         self._cameras.stop_all()  # events from now on belong to the new broker
-        state.broker.announcer.close()
-        state.broker.link.close(CLOSE_S)
+        state.broker.discovery.close()
+        state.broker.publisher.close(CLOSE_S)
         try:
             state.broker = wiring.connect(new, state.clock, state.failure.report)
         except EdgeposeError:
@@ -240,10 +240,10 @@ class Daemon:
         self._cameras.stop_capture()
         self._inference.close(CLOSE_S)
         self._cameras.stop_all()
-        state.broker.announcer.close()
+        state.broker.discovery.close()
         self._metrics.close()
         self._page.close()
         self._report_socket.close()
-        state.broker.link.close(CLOSE_S)
+        state.broker.publisher.close(CLOSE_S)
         if state.loaded_estimator is not None:
             state.loaded_estimator.close()

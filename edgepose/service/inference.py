@@ -12,7 +12,7 @@ from edgepose.errors import EdgeposeError
 from edgepose.pose.failover import HANG_S
 from edgepose.pose.selection import Chooser, Plan
 from edgepose.service.state import DaemonState
-from edgepose.service.watchdog import Progress
+from edgepose.service.watchdog import InferenceWatchdog
 
 log: Final = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class InferenceLoop:
 
     def is_passing(self) -> bool:
         """Return False if any frame was in an interpreter at the last call and still is."""
-        passing = [worker.progress.fine() for worker in self._workers]  # asks each of them
+        passing = [worker.progress.is_progressing() for worker in self._workers]
         return all(passing)
 
     def close(self, timeout_s: float) -> None:
@@ -101,7 +101,7 @@ class InferenceWorker:
         self.job = job
         """The frame in the network; None between frames."""
 
-        self.progress = Progress()
+        self.progress = InferenceWatchdog()
         self.is_abandoned = False
         """Its frame was given to another worker; its result does not count."""
 
@@ -116,7 +116,7 @@ class InferenceWorker:
             job = self.job or self._state.lanes.take()
             while job is not None:
                 self.job = job
-                self.progress.began()
+                self.progress.start()
                 started_ns = self._state.clock.now_ns()
                 job.outputs = job.camera.pipeline.infer(job.glance)
                 if self.is_abandoned:
@@ -124,7 +124,7 @@ class InferenceWorker:
                 self._state.inference_times.add(self._state.clock.now_ns() - started_ns)
                 self.job = None
                 job.camera.answer(job)
-                self.progress.done()
+                self.progress.finish()
                 job = None if self.is_retired else self._state.lanes.take()
         except Exception as error:  # handed to the main thread, which raises it
             self._state.failure.report(error)

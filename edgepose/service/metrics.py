@@ -152,7 +152,7 @@ def _durations(state: DaemonState) -> Iterator["Metric"]:
         labels=["stage", "camera"],
     )
     add(stages, ["infer", ""], state.inference_times)
-    add(stages, ["publish", ""], state.broker.link.publishing)
+    add(stages, ["publish", ""], state.broker.publisher.publishing)
     latency = HistogramMetricFamily(
         "edgepose_latency_seconds",
         "From capture to the broker's socket",
@@ -162,7 +162,7 @@ def _durations(state: DaemonState) -> Iterator["Metric"]:
         id_, camera = control.camera.id, control.camera
         for stage, durations in list(camera.health.stages.items()):
             add(stages, [stage, id_], durations)
-        found = state.broker.link.latency.get(state.broker.topics.camera(id_).poses)
+        found = state.broker.publisher.latency.get(state.broker.topics.camera(id_).poses)
         if found is not None:
             add(latency, [id_], found)
     yield stages
@@ -172,17 +172,17 @@ def _durations(state: DaemonState) -> Iterator["Metric"]:
 def _broker(state: DaemonState) -> Iterator["Metric"]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-    link = state.broker.link
+    publisher = state.broker.publisher
     what = "1 while there is a session with the broker"
-    yield GaugeMetricFamily("edgepose_broker_connected", what, float(link.connected))
+    yield GaugeMetricFamily("edgepose_broker_connected", what, float(publisher.connected))
     what = "Reconnects to the broker"
-    yield CounterMetricFamily("edgepose_broker_reconnects", what, max(0, link.sessions - 1))
+    yield CounterMetricFamily("edgepose_broker_reconnects", what, max(0, publisher.sessions - 1))
     what = "Events that the broker has not acknowledged"
-    yield GaugeMetricFamily("edgepose_events_waiting", what, link.outbox.waiting())
+    yield GaugeMetricFamily("edgepose_events_waiting", what, publisher.outbox.waiting())
     dropped = CounterMetricFamily(
         "edgepose_messages_dropped", "Messages that were discarded", labels=["kind"]
     )
-    for kind, count in link.outbox.counts().items():
+    for kind, count in publisher.outbox.counts().items():
         dropped.add_metric([kind], count)
     yield dropped
 

@@ -1,6 +1,6 @@
-"""What `C/set` has changed, over what the file says; it outlives a restart.
+"""Settings changed by `C/set`, on top of the configuration file; they outlive a restart.
 
-A camera that somebody paused stays paused after a power cut: it may be in a bedroom.
+A paused camera stays paused after a power cut: it may be in a bedroom.
 """
 
 from typing import Final
@@ -13,36 +13,36 @@ from edgepose.mqtt.requests import Settings
 from edgepose.system.storage import StateFile
 
 NOTHING: Final = Settings()
-Noted = dict[str, Settings]
+StoredSettings = dict[str, Settings]
 
 
 class Overrides:
-    """Holds each camera's settings that differ from the file's.
+    """Stores each camera's settings that differ from the configuration file.
 
     Parameters
     ----------
-    note : StateFile
-        Remembers them; of type `Noted`.
+    file : StateFile
+        Where they are stored; of type `StoredSettings`.
     """
 
-    def __init__(self, note: StateFile) -> None:
-        self._note = note
-        self._of: Noted = note.read() or {}
+    def __init__(self, file: StateFile) -> None:
+        self._file = file
+        self._settings: StoredSettings = file.read() or {}
 
-    def take(self, camera: str, settings: Settings) -> None:
-        """Put a camera's new settings over its older ones."""
-        merged = settings.over(self._of.get(camera, NOTHING))
-        others = {id_: known for id_, known in self._of.items() if id_ != camera}
-        self._of = others | ({camera: merged} if merged != NOTHING else {})
-        self._note.write(self._of)
+    def store(self, camera: str, settings: Settings) -> None:
+        """Merge new settings of a camera into its earlier ones."""
+        merged = settings.over(self._settings.get(camera, NOTHING))
+        others = {id_: known for id_, known in self._settings.items() if id_ != camera}
+        self._settings = others | ({camera: merged} if merged != NOTHING else {})
+        self._file.write(self._settings)
 
-    def paused(self, camera: str) -> bool:
-        """Say whether nobody wants this camera's frames looked at."""
-        return self._of.get(camera, NOTHING).paused is True
+    def is_paused(self, camera: str) -> bool:
+        """Return whether the camera is paused."""
+        return self._settings.get(camera, NOTHING).paused is True
 
-    def effective(self, config: Config, camera: Camera) -> tuple[Config, Camera]:
-        """Return the configuration as it is in force for one camera."""
-        given = self._of.get(camera.id, NOTHING).given()
+    def apply_to(self, config: Config, camera: Camera) -> tuple[Config, Camera]:
+        """Return configuration and camera table with the camera's settings applied."""
+        given = self._settings.get(camera.id, NOTHING).given()
         replace = msgspec.structs.replace
         pose = {key: given[key] for key in ("min_pose_score", "min_keypoint_score") if key in given}
         events = {"fall": given["fall"]} if "fall" in given else {}
@@ -52,14 +52,14 @@ class Overrides:
         )
         return config, replace(camera, **fps)
 
-    def rate(self, config: Config) -> float:
-        """Return how many frames a second all cameras want looked at; 0 while all are paused."""
-        looking = [camera for camera in config.cameras if not self.paused(camera.id)]
-        return sum(self.effective(config, camera)[1].fps for camera in looking)
+    def total_fps(self, config: Config) -> float:
+        """Return the frame rate of all cameras that are not paused together."""
+        looking = [camera for camera in config.cameras if not self.is_paused(camera.id)]
+        return sum(self.apply_to(config, camera)[1].fps for camera in looking)
 
-    def told(self, config: Config, camera: Camera) -> CameraSettings:
-        """Return what is in force for one camera, as `C/state` tells it."""
-        config, camera = self.effective(config, camera)
+    def current_settings(self, config: Config, camera: Camera) -> CameraSettings:
+        """Return a camera's settings in force, as published in `C/state`."""
+        config, camera = self.apply_to(config, camera)
         return CameraSettings(
             fps=camera.fps,
             min_pose_score=config.pose.min_pose_score,

@@ -46,7 +46,7 @@ def prepare(state: DaemonState, load: Callable[[Config], Standby]) -> Changes:
     if not urls.broker(config.mqtt.url).embedded:
         with with_config_location(state.origin):
             options = BrokerOptions.from_config(config)  # reads the password and certificates
-        broker = broker or not state.broker.link.has_login(options)
+        broker = broker or not state.broker.publisher.has_login(options)
     estimator = state.estimator
     if (config.model, config.pose) != (old.model, old.pose):
         estimator.rest()

@@ -10,7 +10,7 @@ from edgepose.mqtt.requests import (
     ResetLinesRequest,
     SnapshotRequest,
 )
-from edgepose.service.camera_control import Control
+from edgepose.service.camera_control import CameraControl
 from edgepose.service.state import DaemonState
 from edgepose.service.status import status_message
 from edgepose.timing import rfc3339
@@ -43,9 +43,9 @@ def report(state: DaemonState) -> Report:
             plan=state.estimator.plan,
             infer_ms=state.inference_times.percentiles_ms(),
             cameras={control.camera.id: control.camera.health for control in cameras},
-            paused={id_ for id_ in state.camera_ids if overrides.paused(id_)},
-            refused_topics=state.broker.link.refused,
-            has_duplicate=state.broker.duplicate.is_present,
+            paused={id_ for id_ in state.camera_ids if overrides.is_paused(id_)},
+            refused_topics=state.broker.publisher.refused,
+            has_duplicate=state.broker.duplicate_device.is_present,
         )
     )
 
@@ -71,7 +71,7 @@ def _snapshot(state: DaemonState, request: SnapshotRequest) -> Pictures:
     return Pictures(taken)
 
 
-def _known_camera(state: DaemonState, id_: str) -> Control:
+def _known_camera(state: DaemonState, id_: str) -> CameraControl:
     control = state.cameras.get(id_)
     if control is None:
         known = ", ".join(state.cameras) or "none"
@@ -81,14 +81,14 @@ def _known_camera(state: DaemonState, id_: str) -> Control:
 
 def _picture(state: DaemonState, id_: str) -> str:
     control = _known_camera(state, id_)
-    if state.broker.overrides.paused(id_):
+    if state.broker.overrides.is_paused(id_):
         raise CommandError(f'camera "{id_}" is paused')
     if control.camera.health.state == "offline":
         raise CommandError(f'camera "{id_}" is offline')
     message = control.snapshots.take()
     if message is None:
         raise CommandError(f'camera "{id_}" has not shown anything yet')
-    state.broker.link.put(message)
+    state.broker.publisher.put(message)
     return message.topic
 
 
@@ -104,7 +104,7 @@ def _reset_lines(state: DaemonState, request: ResetLinesRequest) -> LinesReset:
     counts = {c.id: dict(state.broker.line_counts.reset(c, request.line)) for c in cameras}
     for camera in cameras:
         if control := state.cameras.get(camera.id):
-            state.broker.link.put(control.tell())
+            state.broker.publisher.put(control.state_message())
     return LinesReset(counts)
 
 

@@ -10,12 +10,12 @@ from edgepose.config.loading import Origin
 from edgepose.config.schema import Config
 from edgepose.mqtt.announcer import DiscoveryPublisher
 from edgepose.mqtt.duplicate_device import DuplicateDevice
-from edgepose.mqtt.publisher import Link
+from edgepose.mqtt.publisher import Publisher
 from edgepose.mqtt.stale_topics import StaleTopicCleaner
 from edgepose.mqtt.topics import Topics
 from edgepose.pose.failover import Standby
 from edgepose.pose.selection import Chooser
-from edgepose.service.camera_control import Control
+from edgepose.service.camera_control import CameraControl
 from edgepose.service.line_counts import LineCounts
 from edgepose.service.overrides import Overrides
 from edgepose.system.threads import FairQueue, FirstError, WakeEvent
@@ -28,11 +28,11 @@ class BrokerConnection:
     """All that belongs to one broker and one device id; a reload may replace it as a whole."""
 
     topics: Topics
-    link: Link
+    publisher: Publisher
     overrides: Overrides
-    announcer: DiscoveryPublisher
-    retained: StaleTopicCleaner
-    duplicate: DuplicateDevice
+    discovery: DiscoveryPublisher
+    stale_topics: StaleTopicCleaner
+    duplicate_device: DuplicateDevice
     line_counts: LineCounts
 
 
@@ -59,7 +59,7 @@ class DaemonState:
     loaded_estimator: Standby | None
     """None until the model is loaded; the broker is connected before it."""
 
-    cameras: dict[str, Control]
+    cameras: dict[str, CameraControl]
     ids: dict[str, Iterator[int]]
     """By camera, where track ids come from; outlives a reload, so that none is used twice."""
 
@@ -95,13 +95,13 @@ class DaemonState:
         """Ids of the configured cameras, whether they run yet or not."""
         return {camera.id for camera in self.config.cameras}
 
-    def running_cameras(self) -> list[Control]:
+    def running_cameras(self) -> list[CameraControl]:
         """Return the cameras that run now; thread-safe."""
         return list(self.cameras.values())
 
     def answer(self, message: Message) -> bool:
         """Send a message now, or drop it; False where there is no session; thread-safe."""
-        return self.broker.link.answer(message)
+        return self.broker.publisher.answer(message)
 
     def read_config(self) -> Config:
         """Read the configuration file again.

@@ -21,7 +21,7 @@ from edgepose.timing import NS_PER_S, Durations, rfc3339
 def publish_status(state: DaemonState) -> None:
     """Publish what runs here; retained; thread-safe."""
     broker = state.broker
-    broker.link.put_latest(lambda: encoding.status(broker.topics, status_message(state)))
+    broker.publisher.put_latest(lambda: encoding.status(broker.topics, status_message(state)))
 
 
 def status_message(state: DaemonState) -> StatusMessage:
@@ -70,20 +70,20 @@ class StatsPublisher:
                 for control in state.running_cameras()
             },
             stages_ms=stages_ms(state),
-            messages_dropped=state.broker.link.outbox.counts(),
+            messages_dropped=state.broker.publisher.outbox.counts(),
             cpu_percent=self._processor.percent(),
             memory_mb=process.memory_mb(),
             temperature_c=hardware.temperature_c(),
             throttled=throttling.is_slow if throttling else None,
             throttling=throttling,
         )
-        state.broker.link.put(encoding.stats(state.broker.topics, stats))
+        state.broker.publisher.put(encoding.stats(state.broker.topics, stats))
         return stats
 
 
 def _camera_stats(state: DaemonState, camera: Camera, now_ns: int) -> CameraStats:
-    link, topics = state.broker.link, state.broker.topics
-    latency = link.latency.get(topics.camera(camera.id).poses)
+    publisher, topics = state.broker.publisher, state.broker.topics
+    latency = publisher.latency.get(topics.camera(camera.id).poses)
     return CameraStats(
         fps=camera.health.rate_hz(now_ns),
         frames=camera.health.processed,
@@ -95,7 +95,7 @@ def _camera_stats(state: DaemonState, camera: Camera, now_ns: int) -> CameraStat
 
 def stages_ms(state: DaemonState) -> dict[str, Percentiles]:
     """Return the duration of each stage in milliseconds, in the order of the pipeline."""
-    measured = {"infer": state.inference_times, "publish": state.broker.link.publishing}
+    measured = {"infer": state.inference_times, "publish": state.broker.publisher.publishing}
     for control in state.running_cameras():
         for stage, durations in control.camera.health.stages.items():
             measured.setdefault(stage, durations)
@@ -108,8 +108,8 @@ def sentence(state: DaemonState, fps: float | None = None) -> str:
     """Say in one sentence what runs, at which rate, and what is wrong."""
     parts = [] if fps is None else [f"{fps:.1f} frames a second"]
     parts.append(f"{state.estimator.name} on {state.estimator.plan.delegate.name}")
-    if not state.broker.link.connected:
-        parts.append(f"no broker: {state.broker.link.trouble}")
+    if not state.broker.publisher.connected:
+        parts.append(f"no broker: {state.broker.publisher.trouble}")
     offline = [
         control.camera.id
         for control in state.running_cameras()

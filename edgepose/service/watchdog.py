@@ -1,29 +1,29 @@
-"""Whether inferences go through, for the service manager's watchdog."""
+"""Whether inferences finish, for the service manager's watchdog."""
 
 
-class Progress:
-    """Says whether the frame that was in the engine at the last question has come back."""
+class InferenceWatchdog:
+    """Detects an inference that does not finish; written by one thread, read by another."""
 
     def __init__(self) -> None:
-        self._begun = 0
+        self._started = 0
         self._busy = False
-        self._asked = 0
+        self._checked = 0
 
-    def began(self) -> None:
-        """Note that the engine was given a frame; whoever hung before is out of it."""
-        self._begun += 1
+    def start(self) -> None:
+        """Mark the start of an inference; supersedes one that hung."""
+        self._started += 1
         self._busy = True
 
-    def done(self) -> None:
-        """Note that the engine's answer is on its way."""
+    def finish(self) -> None:
+        """Mark the end of the inference."""
         self._busy = False
 
-    def fine(self) -> bool:
-        """Return False only when it is still the same frame that the engine is busy with.
+    def is_progressing(self) -> bool:
+        """Return False if the same inference runs as at the last call.
 
-        A camera that delivers nothing is no stall: then the engine has nothing to do.
+        Without frames there is no inference, and that is no stall.
         """
-        busy_with = self._begun if self._busy else 0
-        stuck = busy_with > 0 and busy_with == self._asked
-        self._asked = busy_with
+        running = self._started if self._busy else 0
+        stuck = running > 0 and running == self._checked
+        self._checked = running
         return not stuck

@@ -25,7 +25,7 @@ from edgepose.mqtt.duplicate_device import DuplicateDevice
 from edgepose.mqtt.embedded_broker import EmbeddedBroker
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.outbox import Outbox
-from edgepose.mqtt.publisher import Link
+from edgepose.mqtt.publisher import Publisher
 from edgepose.mqtt.snapshots import Snapshots
 from edgepose.mqtt.spool import Spool
 from edgepose.mqtt.stale_topics import StaleTopicCleaner, topics_of
@@ -35,9 +35,9 @@ from edgepose.pose.delegates import Plugin
 from edgepose.pose.estimator import PoseEstimator
 from edgepose.pose.failover import Standby
 from edgepose.pose.selection import Chooser
-from edgepose.service.camera_control import Control
+from edgepose.service.camera_control import CameraControl
 from edgepose.service.line_counts import LineCounts, NotedCounts
-from edgepose.service.overrides import Noted, Overrides
+from edgepose.service.overrides import Overrides, StoredSettings
 from edgepose.service.state import BrokerConnection, DaemonState
 from edgepose.system import storage, systemd
 from edgepose.system.storage import StateFile
@@ -75,7 +75,7 @@ def new_state(config: Config, origin: Origin | None, *, once: bool, clock: Clock
 def connect(
     config: Config, clock: Clock, refused: Callable[[BrokerError], None]
 ) -> BrokerConnection:
-    """Make everything that belongs to the configured broker; `link.start` connects it.
+    """Make everything that belongs to the configured broker; `publisher.start` connects it.
 
     Parameters
     ----------
@@ -88,32 +88,34 @@ def connect(
         When a file of `mqtt` cannot be read, or the embedded broker cannot be started.
     """
     topics = Topics(config.mqtt.base_topic, config.device.id)
-    link = make_link(config, topics, clock, refused)
+    publisher = make_publisher(config, topics, clock, refused)
     announcer = DiscoveryPublisher(
-        link.put, link.outbox.repeat, note(config, "announced.json", DiscoveryState | None)
+        publisher.put,
+        publisher.outbox.repeat,
+        state_file(config, "announced.json", DiscoveryState | None),
     )
-    link.subscribe(f"{config.homeassistant.prefix}/status", announcer.on_birth)
-    link.on_connect(announcer.connected)
-    link.on_disconnect(announcer.disconnected)
+    publisher.subscribe(f"{config.homeassistant.prefix}/status", announcer.on_birth)
+    publisher.on_connect(announcer.connected)
+    publisher.on_disconnect(announcer.disconnected)
     duplicate = DuplicateDevice(topics, clock)
-    link.on_message(duplicate.note_sent)
-    link.subscribe(duplicate.topic, duplicate.on_message, others_only=True)
+    publisher.on_message(duplicate.note_sent)
+    publisher.subscribe(duplicate.topic, duplicate.on_message, others_only=True)
     connection = BrokerConnection(
         topics,
-        link,
+        publisher,
         overrides(config),
         announcer,
-        retained(config, link, clock),
+        stale_topic_cleaner(config, publisher, clock),
         duplicate,
-        LineCounts(note(config, "lines.json", NotedCounts), clock),
+        LineCounts(state_file(config, "lines.json", NotedCounts), clock),
     )
     announce(connection, config)
     return connection
 
 
-def make_link(
+def make_publisher(
     config: Config, topics: Topics, clock: Clock, refused: Callable[[BrokerError], None]
-) -> Link:
+) -> Publisher:
     """Make outbox, client and, where it is asked for, the embedded broker; raises as `connect`."""
     queue = spool(config, clock)
     try:
@@ -124,13 +126,13 @@ def make_link(
     except BaseException:
         queue.close()
         raise
-    return Link(Outbox(queue), client, clock, embedded=embedded)
+    return Publisher(Outbox(queue), client, clock, embedded=embedded)
 
 
 def announce(connection: BrokerConnection, config: Config) -> None:
     """Publish discovery and note the retained topics of the configured cameras."""
-    connection.announcer.configure(config, connection.topics)
-    connection.retained.configure(topics_of(config, connection.topics))
+    connection.discovery.configure(config, connection.topics)
+    connection.stale_topics.configure(topics_of(config, connection.topics))
 
 
 def estimator(
@@ -162,7 +164,7 @@ def camera(
     state: DaemonState,
     id_: str,
     changed: Callable[[Camera], None],
-) -> Control:
+) -> CameraControl:
     """Make one configured camera, ready to start, with the controls that change it.
 
     Parameters
@@ -171,7 +173,7 @@ def camera(
         Called after each change of the camera's state.
     """
     table = next(entry for entry in state.config.cameras if entry.id == id_)
-    config, settings = state.broker.overrides.effective(state.config, table)
+    config, settings = state.broker.overrides.apply_to(state.config, table)
     topics = state.broker.topics.camera(id_)
     health = CameraHealth(since_ns=state.clock.now_ns())
     people = follower(config, settings, state.ids.setdefault(id_, itertools.count(1)))
@@ -216,12 +218,12 @@ def camera(
         interpreters=model.interpreters,
         pipeline=pipeline,
         lanes=state.lanes,
-        publish=state.broker.link.put,
+        publish=state.broker.publisher.put,
         health=health,
         failure=state.failure,
         changed=changed,
     )
-    return Control(made, people, composer, snapshots)
+    return CameraControl(made, people, composer, snapshots)
 
 
 def embedded_broker(config: Config) -> EmbeddedBroker | None:
@@ -239,24 +241,24 @@ def spool(config: Config, clock: Clock) -> Spool:
 
 def overrides(config: Config) -> Overrides:
     """Make the settings that were changed over MQTT."""
-    return Overrides(note(config, "settings.json", Noted))
+    return Overrides(state_file(config, "settings.json", StoredSettings))
 
 
-def retained(config: Config, link: Link, clock: Clock) -> StaleTopicCleaner:
+def stale_topic_cleaner(config: Config, publisher: Publisher, clock: Clock) -> StaleTopicCleaner:
     """Make the cleaner of retained topics; it remembers them only for one process a device."""
-    noted = (
-        note(config, "retained.json", list[str])
-        if link.outbox.is_exclusive
+    stored = (
+        state_file(config, "retained.json", list[str])
+        if publisher.outbox.is_exclusive
         else StateFile(None, list[str])
     )
-    made = StaleTopicCleaner(noted, link.put, clock)
-    link.on_cleared(made.note_cleared)
-    link.on_connect(made.connected)
-    link.on_disconnect(made.disconnected)
+    made = StaleTopicCleaner(stored, publisher.put, clock)
+    publisher.on_cleared(made.note_cleared)
+    publisher.on_connect(made.connected)
+    publisher.on_disconnect(made.disconnected)
     return made
 
 
-def note(config: Config, name: str, type_: Any) -> StateFile:
+def state_file(config: Config, name: str, type_: Any) -> StateFile:
     """Make a file of state in the device's folder."""
     folder = _state_folder(config)
     return StateFile(folder and folder / name, type_)
@@ -288,7 +290,7 @@ def sink(
 
 def session(config: Config) -> str:
     """Return the name of the broker's session; the same after a restart."""
-    noted = note(config, "session.json", str)
-    name: str = noted.read() or secrets.token_hex(4)
-    noted.write(name)
+    stored = state_file(config, "session.json", str)
+    name: str = stored.read() or secrets.token_hex(4)
+    stored.write(name)
     return name

@@ -11,7 +11,7 @@ from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.composer import Composer
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.outbox import Outbox
-from edgepose.mqtt.publisher import Link
+from edgepose.mqtt.publisher import Publisher
 from edgepose.mqtt.spool import Spool
 from edgepose.mqtt.topics import Topics
 from edgepose.timing import Clock
@@ -228,7 +228,7 @@ def test_a_camera_that_is_started_anew_replaces_the_state_of_the_old_one() -> No
 
 def test_composing_a_state_waits_for_the_one_before() -> None:
     """What is read first is put first, whichever thread is quicker."""
-    link = Link(Outbox(), MqttClient(BrokerOptions("localhost")), Clock())
+    link = Publisher(Outbox(), MqttClient(BrokerOptions("localhost")), Clock())
     put: list[Message] = []
     link.on_message(put.append)
     reading, may_go_on = threading.Event(), threading.Event()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgepose.config.schema import Config, Device, Mqtt
-from edgepose.mqtt.publisher import Link
+from edgepose.mqtt.publisher import Publisher
 from edgepose.mqtt.topics import Topics
 from edgepose.service import wiring
 from edgepose.timing import Clock
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, needs_mosquitto]
 
 TOPICS = Topics("edgepose", "pi")
 HALL = TOPICS.camera("hall")
-Made = Callable[[Mosquitto], Link]
+Made = Callable[[Mosquitto], Publisher]
 
 
 @pytest.fixture
@@ -26,9 +26,9 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     links = []
 
-    def make(broker: Mosquitto) -> Link:
+    def make(broker: Mosquitto) -> Publisher:
         config = Config(device=Device(id="pi"), mqtt=Mqtt(url=broker.url))
-        link = wiring.make_link(config, TOPICS, Clock(), _raise)
+        link = wiring.make_publisher(config, TOPICS, Clock(), _raise)
         links.append(link)
         return link
 

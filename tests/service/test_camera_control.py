@@ -99,7 +99,7 @@ def test_a_paused_camera_looks_at_nothing_and_says_so(
     seen.publish(f"{DEVICE}/hall/set", b'{"paused":false}')
 
     assert (paused["occupied"], paused["count"], paused["posture"]) == (False, 0, "unknown")
-    assert paused["zones"] == {"rug": {"occupied": False, "count": 0}}
+    assert paused["zones"] == {"rug": {"occupied": False, "count": 0, "longest_s": 0}}
     assert again == paused
     assert stats["cameras"]["hall"]["frames"] == 0
     assert state(seen, lambda s: s["occupied"])["paused"] is False
@@ -120,7 +120,7 @@ def test_after_a_pause_nobody_is_there_who_is_not_seen_anew(
     later = state(seen, lambda s: s["occupied"])
 
     assert (first["occupied"], first["count"], first["posture"]) == (False, 0, "unknown")
-    assert first["zones"]["rug"] == {"occupied": False, "count": 0}
+    assert first["zones"]["rug"] == {"occupied": False, "count": 0, "longest_s": 0}
     assert later["count"] == 1
     assert min(one["id"] for one in people(seen)) > max(one["id"] for one in before["poses"])
 
@@ -208,7 +208,7 @@ def test_requests_are_answered(start: Callable[..., Running], seen: Witness) -> 
     assert jpeg
     assert not nowhere["ok"]
     assert "attic" in nowhere["error"]
-    assert "doctor, info, ping, reload, snapshot" in unknown["error"]
+    assert "doctor, info, ping, reload, reset_lines, snapshot" in unknown["error"]
     assert reload["ok"]
 
 

@@ -28,7 +28,7 @@ def state() -> Iterator[DaemonState]:
     config = loads(CONFIG, "test")
     made = wiring.new_state(config, None, once=False, clock=Clock())
     yield made
-    made.broker.link.close(1)
+    made.broker.publisher.close(1)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_settings_that_come_before_the_model_are_kept(
 
     assert before == set()
     assert state.camera_ids == {"hall"}
-    assert state.broker.overrides.paused("hall")
+    assert state.broker.overrides.is_paused("hall")
     assert paused
 
 

@@ -173,7 +173,7 @@ def run(interpreters: int) -> list[Said]:
         if message.kind == "poses":
             said.append(msgspec.json.decode(message.payload, type=Said))
 
-    daemon.state.broker.link.on_message(note)
+    daemon.state.broker.publisher.on_message(note)
     daemon.run()
     return said
 

@@ -15,7 +15,7 @@ import pytest
 from edgepose.config.schema import Config, Device, Mqtt
 from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.options import BrokerOptions
-from edgepose.mqtt.publisher import Link
+from edgepose.mqtt.publisher import Publisher
 from edgepose.mqtt.spool import SUFFIX, Spool
 from edgepose.mqtt.topics import Topics
 from edgepose.service import wiring
@@ -70,7 +70,7 @@ def line(broker: Mosquitto) -> Iterator[Line]:
 
 
 @pytest.fixture
-def linked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Link]]:
+def linked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Publisher]]:
     """Return what makes a link to a URL; one that notices and returns within seconds."""
     open_links = ExitStack()
 
@@ -86,9 +86,9 @@ def linked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Link]]:
         )
         return MqttClient(options, on_failure=refused)
 
-    def start(url: str) -> Link:
+    def start(url: str) -> Publisher:
         config = Config(device=Device(id="test-pi"), mqtt=Mqtt(url=url))
-        link = wiring.make_link(config, TOPICS, Clock(), pytest.fail)
+        link = wiring.make_publisher(config, TOPICS, Clock(), pytest.fail)
         link.start()
         open_links.callback(link.close, 1.0)
         return link
@@ -101,7 +101,7 @@ def linked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Link]]:
 class Speaker:
     """Says one event and one state after the other in a thread, as a camera does."""
 
-    def __init__(self, link: Link, count: int) -> None:
+    def __init__(self, link: Publisher, count: int) -> None:
         self._link, self._count = link, count
         self.said = 0
         self._pace = threading.Event()
@@ -123,7 +123,7 @@ class Speaker:
         assert self.said == self._count
 
 
-def sent(link: Link) -> bool:
+def sent(link: Publisher) -> bool:
     """Wait until the broker has acknowledged all events."""
     return wait_until(lambda: link.outbox.waiting() == 0, timeout_s=30)
 
@@ -137,7 +137,7 @@ LINE_TROUBLE: dict[str, Callable[[Line], None]] = {
 
 @pytest.mark.parametrize("trouble", LINE_TROUBLE)
 def test_events_outlast_a_line_that(
-    trouble: str, broker: Mosquitto, line: Line, linked: Callable[[str], Link]
+    trouble: str, broker: Mosquitto, line: Line, linked: Callable[[str], Publisher]
 ) -> None:
     """In the middle of publishing; all arrive, in order, and the state ends at the latest."""
     with witness(broker.port) as seen:
@@ -161,7 +161,7 @@ def test_events_outlast_a_line_that(
 
 
 def test_events_outlast_a_broker_that_hangs(
-    broker: Mosquitto, linked: Callable[[str], Link]
+    broker: Mosquitto, linked: Callable[[str], Publisher]
 ) -> None:
     """It takes bytes and answers nothing, until it goes on."""
     with witness(broker.port) as seen:
@@ -181,7 +181,10 @@ def test_events_outlast_a_broker_that_hangs(
 
 @pytest.mark.parametrize("end", [Mosquitto.stop, Mosquitto.kill])
 def test_events_outlast_the_end_of_the_broker(
-    end: Callable[[Mosquitto], None], broker: Mosquitto, line: Line, linked: Callable[[str], Link]
+    end: Callable[[Mosquitto], None],
+    broker: Mosquitto,
+    line: Line,
+    linked: Callable[[str], Publisher],
 ) -> None:
     """What it had acknowledged was its own to lose; all else comes when it is back."""
     acknowledged: list[str] = []
@@ -214,7 +217,7 @@ def test_events_outlast_the_end_of_the_broker(
 
 
 def test_a_device_keeps_its_session_and_shares_it_with_nobody(
-    broker: Mosquitto, linked: Callable[[str], Link]
+    broker: Mosquitto, linked: Callable[[str], Publisher]
 ) -> None:
     """The same after a restart; a second process of the device has another meanwhile."""
     first, second = linked(broker.url), linked(broker.url)
@@ -226,7 +229,7 @@ def test_a_device_keeps_its_session_and_shares_it_with_nobody(
     assert names[0] != names[1]
 
 
-def test_poses_are_never_queued(broker: Mosquitto, linked: Callable[[str], Link]) -> None:
+def test_poses_are_never_queued(broker: Mosquitto, linked: Callable[[str], Publisher]) -> None:
     """What is seen while the broker hangs or is away is dropped and counted."""
     poses = "edgepose/test-pi/hall/poses"
     broker.stop()
@@ -246,7 +249,7 @@ def test_poses_are_never_queued(broker: Mosquitto, linked: Callable[[str], Link]
 
 
 def test_events_that_the_broker_refuses_wait_until_it_takes_them(
-    tmp_path: Path, linked: Callable[[str], Link]
+    tmp_path: Path, linked: Callable[[str], Publisher]
 ) -> None:
     """An access list that forgets the events costs none of them."""
     rules = ["allow_anonymous true", f"acl_file {tmp_path / 'acl'}"]
@@ -354,7 +357,7 @@ class TestDaemon:
 
 
 def test_each_new_session_takes_the_place_of_the_last_one(
-    line: Line, linked: Callable[[str], Link]
+    line: Line, linked: Callable[[str], Publisher]
 ) -> None:
     """After years of outages no more descriptors are open than after the first one."""
     link = linked(line.url)

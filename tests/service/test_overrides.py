@@ -7,7 +7,7 @@ import pytest
 
 from edgepose.config.schema import Camera, Config
 from edgepose.mqtt.requests import Settings
-from edgepose.service.overrides import Noted, Overrides
+from edgepose.service.overrides import Overrides, StoredSettings
 from edgepose.system.storage import StateFile
 
 HALL, SHED = Camera(id="hall", source="demo://", fps=10), Camera(id="shed", source="demo://", fps=4)
@@ -15,7 +15,7 @@ CONFIG = Config(cameras=(HALL, SHED))
 
 
 def overrides(folder: Path | None = None) -> Overrides:
-    return Overrides(StateFile(folder and folder / "settings.json", Noted))
+    return Overrides(StateFile(folder and folder / "settings.json", StoredSettings))
 
 
 def read(text: bytes) -> Settings:
@@ -27,9 +27,9 @@ def test_what_is_not_given_stays_as_it_was() -> None:
     """Two commands after each other are as good as one."""
     held = overrides()
 
-    held.take("hall", read(b'{"fps": 2}'))
-    held.take("hall", read(b'{"min_pose_score": 0.5, "fall": false}'))
-    config, camera = held.effective(CONFIG, HALL)
+    held.store("hall", read(b'{"fps": 2}'))
+    held.store("hall", read(b'{"min_pose_score": 0.5, "fall": false}'))
+    config, camera = held.apply_to(CONFIG, HALL)
 
     assert (camera.fps, config.pose.min_pose_score, config.events.fall) == (2, 0.5, False)
     assert config.pose.max_people == CONFIG.pose.max_people
@@ -38,10 +38,10 @@ def test_what_is_not_given_stays_as_it_was() -> None:
 def test_null_goes_back_to_the_file() -> None:
     """One setting alone; the others stay."""
     held = overrides()
-    held.take("hall", read(b'{"fps": 2, "min_pose_score": 0.5}'))
+    held.store("hall", read(b'{"fps": 2, "min_pose_score": 0.5}'))
 
-    held.take("hall", read(b'{"fps": null}'))
-    config, camera = held.effective(CONFIG, HALL)
+    held.store("hall", read(b'{"fps": null}'))
+    config, camera = held.apply_to(CONFIG, HALL)
 
     assert (camera.fps, config.pose.min_pose_score) == (HALL.fps, 0.5)
 
@@ -50,34 +50,34 @@ def test_cameras_have_settings_of_their_own() -> None:
     """What is said to one changes nothing at another."""
     held = overrides()
 
-    held.take("hall", read(b'{"paused": true, "fps": 2}'))
+    held.store("hall", read(b'{"paused": true, "fps": 2}'))
 
-    assert (held.paused("hall"), held.paused("shed")) == (True, False)
-    assert held.effective(CONFIG, SHED) == (CONFIG, SHED)
+    assert (held.is_paused("hall"), held.is_paused("shed")) == (True, False)
+    assert held.apply_to(CONFIG, SHED) == (CONFIG, SHED)
 
 
 def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:
     """The camera may be in a bedroom; and what is told is what is in force."""
-    overrides(tmp_path).take("hall", read(b'{"paused": true, "min_keypoint_score": 0.6}'))
+    overrides(tmp_path).store("hall", read(b'{"paused": true, "min_keypoint_score": 0.6}'))
 
     again = overrides(tmp_path)
 
-    assert again.paused("hall")
-    assert again.told(CONFIG, HALL).min_keypoint_score == 0.6
+    assert again.is_paused("hall")
+    assert again.current_settings(CONFIG, HALL).min_keypoint_score == 0.6
 
 
 def test_the_rate_is_that_of_all_cameras_that_are_looked_at() -> None:
     """A slower camera leaves time for the others; a paused one all of its own."""
     held = overrides()
-    before = held.rate(CONFIG)
+    before = held.total_fps(CONFIG)
 
-    held.take("hall", read(b'{"fps": 2}'))
-    slower = held.rate(CONFIG)
-    held.take("hall", read(b'{"paused": true}'))
-    paused = held.rate(CONFIG)
-    held.take("shed", read(b'{"paused": true}'))
+    held.store("hall", read(b'{"fps": 2}'))
+    slower = held.total_fps(CONFIG)
+    held.store("hall", read(b'{"paused": true}'))
+    paused = held.total_fps(CONFIG)
+    held.store("shed", read(b'{"paused": true}'))
 
-    assert (before, slower, paused, held.rate(CONFIG)) == (14, 6, 4, 0)
+    assert (before, slower, paused, held.total_fps(CONFIG)) == (14, 6, 4, 0)
 
 
 @pytest.mark.parametrize(

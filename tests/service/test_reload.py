@@ -91,7 +91,7 @@ def test_a_file_that_is_missing_is_found_before_the_old_connection_is_closed(
     assert running.goes_on()
     assert state.broker is broker
     assert state.config == config
-    assert broker.link.connected
+    assert broker.publisher.connected
 
 
 def test_an_embedded_broker_without_its_port_leaves_the_old_broker_in_use(
@@ -105,7 +105,7 @@ def test_an_embedded_broker_without_its_port_leaves_the_old_broker_in_use(
         assert wait_until(lambda: "reload refused" in caplog.text, 30)
 
     assert running.daemon.state.config == config
-    assert wait_until(lambda: running.daemon.state.broker.link.connected, 30)
+    assert wait_until(lambda: running.daemon.state.broker.publisher.connected, 30)
     assert running.goes_on()
 
 

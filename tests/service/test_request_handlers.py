@@ -44,9 +44,9 @@ class House:
         self.config = Config()
         self.cameras = cameras
         self.sent: list[Message] = []
-        overrides = SimpleNamespace(paused=lambda id_: id_ == paused)
+        overrides = SimpleNamespace(is_paused=lambda id_: id_ == paused)
         link = SimpleNamespace(put=self.sent.append)
-        self.broker = SimpleNamespace(overrides=overrides, link=link)
+        self.broker = SimpleNamespace(overrides=overrides, publisher=link)
         self.loaded_estimator = None
         self.reloads = 0
         self.read_config: Callable[[], None] = lambda: None

@@ -20,7 +20,7 @@ def state(*, connected: bool = True, trouble: str = "", **cameras: Any) -> Daemo
     ]
     made = SimpleNamespace(
         estimator=SimpleNamespace(name="movenet", plan=plan),
-        broker=SimpleNamespace(link=link),
+        broker=SimpleNamespace(publisher=link),
         inference_times=Durations(),
         running_cameras=lambda: controls,
     )

@@ -61,9 +61,9 @@ def test_only_what_is_asked_for_watches() -> None:
 
 def test_what_is_remembered_stands_in_the_state_directory(state: Path) -> None:
     """Settings that came over MQTT are there after a restart."""
-    wiring.overrides(CONFIG).take("hall", Settings(paused=True))
+    wiring.overrides(CONFIG).store("hall", Settings(paused=True))
 
-    assert wiring.overrides(CONFIG).paused("hall")
+    assert wiring.overrides(CONFIG).is_paused("hall")
     assert list(state.rglob("settings.json"))
 
 
@@ -71,10 +71,10 @@ def test_with_a_broker_of_our_own_nothing_is_remembered(state: Path) -> None:
     """It ends with us, and everything retained with it: a demo leaves nothing behind."""
     config = Config(device=Device(id="pi"), mqtt=Mqtt(url="embedded"), cameras=(HALL,))
 
-    wiring.overrides(config).take("hall", Settings(paused=True))
+    wiring.overrides(config).store("hall", Settings(paused=True))
     wiring.spool(config, Clock()).close()
 
-    assert not wiring.overrides(config).paused("hall")
+    assert not wiring.overrides(config).is_paused("hall")
     assert not list(state.iterdir())
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edgepose.service.watchdog import Progress
+from edgepose.service.watchdog import InferenceWatchdog
 from edgepose.system import systemd
 from edgepose.system.systemd import Service, notify
 from edgepose.timing import NS_PER_S
@@ -168,50 +168,50 @@ def test_a_reload_before_the_start_is_done_is_not_ready(manager: Manager) -> Non
 
 def test_an_idle_engine_makes_progress() -> None:
     """A camera that is being reconnected gives the engine nothing to do: no stall."""
-    progress = Progress()
+    progress = InferenceWatchdog()
 
-    assert [progress.fine() for _ in range(3)] == [True] * 3
+    assert [progress.is_progressing() for _ in range(3)] == [True] * 3
 
-    progress.began()
-    progress.done()
-    assert [progress.fine() for _ in range(3)] == [True] * 3
+    progress.start()
+    progress.finish()
+    assert [progress.is_progressing() for _ in range(3)] == [True] * 3
 
 
 def test_a_frame_that_does_not_come_back_is_a_stall() -> None:
     """The frame may have gone in just before the question: the second one counts."""
-    progress = Progress()
-    progress.began()
+    progress = InferenceWatchdog()
+    progress.start()
 
-    assert [progress.fine() for _ in range(3)] == [True, False, False]
+    assert [progress.is_progressing() for _ in range(3)] == [True, False, False]
 
-    progress.done()
-    assert progress.fine()
+    progress.finish()
+    assert progress.is_progressing()
 
 
 def test_frames_that_come_back_between_questions_are_progress() -> None:
     """Each question meets a busy engine, each time with another frame."""
-    progress = Progress()
+    progress = InferenceWatchdog()
     answers = []
 
     for _ in range(5):
-        progress.began()
-        answers.append(progress.fine())
-        progress.done()
+        progress.start()
+        answers.append(progress.is_progressing())
+        progress.finish()
 
     assert all(answers)
 
 
 def test_a_frame_that_is_taken_over_is_a_new_one() -> None:
     """Whoever hangs is left behind: the next thread's frame counts, the old one never."""
-    progress = Progress()
-    progress.began()
-    progress.fine()
+    progress = InferenceWatchdog()
+    progress.start()
+    progress.is_progressing()
 
-    progress.began()
-    assert progress.fine()
+    progress.start()
+    assert progress.is_progressing()
 
-    progress.done()
-    assert [progress.fine() for _ in range(3)] == [True] * 3
+    progress.finish()
+    assert [progress.is_progressing() for _ in range(3)] == [True] * 3
 
 
 @needs_analyze
