@@ -33,7 +33,7 @@ class Camera:
         topic = f"edgepose/pi/{id_}/snapshot"
         picture = Message(topic, b"jpeg", "snapshot") if shows else None
         self.snapshots = SimpleNamespace(take=lambda: picture)
-        self.tell = lambda: Message(f"edgepose/pi/{id_}/state", b"{}", "state")
+        self.state_message = lambda: Message(f"edgepose/pi/{id_}/state", b"{}", "state")
 
 
 class House:
