@@ -13,7 +13,7 @@ RUNTIME_TESTS := $(addprefix tests/,models/test_info.py models/test_shipped.py m
 ARCH ?= $(shell dpkg --print-architecture)
 DEB_PYTHON ?= $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
-.PHONY: demo soak test test-runtimes test-box test-cameras app app-image dist deb check docs format clean venv
+.PHONY: demo soak test test-runtimes test-box test-cameras app app-image dist test-ros deb check docs format clean venv
 
 demo: $(PROGRAM) ## the real daemon on the bundled clip, with a broker of its own
 	@$(BIN)/edgepose demo
@@ -74,6 +74,14 @@ app-image: app ## the App's image for PLATFORM, with ENGINE
 	$(ENGINE) build --platform $(PLATFORM) --build-arg BUILD_VERSION=$$(python3 tools/version.py) \
 		--tag edgepose-app:$$(python3 tools/version.py) dist/homeassistant-app/edgepose
 
+ROS := .venv-ros
+
+test-ros: $(STAMP) ## the bridge on real ROS 2, from a package index: x86-64 and Python 3.11 to 3.13
+	[ -x $(ROS)/bin/python ] || $(PYTHON) -m venv $(ROS)
+	$(ROS)/bin/python -m pip install --quiet "ros-rclpy[fastrtps]==9.1.2" ros-std-msgs ros-geometry-msgs \
+		ros-sensor-msgs ros-visualization-msgs paho-mqtt pyyaml
+	EDGEPOSE_ROS=$(CURDIR)/$(ROS)/bin/python $(BIN)/pytest tests/deploy/test_ros2_live.py
+
 # IMAGE=REGISTRY/NAME: users download this image instead of building one.
 app: $(STAMP) ## the Home Assistant App as a repository of its own in dist/homeassistant-app
 	rm -rf dist/homeassistant-app
@@ -125,4 +133,4 @@ $(STAMP): $(PROGRAM)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(RUNTIMES) .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) $(RUNTIMES) $(ROS) .mypy_cache .ruff_cache .pytest_cache build dist

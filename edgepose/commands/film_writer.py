@@ -9,6 +9,7 @@ from typing import Final, Protocol, cast
 import cv2
 import numpy as np
 
+from edgepose import extras
 from edgepose.errors import UsageError, in_words
 from edgepose.timing import NS_PER_S
 from edgepose.types import Image, Size
@@ -75,9 +76,10 @@ def open_writer(path: Path, size: Size, fps: float) -> FilmWriter:
     except ImportError:
         log.warning(
             "-o %s: written as MPEG-4, %g pictures a second throughout, which browsers do not"
-            " play; with pip install 'edgepose[stream]' it is H.264, each picture at its time",
+            " play; with %s it is H.264, each picture at its time",
             path,
             max(MIN_FPS, fps),
+            extras.install("stream"),
         )
         return CvWriter(path, size, fps)
     return AvWriter(path, size, fps)

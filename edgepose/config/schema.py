@@ -203,7 +203,10 @@ class CameraZone(Table, frozen=True, kw_only=True):
     """A part of the floor in one camera's frame."""
 
     id: Annotated[Id, Meta(examples=["sofa"])]
-    """Stands in messages and names the entities."""
+    """Stands in messages."""
+
+    name: str = ""
+    """What people call it, in any letters. Empty: made from the id."""
 
     polygon: Polygon
     """Corners as parts of the frame: [0, 0] is its top left, [1, 1] its bottom right. A
@@ -224,7 +227,10 @@ class CameraLine(Table, frozen=True, kw_only=True):
     """A line on the floor in one camera's frame; people who cross it are counted."""
 
     id: Annotated[Id, Meta(examples=["door"])]
-    """Stands in messages and names the entities."""
+    """Stands in messages."""
+
+    name: str = ""
+    """What people call it, in any letters. Empty: made from the id."""
 
     points: Annotated[
         tuple[Point, ...],
@@ -249,6 +255,9 @@ class Camera(Table, frozen=True, kw_only=True):
 
     id: Annotated[Id, Meta(examples=["camera"])]
     """Stands in this camera's topics; each camera has its own."""
+
+    name: str = ""
+    """What people call it, in any letters. Empty: made from the id."""
 
     source: Annotated[Text, Meta(examples=["demo://"])]
     """`picamera2://0` for a camera of the Pi, `/dev/video0` for one on USB, `rtsp://…`,

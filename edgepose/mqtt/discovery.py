@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from edgepose._version import __version__
-from edgepose.config.schema import Camera, Config, Web
+from edgepose.config.schema import Camera, CameraLine, CameraZone, Config, Web
 from edgepose.mqtt.topics import CameraTopics, Topics
 from edgepose.urls import Address, address, is_local
 
@@ -93,6 +93,11 @@ def board(path: Path = BOARD) -> str:
         return "Linux"
 
 
+def called(named: Camera | CameraZone | CameraLine) -> str:
+    """Return what people call a camera, zone or line."""
+    return named.name or title(named.id)
+
+
 def title(id_: str) -> str:
     """Return an id as a person would write it: ``living_room`` is Living room."""
     words = " ".join(id_.replace("_", " ").replace("-", " ").split())
@@ -100,8 +105,32 @@ def title(id_: str) -> str:
 
 
 def _of_device(topics: Topics) -> Iterator[tuple[str, Component]]:
-    """Yield what is one for all cameras."""
+    """Yield the entities that all cameras share."""
     here = _available(topics.availability)
+    yield (
+        "connection",
+        {
+            "platform": "binary_sensor",
+            "name": "Connection",
+            "device_class": "connectivity",
+            "entity_category": "diagnostic",
+            "state_topic": topics.availability,
+            "payload_on": "online",
+            "payload_off": "offline",
+        },
+    )
+    yield (
+        "reload",
+        here
+        | {
+            "platform": "button",
+            "name": "Reload configuration",
+            "icon": "mdi:reload",
+            "entity_category": "config",
+            "command_topic": topics.request("reload"),
+            "payload_press": "{}",
+        },
+    )
     yield (
         "temperature",
         here
@@ -126,11 +155,12 @@ def _of_device(topics: Topics) -> Iterator[tuple[str, Component]]:
 
 
 def _of_camera(config: Config, camera: Camera, topics: Topics) -> Iterator[tuple[str, Component]]:
-    place = title(camera.id) if len(config.cameras) > 1 else ""
+    place = called(camera) if len(config.cameras) > 1 else ""
     where = topics.camera(camera.id)
     here = _available(topics.availability, where.availability)
     for key, entity in _of_people(place, where):
         yield key, here | entity
+    yield "fall_watch", here | _fall_watch(place, where)
     if config.events.fall:
         yield "fall", here | _fall(place, where)
         yield "fall_event", _fall_event(place, where)
@@ -143,10 +173,10 @@ def _of_camera(config: Config, camera: Camera, topics: Topics) -> Iterator[tuple
     for key, entity in _controls(place, where, topics):
         yield key, here | entity
     for zone in camera.zones:
-        for key, entity in _of_zone(place, where, zone.id):
+        for key, entity in _of_zone(place, where, zone):
             yield f"zone.{zone.id}.{key}", here | entity
         if zone.dwell_s:
-            yield f"zone.{zone.id}.stay_event", _stay_event(place, where, zone.id)
+            yield f"zone.{zone.id}.stay_event", _stay_event(place, where, zone)
     for key, entity in _of_lines(place, where, topics, camera):
         yield key, here | entity
     for key, entity in _numbers(place, where, topics):
@@ -180,9 +210,9 @@ def _of_people(place: str, where: CameraTopics) -> Iterator[tuple[str, Component
     )
 
 
-def _of_zone(place: str, where: CameraTopics, id_: str) -> Iterator[tuple[str, Component]]:
-    zone, spot = f"(value_json.zones | default({{}})).get('{id_}', {{}})", title(id_)
-    name = f"{place} {spot.lower()}" if place else spot
+def _of_zone(place: str, where: CameraTopics, area: CameraZone) -> Iterator[tuple[str, Component]]:
+    zone = f"(value_json.zones | default({{}})).get('{area.id}', {{}})"
+    name = _within(place, area)
     yield (
         "occupancy",
         _switched("occupancy", where, f"{name} occupancy", f"{zone}.occupied | default(false)"),
@@ -210,7 +240,7 @@ def _of_lines(
     for line in camera.lines:
         for side in line.sides:
             count = f"(value_json.lines | default({{}})).get('{line.id}', {{}}).get('{side}')"
-            name = f"{_named(place, title(line.id))} to {title(side).lower()}"
+            name = f"{_within(place, line)} to {title(side).lower()}"
             yield (
                 f"line.{line.id}.{side}",
                 _people(where, name, f"{count} | default(none)")
@@ -228,6 +258,23 @@ def _of_lines(
                 "payload_press": msgspec.json.encode({"camera": where.camera}).decode(),
             },
         )
+
+
+def _fall_watch(place: str, where: CameraTopics) -> Component:
+    watched = "(value_json.settings | default({})).fall | default(false)"
+    return {
+        "platform": "switch",
+        "name": _named(place, "Fall watch"),
+        "icon": "mdi:shield-account",
+        "entity_category": "config",
+        "state_topic": where.state,
+        "value_template": f"{{{{ 'ON' if {watched} else 'OFF' }}}}",
+        "state_on": "ON",
+        "state_off": "OFF",
+        "command_topic": where.set,
+        "payload_on": '{"fall":true}',
+        "payload_off": '{"fall":false}',
+    }
 
 
 def _fall(place: str, where: CameraTopics) -> Component:
@@ -273,7 +320,6 @@ def _people(where: CameraTopics, name: str, count: str) -> Component:
         "platform": "sensor",
         "name": name,
         "icon": "mdi:account-group",
-        "unit_of_measurement": "people",
         "state_class": "measurement",
         "state_topic": where.state,
         "value_template": f"{{{{ {count} }}}}",
@@ -294,11 +340,11 @@ def _fall_event(place: str, where: CameraTopics) -> Component:
     }
 
 
-def _stay_event(place: str, where: CameraTopics, id_: str) -> Component:
-    asked = f"value_json.type == 'zone_dwelling' and value_json.data.zone == '{id_}'"
+def _stay_event(place: str, where: CameraTopics, area: CameraZone) -> Component:
+    asked = f"value_json.type == 'zone_dwelling' and value_json.data.zone == '{area.id}'"
     return {
         "platform": "event",
-        "name": f"{_named(place, title(id_))} stay",
+        "name": f"{_within(place, area)} stay",
         "icon": "mdi:timer-alert",
         "event_types": ["zone_dwelling"],
         "state_topic": where.event,
@@ -435,3 +481,10 @@ def _available(*all_of: str) -> Component:
 
 def _named(place: str, what: str) -> str:
     return f"{place} {what.lower()}" if place else what
+
+
+def _within(place: str, named: CameraZone | CameraLine) -> str:
+    """Return the name of a part of a camera's picture; given names keep their letters."""
+    if named.name or not place:
+        return f"{place} {called(named)}".strip()
+    return _named(place, called(named))

@@ -48,6 +48,7 @@ min_keypoint_score = 0
 smoothing = "off"
 [[camera]]
 id = "hall"
+name = "Flur"
 source = "picamera2://0"
 fps = 12.5
 motion_gate = false

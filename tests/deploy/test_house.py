@@ -43,6 +43,32 @@ def test_the_examples_name_entities_that_there_are(name: str) -> None:
     assert named <= known
 
 
+@pytest.mark.parametrize(
+    "file", sorted((DEPLOY / "homeassistant" / "blueprints").glob("*.yaml")), ids=lambda it: it.stem
+)
+def test_a_blueprint_uses_what_it_asks_for(file: Path) -> None:
+    """Every input is used, and none that it does not ask for."""
+    yaml = pytest.importorskip("yaml", reason="comes with the extra broker")
+    used: set[str] = set()
+
+    class Loader(yaml.SafeLoader):  # type: ignore[name-defined,misc]
+        """Reads !input, too."""
+
+    def note(loader: Loader, node: yaml.Node) -> str:
+        used.add(node.value)
+        return str(node.value)
+
+    Loader.add_constructor("!input", note)
+    found = yaml.load(file.read_text(), Loader)
+
+    asked = found["blueprint"]["input"]
+    assert found["blueprint"]["domain"] == "automation"
+    assert used == asked.keys()
+    assert all(each["name"] and each["selector"] for each in asked.values())
+    assert found["triggers"]
+    assert found["actions"]
+
+
 def test_the_flow_is_whole() -> None:
     """Every wire ends at a node, every node stands on the tab, topics are ours."""
     nodes = json.loads((DEPLOY / "node-red" / "flow.json").read_text())

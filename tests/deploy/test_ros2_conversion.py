@@ -61,8 +61,38 @@ DEFINITIONS: Final[dict[str, dict[str, str]]] = {
     },
     "vision_msgs/msg/Pose2D": {"position": "vision_msgs/msg/Point2D", "theta": "float64"},
     "vision_msgs/msg/Point2D": {"x": "float64", "y": "float64"},
+    "visualization_msgs/msg/MarkerArray": {"markers": "visualization_msgs/msg/Marker[]"},
+    "visualization_msgs/msg/Marker": {
+        "header": HEADER,
+        "ns": "string",
+        "id": "int32",
+        "type": "int32",
+        "action": "int32",
+        "pose": "geometry_msgs/msg/Pose",
+        "scale": "geometry_msgs/msg/Vector3",
+        "color": "std_msgs/msg/ColorRGBA",
+        "points": "geometry_msgs/msg/Point[]",
+    },
+    "geometry_msgs/msg/Pose": {"orientation": "geometry_msgs/msg/Quaternion"},
+    "geometry_msgs/msg/Quaternion": {"w": "float64"},
+    "geometry_msgs/msg/Vector3": {"x": "float64"},
+    "geometry_msgs/msg/Point": dict.fromkeys("xyz", "float64"),
+    "std_msgs/msg/ColorRGBA": dict.fromkeys("rgba", "float32"),
+    "sensor_msgs/msg/CameraInfo": {
+        "header": HEADER,
+        "width": "uint32",
+        "height": "uint32",
+        "distortion_model": "string",
+        "d": "float64[]",
+        "k": "float64[9]",
+        "r": "float64[9]",
+        "p": "float64[12]",
+    },
 }
 """Fields of the ROS messages, as hri_msgs 2.3 and vision_msgs 4.1 define them."""
+
+LEFT_OUT: Final = ("type", "pose", "scale", "color", "points")
+"""Of a marker that removes one."""
 
 PLAIN: Final = {
     "string": lambda value: type(value) is str,
@@ -93,9 +123,11 @@ def check(type_: str, value: Any) -> None:
     elif type_ in PLAIN:
         assert PLAIN[type_](value), (type_, value)
     else:
-        assert list(value) == list(DEFINITIONS[type_]), type_
+        left_out = LEFT_OUT if value.get("action") == 2 else ()
+        assert list(value) == [key for key in DEFINITIONS[type_] if key not in left_out], type_
         for name, inner in DEFINITIONS[type_].items():
-            check(inner, value[name])
+            if name not in left_out:
+                check(inner, value[name])
 
 
 @pytest.fixture(scope="module")
@@ -146,12 +178,14 @@ def test_it_says_all_of_a_person_in_fields_that_there_are(translator: Any) -> No
         "/humans/bodies/hall_pi_hall_7/roi",
         "/humans/bodies/hall_pi_hall_7/posture",
         "edgepose/hall_pi/hall/detections",
+        "edgepose/hall_pi/hall/markers",
     ]
     header = {
         "stamp": {"sec": 1795464301, "nanosec": 123_000_000},
         "frame_id": "hall_optical_frame",
     }
-    assert all(fields["header"] == header for fields in found.values())
+    markers = found.pop("edgepose/hall_pi/hall/markers")["markers"]
+    assert all(fields["header"] == header for fields in [*found.values(), *markers])
     assert found["/humans/bodies/hall_pi_hall_7/posture"]["posture"] == 4
 
 
@@ -285,6 +319,63 @@ def test_a_gesture_of_somebody_who_has_left_is_an_event_only(translator: Any) ->
     assert list(said(translator, gesture("wave", "left"))) == ["edgepose/hall_pi/hall/events"]
 
 
+MATRIX: Final = {
+    "camera_matrix": {"data": [500.0, 0, 320, 0, 400.0, 240, 0, 0, 1]},
+    "distortion_coefficients": {"data": [0.1, -0.2, 0, 0, 0]},
+    "rectification_matrix": {"data": [1, 0, 0, 0, 1, 0, 0, 0, 1]},
+    "projection_matrix": {"data": [500.0, 0, 320, 0, 0, 400.0, 240, 0, 0, 0, 1, 0]},
+    "image_width": WIDTH,
+    "image_height": HEIGHT,
+    "distortion_model": "plumb_bob",
+}
+"""A calibration file of camera_calibration."""
+
+
+def test_markers_lie_on_the_rays_of_the_pixels(conversion: ModuleType) -> None:
+    """One metre before the camera, projected back by its intrinsics to the keypoints."""
+    intrinsics = conversion.Intrinsics.of(MATRIX)
+    translator = conversion.Translator(calibration=lambda device, camera: intrinsics)
+
+    found = said(translator, poses(person(7)))
+    (one,) = found["edgepose/hall_pi/hall/markers"]["markers"]
+    info = found["edgepose/hall_pi/hall/camera_info"]
+
+    joints = person(7).pose.keypoints
+    wanted = [j for pair in conversion.LIMBS if joints[list(pair), 2].min() >= 0.3 for j in pair]
+    back = [(500 * p["x"] / p["z"] + 320, 400 * p["y"] / p["z"] + 240) for p in one["points"]]
+    assert np.allclose(back, joints[wanted, :2], atol=0.06)
+    assert info["k"] == MATRIX["camera_matrix"]["data"]
+    assert (info["width"], info["height"]) == (WIDTH, HEIGHT)
+    assert info["header"] == one["header"]
+
+
+def test_a_calibration_of_another_size_is_not_said(conversion: ModuleType) -> None:
+    """Its numbers would be wrong by the ratio."""
+    other = conversion.Intrinsics.of(MATRIX | {"image_width": 1280})
+    translator = conversion.Translator(calibration=lambda device, camera: other)
+
+    assert "edgepose/hall_pi/hall/camera_info" not in said(translator, poses(person(7)))
+
+
+@pytest.mark.parametrize("spoil", [{"camera_matrix": {"data": [1]}}, {"image_width": "wide"}])
+def test_a_broken_calibration_is_refused(conversion: ModuleType, spoil: dict[str, Any]) -> None:
+    """With an error that the node logs."""
+    with pytest.raises(ValueError, match=r"."):
+        conversion.Intrinsics.of(MATRIX | spoil)
+
+
+def test_markers_go_with_people(conversion: ModuleType, translator: Any) -> None:
+    """Those who leave, and all when the camera goes away."""
+    said(translator, poses(person(7), person(8)))
+    left = said(translator, poses(person(8)))["edgepose/hall_pi/hall/markers"]["markers"]
+    gone = said(translator, Message("edgepose/hall-pi/availability", b"offline", "state"))
+
+    add, delete = conversion.ADD, conversion.DELETE
+    markers = gone["edgepose/hall_pi/hall/markers"]["markers"]
+    assert [(it["id"], it["action"]) for it in left] == [(8, add), (7, delete)]
+    assert [(it["id"], it["action"]) for it in markers] == [(8, delete)]
+
+
 def test_it_stamps_with_ros_time_where_asked(conversion: ModuleType) -> None:
     """For robots whose clock is not the camera's, or is simulated."""
     translator = conversion.Translator(frame_id="{device}/{camera}", arrival=True)
@@ -385,15 +476,6 @@ class StandInNode:
 
 def stand_ins() -> dict[str, ModuleType]:
     """Return modules in place of ROS's, as far as the node uses them."""
-    types: dict[str, type] = {}
-
-    def get_message(name: str) -> type:
-        return types.setdefault(name, type(name, (), {"definition": name}))
-
-    def set_message_fields(message: Any, fields: dict[str, Any]) -> None:
-        check(message.definition, fields)
-        message.fields = fields
-
     policies = SimpleNamespace(KEEP_LAST=1, RELIABLE=1, VOLATILE=1)
     qos = dict.fromkeys(("HistoryPolicy", "ReliabilityPolicy", "DurabilityPolicy"), policies)
     contents: dict[str, dict[str, Any]] = {
@@ -402,9 +484,6 @@ def stand_ins() -> dict[str, ModuleType]:
         "rclpy.node": {"Node": StandInNode},
         "rclpy.publisher": {"Publisher": SimpleNamespace},
         "rclpy.qos": {"QoSProfile": SimpleNamespace, **qos},
-        "rosidl_runtime_py": {},
-        "rosidl_runtime_py.set_message": {"set_message_fields": set_message_fields},
-        "rosidl_runtime_py.utilities": {"get_message": get_message},
     }
     made = {name: ModuleType(name) for name in contents}
     for name, module in made.items():
@@ -419,7 +498,20 @@ def test_the_node_opens_and_closes_topics(
     for name, module in stand_ins().items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, "edgepose_bridge.node", raising=False)
-    bridge = importlib.import_module("edgepose_bridge.node").Bridge()
+    node = importlib.import_module("edgepose_bridge.node")
+    types: dict[str, type] = {}
+
+    def message_type(name: str) -> type:
+        return types.setdefault(name, type(name, (), {"definition": name}))
+
+    def fill(message: Any, fields: dict[str, Any]) -> Any:
+        check(message.definition, fields)
+        message.fields = fields
+        return message
+
+    monkeypatch.setattr(node, "message_type", message_type)
+    monkeypatch.setattr(node, "fill", fill)
+    bridge = node.Bridge()
     monkeypatch.setattr(bridge, "get_logger", lambda: SimpleNamespace(warning=print), raising=False)
     skeletons = "/humans/bodies/hall_pi_hall_7/skeleton2d"
 
@@ -435,4 +527,6 @@ def test_the_node_opens_and_closes_topics(
     assert was_open
     assert len(bridge.told[skeletons]) == 2
     assert [len(told.fields["ids"]) for told in bridge.told["/humans/bodies/tracked"]] == [1, 1, 0]
-    assert set(bridge.publishers) == {"/humans/bodies/tracked", "edgepose/hall_pi/hall/detections"}
+    place = "edgepose/hall_pi/hall"
+    stay = {"/humans/bodies/tracked", f"{place}/detections", f"{place}/markers"}
+    assert set(bridge.publishers) == stay

@@ -126,6 +126,7 @@ class TestPayload:
             "still": "binary_sensor",
             "gesture": "event",
             "fall_event": "event",
+            "fall_watch": "switch",
             "processing": "switch",
             "min_pose_score": "number",
             "snapshot": "button",
@@ -144,7 +145,12 @@ class TestPayload:
             "hall.line.front_door.hall": "sensor",
             "hall.reset_lines": "button",
         }
-        device = {"temperature": "sensor", "delegate": "sensor"}
+        device = {
+            "temperature": "sensor",
+            "delegate": "sensor",
+            "connection": "binary_sensor",
+            "reload": "button",
+        }
         cameras = {
             f"{camera}.{key}": platform
             for camera in ("hall", "back_yard")
@@ -156,6 +162,8 @@ class TestPayload:
     def test_only_events_are_always_available(self) -> None:
         """All others need the device and their camera; events would fire at each return."""
         for key, entity in discovery.components(config(), topics(config())).items():
+            if key == "connection":  # it says itself whether the device is there
+                continue
             camera, dot, _ = key.partition(".")
             places = ["edgepose/hall-pi/availability"]
             places += [f"edgepose/hall-pi/{camera}/availability"] if dot else []
@@ -163,9 +171,9 @@ class TestPayload:
             assert found == ([] if entity["platform"] == "event" else places), key
 
     def test_diagnostics_are_off_by_default(self) -> None:
-        """They are for those who look for them."""
-        for entity in discovery.components(config(), topics(config())).values():
-            diagnostic = entity.get("entity_category") == "diagnostic"
+        """They are for those who look for them; whether the device is there concerns all."""
+        for key, entity in discovery.components(config(), topics(config())).items():
+            diagnostic = entity.get("entity_category") == "diagnostic" and key != "connection"
             assert entity.get("enabled_by_default", True) is not diagnostic
 
     def test_names_are_what_people_would_say(self) -> None:
@@ -178,6 +186,19 @@ class TestPayload:
         assert double["back_yard.occupancy"]["name"] == "Back yard occupancy"
         assert double["hall.zone.sofa.occupancy"]["name"] == "Hall sofa occupancy"
         assert double["hall.line.front_door.hall"]["name"] == "Hall front door to hall"
+
+    def test_given_names_are_used_as_they_are(self) -> None:
+        """In any letters; ids of topics and entities stay."""
+        text = TWO.replace('id = "hall"', 'id = "hall"\nname = "Flur «unten»"').replace(
+            'id = "sofa"', 'id = "sofa"\n  name = "Große Küche"'
+        )
+        of = config(text)
+
+        found = discovery.components(of, topics(of))
+
+        assert found["hall.occupancy"]["name"] == "Flur «unten» occupancy"
+        assert found["hall.zone.sofa.people"]["name"] == "Flur «unten» Große Küche people"
+        assert found.keys() == discovery.components(config(), topics(config())).keys()
 
     def test_an_entity_keeps_its_id_whatever_else_is_configured(self) -> None:
         """Home Assistant knows its history by it."""

@@ -32,6 +32,8 @@ REQUIRED: Final = {
 }
 OPTIONAL: Final = {
     "binary_sensor": {
+        "payload_on",
+        "payload_off",
         "device_class",
         "value_template",
         "expire_after",
@@ -73,7 +75,15 @@ OPTIONAL: Final = {
     "button": {"payload_press", "command_template", "device_class"},
 }
 CLASSES: Final = {
-    "binary_sensor": {"occupancy", "safety", "problem", "motion", "moving", "presence"},
+    "binary_sensor": {
+        "connectivity",
+        "occupancy",
+        "safety",
+        "problem",
+        "motion",
+        "moving",
+        "presence",
+    },
     "sensor": {"enum", "duration", "temperature", "timestamp"},
     "event": {"doorbell", "button", "motion"},
 }

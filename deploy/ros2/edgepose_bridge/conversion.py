@@ -8,7 +8,7 @@ Humble has.
 import json
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -40,6 +40,24 @@ GESTURES = {
     ("wave", "right"): 6,
 }
 """`hri_msgs/Gesture`: LEFT_HAND_RAISED, RIGHT_HAND_RAISED, BOTH_HANDS_RAISED, WAVING."""
+
+LIMBS = (
+    (0, 1), (1, 3), (0, 2), (2, 4), (5, 6), (5, 7), (7, 9), (6, 8), (8, 10), (5, 11), (6, 12),
+    (11, 12), (11, 13), (13, 15), (12, 14), (14, 16),
+)  # fmt: skip
+"""Pairs of joints to draw a line between."""
+
+COLOURS = (
+    (0.90, 0.62, 0.00), (0.34, 0.71, 0.91), (0.00, 0.62, 0.45), (0.94, 0.89, 0.26),
+    (0.00, 0.45, 0.70), (0.84, 0.37, 0.00), (0.80, 0.47, 0.65),
+)  # fmt: skip
+"""Of people, by id; those of Okabe and Ito, which colour-blind people tell apart."""
+
+LINE_LIST, ADD, DELETE = 5, 0, 2
+"""Constants of `visualization_msgs/Marker`."""
+
+LINE_M = 0.01
+DRAWN = 0.3  # joints below this score are not drawn
 
 OTHER_GESTURE = 0
 BODIES = "/humans/bodies"
@@ -150,6 +168,101 @@ def detection(person: Fields, body: str, header: Fields) -> Fields:
     }
 
 
+@dataclass(frozen=True)
+class Intrinsics:
+    """A camera's calibration, as `camera_calibration` writes it."""
+
+    width: int
+    height: int
+    matrix: tuple[float, ...]
+    """K, row by row."""
+
+    model: str
+    distortion: tuple[float, ...]
+    rectification: tuple[float, ...]
+    projection: tuple[float, ...]
+
+    @classmethod
+    def of(cls, content: Fields) -> "Intrinsics":
+        """Take the content of a calibration file.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            When something is missing or no number.
+        """
+        data = {
+            key: tuple(float(each) for each in content[key]["data"])
+            for key in (
+                "camera_matrix",
+                "distortion_coefficients",
+                "rectification_matrix",
+                "projection_matrix",
+            )
+        }
+        if [len(data[key]) for key in data if key != "distortion_coefficients"] != [9, 9, 12]:
+            raise ValueError("expected matrices of 3 x 3, 3 x 3 and 3 x 4")
+        return cls(
+            int(content["image_width"]),
+            int(content["image_height"]),
+            data["camera_matrix"],
+            str(content["distortion_model"]),
+            *(data[key] for key in list(data)[1:]),
+        )
+
+    def info(self, header: Fields) -> Fields:
+        """Return `sensor_msgs/CameraInfo`."""
+        return {
+            "header": header,
+            "width": self.width,
+            "height": self.height,
+            "distortion_model": self.model,
+            "d": list(self.distortion),
+            "k": list(self.matrix),
+            "r": list(self.rectification),
+            "p": list(self.projection),
+        }
+
+
+def ray(point: Sequence[float], size: tuple[int, int], intrinsics: "Intrinsics | None") -> Fields:
+    """Return where a pixel's ray meets the plane one metre before the camera, in its optical frame.
+
+    Without intrinsics the focal length is taken to be the height of the picture: about 53 degrees.
+    Lens distortion is left in.
+    """
+    width, height = size
+    focal_x = focal_y = float(height)
+    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    if intrinsics is not None:
+        focal_x, _, centre_x, _, focal_y, centre_y = intrinsics.matrix[:6]
+    return {"x": (point[0] - centre_x) / focal_x, "y": (point[1] - centre_y) / focal_y, "z": 1.0}
+
+
+def marker(
+    person: Fields, place: str, size: tuple[int, int], intrinsics: Intrinsics | None, header: Fields
+) -> Fields:
+    """Return `visualization_msgs/Marker` of a skeleton, for RViz."""
+    joints = person["keypoints"]
+    limbs = [pair for pair in LIMBS if min(joints[pair[0]][2], joints[pair[1]][2]) >= DRAWN]
+    red, green, blue = COLOURS[person["id"] % len(COLOURS)]
+    return {
+        "header": header,
+        "ns": place,
+        "id": int(person["id"]) % 2**31,
+        "type": LINE_LIST,
+        "action": ADD,
+        "pose": {"orientation": {"w": 1.0}},
+        "scale": {"x": LINE_M},
+        "color": {"r": red, "g": green, "b": blue, "a": 1.0},
+        "points": [ray(joints[joint], size, intrinsics) for pair in limbs for joint in pair],
+    }
+
+
+def without(place: str, person: int, header: Fields) -> Fields:
+    """Return the marker that removes a person's."""
+    return {"header": header, "ns": place, "id": person % 2**31, "action": DELETE}
+
+
 def gesture(event: Fields, header: Fields) -> Fields:
     """Return `hri_msgs/Gesture`; one that it has no word for is OTHER."""
     data = event["data"]
@@ -178,6 +291,8 @@ class Translator:
         which the picture was taken, on the camera's.
     timeout_s : float
         A camera that says nothing for so long sees nobody.
+    calibration : callable, optional
+        Returns the intrinsics of a camera by its device and id; None where it has none.
     """
 
     def __init__(
@@ -187,12 +302,14 @@ class Translator:
         frame_id: str = "{camera}_optical_frame",
         arrival: bool = False,
         timeout_s: float = 2.0,
+        calibration: Callable[[str, str], Intrinsics | None] | None = None,
     ) -> None:
         self._base = base_topic
         self._frame_id = frame_id
         self._arrival = arrival
         self._timeout_ns = int(timeout_s * NS_PER_S)
         self._cameras: dict[tuple[str, str], Seen] = {}
+        self._calibration = calibration or (lambda _device, _camera: None)
         self._events: deque[str] = deque(maxlen=REMEMBERED)
 
     def take(self, topic: str, payload: bytes, now_ns: int) -> list[Said]:
@@ -263,7 +380,23 @@ class Translator:
             "vision_msgs/msg/Detection2DArray",
             {"header": header, "detections": found},
         )
+        yield from self._drawn(message, header, gone)
         yield from _closed(gone)
+
+    def _drawn(self, message: Fields, header: Fields, gone: Sequence[str]) -> Iterator[Said]:
+        """Say the calibration of the picture, and skeletons for RViz."""
+        device, camera, size = message["device"], message["camera"], _size(message)
+        place = f"edgepose/{name(device)}/{name(camera)}"
+        found = self._calibration(device, camera)
+        fitting = found if found and (found.width, found.height) == size else None
+        if fitting is not None:
+            told = fitting.info(header)
+            yield Said(f"{place}/camera_info", "sensor_msgs/msg/CameraInfo", told)
+        followed = [person for person in message["poses"] if person["id"] is not None]
+        markers = [marker(person, place, size, fitting, header) for person in followed]
+        markers += [without(place, int(body.rpartition("_")[2]), header) for body in gone]
+        array = "visualization_msgs/msg/MarkerArray"
+        yield Said(f"{place}/markers", array, {"markers": markers})
 
     def _event(self, message: Fields, payload: bytes, now_ns: int) -> Iterator[Said]:
         if message["id"] in self._events:
@@ -281,15 +414,25 @@ class Translator:
     def _forget(self, place: Sequence[str], now_ns: int) -> Iterator[Said]:
         """Let everybody go whom a device, or one camera of it, saw."""
         gone: list[str] = []
+        markers: list[Said] = []
         header: Fields = {"stamp": time_at(now_ns), "frame_id": ""}
         for (device, camera), seen in self._cameras.items():
             if seen.bodies and [device, camera][: len(place)] == list(place):
                 gone += seen.bodies
                 header = {**header, "frame_id": seen.header["frame_id"]}
+                markers.append(self._undrawn(device, camera, seen.bodies, header))
                 seen.bodies = []
         if gone:
             yield self._tracked(header)
+            yield from markers
             yield from _closed(gone)
+
+    @staticmethod
+    def _undrawn(device: str, camera: str, bodies: Sequence[str], header: Fields) -> Said:
+        place = f"edgepose/{name(device)}/{name(camera)}"
+        ids = [int(body.rpartition("_")[2]) for body in bodies]
+        told = {"markers": [without(place, id_, header) for id_ in ids]}
+        return Said(f"{place}/markers", "visualization_msgs/msg/MarkerArray", told)
 
     def _tracked(self, header: Fields) -> Said:
         ids = {"header": header, "ids": self.tracked()}

@@ -1,7 +1,10 @@
 """The node: listens to edgepose over MQTT and says on ROS topics what `conversion` makes of it."""
 
+import re
 import ssl
 from collections.abc import Callable, Iterable
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -12,10 +15,8 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rosidl_runtime_py.set_message import set_message_fields
-from rosidl_runtime_py.utilities import get_message
 
-from edgepose_bridge.conversion import Said, Translator
+from edgepose_bridge.conversion import Intrinsics, Said, Translator
 
 LOOK_S = 0.5
 LEAVES = ("availability", "poses", "event")
@@ -32,7 +33,35 @@ PARAMETERS = {
     "frame_id": "{camera}_optical_frame",
     "stamp": "captured",
     "timeout_s": 2.0,
+    "camera_info_file": "",
 }
+
+
+def message_type(name: str) -> Any:
+    """Return the class of a message such as ``std_msgs/msg/String``.
+
+    Raises
+    ------
+    ImportError
+        When its package is not installed.
+    """
+    package, _, type_ = name.split("/")
+    return getattr(import_module(f"{package}.msg"), type_)
+
+
+def fill(message: Any, fields: dict[str, Any]) -> Any:
+    """Set fields of a message, nested ones too; return it."""
+    types = message.get_fields_and_field_types()
+    for key, value in fields.items():
+        inner = re.match(r"(?:sequence<)?(\w+)/(\w+)", types[key])
+        if inner and isinstance(value, dict):
+            fill(getattr(message, key), value)
+        elif inner:
+            made = message_type(f"{inner[1]}/msg/{inner[2]}")
+            setattr(message, key, [fill(made(), each) for each in value])
+        else:
+            setattr(message, key, value)
+    return message
 
 
 def profile(topic: str) -> QoSProfile:
@@ -61,7 +90,9 @@ class Bridge(Node):
             frame_id=asked["frame_id"],
             arrival=asked["stamp"] == "received",
             timeout_s=asked["timeout_s"],
+            calibration=cache(self._calibration(asked["camera_info_file"])),
         )
+        self._missing: set[str] = set()
         self._topics: dict[str, Publisher] = {}
         self._came: SimpleQueue[tuple[str, bytes]] = SimpleQueue()
         # paho has a thread of its own; all that is ROS's happens in the executor's.
@@ -70,6 +101,23 @@ class Bridge(Node):
         self._client = _client(asked, self.note)
         self._client.connect_async(asked["host"], asked["port"])
         self._client.loop_start()
+
+    def _calibration(self, file: str) -> Callable[[str, str], Intrinsics | None]:
+        """Return what reads the calibration of a camera, once."""
+
+        def read(device: str, camera: str) -> Intrinsics | None:
+            if not file:
+                return None
+            import yaml  # a package of ROS's own, needed for this parameter only
+
+            path = Path(file.format(device=device, camera=camera))
+            try:
+                return Intrinsics.of(yaml.safe_load(path.read_text(encoding="utf-8")))
+            except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+                self.get_logger().warning(f"{path}: no calibration of a camera: {error!r}")
+                return None
+
+        return read
 
     def note(self, topic: str, payload: bytes) -> None:
         """Take a message from the broker, in any thread."""
@@ -102,13 +150,21 @@ class Bridge(Node):
                 if publisher is not None:
                     self.destroy_publisher(publisher)
                 continue
-            type_ = get_message(said.type)
+            try:
+                type_ = message_type(said.type)
+            except ImportError:
+                self._miss(said.type.partition("/")[0])
+                continue
             if said.topic not in self._topics:
                 made = self.create_publisher(type_, said.topic, profile(said.topic))
                 self._topics[said.topic] = made
-            message = type_()
-            set_message_fields(message, said.fields)
-            self._topics[said.topic].publish(message)
+            self._topics[said.topic].publish(fill(type_(), said.fields))
+
+    def _miss(self, package: str) -> None:
+        """Log once that messages are left out."""
+        if package not in self._missing:
+            self._missing.add(package)
+            self.get_logger().warning(f"{package} is not installed: its messages are left out")
 
     def close(self) -> None:
         """Let the broker go."""

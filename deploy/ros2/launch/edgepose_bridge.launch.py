@@ -19,6 +19,7 @@ ARGUMENTS = {
     "frame_id": ("{camera}_optical_frame", str),
     "stamp": ("captured", str),
     "timeout_s": ("2.0", float),
+    "camera_info_file": ("", str),
 }
 """Parameters of the node: value without a word, and type."""
 

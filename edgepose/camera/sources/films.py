@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import cv2
 import numpy as np
 
+from edgepose import extras
 from edgepose.camera.sources.capture import Capture, bgr_to_rgb
 from edgepose.camera.sources.demuxer import (
     Demuxer,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-INSTALL: Final = "pip install 'edgepose[stream]'"
 
 MAX_FAILURES: Final = 100
 """Failures in a row after which nothing readable is expected any more."""
@@ -103,7 +103,8 @@ def open_film(path: Path, format: str | None = None) -> Film:  # noqa: A002  # F
     if not head:
         raise SourceError(f"video {path}: found an empty file; expected a video or a picture")
     if kind_of_content(head) in {FileKind.HEIF, FileKind.SEQUENCE} and not has_pyav():
-        raise SourceError(f"picture {path}: HEIC and AVIF need a library: {INSTALL}; or convert it")
+        need = f"HEIC and AVIF need a library: {extras.install('stream')}"
+        raise SourceError(f"picture {path}: {need}; or convert it")
     return AvFilm(path, format) if has_pyav() else CvFilm(path)
 
 

@@ -231,7 +231,7 @@ def test_what_needs_pyav_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(1000))
     monkeypatch.setitem(sys.modules, "av", None)
 
-    with pytest.raises(SourceError, match=r"HEIC.*pip install 'edgepose\[stream\]'"):
+    with pytest.raises(SourceError, match=r"HEIC.*pip install 'av"):
         open_source(str(path))
 
 
