@@ -5,6 +5,7 @@ and where a film really ends.
 """
 
 import importlib.util
+import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ INSTALL: Final = "pip install 'edgepose[stream]'"
 
 MAX_FAILURES: Final = 100
 """Failures in a row after which nothing readable is expected any more."""
+
+MAX_HELD: Final = 16
+"""Pictures that are put into order together: the most that H.264 keeps back (H.264, A.3.1)."""
 
 TOLERANCE_S, TOLERANCE_PART = 0.5, 0.01
 """How much earlier than stated a film may end: containers round, and sound may be longer."""
@@ -152,7 +156,9 @@ class AvFilm:
         self.length: int | None = count or None
         self._first_s: float | None = None
         self._end_s = 0.0
-        self._pictures = self._decoded()
+        self._disordered = False
+        self._shown: float = -math.inf
+        self._pictures = self._ordered()
         self._first = next(self._pictures, None)
         if self._first is None:
             self.close()
@@ -178,6 +184,30 @@ class AvFilm:
         """Let go of the file."""
         self._demuxer.close()
 
+    def _ordered(self) -> "Iterator[VideoFrame]":
+        """Put the pictures that follow upon a damaged one into the order of their times.
+
+        The decoder confuses the order until the next key picture.
+        """
+        held: list[VideoFrame] = []
+        for picture in self._decoded():
+            if self._disordered and not picture.key_frame and len(held) < MAX_HELD:
+                held.append(picture)
+                continue
+            yield from self._sorted([*held, picture])
+            held = []
+            self._disordered &= not picture.key_frame
+        yield from self._sorted(held)
+
+    def _sorted(self, pictures: "list[VideoFrame]") -> "Iterator[VideoFrame]":
+        """Yield pictures by their times; after a damaged one, those that come too late are none."""
+        for picture in sorted(pictures, key=lambda one: one.pts or 0):
+            if self._disordered and picture.pts is not None and picture.pts <= self._shown:
+                self.damaged += 1
+                continue
+            self._shown = self._shown if picture.pts is None else picture.pts
+            yield picture
+
     def _decoded(self) -> "Iterator[VideoFrame]":
         failures = 0
         while failures < MAX_FAILURES:
@@ -191,6 +221,7 @@ class AvFilm:
             except self._errors:
                 failures += 1
                 self.damaged += 1
+                self._disordered = True
                 continue
             failures = 0
             yield from decoded
