@@ -37,12 +37,13 @@ def picture(path: Path, rgb: Image) -> Path:
     return path
 
 
-def h264(path: Path, stamps_ms: list[int], *, size: Size = WIDE) -> Path:
-    """Write numbered frames in H.264, each a key frame, at these times; skips without PyAV."""
+def h264(path: Path, stamps_ms: list[int], *, size: Size = WIDE, group: int = 1) -> Path:
+    """Write numbered frames in H.264 at these times, a key frame every `group` pictures."""
     import av
 
+    options = {"g": str(group), "bf": "0" if group == 1 else "3", "sc_threshold": "0"}
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=10, options={"g": "1", "bf": "0"})
+        stream = container.add_stream("libx264", rate=10, options=options)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from edgepose.camera.sources.orientation import orientation_of
+from edgepose.camera.sources.orientation import Orientation, orientation_of
 from edgepose.timing import NS_PER_S
 from edgepose.types import Image
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.frame import VideoFrame
-    from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
 
@@ -95,7 +94,8 @@ def pts_ns(timed: "Packet[Any] | VideoFrame") -> int | None:
     """Return the time of a packet or picture on the container's clock; None if it has none."""
     if timed.pts is None or timed.time_base is None:
         return None
-    return round(timed.pts * timed.time_base * NS_PER_S)
+    unit = timed.time_base
+    return timed.pts * unit.numerator * NS_PER_S // unit.denominator
 
 
 def has_timestamps(container: "InputContainer") -> bool:
@@ -105,14 +105,30 @@ def has_timestamps(container: "InputContainer") -> bool:
     return not container.format.flags & cast(Any, Flags.no_timestamps).value
 
 
-def make_reformatter() -> "VideoReformatter":
-    """Return what converts decoded pictures; one for each size and thread."""
-    from av.video.reformatter import VideoReformatter
+class Converter:
+    """Turns the decoded pictures of one stream into arrays, as they are to be shown."""
 
-    return VideoReformatter()
+    def __init__(self) -> None:
+        from av.video.reformatter import VideoReformatter
 
+        self._reformatter = VideoReformatter()
+        self._rotation: int | None = None
+        self._orientation = Orientation()
 
-def to_rgb(picture: "VideoFrame", reformatter: "VideoReformatter") -> Image:
-    """Return a decoded picture as a new RGB array, as it is to be shown."""
-    rgb = reformatter.reformat(picture, format="rgb24").to_ndarray()
-    return np.ascontiguousarray(orientation_of(picture).apply(cast(Image, rgb)), dtype=np.uint8)
+    def convert(self, picture: "VideoFrame", format: str) -> Image:  # noqa: A002  # FFmpeg's word
+        """Return a new array: (height, width, 3) for ``rgb24``, (height, width) for ``gray``."""
+        # Side data are asked for once: they keep each frame in memory until the next collection.
+        if picture.rotation != self._rotation:
+            self._rotation = picture.rotation
+            self._orientation = orientation_of(picture)
+        # One thread: the network runs on the other cores.
+        plane = self._reformatter.reformat(picture, format=format, threads=1).planes[0]
+        # A view: a copy would cost as much as the conversion where fresh memory is mapped for it.
+        rows = np.frombuffer(cast(Any, plane), dtype=np.uint8).reshape(
+            plane.height, plane.line_size
+        )
+        if format == "gray":
+            pixels = rows[:, : plane.width]
+        else:
+            pixels = rows[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
+        return np.ascontiguousarray(self._orientation.apply(pixels))

@@ -15,14 +15,7 @@ import numpy as np
 from edgepose import extras
 from edgepose.camera.sources import GLIMPSE, Address, Settings, Wants, everything
 from edgepose.camera.sources.capture import decode_picture
-from edgepose.camera.sources.demuxer import (
-    Demuxer,
-    has_timestamps,
-    make_reformatter,
-    pts_ns,
-    to_rgb,
-)
-from edgepose.camera.sources.orientation import orientation_of
+from edgepose.camera.sources.demuxer import Converter, Demuxer, has_timestamps, pts_ns
 from edgepose.camera.sources.playout import Playout
 from edgepose.errors import SourceError
 from edgepose.timing import NS_PER_S
@@ -129,7 +122,7 @@ class StreamSource:
         self._demuxer = Demuxer(container, stream)
         self._apart = context.name in APART
         self._glimpses = Glimpses(context)
-        self._reformatter = make_reformatter()
+        self._converter = Converter()
         self._has_timestamps = has_timestamps(container)
         self._stored = container.duration is not None or not settings.realtime
         self._playout = Playout(stored=self._stored)
@@ -233,7 +226,7 @@ class StreamSource:
 
     def _frame(self, picture: "VideoFrame", captured_ns: int) -> Frame:
         read_ns = self._clock.now_ns() if self._stored else captured_ns
-        rgb = to_rgb(picture, self._reformatter)
+        rgb = self._converter.convert(picture, "rgb24")
         return Frame(rgb, captured_ns, self._clock.unix_ns(captured_ns), read_ns)
 
 
@@ -318,7 +311,7 @@ class Glimpses:
         self._decoder = cast("VideoCodecContext", av.CodecContext.create(whole.name, "r"))
         halvings = int(math.log2(max(1, max(whole.width, whole.height) / GLIMPSE)))
         self._decoder.options = {"lowres": str(min(halvings, MAX_HALVINGS))}
-        self._reformatter = make_reformatter()
+        self._converter = Converter()
 
     def of_packet(self, packet: "Packet[Any]") -> Image | None:
         """Return the picture of a packet that stands for itself; None if it is broken."""
@@ -332,8 +325,7 @@ class Glimpses:
 
     def of(self, picture: "VideoFrame") -> Image:
         """Return a decoded picture in grey, as it is to be shown."""
-        grey = self._reformatter.reformat(picture, format="gray").to_ndarray()
-        return orientation_of(picture).apply(cast(Image, grey))
+        return self._converter.convert(picture, "gray")
 
 
 def connect(address: Address, options: Options) -> "InputContainer":

@@ -5,6 +5,7 @@ and where a film really ends.
 """
 
 import importlib.util
+import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,13 +18,7 @@ import numpy as np
 
 from edgepose import extras
 from edgepose.camera.sources.capture import Capture, bgr_to_rgb
-from edgepose.camera.sources.demuxer import (
-    Demuxer,
-    has_timestamps,
-    make_reformatter,
-    pts_ns,
-    to_rgb,
-)
+from edgepose.camera.sources.demuxer import Converter, Demuxer, has_timestamps, pts_ns
 from edgepose.camera.sources.file_kinds import FD, FileKind, kind_of_content
 from edgepose.errors import SourceError
 from edgepose.timing import NS_PER_MS, NS_PER_S
@@ -38,6 +33,9 @@ if TYPE_CHECKING:
 
 MAX_FAILURES: Final = 100
 """Failures in a row after which nothing readable is expected any more."""
+
+MAX_HELD: Final = 16
+"""Pictures that are put into order together: the most that H.264 keeps back (H.264, A.3.1)."""
 
 TOLERANCE_S, TOLERANCE_PART = 0.5, 0.01
 """How much earlier than stated a film may end: containers round, and sound may be longer."""
@@ -144,16 +142,19 @@ class AvFilm:
         self._demuxer = Demuxer(container, stream, every_stream=True)
         # The network runs on the other cores.
         stream.codec_context.thread_count = 1
-        self._reformatter = make_reformatter()
+        self._converter = Converter()
         self._errors = av.error.FFmpegError
         rate = stream.average_rate
         self.fps: float | None = float(rate) if rate else None
         self._stated_s = _stated_s(container, stream)
         count = stream.frames or round((self._stated_s or 0) * (self.fps or 0))
         self.length: int | None = count or None
-        self._first_s: float | None = None
-        self._end_s = 0.0
-        self._pictures = self._decoded()
+        self._spans: dict[int, tuple[int, int]] = {}
+        """By the number of a stream, the beginning of its first packet and the end of its last."""
+
+        self._disordered = False
+        self._shown: float = -math.inf
+        self._pictures: Iterator[VideoFrame] = self._ordered()
         self._first = next(self._pictures, None)
         if self._first is None:
             self.close()
@@ -163,14 +164,18 @@ class AvFilm:
         """Yield the pictures; damaged ones are counted and passed over."""
         picture = self._first
         while picture is not None and not self._demuxer.closed.is_set():
-            yield FilmPicture(pts_ns(picture), partial(to_rgb, picture, self._reformatter))
+            yield FilmPicture(pts_ns(picture), partial(self._converter.convert, picture, "rgb24"))
             picture = next(self._pictures, None)
+        self._pictures = iter(())  # it refers to the film, and would keep its decoder in memory
 
     def missing_s(self) -> float:
         """Return how much earlier than stated the last packet of any stream ends."""
         if self._stated_s is None or self._demuxer.closed.is_set():
             return 0.0
-        missing_s = self._stated_s - (self._end_s - (self._first_s or 0.0))
+        units = {s.index: float(s.time_base or 0) for s in self._demuxer.container.streams}
+        first_s = min((span[0] * units[i] for i, span in self._spans.items()), default=0.0)
+        last_s = max((span[1] * units[i] for i, span in self._spans.items()), default=0.0)
+        missing_s = self._stated_s - (last_s - first_s)
         period_s = 1 / self.fps if self.fps else 0.0
         tolerance_s = max(TOLERANCE_S, TOLERANCE_PART * self._stated_s, 2 * period_s)
         return missing_s if missing_s > tolerance_s else 0.0
@@ -178,6 +183,30 @@ class AvFilm:
     def close(self) -> None:
         """Let go of the file."""
         self._demuxer.close()
+
+    def _ordered(self) -> "Iterator[VideoFrame]":
+        """Put the pictures that follow upon a damaged one into the order of their times.
+
+        The decoder confuses the order until the next key picture.
+        """
+        held: list[VideoFrame] = []
+        for picture in self._decoded():
+            if self._disordered and not picture.key_frame and len(held) < MAX_HELD:
+                held.append(picture)
+                continue
+            yield from self._sorted([*held, picture])
+            held = []
+            self._disordered &= not picture.key_frame
+        yield from self._sorted(held)
+
+    def _sorted(self, pictures: "list[VideoFrame]") -> "Iterator[VideoFrame]":
+        """Yield pictures by their times; after a damaged one, those that come too late are none."""
+        for picture in sorted(pictures, key=lambda one: one.pts or 0):
+            if self._disordered and picture.pts is not None and picture.pts <= self._shown:
+                self.damaged += 1
+                continue
+            self._shown = self._shown if picture.pts is None else picture.pts
+            yield picture
 
     def _decoded(self) -> "Iterator[VideoFrame]":
         failures = 0
@@ -192,17 +221,17 @@ class AvFilm:
             except self._errors:
                 failures += 1
                 self.damaged += 1
+                self._disordered = True
                 continue
             failures = 0
             yield from decoded
 
     def _note_end(self, packet: "Packet[Any]") -> None:
-        if packet.pts is None or packet.time_base is None:
+        if packet.pts is None:
             return
-        began_s = float(packet.pts * packet.time_base)
-        self._first_s = began_s if self._first_s is None else min(self._first_s, began_s)
-        ended_s = began_s + float((packet.duration or 0) * packet.time_base)
-        self._end_s = max(self._end_s, ended_s)
+        end = packet.pts + (packet.duration or 0)
+        first, last = self._spans.get(packet.stream_index, (packet.pts, end))
+        self._spans[packet.stream_index] = min(first, packet.pts), max(last, end)
 
 
 def _open_container(path: Path, format: str | None) -> "InputContainer":  # noqa: A002

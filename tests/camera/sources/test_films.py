@@ -89,6 +89,26 @@ def test_a_damaged_packet_of_h264_does_not_end_a_film(
     assert "complete" not in caplog.text
 
 
+@pytest.mark.parametrize("part", [0.2, 0.4, 0.6, 0.75])
+def test_pictures_after_damage_keep_their_order_and_times(tmp_path: Path, part: float) -> None:
+    """Also where pictures build upon later ones, whose order a decoder confuses then."""
+    pytest.importorskip("av")
+    path = h264(tmp_path / "film.mp4", [100 * i for i in range(60)], size=Size(320, 240), group=10)
+    data = bytearray(path.read_bytes())
+    begin, end = data.index(b"mdat"), data.index(b"moov")
+    at = begin + round(part * (end - begin))
+    noise = np.random.default_rng(1).integers(0, 256, (end - begin) // 10, np.uint8)
+    data[at : at + len(noise)] = noise.tobytes()
+    path.write_bytes(data)
+
+    times = times_ms(frames_of(path))
+
+    assert times == sorted(set(times))
+    assert set(times) <= {100 * i for i in range(60)}
+    assert times[-1] == 5900
+    assert len(times) >= 40
+
+
 def slices(data: bytes) -> list[int]:
     """Return where the lengths of the key pictures of a film stand: NAL units of type 5."""
     found, at = [], data.find(b"\0\0")
