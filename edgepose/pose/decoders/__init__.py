@@ -17,6 +17,7 @@ DECODERS: Final = {
     "posenet": "edgepose.pose.decoders.posenet:PoseNetDecoder",
     "movenet": "edgepose.pose.decoders.movenet:MoveNetDecoder",
     "yolo pose": "edgepose.pose.decoders.yolo:YoloPoseDecoder",
+    "top-down": "edgepose.pose.decoders.top_down:TopDownDecoder",
 }
 """Family name to class; asked in this order."""
 
