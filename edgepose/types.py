@@ -183,6 +183,22 @@ class Pose:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class CandidatePose(Pose):
+    """A detection that is no track yet: a second look decides."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FallenPose(Pose):
+    """Where a person who dropped was seen last; a place to look at, not a detection.
+
+    Its box is a square around that place, as large as the body was before.
+    """
+
+    visible: bool = False
+    """Whether the person is seen in the newest frame."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Track:
     """A person followed through time, as seen in one frame."""
 

@@ -45,8 +45,8 @@ def lightning(inputs: Path) -> bytes:
 
 
 def thunder(inputs: Path) -> bytes:
-    """One person, precise."""
-    return convert.to_float16(networks.movenet_single(inputs / THUNDER, side=256))
+    """One person, precise, up to the heads: the input then takes the shape of a person."""
+    return convert.to_float16(networks.movenet_heads(inputs / THUNDER, side=256))
 
 
 def lightning_int8(inputs: Path) -> bytes:
@@ -61,7 +61,7 @@ def thunder_int8(inputs: Path) -> bytes:
 
 def movenet_int8(inputs: Path, weights: str, *, side: int) -> bytes:
     """Whole numbers up to the four heads."""
-    network = networks.movenet_heads(inputs / weights, side=side)
+    network = networks.movenet_float_heads(inputs / weights, side=side)
     photos = pictures.for_calibration(inputs.glob(PHOTOS), height=side, width=side)
     return convert.to_uint8(network, list(photos))
 
@@ -84,7 +84,7 @@ PRODUCTS: Final[dict[str, Callable[[Path], bytes]]] = {
     "posenet_075_257_stride32_float16": posenet_stride32,
     "movenet_lightning_float16": lightning,
     "movenet_lightning_int8": lightning_int8,
-    "movenet_thunder_float16": thunder,
+    "movenet_thunder_heads_float16": thunder,
     "movenet_thunder_int8": thunder_int8,
     "movenet_multipose_float16": multipose,
 }

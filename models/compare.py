@@ -30,7 +30,7 @@ CASES: Final = (
     ("posenet_075_257_stride32_float16", build.POSENET, 257, 257),
     ("movenet_lightning_float16", build.LIGHTNING, 192, 192),
     ("movenet_lightning_int8", build.LIGHTNING, 192, 192),
-    ("movenet_thunder_float16", build.THUNDER, 256, 256),
+    ("movenet_thunder_heads_float16", build.THUNDER, 256, 256),
     ("movenet_thunder_int8", build.THUNDER, 256, 256),
     ("movenet_multipose_float16", build.MULTIPOSE, 256, 256),
     ("movenet_multipose_float16", build.MULTIPOSE, 192, 256),
@@ -46,6 +46,8 @@ def reference(name: str, weights: Path, height: int, width: int) -> Network:
     if "multipose" in name:
         return networks.movenet_multipose(weights)
     if name.endswith("int8"):
+        return networks.movenet_float_heads(weights, side=height)
+    if "heads" in name:
         return networks.movenet_heads(weights, side=height)
     return networks.movenet_single(weights, side=height)
 

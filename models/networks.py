@@ -66,10 +66,21 @@ def movenet_multipose(weights: Path) -> Network:
 
 
 def movenet_heads(weights: Path, *, side: int) -> Network:
-    """MoveNet up to its four heads, for whole numbers: float RGB 0 to 255 in.
+    """MoveNet up to its four heads: uint8 RGB in.
+
+    The decoder computes what follows. Without it the input can take other shapes:
+    of the rest of the graph only the three up-samplings name a size.
+    """
+    network = take_bytes(weights, (side, side), "keypoints")
+    tfjs.rename(network.graph, MOVENET_HEADS)
+    return Network(network.graph, tuple(MOVENET_HEADS.values()))
+
+
+def movenet_float_heads(weights: Path, *, side: int) -> Network:
+    """MoveNet up to its four heads for quantisation: float32 RGB 0 to 255 in.
 
     What follows the heads computes coordinates and distances, which eight bits
-    cannot hold; the reader of the file does that part.
+    cannot hold; the decoder does that part.
     """
     graph = tfjs.read_graph(weights)
     tfjs.rename(graph, {MOVENET_CAST: "image"} | MOVENET_HEADS)

@@ -13,16 +13,17 @@ REGIONS = {
     "beyond the frame": (-50, -20, 300, 500),
     "tiny": (5, 5, 3, 2),
 }
-MODELS = (Size(481, 353), Size(192, 192), Size(257, 257))
+MODELS = (Size(481, 353), Size(192, 192), Size(257, 257), Size(160, 256))
 
 
+@pytest.mark.parametrize("angle_deg", [0.0, 37.0, 90.0, -90.0, 180.0, -133.3])
 @pytest.mark.parametrize("region", REGIONS.values(), ids=REGIONS)
 @pytest.mark.parametrize("model", MODELS, ids=str)
 def test_there_and_back_is_exact_to_a_hundredth_of_a_pixel(
-    region: tuple[int, int, int, int], model: Size
+    region: tuple[int, int, int, int], model: Size, angle_deg: float
 ) -> None:
-    """Whatever the region and the model, a point comes back to where it was."""
-    letterbox = Letterbox.fit(region, model)
+    """Whatever the region, its rotation and the model, a point comes back to where it was."""
+    letterbox = Letterbox.fit(region, model, angle_deg=angle_deg)
     x, y, width, height = region
     rng = np.random.default_rng(7)
     inside = rng.uniform(-0.2, 1.2, (500, 2)) * (width, height) + (x, y)
@@ -68,6 +69,43 @@ def test_a_box_follows_its_corners() -> None:
     corners = letterbox.to_frame(np.array([[20, 100], [80, 140]], dtype=np.float32))
     assert np.allclose([mapped.x, mapped.y], corners[0])
     assert np.allclose([mapped.x + mapped.width, mapped.y + mapped.height], corners[1], atol=1e-3)
+
+
+@pytest.mark.parametrize("region", REGIONS.values(), ids=REGIONS)
+def test_a_region_turns_about_its_own_middle(region: tuple[int, int, int, int]) -> None:
+    """The middle stays, and half a turn swaps opposite corners."""
+    plain, turned = (Letterbox.fit(region, Size(160, 256), angle_deg=a) for a in (0.0, 180.0))
+    left, top, width, height = plain.inner
+    corner = np.array([left, top], dtype=np.float32)
+    opposite = corner + np.array([width - 1, height - 1], dtype=np.float32)
+
+    assert np.allclose(turned.to_frame(corner), plain.to_frame(opposite), atol=1e-3)
+    middle = (corner + opposite) / 2
+    assert np.allclose(turned.to_frame(middle), plain.to_frame(middle), atol=1e-3)
+
+
+def test_a_head_to_the_right_is_up_at_ninety_degrees() -> None:
+    """Positive angles are clockwise in the frame."""
+    letterbox = Letterbox.fit((100, 100, 201, 201), Size(201, 201), angle_deg=90.0)
+    hips, head = np.array([[200, 200], [280, 200]], dtype=np.float32)
+
+    assert np.allclose(letterbox.to_model(hips), (100, 100), atol=1e-3)
+    assert np.allclose(letterbox.to_model(head), (100, 20), atol=1e-3)
+
+
+def test_a_box_in_a_turned_region_holds_its_corners() -> None:
+    """The box in the frame is upright and as small as it can be."""
+    letterbox = Letterbox.fit((100, 50, 300, 300), Size(256, 256), angle_deg=30.0)
+    box = Box(20, 100, 60, 40)
+
+    mapped = letterbox.box_to_frame(box)
+
+    corners = letterbox.to_frame(
+        np.array([[20, 100], [80, 100], [20, 140], [80, 140]], dtype=np.float32)
+    )
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    assert np.allclose([mapped.x, mapped.y], low)
+    assert np.allclose([mapped.x + mapped.width, mapped.y + mapped.height], high, atol=1e-3)
 
 
 def test_an_empty_region_is_refused() -> None:

@@ -1,18 +1,17 @@
 """Camera parts made from the configuration's tables."""
 
-from typing import Final
-
 from edgepose.camera import sources
 from edgepose.camera.view import View
 from edgepose.config import schema
 from edgepose.config.schema import Config, PoseSettings
+from edgepose.people.follower import WEAK
 from edgepose.pose.decoders import Limits
-
-WEAK: Final = 0.6  # of the least score: the dip of somebody turning away; docs/tracking.md
 
 
 def limits(pose: PoseSettings) -> Limits:
     """Return what the decoder is asked for: weaker poses too, which continue a known person."""
+    if pose.min_pose_score == "auto":
+        return Limits(pose.max_people, share=WEAK)
     return Limits(pose.max_people, WEAK * pose.min_pose_score)
 
 

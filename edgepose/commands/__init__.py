@@ -80,7 +80,7 @@ def add_topics(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: argparse.ArgumentParser, default: str = "auto") -> None:
     """Declare which model looks where."""
     from edgepose.models.catalog import DEFAULT
     from edgepose.pose.policies import PolicyName  # numpy: other commands need not wait for it
@@ -89,8 +89,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "-m",
         "--model",
         metavar="NAME",
-        default="auto",
-        help=f"name or .tflite; default {DEFAULT}",
+        default=default,
+        help=f"name or .tflite; default {DEFAULT if default == 'auto' else default}",
     )
     parser.add_argument(
         "--policy", choices=get_args(PolicyName), default="auto", help="where to look"
@@ -119,12 +119,11 @@ def add_interpreters(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_min_score(parser: argparse.ArgumentParser, default: float) -> None:
-    """Declare how sure a person must be."""
+def add_min_score(parser: argparse.ArgumentParser) -> None:
+    """Declare the least score of a person."""
     parser.add_argument(
         "--min-score",
         type=ranged(float, 0, 1),
-        default=default,
         metavar="S",
-        help=f"leave out people below it, 0 to 1; default {default:g}",
+        help="leave out people below it, 0 to 1; default: the model's own",
     )

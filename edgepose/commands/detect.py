@@ -36,13 +36,14 @@ from edgepose.urls import redact
 log: Final = logging.getLogger(__name__)
 
 TOPICS: Final = topics.Topics("edgepose", "detect").camera("detect")
+MODEL: Final = "refined"  # finds small people too, and a picture can take its time
 FPS: Final = 25.0  # of an annotated video whose source does not say its own
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("source", nargs="+", metavar="SOURCE", help="picture, folder, glob, video")
-    add_model(parser)
+    add_model(parser, MODEL)
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="picture, folder or video")
     parser.add_argument("--json", action="store_true", help="one JSON message a line")
     parser.add_argument("--single", action="store_true", help="one person, decoded the simple way")
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="at most, in a picture; default 6",
     )
-    add_min_score(parser, 0.25)
+    add_min_score(parser)
     parser.add_argument(
         "--min-keypoint-score",
         type=ranged(float, 0, 1),

@@ -1,9 +1,10 @@
 """Measure accuracy: OKS AP and AR as COCO defines them, on any set in COCO's format.
 
-People are asked for as COCO's own evaluation does: up to 20 a picture, the doubtful ones
-too, since the order counts and not a threshold. Pictures that are not in the folder are
-left out and named. With few pictures ask for --bootstrap: it tells how little the figures
-say.
+AP and AR are of up to 20 people a picture, the doubtful ones too, as in COCO's own
+evaluation: the order counts and not a threshold. Precision, recall, F1 and the share of
+empty pictures in which a person is found are those at the threshold in force. Pictures
+that are not in the folder are left out and named. With few pictures ask for --bootstrap: it
+tells how little the figures say.
 """
 
 import argparse
@@ -18,9 +19,9 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from edgepose.camera.sources.files import read_picture
-from edgepose.commands import add_min_score, add_model, add_threads, count, ranged
+from edgepose.commands import add_model, add_threads, count, ranged
 from edgepose.measure import accuracy
-from edgepose.measure.accuracy import Scores, Truth
+from edgepose.measure.accuracy import Detection, Scores, Truth
 from edgepose.pose.decoders import Limits
 from edgepose.pose.estimator import PoseEstimator
 from edgepose.pose.interpreter import runtime
@@ -46,7 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="at most, in a picture; default 20, as COCO",
     )
-    add_min_score(parser, 0.0)
+    parser.add_argument(
+        "--min-score",
+        type=ranged(float, 0, 1),
+        metavar="S",
+        help="leave out people below it, 0 to 1; default: none is left out, and precision and"
+        " recall are those at the model's own",
+    )
     parser.add_argument(
         "--bootstrap",
         type=ranged(int, 0),
@@ -73,10 +80,12 @@ def run(args: argparse.Namespace) -> int:
         args.model,
         policy=args.policy,
         threads=args.threads,
-        limits=Limits(args.max_people, args.min_score),
+        limits=Limits(args.max_people, args.min_score or 0.0),
     )
     found, times_ms = look(estimator, truth)
-    report = summary(estimator, truth, found, times_ms, args.bootstrap)
+    least = estimator.min_pose_score if args.min_score is None else args.min_score
+    detection = accuracy.at_threshold(truth, found, least)
+    report = summary(estimator, truth, found, times_ms, args.bootstrap) | threshold(detection)
     print(json.dumps(report) if args.json else table(report))
     return 0
 
@@ -125,6 +134,18 @@ def summary(
     }
 
 
+def threshold(detection: Detection) -> dict[str, Any]:
+    """Return what holds at the threshold in force as plain data."""
+    figures = {
+        "precision": detection.precision,
+        "recall": detection.recall,
+        "F1": detection.f1,
+        "false_share": detection.false_share,
+    }
+    counts = {"min_score": detection.least, "empty_pictures": detection.empty}
+    return {"at_threshold": counts | rounded(figures)}
+
+
 def rounded(scores: Scores) -> dict[str, float | None]:
     """Return figures with one decimal: the sets are too small for more."""
     return {name: None if value is None else round(value, 1) for name, value in scores.items()}
@@ -146,7 +167,23 @@ def table(report: dict[str, Any]) -> str:
     if report["AP_interval"]:
         low, high = report["AP_interval"]
         lines += ["", f"nine of ten sets like this one: AP {low} to {high}"]
+    lines += ["", detected(report["at_threshold"])]
     return "\n".join([*lines, "", f"{report['ms_per_picture']} ms a picture (median)"])
+
+
+def detected(figures: dict[str, Any]) -> str:
+    """Return one sentence on what is found at the threshold in force."""
+    named = ("precision", "recall", "F1")
+    text = ", ".join(f"{name} {_shown(figures[name])}" for name in named)
+    text = f"from a score of {figures['min_score']:g}: {text}"
+    if figures["empty_pictures"]:
+        empty = count(figures["empty_pictures"], "picture")
+        text += f"; a person in {figures['false_share']} % of {empty} without people"
+    return text
+
+
+def _shown(figure: float | None) -> str:
+    return "-" if figure is None else f"{figure} %"
 
 
 def line(title: str, cells: Any) -> str:

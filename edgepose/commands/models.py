@@ -27,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--auto", action="store_true", help='measure, and say what model.name = "auto" means here'
     )
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="like --auto, and measure again what was measured before",
+    )
     add_config(parser, "with --auto: for this configuration")
     verbs = parser.add_subparsers(metavar="show NAME_OR_FILE | fetch NAME")
     show = verbs.add_parser("show", help="inputs, outputs and family of a model")
@@ -48,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(description, indent=2) if args.json else page(description))
     elif args.verb == "fetch":
         fetch(args.model, args.to or catalog.folders()[0])
-    elif args.auto:
-        print(choose(args.config, as_json=args.json))
+    elif args.auto or args.measure:
+        print(choose(args.config, as_json=args.json, anew=args.measure))
     else:
         rows = catalog.entries() | {name: _together(name) for name in catalog.PAIRS}
         print(_as_json(rows) if args.json else _table(rows))
@@ -83,7 +88,7 @@ def _fetch(name: str, entry: catalog.Entry, folder: Path) -> Path:
         return download.fetch(name, entry, folder, lambda here: bar.update(here - bar.n) and None)
 
 
-def choose(file: Path | None, *, as_json: bool) -> str:
+def choose(file: Path | None, *, as_json: bool, anew: bool) -> str:
     """Measure what was not measured yet, and say what `auto` takes and why."""
     import msgspec
 
@@ -95,6 +100,8 @@ def choose(file: Path | None, *, as_json: bool) -> str:
 
     config = loading.load_with_overrides(file, model="auto")
     chooser = Chooser(storage.state_directory(config.device.id), Clock())
+    if anew:
+        chooser.forget_timings()
     plan = chooser.plan(config, total_fps(config))
     if not as_json:
         return _judgement(chooser, plan)
@@ -219,6 +226,7 @@ def _together(name: str) -> catalog.Entry:
         bytes=sum(path.stat().st_size for path in files),
         family="pair",
         people="many",
+        min_pose_score=catalog.REFINED_SCORE,
         licence=", ".join(licences),
         origin="",
         description=f"{pair.description}: {pair.models}",

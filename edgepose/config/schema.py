@@ -7,7 +7,7 @@ field with a default and such a text: nothing else is to be done.
 
 import re
 import socket
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -182,14 +182,21 @@ class Model(Table, frozen=True, kw_only=True):
     people, then `refine` each by a second look; or `auto`."""
 
 
+UNKNOWN_MODEL_SCORE: Final = 0.2
+"""Minimum score to start a track where the model is not known, as in a recording."""
+
+
 class PoseSettings(Table, frozen=True, kw_only=True):
     """What counts as a person."""
 
     max_people: Annotated[int, Meta(ge=1, le=30, description="a whole number from 1 to 30")] = 6
     """The most people to report in one frame."""
 
-    min_pose_score: Part = 0.25
-    """Nobody below this score is taken up; who is followed is let go below 0.6 of it."""
+    min_pose_score: Annotated[
+        Part | Literal["auto"], Meta(description='a number from 0 to 1, or "auto"')
+    ] = "auto"
+    """Minimum score to start a track. A tracked person is kept down to 0.6 of it. `auto`: the
+    model's own, since the scales of models differ."""
 
     min_keypoint_score: Part = 0.3
     """Keypoints below this score are sent, but posture, events and pictures do not rely on
@@ -197,6 +204,10 @@ class PoseSettings(Table, frozen=True, kw_only=True):
 
     smoothing: Literal["one-euro", "off"] = "one-euro"
     """Take the tremor out of the keypoints, or send them as the model finds them."""
+
+    def least(self, own: float = UNKNOWN_MODEL_SCORE) -> float:
+        """Return the minimum score to start a track, for a model whose own is `own`."""
+        return own if self.min_pose_score == "auto" else self.min_pose_score
 
 
 class CameraZone(Table, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgepose import extras
 from edgepose.errors import EdgeposeError, SourceError, UsageError
-from edgepose.skeleton import JOINT_NAMES, JOINTS
+from edgepose.skeleton import JOINT_NAMES, JOINTS, OKS_SIGMAS
 from edgepose.types import Pose
 
 FIGURES: Final = (
@@ -37,6 +37,7 @@ PERSON: Final = 1
 """The category's number inside."""
 
 PERSON_PART: Final = 0.53  # of a box is covered by the person, where no area is given (as mmpose)
+MATCHES: Final = 0.5  # OKS from which on a find is a person, for precision and recall
 INTERVAL: Final = (5, 95)  # percent
 SEED: Final = 20260101
 
@@ -81,6 +82,54 @@ class Truth:
         """Return the pictures with exactly one person annotated, whose joints are labelled."""
         everybody = Counter(entry["image_id"] for entry in self.data["annotations"])
         return [id_ for id_, n in self.count_labelled().items() if n == everybody[id_] == 1]
+
+    def empty(self) -> set[int]:
+        """Return the pictures in which no person is annotated at all."""
+        filled = {entry["image_id"] for entry in self.data["annotations"]}
+        return {picture.id for picture in self.pictures} - filled
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """How people are told from what is none, at one threshold."""
+
+    least: float
+    """The least score of a person."""
+
+    right: int
+    wrong: int
+    people: int
+    """How many there are to be found."""
+
+    empty: int
+    """Pictures without people."""
+
+    empty_found: int
+    """Of these, pictures in which a person is found."""
+
+    @property
+    def precision(self) -> float | None:
+        """Percent of the finds that are people; None without any find."""
+        return _percent(self.right, self.right + self.wrong)
+
+    @property
+    def recall(self) -> float | None:
+        """Percent of the people who are found; None without any person."""
+        return _percent(self.right, self.people)
+
+    @property
+    def f1(self) -> float | None:
+        """Harmonic mean of precision and recall, in percent."""
+        return _percent(2 * self.right, self.right + self.wrong + self.people)
+
+    @property
+    def false_share(self) -> float | None:
+        """Percent of the pictures without people in which one is found."""
+        return _percent(self.empty_found, self.empty)
+
+
+def _percent(part: int, whole: int) -> float | None:
+    return 100 * part / whole if whole else None
 
 
 def read(annotations: Path, images: Path) -> Truth:
@@ -164,6 +213,63 @@ def interval(
         return None
     low, high = np.percentile(values, INTERVAL).tolist()
     return low, high
+
+
+def at_threshold(truth: Truth, found: Sequence[dict[str, Any]], least: float) -> "Detection":
+    """Compare people found with a score of at least `least` with the truth.
+
+    Notes
+    -----
+    As in COCO's evaluation: the surest find first, each takes the most similar person that
+    is left, from an OKS of 0.5 on. Finds of crowds and of people whose joints nobody
+    labelled count neither as right nor as wrong.
+    """
+    sure = sorted((e for e in found if e["score"] >= least), key=lambda entry: -entry["score"])
+    right = wrong = 0
+    for picture in truth.pictures:
+        people = [e for e in truth.data["annotations"] if e["image_id"] == picture.id]
+        finds = [entry for entry in sure if entry["image_id"] == picture.id]
+        verdicts = _matched(people, finds)
+        right += verdicts.count(True)
+        wrong += verdicts.count(False)
+    empty = truth.empty()
+    filled = empty & {entry["image_id"] for entry in sure}
+    return Detection(least, right, wrong, truth.people, len(empty), len(filled))
+
+
+def _matched(
+    people: Sequence[dict[str, Any]], finds: Sequence[dict[str, Any]]
+) -> list[bool | None]:
+    """Return for each find whether it is a person; None for one that does not count."""
+    left = [entry for entry in people if _counts(entry)]
+    others = [entry for entry in people if not _counts(entry)]
+    verdicts: list[bool | None] = []
+    for find in finds:
+        alike = [_oks(entry, find) for entry in left]
+        if alike and max(alike) >= MATCHES:
+            del left[int(np.argmax(alike))]
+            verdicts.append(True)
+        else:
+            ignored = any(_oks(entry, find) >= MATCHES for entry in others)
+            verdicts.append(None if ignored else False)
+    return verdicts
+
+
+def _oks(person: dict[str, Any], find: dict[str, Any]) -> float:
+    """Return COCO's similarity; to a person without labelled joints, by the doubled box."""
+    x, y, flag = np.array(person["keypoints"], dtype=float).reshape(JOINTS, 3).T
+    found_x, found_y, _ = np.array(find["keypoints"], dtype=float).reshape(JOINTS, 3).T
+    labelled = flag > 0
+    if labelled.any():
+        square = (found_x - x) ** 2 + (found_y - y) ** 2
+    else:
+        labelled = ~labelled
+        left, top, width, height = person["bbox"]
+        beside = np.maximum(0, np.abs(found_x - left - width / 2) - 1.5 * width)
+        above = np.maximum(0, np.abs(found_y - top - height / 2) - 1.5 * height)
+        square = beside**2 + above**2
+    spread = (2 * OKS_SIGMAS) ** 2 * 2 * (person["area"] + np.spacing(1))
+    return float(np.exp(-(square / spread)[labelled]).mean())
 
 
 def _score(data: dict[str, Any], found: Sequence[dict[str, Any]], ids: list[int]) -> Scores:

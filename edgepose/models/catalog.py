@@ -30,13 +30,23 @@ class Pair(NamedTuple):
 
 
 PAIRS: Final = {
-    "refined": Pair("posenet-481x641+movenet-thunder", "several people, each looked at again"),
+    "refined-light": Pair(
+        "movenet-multipose+movenet-thunder-int8",
+        "up to six people, each looked at again: large ones, and ones that lie",
+    ),
+    "refined": Pair(
+        "movenet-multipose|posenet-481x641+movenet-thunder-int8",
+        "two detectors, for large and small people, each looked at again",
+    ),
     "best": Pair(
-        "movenet-multipose|movenet-multipose@512x512|posenet-481x641+movenet-thunder",
-        "the same with all that find people, however long it takes",
+        "movenet-multipose|posenet-481x641+movenet-thunder",
+        "the same with 16 bit weights for the second look: the most accurate",
     ),
 }
 """docs/accuracy.md has the figures."""
+
+REFINED_SCORE: Final = 0.2
+"""Least score of a person where a second look gives the score: the mean of all joints."""
 
 SYSTEM: Final = Path("/var/lib/edgepose")
 """Where the service keeps what must outlive it; fetched models are looked for there too."""
@@ -58,6 +68,9 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     licence: str
     origin: str
     description: str
+    min_pose_score: float = 0.25
+    """Least score of a person, on the model's own scale."""
+
     input: str = ""
     """Height x width to set, for files that take any size; else the file's own."""
 
@@ -157,6 +170,15 @@ def team(name: str) -> Team:
         msg = f'model "{name}": expected FINDER+LOOKER, or several finders with | between them'
         raise ModelError(msg)
     return Team(name, tuple(map(choose, finders.split("|"))), choose(looker))
+
+
+def min_pose_score(name: str) -> float | None:
+    """Return the least score of a person for a name; None for files that are not listed."""
+    plain = DEFAULT if name == "auto" else name.partition("@")[0]
+    if name in PAIRS or "+" in name:
+        return REFINED_SCORE
+    entry = entries().get(plain)
+    return entry.min_pose_score if entry else None
 
 
 def read_file(path: Path) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 from edgepose.errors import ModelError
 
 
-def root(content: bytes) -> Any:
+def root(content: bytes | bytearray) -> Any:
     """Return the table that a file begins with, as the package's ``Model``."""
     _open()
     from tflite.Model import Model
@@ -22,6 +22,14 @@ def dtypes() -> dict[int, str]:
     from tflite.TensorType import TensorType
 
     return {value: name.lower() for name, value in vars(TensorType).items() if name.isupper()}
+
+
+def operators() -> dict[int, str]:
+    """Return the names of the built-in operators by their numbers."""
+    _open()
+    from tflite.BuiltinOperator import BuiltinOperator
+
+    return {value: name for name, value in vars(BuiltinOperator).items() if name.isupper()}
 
 
 def _open() -> None:

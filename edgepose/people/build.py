@@ -18,7 +18,7 @@ from edgepose.people.zones import Zone
 
 def births(pose: PoseSettings) -> tracking.Options:
     """Return how tracks are made: nobody new below the score that the owner asks for."""
-    return tracking.Options(birth_score=pose.min_pose_score)
+    return tracking.Options(birth_score=pose.least())
 
 
 def follower(config: Config, camera: schema.Camera, ids: Iterator[int] | None = None) -> Follower:
@@ -37,6 +37,7 @@ def follower(config: Config, camera: schema.Camera, ids: Iterator[int] | None = 
         posture=PostureReader(config.pose.min_keypoint_score),
         movement=MovementReader(config.pose.min_keypoint_score),
         detectors=detectors(config, camera),
+        searches=config.events.fall,
     )
 
 

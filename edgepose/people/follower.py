@@ -3,16 +3,20 @@
 import threading
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from edgepose.people import tracking
 from edgepose.people.events import Detector
+from edgepose.people.fallen import FallenWatch
 from edgepose.people.movement import MovementReader
 from edgepose.people.posture import PostureReader
 from edgepose.people.smoothing import Smoother
 from edgepose.people.tracking import Tracker
 from edgepose.people.zones import Zone, locate
-from edgepose.types import Event, Pose, Size, Track
+from edgepose.types import CandidatePose, Event, Pose, Size, Track
+
+WEAK: Final = 0.6
+"""Least score of a pose that continues a track, as a part of the least score of a new one."""
 
 Presence = Literal["nobody", "maybe", "somebody"]
 """`maybe`: a pose that nobody has become yet. `somebody`: also who left and has not settled."""
@@ -34,6 +38,7 @@ class Follower:
         posture: PostureReader,
         detectors: Sequence[Detector],
         movement: MovementReader | None = None,
+        searches: bool = False,
     ) -> None:
         self.tracker = tracker
         self.smoother = smoother
@@ -44,6 +49,8 @@ class Follower:
         """Replaced as a whole, by any thread."""
 
         self._lock = threading.Lock()
+        self._fallen = FallenWatch() if searches else None
+        self._candidates: list[CandidatePose] = []
         self._seen: frozenset[int] = frozenset()
         self._hoped = False
 
@@ -56,8 +63,18 @@ class Follower:
         count at once, and their keypoints stay where they were found.
         """
         with self._lock:
-            tracks = self.tracker.update(poses, at_ns, at_once=still)
+            weakest = WEAK * self.tracker.options.birth_score
+            sure = [pose for pose in poses if pose.score >= weakest]
+            tracks = self.tracker.update(sure, at_ns, at_once=still)
             self._seen = frozenset(track.id for track in tracks)
+            used = {id(track.pose) for track in tracks}
+            self._candidates = [
+                CandidatePose(pose.keypoints, pose.score, pose.box)
+                for pose in poses
+                if id(pose) not in used and not still
+            ]
+            if self._fallen is not None:
+                self._fallen.update(tracks, at_ns, size)
         least = self.tracker.options.birth_score
         self._hoped = any(pose.score >= least for pose in poses)
         if self.smoother is not None and not still:
@@ -73,13 +90,19 @@ class Follower:
         with self._lock:
             if options != self.tracker.options:
                 self.tracker.options = options
-                self.tracker.forget()
+                self._forget()
 
     def forget(self, detectors: Sequence[Detector]) -> None:
         """Know nobody any more, and go on with new detectors; any thread."""
         with self._lock:
-            self.tracker.forget()
+            self._forget()
         self.detectors = tuple(detectors)
+
+    def _forget(self) -> None:
+        self.tracker.forget()
+        self._candidates = []
+        if self._fallen is not None:
+            self._fallen.clear()
 
     def expect(self, at_ns: int) -> list[Pose]:
         """Return the people of the newest frame where they should be by then; any thread.
@@ -87,7 +110,9 @@ class Follower:
         It never waits for a frame, only while the people of one are being sorted.
         """
         with self._lock:
-            return [track.pose for track in self.tracker.predict(at_ns) if track.id in self._seen]
+            known = [track.pose for track in self.tracker.predict(at_ns) if track.id in self._seen]
+            fallen = self._fallen.poses() if self._fallen is not None else []
+            return [*known, *self._candidates, *fallen]
 
     @property
     def presence(self) -> Presence:

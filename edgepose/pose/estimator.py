@@ -16,15 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgepose.geometry import Letterbox, box_around
-from edgepose.models import catalog
+from edgepose.models import catalog, reshape
 from edgepose.models.info import ModelInfo, Outputs
 from edgepose.pose import decoders, delegates, policies
 from edgepose.pose.decoders import Limits
 from edgepose.pose.delegates import Plugin
 from edgepose.pose.interpreter import Engine
 from edgepose.pose.interpreter_pool import AnyInterpreter, InterpreterPool
-from edgepose.pose.policies import Aim, PolicyName, Refine, Seen
+from edgepose.pose.policies import Aim, PolicyName, Refine, Seen, Whole
 from edgepose.pose.preprocess import Preprocessor
+from edgepose.pose.shaped import ShapedEngine, affordable, machine_memory
 from edgepose.timing import median_ms
 from edgepose.types import Image, ModelPose, Pose, Size
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger(__name__)
 
-FINDS: Final = 2  # times as many finds, half as sure, as people asked for: a second look decides
+FINDS: Final = 2  # candidates per requested person: the second look decides
+FIND_SCORE: Final = 0.05  # least score of a candidate, on the finder's own scale
 TIMED_RUNS: Final = 3
 
 
@@ -72,17 +74,31 @@ class Network:
         plugin: Plugin | None = None,
         *,
         interpreters: int = 1,
+        shaped: bool = False,
     ) -> None:
         read = catalog.read_file(choice.path)
         content, info, self.decoder = decoders.load(read, choice.name)
         as_it_is = choice.path if content is read else content
         if plugin is not None and not plugin.helps(info):
             plugin = None
-        made = [
-            Engine(as_it_is, info, threads=threads, size=choice.size, plugin=plugin)
-            for _ in range(interpreters if plugin is None else 1)
-        ]
-        self.engine: AnyInterpreter = made[0] if len(made) == 1 else InterpreterPool(made)
+        count = interpreters if plugin is None else 1
+
+        def load(source: bytes | Path, size: Size | None) -> AnyInterpreter:
+            engines = [
+                Engine(source, info, threads=threads, size=size, plugin=plugin)
+                for _ in range(count)
+            ]
+            return engines[0] if count == 1 else InterpreterPool(engines)
+
+        self.engine: AnyInterpreter = load(as_it_is, choice.size)
+        self.shapes: tuple[Size, ...] = (self.engine.info.input_size,)
+        """Input sizes that it takes, its own first."""
+
+        if shaped and content is read and plugin is None and info.input_size == self.shapes[0]:
+            sizes = reshape.shapes(content, info.input_size)
+            self.shapes = affordable(sizes, count * len(content), machine_memory())
+            if len(self.shapes) > 1:
+                self.engine = ShapedEngine(self.engine, choice.path, self.shapes, load)
         self.preprocessor = Preprocessor(
             self.engine.info.inputs[0],
             scale=self.decoder.pixels.scale,
@@ -96,7 +112,8 @@ class Network:
 
     def prepare(self, image: Image, aim: Aim) -> Look:
         """Write a part of a picture into an input."""
-        letterbox = Letterbox.fit(aim.region, self.size)
+        size = aim.size or self.size
+        letterbox = Letterbox.fit(aim.region, size, angle_deg=aim.angle_deg)
         return Look(aim, self.preprocessor.prepare(image, letterbox), letterbox)
 
 
@@ -139,6 +156,8 @@ class PoseEstimator:
         What runs the networks that have anything for it: ``"cpu"``, ``"edgetpu"``, one of
         several such as ``"edgetpu:usb:0"``, the path of a TFLite delegate, or ``"auto"``:
         an Edge TPU if one is plugged in. It is loaded into this process, without a trial.
+    upright : bool
+        Turn the crops of people who lie, so that the second network sees them upright.
 
     Raises
     ------
@@ -159,6 +178,7 @@ class PoseEstimator:
         interpreters: int = 1,
         limits: Limits | None = None,
         delegate: str | Plugin = "cpu",
+        upright: bool = True,
     ) -> None:
         plugin = _plugin(delegate) if isinstance(delegate, str) else delegate
         team = catalog.team(str(model))
@@ -166,8 +186,12 @@ class PoseEstimator:
             team = team.with_looker()
         self.limits = limits or Limits()
         self._costs_s: list[float] = []
+        self._lock = threading.Lock()
         self.networks = [
-            Network(choice, threads, plugin, interpreters=interpreters) for choice in team.members
+            Network(
+                choice, threads, plugin, interpreters=interpreters, shaped=choice is team.looker
+            )
+            for choice in team.members
         ]
         self.interpreters = interpreters if self.engine.plugin is None else 1
         """Inferences at the same time, of all networks together."""
@@ -175,9 +199,24 @@ class PoseEstimator:
         self._slots = threading.BoundedSemaphore(self.interpreters)
         self._executor = _executor(self.interpreters) if len(self.networks) > 1 else None
         one = [network.decoder.people == 1 for network in self.networks]
-        self.policy = policies.choose(policy, team.name, one, refines=team.looker is not None)
+        self.policy = policies.choose(
+            policy,
+            team.name,
+            one,
+            refines=team.looker is not None,
+            shapes=self.networks[-1].shapes,
+            upright=upright,
+        )
         self.name = team.name
         """What to call the model, or the models together."""
+
+    @property
+    def min_pose_score(self) -> float:
+        """Least score of a person where the limits say none: the model's own."""
+        if self.policy.name == "refine":
+            return catalog.REFINED_SCORE
+        known = catalog.min_pose_score(self.name)
+        return self.decoder.min_pose_score if known is None else known
 
     @property
     def engine(self) -> AnyInterpreter:
@@ -196,8 +235,8 @@ class PoseEstimator:
 
     @property
     def looks_back(self) -> bool:
-        """Whether it matters to `prepare` who is known."""
-        return self.policy.name != "whole"
+        """Whether `prepare` uses the people of earlier frames: all policies do."""
+        return True
 
     def estimate(self, image: Image, *, limits: Limits | None = None) -> list[Pose]:
         """Find the people in a picture.
@@ -214,7 +253,7 @@ class PoseEstimator:
         list of Pose
             In pixels of the picture, best first; empty when nobody is there.
         """
-        limits = limits or self.limits
+        limits = self._resolved(limits)
         glance = self.prepare(image)
         found = self._merge(glance, self.infer(glance), limits)
         if aims := self.policy.again(_size(image), found):
@@ -253,9 +292,17 @@ class PoseEstimator:
     def decode(
         self, glance: Glance, outputs: Sequence[Outputs], *, limits: Limits | None = None
     ) -> list[Pose]:
-        """Turn what the networks said into poses in pixels of the picture; any thread."""
-        limits = limits or self.limits
-        return _within(self._merge(glance, outputs, limits), limits)
+        """Turn the networks' outputs into poses in pixels of the picture; any thread.
+
+        Behind the people come candidates below the least score, for policies that look
+        again: handed to `prepare` as `CandidatePose`, they get a second look.
+        """
+        limits = self._resolved(limits)
+        people = self._merge(glance, outputs, limits)
+        found = _within(people, limits)
+        if self.policy.name == "refine":
+            found += [pose for pose in people if FIND_SCORE <= pose.score < limits.least]
+        return found
 
     def warm_up(self) -> None:
         """Run the networks once on black, so that the first picture is not slow."""
@@ -264,6 +311,9 @@ class PoseEstimator:
 
     def keep_pace(self, fps: float) -> None:
         """Look again at no more people than this many frames a second leave time for."""
+        if isinstance(self.policy, Whole):
+            every = policies.search_interval(1 / fps)
+            self.policy = replace(self.policy, search_every=every)
         if isinstance(self.policy, Refine):
             self._costs_s = self._costs_s or [
                 median_ms(net.engine.warm_up, TIMED_RUNS) / 1000 for net in self.networks
@@ -274,8 +324,20 @@ class PoseEstimator:
             if self.policy != before:
                 log.info("model: %s", self.policy.told)
 
+    def _resolved(self, limits: Limits | None) -> Limits:
+        limits = limits or self.limits
+        return replace(limits, min_pose_score=limits.within(self.min_pose_score))
+
     def _look(self, image: Image, aims: Sequence[Aim]) -> Glance:
-        return Glance(tuple(self.networks[aim.network].prepare(image, aim) for aim in aims))
+        return Glance(tuple(self._network(aim.network).prepare(image, aim) for aim in aims))
+
+    def _network(self, index: int) -> Network:
+        """Return a network; the one behind all others, which only searches, is loaded here."""
+        with self._lock:
+            if index == len(self.networks):
+                choice = catalog.choose(catalog.LOOKER)
+                self.networks.append(Network(choice, self.engine.threads))
+            return self.networks[index]
 
     def _merge(self, glance: Glance, outputs: Sequence[Outputs], limits: Limits) -> list[Pose]:
         seen = [
@@ -291,7 +353,7 @@ class PoseEstimator:
             limits = replace(
                 limits,
                 max_people=FINDS * limits.max_people,
-                min_pose_score=limits.min_pose_score / FINDS,
+                min_pose_score=FIND_SCORE,
             )
         found = self.networks[look.aim.network].decoder.decode(outputs, limits)
         return Seen(look.aim, [to_frame(pose, look.letterbox) for pose in found])
@@ -321,7 +383,7 @@ def to_frame(pose: ModelPose, letterbox: Letterbox) -> Pose:
 
 
 def _within(poses: Sequence[Pose], limits: Limits) -> list[Pose]:
-    sure = [pose for pose in poses if pose.score >= limits.min_pose_score]
+    sure = [pose for pose in poses if pose.score >= limits.least]
     return sure[: 1 if limits.single else limits.max_people]
 
 

@@ -102,6 +102,11 @@ class Standby:
         return self.current.interpreters * self.current.engine.threads
 
     @property
+    def min_pose_score(self) -> float:
+        """The current model's own minimum score of a person."""
+        return self.current.min_pose_score
+
+    @property
     def policy(self) -> Policy:
         """Where the estimator in use looks."""
         return self.current.policy

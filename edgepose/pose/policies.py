@@ -9,12 +9,13 @@ why things are as they are and shows what was measured.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 
 from edgepose.errors import UsageError
-from edgepose.geometry import box_around, extent
+from edgepose.geometry import box_around, extent, rotation
 from edgepose.skeleton import (
     LEFT_HIP,
     LEFT_SHOULDER,
@@ -22,24 +23,36 @@ from edgepose.skeleton import (
     RIGHT_SHOULDER,
     oks,
 )
-from edgepose.types import Box, Floats, Pose, Size
+from edgepose.types import Box, CandidatePose, FallenPose, Floats, Pose, Size
 
 Name = Literal["whole", "follow", "refine"]
 PolicyName = Literal["auto", "whole", "follow", "refine"]
 Region = tuple[int, int, int, int]
 
-CROP: Final = 1.5  # times the joints' box: measured best; 1.25 and 1.8 cost 1 to 5 points of AP
+LONG_MARGIN: Final = 0.25  # of the joints' longer side, beyond both of its ends
+SHORT_MARGIN: Final = 0.2  # of the joints' longer side, beyond both ends of the shorter one
 CROP_JOINTS: Final = 0.1  # a crop had better hold a doubtful foot than cut a real one
 LEAST_CROP_PX: Final = 32  # fewer pixels tell a network nothing
+UPRIGHT_DEG: Final = 45.0  # a torso that leans further is turned upright in its crop
+SQUARE: Final = (Size(1, 1),)  # input shape of refiners that have no other
 
 AGREEMENT: Final = 1 / 4  # of the crop: farther off, the second look saw someone else
 SURE_JOINT: Final = 0.1  # joints to compare two looks by
+ALIKE: Final = 1.001  # scales that differ by less show the same detail
 DISAGREED: Final = 0.3  # what a find is still worth when the second look saw someone else
 UNCONFIRMED: Final = 0.7  # what a followed person is worth whom the finder overlooked
 
 SAME_PERSON: Final = 0.7  # OKS of two poses that are one person
+SAME_BOX: Final = 0.5  # IoU of a detection with the search that found the same person
 SAME_SPOT: Final = 0.3  # OKS of a coarse find with the second look at the same person
 JOINT_SCORE: Final = 0.2  # joints to tell people apart by; as tfjs
+
+CANDIDATE_LOOKS: Final = 2  # looks at candidates in one frame of a film, where looks are left
+SEARCH_SCORE: Final = 0.3  # least mean score of the joints of a person found by a search
+SEARCH_SIDE: Final = 1.5  # side of the searched square, in lengths of the body
+SEARCH_EVERY: Final = 2  # frames, until `pace` knows how many a search may take
+SEARCH_HZ: Final = 4.0
+SEARCH_ANGLES_DEG: Final = (90.0, -90.0, 0.0, 180.0)
 
 FRAME_USE: Final = 0.8  # of the time between frames: the rest is for what varies
 
@@ -62,6 +75,12 @@ class Aim(NamedTuple):
 
     found: bool = False
     """Whether the person was found in this very picture, not only expected in it."""
+
+    size: Size | None = None
+    """Input size to use, of a network that has several; None for its own."""
+
+    angle_deg: float = 0.0
+    """Clockwise rotation of the region about its centre."""
 
 
 class Seen(NamedTuple):
@@ -91,35 +110,43 @@ class Policy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """Looks at the whole picture, once."""
+    """Looks at the whole picture once, and at places where a person fell."""
+
+    search_every: int = SEARCH_EVERY
+    """Frames of a film from one search to the next."""
 
     name: Name = "whole"
 
     def aims(self, size: Size, people: Sequence[Pose], turn: int) -> list[Aim]:
         """Look at everything."""
-        return [Aim(0, everything(size))]
+        return [Aim(0, everything(size)), *searches(1, people, turn, self.search_every)]
 
     def again(self, size: Size, found: Sequence[Pose]) -> list[Aim]:
         """Once will do."""
         return []
 
     def merge(self, seen: Sequence[Seen]) -> list[Pose]:
-        """Return what the one look saw."""
-        return list(seen[0].poses)
+        """Return the people of the whole picture, and those whom a search found."""
+        whole, *searched = seen
+        return with_searched(list(whole.poses), searched)
 
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """Looks where the one person was; at the whole picture when there is none."""
+    """Looks where the one person was; at the whole picture when there is none.
+
+    Where a person fell and is lost, it looks at that place and at the whole picture in turn.
+    """
 
     name: Name = "follow"
 
     def aims(self, size: Size, people: Sequence[Pose], turn: int) -> list[Aim]:
         """Look at the surest person, or at everything."""
-        if not people:
-            return [Aim(0, everything(size))]
-        person = max(people, key=lambda pose: pose.score)
-        return [Aim(0, body_crop(person, size), person)]
+        known = tracked(people)
+        if known:
+            person = max(known, key=lambda pose: pose.score)
+            return [Aim(0, body_crop(person, size), person)]
+        return searches(0, people, turn, 2) or [Aim(0, everything(size))]
 
     def again(self, size: Size, found: Sequence[Pose]) -> list[Aim]:
         """Look again at whom the first look saw."""
@@ -130,9 +157,12 @@ class Follow:
         """Return what the one look saw.
 
         A person who moved on is at the crop's edge, not another person: the single-person
-        network is trusted with whom it sees.
+        network is trusted with whom it sees, except where it searches.
         """
-        return list(seen[0].poses)
+        (look,) = seen
+        if isinstance(look.aim.person, FallenPose):
+            return [pose for pose in look.poses if mean_score(pose) >= SEARCH_SCORE]
+        return list(look.poses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +182,15 @@ class Refine:
     every: int = 1
     """In a film, the finders look at every so manieth frame, and when they are needed."""
 
+    shapes: tuple[Size, ...] = SQUARE
+    """Input sizes that the refiner takes."""
+
+    upright: bool = True
+    """Turn the crops of people who lie, so that the refiner sees them upright."""
+
+    search_every: int = SEARCH_EVERY
+    """Frames of a film from one search for a fallen person to the next."""
+
     name: Name = "refine"
 
     @property
@@ -161,16 +200,22 @@ class Refine:
         return f"looks for people in {often}, again at up to {self.looks} of them in each"
 
     def aims(self, size: Size, people: Sequence[Pose], turn: int) -> list[Aim]:
-        """Find who is there, and look again at some of those who are known."""
-        chosen = in_turn(people, self.looks, turn)
-        looks = [Aim(self.finders, crop(person), person) for person in chosen]
-        if chosen and len(chosen) == len(people) and turn % self.every:
+        """Find who is there; look again at the known, at candidates, and where one fell."""
+        known = tracked(people)
+        lost = [p for p in people if not isinstance(p, FallenPose) or not p.visible]
+        found = searches(self.finders, lost, turn, self.search_every)
+        chosen = in_turn(known, max(1, self.looks - len(found)), turn)
+        doubtful = [pose for pose in people if isinstance(pose, CandidatePose)]
+        spare = max(0, min(CANDIDATE_LOOKS, self.looks - len(chosen) - len(found)))
+        looks = [self._aim(person) for person in [*chosen, *in_turn(doubtful, spare, turn)]]
+        looks += found
+        if chosen and len(chosen) == len(known) and turn % self.every:
             return looks
         return [Aim(finder, everything(size)) for finder in range(self.finders)] + looks
 
     def again(self, size: Size, found: Sequence[Pose]) -> list[Aim]:
         """Look again at everybody found."""
-        return [Aim(self.finders, crop(person), person, found=True) for person in found]
+        return [self._aim(person)._replace(found=True) for person in found]
 
     def merge(self, seen: Sequence[Seen]) -> list[Pose]:
         """Make one list of finds and second looks.
@@ -184,17 +229,31 @@ class Refine:
         looks = [entry for entry in seen if entry.aim.person is not None]
         if not looks:
             return single_out(pose for poses in finds for pose in poses)
-        people = [judge(entry) for entry in looks]
-        again = [pose for pose in people if pose is not None]
+        searched = [entry for entry in looks if isinstance(entry.aim.person, FallenPose)]
+        judged = [judge(e) for e in looks if not isinstance(e.aim.person, FallenPose)]
+        again = [pose for pose in judged if pose is not None]
         if finds:
             again = [
                 pose if claim(pose, finds) else replace(pose, score=pose.score * UNCONFIRMED)
                 for pose in again
             ]
-        return single_out([*again, *(pose for poses in finds for pose in poses)])
+        return with_searched([*again, *(pose for poses in finds for pose in poses)], searched)
+
+    def _aim(self, person: Pose) -> Aim:
+        angle_deg = lean(person) if self.upright else 0.0
+        region, size = crop(person, self.shapes, angle_deg)
+        return Aim(self.finders, region, person, size=size, angle_deg=angle_deg)
 
 
-def choose(asked: PolicyName, model: str, one: Sequence[bool], *, refines: bool) -> Policy:
+def choose(
+    asked: PolicyName,
+    model: str,
+    one: Sequence[bool],
+    *,
+    refines: bool,
+    shapes: tuple[Size, ...] = SQUARE,
+    upright: bool = True,
+) -> Policy:
     """Return the policy asked for, or what suits the networks.
 
     Parameters
@@ -207,6 +266,10 @@ def choose(asked: PolicyName, model: str, one: Sequence[bool], *, refines: bool)
         Of each network: whether it finds one person only.
     refines : bool
         Whether the last network looks again at whom the others found.
+    shapes : tuple of Size
+        Input sizes that the last network takes.
+    upright : bool
+        Whether to turn the crops of people who lie.
 
     Raises
     ------
@@ -217,7 +280,7 @@ def choose(asked: PolicyName, model: str, one: Sequence[bool], *, refines: bool)
         msg = f'policy is "{asked}"; expected one of: {", ".join(get_args(PolicyName))}'
         raise UsageError(msg)
     if refines:
-        return _refine(asked, model, one)
+        return replace(_refine(asked, model, one), shapes=shapes, upright=upright)
     if asked == "follow" and not one[0]:
         msg = f'policy "follow" follows one person; model {model} finds several: use "whole"'
         raise UsageError(msg)
@@ -241,6 +304,83 @@ def _refine(asked: PolicyName, model: str, one: Sequence[bool]) -> Refine:
     return Refine(finders=len(one) - 1)
 
 
+def tracked(people: Sequence[Pose]) -> list[Pose]:
+    """Return the people who are known to be there: neither candidates nor places."""
+    return [pose for pose in people if not isinstance(pose, CandidatePose | FallenPose)]
+
+
+def searches(network: int, people: Sequence[Pose], turn: int, every: int) -> list[Aim]:
+    """Return a look at one of the places where a person fell, in turn; none in most frames.
+
+    Parameters
+    ----------
+    every : int
+        Frames from one search to the next, half as many while the person is visible; 0 for
+        no search.
+
+    Notes
+    -----
+    A person who is lost may lie in any direction, so the rotations take turns. One who is
+    plainly visible is looked at upright.
+    """
+    fallen = [pose for pose in people if isinstance(pose, FallenPose)]
+    plain = [pose for pose in map(partial(seen_at, people=people), fallen) if pose is not None]
+    if plain:
+        every = -(-every // 2)
+    if not fallen or not every or turn % every:
+        return []
+    count = turn // every
+    if plain:
+        person = plain[count % len(plain)]
+        angle_deg = lean(person)
+        region, _ = crop(person, SQUARE, angle_deg)
+    else:
+        count, which = divmod(count, len(fallen))
+        person = fallen[which]
+        angle_deg = SEARCH_ANGLES_DEG[count % len(SEARCH_ANGLES_DEG)]
+        region = square(*person.box.centre, max(person.box[2:]) * SEARCH_SIDE / 2)
+    return [Aim(network, region, person, angle_deg=angle_deg)]
+
+
+def seen_at(place: FallenPose, people: Sequence[Pose]) -> FallenPose | None:
+    """Return the person at a place, if seen well enough to know how the body lies.
+
+    Either the tracked person, or what the last search found there.
+    """
+    if place.visible and mean_score(place) >= SEARCH_SCORE:
+        return place
+    side = max(place.box[2:])
+    for pose in people:
+        near = math.dist(place.box.centre, body_box(pose).centre) < side
+        if isinstance(pose, CandidatePose) and near and mean_score(pose) >= SEARCH_SCORE:
+            return replace(place, keypoints=pose.keypoints)
+    return None
+
+
+def with_searched(people: Sequence[Pose], searched: Sequence[Seen]) -> list[Pose]:
+    """Add the people whom searches found to the others, best first, each once."""
+    others = list(people)
+    found = []
+    for entry in searched:
+        for pose in entry.poses[:1]:
+            score = mean_score(pose)
+            if score >= SEARCH_SCORE:
+                others = [other for other in others if not is_same(pose, other)]
+                found.append(replace(pose, score=score))
+    return single_out([*found, *others])
+
+
+def is_same(pose: Pose, other: Pose) -> bool:
+    """Say whether a look and a coarse detection are of one person."""
+    overlaps = body_box(pose).iou(body_box(other)) > SAME_BOX
+    return overlaps or likeness(pose, other) > SAME_SPOT
+
+
+def mean_score(pose: Pose) -> float:
+    """Return the mean score of all joints."""
+    return float(pose.keypoints[:, 2].mean())
+
+
 def everything(size: Size) -> Region:
     """Return the whole picture."""
     return 0, 0, size.width, size.height
@@ -248,17 +388,69 @@ def everything(size: Size) -> Region:
 
 def in_turn(people: Sequence[Pose], count: int, turn: int) -> list[Pose]:
     """Return some of the people, others in the next turn, so that each has theirs."""
-    if len(people) <= count:
-        return list(people)
+    if len(people) <= count or not count:
+        return list(people[:count])
     first = turn * count % len(people)
     return [people[(first + step) % len(people)] for step in range(count)]
 
 
-def crop(person: Pose) -> Region:
-    """Return a square with room around a person."""
-    box = box_around(person.keypoints, CROP_JOINTS)
-    x, y = box.centre
-    return square(x, y, max(box.width, box.height) * CROP / 2)
+def crop(
+    person: Pose, shapes: Sequence[Size] = SQUARE, angle_deg: float = 0.0
+) -> tuple[Region, Size]:
+    """Return a region with room around a person, and the input shape that suits it.
+
+    Parameters
+    ----------
+    person : Pose
+        Joints below `CROP_JOINTS` are ignored.
+    shapes : sequence of Size
+        Input sizes to choose from: the one with the fewest pixels that shows the person
+        as large as any other.
+    angle_deg : float
+        Clockwise rotation of the region about its centre.
+
+    Returns
+    -------
+    region : tuple of int
+        Of the aspect ratio of the input, before its rotation.
+    size : Size
+        One of `shapes`.
+    """
+    upright = person.keypoints.copy()
+    upright[:, :2] = upright[:, :2] @ rotation(angle_deg)
+    box = box_around(upright, CROP_JOINTS)
+    longer = max(box.width, box.height, LEAST_CROP_PX / (1 + 2 * LONG_MARGIN))
+    width, height = (
+        side + 2 * longer * (LONG_MARGIN if side >= longer else SHORT_MARGIN)
+        for side in (box.width, box.height)
+    )
+    scales = [max(width / shape.width, height / shape.height) for shape in shapes]
+    detailed = [
+        (shape.width * shape.height, scale, shape)
+        for shape, scale in zip(shapes, scales, strict=True)
+        if scale <= min(scales) * ALIKE
+    ]
+    _, scale, size = min(detailed)
+    x, y = (rotation(angle_deg) @ np.array(box.centre)).tolist()
+    return around(x, y, scale * size.width, scale * size.height), size
+
+
+def lean(person: Pose) -> float:
+    """Return the rotation in degrees that a crop needs to show the torso upright.
+
+    The clockwise angle from straight up to the line from hips to shoulders; 0 below
+    `UPRIGHT_DEG`, and where no hip or no shoulder is seen.
+    """
+    middles = []
+    for pair in ([LEFT_HIP, RIGHT_HIP], [LEFT_SHOULDER, RIGHT_SHOULDER]):
+        joints = person.keypoints[pair]
+        sure = joints[joints[:, 2] > SURE_JOINT, :2]
+        if not len(sure):
+            return 0.0
+        middles.append(sure.mean(axis=0))
+    x, y = (middles[1] - middles[0]).tolist()
+    angle_deg = math.degrees(math.atan2(x, -y))
+    return angle_deg if abs(angle_deg) >= UPRIGHT_DEG else 0.0
 
 
 def body_crop(person: Pose, size: Size) -> Region:
@@ -278,7 +470,7 @@ def body_crop(person: Pose, size: Size) -> Region:
     points = person.keypoints
     sure = points[:, 2] > JOINT_SCORE
     if not sure[[LEFT_HIP, RIGHT_HIP]].any() or not sure[[LEFT_SHOULDER, RIGHT_SHOULDER]].any():
-        region = crop(person)
+        region, _ = crop(person)
     else:
         x, y = points[[LEFT_HIP, RIGHT_HIP], :2][sure[[LEFT_HIP, RIGHT_HIP]]].mean(axis=0).tolist()
         away = np.abs(points[:, :2] - (x, y)).max(axis=1)
@@ -290,8 +482,14 @@ def body_crop(person: Pose, size: Size) -> Region:
 
 def square(x: float, y: float, half: float) -> Region:
     """Return a square around a point, in whole pixels."""
-    side = max(LEAST_CROP_PX, round(2 * half))
-    return round(x - side / 2), round(y - side / 2), side, side
+    side = max(LEAST_CROP_PX, 2 * half)
+    return around(x, y, side, side)
+
+
+def around(x: float, y: float, width: float, height: float) -> Region:
+    """Return a region around a point, in whole pixels."""
+    sides = max(1, round(width)), max(1, round(height))
+    return round(x - sides[0] / 2), round(y - sides[1] / 2), *sides
 
 
 def judge(entry: Seen) -> Pose | None:
@@ -304,7 +502,7 @@ def judge(entry: Seen) -> Pose | None:
     assert person is not None
     if entry.poses and agree(person.keypoints, entry.poses[0].keypoints, entry.aim.region):
         look = entry.poses[0]
-        return replace(look, score=float(look.keypoints[:, 2].mean()))
+        return replace(look, score=mean_score(look))
     return replace(person, score=person.score * DISAGREED) if entry.aim.found else None
 
 
@@ -314,7 +512,7 @@ def agree(first: Floats, second: Floats, region: Region) -> bool:
     if not shared.any():
         return False
     apart = np.linalg.norm(first[shared, :2] - second[shared, :2], axis=1)
-    return bool(np.median(apart) < AGREEMENT * region[2])
+    return bool(np.median(apart) < AGREEMENT * max(region[2:]))
 
 
 def claim(look: Pose, finds: list[list[Pose]]) -> bool:
@@ -341,9 +539,13 @@ def single_out(poses: Iterable[Pose]) -> list[Pose]:
 
 
 def likeness(a: Pose, b: Pose) -> float:
-    """Compare two people in one picture: their OKS, 0 when they are apart."""
+    """Compare two people in one picture: their OKS, 0 when they are apart.
+
+    By the joints from `JOINT_SCORE` on; of a weak detection by the surer half of its joints.
+    """
     size = float(extent(np.array([body_box(b)[2:]], dtype=np.float32))[0])
-    return oks(a.keypoints, b.keypoints, size**2, min_score=JOINT_SCORE)
+    least = min(JOINT_SCORE, *(float(np.median(pose.keypoints[:, 2])) for pose in (a, b)))
+    return oks(a.keypoints, b.keypoints, size**2, min_score=least)
 
 
 def body_box(pose: Pose) -> Box:
@@ -372,4 +574,9 @@ def pace(policy: Refine, period_s: float, *, find_s: float, look_s: float) -> Re
     if 0 < left_s < find_s:
         every = min(seldom, math.ceil(find_s / left_s))
     looks = 1 + max(0, int((left_s - find_s / every) / look_s))
-    return replace(policy, looks=looks, every=every)
+    return replace(policy, looks=looks, every=every, search_every=search_interval(period_s))
+
+
+def search_interval(period_s: float) -> int:
+    """Return the frames from one search for a fallen person to the next."""
+    return max(1, round(1 / (SEARCH_HZ * period_s)))

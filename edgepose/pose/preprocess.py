@@ -54,10 +54,10 @@ class Preprocessor:
         model = letterbox.model
         canvas = np.zeros((model.height, model.width, 3), dtype=np.uint8)
         inside = canvas[top : top + height, left : left + width]
-        region = _cut(image, letterbox.region)
+        region = _turned(image, letterbox) if letterbox.angle_deg else _cut(image, letterbox.region)
         region = _halved(region, Size(width, height))
         # Shrinking by more than two skips pixels with bilinear sampling; area does not.
-        shrinks = region.shape[0] > 2 * height
+        shrinks = region.shape[0] > 2 * height or letterbox.angle_deg != 0
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         cv2.resize(region, (width, height), dst=inside, interpolation=how)
         numbers = self._numbers(canvas)
@@ -115,6 +115,19 @@ def _halved(region: Image, size: Size) -> Image:
 
 def _halves(side: int, least: int) -> bool:
     return side % 2 == 0 and side >= 2 * least
+
+
+def _turned(image: Image, letterbox: Letterbox) -> Image:
+    """Return a rotated region upright, in a whole multiple of the size at which it lands."""
+    left, top, width, height = letterbox.inner
+    times = max(1, int(letterbox.region[3] / height))
+    matrix = letterbox.matrix
+    origin = np.array([left, top]) + 0.5 / times - 0.5  # of the first of `times` fine pixels
+    matrix[:, 2] += matrix[:, :2] @ origin
+    matrix[:, :2] /= times
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    turned = cv2.warpAffine(image, matrix, (width * times, height * times), flags=flags)
+    return np.asarray(turned, dtype=np.uint8)
 
 
 def _cut(image: Image, region: tuple[int, int, int, int]) -> Image:

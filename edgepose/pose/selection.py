@@ -35,17 +35,20 @@ from edgepose.timing import Clock, median_ms
 log: Final = logging.getLogger(__name__)
 
 FILE: Final = "timings.json"
-RUNS: Final = 3
-SLOW_MS: Final = 250.0  # of this length one run tells enough, and three take too long
+RUNS: Final = 7
+BUSY: Final = 0.5  # processors that other programs keep busy: what is measured then is too slow
+SLOW_MS: Final = 250.0  # of this length one run tells enough, and more take too long
 SHARE: Final = 0.8  # of the time between frames: what is measured on an idle machine grows warm
 MEASURING_S: Final = 8.0
 HOPELESS_MS: Final = 2000.0  # where the quickest takes so long, any other takes minutes
-QUICKEST: Final = {"refine": "posenet-uint8+movenet-lightning-int8"}
+QUICKEST: Final = {"refine": "refined-light", "whole": catalog.DEFAULT}
 """By policy, what takes the least; it is `movenet-lightning-int8` for the others."""
 
 STAND_INS: Final = {"one": "movenet-lightning", "many": catalog.DEFAULT}
 AUTO: Final = "auto"
 TAKEN: Final = "taken"
+UNFIT: Final = "does not find people who lie"
+LYING_LEAST: Final = 50.0  # percent: no model for homes in which falls are watched
 UNMEASURED: Final = "not measured: no time left"
 ONE_CAMERA_FPS: Final = 10.0  # what the configuration means where it does not say
 
@@ -74,18 +77,37 @@ class Plan:
 
 
 class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How well a model and a policy find people: OKS AP in percent."""
+    """How well a model and a policy find people, in percent; None where it was not measured."""
 
-    many: float
-    one: float
+    near: float | None = None
+    """AP of people above 96² pixels."""
+
+    small: float | None = None
+    """AP of people of 32² to 96² pixels."""
+
+    one: float = 0.0
+    """AP in pictures with one person."""
+
+    lying: float | None = None
+    """Share of people who lie that are found."""
+
+    like: str = ""
+    """The model whose figures these are, where another file of the network was measured."""
 
     def of(self, people: int) -> float:
-        """Return what counts when that many people are to be found."""
-        return self.one if people == 1 else self.many
+        """Return the AP that counts where that many people are to be found."""
+        if people == 1:
+            return self.one
+        return 0.0 if self.near is None or self.small is None else (self.near + self.small) / 2
+
+    @property
+    def fit_for_falls(self) -> bool:
+        """Whether it finds people who lie; networks that follow one person were not measured."""
+        return self.lying is None or self.lying >= LYING_LEAST
 
 
 class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `benchmarks/accuracy.py` has measured, all on the same pictures."""
+    """The accuracies of `data/accuracy.toml`, all on the same pictures."""
 
     pictures: str
     """Which."""
@@ -96,10 +118,9 @@ class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def by(self, policy: PolicyName) -> dict[str, Accuracy]:
         """Return what each model reaches with a policy; `auto` is what suits the model."""
-        if policy == "auto":
-            return self.whole | self.follow | self.refine
-        found: dict[str, Accuracy] = getattr(self, policy)
-        return found
+        rows = self.whole | self.follow | self.refine
+        found: dict[str, Accuracy] = rows if policy == "auto" else getattr(self, policy)
+        return {name: rows[row.like] if row.like else row for name, row in found.items()}
 
 
 class Row(NamedTuple):
@@ -119,6 +140,16 @@ class Timings(msgspec.Struct):
 
     machine: str = ""
     ms: dict[str, float] = {}
+    busy: list[str] = []
+    """Networks that were measured while the machine had other work: to be measured again."""
+
+
+class Timing(NamedTuple):
+    """How long one network takes."""
+
+    ms: float
+    busy: bool
+    """Whether the machine had other work meanwhile."""
 
 
 @cache
@@ -148,6 +179,10 @@ class Chooser:
 
         self._ending = ending
         self._note = StateFile(folder and folder / FILE, Timings)
+
+    def forget_timings(self) -> None:
+        """Measure everything again in the next plan."""
+        self._note.write(Timings())
 
     def plan(self, config: Config, fps: float = 0.0) -> Plan:
         """Decide what is to run; with `auto` or a delegate this may take seconds.
@@ -261,12 +296,16 @@ class Contest:
         self._delegate = delegate
         self._try_out = try_out
         self._stopwatch = stopwatch
+        self._falls = config.events.fall
 
     def plan(self) -> Plan:
         """Find the best; where none is quick enough, the quickest."""
         taken: Row | None = None
         for name, accuracy in _candidates(self._people, self._policy):
-            row = self._judge(name, accuracy, decided=taken is not None)
+            if self._falls and not accuracy.fit_for_falls:
+                self.rows.append(Row(name, Cpu.name, accuracy.of(self._people), None, UNFIT))
+                continue
+            row = self._judge(name, accuracy.of(self._people), decided=taken is not None)
             if row is None:
                 continue
             self.rows.append(row)
@@ -328,7 +367,11 @@ class Contest:
 
 
 class Stopwatch:
-    """Times networks on the CPU, each once and, from its start, for a few seconds altogether."""
+    """Times networks on the CPU, each once and, from its start, for a few seconds altogether.
+
+    One that was measured while the machine had other work is measured again, in this run of
+    the program once.
+    """
 
     def __init__(self, note: StateFile, threads: int, ending: Callable[[], bool]) -> None:
         self._ending = ending
@@ -337,7 +380,8 @@ class Stopwatch:
         self._until_s = math.inf
         machine = _machine(threads)
         known: Timings | None = note.read()
-        self._timings = known if known and known.machine == machine else Timings(machine, {})
+        self._timings = known if known and known.machine == machine else Timings(machine)
+        self._again = set(self._timings.busy)
 
     def start(self, measuring_s: float) -> None:
         """Begin to count the time; before that there is no limit."""
@@ -355,51 +399,101 @@ class Stopwatch:
         the others are not measured, to leave time for models that are quicker.
         """
         team = catalog.team(name)
-        rounds = [(choice, 1) for choice in team.finders]
-        rounds += [(team.looker, people)] if team.looker else []
+        rounds = [(choice, 1, False) for choice in team.finders]
+        rounds += [(team.looker, people, True)] if team.looker else []
         frame_ms = 0.0
-        for choice, times in sorted(rounds, key=lambda row: _key(row[0]) not in self._timings.ms):
+        for choice, times, shaped in sorted(
+            rounds, key=lambda row: not self._knows(row[0], row[2])
+        ):
             if frame_ms > most_ms:
                 return math.inf
-            network_ms = self._network_ms(choice)
+            network_ms = self._network_ms(choice, shaped=shaped)
             if network_ms is None:
                 return None
             frame_ms += times * network_ms
         return frame_ms
 
-    def _network_ms(self, choice: catalog.Choice) -> float | None:
-        key = _key(choice)
-        if key not in self._timings.ms:
+    def _knows(self, choice: catalog.Choice, shaped: bool) -> bool:
+        key = _key(choice, shaped=shaped)
+        return key in self._timings.ms and key not in self._again
+
+    def _network_ms(self, choice: catalog.Choice, *, shaped: bool) -> float | None:
+        key = _key(choice, shaped=shaped)
+        if not self._knows(choice, shaped):
             if time.monotonic() >= self._until_s or self._ending():
-                return None
+                return self._timings.ms.get(key)
             log.info("model: auto: measuring %s", choice.name)
-            self._timings.ms[key] = round(_measured_ms(choice, self._threads), 2)
+            timing = _measured(choice, self._threads, shaped=shaped)
+            self._again.discard(key)
+            self._timings.ms[key] = round(timing.ms, 2)
+            busy = set(self._timings.busy) - {key} | ({key} if timing.busy else set())
+            self._timings.busy = sorted(busy)
             self._note.write(self._timings)
         return self._timings.ms[key]
 
 
-def _key(choice: catalog.Choice) -> str:
+def _key(choice: catalog.Choice, *, shaped: bool) -> str:
     size = choice.size
-    return f"{choice.path.name}@{size.height}x{size.width}" if size else choice.path.name
+    name = f"{choice.path.name}@{size.height}x{size.width}" if size else choice.path.name
+    return f"{name} shaped" if shaped else name
 
 
-def _measured_ms(choice: catalog.Choice, threads: int) -> float:
-    warm_up = Network(choice, threads).engine.warm_up
+def _measured(choice: catalog.Choice, threads: int, *, shaped: bool) -> Timing:
+    """Measure one network: the least of several inferences, which other work disturbs least.
+
+    Parameters
+    ----------
+    shaped : bool
+        Whether it takes second looks: at an input in the shape of a person who stands.
+    """
+    warm_up = Network(choice, threads, shaped=shaped).engine.warm_up
     warm_up()
-    first_ms = median_ms(warm_up, 1)
-    return first_ms if first_ms > SLOW_MS else median_ms(warm_up, RUNS)
+    before = _cpu_s()
+    times_ms = [median_ms(warm_up, 1)]
+    while times_ms[0] <= SLOW_MS and len(times_ms) < RUNS:
+        times_ms.append(median_ms(warm_up, 1))
+    return Timing(min(times_ms), _others_share(before, _cpu_s()) > BUSY)
 
 
-def _candidates(people: int, policy: PolicyName) -> Iterator[tuple[str, float]]:
+class _CpuTime(NamedTuple):
+    """Seconds of processor time since the machine and this process started."""
+
+    all_s: float
+    own_s: float
+    at_s: float
+
+
+def _cpu_s() -> _CpuTime:
+    """Read the time that all processors have worked; 0 where the kernel does not tell."""
+    try:
+        line = Path("/proc/stat").read_text("utf-8").partition("\n")[0]
+    except OSError:
+        return _CpuTime(0.0, 0.0, time.monotonic())
+    ticks = [int(number) for number in line.split()[1:9]]
+    working = sum(ticks) - ticks[3] - ticks[4]  # without idle and iowait
+    worked_s = working / os.sysconf("SC_CLK_TCK")
+    return _CpuTime(worked_s, time.process_time(), time.monotonic())
+
+
+def _others_share(before: _CpuTime, after: _CpuTime) -> float:
+    """Return how many processors other programs kept busy between two readings."""
+    others_s = (after.all_s - before.all_s) - (after.own_s - before.own_s)
+    return others_s / max(after.at_s - before.at_s, 1e-3)
+
+
+def _candidates(people: int, policy: PolicyName) -> Iterator[tuple[str, Accuracy]]:
     """Yield the models that are here, the most accurate first; the Edge TPU's before its twin."""
     entries = catalog.entries()
-    measured = accuracies().by(policy)
-    known = {name: accuracy.of(people) for name, accuracy in measured.items()}
-    # Nobody has measured a model on the Edge TPU for us: it counts as its twin does.
+    known = accuracies().by(policy)
+    # A model for the Edge TPU counts as its twin does: it was measured on the CPU only.
     known |= {name: known[e.cpu] for name, e in entries.items() if e.cpu in known}
     here = [name for name in known if name not in entries or entries[name].path]
-    for name in sorted(here, key=lambda name: (-known[name], not _for_edgetpu(name))):
+    for name in sorted(here, key=lambda name: _rank(name, known[name], people)):
         yield name, known[name]
+
+
+def _rank(name: str, accuracy: Accuracy, people: int) -> tuple[float, float, bool]:
+    return -accuracy.of(people), -accuracy.one, not _for_edgetpu(name)
 
 
 def _for_edgetpu(name: str) -> bool:

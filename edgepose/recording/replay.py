@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from edgepose.config.schema import Camera, Config
 from edgepose.mqtt import encoding
 from edgepose.mqtt import topics as mqtt_topics
-from edgepose.people import build
+from edgepose.people import build, tracking
 from edgepose.people.follower import Follower
 from edgepose.people.tracking import Tracker
 from edgepose.recording.frames import RecordedFrame, RecordedPose, frames
@@ -20,7 +20,7 @@ class KnownPeople(Tracker):
     """Gives people the ids that they had in the recording."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(tracking.Options(birth_score=0.0))
         self._since_ns: dict[int, int] = {}
 
     def update(self, poses: Sequence[Pose], at_ns: int, *, at_once: bool = False) -> list[Track]:

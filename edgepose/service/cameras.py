@@ -3,6 +3,8 @@
 import threading
 from typing import Final
 
+import msgspec
+
 from edgepose.camera.worker import Camera, joined
 from edgepose.config.schema import Config
 from edgepose.errors import SourceError
@@ -14,6 +16,12 @@ from edgepose.service.status import publish_status
 from edgepose.types import Message
 
 CLOSE_S: Final = 1.0  # for the threads of all cameras; the contract gives five seconds in all
+
+
+def with_min_pose_score(config: Config, own: float) -> Config:
+    """Return the configuration with a number where it says `auto`: the model's `own`."""
+    replace = msgspec.structs.replace
+    return replace(config, pose=replace(config.pose, min_pose_score=config.pose.least(own)))
 
 
 class CameraSet:
@@ -79,6 +87,9 @@ class CameraSet:
         for id_ in now:
             if id_ not in self._state.cameras:
                 self.start(id_)
+            elif old.model != new.model:  # its own minimum score may be another one
+                with self._lock:
+                    self._apply(id_)
         self._budget_is_old = True
 
     def apply_settings(self, id_: str, settings: Settings) -> None:
@@ -155,6 +166,7 @@ class CameraSet:
             return
         overrides = state.broker.overrides
         config, camera = overrides.apply_to(state.config, table)
+        config = with_min_pose_score(config, state.estimator.min_pose_score)
         settings, paused = overrides.current_settings(config, camera), overrides.is_paused(id_)
         message = control.apply(config, camera, settings, paused=paused)
         # Before the first frame it is unknown whether the room is empty.

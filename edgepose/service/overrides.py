@@ -62,7 +62,7 @@ class Overrides:
         config, camera = self.apply_to(config, camera)
         return CameraSettings(
             fps=camera.fps,
-            min_pose_score=config.pose.min_pose_score,
+            min_pose_score=config.pose.least(),
             min_keypoint_score=config.pose.min_keypoint_score,
             fall=config.events.fall,
         )

@@ -98,7 +98,7 @@ class Editor:
             "editable": not why_not,
             "why_not": why_not or None,
             "pose": {
-                "min_pose_score": pose.min_pose_score,
+                "min_pose_score": pose.least(),
                 "min_keypoint_score": pose.min_keypoint_score,
             },
             "cameras": [_camera(camera) for camera in self._good.cameras],

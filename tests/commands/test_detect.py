@@ -19,6 +19,7 @@ from edgepose.cli import main
 from edgepose.commands import detect
 from edgepose.mqtt.messages import PosesMessage
 from edgepose.types import Frame
+from tests.pose.test_estimator import PERSON, street
 from tests.support.moving import clip
 
 PICTURE = Path(__file__).parents[2] / "docs" / "images" / "person.jpg"
@@ -32,6 +33,26 @@ def test_a_single_picture_says_its_posture(capsys: pytest.CaptureFixture[str]) -
     (person,) = json.loads(capsys.readouterr().out)["poses"]
     assert person["posture"] == "standing"
     assert person["id"] is None
+
+
+def test_people_who_are_small_in_the_picture_are_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The default model sees people whom the quickest for several people overlooks."""
+    canvas = np.full((720, 1280, 3), 128, dtype=np.uint8)
+    person = cv2.resize(street()[PERSON], (60, 110), interpolation=cv2.INTER_AREA)
+    for number in range(4):
+        left, top = 150 + 260 * number, 150 + 120 * number
+        canvas[top : top + 110, left : left + 60] = person
+    path = tmp_path / "small.png"
+    cv2.imwrite(str(path), canvas[:, :, ::-1])
+
+    counts = []
+    for model in ((), ("-m", "movenet-multipose")):
+        assert main(["detect", str(path), *model, "--json"]) == 0
+        counts.append(len(json.loads(capsys.readouterr().out)["poses"]))
+
+    assert counts[0] >= 3 > counts[1]
 
 
 def test_one_picture_cannot_hold_several(

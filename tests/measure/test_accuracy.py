@@ -191,6 +191,53 @@ def test_what_many_sets_leave_out_is_filled_in(tmp_path: Path) -> None:
     assert scores(truth, {1: [found(body(0, 0))]})["AP"] == pytest.approx(100)
 
 
+@pytest.mark.parametrize("least", [0.1, 0.35, 0.55, 0.75, 0.95])
+def test_precision_and_recall_are_those_at_the_threshold(tmp_path: Path, least: float) -> None:
+    """Of four people, two ghosts, a double and a stray in an empty picture."""
+    people = [body(20 + 150 * n, 20) for n in range(4)]
+    entries = [annotation(n + 1, 1, joints) for n, joints in enumerate(people)]
+    truth = made(tmp_path, {1: entries, 2: [], 3: []})
+    poses = {
+        1: [
+            found(people[0], 0.9),
+            found(off(people[1], 0.6), 0.7),
+            found(off(people[2], 0.4), 0.6),
+            found(people[0], 0.4),
+            found(people[3], 0.2),
+        ],
+        2: [found(body(100, 100), 0.3)],
+        3: [],
+    }
+    rows = [
+        entry
+        for picture in truth.pictures
+        for entry in accuracy.detections(picture, poses[picture.id], truth.category)
+    ]
+
+    result = accuracy.at_threshold(truth, rows, least)
+
+    right = sum(score >= least for score in (0.9, 0.7, 0.2))
+    wrong = sum(score >= least for score in (0.6, 0.4, 0.3))
+    assert (result.right, result.wrong, result.people) == (right, wrong, 4)
+    assert result.recall == pytest.approx(25 * right)
+    assert result.precision == (pytest.approx(100 * right / (right + wrong)) if right else None)
+    assert result.f1 == pytest.approx(200 * right / (right + wrong + 4))
+    assert result.false_share == (50 if least <= 0.3 else 0)
+
+
+def test_who_is_not_labelled_is_neither_right_nor_wrong(tmp_path: Path) -> None:
+    """A find inside the box of somebody without joints does not lower the precision."""
+    blank = annotation(2, 1, body(300, 20)) | {"keypoints": [0] * 51, "num_keypoints": 0}
+    truth = made(tmp_path, {1: [annotation(1, 1, body(20, 20)), blank]})
+    poses = [found(body(20, 20)), found(body(310, 30)), found(body(20, 260), 0.8)]
+    rows = accuracy.detections(truth.pictures[0], poses, truth.category)
+
+    result = accuracy.at_threshold(truth, rows, 0.5)
+
+    assert (result.right, result.wrong, result.people) == (1, 1, 1)
+    assert result.false_share is None
+
+
 def test_nobody_found_is_zero_and_nobody_to_find_is_nothing(tmp_path: Path) -> None:
     """A set without people has no score, which is not the same as a score of 0."""
     truth = made(tmp_path, {1: [annotation(1, 1, body(0, 0))], 2: []})

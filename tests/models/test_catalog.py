@@ -100,7 +100,7 @@ def test_a_pair_is_shown_model_by_model(name: str, capsys: pytest.CaptureFixture
     assert main(["models", "show", name, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
 
-    assert [found["family"] for found in told["finders"]] == ["posenet"]
+    assert [found["family"] for found in told["finders"]][-1] == "posenet"
     assert told["looker"]["family"] == "movenet single"
     assert page.index("heatmap") < page.rindex(told["looker"]["name"])
 

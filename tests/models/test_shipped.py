@@ -30,6 +30,7 @@ KEYS: Final = {
     "bytes": int,
     "family": str,
     "people": str,
+    "min_pose_score": float,
     "input": str,
     "licence": str,
     "origin": str,
@@ -214,17 +215,18 @@ def test_stride_32_is_every_second_cell_of_stride_16() -> None:
         assert values.std() > 1
 
 
-@pytest.mark.parametrize("name", ["movenet-lightning", "movenet-thunder"])
-def test_movenet_says_where_one_person_is(name: str) -> None:
+def test_movenet_says_where_one_person_is() -> None:
     """Seventeen times y, x and score."""
-    shapes = Network(name).shapes()
+    shapes = Network("movenet-lightning").shapes()
 
     assert shapes == {"keypoints": (1, 1, 17, 3)}
 
 
-@pytest.mark.parametrize("name", ["movenet-lightning-int8", "movenet-thunder-int8"])
-def test_movenet_in_whole_numbers_stops_at_its_heads(name: str) -> None:
-    """One cell every four pixels; what follows needs more than eight bits."""
+@pytest.mark.parametrize(
+    "name", ["movenet-lightning-int8", "movenet-thunder-int8", "movenet-thunder"]
+)
+def test_movenet_stops_at_its_heads(name: str) -> None:
+    """One cell every four pixels: what follows needs more than eight bits and a fixed size."""
     shapes = Network(name).shapes()
 
     cells = _size(name)[0] // 4
@@ -279,8 +281,7 @@ def test_whole_numbers_agree_with_16_bits() -> None:
     assert np.abs(offsets - real["short_offset"])[twice].mean() < 1.5
 
 
-@pytest.mark.parametrize("name", ["movenet-lightning", "movenet-thunder"])
-def test_movenet_sees_what_another_training_sees(name: str) -> None:
+def test_movenet_sees_what_another_training_sees() -> None:
     """Within the reference's own tolerance of the keypoints published for its model."""
     if not TESTDATA.exists():
         pytest.skip("needs a photograph and its reference")
@@ -288,11 +289,11 @@ def test_movenet_sees_what_another_training_sees(name: str) -> None:
     rows = list(csv.DictReader(reference.open()))
     truth = np.array([[float(row[f"keypoint_{axis}"]) for axis in "xy"] for row in rows])
     sure = np.array([float(row["keypoint_score"]) for row in rows]) > 0.4
-    height, width = _size(name)
+    height, width = _size("movenet-lightning")
     bgr = cv2.imread(str(TESTDATA / "squat.png"))
 
     picture = cv2.resize(bgr, (width, height), interpolation=cv2.INTER_LINEAR)[None, :, :, ::-1]
-    found = Network(name).run(picture)["keypoints"][0, 0, :, 1::-1]
+    found = Network("movenet-lightning").run(picture)["keypoints"][0, 0, :, 1::-1]
 
     assert sure.sum() >= 12
     assert np.abs(found - truth)[sure].max() < 0.04

@@ -19,7 +19,7 @@ from edgepose.pose.decoders import Limits
 from edgepose.pose.estimator import PoseEstimator
 from edgepose.skeleton import oks
 from edgepose.timing import NS_PER_S
-from edgepose.types import Image, Pose, Size
+from edgepose.types import Box, FallenPose, Image, Pose, Size
 
 PAIR = "posenet-uint8+movenet-lightning-int8"
 PERSON = (slice(40, 350), slice(90, 260))  # of the clip's first picture, someone walking
@@ -202,6 +202,32 @@ def test_it_looks_again_at_a_known_person_in_a_film() -> None:
         (pose,) = seen[step].people
         assert seen[step].crops == [False, True]
         assert middle(pose) == pytest.approx(185 + 40 * step, abs=40)
+
+
+@pytest.mark.parametrize("model", ["movenet-multipose", "movenet-lightning", PAIR])
+def test_it_finds_somebody_who_lies_where_one_fell(model: str) -> None:
+    """The person on their side, the head to the left, and head down: a search sees them."""
+    for turns in (1, 2, 3):
+        image = np.full((480, 640, 3), 128, dtype=np.uint8)
+        lying = np.rot90(street()[PERSON], turns)
+        image[100 : 100 + lying.shape[0], 150 : 150 + lying.shape[1]] = lying
+        centre = 150 + lying.shape[1] / 2, 100 + lying.shape[0] / 2
+        keypoints = np.full((17, 3), 0.5, dtype=np.float32)
+        keypoints[:, :2] = centre
+        place = FallenPose(keypoints, 0.5, Box(centre[0] - 120, centre[1] - 120, 240, 240))
+        looker = estimator(model)
+        found = []
+        for turn in range(8):
+            glance = looker.prepare(image, [place], turn)
+            if any(look.aim.person is place for look in glance.looks):
+                found += looker.decode(glance, looker.infer(glance))
+
+        heads = [
+            pose.keypoints[0, :2] - pose.keypoints[[11, 12], :2].mean(axis=0) for pose in found
+        ]
+        up = np.array([(0, -1), (-1, 0), (0, 1), (1, 0)][turns])
+        sure = [head @ up > 0.8 * np.hypot(*head) for head in heads]
+        assert any(sure)
 
 
 def test_keeping_pace_bounds_the_looks() -> None:

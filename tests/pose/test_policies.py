@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from edgepose.geometry import Letterbox, box_around
+from edgepose.geometry import Letterbox, box_around, rotation
 from edgepose.pose.policies import (
     AGREEMENT,
+    SEARCH_SCORE,
     Aim,
     Follow,
     Refine,
@@ -15,12 +16,13 @@ from edgepose.pose.policies import (
     crop,
     everything,
     in_turn,
+    lean,
     likeness,
     pace,
     single_out,
 )
-from edgepose.skeleton import LEFT_HIP, RIGHT_HIP
-from edgepose.types import Floats, Pose, Size
+from edgepose.skeleton import LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, RIGHT_SHOULDER
+from edgepose.types import Box, CandidatePose, FallenPose, Floats, Pose, Size
 
 WIDE = Size(1280, 720)
 
@@ -113,12 +115,89 @@ def test_it_looks_at_everything_when_the_crop_would_be_larger() -> None:
 def test_a_look_at_a_crop_maps_back_exactly() -> None:
     """What is seen in a crop beyond the picture's edge lies where it is in the picture."""
     pose = person(3, 716)
-    letterbox = Letterbox.fit(crop(pose), Size(256, 256))
+    region, _ = crop(pose)
+    letterbox = Letterbox.fit(region, Size(256, 256))
 
     there = letterbox.to_model(pose.keypoints[:, :2])
 
     assert letterbox.region[0] < 0
     np.testing.assert_allclose(letterbox.to_frame(there), pose.keypoints[:, :2], atol=1e-3)
+
+
+SHAPES = (Size(256, 256), Size(160, 256), Size(256, 160), Size(192, 256), Size(256, 192))
+
+
+def turned(pose: Pose, angle_deg: float) -> Pose:
+    """Return a person turned clockwise about the middle of the hips."""
+    keypoints = pose.keypoints.copy()
+    middle = keypoints[[LEFT_HIP, RIGHT_HIP], :2].mean(axis=0)
+    keypoints[:, :2] = (keypoints[:, :2] - middle) @ rotation(angle_deg).T + middle
+    return Pose(keypoints, pose.score, box_around(keypoints))
+
+
+@pytest.mark.parametrize("scale", [0.15, 0.7, 3.1])
+@pytest.mark.parametrize("angle_deg", range(-180, 180, 20))
+def test_a_crop_shows_the_whole_person_in_its_shape(angle_deg: int, scale: float) -> None:
+    """All joints are inside, with room, as large as in a square, in no more pixels."""
+    pose = turned(person(700, 400, scale=scale), angle_deg)
+
+    ((_, region, _, _, size, angle),) = Refine(shapes=SHAPES).again(WIDE, [pose])
+
+    assert size is not None
+    letterbox = Letterbox.fit(region, size, angle_deg=angle)
+    joints = letterbox.to_model(pose.keypoints[:, :2])
+    room = np.minimum(joints.min(axis=0), np.array(size) - joints.max(axis=0))
+    assert room.min() > 15
+    _, whole, _, _, square, _ = Refine(shapes=SHAPES[:1]).again(WIDE, [pose])[0]
+    in_square = Letterbox.fit(whole, square or SHAPES[0])
+    assert letterbox.scale[0] > 0.95 * in_square.scale[0]
+    assert size.width * size.height <= 256 * 256
+
+
+@pytest.mark.parametrize(
+    ("angle_deg", "shape"), [(0, Size(160, 256)), (90, Size(256, 160)), (180, Size(160, 256))]
+)
+def test_a_narrow_person_takes_the_narrowest_shape(angle_deg: int, shape: Size) -> None:
+    """Somebody who stands with the arms down fills five eighths of a square."""
+    pose = turned(person(700, 400), angle_deg)
+
+    (aim,) = Refine(shapes=SHAPES, upright=False).again(WIDE, [pose])
+
+    assert aim.size == shape
+
+
+def test_of_one_shape_that_is_no_square_the_crop_has_its_sides() -> None:
+    """A refiner that takes 192x256 only is shown a region of that shape."""
+    (aim,) = Refine(shapes=(Size(192, 256),)).again(WIDE, [person(700, 400, scale=1.5)])
+
+    assert aim.region[2] / aim.region[3] == pytest.approx(192 / 256, rel=0.02)
+
+
+@pytest.mark.parametrize("angle_deg", range(-180, 180, 15))
+def test_who_lies_is_turned_upright(angle_deg: int) -> None:
+    """From 45 degrees on the torso stands in the crop; below it the crop stays as it is."""
+    pose = turned(person(700, 400), angle_deg)
+
+    (aim,) = Refine(shapes=SHAPES).again(WIDE, [pose])
+
+    letterbox = Letterbox.fit(aim.region, aim.size or SHAPES[0], angle_deg=aim.angle_deg)
+    joints = letterbox.to_model(pose.keypoints[:, :2])
+    up = joints[[LEFT_SHOULDER, RIGHT_SHOULDER]].mean(axis=0)
+    up -= joints[[LEFT_HIP, RIGHT_HIP]].mean(axis=0)
+    if abs(angle_deg) > 45:
+        assert up[1] < 0
+        assert abs(up[0]) < 0.02 * -up[1]
+    if abs(angle_deg) < 45:
+        assert aim.angle_deg == 0
+
+
+def test_without_a_torso_nothing_is_turned() -> None:
+    """Where no hip or no shoulder is seen there is nothing to tell the lean by."""
+    for hidden in ([LEFT_HIP, RIGHT_HIP], [LEFT_SHOULDER, RIGHT_SHOULDER]):
+        pose = turned(person(700, 400), 90)
+        pose.keypoints[hidden, 2] = 0
+
+        assert lean(pose) == 0
 
 
 def test_ten_people_cost_no_more_looks_than_three() -> None:
@@ -159,7 +238,7 @@ def test_a_second_look_replaces_the_first_where_they_agree() -> None:
     """The joints are the second look's, and so is the score."""
     find, look = person(400, 300, score=0.3), person(404, 303, score=0.8)
 
-    (merged,) = Refine().merge([Seen(Aim(1, crop(find), find), [look])])
+    (merged,) = Refine().merge([Seen(Aim(1, crop(find)[0], find), [look])])
 
     assert merged.keypoints is look.keypoints
     assert merged.score == pytest.approx(0.8)
@@ -168,7 +247,7 @@ def test_a_second_look_replaces_the_first_where_they_agree() -> None:
 def test_a_second_look_at_someone_else_changes_nobody() -> None:
     """In a still picture the find stays, less sure; the neighbour is not doubled."""
     find, other = person(400, 300), person(400 + (AGREEMENT + 0.05) * 285, 300)
-    region = crop(find)
+    region, _ = crop(find)
 
     (kept,) = Refine().merge([Seen(Aim(1, region, find, found=True), [other])])
 
@@ -182,7 +261,7 @@ def test_whom_a_film_only_expects_is_not_there_until_seen() -> None:
     expected, elsewhere = person(400, 300), person(900, 300)
     blank = person(400, 300, score=0.0)
 
-    look = Seen(Aim(1, crop(expected), expected), [blank])
+    look = Seen(Aim(1, crop(expected)[0], expected), [blank])
 
     with_finder = Refine().merge([Seen(Aim(0, everything(WIDE)), [elsewhere]), look])
     without = Refine().merge([look])
@@ -200,7 +279,7 @@ def test_find_and_second_look_are_one_person() -> None:
         [
             Seen(Aim(0, everything(WIDE)), finds),
             Seen(Aim(1, everything(WIDE)), [person(395, 306, score=0.2)]),
-            Seen(Aim(2, crop(known), known), [known]),
+            Seen(Aim(2, crop(known)[0], known), [known]),
         ]
     )
 
@@ -214,7 +293,7 @@ def test_two_people_close_together_stay_two() -> None:
     merged = Refine().merge(
         [
             Seen(Aim(0, everything(WIDE)), [person(401, 301), near]),
-            Seen(Aim(1, crop(known), known), [known]),
+            Seen(Aim(1, crop(known)[0], known), [known]),
         ]
     )
 
@@ -224,7 +303,7 @@ def test_two_people_close_together_stay_two() -> None:
 def test_a_followed_person_whom_the_finder_does_not_see_is_doubted() -> None:
     """A coat that was once taken for a person has to convince more than a person."""
     known = person(400, 300, score=0.5)
-    look = Seen(Aim(1, crop(known), known), [known])
+    look = Seen(Aim(1, crop(known)[0], known), [known])
 
     (alone,) = Refine().merge([look])
     (doubted,) = Refine().merge([Seen(Aim(0, everything(WIDE)), []), look])
@@ -269,3 +348,99 @@ def test_more_time_means_more_looks() -> None:
     looks = [pace(Refine(), 1 / fps, find_s=0.02, look_s=0.012).looks for fps in (20, 10, 5, 1)]
 
     assert looks == sorted(set(looks))
+
+
+def fallen(pose: Pose, *, visible: bool = False) -> FallenPose:
+    box = Box(pose.box.centre[0] - 100, pose.box.centre[1] - 100, 200, 200)
+    return FallenPose(pose.keypoints, pose.score, box, visible)
+
+
+@pytest.mark.parametrize("policy", [Whole(), Follow(), Refine(finders=2)])
+def test_a_place_where_somebody_fell_is_searched_in_all_rotations(
+    policy: Whole | Follow | Refine,
+) -> None:
+    """One look at a time; within some frames upright, both sides and head down took turns."""
+    place = fallen(person(600, 400))
+
+    frames = [policy.aims(WIDE, [place], turn) for turn in range(40)]
+
+    searched = [[aim for aim in aims if aim.person is place] for aims in frames]
+    assert max(map(len, searched)) == 1
+    assert {aims[0].angle_deg for aims in searched if aims} == {0, 90, -90, 180}
+    assert all(holds(aims[0].region, person(600, 400)) for aims in searched if aims)
+    everywhere = [any(aim.region == everything(WIDE) for aim in aims) for aims in frames]
+    assert sum(everywhere) >= len(frames) / 2
+
+
+@pytest.mark.parametrize("policy", [Whole(), Refine()])
+@pytest.mark.parametrize(("score", "people"), [(SEARCH_SCORE + 0.05, 1), (SEARCH_SCORE - 0.05, 0)])
+def test_a_search_finds_a_person_from_a_score_on(
+    policy: Whole | Refine, score: float, people: int
+) -> None:
+    """The network answers with joints of a carpet, too: these are unsure."""
+    place = fallen(person(600, 400))
+    look = turned(person(600, 420), 90)
+    look.keypoints[:, 2] = score
+    (search,) = [aim for aim in policy.aims(WIDE, [place], 0) if aim.person is place]
+
+    merged = policy.merge([Seen(Aim(0, everything(WIDE)), []), Seen(search, [look])])
+
+    assert len(merged) == people
+    assert all(pose.score == pytest.approx(score) for pose in merged)
+
+
+def test_what_the_detector_makes_of_somebody_found_by_a_search_is_left_out() -> None:
+    """One person, with the joints of the look that was turned."""
+    place = fallen(person(600, 400))
+    look = turned(person(600, 420), 90)
+    coarse = Pose(look.keypoints[::-1].copy(), 0.9, look.box)
+    other = person(1000, 300)
+    (search,) = [aim for aim in Whole().aims(WIDE, [place], 0) if aim.person is place]
+
+    merged = Whole().merge([Seen(Aim(0, everything(WIDE)), [coarse, other]), Seen(search, [look])])
+
+    assert [pose.keypoints for pose in merged] == [look.keypoints, other.keypoints]
+
+
+def test_what_a_search_found_is_looked_at_again_upright() -> None:
+    """In the very next frames, or the tracker would never take it for a person."""
+    place = fallen(person(600, 400))
+    found = turned(person(600, 420), 90)
+    candidate = CandidatePose(found.keypoints, found.score, found.box)
+
+    frames = [Whole().aims(WIDE, [candidate, place], turn)[1:] for turn in range(4)]
+
+    assert [[aim.angle_deg for aim in aims] for aims in frames] == [[pytest.approx(90, abs=1)]] * 4
+
+
+def test_candidates_take_the_looks_that_are_left() -> None:
+    """The known come first, and a crowd of ghosts costs no more than two looks."""
+    ghosts = [
+        CandidatePose(*[getattr(p, n) for n in ("keypoints", "score", "box")]) for p in crowd(7)
+    ]
+    policy = Refine(finders=1, looks=4)
+
+    counts = [len(policy.aims(WIDE, [*crowd(known), *ghosts], 3)) - 1 for known in (0, 1, 3, 4, 9)]
+
+    assert counts == [2, 3, 4, 4, 4]
+
+
+def test_a_candidate_is_a_person_only_if_the_second_look_agrees() -> None:
+    """A weak detection by itself is none."""
+    weak = person(400, 300, score=0.15)
+    candidate = CandidatePose(weak.keypoints, weak.score, weak.box)
+    (aim,) = [aim for aim in Refine().aims(WIDE, [candidate], 0) if aim.person is candidate]
+
+    agreed = Refine().merge([Seen(Aim(0, everything(WIDE)), [weak]), Seen(aim, [person(402, 301)])])
+    alone = Refine().merge([Seen(Aim(0, everything(WIDE)), []), Seen(aim, [person(900, 300)])])
+
+    assert [pose.score for pose in agreed] == [pytest.approx(0.6)]
+    assert alone == []
+
+
+@pytest.mark.parametrize("fps", [2, 5, 10, 30])
+def test_searches_come_a_few_times_a_second(fps: int) -> None:
+    """Whatever the frame rate."""
+    every = pace(Refine(), 1 / fps, find_s=0.001, look_s=0.001).search_every
+
+    assert 2 <= fps / every <= 6

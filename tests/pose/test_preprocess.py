@@ -146,3 +146,39 @@ def test_corners_stay_where_they_are_when_a_picture_is_shrunk() -> None:
         middle = np.array([[(columns * tensor).sum(), (rows * tensor).sum()]]) / tensor.sum()
         expected = letterbox.to_model(np.array([[width - 40, height - 40]], dtype=np.float32))
         assert np.abs(middle - expected).max() < 0.3
+
+
+@pytest.mark.parametrize("side", [120, 260, 900])
+@pytest.mark.parametrize("angle_deg", [90.0, -90.0, 180.0, 37.0, -133.0])
+def test_a_spot_in_a_turned_region_lands_where_the_letterbox_says(
+    angle_deg: float, side: int
+) -> None:
+    """Also where the region is several times larger or smaller than the input."""
+    image = np.zeros((800, 1000, 3), dtype=np.uint8)
+    region = (500 - side // 2, 400 - side // 2, side, side)
+    letterbox = Letterbox.fit(region, Size(160, 256), angle_deg=angle_deg)
+    x, y = 500 + side // 5, 400 - side // 8
+    half = max(3, side // 20)
+    image[y - half : y + half + 1, x - half : x + half + 1] = 255
+    preprocessor = Preprocessor(TensorInfo("in", (1, 256, 160, 3), "uint8"), **RAW)
+
+    tensor = preprocessor.prepare(image, letterbox)[0, :, :, 0].astype(np.float64)
+
+    rows, columns = np.indices(tensor.shape)
+    seen = [(columns * tensor).sum() / tensor.sum(), (rows * tensor).sum() / tensor.sum()]
+    said = letterbox.to_model(np.array([x, y], dtype=np.float32))
+    assert np.allclose(seen, said, atol=0.15)
+    area = ((2 * half + 1) * letterbox.scale[0]) ** 2
+    assert tensor.sum() / 255 == pytest.approx(area, rel=0.06)
+
+
+def test_a_turned_region_beyond_the_picture_sees_black_there() -> None:
+    """The corner that the rotation takes out of the picture is black, the rest is not."""
+    image = np.full((100, 100, 3), 200, dtype=np.uint8)
+    letterbox = Letterbox.fit((60, 20, 80, 80), Size(80, 80), angle_deg=90.0)
+    preprocessor = Preprocessor(TensorInfo("in", (1, 80, 80, 3), "uint8"), **RAW)
+
+    tensor = preprocessor.prepare(image, letterbox)[0]
+
+    assert np.all(tensor[:38] == 0)  # the right of the frame is up
+    assert np.all(tensor[42:] == 200)

@@ -17,6 +17,7 @@ DECODERS: Final = {
     "posenet": "edgepose.pose.decoders.posenet:PoseNetDecoder",
     "movenet": "edgepose.pose.decoders.movenet:MoveNetDecoder",
     "yolo pose": "edgepose.pose.decoders.yolo:YoloPoseDecoder",
+    "top-down": "edgepose.pose.decoders.top_down:TopDownDecoder",
 }
 """Family name to class; asked in this order."""
 
@@ -27,14 +28,32 @@ CUSTOM_OPS: Final = {
 to `Loaded`."""
 
 
+MIN_POSE_SCORE: Final = 0.25
+"""Least score of a person where neither the caller nor the catalogue says one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the caller wants to hear of; may differ from frame to frame."""
+    """Which poses to return; may differ from frame to frame."""
 
     max_people: int = 6
-    min_pose_score: float = 0.25
+    min_pose_score: float | None = None
+    """None: the model's own, since the scales of models differ."""
+
     single: bool = False
     """One person at most; PoseNet takes the strongest cell of each joint: the article's way."""
+
+    share: float = 1.0
+    """Part of the model's own least score to go by where `min_pose_score` is None."""
+
+    @property
+    def least(self) -> float:
+        """The least score of a person."""
+        return self.within(MIN_POSE_SCORE)
+
+    def within(self, own: float) -> float:
+        """Return the least score of a person for a model whose own is `own`."""
+        return self.share * own if self.min_pose_score is None else self.min_pose_score
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +78,10 @@ class Decoder(Protocol):
     @property
     def pixels(self) -> Pixels:
         """How it wants its picture."""
+
+    @property
+    def min_pose_score(self) -> float:
+        """Least score of a person, for models that are not in the catalogue."""
 
     @classmethod
     def recognise(cls, model: ModelInfo) -> Self | None:

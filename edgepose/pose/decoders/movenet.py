@@ -23,6 +23,9 @@ SEEN: Final = 0.2
 NEARNESS: Final = 1.8
 """Cells added to a distance before dividing by it; part of the trained network's graph."""
 
+REACH: Final = 2
+"""Cells to each side of a joint's that are averaged where offsets have 8 bits."""
+
 PIXELS: Final = Pixels(1.0, (0.0, 0.0, 0.0))
 
 Form = Literal["single", "multi", "heads"]
@@ -55,6 +58,11 @@ class MoveNetDecoder:
         """The most people it can find at once."""
         return 6 if self.form == "multi" else 1
 
+    @property
+    def min_pose_score(self) -> float:
+        """Least score of a person: the networks' scores are on different scales."""
+        return 0.15 if self.form == "multi" else 0.35
+
     @classmethod
     def recognise(cls, model: ModelInfo) -> Self | None:
         """Return a decoder for [1, 1, 17, 3], [1, 6, 56], or heads of 1, 17, 34 and 34 channels.
@@ -80,12 +88,13 @@ class MoveNetDecoder:
         size = outputs.model.input_size
         if self.heads is not None:
             arrays = (outputs.real(index)[0] for index in self.heads)
-            people = [decode_single(decode_heads(*arrays), size)]
+            coarse = outputs.model.outputs[self.heads.offset].quantisation is not None
+            people = [decode_single(decode_heads(*arrays, average=coarse), size)]
         elif self.form == "single":
             people = [decode_single(outputs.real(0).reshape(JOINTS, 3), size)]
         else:
             people = decode_multi(outputs.real(0)[0], size)
-        people = [person for person in people if person.score >= limits.min_pose_score]
+        people = [person for person in people if person.score >= limits.least]
         return people[: limits.max_people]
 
 
@@ -185,7 +194,9 @@ def to_pixels(parts: Floats, size: Size) -> Floats:
     return keypoints
 
 
-def decode_heads(center: Floats, heatmap: Floats, regress: Floats, offset: Floats) -> Floats:
+def decode_heads(
+    center: Floats, heatmap: Floats, regress: Floats, offset: Floats, *, average: bool = False
+) -> Floats:
     """Do what the full network does behind its heads.
 
     Parameters
@@ -198,6 +209,9 @@ def decode_heads(center: Floats, heatmap: Floats, regress: Floats, offset: Float
         From the middle to each joint, roughly: 17 times y, x in cells.
     offset : (H, W, 34)
         From a cell to the joint in it: 17 times y, x in cells.
+    average : bool
+        Take the mean of the places that the cells around the joint's point to: offsets of
+        8 bits are coarse.
 
     Returns
     -------
@@ -219,9 +233,45 @@ def decode_heads(center: Floats, heatmap: Floats, regress: Floats, offset: Float
     likely = heatmap / (distance(rows, columns, expected) + NEARNESS)
     y, x = np.divmod(likely.reshape(-1, JOINTS).argmax(axis=0), width)
     joint = np.arange(JOINTS)
-    found = offset.reshape(height, width, JOINTS, 2)[y, x, joint] + np.stack([y, x], axis=1)
+    offsets = offset.reshape(height, width, JOINTS, 2)
+    if average:
+        found = mean_place(offsets, heatmap, y, x)
+    else:
+        found = offsets[y, x, joint] + np.stack([y, x], axis=1)
     parts = found / (height, width)
     return np.column_stack([parts, heatmap[y, x, joint]]).astype(np.float32)
+
+
+def mean_place(
+    offsets: Floats, heatmap: Floats, y: NDArray[np.int64], x: NDArray[np.int64]
+) -> Floats:
+    """Return (17, 2): where the cells around each joint's say it is, mean by heat squared.
+
+    Parameters
+    ----------
+    offsets : (H, W, 17, 2)
+        From each cell to each joint: y, x in cells.
+    heatmap : (H, W, 17)
+        Scores of the joints.
+    y, x : (17,)
+        The joints' cells.
+
+    Notes
+    -----
+    The network is trained on the offset in the joint's own cell, but those around point to
+    the joint too: one cell farther, the offset is 0.9 cells longer.
+    """
+    height, width = heatmap.shape[:2]
+    reach = np.arange(-REACH, REACH + 1)
+    rows, columns = np.broadcast_arrays(
+        np.clip(y[:, None, None] + reach[:, None], 0, height - 1),
+        np.clip(x[:, None, None] + reach, 0, width - 1),
+    )
+    joint = np.arange(JOINTS)[:, None, None]
+    weight = heatmap[rows, columns, joint] ** 2 + np.float32(1e-9)
+    places = offsets[rows, columns, joint] + np.stack([rows, columns], axis=-1)
+    total = (places * weight[..., None]).sum(axis=(1, 2))
+    return np.asarray(total / weight.sum(axis=(1, 2))[:, None], np.float32)
 
 
 def distance(rows: Floats, columns: Floats, points: NDArray[np.floating]) -> Floats:

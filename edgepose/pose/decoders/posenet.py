@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgepose.errors import ModelError
 from edgepose.models.info import ModelInfo, Outputs, TensorInfo
-from edgepose.pose.decoders import Limits, Pixels
+from edgepose.pose.decoders import MIN_POSE_SCORE, Limits, Pixels
 from edgepose.skeleton import (
     JOINTS,
     LEFT_ANKLE,
@@ -111,6 +111,7 @@ class PoseNetDecoder:
     pixels: Pixels = PIXELS
     options: Options = Options()
     family: str = "posenet"
+    min_pose_score: float = MIN_POSE_SCORE
 
     @property
     def people(self) -> int:
@@ -159,7 +160,7 @@ class PoseNetDecoder:
                 output_stride=stride,
                 options=self.options,
             )
-        people = [person for person in people if person.score >= limits.min_pose_score]
+        people = [person for person in people if person.score >= limits.least]
         return people[: limits.max_people]
 
     def displacements(self, outputs: Outputs) -> Floats:

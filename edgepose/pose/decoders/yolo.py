@@ -7,7 +7,7 @@ import numpy as np
 
 from edgepose.errors import ModelError
 from edgepose.models.info import ModelInfo, Outputs, TensorInfo
-from edgepose.pose.decoders import Limits, Pixels
+from edgepose.pose.decoders import MIN_POSE_SCORE, Limits, Pixels
 from edgepose.skeleton import JOINTS
 from edgepose.types import Box, Floats, ModelPose, Size
 
@@ -52,6 +52,7 @@ class YoloPoseDecoder:
     pixels: Pixels = PIXELS
     family: str = "yolo pose"
     people: int | None = None
+    min_pose_score: float = MIN_POSE_SCORE
 
     @classmethod
     def recognise(cls, model: ModelInfo) -> Self | None:
@@ -82,7 +83,7 @@ class YoloPoseDecoder:
         """Return people in model pixels, best first."""
         rows = outputs.real(0)[0]
         rows = rows.T if self.channels_first else rows
-        sure = rows[rows[:, 4] >= max(limits.min_pose_score, 1e-3)]
+        sure = rows[rows[:, 4] >= max(limits.least, 1e-3)]
         sure = sure[np.argsort(-sure[:, 4], kind="stable")][:CANDIDATES_AT_MOST]
         if self.sorted_out:
             sure = with_centres(sure)

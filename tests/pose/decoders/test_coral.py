@@ -145,13 +145,16 @@ def test_it_finds_tensorflows_dancer() -> None:
     assert np.abs(found - truth).max() < 1.5 * 13.2
 
 
-@pytest.mark.parametrize("network", ["lightning", "thunder"])
+FLOATS = {"lightning": "lightning_float16", "thunder": "thunder_heads_float16"}
+
+
+@pytest.mark.parametrize("network", FLOATS)
 def test_it_does_behind_the_heads_what_the_whole_network_does(network: str) -> None:
-    """MoveNet in 8 bits ends at its heads: it sees the same man as the whole float network."""
+    """MoveNet in 8 bits ends at its heads: it sees the same man as the float network."""
     picture = read_picture("squat.png")
 
     (heads,) = estimate(SHIPPED / f"movenet_{network}_int8.tflite", picture)
-    (whole,) = estimate(SHIPPED / f"movenet_{network}_float16.tflite", picture)
+    (whole,) = estimate(SHIPPED / f"movenet_{FLOATS[network]}.tflite", picture)
 
     sure = whole.keypoints[:, 2] > 0.4
     assert sure.sum() > 8
@@ -164,7 +167,7 @@ def test_it_does_behind_the_heads_what_the_whole_network_does(network: str) -> N
 def test_it_finds_the_man_with_the_shipped_posenets(name: str, single: bool) -> None:
     """Another training, other sizes and strides: the sure joints are those MoveNet sees."""
     picture = read_picture("squat.png")
-    (reference,) = estimate(SHIPPED / "movenet_thunder_float16.tflite", picture)
+    (reference,) = estimate(SHIPPED / "movenet_thunder_heads_float16.tflite", picture)
 
     person = estimate(SHIPPED / f"{name}.tflite", picture, single=single)[0]
 

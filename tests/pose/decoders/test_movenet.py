@@ -10,7 +10,7 @@ from edgepose.errors import ModelError
 from edgepose.models.info import ModelInfo, Outputs, Quantisation, TensorInfo
 from edgepose.pose import decoders
 from edgepose.pose.decoders import Limits, Pixels
-from edgepose.pose.decoders.movenet import MoveNetDecoder
+from edgepose.pose.decoders.movenet import MoveNetDecoder, mean_place
 from edgepose.skeleton import JOINTS
 from edgepose.types import Floats, Size
 from tests.support.contracts.decoder import DecoderContract, match
@@ -158,6 +158,36 @@ def test_it_takes_heads_of_every_type(dtype: str) -> None:
     people = decoders.recognise(outputs.model).decode(outputs, Limits())
 
     assert match(np.array([p.keypoints[:, :2] for p in people]), ONE) < 0.1
+
+
+def test_offsets_of_eight_bits_are_averaged_around_the_joint() -> None:
+    """Noise of a coarse scale in the offsets of a warm neighbourhood evens out."""
+    rng = np.random.default_rng(11)
+    height = width = 48
+    y, x = rng.integers(4, 44, (2, JOINTS))
+    rows, columns = np.indices((height, width))
+    near = (rows[..., None] - y) ** 2 + (columns[..., None] - x) ** 2
+    heat = (0.9 * np.exp(-near / 8)).astype(np.float32)
+    truth = (np.stack([y, x], axis=1) + rng.uniform(0, 1, (JOINTS, 2))).astype(np.float32)
+    offsets = truth - np.stack([rows, columns], axis=-1)[:, :, None]
+    noise = rng.normal(0, 0.3, offsets.shape).astype(np.float32)
+
+    averaged = mean_place(offsets + noise, heat, y, x)
+
+    single = np.abs(noise[y, x, np.arange(JOINTS)]).mean()
+    assert np.abs(averaged - truth).mean() < 0.5 * single
+    assert np.allclose(mean_place(offsets, heat, y, x), truth, atol=1e-4)
+
+
+def test_only_heads_of_eight_bits_are_averaged() -> None:
+    """A float offset is as exact as it gets: its neighbours would move it."""
+    noisy = heads(ONE, dtype="float32")
+    offset = noisy.arrays[3].reshape(48, 48, JOINTS, 2)
+    offset[(offset == 0).all(axis=-1)] = 40.0
+
+    (found,) = decoders.recognise(noisy.model).decode(noisy, Limits())
+
+    assert match(found.keypoints[None, :, :2], ONE) < 0.1
 
 
 def test_it_takes_the_person_in_the_middle() -> None:
