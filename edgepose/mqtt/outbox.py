@@ -48,7 +48,7 @@ class Outbox:
     @property
     def is_exclusive(self) -> bool:
         """Whether no other process uses the device's folder."""
-        return self._spool.ours
+        return self._spool.is_ours
 
     def put(self, message: Message) -> None:
         """Hand a message over; never waits for the network."""
@@ -106,10 +106,10 @@ class Outbox:
         return Outgoing(self._transient.popleft()) if self._transient else None
 
     def _ready(self) -> bool:
-        return self._online and bool(self._unsent or self._transient or self._spool.ready)
+        return self._online and bool(self._unsent or self._transient or self._spool.is_ready)
 
     def _over(self) -> bool:
-        nothing = not (self._unsent or self._transient) and self._spool.resting
+        nothing = not (self._unsent or self._transient) and self._spool.is_idle
         return self._closed and (nothing or not self._online)
 
     def requeue(self, outgoing: Outgoing) -> None:
@@ -117,7 +117,7 @@ class Outbox:
         message = outgoing.message
         with self._changed:
             if outgoing.number is not None:
-                self._spool.back(outgoing.number)
+                self._spool.requeue(outgoing.number)
             elif message.kind == "state":
                 self._unsent = {message.topic: None} | self._unsent
             else:
@@ -127,7 +127,7 @@ class Outbox:
         """Note the broker's answer to an event, or to the clearing of a topic."""
         with self._changed:
             if outgoing.number is not None:
-                self._spool.settle(outgoing.number, accepted=accepted)
+                self._spool.acknowledge(outgoing.number, accepted=accepted)
                 self._changed.notify_all()
             elif accepted and self._states.get(outgoing.message.topic) is outgoing.message:
                 self._unsent.pop(outgoing.message.topic, None)
@@ -155,7 +155,7 @@ class Outbox:
     def maintain(self) -> None:
         """Do what is due for events: force them onto the disk, ask refused topics again."""
         with self._changed:
-            self._spool.ask_again()
+            self._spool.retry_refused()
             force = self._spool.to_sync()
         if force is not None:
             force()
