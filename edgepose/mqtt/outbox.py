@@ -10,29 +10,28 @@ from edgepose.types import Kind, Message
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message on its way out."""
+    """A message that is to be sent now."""
 
     message: Message
     number: int | None = None
-    """The spool's, for an event."""
+    """Number in the spool, for an event."""
 
 
 class Outbox:
-    """Messages on their way to the sink, each kind with its own patience.
+    """Outgoing messages with a delivery policy per kind.
 
-    Poses, stats and pictures are worthless when late: they are taken only while
-    there is a connection, and few wait. Of a state the latest of each topic is kept,
-    and handed out again in each new session. Events are the spool's until the broker
-    has acknowledged them.
+    Poses, statistics and pictures are transient: accepted only while there is a session, and
+    few wait. Of states the latest of each topic is kept and sent again in each session. Events
+    stay in the spool until the broker has acknowledged them.
 
     Parameters
     ----------
     spool : Spool, optional
-        Where events wait; not given: in memory.
+        Holds events; in memory by default.
     """
 
     DEPTH = 8
-    """Pose frames that may wait for a slow network before the oldest is dropped."""
+    """Transient messages that may wait for a slow network; then the oldest is dropped."""
 
     def __init__(self, spool: Spool | None = None) -> None:
         self._changed = threading.Condition()
@@ -51,7 +50,7 @@ class Outbox:
         return self._spool.is_ours
 
     def put(self, message: Message) -> None:
-        """Hand a message over; never waits for the network."""
+        """Add a message; never waits for the network."""
         with self._changed:
             if message.kind == "state":
                 self._put_state(message)
@@ -86,7 +85,7 @@ class Outbox:
             return not self._over()
 
     def next(self) -> Outgoing | None:
-        """Return what to send now, states first; None when there is nothing."""
+        """Return the next message to send, states first; None when there is none."""
         with self._changed:
             if not self._ready():
                 return None
@@ -97,7 +96,7 @@ class Outbox:
             return self._next_event() or self._next_transient()
 
     def _next_event(self) -> Outgoing | None:
-        """Take turns: what waited for hours must neither hold up poses nor be held up by them."""
+        """Return an event in every other turn: a backlog and poses do not block each other."""
         self._events_turn = not self._events_turn or not self._transient
         entry = self._spool.next() if self._events_turn else None
         return None if entry is None else Outgoing(entry.message, entry.number)
@@ -134,7 +133,7 @@ class Outbox:
                 del self._states[outgoing.message.topic]
 
     def set_online(self, online: bool) -> None:
-        """Tell of a new session, in which all states are sent again, or of its end."""
+        """Note the begin of a session, in which all states are sent again, or its end."""
         with self._changed:
             self._online = online
             if online:
@@ -153,7 +152,7 @@ class Outbox:
             self._changed.notify_all()
 
     def maintain(self) -> None:
-        """Do what is due for events: force them onto the disk, ask refused topics again."""
+        """Force events onto the disk and retry refused topics, when that is due."""
         with self._changed:
             self._spool.retry_refused()
             force = self._spool.to_sync()
@@ -170,12 +169,12 @@ class Outbox:
         return len(self._spool)
 
     def close(self) -> None:
-        """Let the sink's thread go once the rest is sent, or at once when offline."""
+        """End `wait` once the rest is sent, or at once without a session."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Leave on the disk what was not sent; nothing is taken after that."""
+        """Close the spool: what was not sent stays on disk."""
         with self._changed:
             self._spool.close()
