@@ -50,6 +50,7 @@ ELSEWHERE: Final = {
     "mqtt/rate_limit": "mqtt/test_command_handler",
     "mqtt/requests": "mqtt/test_command_handler",
     "mqtt/session": "mqtt/test_client",
+    "mqtt/spool_segments": "mqtt/test_spool",
     "mqtt/topics": "mqtt/test_messages",
     "people/assignment": "people/test_tracking",
     "people/build": "service/test_wiring",

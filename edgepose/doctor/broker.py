@@ -14,7 +14,7 @@ from edgepose.mqtt.client import ONLINE, MqttClient
 from edgepose.mqtt.duplicate_device import DuplicateDevice
 from edgepose.mqtt.messages import Finding
 from edgepose.mqtt.options import BrokerOptions
-from edgepose.mqtt.spool import is_in_use
+from edgepose.mqtt.spool_segments import is_in_use
 from edgepose.mqtt.topics import Topics
 from edgepose.system import storage
 from edgepose.timing import Clock

@@ -14,38 +14,38 @@ from edgepose.system.storage import StateFile
 from edgepose.types import Message, Received
 
 BIRTH: Final = b"online"
-DELAY_S: Final = (0.5, 3.0)  # the devices of a house do not all answer in the same moment
+DELAY_S: Final = (0.5, 3.0)  # random, so that all devices of a house do not answer at once
 FORGET_S: Final = 3.0  # Home Assistant needs 0.5 s when it loads a platform for the first time
 
 
 class DiscoveryState(msgspec.Struct):
-    """What Home Assistant may know of us."""
+    """The discovery message that Home Assistant may know."""
 
     topic: str
     device: dict[str, Any]
     """The message without its components."""
 
     components: dict[str, Component] = {}
-    going: dict[str, Component] = {}
-    """Components that are no more, until Home Assistant has surely forgotten them."""
+    removing: dict[str, Component] = msgspec.field(default_factory=dict, name="going")
+    """Removed components, until Home Assistant has certainly deleted them."""
 
     tried: bool = False
-    """It was told at a start, when nobody knows whether it listened."""
+    """Whether they were removed at a start, when Home Assistant may not have been running."""
 
 
 class DiscoveryPublisher:
-    """Announces the device, and again when Home Assistant is born; takes away what is no more.
+    """Publishes the discovery message, again at each birth message, and removes old components.
 
     Parameters
     ----------
     put : callable
-        Sends a retained message, of which the latest is sent again in each session.
+        Sends a retained message; the latest is sent again in each session.
     repeat : callable
         Sends all states again.
     note : StateFile
-        Remembers what was announced; of type `DiscoveryState`.
+        Stores what was published; of type `DiscoveryState`.
     delay_s : tuple of two floats
-        The shortest and longest pause before a birth message is answered.
+        The shortest and longest pause after a birth message.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class DiscoveryPublisher:
         self._connected = False
 
     def configure(self, config: Config, topics: Topics) -> None:
-        """Announce what is configured now, or take the device away if that is asked for."""
+        """Publish the configured components, or remove the device where discovery is off."""
         with self._lock:
             asked = config.homeassistant.discovery
             self._wanted = (config, components(config, topics) if asked else {})
@@ -77,63 +77,63 @@ class DiscoveryPublisher:
                 self._announce(born=False)
 
     def connected(self) -> None:
-        """Finish what a connection is needed for."""
+        """Continue a removal that needs a session."""
         with self._lock:
             self._connected = True
-            if self._known is not None and self._known.going and not self._known.tried:
+            if self._known is not None and self._known.removing and not self._known.tried:
                 self._later(self._forget_s, self._finish)
 
     def disconnected(self) -> None:
-        """Wait with what is to be taken away."""
+        """Suspend removals until the next session."""
         with self._lock:
             self._connected = False
 
     def on_birth(self, received: Received) -> None:
-        """Answer Home Assistant's birth message after a moment."""
+        """Publish everything again after a birth message of Home Assistant."""
         if received.payload == BIRTH and not received.retained:
             with self._lock:
                 self._later(random.uniform(*self._delay_s), self._born)
 
     def close(self) -> None:
-        """Start nothing any more."""
+        """Cancel everything that is scheduled."""
         with self._lock:
             self._closed = True
             for timer in self._timers:
                 timer.cancel()
 
     def _leave(self, here: str) -> None:
-        """Take the device away from a topic that is not ours any more."""
+        """Remove the device from a topic of an earlier configuration."""
         known = self._known
         if known is not None and known.topic != here:
             self._put(_retained(known.topic, b""))
             self._known = None
 
     def _merge(self) -> None:
-        """Note what is to be there, and what of the known is to go."""
+        """Store the wanted components, and which of the published ones to remove."""
         assert self._wanted is not None
         config, wanted = self._wanted
         known = self._known or DiscoveryState(topic(config), {})
-        before = known.going | known.components
-        going = {key: entity for key, entity in before.items() if key not in wanted}
-        tried = known.tried and going.keys() <= known.going.keys()
-        self._known = DiscoveryState(known.topic, device(config), wanted, going, tried)
+        before = known.removing | known.components
+        removing = {key: entity for key, entity in before.items() if key not in wanted}
+        tried = known.tried and removing.keys() <= known.removing.keys()
+        self._known = DiscoveryState(known.topic, device(config), wanted, removing, tried)
         self._note.write(self._known)
 
     def _announce(self, *, born: bool) -> None:
-        """Say everything; with what is to go, which is then taken away in a second message."""
+        """Publish all components, those to remove included; a second message then removes these."""
         known = self._known
         if known is None:
             return
-        again = known.going and (born or not known.tried)
+        again = known.removing and (born or not known.tried)
         if not again:
             self._say(known.components)
             return
-        self._say(known.components | known.going)
+        self._say(known.components | known.removing)
         if self._connected or born:
             self._later(self._forget_s, self._forget if born else self._finish)
 
     def _finish(self) -> None:
-        """Take away what is to go, at a start: it will be done again at the next birth."""
+        """Remove components at a start; repeated at the next birth message."""
         with self._lock:
             known = self._known
             if known is None or not self._connected or self._closed:
@@ -143,19 +143,19 @@ class DiscoveryPublisher:
             self._note.write(known)
 
     def _forget(self) -> None:
-        """Take away what is to go: Home Assistant was there, so this was the last of it."""
+        """Remove components after a birth message: Home Assistant has received it, so for good."""
         with self._lock:
             known = self._known
             if known is None or not self._connected or self._closed:
                 return
             self._take_away(known)
-            known.going = {}
+            known.removing = {}
             if not known.components:
                 self._known = None
             self._note.write(self._known)
 
     def _take_away(self, known: DiscoveryState) -> None:
-        stubs = {key: {"platform": entity["platform"]} for key, entity in known.going.items()}
+        stubs = {key: {"platform": entity["platform"]} for key, entity in known.removing.items()}
         self._say(known.components | stubs if known.components else {})
 
     def _born(self) -> None:

@@ -1,4 +1,4 @@
-"""Commands from outside: `C/set` and `B/request/<verb>`; checked, limited, answered."""
+"""Handles commands on `C/set` and `B/request/<name>`: validates, limits and answers them."""
 
 import logging
 import threading
@@ -28,26 +28,26 @@ from edgepose.types import Message, Received
 log: Final = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 16 * 1024
-FORGET_S: Final = 600.0  # so long the same complaint is not repeated in the log
+FORGET_S: Final = 600.0  # until the same reason is logged again
 
 
 class CommandHandler:
-    """Takes commands from the broker; what it refuses changes nothing.
+    """Handles commands from the broker; a refused one changes nothing.
 
     Parameters
     ----------
     topics : callable
         Returns the topics of the device; others after a reload.
     cameras : callable
-        Returns the ids of the cameras there are.
+        Returns the ids of the configured cameras.
     apply : callable
-        Takes a camera's id and checked settings.
+        Applies validated settings to a camera, by its id.
     handlers : mapping
         By the name of a request, the function that handles it.
     requests : mapping
         By name, what each request takes.
     answer : callable
-        Sends a message now or never: nobody waits for a late answer.
+        Sends a message now or never: a late answer is of no use.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class CommandHandler:
         self._said: dict[str, int] = {}
         self._running: set[str] = set()
         self.refused = 0
-        """Commands that changed nothing."""
+        """Commands that were refused."""
 
     @property
     def _topics(self) -> Topics:
@@ -78,11 +78,11 @@ class CommandHandler:
 
     @property
     def filters(self) -> tuple[str, str]:
-        """What to subscribe to."""
+        """The filters to subscribe to."""
         return (f"{self._topics.prefix}/+/set", self._topics.request("+"))
 
     def take(self, received: Received) -> None:
-        """Carry out what came in, or refuse it; never raises for what it holds."""
+        """Carry out a command or refuse it; never raises for its content."""
         prefix = f"{self._topics.prefix}/"
         if not received.topic.startswith(prefix):
             return
@@ -104,12 +104,12 @@ class CommandHandler:
             self._respond(None, received, Response(ok=True))
 
     def change(self, camera: str, payload: bytes) -> None:
-        """Put settings into force, as `C/set` writes them; any thread.
+        """Apply settings in the format of `C/set`. Thread-safe.
 
         Raises
         ------
         CommandError
-            When there is no such camera, or they are not settings.
+            When the camera is unknown or the settings are invalid.
         """
         if camera not in self._cameras():
             raise CommandError(f'camera "{_short(camera)}" is not known', "unknown")
@@ -143,7 +143,7 @@ class CommandHandler:
             self._respond(where, received, Response(id_, ok=True, data=data))
 
     def _begin(self, name: str, do: Callable[[], None]) -> None:
-        """Do something in a thread of its own, unless it is being done."""
+        """Run a slow request in a thread of its own, one of a kind at a time."""
         if name in self._running:
             raise CommandError(f"{name} is running; wait for its answer", "running")
         self._running.add(name)
@@ -157,7 +157,7 @@ class CommandHandler:
         threading.Thread(target=run, name=name, daemon=True).start()
 
     def _admit(self, received: Received) -> None:
-        """Refuse what is too much, too often, or was not said now."""
+        """Refuse a command that is too large, too frequent or retained."""
         if not self._bucket.take():
             raise CommandError("too many commands; wait a moment", "rate")
         if received.retained:
@@ -182,7 +182,7 @@ class CommandHandler:
         news = self._is_news(f"{usual is None} {refusal.kind}")
         if news:
             log.warning("%s: refused: %s", _short(received.topic), refusal)
-        # Who floods us is told once, not as often as he asks.
+        # Answer a rate-limited sender once, not for every message.
         if refusal.kind != "rate" or news:
             self._respond(usual, received, Response(id_, ok=False, error=str(refusal)))
 
@@ -200,13 +200,13 @@ class CommandHandler:
         if where is None:
             return
         if not self._may_answer_on(where):
-            log.debug("no answer on %s: that is no place for it", where)
+            log.debug("no answer on %s: not a topic for answers", where)
             return
         content = msgspec.json.encode(response)
         self._answer(Message(where, content, "answer", qos=1, correlation=received.correlation))
 
     def _may_answer_on(self, where: str) -> bool:
-        """Refuse topics that nobody may publish to, and those on which we would hear ourselves."""
+        """Say whether an answer may go to a topic: no wildcards, and none that we subscribe to."""
         if not where or where.startswith("$") or set(where) & {"+", "#", "\0"}:
             return False
         mine = where.startswith(f"{self._topics.prefix}/")
@@ -214,7 +214,7 @@ class CommandHandler:
 
 
 def _id(payload: bytes) -> Id | UnsetType:
-    """Find the id even of a request that is refused."""
+    """Return the id of a request, also of an invalid one."""
     try:
         return msgspec.json.decode(payload, type=_OnlyId).id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -226,6 +226,6 @@ class _OnlyId(Struct):
 
 
 def _short(text: str) -> str:
-    """Keep what strangers send readable: printable, and not long."""
+    """Return text from outside for a message: printable and at most 200 letters."""
     plain = "".join(character if character.isprintable() else "?" for character in text)
     return plain if len(plain) <= 200 else f"{plain[:200]}…"

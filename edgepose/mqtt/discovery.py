@@ -1,7 +1,7 @@
-"""Home Assistant: one message from which it makes the device and its entities.
+"""The discovery message from which Home Assistant makes a device and its entities.
 
-The device form of MQTT discovery. Names are what a person would call things;
-templates take the values out of our own topics, so nothing is published twice.
+The device form of MQTT discovery. Templates read the values from the topics that exist
+anyway, so nothing is published twice.
 
 Home Assistant forgets an entity only when it is told of one that it knows and then,
 in a second message, that this one is only a platform any more. Whether it listened
@@ -33,12 +33,12 @@ Component = dict[str, Any]
 
 
 def topic(config: Config) -> str:
-    """Return where the device is announced."""
+    """Return the topic of the discovery message."""
     return f"{config.homeassistant.prefix}/device/{config.device.id}/config"
 
 
 def components(config: Config, topics: Topics) -> dict[str, Component]:
-    """Return every entity by its key, which never changes; so its `unique_id` does not."""
+    """Return every entity by its key; keys never change, so `unique_id` does not either."""
     found = dict(_of_device(topics))
     for camera in config.cameras:
         for key, entity in _of_camera(config, camera, topics):
@@ -66,7 +66,7 @@ def device(config: Config) -> dict[str, Any]:
 
 
 def page_url(web: Web) -> str | None:
-    """Return where other machines find the daemon's page; None where they do not."""
+    """Return the page's URL for other machines; None where it is not reachable from them."""
     place = address(web.listen)
     if place is not None and web.url:
         return web.url
@@ -81,12 +81,12 @@ def page_url(web: Web) -> str | None:
 
 
 def payload(about: Mapping[str, Any], entities: Mapping[str, Component]) -> bytes:
-    """Write the discovery message; without an entity it says that there is no device."""
+    """Encode the discovery message; empty without entities, which removes the device."""
     return msgspec.json.encode({**about, "components": entities}) if entities else b""
 
 
 def board(path: Path = BOARD) -> str:
-    """Return the name of the machine where it has one, as a Raspberry Pi does."""
+    """Return the name of the board, such as a Raspberry Pi's; else Linux."""
     try:
         return path.read_text("utf-8", errors="replace").strip("\0 \n") or "Linux"
     except OSError:
@@ -99,13 +99,13 @@ def called(named: Camera | CameraZone | CameraLine) -> str:
 
 
 def title(id_: str) -> str:
-    """Return an id as a person would write it: ``living_room`` is Living room."""
+    """Return an id as a name: ``living_room`` becomes Living room."""
     words = " ".join(id_.replace("_", " ").replace("-", " ").split())
     return words[:1].upper() + words[1:]
 
 
 def _of_device(topics: Topics) -> Iterator[tuple[str, Component]]:
-    """Yield the entities that all cameras share."""
+    """Yield the entities of the device itself, which all cameras share."""
     here = _available(topics.availability)
     yield (
         "connection",
@@ -370,7 +370,7 @@ def _gesture_event(place: str, where: CameraTopics, gestures: list[str]) -> Comp
 
 
 def _event(condition: str, type_: str, more: str = "") -> str:
-    """Return the template of an event; one that is sent again counts once, known by its id."""
+    """Return the template of an event entity; an event that is sent again counts once."""
     return (
         f"{{% if {condition} and value_json.id != state_attr(entity_id, 'id') %}}"
         f"{{{{ {{'event_type': {type_}, 'id': value_json.id, 'person': value_json.person,"

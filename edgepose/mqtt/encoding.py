@@ -28,7 +28,7 @@ SCORE_DECIMALS: Final = 3
 
 
 def _plain(value: Any) -> Any:
-    """Turn numpy's numbers and arrays into Python's; msgspec asks for what it does not know."""
+    """Convert numpy's numbers and arrays for msgspec's encoder."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     msg = f"{type(value).__name__} cannot be written as JSON"
@@ -38,7 +38,7 @@ def _plain(value: Any) -> Any:
 _POINT: Final = np.dtype(
     [("three", "u1")] + [field for name in "xys" for field in ((f"f{name}", "u1"), (name, ">f4"))]
 )
-"""A keypoint in MessagePack: an array of three numbers of 32 bits, each after its mark."""
+"""A keypoint in MessagePack: an array of three 32-bit floats, each with its type byte."""
 
 _ARRAY_OF_3: Final = 0x93
 _FLOAT_32: Final = 0xCA
@@ -50,15 +50,14 @@ _PACKER: Final = msgspec.msgpack.Encoder()
 
 
 def encode(message: msgspec.Struct) -> bytes:
-    """Write a struct as one line of JSON; a number that is none becomes null."""
+    """Encode a struct as one line of JSON; NaN and infinity become null."""
     return _ENCODER.encode(message)
 
 
 def pack(message: PosesMessage) -> bytes:
-    """Write poses as MessagePack, of the same shape as in JSON.
+    """Encode poses as MessagePack, with the same fields as in JSON.
 
-    Keypoints have 32 bits a number: with the 64 of Python's the message would be longer
-    than in JSON.
+    Keypoints are 32-bit floats: with 64 bits the message would be longer than in JSON.
     """
     people = [
         msgspec.structs.replace(person, keypoints=_packed(person.keypoints))
@@ -76,14 +75,14 @@ def _packed(keypoints: Sequence[Keypoint]) -> msgspec.Raw:
 
 
 def _people(people: Sequence[Track | Pose]) -> list[PersonMessage]:
-    """Round and list people, all of them at once: six cost less than one by one."""
+    """Round and convert all people in one numpy operation, which is faster than one by one."""
     if not people:
         return []
     tracks = [person if isinstance(person, Track) else None for person in people]
     poses = [person.pose if isinstance(person, Track) else person for person in people]
     keypoints = np.array([pose.keypoints for pose in poses], dtype=np.float64)
     boxes = np.array([(*pose.box, pose.score) for pose in poses])
-    # A number that is none must not reach JSON: such a keypoint counts as not seen.
+    # NaN and infinity are not valid JSON: such a keypoint is sent as [0, 0, 0].
     keypoints[~np.isfinite(keypoints).all(axis=2)] = 0
     boxes[~np.isfinite(boxes)] = 0
     for rows in (keypoints, boxes):
@@ -115,12 +114,12 @@ def poses(
     latency_ms: float,
     model: str,
 ) -> Message:
-    """Say who is in a frame, and how they stand; also that nobody is.
+    """Return the `C/poses` message of a frame, with an empty list where it shows no person.
 
     Parameters
     ----------
     people
-        Tracks, or poses where nobody is followed: their `id` is null then.
+        Tracks, or poses without tracking: their `id` is null.
     seq
         Counts the processed frames of this camera.
     latency_ms
@@ -143,7 +142,7 @@ def poses(
 
 
 def packed(camera: CameraTopics, poses: Message) -> Message:
-    """Say once more who is in a frame, for those who read MessagePack."""
+    """Return a `C/poses` message again as MessagePack."""
     return replace(
         poses,
         topic=camera.poses_msgpack,
@@ -153,7 +152,7 @@ def packed(camera: CameraTopics, poses: Message) -> Message:
 
 
 def event(camera: CameraTopics, happened: Event, frame: Frame) -> Message:
-    """Say that something happened; the frame tells how wall time and its clock relate."""
+    """Return the `C/event` message; the frame relates its clock to wall time."""
     unix_ns = frame.unix_ns + happened.at_ns - frame.captured_ns
     message = EventMessage(
         id=event_id(camera, happened, unix_ns),
@@ -169,9 +168,9 @@ def event(camera: CameraTopics, happened: Event, frame: Frame) -> Message:
 
 
 def event_id(camera: CameraTopics, happened: Event, unix_ns: int) -> str:
-    """Name a happening by what it is, so that sending or replaying it again gives the same name.
+    """Return an id made from the event's content, the same when it is sent or replayed again.
 
-    What else the event says counts too: one step may enter two zones.
+    `data` is part of it: one step may enter two zones.
     """
     what = (camera.device, camera.camera, happened.type, happened.person, unix_ns, happened.data)
     return hashlib.blake2s(_ORDERED.encode(what), digest_size=10).hexdigest()
@@ -180,7 +179,7 @@ def event_id(camera: CameraTopics, happened: Event, unix_ns: int) -> str:
 def state(
     camera: CameraTopics, parts: Iterable[Mapping[str, Any]], frame: Frame | None = None
 ) -> Message:
-    """Write the camera's state: each part gives some keys, the others keep their defaults.
+    """Return the `C/state` message from the parts of all detectors; missing keys get defaults.
 
     A key that ends in `_ns` holds a moment on the frames' clock and becomes wall time, by
     the frame given, under its name without the ending; without a frame it is left out.
@@ -198,7 +197,7 @@ def state(
 
 
 def availability(topics: Topics | CameraTopics, *, online: bool) -> Message:
-    """Say whether a device or a camera is there."""
+    """Return the availability message of a device or camera."""
     payload = b"online" if online else b"offline"
     return Message(
         topics.availability, payload, "state", qos=1, retain=True, content_type="text/plain"
@@ -206,12 +205,12 @@ def availability(topics: Topics | CameraTopics, *, online: bool) -> Message:
 
 
 def status(topics: Topics, message: StatusMessage) -> Message:
-    """Say what runs here."""
+    """Return the `B/status` message."""
     return Message(topics.status, encode(message), "state", qos=1, retain=True)
 
 
 def stats(topics: Topics, message: StatsMessage) -> Message:
-    """Say the numbers, two decimals each."""
+    """Return the `B/stats` message, with two decimals."""
     payload = _ENCODER.encode(_rounded(msgspec.to_builtins(message)))
     return Message(topics.stats, payload, "stats")
 

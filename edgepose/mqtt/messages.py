@@ -1,8 +1,8 @@
-"""What goes out: results become topics and JSON, and JSON becomes typed messages again.
+"""Typed payloads of all topics, and the reader that decodes them.
 
-The structs are the contract: payloads are encoded from them, readers decode into
-them, and their JSON Schemas are generated from them. A reader ignores fields it
-does not know, so fields may be added; any other change raises `PAYLOAD_VERSION`.
+Payloads are encoded from the structs, readers decode into them, and the JSON Schemas are
+generated from them. A reader ignores unknown fields, so fields may be added; any other
+change raises `PAYLOAD_VERSION`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from edgepose.skeleton import JOINT_NAMES, LIMBS
 from edgepose.system.hardware import Throttling
 from edgepose.types import PAYLOAD_VERSION, Posture
 
-POSES_EXPIRY_S: Final = 2  # MQTT 5: a pose that waited longer in the broker is worthless
+POSES_EXPIRY_S: Final = 2  # MQTT 5: the broker drops older poses
 
 Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Timestamp = Annotated[str, msgspec.Meta(description="RFC 3339 in UTC with milliseconds")]
@@ -23,10 +23,10 @@ Keypoint = Annotated[tuple[float, float, Score], msgspec.Meta(description="x, y,
 
 
 class PersonMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """One person of a frame, in pixels of the camera's picture."""
+    """One person in a frame, in pixels of the camera's picture."""
 
     id: int | None
-    """Stable while the person is in view; null where people are not followed."""
+    """Stable while the person is in view; null without tracking."""
 
     score: Score
     bbox: Annotated[
@@ -42,7 +42,7 @@ class PersonMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PosesMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """The topic `C/poses`: everybody in one frame."""
+    """The topic `C/poses`: all people in one frame."""
 
     v: int = PAYLOAD_VERSION
     device: str
@@ -61,7 +61,7 @@ class PosesMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ZoneState(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is in a zone."""
+    """Occupancy of a zone."""
 
     occupied: bool = False
     count: int = 0
@@ -76,11 +76,11 @@ class CameraSettings(msgspec.Struct, frozen=True, kw_only=True):
     min_pose_score: Score
     min_keypoint_score: Score
     fall: bool
-    """Falls are watched for."""
+    """Whether falls are detected."""
 
 
 class StateMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """The topic `C/state`: the latest, retained."""
+    """The topic `C/state`, retained."""
 
     v: int = PAYLOAD_VERSION
     device: str
@@ -106,17 +106,17 @@ class StateMessage(msgspec.Struct, frozen=True, kw_only=True):
     """By line and the side crossed to: how many people, also before the last start."""
 
     paused: bool = False
-    """Nobody looks at this camera's frames; all else says that nobody is there."""
+    """No frame of this camera is processed; all other fields say that no person is there."""
 
     settings: CameraSettings | None = None
 
 
 class EventMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """The topic `C/event`: something that happened."""
+    """The topic `C/event`."""
 
     v: int = PAYLOAD_VERSION
     id: str
-    """Always the same for the same happening: tells a repetition from a second one."""
+    """The same when the event is sent again: tells a repetition from a second event."""
 
     type: str
     device: str
@@ -128,15 +128,15 @@ class EventMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DelegateStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs the model."""
+    """The delegate that runs the model."""
 
     name: str
     reason: str
-    """Why this one."""
+    """Why this delegate was chosen."""
 
 
 class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How a camera is."""
+    """State of a camera."""
 
     state: str
     error: str | None = None
@@ -144,7 +144,7 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """The topic `B/status`: what runs here, retained."""
+    """The topic `B/status`, retained."""
 
     v: int = PAYLOAD_VERSION
     device: str
@@ -153,31 +153,31 @@ class StatusMessage(msgspec.Struct, frozen=True, kw_only=True):
     started_at: Timestamp
     model: str
     model_reason: str = ""
-    """Why this model, where it was not named."""
+    """Why this model was chosen; empty where the configuration names it."""
 
     policy: str = ""
-    """Where it looks: `whole`, `follow` or `refine`."""
+    """The inference policy: `whole`, `follow` or `refine`."""
 
     runtime: str
     delegate: DelegateStatus
     cameras: dict[str, CameraStatus]
     topics: dict[str, str]
     keypoints: tuple[str, ...] = JOINT_NAMES
-    """Names, in the order of every message's keypoints."""
+    """Names of the keypoints, in the order of every message."""
 
     skeleton: tuple[tuple[int, int], ...] = LIMBS
-    """Pairs of keypoints to draw a line between."""
+    """Pairs of keypoint indices to draw a line between."""
 
 
 class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
-    """The middle and the slow end of many measurements, in milliseconds."""
+    """Median and 99th percentile, in milliseconds."""
 
     p50: float
     p99: float
 
     @classmethod
     def of(cls, milliseconds: Sequence[float]) -> Self | None:
-        """Summarise measurements; None when there are none."""
+        """Summarise measurements; None where there are none."""
         if not len(milliseconds):
             return None
         p50, p99 = np.percentile(milliseconds, (50, 99)).tolist()
@@ -185,25 +185,25 @@ class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CameraStats(msgspec.Struct, frozen=True, kw_only=True):
-    """What a camera did since the last message."""
+    """Statistics of a camera since the last message."""
 
     fps: float
     frames: int
-    """Processed since the start."""
+    """Frames processed since the start."""
 
     dropped: int
-    """Overtaken by a newer frame before the network was free, since the start: it is too slow."""
+    """Frames since the start that a newer one replaced before the network was free."""
 
     left_out: dict[str, int] = {}
-    """All that was not looked at, by reason: `overtaken`, over the `limit` of the camera's `fps`,
-    `still` or `paused`."""
+    """Frames that were not processed, by reason: `overtaken`, over the `limit` of the camera's
+    `fps`, `still` or `paused`."""
 
     latency_ms: Percentiles | None = None
-    """From the moment of the picture to its message."""
+    """From the capture of a frame to its message."""
 
 
 class StatsMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """The topic `B/stats`: numbers, every ten seconds."""
+    """The topic `B/stats`, every ten seconds."""
 
     v: int = PAYLOAD_VERSION
     device: str
@@ -212,36 +212,36 @@ class StatsMessage(msgspec.Struct, frozen=True, kw_only=True):
     cameras: dict[str, CameraStats]
     stages_ms: dict[str, Percentiles]
     messages_dropped: dict[str, int] = {}
-    """By kind, since the start."""
+    """Messages dropped since the start, by kind."""
 
     cpu_percent: float | None = None
-    """Of one core."""
+    """CPU time, in percent of one core."""
 
     memory_mb: float | None = None
     temperature_c: float | None = None
     throttled: bool | None = None
-    """Slowed down by heat or a weak supply right now. None where the board cannot tell."""
+    """Whether heat or a weak supply slows the board down now. None where it does not tell."""
 
     throttling: Throttling | None = None
-    """By what, and what has slowed it down since it was started."""
+    """What slows the board down, now and since it was started."""
 
 
 class Pong(msgspec.Struct, frozen=True):
-    """What the request `ping` is answered with."""
+    """Answer to the request `ping`."""
 
     at: Timestamp
     """The device's time."""
 
 
 class Pictures(msgspec.Struct, frozen=True):
-    """What the request `snapshot` is answered with."""
+    """Answer to the request `snapshot`."""
 
     topics: dict[str, str]
-    """By camera, where its picture was sent."""
+    """The topic of the picture, by camera."""
 
 
 class Reloading(msgspec.Struct, frozen=True):
-    """What the request `reload` is answered with: the file is good and will be applied."""
+    """Answer to the request `reload`: the file is valid and will be applied."""
 
     reloading: bool
 
@@ -254,26 +254,26 @@ class LinesReset(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that `doctor` has looked at."""
+    """Result of one check of `doctor`."""
 
     check: str
     verdict: Literal["ok", "warn", "fail"]
     found: str
     mend: str = ""
-    """What to do; empty when all is well."""
+    """What to do; empty where nothing is wrong."""
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What the request `doctor` is answered with."""
+    """Answer to the request `doctor`."""
 
     ok: bool
-    """Nothing fails."""
+    """Whether no check fails."""
 
     findings: list[Finding]
 
     @classmethod
     def of(cls, findings: list[Finding]) -> Self:
-        """Put findings together."""
+        """Make a report of findings."""
         return cls(all(finding.verdict != "fail" for finding in findings), findings)
 
 
@@ -282,7 +282,7 @@ class AvailabilityMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     device: str
     camera: str | None
-    """None: the whole device."""
+    """None for the whole device."""
 
     online: bool
 
@@ -298,18 +298,18 @@ BY_TOPIC: Final[Mapping[str, type[msgspec.Struct]]] = {
     "status": StatusMessage,
     "stats": StatsMessage,
 }
-"""The last level of a topic to what its payload holds."""
+"""Struct of the payload, by the last level of the topic."""
 _DECODERS: Final = {leaf: msgspec.json.Decoder(type_) for leaf, type_ in BY_TOPIC.items()}
 _UNPACKER: Final = msgspec.msgpack.Decoder(PosesMessage)
 
 
 def read(base: str, topic: str, payload: bytes) -> AnyMessage | None:
-    """Read what came on a topic; None when it is none of those listed here, or was cleared.
+    """Decode a payload; None for an unknown topic, or a retained one that was cleared.
 
     Raises
     ------
     msgspec.DecodeError
-        When the payload is not what the topic should carry.
+        When the payload does not fit its topic.
     """
     levels = topic.removeprefix(f"{base}/").split("/")
     if not topic.startswith(f"{base}/"):

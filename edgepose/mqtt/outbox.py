@@ -10,29 +10,28 @@ from edgepose.types import Kind, Message
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message on its way out."""
+    """A message that is to be sent now."""
 
     message: Message
     number: int | None = None
-    """The spool's, for an event."""
+    """Number in the spool, for an event."""
 
 
 class Outbox:
-    """Messages on their way to the sink, each kind with its own patience.
+    """Outgoing messages with a delivery policy per kind.
 
-    Poses, stats and pictures are worthless when late: they are taken only while
-    there is a connection, and few wait. Of a state the latest of each topic is kept,
-    and handed out again in each new session. Events are the spool's until the broker
-    has acknowledged them.
+    Poses, statistics and pictures are transient: accepted only while there is a session, and
+    few wait. Of states the latest of each topic is kept and sent again in each session. Events
+    stay in the spool until the broker has acknowledged them.
 
     Parameters
     ----------
     spool : Spool, optional
-        Where events wait; not given: in memory.
+        Holds events; in memory by default.
     """
 
     DEPTH = 8
-    """Pose frames that may wait for a slow network before the oldest is dropped."""
+    """Transient messages that may wait for a slow network; then the oldest is dropped."""
 
     def __init__(self, spool: Spool | None = None) -> None:
         self._changed = threading.Condition()
@@ -48,10 +47,10 @@ class Outbox:
     @property
     def is_exclusive(self) -> bool:
         """Whether no other process uses the device's folder."""
-        return self._spool.ours
+        return self._spool.is_ours
 
     def put(self, message: Message) -> None:
-        """Hand a message over; never waits for the network."""
+        """Add a message; never waits for the network."""
         with self._changed:
             if message.kind == "state":
                 self._put_state(message)
@@ -86,7 +85,7 @@ class Outbox:
             return not self._over()
 
     def next(self) -> Outgoing | None:
-        """Return what to send now, states first; None when there is nothing."""
+        """Return the next message to send, states first; None when there is none."""
         with self._changed:
             if not self._ready():
                 return None
@@ -97,7 +96,7 @@ class Outbox:
             return self._next_event() or self._next_transient()
 
     def _next_event(self) -> Outgoing | None:
-        """Take turns: what waited for hours must neither hold up poses nor be held up by them."""
+        """Return an event in every other turn: a backlog and poses do not block each other."""
         self._events_turn = not self._events_turn or not self._transient
         entry = self._spool.next() if self._events_turn else None
         return None if entry is None else Outgoing(entry.message, entry.number)
@@ -106,10 +105,10 @@ class Outbox:
         return Outgoing(self._transient.popleft()) if self._transient else None
 
     def _ready(self) -> bool:
-        return self._online and bool(self._unsent or self._transient or self._spool.ready)
+        return self._online and bool(self._unsent or self._transient or self._spool.is_ready)
 
     def _over(self) -> bool:
-        nothing = not (self._unsent or self._transient) and self._spool.resting
+        nothing = not (self._unsent or self._transient) and self._spool.is_idle
         return self._closed and (nothing or not self._online)
 
     def requeue(self, outgoing: Outgoing) -> None:
@@ -117,7 +116,7 @@ class Outbox:
         message = outgoing.message
         with self._changed:
             if outgoing.number is not None:
-                self._spool.back(outgoing.number)
+                self._spool.requeue(outgoing.number)
             elif message.kind == "state":
                 self._unsent = {message.topic: None} | self._unsent
             else:
@@ -127,14 +126,14 @@ class Outbox:
         """Note the broker's answer to an event, or to the clearing of a topic."""
         with self._changed:
             if outgoing.number is not None:
-                self._spool.settle(outgoing.number, accepted=accepted)
+                self._spool.acknowledge(outgoing.number, accepted=accepted)
                 self._changed.notify_all()
             elif accepted and self._states.get(outgoing.message.topic) is outgoing.message:
                 self._unsent.pop(outgoing.message.topic, None)
                 del self._states[outgoing.message.topic]
 
     def set_online(self, online: bool) -> None:
-        """Tell of a new session, in which all states are sent again, or of its end."""
+        """Note the begin of a session, in which all states are sent again, or its end."""
         with self._changed:
             self._online = online
             if online:
@@ -153,9 +152,9 @@ class Outbox:
             self._changed.notify_all()
 
     def maintain(self) -> None:
-        """Do what is due for events: force them onto the disk, ask refused topics again."""
+        """Force events onto the disk and retry refused topics, when that is due."""
         with self._changed:
-            self._spool.ask_again()
+            self._spool.retry_refused()
             force = self._spool.to_sync()
         if force is not None:
             force()
@@ -170,12 +169,12 @@ class Outbox:
         return len(self._spool)
 
     def close(self) -> None:
-        """Let the sink's thread go once the rest is sent, or at once when offline."""
+        """End `wait` once the rest is sent, or at once without a session."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Leave on the disk what was not sent; nothing is taken after that."""
+        """Close the spool: what was not sent stays on disk."""
         with self._changed:
             self._spool.close()

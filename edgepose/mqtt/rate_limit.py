@@ -4,12 +4,12 @@ from typing import Final
 
 from edgepose.timing import NS_PER_S, Clock
 
-BURST: Final = 20.0  # an automation that sets six cameras in one go
+BURST: Final = 20.0  # an automation may set six cameras at once
 PER_S: Final = 5.0
 
 
 class TokenBucket:
-    """Lets so many through in a row, and then so many a second."""
+    """A token bucket: allows a burst, then a constant rate."""
 
     def __init__(self, clock: Clock, burst: float = BURST, per_s: float = PER_S) -> None:
         self._clock, self._burst, self._per_s = clock, burst, per_s
@@ -17,7 +17,7 @@ class TokenBucket:
         self._at_ns = clock.now_ns()
 
     def take(self) -> bool:
-        """Take one; False when there is none left."""
+        """Take a token; False when none is left."""
         now_ns = self._clock.now_ns()
         passed_s = (now_ns - self._at_ns) / NS_PER_S
         self._left = min(self._burst, self._left + passed_s * self._per_s)

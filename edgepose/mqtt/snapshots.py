@@ -1,4 +1,4 @@
-"""Skeleton pictures: who does what, and nothing of the room unless the owner wants it."""
+"""Skeleton pictures of a camera, on black unless the camera's picture is configured."""
 
 import threading
 from collections.abc import Sequence
@@ -10,18 +10,18 @@ from edgepose.mqtt.topics import CameraTopics
 from edgepose.types import Event, Frame, Message, Track
 
 EVENTS: Final = {"fall": ("fall_suspected", "fall_confirmed"), "gesture": ("gesture",)}
-"""What `snapshot_on` may name, and the types of events that it means."""
+"""The names in `snapshot_on` and the event types they stand for."""
 
 
 class Snapshots:
-    """Draws one camera's newest frame, on request and when something happens.
+    """Draws one camera's newest frame, on request and on events.
 
     Parameters
     ----------
     topics : CameraTopics
-        Where pictures go.
+        Topics of the camera.
     camera : Camera
-        Says what is shown and on which events.
+        Configures the background and the events.
     min_score : float
         Keypoints below it are not drawn.
     """
@@ -35,7 +35,7 @@ class Snapshots:
         self.min_score = min_score
 
     def see(self, frame: Frame, tracks: Sequence[Track], events: Sequence[Event]) -> list[Message]:
-        """Take a frame; return its picture if something happened that asks for one."""
+        """Store a frame; return its picture where `snapshot_on` names one of the events."""
         with self._lock:
             self._newest = (frame, tuple(tracks))
         if any(event.type in self._on for event in events):
@@ -43,19 +43,19 @@ class Snapshots:
         return []
 
     def take(self) -> Message | None:
-        """Return a picture of the newest frame; None before the first; any thread."""
+        """Return a picture of the newest frame; None before the first. Thread-safe."""
         with self._lock:
             newest = self._newest
         return None if newest is None else self._draw(*newest)
 
     @property
     def newest(self) -> Frame | None:
-        """The frame that was seen last; None before the first, and while paused."""
+        """The newest frame; None before the first and while paused."""
         with self._lock:
             return self._newest and self._newest[0]
 
     def forget(self) -> None:
-        """Keep no frame: the camera is paused."""
+        """Drop the newest frame: the camera is paused."""
         with self._lock:
             self._newest = None
 

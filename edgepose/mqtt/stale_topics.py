@@ -1,8 +1,8 @@
-"""What the broker remembers of us, and is to forget when it is no more.
+"""Clears retained topics of cameras that were removed.
 
-A retained message outlives the camera it tells of. So the topics are noted in the state
-directory, and those of a camera that was removed are cleared: also when the
-configuration changed while the daemon was stopped, or the device has another name.
+A retained message outlives its camera. So the topics are stored in the state directory, and
+those of a removed camera are cleared: also when the configuration was changed while the
+daemon was stopped, or the device has another id.
 """
 
 import threading
@@ -16,12 +16,12 @@ from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Message
 
 SETTLE_S: Final = 6.0
-"""So long after a change or a connection nothing is cleared: by then Home Assistant has
-let go of the entities that would not understand an empty state."""
+"""Seconds between a change or a connection and the clearing. By then Home Assistant has
+removed the entities whose templates do not accept an empty state."""
 
 
 def topics_of(config: Config, topics: Topics) -> Iterator[str]:
-    """Yield every topic on which the broker keeps our latest message."""
+    """Yield every retained topic of a configuration."""
     yield from (topics.availability, topics.status)
     for camera in config.cameras:
         of_camera = topics.camera(camera.id)
@@ -29,14 +29,14 @@ def topics_of(config: Config, topics: Topics) -> Iterator[str]:
 
 
 class StaleTopicCleaner:
-    """Clears what is no more; told from the main thread, answered from the network's.
+    """Clears the retained topics that are no longer configured. Thread-safe.
 
     Parameters
     ----------
     note : StateFile
-        Remembers the topics; of type `list[str]`.
+        Stores the topics; of type `list[str]`.
     put : callable
-        Sends a message as soon as there is a session, and again until the broker has it.
+        Sends a message once there is a session, and again until the broker acknowledges it.
     """
 
     def __init__(self, note: StateFile, put: Callable[[Message], None], clock: Clock) -> None:
@@ -48,7 +48,7 @@ class StaleTopicCleaner:
         """When the session began or the topics changed; None without a session."""
 
     def configure(self, topics: Iterable[str]) -> None:
-        """Say what is there from now on."""
+        """Replace the topics that are in use."""
         with self._lock:
             before = self._kept
             self._kept = frozenset(topics)
@@ -58,17 +58,17 @@ class StaleTopicCleaner:
             self._write()
 
     def connected(self) -> None:
-        """Note the beginning of a session."""
+        """Note that a session has begun."""
         with self._lock:
             self._since_ns = self._clock.now_ns()
 
     def disconnected(self) -> None:
-        """Note its end."""
+        """Note that it has ended."""
         with self._lock:
             self._since_ns = None
 
     def clear_due(self) -> None:
-        """Clear what is no more, if the time has come."""
+        """Clear stale topics once `SETTLE_S` have passed."""
         with self._lock:
             due_ns = None if self._since_ns is None else self._since_ns + SETTLE_S * NS_PER_S
             if due_ns is None or self._clock.now_ns() < due_ns:
@@ -78,7 +78,7 @@ class StaleTopicCleaner:
             self._put(Message(topic, b"", "state", qos=1, retain=True))
 
     def note_cleared(self, topic: str) -> None:
-        """Note that the broker has forgotten a topic, or will not be told."""
+        """Note that the broker has cleared a topic, or refuses to."""
         with self._lock:
             self._gone.discard(topic)
             self._write()

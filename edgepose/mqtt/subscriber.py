@@ -18,17 +18,17 @@ log = logging.getLogger(__name__)
 
 DEFAULT_URL: Final = "mqtt://localhost:1883"
 DEPTH: Final = 256
-"""Messages that wait for a slow reader before the oldest poses are dropped."""
+"""Messages that may wait for a slow reader; then the oldest poses are dropped."""
 
 
 Encoding = Literal["json", "msgpack"]
 
 POSES: Final = {"json": "poses", "msgpack": "poses/msgpack"}
-"""Where a camera's poses come, in each encoding."""
+"""Last levels of the topic of poses, by encoding."""
 
 
 class Inbox:
-    """Messages on their way to a reader who may be slow: the oldest poses give way first."""
+    """A bounded queue of messages for one reader; drops the oldest poses first."""
 
     def __init__(self, depth: int = DEPTH) -> None:
         self._depth = depth
@@ -39,7 +39,7 @@ class Inbox:
         self.dropped = 0
 
     def put(self, message: AnyMessage) -> None:
-        """Leave a message; never waits."""
+        """Add a message; never blocks."""
         with self._changed:
             if self._closed:
                 return
@@ -54,12 +54,12 @@ class Inbox:
         self.dropped += 1
 
     def take(self, timeout_s: float | None = None) -> AnyMessage | None:
-        """Wait for the next message; None when there is none in time or ever again.
+        """Wait for the next message; None on timeout or once closed.
 
         Raises
         ------
         BrokerError
-            Once the broker has refused us, and what came before has been taken.
+            Once the broker has refused the login and earlier messages have been taken.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._held or self._closed or self._failure, timeout_s)
@@ -71,18 +71,18 @@ class Inbox:
 
     @property
     def closed(self) -> bool:
-        """True when nothing will come any more."""
+        """Whether no further message will come."""
         with self._changed:
             return self._closed and not self._held
 
     def fail(self, failure: BrokerError) -> None:
-        """Let the reader know that nothing will come."""
+        """End the queue with an error for the reader."""
         with self._changed:
             self._failure = failure
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let the reader go; what waits is forgotten."""
+        """End the queue; messages that wait are dropped."""
         with self._changed:
             self._closed = True
             self._held.clear()
@@ -90,9 +90,9 @@ class Inbox:
 
 
 class Subscription:
-    """Messages of one or all devices, as they come; iterate over it, close it when done.
+    """An iterator over the messages of one or all devices; close it when done.
 
-    It outlives the broker: while that is away nothing comes, and when it is back
+    It reconnects by itself: while the broker is away no message comes, and after it is back
     the retained messages come again.
     """
 
@@ -125,35 +125,35 @@ class Subscription:
 
     @property
     def closed(self) -> bool:
-        """True once it was closed: nothing more will come."""
+        """Whether it was closed."""
         return self._inbox.closed
 
     @property
     def dropped(self) -> int:
-        """Messages dropped because they were taken too slowly: poses first, oldest first."""
+        """Messages dropped for a slow reader: poses first, oldest first."""
         return self._inbox.dropped
 
     def _receive(self, received: Received) -> None:
         try:
             message = messages.read(self._base, received.topic, received.payload)
         except msgspec.DecodeError as error:
-            log.warning("subscribe: %s: no message of ours: %s", received.topic, error)
+            log.warning("subscribe: %s: not a message of edgepose: %s", received.topic, error)
             return
         if message is not None:
             self._inbox.put(message)
 
     def take(self, timeout_s: float | None = None) -> AnyMessage | None:
-        """Wait for the next message; None when there is none in time, or once closed.
+        """Wait for the next message; None on timeout or once closed.
 
         Raises
         ------
         BrokerError
-            When the broker refuses us for good.
+            When the broker refuses the login.
         """
         return self._inbox.take(timeout_s)
 
     def close(self) -> None:
-        """End it, also from another thread; twice is fine."""
+        """Close the connection; thread-safe, may be called twice."""
         self._inbox.close()
         self._link.close()
 
@@ -181,12 +181,12 @@ class Subscription:
 def filters(
     base_topic: str, device: str | None, camera: str | None, encoding: Encoding = "json"
 ) -> list[str]:
-    """Return what to listen to: no filter covers another, so nothing comes twice.
+    """Return the filters to subscribe to; none covers another, so no message comes twice.
 
     Raises
     ------
     UsageError
-        When a name holds what is no part of a name in topics, or an encoding is none.
+        When a name cannot be part of a topic, or the encoding is unknown.
     """
     if encoding not in POSES:
         msg = f"encoding = {encoding!r}: expected json or msgpack"
@@ -202,7 +202,7 @@ def filters(
 
 
 def check_names(*names: str) -> None:
-    """Refuse what is no id of a device or camera: it would change what a topic means.
+    """Refuse names that are no ids of devices or cameras, such as wildcards.
 
     Raises
     ------
@@ -222,7 +222,7 @@ def subscribe(
     camera: str | None = None,
     **settings: Any,
 ) -> Subscription:
-    """Listen to running devices.
+    """Subscribe to the messages of running devices.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CameraTopics:
-    """Where one camera speaks and listens."""
+    """The topics of one camera."""
 
     device: str
     camera: str
@@ -24,7 +24,7 @@ class CameraTopics:
 
     @property
     def poses_msgpack(self) -> str:
-        """What `poses` says, in MessagePack; where `mqtt.encoding` asks for it."""
+        """The same as `poses`, in MessagePack; used with `mqtt.encoding = "msgpack"`."""
         return f"{self.prefix}/poses/msgpack"
 
     @property
@@ -44,11 +44,11 @@ class CameraTopics:
 
     @property
     def set(self) -> str:
-        """Settings come in here."""
+        """Incoming settings."""
         return f"{self.prefix}/set"
 
     def listed(self, *, packed: bool = False) -> dict[str, str]:
-        """Return its topics by their names, as `status` tells them."""
+        """Return the topics by name, as `B/status` lists them."""
         names = ["availability", "poses", "state", "event", "snapshot", "set"]
         names += ["poses_msgpack"] if packed else []
         return {name: getattr(self, name) for name in names}
@@ -56,7 +56,7 @@ class CameraTopics:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Where one device speaks and listens."""
+    """The topics of one device."""
 
     base: str
     device: str
@@ -73,20 +73,20 @@ class Topics:
 
     @property
     def status(self) -> str:
-        """Retained: what runs here and how it is."""
+        """Retained: version, model and cameras."""
         return f"{self.prefix}/status"
 
     @property
     def stats(self) -> str:
-        """Numbers, every ten seconds."""
+        """Statistics, every ten seconds."""
         return f"{self.prefix}/stats"
 
     def request(self, verb: str) -> str:
-        """Return the topic on which a request comes in."""
+        """Return the topic of a request."""
         return f"{self.prefix}/request/{verb}"
 
     def response(self, verb: str) -> str:
-        """Return the topic on which a request is answered."""
+        """Return the topic of its answer."""
         return f"{self.prefix}/response/{verb}"
 
     def camera(self, camera: str) -> CameraTopics:
@@ -94,5 +94,5 @@ class Topics:
         return CameraTopics(self.device, camera, f"{self.prefix}/{camera}")
 
     def listed(self) -> dict[str, str]:
-        """Return the topics it speaks on by their names, as `status` tells them."""
+        """Return the topics by name, as `B/status` lists them."""
         return {name: getattr(self, name) for name in ("availability", "status", "stats")}

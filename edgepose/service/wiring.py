@@ -121,7 +121,7 @@ def make_publisher(
     try:
         embedded = embedded_broker(config)
         # Two processes with one session name would disconnect each other for ever.
-        name = session(config) if queue.ours else None
+        name = session(config) if queue.is_ours else None
         client = sink(config, topics, embedded, refused, name)
     except BaseException:
         queue.close()

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from edgepose.mqtt import spool as module
-from edgepose.mqtt.spool import SUFFIX, SYNC_S, WINDOW, Limits, Spool
+from edgepose.mqtt import spool_segments
+from edgepose.mqtt.spool import RETRY_REFUSED_S, SYNC_S, WINDOW, Spool, SpoolLimits
+from edgepose.mqtt.spool_segments import SUFFIX
 from edgepose.system import storage
 from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Message
@@ -63,7 +64,7 @@ def drain(spool: Spool) -> list[Message]:
     sent = []
     while (entry := spool.next()) is not None:
         sent.append(entry.message)
-        spool.settle(entry.number, accepted=True)
+        spool.acknowledge(entry.number, accepted=True)
     return sent
 
 
@@ -90,7 +91,7 @@ class TestOrder:
 
         full = spool.next()
         assert under_way[0] is not None
-        spool.settle(under_way[0].number, accepted=True)
+        spool.acknowledge(under_way[0].number, accepted=True)
         after = spool.next()
 
         assert full is None
@@ -102,7 +103,7 @@ class TestOrder:
         spool = filled(None, 4)
         first, *_ = spool.next(), spool.next(), spool.next()
         assert first is not None
-        spool.settle(first.number, accepted=True)
+        spool.acknowledge(first.number, accepted=True)
 
         spool.restart()
 
@@ -114,7 +115,7 @@ class TestOrder:
         entry = spool.next()
         assert entry is not None
 
-        spool.back(entry.number)
+        spool.requeue(entry.number)
 
         assert drain(spool) == events(3)
 
@@ -126,8 +127,8 @@ class TestOrder:
         spool.restart()
 
         for _ in range(2):
-            spool.settle(entry.number, accepted=True)
-        spool.settle(999, accepted=True)
+            spool.acknowledge(entry.number, accepted=True)
+        spool.acknowledge(999, accepted=True)
 
         assert drain(spool) == events(2, first=1)
 
@@ -142,7 +143,7 @@ class TestRefused:
         refused = spool.next()
         assert refused is not None
 
-        spool.settle(refused.number, accepted=False)
+        spool.acknowledge(refused.number, accepted=False)
 
         assert drain(spool) == [event(1, "b/open")]
         assert len(spool) == 2
@@ -152,17 +153,17 @@ class TestRefused:
         clock = ClockByHand()
 
         def later(spool: Spool) -> None:
-            spool.ask_again()
-            assert not spool.ready
-            assert spool.due_s() == module.REFUSED_S
-            clock.forward(module.REFUSED_S)
-            spool.ask_again()
+            spool.retry_refused()
+            assert not spool.is_ready
+            assert spool.due_s() == RETRY_REFUSED_S
+            clock.forward(RETRY_REFUSED_S)
+            spool.retry_refused()
 
         for again in (Spool.restart, later):
             spool = filled(None, 3, clock)
             for entry in (spool.next(), spool.next()):
                 assert entry is not None
-                spool.settle(entry.number, accepted=False)
+                spool.acknowledge(entry.number, accepted=False)
             assert drain(spool) == []
 
             again(spool)
@@ -176,7 +177,7 @@ class TestDisk:
         spool = filled(tmp_path, 6)
         for entry in (spool.next(), spool.next()):
             assert entry is not None
-            spool.settle(entry.number, accepted=True)
+            spool.acknowledge(entry.number, accepted=True)
         spool.close()
 
         again = Spool(tmp_path)
@@ -202,13 +203,13 @@ class TestDisk:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Oldest first; what is done stays done, wherever that was noted."""
-        monkeypatch.setattr(module, "SEGMENT_BYTES", 1000)
+        monkeypatch.setattr(spool_segments, "SEGMENT_BYTES", 1000)
         spool = filled(tmp_path, 60)
         many = len(segments(tmp_path))
         for _ in range(40):
             entry = spool.next()
             assert entry is not None
-            spool.settle(entry.number, accepted=True)
+            spool.acknowledge(entry.number, accepted=True)
         few = len(segments(tmp_path))
         spool.close()
 
@@ -266,7 +267,7 @@ class TestDisk:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """However many there are at once, and at later starts; but not without end."""
-        monkeypatch.setattr(module, "SEGMENT_BYTES", 300)
+        monkeypatch.setattr(spool_segments, "SEGMENT_BYTES", 300)
         kept: list[bytes] = []
         for start in range(6):
             filled(tmp_path, 6).close()
@@ -372,7 +373,7 @@ class TestLimits:
     ) -> None:
         """Also from the disk: they do not come back after a restart."""
         folder = tmp_path if on_disk else None
-        spool = Spool(folder, limits=Limits(count=10))
+        spool = Spool(folder, limits=SpoolLimits(count=10))
         for n in range(25):
             spool.put(event(n))
         spool.close()
@@ -385,14 +386,14 @@ class TestLimits:
     def test_what_is_too_old_goes_also_across_a_restart(self, tmp_path: Path) -> None:
         """Age is counted from the happening."""
         clock = ClockByHand()
-        spool = Spool(tmp_path, clock, Limits(age_s=100))
+        spool = Spool(tmp_path, clock, SpoolLimits(age_s=100))
         spool.put(event(0))
         clock.forward(60)
         spool.put(event(1))
         spool.close()
         clock.forward(41)
 
-        again = Spool(tmp_path, clock, Limits(age_s=100))
+        again = Spool(tmp_path, clock, SpoolLimits(age_s=100))
 
         assert drain(again) == [event(1)]
         assert again.dropped == 1
@@ -409,12 +410,12 @@ class TestLimits:
 
     def test_the_disk_is_not_filled(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Also when one refused event holds its segment and thousands pass by."""
-        monkeypatch.setattr(module, "SEGMENT_BYTES", 1000)
-        spool = Spool(tmp_path, limits=Limits(size_bytes=5000))
+        monkeypatch.setattr(spool_segments, "SEGMENT_BYTES", 1000)
+        spool = Spool(tmp_path, limits=SpoolLimits(size_bytes=5000))
         spool.put(event(0, "b/closed"))
         entry = spool.next()
         assert entry is not None
-        spool.settle(entry.number, accepted=False)
+        spool.acknowledge(entry.number, accepted=False)
 
         for n in range(1000):
             spool.put(event(n))

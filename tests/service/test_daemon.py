@@ -18,7 +18,7 @@ import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from edgepose.config.loading import loads
-from edgepose.mqtt.spool import SUFFIX
+from edgepose.mqtt.spool_segments import SUFFIX
 from edgepose.pose.failover import Standby
 from edgepose.service.daemon import Daemon
 from edgepose.skeleton import LEFT_WRIST, RIGHT_WRIST

@@ -16,7 +16,8 @@ from edgepose.config.schema import Config, Device, Mqtt
 from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.publisher import Publisher
-from edgepose.mqtt.spool import SUFFIX, Spool
+from edgepose.mqtt.spool import Spool
+from edgepose.mqtt.spool_segments import SUFFIX
 from edgepose.mqtt.topics import Topics
 from edgepose.service import wiring
 from edgepose.timing import Clock
