@@ -45,6 +45,7 @@ class Control:
         self._follower.admit(births(pose))
         self._follower.posture.min_score = pose.min_keypoint_score
         self._follower.movement.min_score = pose.min_keypoint_score
+        self._follower.kinematics.min_score = pose.min_keypoint_score
         self.snapshots.min_score = pose.min_keypoint_score
         self._detect(config, camera)
         self._composer.extra = {"paused": paused, "settings": told}
