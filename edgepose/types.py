@@ -182,6 +182,23 @@ class Pose:
         return KEYPOINTS
 
 
+class Place(NamedTuple):
+    """Where a person is on the floor, in metres."""
+
+    at: tuple[float, float]
+    """x and y in the coordinate frame of the floor."""
+
+    speed: float | None
+    """Metres a second; None before enough has been seen."""
+
+    heading_deg: float | None
+    """Where the person goes: 0 along x, 90 along y; None for one who stands."""
+
+    height: float | None
+    """The middle of the head above the floor; None where the head or the camera's place is
+    not known."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CandidatePose(Pose):
     """A detection that is no track yet: a second look decides."""
@@ -227,6 +244,16 @@ class Track:
 
     moving: bool | None = None
     """Moved within the last second; None where that is not watched."""
+
+    velocity: tuple[float, float] | None = None
+    """Of `ground`, in pixels a second; None before enough has been seen."""
+
+    facing_deg: float | None = None
+    """Where the front points: 0 towards the camera, 180 away, 90 to the right of the picture;
+    None from the side."""
+
+    place: Place | None = None
+    """None without a floor, and for feet above the horizon."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Final
 
 from edgepose.config import toml
 from edgepose.config.error_messages import Problem, expected
-from edgepose.config.schema import Camera, CameraLine, Config, GestureRule, Mqtt
+from edgepose.config.schema import Camera, CameraFloor, CameraLine, Config, GestureRule, Mqtt
 from edgepose.errors import ConfigError
 from edgepose.urls import address, broker
 
@@ -111,6 +111,26 @@ def _camera(path: toml.Path, camera: Camera) -> Iterator[Problem]:
     yield from _duplicate_ids([(place, line.id) for place, line in lines])
     for place, line in lines:
         yield from _line(place, line)
+    yield from _floor((*path, "floor"), camera.floor)
+
+
+def _floor(path: toml.Path, floor: CameraFloor) -> Iterator[Problem]:
+    for key, given in (("points", floor.points), ("metres", floor.metres)):
+        if len(given) not in {0, 4} or (given and _flat(given)):
+            what = "four points in order around, no three of them on a line"
+            yield Problem((*path, key), expected((*path, key), given, what))
+    if floor.metres and not floor.points:
+        what = "four points of the picture to these places"
+        yield Problem((*path, "points"), expected((*path, "points"), floor.points, what))
+
+
+def _flat(points: tuple[tuple[float, float], ...]) -> bool:
+    """Say whether four points are no four corners of a convex shape, in order."""
+    turns = [
+        (b[0] - a[0]) * (c[1] - b[1]) - (b[1] - a[1]) * (c[0] - b[0])
+        for a, b, c in zip(points, points[1:] + points[:1], points[2:] + points[:2], strict=True)
+    ]
+    return not (min(turns) > TOLERANCE or max(turns) < -TOLERANCE)
 
 
 def _line(path: toml.Path, line: CameraLine) -> Iterator[Problem]:

@@ -261,6 +261,40 @@ class CameraLine(Table, frozen=True, kw_only=True):
     """What is to the left and to the right of the line, seen in the picture along its points."""
 
 
+Metres = Annotated[float, Meta(ge=-1000, le=1000, description="metres from -1000 to 1000")]
+Place = Annotated[tuple[Metres, Metres], Meta(description="a place [x, y] in metres")]
+Length = Annotated[float, Meta(gt=0, le=1000, description="metres above 0, up to 1000")]
+
+
+class CameraFloor(Table, frozen=True, kw_only=True):
+    """The floor in metres, by four points whose places are known: positions, speeds and heights."""
+
+    points: Annotated[
+        tuple[Point, ...],
+        Meta(
+            description="four points [x, y] within the frame, from 0 to 1",
+            examples=[[[0.3, 0.6], [0.7, 0.6], [0.9, 0.95], [0.1, 0.95]]],
+        ),
+    ] = ()
+    """Four points on the floor as parts of the frame, in order around. Empty: no metres."""
+
+    size: Annotated[
+        tuple[Length, Length],
+        Meta(description="two lengths [first, second] in metres", examples=[[2.0, 3.0]]),
+    ] = (1.0, 1.0)
+    """Of a rectangle: the lengths from the first point to the second, along x, and from the
+    second to the third, along y. The first point is [0, 0]."""
+
+    metres: Annotated[tuple[Place, ...], Meta(description="four places [x, y] in metres")] = ()
+    """The places of the four points where they are no rectangle."""
+
+    frame: Annotated[
+        str,
+        Meta(pattern=r"^[A-Za-z0-9_/-]{0,64}(?!\n)$", description="a name of a coordinate frame"),
+    ] = ""
+    """Name of the coordinate frame, as in ROS. Empty: the camera's id and `_floor`."""
+
+
 class Camera(Table, frozen=True, kw_only=True):
     """Where pictures come from; repeat the table for each camera."""
 
@@ -320,6 +354,9 @@ class Camera(Table, frozen=True, kw_only=True):
 
     lines: tuple[CameraLine, ...] = field(default=(), name="line")
     """Lines on the floor at which people are counted."""
+
+    floor: CameraFloor = CameraFloor()
+    """Four points of the floor and their places in metres."""
 
 
 class Events(Table, frozen=True, kw_only=True):

@@ -73,6 +73,7 @@ class Composer:
                 seq=self._seq,
                 latency_ms=latency_ms,
                 model=self._model(),
+                frame_id=self._follower.frame_id,
             )
         ]
         if self._packed:

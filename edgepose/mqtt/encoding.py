@@ -19,12 +19,14 @@ from edgepose.mqtt.messages import (
     StatusMessage,
 )
 from edgepose.mqtt.topics import CameraTopics, Topics
+from edgepose.people.kinematics import nearest_m
 from edgepose.skeleton import JOINT_NAMES
 from edgepose.timing import rfc3339
 from edgepose.types import Event, Frame, Message, Pose, Track
 
 COORDINATE_DECIMALS: Final = 1
 SCORE_DECIMALS: Final = 3
+METRE_DECIMALS: Final = 2
 
 
 def _plain(value: Any) -> Any:
@@ -89,6 +91,7 @@ def _people(people: Sequence[Track | Pose]) -> list[PersonMessage]:
         rows[..., :-1] = rows[..., :-1].round(COORDINATE_DECIMALS)
         rows[..., -1] = rows[..., -1].clip(0, 1).round(SCORE_DECIMALS)
         np.add(rows, 0.0, out=rows)  # so that -0.0 is 0.0
+    nearest = nearest_m([track for track in tracks if track is not None])
     return [
         PersonMessage(
             id=(track.id or None) if track else None,
@@ -96,13 +99,39 @@ def _people(people: Sequence[Track | Pose]) -> list[PersonMessage]:
             bbox=(x, y, width, height),
             posture=track.posture if track else "unknown",
             zones=list(track.zones) if track else [],
-            moving=msgspec.UNSET if track is None or track.moving is None else track.moving,
             keypoints=points,
+            **(_motion(track, nearest) if track else {}),
         )
         for track, (x, y, width, height, score), points in zip(
             tracks, boxes.tolist(), keypoints.tolist(), strict=True
         )
     ]
+
+
+def _motion(track: Track, nearest: Mapping[int, float]) -> dict[str, Any]:
+    """Return the fields that tell how a person moves; those that are not known are left out."""
+    known: dict[str, Any] = {"moving": track.moving, "facing": _decimals(track.facing_deg, 0)}
+    known["velocity"] = _pair(track.velocity, COORDINATE_DECIMALS)
+    if (place := track.place) is not None:
+        known |= {
+            "position": _pair(place.at, METRE_DECIMALS),
+            "speed": _decimals(place.speed, METRE_DECIMALS),
+            "heading": _decimals(place.heading_deg, 0),
+            "height": _decimals(place.height, METRE_DECIMALS),
+            "nearest": _decimals(nearest.get(track.id), METRE_DECIMALS),
+        }
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def _decimals(value: float | None, decimals: int) -> float | None:
+    """Round a number; None where it is none."""
+    return None if value is None or not np.isfinite(value) else round(value, decimals) + 0.0
+
+
+def _pair(pair: tuple[float, float] | None, decimals: int) -> tuple[float, float] | None:
+    if pair is None or not np.isfinite(pair).all():
+        return None
+    return round(pair[0], decimals) + 0.0, round(pair[1], decimals) + 0.0
 
 
 def poses(
@@ -113,6 +142,7 @@ def poses(
     seq: int,
     latency_ms: float,
     model: str,
+    frame_id: str | None = None,
 ) -> Message:
     """Return the `C/poses` message of a frame, with an empty list where it shows no person.
 
@@ -124,6 +154,8 @@ def poses(
         Counts the processed frames of this camera.
     latency_ms
         From `frame.read_ns` to now.
+    frame_id
+        The coordinate frame of the positions; None without a floor.
     """
     message = PosesMessage(
         device=camera.device,
@@ -134,6 +166,7 @@ def poses(
         width=frame.size.width,
         height=frame.size.height,
         model=model,
+        frame_id=msgspec.UNSET if frame_id is None else frame_id,
         poses=_people(people),
     )
     return Message(

@@ -37,6 +37,28 @@ class PersonMessage(msgspec.Struct, frozen=True, kw_only=True):
     moving: bool | msgspec.UnsetType = msgspec.UNSET
     """Moved within the last second; left out where people are not followed."""
 
+    velocity: tuple[float, float] | msgspec.UnsetType = msgspec.UNSET
+    """Of the point on the ground, in pixels a second; left out until it is known."""
+
+    facing: float | msgspec.UnsetType = msgspec.UNSET
+    """Degrees from the camera's direction: 0 towards it, 180 away, 90 to the right of the
+    picture; left out from the side."""
+
+    position: tuple[float, float] | msgspec.UnsetType = msgspec.UNSET
+    """x and y on the floor in metres, in `frame_id`; left out without a floor."""
+
+    speed: float | msgspec.UnsetType = msgspec.UNSET
+    """Metres a second on the floor; left out until it is known."""
+
+    heading: float | msgspec.UnsetType = msgspec.UNSET
+    """Where the person goes, in degrees: 0 along x, 90 along y; left out for one who stands."""
+
+    height: float | msgspec.UnsetType = msgspec.UNSET
+    """The middle of the head above the floor in metres; left out where it is not known."""
+
+    nearest: float | msgspec.UnsetType = msgspec.UNSET
+    """Metres on the floor to the nearest other person; left out for one who is alone."""
+
     keypoints: Annotated[list[Keypoint], msgspec.Meta(min_length=17, max_length=17)]
     """17 in COCO's order; also those below the minimum score."""
 
@@ -57,6 +79,9 @@ class PosesMessage(msgspec.Struct, frozen=True, kw_only=True):
     width: int
     height: int
     model: str
+    frame_id: str | msgspec.UnsetType = msgspec.UNSET
+    """The coordinate frame of the positions; left out without a floor."""
+
     poses: list[PersonMessage]
 
 

@@ -8,7 +8,9 @@ from edgepose.config.schema import Config, PoseSettings
 from edgepose.people import tracking
 from edgepose.people.events import EVENTS, Detector
 from edgepose.people.events.lines import Line, LineDetector
+from edgepose.people.floor import Floor
 from edgepose.people.follower import Follower
+from edgepose.people.kinematics import KinematicsReader
 from edgepose.people.movement import MovementReader
 from edgepose.people.posture import PostureReader
 from edgepose.people.smoothing import Smoother
@@ -36,6 +38,9 @@ def follower(config: Config, camera: schema.Camera, ids: Iterator[int] | None = 
         zones=zones,
         posture=PostureReader(config.pose.min_keypoint_score),
         movement=MovementReader(config.pose.min_keypoint_score),
+        kinematics=KinematicsReader(
+            Floor.from_config(camera.floor, camera.id), config.pose.min_keypoint_score
+        ),
         detectors=detectors(config, camera),
         searches=config.events.fall,
     )

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from edgepose.people import tracking
 from edgepose.people.events import Detector
 from edgepose.people.fallen import FallenWatch
+from edgepose.people.kinematics import KinematicsReader
 from edgepose.people.movement import MovementReader
 from edgepose.people.posture import PostureReader
 from edgepose.people.smoothing import Smoother
@@ -39,12 +40,14 @@ class Follower:
         detectors: Sequence[Detector],
         movement: MovementReader | None = None,
         searches: bool = False,
+        kinematics: KinematicsReader | None = None,
     ) -> None:
         self.tracker = tracker
         self.smoother = smoother
         self.zones = tuple(zones)
         self.posture = posture
         self.movement = movement or MovementReader()
+        self.kinematics = kinematics or KinematicsReader()
         self.detectors = tuple(detectors)
         """Replaced as a whole, by any thread."""
 
@@ -81,7 +84,9 @@ class Follower:
             tracks = self.smoother.smooth(tracks, at_ns)
         tracks = locate(tracks, self.zones, size)
         tracks = self.posture.update(tracks, at_ns)
-        tracks = tracks if still else self.movement.update(tracks, at_ns)
+        if not still:
+            tracks = self.movement.update(tracks, at_ns)
+            tracks = self.kinematics.update(tracks, at_ns, size)
         events = [event for detector in self.detectors for event in detector.update(tracks, at_ns)]
         return tracks, events
 
@@ -113,6 +118,11 @@ class Follower:
             known = [track.pose for track in self.tracker.predict(at_ns) if track.id in self._seen]
             fallen = self._fallen.poses() if self._fallen is not None else []
             return [*known, *self._candidates, *fallen]
+
+    @property
+    def frame_id(self) -> str | None:
+        """The coordinate frame of the people's places; None without a floor."""
+        return self.kinematics.floor.frame if self.kinematics.floor else None
 
     @property
     def presence(self) -> Presence:

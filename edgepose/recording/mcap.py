@@ -7,6 +7,7 @@ metre is the height of the picture).
 """
 
 import base64
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import IO, Any, Final
@@ -98,6 +99,7 @@ FOXGLOVE: Final = {
             )
         ),
     ),
+    "foxglove.PosesInFrame": _object(timestamp=TIME, frame_id=TEXT, poses=_array(PLACE)),
     "foxglove.SceneUpdate": _object(
         deletions=_array(_object(timestamp=TIME, type=INTEGER, id=TEXT)),
         entities=_array(
@@ -197,6 +199,8 @@ class McapSink:
             "annotations": ("foxglove.ImageAnnotations", annotations(payload, times[1])),
             "scene": ("foxglove.SceneUpdate", scene(payload, times[1])),
         }
+        if "frame_id" in payload:
+            drawn["positions"] = ("foxglove.PosesInFrame", positions(payload, times[1]))
         for leaf, (name, content) in drawn.items():
             topic = f"{camera}/{leaf}"
             self._add(topic, self._channel(topic, name, FOXGLOVE[name]), times, content)
@@ -322,6 +326,18 @@ def annotations(payload: dict[str, Any], at_ns: int) -> dict[str, Any]:
 def _about(person: dict[str, Any]) -> list[dict[str, str]]:
     told = {"score": f"{person['score']:.2f}", "zones": " ".join(person.get("zones", []))}
     return [{"key": key, "value": value} for key, value in told.items()]
+
+
+def positions(payload: dict[str, Any], at_ns: int) -> dict[str, Any]:
+    """Return where people are on the floor as `foxglove.PosesInFrame`, in metres."""
+    places = []
+    for person in payload["poses"]:
+        if "position" in person:
+            x, y = person["position"]
+            half = math.radians(person.get("heading", 0.0)) / 2
+            turned = {"x": 0.0, "y": 0.0, "z": math.sin(half), "w": math.cos(half)}
+            places.append({"position": {"x": x, "y": y, "z": 0.0}, "orientation": turned})
+    return {"timestamp": _time(at_ns), "frame_id": payload["frame_id"], "poses": places}
 
 
 def scene(payload: dict[str, Any], at_ns: int) -> dict[str, Any]:

@@ -38,6 +38,9 @@ class Step(NamedTuple):
     frame: RecordedFrame
     tracks: list[Track]
     events: list[Event]
+    frame_id: str | None
+    """The coordinate frame of the people's places; None without a floor."""
+
     state: Mapping[str, Any] | None
     """The camera's state if it is another now, else None."""
 
@@ -47,7 +50,13 @@ class Step(NamedTuple):
         topics = mqtt_topics.Topics(base_topic, frame.device).camera(frame.camera)
         shown = frame.frame
         yield encoding.poses(
-            topics, shown, self.tracks, seq=frame.seq, latency_ms=0.0, model=frame.model
+            topics,
+            shown,
+            self.tracks,
+            seq=frame.seq,
+            latency_ms=0.0,
+            model=frame.model,
+            frame_id=self.frame_id,
         )
         yield from (encoding.event(topics, event, shown) for event in self.events)
         if self.state is not None:
@@ -75,7 +84,7 @@ def rederive(recording: Recording, config: Config) -> Iterator[Step]:
         tracks, events = follower.follow(frame.poses, frame.at_ns, frame.size)
         news = None if states.get(key) == follower.state else follower.state
         states[key] = follower.state
-        yield Step(frame, tracks, events, news)
+        yield Step(frame, tracks, events, follower.frame_id, news)
 
 
 def _follower(config: Config, camera: str, *, followed: bool) -> Follower:

@@ -47,6 +47,7 @@ class CameraControl:
         self._follower.admit(births(pose))
         self._follower.posture.min_score = pose.min_keypoint_score
         self._follower.movement.min_score = pose.min_keypoint_score
+        self._follower.kinematics.min_score = pose.min_keypoint_score
         self.snapshots.min_score = pose.min_keypoint_score
         self._replace_detectors(config, camera)
         self._composer.extra = {"paused": paused, "settings": settings}

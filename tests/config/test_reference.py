@@ -42,11 +42,13 @@ def test_the_starter_is_good_with_every_mark_taken_away() -> None:
     found = loading.loads(text, "starter")
 
     (drawn,) = found.cameras
-    camera = Camera(id="camera", source="demo://", zones=drawn.zones, lines=drawn.lines)
+    shapes = {name: getattr(drawn, name) for name in ("zones", "lines", "floor")}
+    camera = Camera(id="camera", source="demo://", **shapes)
     assert found == Config(cameras=(camera,), gestures=found.gestures)
     assert len(found.rules()) == len(found.events.gestures) + 1
     assert [zone.id for zone in camera.zones] == ["sofa"]
     assert [line.id for line in camera.lines] == ["door"]
+    assert len(camera.floor.points) == 4
     missing = [param.values[2].name for param in EVERY_KEY if not _offers(text, param.values[2])]
     assert missing == []
 

@@ -70,6 +70,11 @@ masks = [[[0,0],[0.2,0],[0.2,0.3],[0,0.3]]]
   id = "door"
   points = [[0.1,0.5],[0.6,0.5]]
   sides = ["in", "out"]
+  [camera.floor]
+  points = [[0.3,0.6],[0.7,0.6],[0.9,0.9],[0.1,0.9]]
+  size = [2.0, 3.0]
+  metres = [[0,0],[2,0],[2,3],[0,3]]
+  frame = "hall"
 [events]
 presence_on_s = 1
 presence_off_s = 2.5

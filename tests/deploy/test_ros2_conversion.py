@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final
@@ -17,7 +18,7 @@ from edgepose.mqtt import encoding, topics
 from edgepose.mqtt.topics import Topics
 from edgepose.skeleton import JOINT_NAMES
 from edgepose.timing import NS_PER_S
-from edgepose.types import Box, Event, Frame, Message, Pose, Track
+from edgepose.types import Box, Event, Frame, Message, Place, Pose, Track
 
 PACKAGE: Final = Path(__file__).parents[2] / "deploy" / "ros2"
 CAMERA: Final = Topics("edgepose", "hall-pi").camera("hall")
@@ -39,6 +40,13 @@ DEFINITIONS: Final[dict[str, dict[str, str]]] = {
     | dict.fromkeys(("xmin", "ymin", "xmax", "ymax", "c"), "float32"),
     "hri_msgs/msg/BodyPosture": {"header": HEADER, "posture": "uint8"},
     "hri_msgs/msg/Gesture": {"header": HEADER, "gesture": "uint8"},
+    "geometry_msgs/msg/PoseStamped": {"header": HEADER, "pose": "geometry_msgs/msg/Pose"},
+    "geometry_msgs/msg/Pose": {
+        "position": "geometry_msgs/msg/Point",
+        "orientation": "geometry_msgs/msg/Quaternion",
+    },
+    "geometry_msgs/msg/Point": dict.fromkeys("xyz", "float64"),
+    "geometry_msgs/msg/Quaternion": dict.fromkeys("xyzw", "float64"),
     "vision_msgs/msg/Detection2DArray": {
         "header": HEADER,
         "detections": "vision_msgs/msg/Detection2D[]",
@@ -189,6 +197,24 @@ def test_it_says_all_of_a_person_in_fields_that_there_are(translator: Any) -> No
     assert found["/humans/bodies/hall_pi_hall_7/posture"]["posture"] == 4
 
 
+def test_a_person_on_a_floor_has_a_pose_in_its_frame(translator: Any) -> None:
+    """In metres, turned to where the person goes; without a floor there is none."""
+    walks = replace(person(7), place=Place((1.5, -2.0), 0.8, 90.0, 1.6))
+    message = encoding.poses(
+        CAMERA, frame(), [walks, person(8)], seq=1, latency_ms=1, model="m", frame_id="map"
+    )
+
+    found = said(translator, message)
+
+    pose = found["/humans/bodies/hall_pi_hall_7/pose"]
+    assert pose["header"]["frame_id"] == "map"
+    assert pose["pose"]["position"] == {"x": 1.5, "y": -2.0, "z": 0.0}
+    assert pose["pose"]["orientation"] == pytest.approx(
+        {"x": 0, "y": 0, "z": 0.5**0.5, "w": 0.5**0.5}
+    )
+    assert "/humans/bodies/hall_pi_hall_8/pose" not in found
+
+
 def test_every_joint_comes_under_its_own_code(conversion: ModuleType, translator: Any) -> None:
     """Left stays left, although the two orders begin with different sides."""
     points = said(translator, poses(person(7)))["/humans/bodies/hall_pi_hall_7/skeleton2d"]
@@ -255,7 +281,7 @@ def test_ids_come_and_go_with_people(translator: Any) -> None:
     assert one["/humans/bodies/tracked"]["ids"] == ["hall_pi_hall_2"]
     assert nobody["/humans/bodies/tracked"]["ids"] == []
     closed = [topic for topic, fields in nobody.items() if fields is None]
-    leaves = ("skeleton2d", "roi", "posture", "gesture")
+    leaves = ("skeleton2d", "roi", "posture", "pose", "gesture")
     assert closed == [f"/humans/bodies/hall_pi_hall_2/{leaf}" for leaf in leaves]
 
 

@@ -384,6 +384,23 @@ class TestFoxglove:
             sure = [(x + 0.5, y + 0.5) for x, y, score in person["keypoints"] if score >= 0.3]
             assert [(point["x"], point["y"]) for point in entry["points"]] == sure
 
+    def test_people_on_a_floor_have_positions(self) -> None:
+        """In the floor's frame, by the schema that Foxglove knows."""
+        from edgepose.recording import mcap
+
+        jsonschema = pytest.importorskip("jsonschema")
+        payload = {
+            "frame_id": "map",
+            "poses": [{"position": [1.5, 2.0], "heading": 180.0}, {"posture": "lying"}],
+        }
+
+        found = mcap.positions(payload, 5 * NS_PER_S)
+
+        jsonschema.validate(found, mcap.FOXGLOVE["foxglove.PosesInFrame"])
+        (one,) = found["poses"]
+        assert (found["frame_id"], one["position"]) == ("map", {"x": 1.5, "y": 2.0, "z": 0.0})
+        assert one["orientation"] == pytest.approx({"x": 0, "y": 0, "z": 1, "w": 0})
+
     def test_the_scene_stands_upright(
         self, channels: dict[str, list[tuple[Any, dict[str, Any]]]]
     ) -> None:

@@ -6,6 +6,7 @@ Humble has.
 """
 
 import json
+import math
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -148,6 +149,20 @@ def region(person: Fields, size: tuple[int, int], header: Fields) -> Fields:
         "xmax": high["x"],
         "ymax": high["y"],
         "c": float(person["score"]),
+    }
+
+
+def pose(person: Fields, stamp: Fields, frame_id: str) -> Fields:
+    """Return `geometry_msgs/PoseStamped` of a person on the floor, in metres.
+
+    It looks where the person goes; of one who stands the orientation is the frame's own.
+    """
+    x, y = person["position"]
+    half = math.radians(person.get("heading", 0.0)) / 2
+    turned = {"x": 0.0, "y": 0.0, "z": math.sin(half), "w": math.cos(half)}
+    return {
+        "header": {"stamp": stamp, "frame_id": frame_id},
+        "pose": {"position": {"x": float(x), "y": float(y), "z": 0.0}, "orientation": turned},
     }
 
 
@@ -373,6 +388,9 @@ class Translator:
             yield Said(f"{place}/roi", "hri_msgs/msg/NormalizedRegionOfInterest2D", box)
             told = {"header": header, "posture": posture}
             yield Said(f"{place}/posture", "hri_msgs/msg/BodyPosture", told)
+            if "position" in person:
+                on_floor = pose(person, header["stamp"], message["frame_id"])
+                yield Said(f"{place}/pose", "geometry_msgs/msg/PoseStamped", on_floor)
         nameless = [("", person) for person in message["poses"] if person["id"] is None]
         found = [detection(person, id_, header) for id_, person in (*people.items(), *nameless)]
         yield Said(
@@ -444,5 +462,5 @@ def _size(message: Fields) -> tuple[int, int]:
 
 
 def _closed(bodies: list[str]) -> Iterator[Said]:
-    leaves = ("skeleton2d", "roi", "posture", "gesture")
+    leaves = ("skeleton2d", "roi", "posture", "pose", "gesture")
     return (Said(f"{BODIES}/{body}/{leaf}", "", None) for body in bodies for leaf in leaves)

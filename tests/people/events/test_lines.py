@@ -148,6 +148,7 @@ def test_a_line_that_makes_no_sense_is_refused(line: str, what: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_pedestrians_are_counted_as_by_hand() -> None:
     """Nine of ten crossings of two lines in a film, and none that did not happen."""
     text = """

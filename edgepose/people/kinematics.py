@@ -1,0 +1,146 @@
+"""How fast people move and which way they face, in pixels and, with a floor, in metres."""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from edgepose.people.floor import Floor, FloorView
+from edgepose.people.zones import Point
+from edgepose.skeleton import LEFT_SHOULDER, NOSE, RIGHT_SHOULDER, figure
+from edgepose.timing import NS_PER_S
+from edgepose.types import Place, Size, Track
+
+WINDOW_S: Final = 1.0  # looks that a speed is fitted to
+FEW: Final = 3  # fewer looks, or
+SHORT_S: Final = 0.3  # a shorter time, have no speed
+STANDS: Final = 0.25  # metres a second; below, the direction is that of jitter
+FORGET_S: Final = 2.0  # a track that is not seen for longer has ended
+
+SHOULDERS: Final = 0.76  # width of the shoulders in torsos, as in `posture`
+ASIDE: Final = 0.4  # of that width; narrower, the body is seen from the side
+HEAD_ASIDE: Final = 0.1  # torsos; a nose farther to a side of the shoulders tells which
+
+
+@dataclass(slots=True)
+class _Way:
+    """Where one person was within the last `WINDOW_S`."""
+
+    seen: deque[tuple[int, Point, Point | None]] = field(default_factory=deque)
+    """Time, ground point in pixels, and on the floor in metres."""
+
+    def look(self, at_ns: int, ground: Point, place: Point | None) -> None:
+        """Take one more look."""
+        if self.seen and at_ns - self.seen[-1][0] > FORGET_S * NS_PER_S:
+            self.seen.clear()
+        self.seen.append((at_ns, ground, place))
+        while at_ns - self.seen[0][0] > WINDOW_S * NS_PER_S:
+            self.seen.popleft()
+
+    def pixels(self) -> tuple[Point, Point] | None:
+        """Return place and velocity in pixels; None where there are too few looks."""
+        return _fitted([(at_ns, ground) for at_ns, ground, _ in self.seen])
+
+    def metres(self) -> tuple[Point, Point] | None:
+        """Return place and velocity on the floor; None where there are too few looks."""
+        return _fitted([(at_ns, place) for at_ns, _, place in self.seen if place is not None])
+
+
+def _fitted(looks: Sequence[tuple[int, Point]]) -> tuple[Point, Point] | None:
+    """Fit a straight way; return where it ends and its velocity a second."""
+    if len(looks) < FEW or looks[-1][0] - looks[0][0] < SHORT_S * NS_PER_S:
+        return None
+    seconds = np.array([(at_ns - looks[-1][0]) / NS_PER_S for at_ns, _ in looks])
+    places = np.array([place for _, place in looks])
+    middle, centre = seconds.mean(), places.mean(axis=0)
+    offset = seconds - middle
+    slope = offset @ (places - centre) / (offset @ offset)
+    end = centre - middle * slope
+    return (float(end[0]), float(end[1])), (float(slope[0]), float(slope[1]))
+
+
+def facing_deg(track: Track, min_score: float = 0.3) -> float | None:
+    """Return where the front of the body points, in degrees within (-180, 180].
+
+    0 is towards the camera, 180 away from it, 90 to the right of the picture. None where the
+    body is seen from the side, where left and right cannot be told, or shoulders are hidden.
+    """
+    points = track.pose.keypoints
+    body = figure(points, min_score)
+    left, right = points[LEFT_SHOULDER], points[RIGHT_SHOULDER]
+    if min(left[2], right[2]) < min_score or body.shoulders is None or body.hips is None:
+        return None
+    torso = math.dist(body.shoulders.tolist(), body.hips.tolist())
+    if torso <= 0:
+        return None
+    width = float(left[0] - right[0]) / (SHOULDERS * torso)
+    if abs(width) < ASIDE:
+        return None
+    nose = points[NOSE]
+    if nose[2] < min_score:  # from behind it does not show to which side the body is turned
+        return 180.0 if width < 0 else None
+    turned = math.degrees(math.acos(max(-1.0, min(1.0, width))))
+    aside = float(nose[0] - body.shoulders[0]) / torso
+    return -turned if aside < -HEAD_ASIDE and turned < 180 else turned
+
+
+class KinematicsReader:
+    """Sets `velocity`, `facing_deg` and, with a floor, `place` of the tracks of one camera."""
+
+    def __init__(self, floor: Floor | None = None, min_score: float = 0.3) -> None:
+        self.floor = floor
+        self.min_score = min_score
+        self._people: dict[int, _Way] = {}
+
+    def update(self, tracks: Sequence[Track], at_ns: int, size: Size) -> list[Track]:
+        """Return the tracks with how they move; `at_ns` is the frame's time."""
+        view = self.floor.view(size) if self.floor is not None else None
+        moved = [self._move(track, at_ns, view) for track in tracks]
+        self._people = {
+            id_: way
+            for id_, way in self._people.items()
+            if at_ns - way.seen[-1][0] <= FORGET_S * NS_PER_S
+        }
+        return moved
+
+    def _move(self, track: Track, at_ns: int, view: FloorView | None) -> Track:
+        if track.ground is None:
+            return track
+        way = self._people.setdefault(track.id, _Way())
+        way.look(at_ns, track.ground, view.position(track.ground) if view else None)
+        pixels = way.pixels()
+        return replace(
+            track,
+            velocity=pixels[1] if pixels else None,
+            facing_deg=facing_deg(track, self.min_score),
+            place=self._place(track, way, view) if view else None,
+        )
+
+    def _place(self, track: Track, way: _Way, view: FloorView) -> Place | None:
+        here = way.seen[-1][2]
+        if here is None:
+            return None
+        fitted = way.metres()
+        at, velocity = fitted if fitted else (here, None)
+        speed = math.hypot(*velocity) if velocity else None
+        heading = (
+            math.degrees(math.atan2(velocity[1], velocity[0]))
+            if velocity and speed is not None and speed >= STANDS
+            else None
+        )
+        head = figure(track.pose.keypoints, self.min_score).head
+        height = None if head is None else view.height(at, (float(head[0]), float(head[1])))
+        return Place(at, speed, heading, height)
+
+
+def nearest_m(tracks: Sequence[Track]) -> dict[int, float]:
+    """Return how far each person's nearest other one is on the floor, by track id."""
+    places = [(track.id, track.place.at) for track in tracks if track.place is not None]
+    return {
+        id_: min(math.dist(at, other) for other_id, other in places if other_id != id_)
+        for id_, at in places
+        if len(places) > 1
+    }
