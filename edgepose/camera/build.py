@@ -10,10 +10,17 @@ from edgepose.pose.decoders import Limits
 
 WEAK: Final = 0.6  # of the least score: the dip of somebody turning away; docs/tracking.md
 
+LEAST_STILL_FPS: Final = 5.0  # gestures and tracks bridge gaps of 0.2 s, not of 0.4 s
+
 
 def limits(pose: PoseSettings) -> Limits:
     """Return what the decoder is asked for: weaker poses too, which continue a known person."""
     return Limits(pose.max_people, WEAK * pose.min_pose_score)
+
+
+def still_fps(pose: PoseSettings, fps: float) -> float:
+    """Return the frames to infer in a second while people are in view and nothing moves."""
+    return pose.still_fps or max(LEAST_STILL_FPS, fps / 2)
 
 
 def view(camera: schema.Camera) -> View:

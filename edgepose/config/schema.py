@@ -191,6 +191,13 @@ class PoseSettings(Table, frozen=True, kw_only=True):
     min_pose_score: Part = 0.25
     """Nobody below this score is taken up; who is followed is let go below 0.6 of it."""
 
+    still_fps: Annotated[float, Meta(ge=0, le=240, description="frames a second from 0 to 240")] = (
+        0.0
+    )
+    """While people are in view of a live camera and nothing moves, infer only so many frames
+    a second; all again from the first frame that shows motion. 0: half of the camera's `fps`,
+    but at least 5. Needs the camera's `motion_gate`."""
+
     min_keypoint_score: Part = 0.3
     """Keypoints below this score are sent, but posture, events and pictures do not rely on
     them."""

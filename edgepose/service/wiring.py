@@ -10,7 +10,7 @@ from typing import Any
 
 from edgepose import urls
 from edgepose.camera import sources
-from edgepose.camera.build import limits, total_fps, view
+from edgepose.camera.build import limits, still_fps, total_fps, view
 from edgepose.camera.health import CameraHealth
 from edgepose.camera.motion_gate import Gate
 from edgepose.camera.pipeline import Pipeline
@@ -197,7 +197,12 @@ def camera(
         view=shown,
         keeps_picture=settings.snapshot == "camera" or config.web.picture,
     )
-    gate = Gate(shown, settings.idle_fps, watched=lambda: id_ in state.shown_cameras)
+    gate = Gate(
+        shown,
+        settings.idle_fps,
+        still_fps=still_fps(config.pose, settings.fps),
+        watched=lambda: id_ in state.shown_cameras,
+    )
     made = Camera(
         id_,
         open_source=lambda: sources.open_source(
