@@ -1,8 +1,8 @@
 """Whether inferences go through, for the service manager's watchdog."""
 
 
-class Progress:
-    """Says whether the frame that was in the engine at the last question has come back."""
+class InferenceWatchdog:
+    """Tells a stalled interpreter from one that has nothing to do."""
 
     def __init__(self) -> None:
         self._begun = 0
@@ -10,18 +10,18 @@ class Progress:
         self._asked = 0
 
     def began(self) -> None:
-        """Note that the engine was given a frame; whoever hung before is out of it."""
+        """Note that an inference has begun."""
         self._begun += 1
         self._busy = True
 
     def done(self) -> None:
-        """Note that the engine's answer is on its way."""
+        """Note that the inference has ended."""
         self._busy = False
 
-    def fine(self) -> bool:
-        """Return False only when it is still the same frame that the engine is busy with.
+    def is_passing(self) -> bool:
+        """Return False if the inference that ran at the last call still runs.
 
-        A camera that delivers nothing is no stall: then the engine has nothing to do.
+        Without frames there is no inference, and that is no stall.
         """
         busy_with = self._begun if self._busy else 0
         stuck = busy_with > 0 and busy_with == self._asked

@@ -33,7 +33,7 @@ from edgepose.mqtt.topics import Topics
 from edgepose.people.build import follower
 from edgepose.pose.delegates import Plugin
 from edgepose.pose.estimator import PoseEstimator
-from edgepose.pose.failover import Standby
+from edgepose.pose.failover import FailoverEstimator
 from edgepose.pose.selection import Chooser
 from edgepose.service.camera_control import Control
 from edgepose.service.line_counts import LineCounts, NotedCounts
@@ -135,7 +135,7 @@ def announce(connection: BrokerConnection, config: Config) -> None:
 
 def estimator(
     config: Config, selector: Chooser, clock: Clock, changed: Callable[[], None]
-) -> Standby:
+) -> FailoverEstimator:
     """Select a model and load it.
 
     Raises
@@ -155,7 +155,7 @@ def estimator(
         )
 
     plan = selector.plan(config, total_fps(config))
-    return Standby(build, plan, selector.bench, clock, changed)
+    return FailoverEstimator(build, plan, selector.bench, clock, changed)
 
 
 def camera(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edgepose.service.watchdog import Progress
+from edgepose.service.watchdog import InferenceWatchdog
 from edgepose.system import systemd
 from edgepose.system.systemd import Service, notify
 from edgepose.timing import NS_PER_S
@@ -168,34 +168,34 @@ def test_a_reload_before_the_start_is_done_is_not_ready(manager: Manager) -> Non
 
 def test_an_idle_engine_makes_progress() -> None:
     """A camera that is being reconnected gives the engine nothing to do: no stall."""
-    progress = Progress()
+    progress = InferenceWatchdog()
 
-    assert [progress.fine() for _ in range(3)] == [True] * 3
+    assert [progress.is_passing() for _ in range(3)] == [True] * 3
 
     progress.began()
     progress.done()
-    assert [progress.fine() for _ in range(3)] == [True] * 3
+    assert [progress.is_passing() for _ in range(3)] == [True] * 3
 
 
 def test_a_frame_that_does_not_come_back_is_a_stall() -> None:
     """The frame may have gone in just before the question: the second one counts."""
-    progress = Progress()
+    progress = InferenceWatchdog()
     progress.began()
 
-    assert [progress.fine() for _ in range(3)] == [True, False, False]
+    assert [progress.is_passing() for _ in range(3)] == [True, False, False]
 
     progress.done()
-    assert progress.fine()
+    assert progress.is_passing()
 
 
 def test_frames_that_come_back_between_questions_are_progress() -> None:
     """Each question meets a busy engine, each time with another frame."""
-    progress = Progress()
+    progress = InferenceWatchdog()
     answers = []
 
     for _ in range(5):
         progress.began()
-        answers.append(progress.fine())
+        answers.append(progress.is_passing())
         progress.done()
 
     assert all(answers)
@@ -203,15 +203,15 @@ def test_frames_that_come_back_between_questions_are_progress() -> None:
 
 def test_a_frame_that_is_taken_over_is_a_new_one() -> None:
     """Whoever hangs is left behind: the next thread's frame counts, the old one never."""
-    progress = Progress()
+    progress = InferenceWatchdog()
     progress.began()
-    progress.fine()
+    progress.is_passing()
 
     progress.began()
-    assert progress.fine()
+    assert progress.is_passing()
 
     progress.done()
-    assert [progress.fine() for _ in range(3)] == [True] * 3
+    assert [progress.is_passing() for _ in range(3)] == [True] * 3
 
 
 @needs_analyze
