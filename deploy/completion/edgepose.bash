@@ -83,7 +83,7 @@ _edgepose() {
                 "edgepose web") words='token -h --help --debug' ;;
                 "edgepose web token") words='-h --help --read-only -c --config' ;;
                 "edgepose doctor") words='-h --help --debug -c --config --json' ;;
-                "edgepose models") words='show fetch -h --help --debug --json --auto -c --config' ;;
+                "edgepose models") words='show fetch -h --help --debug --json --auto --measure -c --config' ;;
                 "edgepose models show") words='-h --help --json coral-movenet-lightning coral-movenet-lightning-edgetpu coral-posenet coral-posenet-16 coral-posenet-16-edgetpu coral-posenet-raw movenet-lightning movenet-lightning-int8 movenet-multipose movenet-thunder movenet-thunder-int8 posenet posenet-257 posenet-481x641 posenet-uint8' ;;
                 "edgepose models fetch") words='-h --help --to coral-movenet-lightning coral-movenet-lightning-edgetpu coral-posenet coral-posenet-16 coral-posenet-16-edgetpu coral-posenet-raw movenet-lightning movenet-lightning-int8 movenet-multipose movenet-thunder movenet-thunder-int8 posenet posenet-257 posenet-481x641 posenet-uint8' ;;
                 "edgepose eval") words='-h --help --debug --images --annotations -m --model --policy --threads --max-people --min-score --bootstrap --json' ;;

@@ -1,5 +1,7 @@
 """Camera parts made from the configuration's tables."""
 
+from typing import Final
+
 from edgepose.camera import sources
 from edgepose.camera.view import View
 from edgepose.config import schema
@@ -7,12 +9,19 @@ from edgepose.config.schema import Config, PoseSettings
 from edgepose.people.follower import WEAK
 from edgepose.pose.decoders import Limits
 
+LEAST_STILL_FPS: Final = 5.0  # gestures and tracks bridge gaps of 0.2 s, not of 0.4 s
+
 
 def limits(pose: PoseSettings) -> Limits:
     """Return what the decoder is asked for: weaker poses too, which continue a known person."""
     if pose.min_pose_score == "auto":
         return Limits(pose.max_people, share=WEAK)
     return Limits(pose.max_people, WEAK * pose.min_pose_score)
+
+
+def still_fps(pose: PoseSettings, fps: float) -> float:
+    """Return the frames to infer in a second while people are in view and nothing moves."""
+    return pose.still_fps or max(LEAST_STILL_FPS, fps / 2)
 
 
 def view(camera: schema.Camera) -> View:

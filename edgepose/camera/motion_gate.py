@@ -1,5 +1,6 @@
-"""The motion gate: an empty room in which nothing moves is looked at now and then only."""
+"""The motion gate: where nothing moves, fewer frames are inferred; in an empty room very few."""
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -9,6 +10,7 @@ from edgepose.camera.view import View
 from edgepose.people.follower import Presence
 from edgepose.timing import NS_PER_S
 
+JITTER: Final = 0.75  # of the time between frames: a camera's time stamps jitter
 GLIMPSE_S: Final = 0.175  # between glimpses at least: every fifth of a second at any rate
 STIRRED_S: Final = 2.0  # everything is looked at for so long after something moved,
 ATTENTIVE_S: Final[dict[Presence, float]] = {"nobody": 0.0, "maybe": 2.0, "somebody": 15.0}
@@ -19,8 +21,10 @@ people who sit still, and what they did last may still have to settle."""
 class Gate:
     """Decides which of a camera's pictures are looked at.
 
-    It is open while somebody is there, anything moves or the page shows the camera. While
-    it is closed, a few pictures a second are glimpsed for motion.
+    It is open while a person is there, anything moves or the page shows the camera. While
+    it is closed, a few pictures a second are glimpsed for motion. While it is open for
+    people who do not move, frames pass at `still_fps` and every other one is glimpsed:
+    the first that shows motion passes, and so do all of the next two seconds.
 
     Parameters
     ----------
@@ -28,16 +32,24 @@ class Gate:
         What is looked at in a picture: what moves elsewhere does not count.
     idle_fps : float
         Pictures a second that are looked at all the same while it is closed.
+    still_fps : float
+        Frames a second that pass while people are there and nothing moves.
     watched : callable
-        Says whether somebody looks at this camera now: to him it must not seem to hang.
+        Returns whether the page shows this camera now: it must not seem to hang there.
     """
 
     def __init__(
-        self, view: View, idle_fps: float, watched: Callable[[], bool] = lambda: False
+        self,
+        view: View,
+        idle_fps: float,
+        *,
+        still_fps: float = math.inf,
+        watched: Callable[[], bool] = lambda: False,
     ) -> None:
         self._view = view
         self._watched = watched
         self._idle_ns = NS_PER_S / idle_fps
+        self._still_ns = NS_PER_S / still_fps
         self._motion = Motion()
         self._alone = True
         self._stirred_until_ns: int | None = None
@@ -49,11 +61,15 @@ class Gate:
         if self._stirred_until_ns is None:
             self._stirred_until_ns = at_ns + _ns(ATTENTIVE_S["somebody"])
         if at_ns - self._glimpsed_ns >= _ns(GLIMPSE_S):
-            self._glimpsed_ns = at_ns
-            if self._stirs(at_ns, glimpse):
-                self._stirred_until_ns = max(self._stirred_until_ns, at_ns + _ns(STIRRED_S))
-        if not self._is_open(at_ns) and at_ns - self._looked_ns < self._idle_ns:
-            return False
+            self._glimpse(at_ns, glimpse)
+        if at_ns - self._looked_ns < self._period_ns(at_ns):
+            # Between two frames that pass, one is glimpsed, not all of a camera of 30 Hz.
+            glimpsed = at_ns - self._glimpsed_ns < JITTER * self._still_ns / 2
+            if glimpsed or not self._is_still(at_ns):
+                return False
+            self._glimpse(at_ns, glimpse)
+            if self._is_still(at_ns):
+                return False
         self._looked_ns = at_ns
         return True
 
@@ -67,10 +83,28 @@ class Gate:
         """Open it: the camera was away, and anybody may have come in."""
         self._stirred_until_ns = None
 
-    def _is_open(self, at_ns: int) -> bool:
+    def _period_ns(self, at_ns: int) -> float:
+        """Return the least time from one frame that passes to the next, as things are."""
         # Each of the two moments is written by one thread only.
+        if self._stirred_until_ns is None or at_ns < self._stirred_until_ns or self._watched():
+            return 0.0
+        if at_ns >= self._attentive_until_ns:
+            return self._idle_ns
+        return JITTER * self._still_ns if self._is_still(at_ns) else 0.0
+
+    def _is_still(self, at_ns: int) -> bool:
+        """Return whether people are there and nothing moves.
+
+        Not while a person may be coming or has just left: then nothing may be missed.
+        """
         stirred = self._stirred_until_ns is None or at_ns < self._stirred_until_ns
-        return stirred or at_ns < self._attentive_until_ns or self._watched()
+        return not stirred and not self._alone and at_ns < self._attentive_until_ns
+
+    def _glimpse(self, at_ns: int, glimpse: Glimpse | None) -> None:
+        """Look for motion; where there is any, everything passes for a while."""
+        self._glimpsed_ns = at_ns
+        if self._stirs(at_ns, glimpse):
+            self._stirred_until_ns = max(self._stirred_until_ns or 0, at_ns + _ns(STIRRED_S))
 
     def _stirs(self, at_ns: int, glimpse: Glimpse | None) -> bool:
         """Say whether anything moves, as far as can be seen, in the part that is looked at."""

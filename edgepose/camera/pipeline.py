@@ -41,7 +41,7 @@ class Pipeline:
         keeps_picture: bool = False,
     ) -> None:
         self.limits: Limits | None = None
-        """How sure and how many, where this camera differs from the others."""
+        """Limits of this camera where they differ from the configured ones."""
 
         self._estimator = estimator
         self._follower = follower
@@ -50,7 +50,7 @@ class Pipeline:
         self._turn = 0
         # Timed here, once, so that the walk below stays clean.
         plain, show = self._view.plain, self._view.show
-        self.show = show if plain else health.timed("show", show, clock)
+        self.transform = show if plain else health.timed("show", show, clock)
         self.prepare = health.timed("prepare", self._prepare, clock)
         self.infer = estimator.infer
         self.decode = health.timed("decode", self._decode, clock)
@@ -59,18 +59,18 @@ class Pipeline:
 
     @property
     def presence(self) -> Presence:
-        """Whether anybody is before the camera."""
+        """Whether people are in view of the camera."""
         return self._follower.presence
 
     def process(self, frame: Frame) -> list[Message]:
         """Walk one frame from pixels to messages."""
-        frame = self.show(frame)
+        frame = self.transform(frame)
         glance = self.prepare(frame)
         outputs = self.infer(glance)
-        return self.finish(self.lighten(frame), glance, outputs)
+        return self.finish(self.drop_image(frame), glance, outputs)
 
-    def lighten(self, frame: Frame) -> Frame:
-        """Let a frame's picture go once it has been prepared, unless it is to be shown."""
+    def drop_image(self, frame: Frame) -> Frame:
+        """Return the frame without its picture, unless that is needed after the inference."""
         return frame if self._keeps_picture else frame.without_picture()
 
     def finish(self, frame: Frame, glance: Any, outputs: Any) -> list[Message]:

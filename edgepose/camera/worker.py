@@ -28,7 +28,7 @@ MAX_SHORT_STREAMS: Final = 2  # after so many in a row, "online" is said of a se
 
 
 @dataclass(slots=True, eq=False)
-class Job:
+class InferenceJob:
     """A frame on its way through the shared interpreters."""
 
     camera: "Camera"
@@ -48,7 +48,7 @@ def joined(threads: Iterable[threading.Thread], timeout_s: float) -> bool:
 
 
 class Camera:
-    """Runs one pipeline: a thread reads, one prepares, one finishes; the engine is shared.
+    """Runs one pipeline: a thread reads, one prepares, one finishes; interpreters are shared.
 
     Parameters
     ----------
@@ -71,9 +71,9 @@ class Camera:
     interpreters : int
         How many frames may be in the network at the same time.
     publish : callable
-        Takes each message of the camera.
+        Called with each message of the camera.
     changed : callable
-        Told after each change of `health.state`.
+        Called after each change of `health.state`.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Camera:
         engine_threads: int,
         interpreters: int = 1,
         pipeline: Pipeline,
-        lanes: FairQueue[Job],
+        lanes: FairQueue[InferenceJob],
         publish: Callable[[Message], None],
         health: CameraHealth,
         failure: FirstError,
@@ -120,7 +120,7 @@ class Camera:
         self._short_streams = 0
         self._told_late = live or not runs_on  # those are never late
         self._frames: LatestSlot[Frame] = LatestSlot(newest_wins=live)
-        self._jobs: InOrder[Job] = InOrder(interpreters + READY)
+        self._jobs: InOrder[InferenceJob] = InOrder(interpreters + READY)
         self.tried = threading.Event()
         """Set once the source has delivered, failed or ended for the first time."""
 
@@ -150,7 +150,7 @@ class Camera:
         """Look at no more frames a second than this."""
         self._period_ns = NS_PER_S / max_fps
 
-    def answer(self, job: Job) -> None:
+    def answer(self, job: InferenceJob) -> None:
         """Take a frame back from an interpreter; in any order, by any thread."""
         self._jobs.done(job)
 
@@ -275,10 +275,10 @@ class Camera:
             frame = self._frames.take()
             if frame is None:
                 break
-            frame = self.pipeline.show(frame)
+            frame = self.pipeline.transform(frame)
             glance = self.pipeline.prepare(frame)
-            frame = self.pipeline.lighten(frame)
-            job = Job(self, frame, glance)
+            frame = self.pipeline.drop_image(frame)
+            job = InferenceJob(self, frame, glance)
             self._jobs.begin(job)
             self._lanes.put(self.id, job)
         self._jobs.end()

@@ -115,13 +115,19 @@ def _run_scaling(args: argparse.Namespace) -> int:
 
 def _scaling_page(model: str, result: "scaling.Scaling") -> str:
     """Print the best round of each; what disturbs a round only makes it slower."""
-    lines = [f"{model}, interpreters x threads", "", f"{'bare':<16}{'rate':>12}"]
-    lines += [f"{entry.arrangement!s:<16}{entry.best_hz:>9.1f} Hz" for entry in result.bare]
-    lines += ["", f"{'daemon':<16}{'rate':>12}{'of ' + str(result.best.arrangement):>12}"]
+    lines = [
+        f"{model}, interpreters x threads, best of {len(result.daemon[0].samples)} rounds",
+        "",
+        f"{'bare':<12}{'rate':>12}{'CPU a frame':>14}",
+    ]
+    for entry in result.bare:
+        lines.append(f"{entry.arrangement!s:<12}{entry.best_hz:>9.1f} Hz{entry.cpu_ms:>11.2f} ms")
+    best = f"of {result.best.arrangement}"
+    lines += ["", f"{'daemon':<12}{'rate':>12}{'CPU a frame':>14}{best:>12}{'by CPU':>9}"]
     for entry in result.daemon:
         cameras = count(entry.cameras, "camera")
-        share = result.share(entry)
-        lines.append(f"{cameras:<16}{entry.best_hz:>9.1f} Hz{share:>12.2f}")
+        shares = f"{result.share(entry):>12.2f}{result.cpu_share(entry):>9.2f}"
+        lines.append(f"{cameras:<12}{entry.best_hz:>9.1f} Hz{entry.cpu_ms:>11.2f} ms{shares}")
     return "\n".join(lines)
 
 

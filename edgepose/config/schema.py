@@ -198,6 +198,13 @@ class PoseSettings(Table, frozen=True, kw_only=True):
     """Minimum score to start a track. A tracked person is kept down to 0.6 of it. `auto`: the
     model's own, since the scales of models differ."""
 
+    still_fps: Annotated[float, Meta(ge=0, le=240, description="frames a second from 0 to 240")] = (
+        0.0
+    )
+    """While people are in view of a live camera and nothing moves, infer only so many frames
+    a second; all again from the first frame that shows motion. 0: half of the camera's `fps`,
+    but at least 5. Needs the camera's `motion_gate`."""
+
     min_keypoint_score: Part = 0.3
     """Keypoints below this score are sent, but posture, events and pictures do not rely on
     them."""

@@ -29,6 +29,7 @@ from edgepose.mqtt.messages import AvailabilityMessage, Percentiles, PosesMessag
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.subscriber import subscribe
 from edgepose.pose import interpreter
+from edgepose.pose.interpreter_pool import AnyInterpreter
 from edgepose.service.daemon import Daemon
 from edgepose.service.status import stages_ms
 from edgepose.system import hardware
@@ -187,9 +188,13 @@ def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Round | Res
     latencies_ms: list[float] = []
     stopwatch: Stopwatch | None = None
     for number in range(rounds):
-        bare = _spin(stopwatch.daemon, frames) if stopwatch and number % 2 else None
+        bare = (
+            spin(stopwatch.daemon.state.estimator.engine, frames)
+            if stopwatch and number % 2
+            else None
+        )
         stopwatch = run_daemon(config, frames)
-        hz, cpu_ms = bare or _spin(stopwatch.daemon, frames)
+        hz, cpu_ms = bare or spin(stopwatch.daemon.state.estimator.engine, frames)
         latencies_ms += stopwatch.latencies_ms
         done.append(Round(stopwatch.hz, hz, stopwatch.cpu_ms, cpu_ms))
         yield done[-1]
@@ -235,10 +240,10 @@ def _ends(source: str, frames: int) -> bool:
     return length is not None
 
 
-def _spin(daemon: Daemon, frames: int) -> tuple[float, float]:
-    """Run the network of a daemon that has ended alone; return its rate and ms of CPU a frame."""
+def spin(engine: AnyInterpreter, frames: int) -> tuple[float, float]:
+    """Run a network on nothing new; return inferences a second, and ms of CPU of each."""
     started, spent_ns = time.perf_counter(), time.process_time_ns()
-    daemon.state.estimator.engine.spin(frames)
+    engine.spin(frames)
     spent_ns = time.process_time_ns() - spent_ns
     return frames / (time.perf_counter() - started), spent_ns / frames / NS_PER_MS
 

@@ -2,15 +2,14 @@
 
 import os
 import statistics
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
 from edgepose.config.schema import Config
-from edgepose.measure import benchmark
+from edgepose.measure import benchmark, cpu
 from edgepose.pose.estimator import PoseEstimator
 
 CAMERAS: Final = (1, 2, 4)
@@ -27,21 +26,36 @@ class Arrangement(NamedTuple):
         return f"{self.interpreters} x {self.threads}"
 
 
+class Sample(NamedTuple):
+    """One measurement."""
+
+    hz: float
+    """Frames a second of all cameras together."""
+
+    cpu_ms: float
+    """CPU time of one frame, of all threads: other programs change it little."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A rate, or several of the same thing."""
+    """The bare loop or the daemon in one arrangement."""
 
     cameras: int
     """0 for the bare loop."""
 
     arrangement: Arrangement
-    rates_hz: tuple[float, ...]
-    """Frames a second of all cameras together, one entry per round."""
+    samples: tuple[Sample, ...]
+    """One per round."""
 
     @property
     def best_hz(self) -> float:
         """The best round: what disturbs a measurement only makes it slower."""
-        return max(self.rates_hz)
+        return max(sample.hz for sample in self.samples)
+
+    @property
+    def cpu_ms(self) -> float:
+        """The least CPU time of a frame."""
+        return min(sample.cpu_ms for sample in self.samples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +73,15 @@ class Scaling:
     def share(self, entry: Measured) -> float:
         """Return the part of the best bare rate that the daemon reaches."""
         return entry.best_hz / self.best.best_hz
+
+    def cpu_share(self, entry: Measured) -> float:
+        """Return the bare loop's CPU time of a frame as a part of the daemon's.
+
+        In the same arrangement. It is the share that the daemon reaches on a machine that
+        is full, also where other programs make the rates useless.
+        """
+        bare = next(one for one in self.bare if one.arrangement == entry.arrangement)
+        return bare.cpu_ms / entry.cpu_ms
 
 
 def arrangements(cores: int | None = None) -> list[Arrangement]:
@@ -80,20 +103,21 @@ def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Measured | 
     Yields each measurement, then all of them together. The configuration has one camera,
     which is taken several times.
     """
-    bare: dict[Arrangement, list[float]] = {entry: [] for entry in arrangements()}
-    daemon: dict[int, list[float]] = {count: [] for count in CAMERAS}
-    best = next(iter(bare))
+    bare: dict[Arrangement, list[Sample]] = {entry: [] for entry in arrangements()}
+    daemon: dict[int, list[Sample]] = {count: [] for count in CAMERAS}
     for _ in range(rounds):
-        for entry, rates in bare.items():
-            rates.append(_bare_hz(config, entry, frames))
-            yield Measured(0, entry, (rates[-1],))
-        best = max(bare, key=lambda entry: max(bare[entry]))
-        for count, rates in daemon.items():
-            rates.append(_daemon_hz(_arranged(config, best, count), frames))
-            yield Measured(count, best, (rates[-1],))
+        for entry, samples in bare.items():
+            samples.append(_bare(config, entry, frames))
+            yield Measured(0, entry, (samples[-1],))
+    best = max(bare, key=lambda entry: max(bare[entry]))
+    for _ in range(rounds):
+        for count, samples in daemon.items():
+            samples.append(_daemon(_arranged(config, best, count), frames))
+            yield Measured(count, best, (samples[-1],))
+        bare[best].append(_bare(config, best, frames))
     yield Scaling(
-        tuple(Measured(0, entry, tuple(rates)) for entry, rates in bare.items()),
-        tuple(Measured(count, best, tuple(rates)) for count, rates in daemon.items()),
+        tuple(Measured(0, entry, tuple(samples)) for entry, samples in bare.items()),
+        tuple(Measured(count, best, tuple(samples)) for count, samples in daemon.items()),
     )
 
 
@@ -101,34 +125,38 @@ def summary(scaling: Scaling) -> dict[str, Any]:
     """Return what was measured as plain data."""
     return {
         "machine": benchmark.machine(),
-        "bare_hz": {str(entry.arrangement): _rounded(entry.rates_hz) for entry in scaling.bare},
+        "bare": {str(entry.arrangement): _rounded(entry) for entry in scaling.bare},
         "best": str(scaling.best.arrangement),
         "daemon": [
             {
                 "cameras": entry.cameras,
                 "arrangement": str(entry.arrangement),
-                "hz": _rounded(entry.rates_hz),
                 "share_of_best": round(scaling.share(entry), 3),
+                "share_by_cpu": round(scaling.cpu_share(entry), 3),
             }
+            | _rounded(entry)
             for entry in scaling.daemon
         ],
     }
 
 
-def _rounded(rates: Sequence[float]) -> dict[str, float]:
-    return {"best": round(max(rates), 1), "median": round(statistics.median(rates), 1)}
+def _rounded(entry: Measured) -> dict[str, float]:
+    middle = statistics.median(sample.hz for sample in entry.samples)
+    return {
+        "best_hz": round(entry.best_hz, 1),
+        "median_hz": round(middle, 1),
+        "cpu_ms": round(entry.cpu_ms, 2),
+    }
 
 
-def _bare_hz(config: Config, entry: Arrangement, frames: int) -> float:
-    """Return how many inferences a second an arrangement does with nothing else to do."""
+def _bare(config: Config, entry: Arrangement, frames: int) -> Sample:
+    """Run an arrangement with nothing else to do."""
     model = config.model
     engine = PoseEstimator(
         model.name, policy=model.policy, threads=entry.threads, interpreters=entry.interpreters
     ).engine
     engine.warm_up()
-    started = time.perf_counter()
-    engine.spin(frames)
-    return frames / (time.perf_counter() - started)
+    return Sample(*benchmark.spin(engine, frames))
 
 
 def _arranged(config: Config, entry: Arrangement, cameras: int) -> Config:
@@ -139,6 +167,7 @@ def _arranged(config: Config, entry: Arrangement, cameras: int) -> Config:
     return replace(config, model=model, cameras=copies)
 
 
-def _daemon_hz(config: Config, frames: int) -> float:
-    """Return how many frames a second reach the broker's socket, of all cameras together."""
-    return benchmark.run_daemon(config, frames).hz
+def _daemon(config: Config, frames: int) -> Sample:
+    """Run the daemon until so many frames, of all cameras together, have reached the broker."""
+    run = benchmark.run_daemon(config, frames)
+    return Sample(run.hz, run.cpu_ms[cpu.TOTAL])

@@ -79,8 +79,20 @@ def middles(places: Floats) -> Floats:
     least = max(min(FEW, len(places)), RARE * len(places))
     rare = (~np.isnan(places[:, :, 0])).sum(axis=0) < least
     places = np.where(rare[:, None], 0, places)
-    found = np.nanmedian(places, axis=0)
+    found = nan_median(places)
     return np.where(rare[:, None], np.nan, found).astype(np.float32)
+
+
+def nan_median(values: Floats) -> Floats:
+    """Return the median along the first axis without NaN; NaN where there is nothing else.
+
+    `numpy.nanmedian` takes 20 times as long for arrays this small.
+    """
+    ordered = np.sort(values.reshape(len(values), -1), axis=0)  # NaN comes last
+    count = (~np.isnan(ordered)).sum(axis=0)
+    column = np.arange(ordered.shape[1])
+    middle = ordered[np.maximum(count - 1, 0) // 2, column] + ordered[count // 2, column]
+    return np.asarray(middle / 2, values.dtype).reshape(values.shape[1:])
 
 
 def swing(places: Floats, middle: Floats) -> float:
@@ -92,7 +104,7 @@ def swing(places: Floats, middle: Floats) -> float:
     if len(places) < FEW or shown.sum() < 2:
         return 0.0
     away = np.hypot(*np.moveaxis(places[:, shown] - middle[shown], 2, 0))
-    return float(np.sort(1.4826 * np.nanmedian(away, axis=0) / RAYLEIGH)[-2])
+    return float(np.sort(1.4826 * nan_median(away) / RAYLEIGH)[-2])
 
 
 def farthest(now: Floats, before: Floats) -> float:

@@ -1,4 +1,4 @@
-"""The estimator in use, and the way on when its delegate fails."""
+"""The estimator in use; replaced by one on the CPU when its delegate fails or hangs."""
 
 import logging
 import threading
@@ -20,34 +20,33 @@ from edgepose.types import Image, Pose
 
 log: Final = logging.getLogger(__name__)
 
-HANG_S: Final = 10.0  # far beyond any inference, and short enough for a house to have poses again
+HANG_S: Final = 10.0  # far beyond the time of any inference
 
 Build = Callable[[str, Plugin | None], PoseEstimator]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Turn:
-    """A picture made ready, and by whom."""
+class PreparedFrame:
+    """Model inputs of a frame, and the estimator that they belong to."""
 
     estimator: PoseEstimator
     glance: Glance
     again: tuple[Image, Sequence[Pose], int] | None
-    """What it takes to make it ready again, where that may be needed."""
+    """Arguments to prepare the frame again for the CPU; None where there is no delegate."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Said:
-    """What networks said, and whose they are."""
+class InferenceResult:
+    """Outputs of the networks, and the frame that they belong to."""
 
-    turn: Turn
+    frame: PreparedFrame
     outputs: Sequence[Outputs]
 
 
-class Standby:
-    """An estimator that goes on with the CPU, and with the same frame, when its delegate fails.
+class FailoverEstimator:
+    """A `PoseEstimator` that infers a frame on the CPU when its delegate fails on it.
 
-    It stands in the place of a `PoseEstimator` in the daemon. Nothing of a camera is
-    lost: who is tracked, and what waits to be sent, is not its matter.
+    Tracking and queued messages are unaffected by a switch.
 
     Parameters
     ----------
@@ -56,9 +55,9 @@ class Standby:
     plan : Plan
         What to run.
     bench : Bench
-        Where a delegate that fails is put.
+        Records failures of delegates.
     changed : callable
-        Told when another estimator has taken over.
+        Called after a switch to another estimator.
     """
 
     def __init__(
@@ -116,48 +115,50 @@ class Standby:
         """Whether it matters to `prepare` who is known."""
         return self.current.looks_back
 
-    def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> Turn:
-        """Make a picture ready for the estimator in use; any thread."""
+    def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> PreparedFrame:
+        """Prepare a picture for the estimator in use. Thread-safe."""
         estimator = self.current
         again = None if estimator.engine.plugin is None else (image, people, turn)
-        return Turn(estimator, estimator.prepare(image, people, turn), again)
+        return PreparedFrame(estimator, estimator.prepare(image, people, turn), again)
 
-    def infer(self, turn: Turn) -> Said:
-        """Run the networks; on the CPU, and from now on, if the delegate fails."""
-        if turn.again is not None and turn.estimator is not self.current:
-            turn = self.prepare(*turn.again)
+    def infer(self, frame: PreparedFrame) -> InferenceResult:
+        """Run the networks. Thread-safe; if the delegate fails, switches to the CPU."""
+        if frame.again is not None and frame.estimator is not self.current:
+            frame = self.prepare(*frame.again)
         thread = threading.get_ident()
         self._busy_since_ns[thread] = self._clock.now_ns()
         try:
-            return Said(turn, turn.estimator.infer(turn.glance))
+            return InferenceResult(frame, frame.estimator.infer(frame.glance))
         except DelegateError as error:
-            assert turn.again is not None
-            self.give_up(turn.estimator, str(error))
-            turn = self.prepare(*turn.again)
-            return Said(turn, turn.estimator.infer(turn.glance))
+            assert frame.again is not None
+            self.fail_over(frame.estimator, str(error))
+            frame = self.prepare(*frame.again)
+            return InferenceResult(frame, frame.estimator.infer(frame.glance))
         finally:
             self._busy_since_ns.pop(thread, None)
 
-    def decode(self, turn: Turn, said: Said, *, limits: Limits | None = None) -> list[Pose]:
-        """Turn what the networks said into poses; any thread."""
-        del turn  # the one that was really looked at came along
-        return said.turn.estimator.decode(said.turn.glance, said.outputs, limits=limits)
+    def decode(
+        self, frame: PreparedFrame, result: InferenceResult, *, limits: Limits | None = None
+    ) -> list[Pose]:
+        """Decode the outputs to poses. Thread-safe."""
+        inferred = result.frame  # not always `frame`: see `infer`
+        return inferred.estimator.decode(inferred.glance, result.outputs, limits=limits)
 
     def keep_pace(self, fps: float) -> None:
-        """Pass the frame rate on, also to whoever takes over."""
+        """Set the frame rate of the estimator in use and of those that replace it."""
         self._fps = fps
         self.current.keep_pace(fps)
 
-    def hangs(self) -> bool:
-        """Say whether a delegate has not answered for so long that it will not."""
+    def is_hung(self) -> bool:
+        """Return whether an inference on the delegate has taken longer than `HANG_S`."""
         if self.plan.delegate.plugin is None:
             return False
         now_ns = self._clock.now_ns()
         began_ns = list(self._busy_since_ns.values())
         return any(now_ns - since_ns > HANG_S * NS_PER_S for since_ns in began_ns)
 
-    def give_up(self, estimator: PoseEstimator, reason: str) -> None:
-        """Put the delegate on the bench and go on with the CPU."""
+    def fail_over(self, estimator: PoseEstimator, reason: str) -> None:
+        """Record the delegate's failure and switch to the CPU; once per estimator."""
         with self._lock:
             if estimator is not self.current:
                 return
@@ -170,8 +171,8 @@ class Standby:
     def _warn(self) -> None:
         log.warning("delegate %s; %s runs on the CPU", self.plan.reason, self.plan.model)
 
-    def take(self, plan: Plan) -> None:
-        """Go over to another plan: to a delegate that has passed its trial."""
+    def switch_to(self, plan: Plan) -> None:
+        """Switch to another plan, to a delegate that has passed its trial."""
         with self._lock:
             self._use(plan)
         if self.plan is plan:
@@ -180,20 +181,20 @@ class Standby:
             self._warn()
         self._changed()
 
-    def note(self, plan: Plan) -> None:
-        """Keep what runs, and why that is so now."""
+    def set_reason(self, plan: Plan) -> None:
+        """Keep the estimator in use; replace the reason why it is used."""
         self.plan = replace(self.plan, reason=plan.reason, waits=plan.waits)
         self._changed()
 
-    def rest(self) -> None:
-        """Let go of a delegate, so that it can be tried with another model."""
+    def release_delegate(self) -> None:
+        """Switch to the CPU, so that the delegate can be tried with another model."""
         if self.plan.delegate.plugin is not None:
             self.close()
-            self.take(self.plan.without_delegate("the configuration is changing"))
+            self.switch_to(self.plan.without_delegate("the configuration is changing"))
 
     def close(self) -> None:
-        """Note that nothing bad has happened up to the end."""
-        if self.plan.delegate.plugin is not None and not self.hangs():
+        """Record that the delegate did not fail, unless it hangs now."""
+        if self.plan.delegate.plugin is not None and not self.is_hung():
             self._bench.leave(self.plan.delegate.name)
 
     def _use(self, plan: Plan) -> None:
@@ -204,7 +205,7 @@ class Standby:
         self.current = estimator
 
     def _load(self, plan: Plan) -> PoseEstimator:
-        """Load what a plan names, without its delegate where that fails after all."""
+        """Load the plan's model, on the CPU where the delegate fails."""
         delegate = plan.delegate
         if delegate.plugin is not None:
             self._bench.enter(delegate.name)
@@ -220,6 +221,6 @@ class Standby:
 
 
 def _cut(sentence: str, plan: Plan) -> str:
-    """Return a sentence of the engine without its head, which says the delegate's name too."""
+    """Return an error message without its prefix, which repeats the delegate's name."""
     assert plan.delegate.plugin is not None
     return sentence.removeprefix(f"delegate {plan.delegate.plugin.library}: ")

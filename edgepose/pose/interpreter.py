@@ -137,7 +137,10 @@ class Engine:
                 else {"model_path": str(content)}
             )
             # A delegate may crash; then nothing it said must wait to be heard.
-            with nullcontext() if delegates else stderr_filter.unheard(), _numpy_unheard():
+            with (
+                nullcontext() if delegates else stderr_filter.filtered_stderr(),
+                _without_numpy_warning(),
+            ):
                 self._interpreter = load_runtime().tflite.Interpreter(
                     **whence, num_threads=self.threads, experimental_delegates=delegates
                 )
@@ -248,7 +251,7 @@ def _with_shapes(
 
 
 @contextmanager
-def _numpy_unheard() -> Iterator[None]:
+def _without_numpy_warning() -> Iterator[None]:
     """Drop what numpy 2 prints of a library that was built for numpy 1: an error says it too."""
     if _is_numpy_too_new():
         with redirect_stderr(io.StringIO()):

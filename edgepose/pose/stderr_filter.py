@@ -73,7 +73,7 @@ _capture: Final = Capture()
 
 
 @contextmanager
-def unheard() -> Iterator[None]:
+def filtered_stderr() -> Iterator[None]:
     """Let what C code writes to `stderr` meanwhile come afterwards, without remarks.
 
     In any number of threads at once. Where the C library is another than GNU's or musl's,

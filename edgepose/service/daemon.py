@@ -10,7 +10,7 @@ from edgepose.doctor.report_socket import Hatch
 from edgepose.errors import EdgeposeError
 from edgepose.mqtt.command_handler import CommandHandler
 from edgepose.pose import interpreter
-from edgepose.pose.failover import Standby
+from edgepose.pose.failover import FailoverEstimator
 from edgepose.service import metrics, wiring
 from edgepose.service.cameras import CameraSet
 from edgepose.service.inference import InferenceLoop
@@ -136,7 +136,7 @@ class Daemon:
         publisher.on_message(self._page.receive)
         publisher.start()
 
-    def _load(self, config: Config) -> Standby:
+    def _load(self, config: Config) -> FailoverEstimator:
         state = self.state
 
         def changed() -> None:

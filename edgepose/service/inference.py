@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from edgepose.camera.build import total_fps
-from edgepose.camera.worker import Job, joined
+from edgepose.camera.worker import InferenceJob, joined
 from edgepose.config.schema import Config
 from edgepose.errors import EdgeposeError
 from edgepose.pose.failover import HANG_S
@@ -40,7 +40,7 @@ class InferenceLoop:
 
     def is_passing(self) -> bool:
         """Return False if any frame was in an interpreter at the last call and still is."""
-        passing = [worker.progress.is_progressing() for worker in self._workers]
+        passing = [worker.watchdog.is_progressing() for worker in self._workers]
         return all(passing)
 
     def close(self, timeout_s: float) -> None:
@@ -52,9 +52,9 @@ class InferenceLoop:
     def supervise(self) -> None:
         """Replace a delegate that hangs by the CPU; return to one that can be used again."""
         estimator, selector = self._state.estimator, self._state.selector
-        if estimator.hangs():
+        if estimator.is_hung():
             log.warning("delegate %s: hangs", estimator.plan.delegate.name)
-            estimator.give_up(estimator.current, f"gave no answer within {HANG_S:g} s")
+            estimator.fail_over(estimator.current, f"gave no answer within {HANG_S:g} s")
             self._replace_busy()
         config = self._state.config
         if self._trial is None and selector.worth_a_try(config, estimator.plan):
@@ -63,7 +63,7 @@ class InferenceLoop:
             trial, self._trial = self._trial, None
             if trial.plan is not None and trial.config is config:
                 on_cpu = trial.plan.delegate.plugin is None
-                (estimator.note if on_cpu else estimator.take)(trial.plan)
+                (estimator.set_reason if on_cpu else estimator.switch_to)(trial.plan)
         self._match_interpreters()
 
     def _replace_busy(self) -> None:
@@ -92,16 +92,16 @@ class InferenceWorker:
 
     Parameters
     ----------
-    job : Job, optional
+    job : InferenceJob, optional
         The first frame, before any of `lanes`.
     """
 
-    def __init__(self, state: DaemonState, job: Job | None = None) -> None:
+    def __init__(self, state: DaemonState, job: InferenceJob | None = None) -> None:
         self._state = state
         self.job = job
         """The frame in the network; None between frames."""
 
-        self.progress = InferenceWatchdog()
+        self.watchdog = InferenceWatchdog()
         self.is_abandoned = False
         """Its frame was given to another worker; its result does not count."""
 
@@ -116,7 +116,7 @@ class InferenceWorker:
             job = self.job or self._state.lanes.take()
             while job is not None:
                 self.job = job
-                self.progress.start()
+                self.watchdog.start()
                 started_ns = self._state.clock.now_ns()
                 job.outputs = job.camera.pipeline.infer(job.glance)
                 if self.is_abandoned:
@@ -124,7 +124,7 @@ class InferenceWorker:
                 self._state.inference_times.add(self._state.clock.now_ns() - started_ns)
                 self.job = None
                 job.camera.answer(job)
-                self.progress.finish()
+                self.watchdog.finish()
                 job = None if self.is_retired else self._state.lanes.take()
         except Exception as error:  # handed to the main thread, which raises it
             self._state.failure.report(error)

@@ -7,7 +7,7 @@ from edgepose import urls
 from edgepose.config.loading import with_config_location
 from edgepose.config.schema import Config
 from edgepose.mqtt.options import BrokerOptions
-from edgepose.pose.failover import Standby
+from edgepose.pose.failover import FailoverEstimator
 from edgepose.service.state import DaemonState
 
 
@@ -16,14 +16,14 @@ class Changes:
     """A configuration that is good, and what it replaces."""
 
     config: Config
-    estimator: Standby
+    estimator: FailoverEstimator
     """The one in use where the model does not change."""
 
     broker: bool
     """Whether the connection to the broker is replaced."""
 
 
-def prepare(state: DaemonState, load: Callable[[Config], Standby]) -> Changes:
+def prepare(state: DaemonState, load: Callable[[Config], FailoverEstimator]) -> Changes:
     """Read the configuration again and build what it needs.
 
     Parameters
@@ -49,6 +49,6 @@ def prepare(state: DaemonState, load: Callable[[Config], Standby]) -> Changes:
         broker = broker or not state.broker.publisher.has_login(options)
     estimator = state.estimator
     if (config.model, config.pose) != (old.model, old.pose):
-        estimator.rest()
+        estimator.release_delegate()
         estimator = load(config)
     return Changes(config, estimator, broker)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgepose.camera import sources
-from edgepose.camera.worker import Job
+from edgepose.camera.worker import InferenceJob
 from edgepose.config.loading import Origin
 from edgepose.config.schema import Config
 from edgepose.mqtt.announcer import DiscoveryPublisher
@@ -13,7 +13,7 @@ from edgepose.mqtt.duplicate_device import DuplicateDevice
 from edgepose.mqtt.publisher import Publisher
 from edgepose.mqtt.stale_topics import StaleTopicCleaner
 from edgepose.mqtt.topics import Topics
-from edgepose.pose.failover import Standby
+from edgepose.pose.failover import FailoverEstimator
 from edgepose.pose.selection import Chooser
 from edgepose.service.camera_control import CameraControl
 from edgepose.service.line_counts import LineCounts
@@ -56,14 +56,14 @@ class DaemonState:
     started_unix_ns: int
     broker: BrokerConnection
     selector: Chooser
-    loaded_estimator: Standby | None
+    loaded_estimator: FailoverEstimator | None
     """None until the model is loaded; the broker is connected before it."""
 
     cameras: dict[str, CameraControl]
     ids: dict[str, Iterator[int]]
     """By camera, where track ids come from; outlives a reload, so that none is used twice."""
 
-    lanes: FairQueue[Job]
+    lanes: FairQueue[InferenceJob]
     """Prepared frames that wait for the inference thread."""
 
     inference_times: Durations
@@ -78,7 +78,7 @@ class DaemonState:
     reload_requested: threading.Event
 
     @property
-    def estimator(self) -> Standby:
+    def estimator(self) -> FailoverEstimator:
         """The estimator; an error before it is loaded."""
         if self.loaded_estimator is None:
             msg = "the model is not loaded yet"

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgepose import urls
 from edgepose.camera import sources
-from edgepose.camera.build import limits, total_fps, view
+from edgepose.camera.build import limits, still_fps, total_fps, view
 from edgepose.camera.health import CameraHealth
 from edgepose.camera.motion_gate import Gate
 from edgepose.camera.pipeline import Pipeline
@@ -33,7 +33,7 @@ from edgepose.mqtt.topics import Topics
 from edgepose.people.build import follower
 from edgepose.pose.delegates import Plugin
 from edgepose.pose.estimator import PoseEstimator
-from edgepose.pose.failover import Standby
+from edgepose.pose.failover import FailoverEstimator
 from edgepose.pose.selection import Chooser
 from edgepose.service.camera_control import CameraControl
 from edgepose.service.line_counts import LineCounts, NotedCounts
@@ -137,7 +137,7 @@ def announce(connection: BrokerConnection, config: Config) -> None:
 
 def estimator(
     config: Config, selector: Chooser, clock: Clock, changed: Callable[[], None]
-) -> Standby:
+) -> FailoverEstimator:
     """Select a model and load it.
 
     Raises
@@ -157,7 +157,7 @@ def estimator(
         )
 
     plan = selector.plan(config, total_fps(config))
-    return Standby(build, plan, selector.bench, clock, changed)
+    return FailoverEstimator(build, plan, selector.bench, clock, changed)
 
 
 def camera(
@@ -199,7 +199,12 @@ def camera(
         view=shown,
         keeps_picture=settings.snapshot == "camera" or config.web.picture,
     )
-    gate = Gate(shown, settings.idle_fps, watched=lambda: id_ in state.shown_cameras)
+    gate = Gate(
+        shown,
+        settings.idle_fps,
+        still_fps=still_fps(config.pose, settings.fps),
+        watched=lambda: id_ in state.shown_cameras,
+    )
     made = Camera(
         id_,
         open_source=lambda: sources.open_source(

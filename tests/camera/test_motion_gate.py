@@ -178,6 +178,73 @@ def test_somebody_who_stands_still_is_not_lost(watch: Watch) -> None:
     assert len([at for at in looks if at > 76]) <= 9
 
 
+@pytest.fixture
+def reading() -> Watch:
+    """Return a gate before somebody who has not moved for a while."""
+    made = Watch(Gate(View(), idle_fps=0.2, still_fps=HZ / 2), lambda _: "somebody")
+    made.see(still(rooms.occupied(300)), 30)
+    return made
+
+
+@pytest.mark.parametrize("around", [lambda scene: scene, dark, jpeg])
+def test_people_who_do_not_move_are_looked_at_at_their_own_rate(
+    around: Callable[[Scene], Scene],
+) -> None:
+    """Evenly, also with noise; what moves is glimpsed for no more often than twice as much."""
+    watch = Watch(Gate(View(), idle_fps=0.2, still_fps=5.0), lambda _: "somebody")
+    scene = around(still(rooms.occupied(300)))
+    watch.see(scene, 30)
+    watch.glimpses = 0
+
+    looks = watch.see(scene, 60)
+
+    assert len(looks) == pytest.approx(300, abs=15)
+    assert np.diff(looks).max() < 0.3
+    assert watch.glimpses <= 10.5 * 60
+
+
+@pytest.mark.parametrize("speed", [450, 150, 60])
+def test_every_frame_counts_from_the_first_that_shows_motion(reading: Watch, speed: float) -> None:
+    """Who gets up, or falls, is not looked at less often for having been still."""
+    scene: Scene = lambda since_s: rooms.occupied(300 + round(since_s * speed))  # noqa: E731
+
+    looks = reading.see(scene, 1.0)
+
+    first_s = 0.5 / HZ + 8 / speed  # until something has moved by more than the blur
+    assert [at for at in looks if at >= first_s] == pytest.approx(
+        [at for at in np.arange(HZ) / HZ if at >= first_s]
+    )
+
+
+def test_someone_else_who_comes_in_is_looked_at_in_full(reading: Watch) -> None:
+    """Whoever is there already."""
+    both = rooms.occupied(300).copy()
+
+    def second(since_s: float) -> Image:
+        image = both.copy()
+        image[:, :200] = rooms.occupied(round(since_s * 60) - 94)[:, :200]
+        return image
+
+    looks = reading.see(second, 2.5)
+
+    after_s = 20 / 60 + 1 / HZ
+    assert len([at for at in looks if at >= after_s]) >= (2.5 - after_s) * HZ - 1
+
+
+def test_nothing_is_saved_while_people_come_or_have_just_left(reading: Watch) -> None:
+    """Nor while the page shows the camera, nor before it is certain that they are people."""
+    reading.presence = lambda _: "nobody"
+    left = reading.see(still(rooms.occupied(300)), 10)
+    shown = Watch(Gate(View(), 0.2, still_fps=5.0, watched=lambda: True), lambda _: "somebody")
+    shown.see(still(rooms.occupied(300)), 20)
+    maybe = Watch(Gate(View(), 0.2, still_fps=5.0), lambda _: "maybe")
+    maybe.see(still(rooms.occupied(300)), 20)
+
+    assert len(left) >= 10 * HZ - 3
+    assert len(shown.see(still(rooms.occupied(300)), 4)) == 4 * HZ
+    assert len(maybe.see(still(rooms.occupied(300)), 4)) == 4 * HZ
+
+
 def test_a_pose_of_nobody_yet_opens_it_until_it_is_decided(watch: Watch) -> None:
     """An idle look that finds somebody is followed by more; a ghost does not keep it open."""
     said: Iterator[Presence] = chain(["maybe"], repeat("nobody"))

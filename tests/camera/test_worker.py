@@ -13,7 +13,7 @@ from edgepose.camera.health import CameraHealth
 from edgepose.camera.motion_gate import Gate
 from edgepose.camera.sources import Wants, everything
 from edgepose.camera.view import View
-from edgepose.camera.worker import Camera, Job, joined
+from edgepose.camera.worker import Camera, InferenceJob, joined
 from edgepose.errors import SourceError
 from edgepose.people.follower import Presence
 from edgepose.system import process
@@ -62,13 +62,13 @@ class Names:
         self.seen: list[str] = []
         self._fail_at = fail_at
 
-    def show(self, frame: Frame) -> Frame:
+    def transform(self, frame: Frame) -> Frame:
         return frame
 
     def prepare(self, image: Any) -> Any:
         return image
 
-    def lighten(self, frame: Frame) -> Frame:
+    def drop_image(self, frame: Frame) -> Frame:
         return frame
 
     def finish(self, frame: Frame, glance: Any, outputs: Any) -> list[Message]:
@@ -97,7 +97,7 @@ class Bench:
         self.changed = threading.Condition()
         self.failed = threading.Event()
         self.failure = FirstError(self.failed.set)
-        self.lanes: FairQueue[Job] = FairQueue()
+        self.lanes: FairQueue[InferenceJob] = FairQueue()
         self.pipeline = pipeline or Names()
         self.camera = Camera(
             "hall",

@@ -45,6 +45,7 @@ policy = "whole"
 max_people = 3
 min_pose_score = 0.5
 min_keypoint_score = 0
+still_fps = 4
 smoothing = "off"
 [[camera]]
 id = "hall"

@@ -81,10 +81,7 @@ DEFINITIONS: Final[dict[str, dict[str, str]]] = {
         "color": "std_msgs/msg/ColorRGBA",
         "points": "geometry_msgs/msg/Point[]",
     },
-    "geometry_msgs/msg/Pose": {"orientation": "geometry_msgs/msg/Quaternion"},
-    "geometry_msgs/msg/Quaternion": {"w": "float64"},
     "geometry_msgs/msg/Vector3": {"x": "float64"},
-    "geometry_msgs/msg/Point": dict.fromkeys("xyz", "float64"),
     "std_msgs/msg/ColorRGBA": dict.fromkeys("rgba", "float32"),
     "sensor_msgs/msg/CameraInfo": {
         "header": HEADER,

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from edgepose.cli import main
-from edgepose.measure.scaling import Arrangement, Measured, Scaling, arrangements
+from edgepose.measure.scaling import Arrangement, Measured, Sample, Scaling, arrangements
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 4, 6, 8])
@@ -22,13 +22,17 @@ def test_arrangements_use_all_cores_or_one(cores: int) -> None:
 def test_the_share_is_that_of_the_best_bare_rate() -> None:
     """Of the best round of the best arrangement, not of the one that the daemon runs."""
     slow, quick = Arrangement(1, 1), Arrangement(2, 1)
-    bare = (Measured(0, slow, (50.0, 60.0)), Measured(0, quick, (90.0, 100.0)))
-    daemon = Measured(2, slow, (40.0, 55.0, 45.0))
+    bare = (
+        Measured(0, slow, (Sample(50, 16.0), Sample(60, 15.0))),
+        Measured(0, quick, (Sample(90, 20.0), Sample(100, 21.0))),
+    )
+    daemon = Measured(2, slow, (Sample(40, 19.0), Sample(55, 18.0), Sample(45, 25.0)))
 
     scaling = Scaling(bare, (daemon,))
 
     assert scaling.best.arrangement == quick
     assert scaling.share(daemon) == pytest.approx(0.55)
+    assert scaling.cpu_share(daemon) == pytest.approx(15 / 18)
 
 
 @pytest.mark.slow
@@ -41,8 +45,10 @@ def test_scaling_is_measured_with_one_two_and_four_cameras(
     assert main([*words, "--json"]) == 0
 
     report = json.loads(capsys.readouterr().out)
-    assert set(report["bare_hz"]) == set(map(str, arrangements()))
+    assert set(report["bare"]) == set(map(str, arrangements()))
     assert [entry["cameras"] for entry in report["daemon"]] == [1, 2, 4]
-    best = max(entry["best"] for entry in report["bare_hz"].values())
+    best = max(entry["best_hz"] for entry in report["bare"].values())
     for entry in report["daemon"]:
-        assert entry["share_of_best"] == pytest.approx(entry["hz"]["best"] / best, abs=0.02)
+        bare = report["bare"][entry["arrangement"]]
+        assert entry["share_of_best"] == pytest.approx(entry["best_hz"] / best, abs=0.02)
+        assert entry["share_by_cpu"] == pytest.approx(bare["cpu_ms"] / entry["cpu_ms"], abs=0.02)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from edgepose.people.movement import MovementReader
+from edgepose.people.movement import MovementReader, nan_median
 from edgepose.people.smoothing import Smoother
 from edgepose.timing import NS_PER_S
 from edgepose.types import Track
@@ -97,3 +97,15 @@ def test_a_still_picture_has_no_answer() -> None:
 
     assert track.moving is None
     assert MovementReader().update([track], NS_PER_S)[0].moving is False
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.filterwarnings("ignore:All-NaN")
+def test_the_median_is_that_of_what_is_seen(seed: int) -> None:
+    """As numpy's, for any number of looks and any part of them hidden."""
+    rng = np.random.default_rng(seed)
+    looks = rng.normal(size=(rng.integers(1, 24), 12, 2)).astype(np.float32)
+    looks[rng.random(looks.shape[:2]) < rng.random()] = np.nan
+
+    assert nan_median(looks) == pytest.approx(np.nanmedian(looks, axis=0), nan_ok=True)
+    assert nan_median(looks[:, :, 0]) == pytest.approx(nan_median(looks)[:, 0], nan_ok=True)

@@ -18,7 +18,7 @@ from edgepose.pose.delegates import Plugin
 from edgepose.pose.delegates.cpu import Cpu
 from edgepose.pose.delegates.library import Library
 from edgepose.pose.estimator import PoseEstimator
-from edgepose.pose.failover import Standby
+from edgepose.pose.failover import FailoverEstimator
 from edgepose.pose.selection import Plan
 from edgepose.timing import Clock
 from tests.service.test_daemon import CAMERA, DEVICE, Running
@@ -33,15 +33,15 @@ def build(model: str, plugin: Plugin | None) -> PoseEstimator:
     return PoseEstimator(model, threads=1, delegate=plugin or "cpu")
 
 
-def standby(folder: Path, **told: str | int) -> Standby:
+def standby(folder: Path, **told: str | int) -> FailoverEstimator:
     """Run a network made for the Edge TPU, with a delegate that behaves as told."""
     model, twin = tpu.pair(folder)
     delegate = Library(tpu.compile_delegate(folder, **told))
     plan = Plan(str(model), delegate, "passed its trial", str(twin))
-    return Standby(build, plan, Bench(folder, Clock()), Clock())
+    return FailoverEstimator(build, plan, Bench(folder, Clock()), Clock())
 
 
-def score(running: Standby) -> float:
+def score(running: FailoverEstimator) -> float:
     """Walk one picture through; return how sure it is of the person's first joint."""
     turn = running.prepare(PICTURE)
     poses = running.decode(turn, running.infer(turn))
@@ -95,7 +95,7 @@ def test_a_delegate_that_comes_back_and_fails_is_not_said_to_work(
     library = Library(tpu.compile_delegate(tmp_path, AT_LOAD="REFUSE"))
     caplog.set_level("INFO")
 
-    running.take(Plan(str(tpu_model), library, "passed its trial", str(twin)))
+    running.switch_to(Plan(str(tpu_model), library, "passed its trial", str(twin)))
 
     assert "passed its trial" not in caplog.text
     assert "runs on the CPU" in caplog.text
@@ -107,7 +107,7 @@ def test_pictures_under_way_belong_to_whoever_made_them_ready(tmp_path: Path) ->
     first, second = running.prepare(PICTURE), running.prepare(PICTURE)
     said = running.infer(first)
 
-    running.give_up(running.current, "unplugged")
+    running.fail_over(running.current, "unplugged")
     late = running.decode(first, said)
     next_one = running.decode(second, running.infer(second))
 
@@ -120,8 +120,8 @@ def test_a_delegate_is_given_up_once(tmp_path: Path) -> None:
     running = standby(tmp_path)
     name, given_up = running.plan.delegate.name, running.current
 
-    running.give_up(given_up, "unplugged")
-    running.give_up(given_up, "hangs")
+    running.fail_over(given_up, "unplugged")
+    running.fail_over(given_up, "hangs")
 
     note = msgspec.json.decode(
         (tmp_path / delegate_backoff.FILE).read_bytes(), type=dict[str, Record]

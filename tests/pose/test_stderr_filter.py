@@ -25,7 +25,7 @@ def write(text: bytes) -> None:
 
 def test_remarks_are_dropped_and_all_else_is_heard(capfd: pytest.CaptureFixture[str]) -> None:
     """An error of the runtime must reach the terminal; that it is well need not."""
-    with stderr_filter.unheard():
+    with stderr_filter.filtered_stderr():
         write(b"INFO: all is well\nERROR: it burns\n")
     write(b"INFO: not ours to drop\n")
 
@@ -34,7 +34,7 @@ def test_remarks_are_dropped_and_all_else_is_heard(capfd: pytest.CaptureFixture[
 
 def test_the_descriptor_is_left_alone(capfd: pytest.CaptureFixture[str]) -> None:
     """The log and children write to it all the while, and are heard at once."""
-    with stderr_filter.unheard():
+    with stderr_filter.filtered_stderr():
         os.write(2, b"INFO: from us\n")
         heard = capfd.readouterr().err
 
@@ -43,7 +43,7 @@ def test_the_descriptor_is_left_alone(capfd: pytest.CaptureFixture[str]) -> None
 
 def test_what_was_said_before_an_error_is_heard(capfd: pytest.CaptureFixture[str]) -> None:
     """It may be the reason."""
-    with pytest.raises(OSError, match="refused"), stderr_filter.unheard():
+    with pytest.raises(OSError, match="refused"), stderr_filter.filtered_stderr():
         write(b"the reason\n")
         raise OSError("refused")
 
@@ -57,7 +57,7 @@ def test_threads_may_ask_at_once(capfd: pytest.CaptureFixture[str]) -> None:
     def work(name: int) -> None:
         start.wait()
         for turn in range(200):
-            with chatter.unheard():
+            with chatter.filtered_stderr():
                 write(b"Corrupt JPEG data: 2 extraneous bytes before marker 0xd9\n")
                 write(b"line %d of %d\n" % (turn, name))
 
@@ -78,7 +78,7 @@ def test_threads_may_ask_at_once(capfd: pytest.CaptureFixture[str]) -> None:
 def test_what_is_dropped_takes_no_memory() -> None:
     """A camera whose every picture is remarked upon runs for months."""
     for _ in range(3000):
-        with chatter.unheard():
+        with chatter.filtered_stderr():
             write(b"Corrupt JPEG data: 2 extraneous bytes before marker 0xd9\n")
 
     opened = chatter._open()

@@ -6,7 +6,7 @@ import pytest
 
 from edgepose.config.loading import loads
 from edgepose.mqtt.requests import Settings
-from edgepose.pose.failover import Standby
+from edgepose.pose.failover import FailoverEstimator
 from edgepose.service import wiring
 from edgepose.service.cameras import CameraSet
 from edgepose.service.state import DaemonState
@@ -32,8 +32,8 @@ def state() -> Iterator[DaemonState]:
 
 
 @pytest.fixture
-def load(state: DaemonState) -> Callable[[], Standby]:
-    def load_model() -> Standby:
+def load(state: DaemonState) -> Callable[[], FailoverEstimator]:
+    def load_model() -> FailoverEstimator:
         estimator = wiring.estimator(state.config, state.selector, state.clock, lambda: None)
         state.loaded_estimator = estimator
         return estimator
@@ -42,7 +42,7 @@ def load(state: DaemonState) -> Callable[[], Standby]:
 
 
 def test_settings_that_come_before_the_model_are_kept(
-    state: DaemonState, load: Callable[[], Standby]
+    state: DaemonState, load: Callable[[], FailoverEstimator]
 ) -> None:
     """The broker hands over commands of the last minute before there is a camera."""
     cameras = CameraSet(state)
@@ -61,7 +61,7 @@ def test_settings_that_come_before_the_model_are_kept(
 
 
 def test_the_frame_budget_is_set_by_the_main_thread(
-    state: DaemonState, load: Callable[[], Standby], monkeypatch: pytest.MonkeyPatch
+    state: DaemonState, load: Callable[[], FailoverEstimator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may measure networks for seconds, which would hold up the broker's thread."""
     cameras, given = CameraSet(state), []

@@ -19,7 +19,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from edgepose.config.loading import loads
 from edgepose.mqtt.spool_segments import SUFFIX
-from edgepose.pose.failover import Standby
+from edgepose.pose.failover import FailoverEstimator
 from edgepose.service.daemon import Daemon
 from edgepose.skeleton import LEFT_WRIST, RIGHT_WRIST
 from tests.support.brokers import Mosquitto, Witness, free_port, wait_until, with_passwords, witness
@@ -582,7 +582,7 @@ def test_an_inference_that_takes_long_does_not_hold_up_the_end(
         begun.set()
         return late.wait()
 
-    monkeypatch.setattr(Standby, "infer", infer)
+    monkeypatch.setattr(FailoverEstimator, "infer", infer)
     watching = "".join(CAMERA.replace("hall", f"hall{number}") for number in range(cameras))
     quiet = f'[mqtt]\nurl = "mqtt://127.0.0.1:{free_port()}"\n[metrics]\nlisten = ""\n'
     model = '[web]\nlisten = ""\n[model]\nname = "movenet-lightning"\n'

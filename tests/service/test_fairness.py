@@ -9,7 +9,7 @@ import pytest
 
 from edgepose.camera.health import CameraHealth
 from edgepose.camera.sources import Wants, everything
-from edgepose.camera.worker import Camera, Job, joined
+from edgepose.camera.worker import Camera, InferenceJob, joined
 from edgepose.errors import SourceError
 from edgepose.system.threads import FairQueue, FirstError
 from edgepose.types import Frame
@@ -56,7 +56,7 @@ class Shared:
         """Turns before which the engine had nothing to do."""
 
         self.failure = FirstError(lambda: None)
-        self._lanes: FairQueue[Job] = FairQueue()
+        self._lanes: FairQueue[InferenceJob] = FairQueue()
         self._cameras = [self._camera(id_, open_) for id_, open_ in cameras.items()]
 
     def _camera(self, id_: str, open_source: Open) -> Camera:

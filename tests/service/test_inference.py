@@ -27,10 +27,10 @@ class Scripted:
         self.given_up = 0
         self.plan = SimpleNamespace(delegate=SimpleNamespace(name="a delegate"), waits=False)
 
-    def hangs(self) -> bool:
+    def is_hung(self) -> bool:
         return self.has_hung
 
-    def give_up(self, estimator: object, reason: str) -> None:
+    def fail_over(self, estimator: object, reason: str) -> None:
         self.given_up += 1
         self.has_hung = False
 

@@ -18,7 +18,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
 from edgepose.config.loading import loads
-from edgepose.pose.failover import Standby
+from edgepose.pose.failover import FailoverEstimator
 from edgepose.service import metrics_http, wiring
 from edgepose.service.daemon import Daemon
 from edgepose.service.metrics import MetricsServer
@@ -238,7 +238,7 @@ def test_nobody_answers_before_the_model_is_loaded(monkeypatch: pytest.MonkeyPat
     )
     make, tried = wiring.estimator, []
 
-    def load(*words: Any) -> Standby:
+    def load(*words: Any) -> FailoverEstimator:
         with pytest.raises(urllib.error.URLError) as refused:
             get(where)
         tried.append(refused.value.reason)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepose.pose.stderr_filter import unheard
+from edgepose.pose.stderr_filter import filtered_stderr
 from edgepose.types import Image
 
 # A broken file is reported by us in one sentence; the decoder's own words on stderr
@@ -39,7 +39,7 @@ class Capture:
         with self._lock:
             if self.closed.is_set():
                 return None
-            with unheard():
+            with filtered_stderr():
                 decoded, bgr = self._capture.retrieve(self._bgr)
             if not decoded:
                 return None
@@ -92,7 +92,7 @@ def decode_picture(data: NDArray[np.uint8]) -> Image | None:
     out.
     """
     try:
-        with unheard():
+        with filtered_stderr():
             bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error:
         return None
