@@ -219,7 +219,7 @@ class PageServer:
     def may_read(self, request: web.Request) -> bool:
         """Return whether the sender of a request to the API may read."""
         given = guard.credentials(request)
-        return self._may(request) if given is None else self._fits(given)
+        return self._may(request) or (given is not None and self._fits(given))
 
     def _has_read_token(self, request: web.Request) -> bool:
         """Return whether a request carries a right token, and needs it.
@@ -230,7 +230,8 @@ class PageServer:
             When the token is wrong.
         """
         given = guard.credentials(request)
-        if given is None or (guard.is_ours(request) and self._may(request)):
+        ours = guard.is_ours(request, forwarded=self._proxies.sent(request))
+        if given is None or (ours and self._may(request)):
             return False
         address = request.remote or ""
         self._require_patience(address)

@@ -509,6 +509,17 @@ class TestToken:
         assert guarded.ask("GET", "/api/v1/cameras", **bearer(owner)).status == 200
         assert guarded.ask("GET", f"/api/v1/cameras?token={owner}").status == 401
 
+    def test_a_session_of_the_page_opens_it_too(self, guarded: Site, folder: Path) -> None:
+        """Also where a proxy hands its own Basic authentication on."""
+        token = tokens.make(folder / tokens.FILE)
+        signed = guarded.ask("POST", "/api/login", {"token": token})
+        cookie = signed.headers["Set-Cookie"].partition(";")[0]
+        of_proxy = "Basic " + base64.b64encode(b"ann:password of the proxy").decode()
+
+        for _ in range(2 * MAX_FAILURES):
+            answer = guarded.ask("GET", "/api/v1/cameras", Cookie=cookie, Authorization=of_proxy)
+            assert answer.status == 200
+
     def test_guessing_is_slow(self, guarded: Site, read_token: str) -> None:
         """Together with wrong tokens of the page."""
         for number in range(MAX_FAILURES):
