@@ -109,6 +109,22 @@ class TestToken:
         assert kept.fits(told.out.rstrip("\n"))
         assert told.out.strip() not in told.err
 
+    def test_the_one_of_programs_is_another(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Making it does not end the sessions of the page."""
+        monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+        owner = tokens.make(tmp_path / tokens.FILE)
+
+        code = main(["web", "token", "--read-only"])
+
+        kept, known = tokens.read(tmp_path / tokens.READ_FILE), tokens.read(tmp_path / tokens.FILE)
+        assert code == 0
+        assert kept is not None
+        assert kept.fits(capsys.readouterr().out.rstrip("\n"))
+        assert known is not None
+        assert known.fits(owner)
+
 
 class TestSessions:
     """The cookie."""

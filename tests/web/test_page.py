@@ -886,7 +886,7 @@ class TestBelowAPrefix:
             assert settled(window, lambda: frame.locator("canvas").evaluate(LIT)["count"] > 500, 20)
             assert frame.get_by_label("Token").count() == 0
 
-            frame.get_by_role("link", name="Aim and draw").click()
+            frame.get_by_role("link", name="Edit").click()
             field = frame.get_by_role("button", name="Draw a zone", exact=True)
             expect(field).to_be_visible()
             field.click()
@@ -895,7 +895,7 @@ class TestBelowAPrefix:
                 window.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
             frame.get_by_role("textbox", name="Name").last.fill("sofa")
             frame.get_by_role("button", name="Save", exact=True).click()
-            expect(frame.get_by_text("Saved, and in force.")).to_be_visible()
+            expect(frame.get_by_text("Saved and applied.")).to_be_visible()
 
             assert shared.configured()["zone"][0]["id"] == "sofa"
             assert proxy.outside == []
