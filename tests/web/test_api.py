@@ -33,6 +33,7 @@ from edgepose.mqtt.messages import (
 )
 from edgepose.web import api, feed, openapi, tokens
 from edgepose.web.daemon_client import DaemonClient
+from edgepose.web.feed import IpcMessage
 from edgepose.web.guard import MAX_FAILURES
 from edgepose.web.server import VIEWERS, PageServer
 from tests.support.pages import Site, site, start
@@ -589,6 +590,34 @@ def test_a_new_token_ends_what_the_older_one_opened(
 
     with ours, theirs:
         assert run(look()) in {WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING}
+
+
+def test_a_client_that_takes_no_pictures_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its place is free again, and the daemon is asked for nothing."""
+    monkeypatch.setattr("edgepose.web.api.WRITE_S", 0.5)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    async def look() -> bool:
+        with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as line:
+            server = PageServer(start(cameras=CAMERAS, topic_prefix=PREFIX), DaemonClient(theirs))
+            serving = asyncio.create_task(server.run(listener))
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await asyncio.to_thread(line.connect, listener.getsockname())
+            path = "/api/v1/cameras/hall/skeletons.mjpeg?fps=30&size=1280"
+            line.sendall(b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode())
+            seen = False
+            for number in range(3000):
+                ours.send(feed.pack(IpcMessage("poses", ("hall",), poses(number))))
+                await asyncio.sleep(0.01)
+                seen |= bool(server.hub.viewers)
+                if seen and not server.hub.viewers:
+                    break
+            ours.shutdown(socket.SHUT_RDWR)
+            await serving
+            return seen and not server.hub.viewers
+
+    with ours, theirs:
+        assert run(look())
 
 
 class TestDocument:
