@@ -28,7 +28,7 @@ export class Card {
     this.canvas = el("canvas", { role: "img", "aria-label": `Skeletons seen by ${this.id}, live` });
     this.reason = el("p", { class: "reason", hidden: true });
     this.badge = el("p", { class: "badge", hidden: !this.page.live.hello?.picture }, "Camera picture");
-    this.seen = el("ul", { class: "unseen", "aria-label": `People in view of ${this.id}` });
+    this.seen = el("ul", { class: "visually-hidden", "aria-label": `People in view of ${this.id}` });
     this.zones = el("ul", { class: "chips", "aria-label": "Zones" });
     this.numbers = {};
     this.leftOut = el("p", { class: "left-out" });

@@ -41,7 +41,7 @@ export function write(element, text) {
 
 /** Announce politely to screen readers. */
 export function say(text) {
-  spoken(document.getElementById("said"), text);
+  spoken(document.getElementById("announcement"), text);
 }
 
 /** Announce to screen readers at once. */

@@ -304,17 +304,17 @@ export class Editor {
     this.cancel = this.#button("Cancel", () => this.#cancel());
     this.undo = this.#button("Undo", () => this.#undo("undo"));
     this.redo = this.#button("Redo", () => this.#undo("redo"));
-    this.note = el("p", { class: "told", role: "status" });
+    this.note = el("p", { class: "save-status", role: "status" });
     this.discard = this.#button("Discard", () => this.#discard());
     this.saver = this.#button("Save", () => this.#save(), "main");
     const title = el("h1", { tabindex: -1 }, `Edit: ${this.id}`);
     main.replaceChildren(
       el("div", { class: "heading" }, el("a", { href: "#/", class: "back" }, "All cameras"), title),
       ...this.#warnings(),
-      this.bench = el(
-        "div", { class: "bench" },
+      this.layout = el(
+        "div", { class: "editor-layout" },
         el(
-          "section", { class: "easel", "aria-label": "Live view" },
+          "section", { class: "canvas-area", "aria-label": "Live view" },
           el("div", { class: "frame" }, this.reason, this.host),
           el("div", { class: "under" }, this.help, el("div", { class: "row" }, this.finish, this.cancel)),
         ),
@@ -429,7 +429,7 @@ export class Editor {
     enable(this.discard, idle && dirty);
     enable(this.saver, idle && dirty && this.config.editable);
     // Nothing may change while it is being saved.
-    this.bench.inert = this.#saving;
+    this.layout.inert = this.#saving;
     const { mood } = this.note.dataset;
     if (dirty && idle && mood !== "bad") this.#tell("Not saved yet.", "open");
     if (!dirty && mood === "open") this.#tell("");

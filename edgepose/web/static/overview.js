@@ -43,13 +43,13 @@ export class Overview {
     const list = el("dl", { class: "facts" }, ...names.map((name) => this.#fact(name)));
     this.events = el("ol", { class: "events", tabindex: 0, "aria-label": "Last events, newest first" });
     this.main.replaceChildren(
-      el("h1", { class: "unseen" }, "Live"),
+      el("h1", { class: "visually-hidden" }, "Live"),
       el("section", { "aria-label": "Device" }, list),
       this.#privacy(),
       el(
         "div", { class: "sides" },
         el("section", { "aria-label": "Cameras" }, this.cards),
-        el("section", { class: "happened", "aria-labelledby": "events-title" },
+        el("section", { class: "event-panel", "aria-labelledby": "events-title" },
           el("h2", { id: "events-title" }, "Events"), this.events),
       ),
     );
