@@ -11,7 +11,7 @@ from edgepose.commands import add_broker, add_config, add_topics, record, replay
 from edgepose.commands.broker import BrokerChoice
 from edgepose.config import loading
 from edgepose.errors import ConfigError, UsageError
-from edgepose.mqtt.options import Options
+from edgepose.mqtt.options import BrokerOptions
 
 FULL = """
 [mqtt]
@@ -39,8 +39,8 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "edgepose.toml"
 
 
-def options(choice: BrokerChoice) -> Options:
-    return Options.from_url(choice.url, **choice.settings)
+def options(choice: BrokerChoice) -> BrokerOptions:
+    return BrokerOptions.from_url(choice.url, **choice.settings)
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -114,18 +114,20 @@ def test_every_command_takes_it(
 ) -> None:
     """Each connects to the configured broker."""
     file.write_text(FULL)
-    asked: list[Options] = []
+    asked: list[BrokerOptions] = []
 
-    def noted(url: str, **settings: object) -> Options:
-        settings = {key: value for key, value in settings.items() if key in Options.__annotations__}
-        asked.append(Options.from_url(url, **settings))
+    def noted(url: str, **settings: object) -> BrokerOptions:
+        settings = {
+            key: value for key, value in settings.items() if key in BrokerOptions.__annotations__
+        }
+        asked.append(BrokerOptions.from_url(url, **settings))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(watch, "Subscription", noted)
     for module in (record, replay):
         monkeypatch.setattr(
             record if module is replay else module,
-            "Options",
+            "BrokerOptions",
             argparse.Namespace(from_url=noted),
         )
     recording = tmp_path / "r.jsonl"
