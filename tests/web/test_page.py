@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
+import numpy as np
 import pytest
 
 import edgepose
@@ -857,8 +859,24 @@ def test_pictures_for_the_docs(visit: Callable[..., Any], house: House, tmp_path
             expect(page.get_by_text(re.compile(r"^\d+ ms$"))).to_be_visible()
         page.screenshot(path=folder / f"{name}.png")
         page.close()
+    page = visit("/", viewport={"width": 1000, "height": 640}, color_scheme="dark")
+    wait_lit(page)
+    film(page, folder / "page.webp")
 
     assert len(list(folder.glob("page-*.png"))) == 3
+    assert (folder / "page.webp").stat().st_size < 2_000_000
+
+
+def film(page: Any, file: Path) -> None:
+    """Write ten seconds of a page as an animated picture, which browsers show without a player."""
+    frames = []
+    for _ in range(30):
+        encoded = np.frombuffer(page.screenshot(), np.uint8)
+        frames.append(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+        page.wait_for_timeout(250)
+    animation = cv2.Animation()
+    animation.frames, animation.durations = frames, [330] * len(frames)
+    assert cv2.imwriteanimation(str(file), animation, [cv2.IMWRITE_WEBP_QUALITY, 60])
 
 
 class TestBelowAPrefix:
