@@ -18,7 +18,7 @@ TOLERANCE: Final = 1e-6  # 0.1 + 0.9 may be a little more than 1
 
 
 def semantic_errors(config: Config) -> Iterator[Problem]:
-    """Find what no single type can: values that do not go together or make no sense."""
+    """Yield values that do not fit together; single types cannot express these rules."""
     yield from _mqtt(config.mqtt)
     yield from _listening(config)
     yield from _proxies(config.web.trusted_proxies)
@@ -85,7 +85,7 @@ def _gestures(own: Sequence[GestureRule]) -> Iterator[Problem]:
 
 
 def _duplicate_ids(ids: Sequence[tuple[toml.Path, str]]) -> Iterator[Problem]:
-    """Find ids that an earlier table of the same kind has taken."""
+    """Yield ids that an earlier table of the same kind uses."""
     first: dict[str, toml.Path] = {}
     for path, id_ in ids:
         if first.setdefault(id_, path) != path:
@@ -143,7 +143,7 @@ def _line(path: toml.Path, line: CameraLine) -> Iterator[Problem]:
 
 
 def _polygon(path: toml.Path, corners: Sequence[tuple[float, float]]) -> Iterator[Problem]:
-    """Find polygons whose edges cross: which side is inside would be a guess."""
+    """Yield polygons whose edges cross: their inside is not defined."""
     edges = list(zip(corners, [*corners[1:], corners[0]], strict=True))
     if crossing := _crossing(edges):
         i, j = crossing
@@ -179,7 +179,7 @@ def _crossing(edges: Sequence[Edge]) -> tuple[int, int] | None:
 
 
 def _cross(a: Edge, b: Edge) -> bool:
-    """Say whether two edges cross in their inner parts; to touch is no crossing."""
+    """Return whether two edges cross between their ends; touching does not count."""
 
     def side(edge: Edge, point: tuple[float, float]) -> float:
         (x0, y0), (x1, y1) = edge

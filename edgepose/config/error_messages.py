@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in words: where, what was found, what is expected."""
+"""Error messages for a configuration: where, what was found, what was expected."""
 
 import math
 import re
@@ -49,17 +49,17 @@ PASSWORD: Final = (
 
 
 class Problem(NamedTuple):
-    """Something in the file that cannot be meant."""
+    """An error in the configuration."""
 
     path: toml.Path
     """The key or table."""
 
     message: str
-    """What was found there and what was expected; names the path."""
+    """The error message; names the path."""
 
 
 def syntax(message: str, where: str) -> str:
-    """Turn tomllib's message into a sentence with the line in its usual place."""
+    """Convert tomllib's message to ours, with the line in front."""
     match = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message)
     what, line, column = match.groups() if match else (message.partition(";")[0], None, None)
     mend = next((mend for begin, mend in SYNTAX.items() if what.startswith(begin)), "")
@@ -70,12 +70,12 @@ def syntax(message: str, where: str) -> str:
 
 
 def expected(path: toml.Path, found: Any, what: str) -> str:
-    """Write the sentence about a value that should be another."""
+    """Return the message for a wrong value."""
     return f"{toml.spell(path)} = {shorten(redact(toml.value(found)))}: expected {what}"
 
 
 def decode(data: Mapping[str, Any], root: type[Root]) -> tuple[Root | None, list[Problem]]:
-    """Build a structure of type `root` from plain data, or say what is wrong with the data.
+    """Decode plain data to a structure of type `root`; return it and the problems.
 
     The structure is None where there are problems; they stand in the order in which to
     solve them: a misspelt key comes before the value that it hides.
@@ -90,7 +90,7 @@ def decode(data: Mapping[str, Any], root: type[Root]) -> tuple[Root | None, list
 
 
 def _unknown(data: Any, root: type[Struct], path: toml.Path) -> Iterator[Problem]:
-    """Find the keys that no table has; what is no table at all is left to the types."""
+    """Yield unknown keys; values that are no tables are left to the type check."""
     for place, found, table in _tables(data, root, path):
         known = [item.encode_name for item in msgspec.structs.fields(table)]
         strange = [key for key in found if key not in known]
@@ -101,7 +101,7 @@ def _unknown(data: Any, root: type[Struct], path: toml.Path) -> Iterator[Problem
 def _tables(
     data: Any, table: type[Struct], path: toml.Path
 ) -> Iterator[tuple[toml.Path, Mapping[str, Any], type[Struct]]]:
-    """Walk over all tables there are in the data, with their types."""
+    """Yield all tables in the data, with their types."""
     if isinstance(data, list):
         for index, entry in enumerate(data):
             yield from _tables(entry, table, (*path, index))
@@ -115,7 +115,7 @@ def _tables(
 
 
 def _strange(strange: list[str], known: list[str], path: toml.Path, root: type[Struct]) -> str:
-    """Say which keys are not known, which were probably meant and which there are."""
+    """Return the message for unknown keys, with likely and known ones."""
     place = f"{toml.spell(path)}: " if path else ""
     if "password" in strange:
         return place + PASSWORD
@@ -150,7 +150,7 @@ def table_in(kind: Any) -> type[Struct] | None:
 
 
 def _not_finite(data: Any, path: toml.Path) -> Iterator[Problem]:
-    """Find "nan" and "inf": no comparison stops the former."""
+    """Yield values that are NaN or infinite: NaN passes every range check."""
     if isinstance(data, float) and not math.isfinite(data):
         yield Problem(path, expected(path, data, "a finite number"))
     inner: Iterable[tuple[str | int, Any]] = ()
@@ -163,7 +163,7 @@ def _not_finite(data: Any, path: toml.Path) -> Iterator[Problem]:
 
 
 def _mistyped(message: str, data: Any, root: type[Struct]) -> Problem:
-    """Say which value has the wrong type or is out of range, and what is expected."""
+    """Return the problem for a value of the wrong type or range."""
     reason, _, place = message.partition(" - at `$")
     steps = re.findall(r"\.([^.\[\]`]+)|\[(\d+)\]", place)
     path = tuple(name or int(index) for name, index in steps)
@@ -178,7 +178,7 @@ def _mistyped(message: str, data: Any, root: type[Struct]) -> Problem:
 
 
 def describe(path: toml.Path, root: type[Struct]) -> str:
-    """Put what a key takes into words, from its type."""
+    """Describe the values of a key, from its type."""
     kind: Any = msgspec.inspect.type_info(root)
     for step in path:
         kind = _step(kind, step)
@@ -186,7 +186,7 @@ def describe(path: toml.Path, root: type[Struct]) -> str:
 
 
 def _words(kind: Any, path: toml.Path) -> str:
-    """Put a type into words: its own description, or what follows from it."""
+    """Describe a type: by its own description, or by its structure."""
     match kind:
         case Metadata(extra_json_schema={"description": str() as words}):
             return words
@@ -203,7 +203,7 @@ def _words(kind: Any, path: toml.Path) -> str:
 
 
 def _plain(kind: Any) -> str:
-    """Put a type without parts into words."""
+    """Describe a type without parts."""
     match kind:
         case IntType(ge=low, le=high) | FloatType(ge=low, le=high):
             least = "" if low is None else f" from {low}"

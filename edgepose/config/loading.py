@@ -23,7 +23,7 @@ AnyTable = TypeVar("AnyTable", bound="Table")
 
 
 def load(path: Path) -> Config:
-    """Read a configuration file; relative paths in it start at its own folder."""
+    """Read a configuration file; its relative paths start at its folder."""
     config, folder = loads(_read(path), str(path)), path.parent.absolute()
     mqtt, model, replace = config.mqtt, config.model, msgspec.structs.replace
     files = ("password_file", "ca_file", "cert_file", "key_file")
@@ -47,7 +47,7 @@ def load(path: Path) -> Config:
 
 
 def _below(folder: Path, table: AnyTable, files: Sequence[str]) -> AnyTable:
-    """Return a table with these files, where it names them, as they are found from anywhere."""
+    """Return a table with these keys as absolute paths."""
     named = {name: str(folder / found) for name in files if (found := getattr(table, name))}
     return msgspec.structs.replace(table, **named)
 
@@ -75,7 +75,7 @@ def loads(text: str, where: str) -> Config:
 
 
 def validate(data: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
-    """Build a configuration from plain data, with all there is to say against it.
+    """Build a configuration from plain data; return it and all problems.
 
     The configuration is None where the data cannot even be read as one.
     """
@@ -86,7 +86,7 @@ def validate(data: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
 def load_with_overrides(
     file: Path | None, *, source: str = "", model: str = "", mqtt: str = ""
 ) -> Config:
-    """Return the configuration of a file with what the command line puts over it.
+    """Return the configuration of a file with the overrides of the command line.
 
     Without a file the usual one is read if it exists. A source takes the place of all
     cameras; if exactly one is configured, its other settings stay.
@@ -106,7 +106,7 @@ def load_with_overrides(
 
 
 class Origin(Struct, frozen=True, kw_only=True):
-    """Where a configuration comes from: a file, and what the command line puts over it."""
+    """Where a configuration comes from: a file, and overrides of the command line."""
 
     file: str = ""
     """Empty: the usual one, if it exists."""
@@ -115,7 +115,7 @@ class Origin(Struct, frozen=True, kw_only=True):
     model: str = ""
     mqtt: str = ""
     debug: bool = False
-    """Whether everything is logged, whatever the file says."""
+    """Whether the log level is debug, whatever the file says."""
 
     @property
     def path(self) -> Path:
@@ -123,7 +123,7 @@ class Origin(Struct, frozen=True, kw_only=True):
         return Path(self.file) if self.file else DEFAULT_FILE
 
     def read(self) -> Config:
-        """Read what is to run; an error if there is nothing to look at."""
+        """Read the configuration to run; raises where it has no camera."""
         config = load_with_overrides(
             Path(self.file) if self.file else None,
             source=self.source,
@@ -138,12 +138,12 @@ class Origin(Struct, frozen=True, kw_only=True):
         return config
 
     def locate(self, path: toml.Path) -> str:
-        """Write where a value stands: file, line and key; empty if it is not of the file."""
+        """Return file, line and key of a value; empty where the file does not hold it."""
         where = self.line(path)
         return f"{where}{toml.spell(path)}: " if where else ""
 
     def line(self, path: toml.Path) -> str:
-        """Write file and line of a value, to begin a message with; empty if it has none."""
+        """Return file and line of a value, to begin a message with; empty where it has none."""
         above = {"camera": self.source, "model": self.model}
         if not path or above.get(str(path[0])) or not self.path.is_file():
             return ""
@@ -153,7 +153,7 @@ class Origin(Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def with_config_location(origin: Origin | None, *path: str | int) -> Iterator[None]:
-    """Begin an error within with file, line and key of the value that it comes from.
+    """Prefix errors raised within with file, line and key of the value at fault.
 
     An error that knows and names its key is located there, any other at `path`.
     """
@@ -168,7 +168,7 @@ def with_config_location(origin: Origin | None, *path: str | int) -> Iterator[No
 
 
 def _reach(mqtt: Mqtt, url: str) -> Mqtt:
-    """Put another broker in; without TLS the certificates of the configured one are idle."""
+    """Replace the broker; without TLS the certificates of the configured one are dropped."""
     other = msgspec.structs.replace(mqtt, url=url)
     if url.startswith("mqtts:"):
         return other
@@ -176,7 +176,7 @@ def _reach(mqtt: Mqtt, url: str) -> Mqtt:
 
 
 def require_cameras(config: Config, file: Path) -> None:
-    """Raise an error if there is nothing to look at."""
+    """Raise an error where no camera is configured."""
     if config.cameras:
         return
     if not file.exists():
@@ -186,7 +186,7 @@ def require_cameras(config: Config, file: Path) -> None:
 
 
 def redacted(config: Config) -> dict[str, Any]:
-    """Return the effective values as plain data, without anything secret."""
+    """Return the values in force as plain data, without secrets."""
     data: dict[str, Any] = msgspec.to_builtins(config)
     data["mqtt"]["url"] = redact(config.mqtt.url)
     for camera in data["camera"]:

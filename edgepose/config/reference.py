@@ -1,4 +1,4 @@
-"""What there is to configure, from the structures of `edgepose.config.schema` themselves.
+"""The reference of all keys, generated from the structures of `edgepose.config.schema`.
 
 The commented starter, the page `docs/config.md` and the JSON Schema cannot grow
 stale: they are written from the fields, their defaults and the texts below them.
@@ -106,7 +106,7 @@ class Key(NamedTuple):
 
 
 def tables() -> Iterator[tuple[toml.Path, type[Struct]]]:
-    """Walk over the tables of the file in its order; a 0 follows what may be repeated."""
+    """Yield the tables in the file's order; a 0 follows a table that may be repeated."""
     yield from _below(config.Config, ())
 
 
@@ -165,7 +165,7 @@ def schema() -> dict[str, Any]:
 
 
 def explain(table: dict[str, Any], struct: type[Struct]) -> None:
-    """Put the texts below a struct's fields into its JSON Schema."""
+    """Add the texts below a struct's fields to its JSON Schema."""
     texts = texts_of(struct)
     for field in msgspec.structs.fields(struct):
         if text := texts.get(field.name):

@@ -90,16 +90,16 @@ class Device(Table, frozen=True, kw_only=True):
     """Stands in every topic. Not given: the host name."""
 
     name: str = ""
-    """What people call it. Empty: the id."""
+    """The name to show. Empty: the id."""
 
     @property
     def title(self) -> str:
-        """What to show to people."""
+        """The name to show."""
         return self.name or self.id
 
 
 class Mqtt(Table, frozen=True, kw_only=True):
-    """The broker that everything is said to."""
+    """The MQTT broker."""
 
     url: Text = "mqtt://localhost:1883"
     """`mqtt://HOST:PORT`, `mqtts://HOST:PORT` for TLS, or `embedded` or `embedded:PORT` to
@@ -187,7 +187,7 @@ UNKNOWN_MODEL_SCORE: Final = 0.2
 
 
 class PoseSettings(Table, frozen=True, kw_only=True):
-    """What counts as a person."""
+    """Thresholds for people and keypoints."""
 
     max_people: Annotated[int, Meta(ge=1, le=30, description="a whole number from 1 to 30")] = 6
     """The most people to report in one frame."""
@@ -367,7 +367,7 @@ class Camera(Table, frozen=True, kw_only=True):
 
 
 class Events(Table, frozen=True, kw_only=True):
-    """What is worth a message of its own."""
+    """The events to detect."""
 
     presence_on_s: Seconds = 0.5
     """Seconds that somebody must be in view before presence turns on."""
@@ -429,7 +429,7 @@ class GestureRule(Table, frozen=True, kw_only=True):
 
 
 class Metrics(Table, frozen=True, kw_only=True):
-    """Numbers for Prometheus."""
+    """Metrics for Prometheus."""
 
     listen: str = "127.0.0.1:9464"
     """`HOST:PORT` to serve them on. Empty: off."""
@@ -465,10 +465,10 @@ class Web(Table, frozen=True, kw_only=True):
 
 
 class Log(Table, frozen=True, kw_only=True):
-    """What the daemon writes about itself."""
+    """The daemon's log."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least that is worth a line."""
+    """The lowest level that is logged."""
 
     format: Literal["auto", "json"] = "auto"
     """`auto`: with priorities and fields for systemd's journal, readable in a terminal;

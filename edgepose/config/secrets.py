@@ -1,4 +1,4 @@
-"""Where the broker's password comes from."""
+"""Reads the broker's password."""
 
 import os
 from pathlib import Path
@@ -33,7 +33,7 @@ def login(mqtt: Mqtt) -> tuple[str, str | None]:
 
 
 def secret(config: Config) -> str | None:
-    """Return the broker's password, None if there is none; for no eyes but the broker's."""
+    """Return the broker's password; None where there is none. Never log it."""
     return login(config.mqtt)[1]
 
 

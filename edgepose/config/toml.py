@@ -1,7 +1,7 @@
-"""TOML beside the standard library's reader: on which line a key stands, and writing.
+"""The line of each key in a TOML text, and a TOML writer.
 
-`tomllib` forgets where things stood and writes nothing. What is here is small
-because the text is known to be good TOML when `lines` reads it.
+`tomllib` returns no positions and does not write. `lines` is small because it only reads
+texts that are known to be valid TOML.
 """
 
 import json
@@ -30,7 +30,7 @@ DELETE: Final = "\x7f"  # the one control character that JSON lets stand and TOM
 
 
 def spell(path: Path) -> str:
-    """Write a path as people read it.
+    """Return a path as text.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def lines(text: str) -> dict[Path, int]:
 
 
 class _Reader:
-    """Walks over good TOML and notes where each value begins."""
+    """Reads valid TOML and records the line of each value."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -68,7 +68,7 @@ class _Reader:
         """How often each ``[[table]]`` has begun so far."""
 
     def read(self) -> dict[Path, int]:
-        """Read to the end; a text that is no TOML may end it early."""
+        """Read to the end; stops early in a text that is not TOML."""
         table: Path = ()
         self._skip(BETWEEN)
         while self.at < len(self.text):
@@ -201,7 +201,7 @@ class _Reader:
 
 
 def value(found: Any) -> str:
-    """Write one value as TOML on one line."""
+    """Return one value as TOML on one line."""
     match found:
         case bool():
             return "true" if found else "false"
@@ -217,7 +217,7 @@ def value(found: Any) -> str:
 
 
 def dump(data: Mapping[str, Any]) -> str:
-    """Write a document: tables with headers, lists of tables repeated, the rest as values."""
+    """Return a TOML document of nested mappings."""
     return "\n".join(_table(data, ())).strip() + "\n"
 
 
@@ -233,7 +233,7 @@ def _table(data: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
 
 
 def _tables(found: Any) -> Sequence[Mapping[str, Any]]:
-    """Return the tables a value consists of; none if it is anything else."""
+    """Return the tables that a value consists of; empty for other values."""
     if isinstance(found, Mapping):
         return [found]
     listed = isinstance(found, Sequence) and not isinstance(found, str)

@@ -1,4 +1,4 @@
-"""Changing values in a TOML text while everything else in it stays: comments, order, spaces.
+"""Changes values in a TOML text and keeps comments, order and spaces.
 
 A text is a row of blocks, each from a header such as ``[[camera]]`` to the next. Values
 within a block are changed by tomlkit; whole lines and blocks are put in and taken out
@@ -26,7 +26,7 @@ SWITCHED_OFF: Final = re.compile(r"\s*#\s*(\[+[\w.]+\]+\s*|(?P<key>\w+)\s*=.*)",
 
 
 class UnusualError(ValueError):
-    """The text is good, but written in a way that cannot be changed piece by piece."""
+    """The text is valid, but its form cannot be edited in place."""
 
 
 @dataclass(eq=False)
@@ -94,7 +94,7 @@ class Block:
 
 
 class Text:
-    """A TOML text that is changed piece by piece."""
+    """A TOML text that is edited in place."""
 
     def __init__(self, text: str) -> None:
         self.blocks = list(_blocks(text))
@@ -146,7 +146,7 @@ class Text:
         self.blocks.insert(self.blocks.index(last) + 1, new)
 
     def remove(self, block: Block) -> None:
-        """Take a table out; the comments around it stay."""
+        """Remove a table; comments around it stay."""
         before = self.blocks[self.blocks.index(block) - 1]
         before.lines += block.lines[block.said :]
         self.blocks.remove(block)
@@ -159,7 +159,7 @@ def _before_header(block: Block) -> str:
 
 
 def _blocks(text: str) -> Iterator[Block]:
-    """Cut a text where its tables begin."""
+    """Split a text at its table headers."""
     lines, data = text.splitlines(keepends=True), tomllib.loads(text)
     starts: dict[int, Path] = {1: ()}
     for path, number in toml.lines(text).items():
@@ -188,7 +188,7 @@ def _steps(data: Any, path: Path) -> Iterator[str | int]:
 
 
 def _adapt(array: Array, wanted: Sequence[Any]) -> bool:
-    """Make a list another one, touching only what differs; False where that does not work out."""
+    """Change a list in place where it differs; False where that is not possible."""
     old = array.unwrap()
     head = _alike(old, wanted)
     shorter = min(len(old), len(wanted)) - head
@@ -206,7 +206,7 @@ def _adapt(array: Array, wanted: Sequence[Any]) -> bool:
 
 
 def _alike(some: Sequence[Any], others: Sequence[Any]) -> int:
-    """Return how many elements are the same from the beginning."""
+    """Return how many elements are equal from the beginning."""
     pairs = enumerate(zip(some, others, strict=False))
     different = (index for index, (one, other) in pairs if one != other)
     return next(different, min(len(some), len(others)))

@@ -1,4 +1,4 @@
-"""Logging: for the journal, for people at a terminal, or as JSON lines; never a password."""
+"""Logging for the journal, a terminal, or as JSON lines, with passwords removed."""
 
 import logging
 import os
@@ -25,20 +25,20 @@ PRIORITIES: Final = (
     (logging.INFO, 6),
     (logging.NOTSET, 7),
 )
-"""From which level on which priority of syslog holds (sd-daemon(3))."""
+"""Priorities of syslog by the lowest level they stand for (sd-daemon(3))."""
 
 JOURNAL: Final = "/run/systemd/journal/socket"
-"""Where the journal takes records in its own protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
+"""Socket of the journal's own protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
 
 COLOURS: Final = {3: "\x1b[31m", 2: "\x1b[31m", 4: "\x1b[33m", 7: "\x1b[2m"}
 PLAIN: Final = "\x1b[0m"
 
 
 class Redaction(logging.Filter):
-    """Hides what is secret in the URLs of a record: the one place all records pass."""
+    """Removes secrets from URLs in every record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Replace the record's text and traceback by ones without secrets."""
+        """Remove secrets from the record's text and traceback."""
         record.msg, record.args = redact(_message(record)), None
         if record.exc_info:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
@@ -49,7 +49,7 @@ class Redaction(logging.Filter):
 
 
 class Readable(logging.Formatter):
-    """For people: time, level and message; coloured where a terminal shows it."""
+    """Formats for a terminal: time, level and message, in colour where supported."""
 
     def __init__(self, *, colour: bool) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s")
@@ -63,7 +63,7 @@ class Readable(logging.Formatter):
 
 
 class Prefixed(logging.Formatter):
-    """For the journal's end of stderr: each line begins with its priority; it keeps the time."""
+    """Formats for stderr into the journal: each line begins with its priority, without time."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one record as lines that each carry the priority."""
@@ -71,7 +71,7 @@ class Prefixed(logging.Formatter):
 
 
 class Json(logging.Formatter):
-    """For programs: one JSON object a line."""
+    """Formats one JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one record as JSON."""
@@ -88,11 +88,11 @@ class Json(logging.Formatter):
 
 
 class Handler(logging.StreamHandler[TextIO]):
-    """Our own handler, to be known again when logging is configured anew."""
+    """Marker class: lets `configure` find and replace its own handlers."""
 
 
 class JournalHandler(Handler):
-    """Hands records to systemd's journal, whole and with fields to ask for.
+    """Sends records to systemd's journal with structured fields.
 
     What cannot be handed over goes to stderr, which ends there, too.
     """
@@ -119,13 +119,13 @@ class JournalHandler(Handler):
             super().emit(record)
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket."""
         self._socket.close()
         super().close()
 
 
 def _field(field: tuple[str, object]) -> bytes:
-    """Write a field as the journal's own protocol wants it where a text may have many lines."""
+    """Return a field in the journal's protocol for texts of several lines."""
     name, value = field[0].encode(), str(field[1]).encode(errors="replace")
     return name + b"\n" + len(value).to_bytes(8, "little") + value + b"\n"
 
@@ -151,7 +151,7 @@ def configure(level: Level, format: Format = "auto") -> None:  # noqa: A002
 
 
 def formatter(format: Format, stream: TextIO) -> logging.Formatter:  # noqa: A002
-    """Choose the form that whoever reads the stream expects."""
+    """Return the formatter for a stream."""
     if format == "json":
         return Json()
     if is_journal(stream):
@@ -163,7 +163,7 @@ def formatter(format: Format, stream: TextIO) -> logging.Formatter:  # noqa: A00
 
 
 def is_journal(stream: TextIO) -> bool:
-    """Say whether a stream ends in systemd's journal.
+    """Return whether a stream is connected to systemd's journal.
 
     systemd names device and inode of the journal's socket in `$JOURNAL_STREAM`; a
     stream that was sent elsewhere later has others (systemd.exec(5)).
@@ -176,7 +176,7 @@ def is_journal(stream: TextIO) -> bool:
 
 
 def marked(text: str, level: int) -> str:
-    """Put the priority of a level before each line, as the journal reads it from stderr."""
+    """Prefix each line with the priority, as the journal reads it from stderr."""
     return "\n".join(f"<{priority(level)}>{line}" for line in text.split("\n"))
 
 
@@ -186,7 +186,7 @@ def priority(level: int) -> int:
 
 
 def _say_ended(fault: threading.ExceptHookArgs) -> None:
-    """Log what has ended a thread; Python would print it as it is, with what is secret in it."""
+    """Log the error that ended a thread; Python would print it with its secrets."""
     if fault.exc_value is not None and not isinstance(fault.exc_value, SystemExit):
         name = fault.thread.name if fault.thread else "unknown"
         what = (type(fault.exc_value), fault.exc_value, fault.exc_traceback)
@@ -194,7 +194,7 @@ def _say_ended(fault: threading.ExceptHookArgs) -> None:
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Return a record's text, also when its arguments do not fit: logging would print them."""
+    """Return a record's text, also where its arguments do not fit the format."""
     try:
         return record.getMessage()
     except Exception:

@@ -1,4 +1,4 @@
-"""How this machine is: memory, processor, temperature, throttling."""
+"""Memory and processor time of processes."""
 
 import ctypes
 import gc
@@ -51,7 +51,7 @@ def configure_malloc() -> None:
 
 
 def give_back_now() -> None:
-    """Return what starting has left behind: models were parsed, files were read."""
+    """Return free memory to the system after the start."""
     gc.collect()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -84,7 +84,7 @@ def processor_s(pid: int) -> float:
 
 
 def service_mb(pid: int) -> float:
-    """Return what a process and those it has started hold in RAM, each file's pages once."""
+    """Return the RAM of a process and its children in megabytes, shared file pages counted once."""
     own_kb, files_kb = 0, dict[str, int]()
     for member in _family(pid):
         mapped_kb = _mapped_kb(member)
@@ -103,7 +103,7 @@ def _family(pid: int) -> Iterator[int]:
 
 
 def _mapped_kb(pid: int) -> dict[str, int]:
-    """Return what a process holds of each file, and under no name what is its own."""
+    """Return the RAM of a process by mapped file; an empty name for private memory."""
     kb: dict[str, int] = {}
     file = ""
     with suppress(OSError):
@@ -120,7 +120,7 @@ def _mapped_kb(pid: int) -> dict[str, int]:
 
 
 class Processor:
-    """How busy this process keeps the processor."""
+    """Measures this process's share of a core."""
 
     def __init__(self) -> None:
         self._last = (time.monotonic(), time.process_time())

@@ -1,4 +1,4 @@
-"""Where the daemon keeps what must outlive it: the state directory."""
+"""Files in the state directory that outlive the daemon."""
 
 import itertools
 import logging
@@ -16,11 +16,11 @@ SET_ASIDE: Final = ".damaged"
 KEPT: Final = 8  # a dying card damages files at each start
 
 _said: Final[set[Path]] = set()
-"""Folders that were complained about: once is enough."""
+"""Folders that were reported: each is reported once."""
 
 
 def state_directory(device: str) -> Path | None:
-    """Return a device's own folder, made if need be; None, and a sentence, where there can be none.
+    """Return a device's folder, created if needed; None, with a warning, where it cannot be used.
 
     Under systemd it is the unit's state directory; else it lies where XDG says that
     state belongs, in `~/.local/state/edgepose`.
@@ -69,10 +69,10 @@ def write(
     mode: int | None = None,
     owner: tuple[int, int] = (-1, -1),
 ) -> None:
-    """Replace a file so that after a power cut it is the old or the new one, whole.
+    """Replace a file atomically: after a power cut it is the old or the new one.
 
-    With a mode nobody else can read it at any moment, not even a draft of it. It gets user
-    and group of these numbers where we may give it away.
+    With a mode, the draft is never readable by others either. The file gets user and group
+    of these numbers where that is permitted.
     """
     draft = path.with_name(f"{path.name}.new")
     if mode is not None:
@@ -95,7 +95,7 @@ def _give_away(path: Path, owner: tuple[int, int]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder last."""
+    """Force the names in a folder onto the disk."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -104,14 +104,14 @@ def sync_folder(folder: Path) -> None:
 
 
 class StateFile:
-    """A small JSON file that is read once and written when it has changed.
+    """A small JSON file, read once and written when its value changes.
 
     Parameters
     ----------
     path : Path or None
-        None: nothing outlives us.
+        None: nothing is stored.
     type_ : type
-        What it holds; anything else is set aside and nothing is known.
+        Type of the value; a file that holds anything else is set aside.
     """
 
     def __init__(self, path: Path | None, type_: Any) -> None:
@@ -120,7 +120,7 @@ class StateFile:
         self._written: bytes | None = None
 
     def read(self) -> Any:
-        """Return what is noted; None when there is nothing, or nothing that can be read."""
+        """Return the stored value; None where there is none that can be read."""
         if self._path is None:
             return None
         try:
@@ -139,7 +139,7 @@ class StateFile:
         return found
 
     def write(self, value: Any) -> None:
-        """Note a value; on disk only when it is another one."""
+        """Store a value; writes to disk only where it differs."""
         content = msgspec.json.encode(value)
         if self._path is None or content == self._written:
             return

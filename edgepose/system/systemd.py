@@ -1,7 +1,7 @@
-"""What the service manager is told: ready, reloading, stopping, a sentence, and that we live.
+"""Notifications to the service manager: ready, reloading, stopping, status and watchdog.
 
 The protocol is sd_notify(3): datagrams on a socket that `$NOTIFY_SOCKET` names. Without
-one nobody wants to know, and nothing is sent.
+one nothing is sent.
 """
 
 import logging
@@ -20,12 +20,12 @@ SEND_S: Final = 0.5  # a manager that does not read must not hold us up
 
 
 def is_managed() -> bool:
-    """Say whether a service manager runs us, which restarts what ends and shows `STATUS=`."""
+    """Return whether a service manager started this process and takes notifications."""
     return bool(os.environ.get("NOTIFY_SOCKET"))
 
 
 def notify(*states: str) -> bool:
-    """Send ``NAME=value`` lines to the service manager; False when there is none."""
+    """Send ``NAME=value`` lines to the service manager; False where there is none."""
     name = os.environ.get("NOTIFY_SOCKET", "")
     if not name.startswith(("/", "@")):
         return False
@@ -41,7 +41,7 @@ def notify(*states: str) -> bool:
 
 
 def watchdog_s() -> float | None:
-    """Return how often the service manager wants to hear of us at the least; None for never."""
+    """Return the watchdog's time limit; None where there is none."""
     try:
         meant_for = int(os.environ.get("WATCHDOG_PID", "") or os.getpid())
         limit_us = int(os.environ.get("WATCHDOG_USEC", ""))
@@ -51,12 +51,12 @@ def watchdog_s() -> float | None:
 
 
 class Service:
-    """The daemon as the service manager sees it.
+    """Notifies the service manager of the daemon's state.
 
     Parameters
     ----------
     alive : callable
-        Says whether frames go through; asked once a beat.
+        Returns whether frames go through; called once per beat.
     """
 
     def __init__(self, alive: Callable[[], bool]) -> None:
@@ -67,35 +67,35 @@ class Service:
 
     @property
     def beat_s(self) -> float:
-        """How long to wait at the most before `beat` is called again."""
+        """Longest time until the next call of `beat`, in seconds."""
         return float("inf") if self._limit_s is None else self._limit_s / BEATS
 
     def ready(self, sentence: str) -> None:
-        """Say that the start, or a reload, is done."""
+        """Notify that the start or a reload is done."""
         self.is_ready = True
         notify("READY=1", f"STATUS={_one_line(sentence)}")
 
     def status(self, sentence: str) -> None:
-        """Say in one sentence how things are."""
+        """Set the status text."""
         notify(f"STATUS={_one_line(sentence)}")
 
     def stopping(self) -> None:
-        """Say that the end has begun."""
+        """Notify that the daemon is stopping."""
         notify("STOPPING=1", "STATUS=stopping")
 
     def reloading(self, patience_s: float) -> None:
-        """Say that the configuration is being read again, which may take this long."""
+        """Notify that a reload has begun, and extend the watchdog's limit."""
         self._allow(patience_s)
         notify("RELOADING=1", "STATUS=reloading")
 
     def reloaded(self, sentence: str) -> None:
-        """Say that the reload is done, and be watched as before."""
+        """Notify that the reload is done, and restore the watchdog's limit."""
         self._allow(0.0)
         if self.is_ready:
             self.ready(sentence)
 
     def beat(self, now_ns: int) -> None:
-        """Say that frames go through, if they do; often enough, and not more often."""
+        """Feed the watchdog while frames go through; sends at most twice per beat."""
         if self._limit_s is None or now_ns - self._beat_ns < self.beat_s * NS_PER_S / 2:
             return
         self._beat_ns = now_ns
@@ -103,7 +103,7 @@ class Service:
             notify("WATCHDOG=1")
 
     def _allow(self, patience_s: float) -> None:
-        """Let the watchdog wait longer, but never for less than the unit says."""
+        """Set the watchdog's limit, never below the unit's."""
         if self._limit_s is not None:
             notify(f"WATCHDOG_USEC={int(max(patience_s, self._limit_s) * US_PER_S)}")
 

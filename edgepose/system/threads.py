@@ -11,13 +11,13 @@ T = TypeVar("T")
 
 
 class LatestSlot(Generic[T]):
-    """Holds one thing between two threads.
+    """A queue of one item between two threads.
 
     Parameters
     ----------
     newest_wins : bool
-        True for live sources: a newer thing replaces the one that waits. False
-        for finite ones: whoever puts waits until the other has taken.
+        True for live sources: a newer item replaces the one that waits. False for
+        finite ones: `put` waits until the item before was taken.
     """
 
     def __init__(self, *, newest_wins: bool) -> None:
@@ -28,7 +28,7 @@ class LatestSlot(Generic[T]):
         self.dropped = 0
 
     def put(self, item: T) -> bool:
-        """Leave a thing for the other side; False once closed."""
+        """Add an item; False once closed."""
         with self._changed:
             if self._newest_wins:
                 self.dropped += len(self._held)
@@ -42,7 +42,7 @@ class LatestSlot(Generic[T]):
             return True
 
     def take(self) -> T | None:
-        """Wait for a thing and take it; None once closed and empty."""
+        """Wait for an item and return it; None once closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or bool(self._held))
             if not self._held:
@@ -52,7 +52,7 @@ class LatestSlot(Generic[T]):
             return item
 
     def close(self) -> None:
-        """Let both sides go; what waits may still be taken."""
+        """Wake both sides; an item that waits may still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -79,7 +79,7 @@ class FairQueue(Generic[T]):
             return not self._closed
 
     def put(self, lane: str, item: T) -> bool:
-        """Leave a thing in a lane as soon as it is free; False once closed."""
+        """Add an item to a lane once it is free; False once closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or lane not in self._lanes)
             if self._closed:
@@ -89,7 +89,7 @@ class FairQueue(Generic[T]):
             return True
 
     def take(self) -> T | None:
-        """Take from the lane whose turn is longest ago; None once closed and empty."""
+        """Return the item of the lane served longest ago; None once closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or bool(self._lanes))
             if not self._lanes:
@@ -102,7 +102,7 @@ class FairQueue(Generic[T]):
             return item
 
     def close(self) -> None:
-        """Let everybody go; what waits may still be taken."""
+        """Wake all threads; items that wait may still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -161,7 +161,7 @@ class InOrder(Generic[T]):
             return item
 
     def close(self) -> None:
-        """Let everybody go; what is done may still be taken."""
+        """Wake all threads; items that are done may still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -174,7 +174,7 @@ class InOrder(Generic[T]):
 
 
 class WakeEvent:
-    """Ends somebody's sleep, also from a signal handler that runs in the sleeper's own thread.
+    """Wakes a waiting thread; may be set in a signal handler that runs in that thread.
 
     A `threading.Event` has a lock that the sleeper may hold when the signal comes: setting
     it in the handler would wait for ever. `put` of this queue is made for that.
@@ -184,11 +184,11 @@ class WakeEvent:
         self._calls: SimpleQueue[None] = SimpleQueue()
 
     def set(self) -> None:
-        """End the sleep, or the next one if nobody sleeps now."""
+        """Wake the waiting thread, or end the next wait at once."""
         self._calls.put(None)
 
     def wait(self, seconds: float) -> None:
-        """Sleep that long, or until called; any number of calls end one sleep."""
+        """Wait that long or until `set`; any number of calls end one wait."""
         with suppress(Empty):
             self._calls.get(timeout=seconds)
             while True:
