@@ -14,7 +14,7 @@ from edgepose.mqtt.command_handler import MAX_BYTES, CommandHandler
 from edgepose.mqtt.rate_limit import BURST
 from edgepose.mqtt.requests import CommandError, Request, Settings
 from edgepose.mqtt.topics import Topics
-from edgepose.service.overrides import Noted, Overrides
+from edgepose.service.overrides import Overrides, StoredSettings
 from edgepose.system.storage import StateFile
 from edgepose.types import Message, Received
 from tests.mqtt.test_spool import ClockByHand
@@ -308,28 +308,28 @@ class TestOverrides:
     CONFIG = Config(cameras=(Camera(id="hall", source="demo://", fps=10),))
 
     def overrides(self, path: Any = None) -> Overrides:
-        return Overrides(StateFile(path, Noted))
+        return Overrides(StateFile(path, StoredSettings))
 
     def test_they_lie_over_the_file_and_null_takes_them_off(self) -> None:
         """What was not set is the file's; the last word counts."""
         overrides, hall = self.overrides(), self.CONFIG.cameras[0]
-        overrides.take("hall", Settings(fps=3, fall=False))
-        overrides.take("hall", Settings(min_pose_score=0.6, fps=4))
+        overrides.store("hall", Settings(fps=3, fall=False))
+        overrides.store("hall", Settings(min_pose_score=0.6, fps=4))
 
-        set_ = overrides.told(self.CONFIG, hall)
-        overrides.take("hall", Settings(fps=None, fall=None, min_pose_score=None))
+        set_ = overrides.current_settings(self.CONFIG, hall)
+        overrides.store("hall", Settings(fps=None, fall=None, min_pose_score=None))
 
         assert (set_.fps, set_.fall, set_.min_pose_score) == (4, False, 0.6)
         assert set_.min_keypoint_score == self.CONFIG.pose.min_keypoint_score
-        assert overrides.effective(self.CONFIG, hall) == (self.CONFIG, hall)
+        assert overrides.apply_to(self.CONFIG, hall) == (self.CONFIG, hall)
 
     def test_they_outlive_a_restart(self, tmp_path: Any) -> None:
         """A camera that somebody paused stays paused."""
         path = tmp_path / "settings.json"
-        self.overrides(path).take("hall", Settings(paused=True))
+        self.overrides(path).store("hall", Settings(paused=True))
 
-        assert self.overrides(path).paused("hall")
-        assert not self.overrides(path).paused("yard")
+        assert self.overrides(path).is_paused("hall")
+        assert not self.overrides(path).is_paused("yard")
 
     @pytest.mark.parametrize("content", [b"", b"nonsense", b'{"hall":{"fps":-1}}', b"\xff"])
     def test_a_note_that_cannot_be_read_is_set_aside(self, tmp_path: Any, content: bytes) -> None:
@@ -338,7 +338,7 @@ class TestOverrides:
         path.write_bytes(content)
 
         overrides = self.overrides(path)
-        overrides.take("hall", Settings(paused=True))
+        overrides.store("hall", Settings(paused=True))
 
-        assert self.overrides(path).paused("hall")
+        assert self.overrides(path).is_paused("hall")
         assert path.with_name("settings.json.damaged").read_bytes() == content
