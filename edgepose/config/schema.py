@@ -322,8 +322,8 @@ class Camera(Table, frozen=True, kw_only=True):
     own rate, every frame."""
 
     motion_gate: bool = True
-    """With nobody in view and nothing moving, look at a live camera only `idle_fps` times a
-    second. Somebody who comes in is seen at once. Files are looked at in full."""
+    """With no person in view and no motion, process only `idle_fps` frames a second of a live
+    camera. A person who comes in is detected at once. Files are always processed in full."""
 
     idle_fps: Annotated[
         float, Meta(ge=0.02, le=240, description="frames a second from 0.02 to 240")
@@ -354,7 +354,7 @@ class Camera(Table, frozen=True, kw_only=True):
     with the skeletons on it. Whoever may read the broker sees them."""
 
     snapshot_on: tuple[Literal["fall", "gesture"], ...] = ()
-    """Events that a picture is sent with, besides those that somebody asks for."""
+    """Events with which a picture is sent, besides pictures on request."""
 
     zones: tuple[CameraZone, ...] = field(default=(), name="zone")
     """Parts of the floor to tell apart."""
@@ -370,10 +370,10 @@ class Events(Table, frozen=True, kw_only=True):
     """The events to detect."""
 
     presence_on_s: Seconds = 0.5
-    """Seconds that somebody must be in view before presence turns on."""
+    """Seconds that a person must be in view before presence turns on."""
 
     presence_off_s: Seconds = 5.0
-    """Seconds that nobody must be in view before presence turns off."""
+    """Seconds without a person in view before presence turns off."""
 
     fall: bool = True
     """Watch for falls."""
@@ -382,7 +382,7 @@ class Events(Table, frozen=True, kw_only=True):
     """Seconds after which a suspected fall is confirmed, if the person is still down."""
 
     fall_recover_s: Seconds = 1.0
-    """Seconds that somebody who fell must be up again, on the feet or on a seat, to end it."""
+    """Seconds that the person must be up again, on the feet or on a seat, to end a fall."""
 
     fall_gone_s: Seconds = 60.0
     """Seconds after which a fall ends when the person is not seen any more."""

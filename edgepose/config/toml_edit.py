@@ -22,7 +22,7 @@ SAID: Final = re.compile(r"\s*[^\s#].*", re.DOTALL)
 """A line with more than a comment on it."""
 
 SWITCHED_OFF: Final = re.compile(r"\s*#\s*(\[+[\w.]+\]+\s*|(?P<key>\w+)\s*=.*)", re.DOTALL)
-"""A setting with a "#" before it: it belongs to the table above, for somebody to switch on."""
+"""A setting that is commented out: it belongs to the table above it."""
 
 
 class UnusualError(ValueError):

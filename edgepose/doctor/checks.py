@@ -1,7 +1,7 @@
-"""Looks at everything the daemon needs, one thing after the other.
+"""Checks everything the daemon needs, one after the other.
 
-Each check is a function that yields findings: what was looked at, how it is, and what
-to do if it is not well. None of them changes anything, and none raises.
+Each check returns findings: what was checked, the verdict, and what to do. None of them
+changes anything, and none raises.
 """
 
 import os
@@ -53,7 +53,7 @@ def run_checks(file: Path | None) -> Iterator[Finding]:
 
 
 def readable(findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Yield findings as strangers may read them, and with commands as they are to be typed."""
+    """Yield findings without secrets, and with complete shell commands."""
     sudo = "" if os.access(sys.prefix, os.W_OK) else "sudo "
     for finding in findings:
         found, mend = (
@@ -89,7 +89,7 @@ def _of_configuration(config: Config, path: Path) -> Iterator[Finding]:
 
 
 def read(path: Path) -> tuple[Config | None, Finding]:
-    """Read the configuration."""
+    """Read the configuration and return it with the finding."""
     try:
         config = loading.load(path)
         loading.require_cameras(config, path)
@@ -108,7 +108,7 @@ def _mend_file(path: Path) -> str:
 
 
 def secrets(path: Path) -> Finding:
-    """Say whether everybody may read passwords in the file."""
+    """Check whether every user may read passwords in the file."""
     check = "permissions"
     text = path.read_text("utf-8", "replace")
     open_to_all = path.stat().st_mode & stat.S_IROTH
@@ -119,7 +119,7 @@ def secrets(path: Path) -> Finding:
 
 
 def state(config: Config) -> Finding:
-    """Say whether events can wait on disk."""
+    """Check whether events can be stored on disk."""
     folder = storage.state_directory(config.device.id)
     if folder is None:
         mend = (
@@ -135,7 +135,7 @@ def state(config: Config) -> Finding:
 
 
 def source(camera: Camera) -> Finding:
-    """Wait for one picture."""
+    """Open a camera and wait for one picture."""
     check = f"camera {camera.id}"
     got: list[Frame | Exception] = []
     waiting = threading.Thread(target=_first_picture, args=(camera, got), daemon=True)
@@ -163,12 +163,12 @@ def _first_picture(camera: Camera, got: list[Frame | Exception]) -> None:
             opened.close()
     except StopIteration:
         got.append(EdgeposeError(f"{camera.source}: holds no picture"))
-    except Exception as error:  # whatever it is, it is the finding
+    except Exception as error:  # any error is the finding
         got.append(error)
 
 
 def live_page(config: Config, *, runs: bool) -> Finding:
-    """Say whether the page answers, or what it lacks."""
+    """Check whether the page is served, or what it needs."""
     listen, tls = config.web.listen, bool(config.web.cert_file)
     place = urls.address(listen)
     if place is None:
@@ -183,7 +183,7 @@ def live_page(config: Config, *, runs: bool) -> Finding:
 
 
 def numbers(config: Config, *, runs: bool) -> Finding:
-    """Say whether the numbers for Prometheus can be had."""
+    """Check whether the metrics are served."""
     listen = config.metrics.listen
     place = urls.address(listen)
     if place is None:

@@ -1,4 +1,4 @@
-"""Asks who answers over HTTP on this machine: a daemon of ours, or somebody else."""
+"""Checks over HTTP whether an edgepose daemon answers on this machine."""
 
 import http.client
 import ssl
@@ -9,23 +9,23 @@ from edgepose.urls import Address
 
 WAIT_S: Final = 5.0  # the page starts a process first
 HERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-"""Where to find what listens everywhere."""
+"""Addresses to connect to for listeners on all interfaces."""
 
 
 def has_numbers(place: Address) -> bool:
-    """Say whether a daemon's numbers are at a place."""
+    """Return whether a daemon's metrics are served at an address."""
     _, text = _ask(place, "/metrics")
     return "\nedgepose_info{" in text
 
 
 def is_page(place: Address, *, tls: bool) -> bool:
-    """Say whether a daemon's page answers at a place."""
+    """Return whether a daemon's page answers at an address."""
     server, _ = _ask(place, "/", tls=tls)
     return server == "edgepose"
 
 
 def _ask(place: Address, path: str, *, tls: bool = False) -> tuple[str, str]:
-    """Return what a server calls itself, and what it says; empty where there is none."""
+    """Return the Server header and the body of an answer; empty where there is none."""
     host = HERE.get(place.host, place.host)
     make = _trusting if tls else http.client.HTTPConnection
     try:
@@ -38,7 +38,7 @@ def _ask(place: Address, path: str, *, tls: bool = False) -> tuple[str, str]:
 
 
 def _trusting(host: str, port: int, *, timeout: float) -> http.client.HTTPConnection:
-    """Make a line to a server of our own, whose certificate bears another name than this."""
+    """Connect to our own server without verifying the name in its certificate."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)

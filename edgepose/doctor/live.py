@@ -1,7 +1,7 @@
-"""What `edgepose doctor` looks at, in a daemon that runs.
+"""The checks of `edgepose doctor` inside a running daemon.
 
-What the daemon holds (the model, a delegate, its cameras) is told from how it does, and
-not opened a second time; all else is looked at as the command does.
+What the daemon holds (model, delegate, cameras) is reported from its state and not opened a
+second time; all else is checked as by the command.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -22,7 +22,7 @@ from edgepose.system import hardware
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunningDaemon:
-    """What the report needs to know of a running daemon."""
+    """What the report reads of a running daemon."""
 
     config: Config
     origin: Origin | None
@@ -70,7 +70,7 @@ def _findings(daemon: RunningDaemon) -> Iterator[Finding]:
 
 
 def file(daemon: RunningDaemon) -> Finding:
-    """Say whether the configuration can be read again, and whether it is the one in force."""
+    """Check whether the file is valid and in force."""
     try:
         found = daemon.read_config()
     except EdgeposeError as error:
@@ -78,12 +78,14 @@ def file(daemon: RunningDaemon) -> Finding:
         return Finding("configuration", "fail", str(error), mend)
     if found != daemon.config:
         mend = "reload it: systemctl reload edgepose"
-        return Finding("configuration", "warn", "another one than the one in force", mend)
+        return Finding(
+            "configuration", "warn", "the file has changed and is not in force yet", mend
+        )
     return Finding("configuration", "ok", "good, and in force")
 
 
 def model(daemon: RunningDaemon) -> Finding:
-    """Say what runs, and how long it takes."""
+    """Report the model and its time per frame."""
     name, took_ms = daemon.model, daemon.infer_ms
     if took_ms is None:
         return Finding("model", "ok", f"{name}: has not looked at a frame yet")
@@ -91,7 +93,7 @@ def model(daemon: RunningDaemon) -> Finding:
 
 
 def delegate(daemon: RunningDaemon) -> Finding:
-    """Say what the model runs on, and whether it is what was asked for."""
+    """Report the delegate, and whether it is the configured one."""
     plan, asked = daemon.plan, daemon.config.model.delegate
     found = f"{plan.delegate.name}: {plan.reason}"
     wanted = delegates.named(asked).plugin
@@ -113,7 +115,7 @@ def source(id_: str, health: CameraHealth, *, paused: bool) -> Finding:
 
 
 def broker(daemon: RunningDaemon) -> Finding:
-    """Log in once more, and name the topics that the broker has refused."""
+    """Log in once more and report the topics that the broker refused."""
     finding = doctor_broker.broker(daemon.config)
     refused = daemon.refused_topics
     if finding.verdict != "ok" or not refused:

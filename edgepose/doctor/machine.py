@@ -12,11 +12,11 @@ from edgepose.system.hardware import Throttling
 
 ASK_S: Final = 5.0  # the service manager answers at once
 HOT_C: Final = 80.0  # where a Raspberry Pi begins to slow down
-TIME_ERROR: Final = 5  # adjtimex(2): nobody keeps the clock
+TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronised
 
 
 def service() -> Iterator[Finding]:
-    """Say how the service does, where it is installed."""
+    """Check the service, where it is installed."""
     told = _unit()
     if told.get("LoadState") != "loaded":
         return
@@ -33,14 +33,14 @@ def service() -> Iterator[Finding]:
 
 
 def _unit() -> dict[str, str]:
-    """Return what the service manager knows of the service; nothing where there is none."""
+    """Return the service manager's properties of the service; empty where there is none."""
     asked = "--property=LoadState,ActiveState,SubState,ExecMainStatus"
     lines = _said_by("systemctl", "show", "edgepose", asked).splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def _said_by(*command: str) -> str:
-    """Return what a program of the system prints; nothing where it is not here, or has failed."""
+    """Return the output of a system program; empty where it is missing or fails."""
     try:
         return subprocess.run(
             command, capture_output=True, text=True, timeout=ASK_S, check=True
@@ -50,10 +50,10 @@ def _said_by(*command: str) -> str:
 
 
 def clock() -> Finding:
-    """Ask the kernel whether somebody keeps its clock."""
+    """Check whether the clock is synchronised."""
     # struct timex, zeroed: to look and not to set; 208 bytes on 64-bit machines
     kept = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
-    if kept < 0:  # the service may not ask the kernel, but somebody who may
+    if kept < 0:  # the service may not ask the kernel; timedatectl may
         told = _said_by("timedatectl", "show", "--property=NTPSynchronized", "--value").strip()
         kept = {"yes": 0, "no": TIME_ERROR}.get(told, kept)
     if kept == TIME_ERROR:
@@ -65,7 +65,7 @@ def clock() -> Finding:
 
 
 def power(throttling: Throttling | None) -> Finding:
-    """Say whether the supply of a Raspberry Pi is strong enough."""
+    """Check the power supply of a Raspberry Pi."""
     if throttling is None or "under_voltage" not in throttling.now:
         return Finding("power", "ok", "this machine does not tell")
     mend = (
@@ -80,7 +80,7 @@ def power(throttling: Throttling | None) -> Finding:
 
 
 def heat(throttling: Throttling | None) -> Finding:
-    """Say whether the processor is hot, or is slowed down for that."""
+    """Check whether the processor is hot or throttled."""
     temperature_c = hardware.temperature_c()
     mend = "a heat sink, a fan, or air around it; if it is cool, look at power first"
     shown = [] if temperature_c is None else [f"{temperature_c:.0f} °C"]

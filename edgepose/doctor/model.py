@@ -37,7 +37,7 @@ def runtime(*, tried: bool = False) -> Finding:
 
 
 def model(config: Config, origin: Origin | None = None) -> Finding:
-    """Load the model and run it once, on the CPU; its twin where it is for the Edge TPU."""
+    """Load the model and run it once on the CPU; for an Edge TPU model, its CPU twin."""
     name = _spoken(config).model.name
     try:
         with with_config_location(origin, "model", "name"):
@@ -87,7 +87,7 @@ def _tried(config: Config, library: str, *, asked: bool) -> Finding:
 
 
 def _closed_usb() -> str:
-    """Return the node of an Edge TPU on USB that we may not open; empty when there is none."""
+    """Return the node of a USB Edge TPU that this user may not open; empty where there is none."""
     for place in edgetpu.on_usb():
         device = edgetpu.USB_DEVICES / place
         numbers = [int((device / name).read_text()) for name in ("busnum", "devnum")]
@@ -98,7 +98,7 @@ def _closed_usb() -> str:
 
 
 def _spoken(config: Config) -> Config:
-    """Name a model where `auto` would measure all of them first."""
+    """Return a configuration with a named model: `auto` would measure all of them first."""
     name = catalog.DEFAULT if config.model.name == AUTO else config.model.name
     return _with(config, name, config.model.delegate)
 

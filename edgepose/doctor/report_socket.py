@@ -1,6 +1,6 @@
 """A socket in the runtime directory, where `edgepose doctor` asks the service that runs.
 
-What the service holds (a camera, a delegate, the broker's password) nobody else can try
+Another process cannot open what the service holds (a camera, a delegate, a password)
 beside it. Whoever connects gets one report, as JSON; it holds nothing that others on
 this machine may not know.
 """
@@ -25,12 +25,12 @@ SERVICE: Final = Path("/run/edgepose")
 """The directory that the unit asks for."""
 
 NAME: Final = "doctor"
-OPEN_TO_ALL: Final = 0o666  # whoever looks over SSH need not be root
-ANSWER_S: Final = 60.0  # the broker's part may take 12 s, and somebody may have asked before
+OPEN_TO_ALL: Final = 0o666  # every user of the machine may ask
+ANSWER_S: Final = 60.0  # the broker's check may take 12 s, and another request may be served first
 
 
 class Hatch:
-    """Answers whoever connects, one after the other; there is none without the directory.
+    """Answers each connection in turn with the report; needs the runtime directory.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Hatch:
         self._listener: socket.socket | None = None
 
     def open(self) -> None:
-        """Listen, in a place that an earlier run may have left behind."""
+        """Bind the socket, replacing a stale one."""
         folder = os.environ.get(VARIABLE)
         if not folder:
             return
@@ -60,7 +60,7 @@ class Hatch:
         threading.Thread(target=self._serve, args=(listener,), name="hatch", daemon=True).start()
 
     def close(self) -> None:
-        """Listen no more; twice is fine."""
+        """Close the socket; may be called twice."""
         listener, self._listener = self._listener, None
         if listener is not None:
             with suppress(OSError):  # it may not have listened
@@ -73,12 +73,12 @@ class Hatch:
                 connection, _ = listener.accept()
             except OSError:  # closed
                 return
-            with connection, suppress(OSError):  # whoever asked may have gone
+            with connection, suppress(OSError):  # the client may have disconnected
                 connection.sendall(msgspec.json.encode(self._report()))
 
 
 def ask() -> Report | None:
-    """Return what the service on this machine says; None if none runs, or it says nothing."""
+    """Return the report of the service on this machine; None where none answers."""
     path = Path(os.environ.get(VARIABLE) or SERVICE) / NAME
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(ANSWER_S)

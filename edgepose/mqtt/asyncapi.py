@@ -137,7 +137,7 @@ def _of_camera(topics: CameraTopics) -> Iterator[Channel]:
     yield Channel(
         "cameraAvailability", topics.availability, says, AVAILABILITY, 1, True, content_type=TEXT
     )
-    says = "Everybody in one frame, also that nobody is."
+    says = "The people in one frame; an empty list where there is none."
     yield Channel("poses", topics.poses, says, PosesMessage, expiry_s=POSES_EXPIRY_S)
     yield Channel(
         "posesMsgpack",

@@ -105,7 +105,7 @@ class Composer:
         return replace(message, revision=next(REVISIONS))
 
     def _now(self) -> dict[str, Any]:
-        """While it is paused nobody is there, as far as anybody knows."""
-        nobody: dict[str, Any] = {"zones": {zone.id: {} for zone in self._follower.zones}}
+        """Return the state; while paused it says that no person is there."""
+        empty: dict[str, Any] = {"zones": {zone.id: {} for zone in self._follower.zones}}
         seen = {} if self.extra.get("paused") else self._seen
-        return {**nobody, "lines": self._counted(()), **seen, **self.extra}
+        return {**empty, "lines": self._counted(()), **seen, **self.extra}

@@ -136,7 +136,7 @@ class EmbeddedBroker:
 
 
 def _free(port: int) -> int | None:
-    """Return the port if nobody has it (0: any that nobody has)."""
+    """Return the port where it is free (0: any free one)."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -190,7 +190,7 @@ async def _parent_gone(parent: int) -> None:
     """Wait for the end of the parent.
 
     Its end of our input closes with it, unless a child that it forked holds that
-    open: so we also look who our parent is.
+    open: so the parent's id is checked as well.
     """
     import asyncio
 

@@ -101,7 +101,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     """The most frames to look at in a second."""
 
     min_pose_score: Part | UnsetType | None = UNSET
-    """Nobody below this score is taken up; who is followed is let go below 0.6 of it."""
+    """Minimum score to start a track. A tracked person is kept down to 0.6 of it."""
 
     min_keypoint_score: Part | UnsetType | None = UNSET
     """Posture, events and pictures do not rely on keypoints below this score."""
