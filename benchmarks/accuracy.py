@@ -1,10 +1,9 @@
-"""Accuracy of each model and policy, for models/README.md and for `model.name = "auto"`.
+"""Accuracy of each model and policy on ten pictures, for models/README.md.
 
 Run from the repository: ``python -m benchmarks.accuracy IMAGES ANNOTATIONS``. All rows see
 the same three sets: the pictures as they are, collages of them with smaller people
 (`benchmarks.collages`), and each clearly visible person alone. Models that have to be
-fetched take part if they are here. Writes `benchmarks/results/accuracy.json` and
-`edgepose/data/accuracy.toml`.
+fetched take part if they are here. Writes `benchmarks/results/accuracy.json`.
 """
 
 import argparse
@@ -53,36 +52,34 @@ ROWS: Final = (
     Row("coral-movenet-lightning", "follow"),
     Row("coral-posenet", "whole"),
     Row("coral-posenet-16", "whole"),
-    Row("posenet-uint8+movenet-lightning-int8", "refine"),
     Row("posenet-uint8+movenet-thunder-int8", "refine"),
-    Row("movenet-multipose+movenet-thunder-int8", "refine"),
     Row("posenet-481x641+movenet-thunder-int8", "refine"),
+    Row("refined-light", "refine"),
     Row("refined", "refine"),
-    Row("movenet-multipose+movenet-thunder", "refine"),
-    Row("movenet-multipose|posenet-481x641+movenet-thunder", "refine"),
     Row("best", "refine"),
 )
-MANY: Final = ("pictures", "collages")
 ALONE: Final = "alone"
 COCO_LIMITS: Final = Limits(20, 0.0)  # up to 20 people a picture, doubtful ones too
 RESAMPLES: Final = 200
 RESAMPLED: Final = 20  # pictures at most
-DATA: Final = catalog.DATA / "accuracy.toml"
 RESULTS: Final = Path(__file__).parent / "results" / "accuracy.json"
 
 
 def main() -> None:
-    """Measure every row and write both files."""
+    """Measure the rows and write them beside those that were measured before."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("images", type=Path)
     parser.add_argument("annotations", type=Path)
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="only these; default: all")
     args = parser.parse_args()
     use_one_thread()
     with tempfile.TemporaryDirectory() as folder:
         sets = {"pictures": accuracy.read(args.annotations, args.images)}
         for name, make in (("collages", collages.crowds), (ALONE, collages.alone)):
             sets[name] = collages.write(sets["pictures"], make, Path(folder) / name)
-        rows = [measured(row, sets) for row in tqdm(list(filter(is_here, ROWS)))]
+        chosen = [row for row in ROWS if is_here(row) and row.model in (args.models or [row.model])]
+        fresh = {(row.model, row.policy): measured(row, sets) for row in tqdm(chosen)}
+    rows = fresh | {key: row for key, row in known().items() if key not in fresh}
     report = {
         "edgepose": __version__,
         "runtime": interpreter.runtime(),
@@ -90,10 +87,17 @@ def main() -> None:
             name: {"pictures": len(truth.pictures), "people": truth.people}
             for name, truth in sets.items()
         },
-        "rows": rows,
+        "rows": [rows[row] for row in ROWS if row in rows],
     }
     RESULTS.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    DATA.write_text(toml(report), "utf-8")
+
+
+def known() -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the rows that were measured before."""
+    if not RESULTS.exists():
+        return {}
+    rows = json.loads(RESULTS.read_text("utf-8"))["rows"]
+    return {(row["model"], row["policy"]): row for row in rows}
 
 
 def is_here(row: Row) -> bool:
@@ -133,29 +137,6 @@ def look(estimator: PoseEstimator, truth: Truth, limits: Limits) -> Scores:
 def rounded(scores: Scores) -> Scores:
     """Return figures with one decimal: the sets are too small for more."""
     return {name: None if value is None else round(value, 1) for name, value in scores.items()}
-
-
-def toml(report: dict[str, Any]) -> str:
-    """Return what `auto` reads: for each policy and model, AP with many people and with one."""
-    sets = report["sets"]
-    counts = "; ".join(f"{sets[name]['pictures']} {name}" for name in sets)
-    lines = [
-        "# Written by `python -m benchmarks.accuracy`, never by hand: how well models find people,",
-        '# for `model.name = "auto"`. OKS AP in percent as COCO defines it; `many`: mean of the',
-        "# pictures and of collages of them; `one`: each person alone. docs/accuracy.md has more.",
-        f'pictures = "ten annotated pictures of people, and sets made of them ({counts})"',
-    ]
-    for policy in ("whole", "follow", "refine"):
-        for row in report["rows"]:
-            if row["policy"] == policy:
-                many = sum(row[name]["AP"] for name in MANY) / len(MANY)
-                lines += [
-                    "",
-                    f'[{policy}."{row["model"]}"]',
-                    f"many = {many:.1f}",
-                    f"one = {row[ALONE]['AP']:.1f}",
-                ]
-    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":

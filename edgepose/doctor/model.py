@@ -17,11 +17,13 @@ from edgepose.mqtt.messages import Finding
 from edgepose.pose import delegates, interpreter
 from edgepose.pose.delegates import edgetpu
 from edgepose.pose.estimator import PoseEstimator
-from edgepose.pose.selection import AUTO, Chooser
+from edgepose.pose.selection import AUTO, Chooser, is_fit_for_falls
 from edgepose.timing import Clock
 
 NODES: Final = Path("/dev/bus/usb")
 SMALL_MODEL: Final = "movenet-lightning-int8"
+FIT_MODELS: Final = 'model.name = "auto", "refined-light" or "movenet-multipose"'
+"""For homes in which falls are watched for."""
 
 
 def runtime(*, tried: bool = False) -> Finding:
@@ -54,7 +56,11 @@ def model(config: Config, origin: Origin | None = None) -> Finding:
         )
         return Finding("model", "fail", str(error), mend)
     chosen = f"{AUTO}, of which " if config.model.name == AUTO else ""
-    return Finding("model", "ok", f"{chosen}{on_cpu.model} runs on the CPU in {ms:.1f} ms")
+    found = f"{chosen}{on_cpu.model} runs on the CPU in {ms:.1f} ms"
+    if config.events.fall and not is_fit_for_falls(on_cpu.model):
+        found += "; it finds few people who lie, and falls are watched for"
+        return Finding("model", "warn", found, f"{FIT_MODELS}; then: {RESTART}")
+    return Finding("model", "ok", found)
 
 
 def delegate(config: Config) -> Finding:

@@ -159,6 +159,12 @@ def accuracies() -> Measured:
     return msgspec.convert(tomllib.loads(text), Measured)
 
 
+def is_fit_for_falls(model: str) -> bool:
+    """Return whether a model finds people who lie; True for files that were not measured."""
+    measured = accuracies().by("auto").get(model)
+    return measured is None or measured.fit_for_falls
+
+
 class Chooser:
     """Makes plans; remembers what it has measured and which delegates failed.
 

@@ -208,6 +208,19 @@ def test_the_model_is_really_run(name: str, verdict: str) -> None:
     assert is_helpful(finding)
 
 
+@pytest.mark.parametrize(("falls", "verdict"), [(True, "warn"), (False, "ok")])
+def test_a_model_that_finds_few_people_who_lie_is_named(falls: bool, verdict: str) -> None:
+    """Where falls are watched for; MultiPose finds them, PoseNet does not."""
+    tables = f'[model]\nname = "{{}}"\n[events]\nfall = {str(falls).lower()}\n'
+
+    unfit = model.model(config(tables.format("posenet-uint8")))
+    fit = model.model(config(tables.format("movenet-multipose")))
+
+    assert (unfit.verdict, fit.verdict) == (verdict, "ok")
+    assert ("people who lie" in unfit.found) == falls
+    assert is_helpful(unfit)
+
+
 @pytest.mark.parametrize(
     ("asked", "verdict"), [("cpu", "ok"), ("auto", "ok"), ("edgetpu", "fail"), ("/no/lib", "fail")]
 )
