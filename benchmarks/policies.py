@@ -90,8 +90,8 @@ def frame_ms(estimator: PoseEstimator, image: Image, people: list[Pose], turn: i
     """Return the processor's time for one frame of a film, from picture to poses."""
     limits = Limits(6, 0.25)
     started = time.process_time()
-    glance = estimator.prepare(image, people, turn)
-    estimator.decode(glance, estimator.infer(glance), limits=limits)
+    inputs = estimator.prepare(image, people, turn)
+    estimator.decode(inputs, estimator.infer(inputs), limits=limits)
     return 1000 * (time.process_time() - started)
 
 

@@ -58,9 +58,9 @@ def test_it_does_not_stretch_the_picture(rgb: Image) -> None:
     wide = cv2.copyMakeBorder(rgb, 0, 0, border, border, cv2.BORDER_REPLICATE)
     estimator = edgepose.PoseEstimator("posenet-257", limits=Limits(single=True), policy="whole")
 
-    glance = estimator.prepare(np.asarray(wide, dtype=np.uint8))
+    inputs = estimator.prepare(np.asarray(wide, dtype=np.uint8))
 
-    across, down = glance.looks[0].letterbox.scale
+    across, down = inputs.crops[0].letterbox.scale
     assert across == pytest.approx(down, rel=0.01)
 
 

@@ -65,17 +65,17 @@ class Pipeline:
     def process(self, frame: Frame) -> list[Message]:
         """Walk one frame from pixels to messages."""
         frame = self.transform(frame)
-        glance = self.prepare(frame)
-        outputs = self.infer(glance)
-        return self.finish(self.drop_image(frame), glance, outputs)
+        inputs = self.prepare(frame)
+        outputs = self.infer(inputs)
+        return self.finish(self.drop_image(frame), inputs, outputs)
 
     def drop_image(self, frame: Frame) -> Frame:
         """Return the frame without its picture, unless that is needed after the inference."""
         return frame if self._keeps_picture else frame.without_picture()
 
-    def finish(self, frame: Frame, glance: Any, outputs: Any) -> list[Message]:
+    def finish(self, frame: Frame, inputs: Any, outputs: Any) -> list[Message]:
         """Walk the part behind the network."""
-        poses = self.decode(frame, glance, outputs)
+        poses = self.decode(frame, inputs, outputs)
         still = bool(frame.name)
         tracks, events = self.follow(poses, frame.captured_ns, frame.size, still=still)
         return self.compose(frame, tracks, events)
@@ -83,10 +83,10 @@ class Pipeline:
     def _prepare(self, frame: Frame) -> Any:
         """Look where the people of the newest frame should be by now."""
         self._turn += 1
-        people = self._follower.expect(frame.captured_ns) if self._estimator.looks_back else ()
+        people = self._follower.expect(frame.captured_ns) if self._estimator.uses_tracks else ()
         inward = self._view.inward(people, frame.size)
         return self._estimator.prepare(self._view.part(frame.image), inward, self._turn)
 
-    def _decode(self, frame: Frame, glance: Any, outputs: Any) -> Sequence[Pose]:
-        poses = self._estimator.decode(glance, outputs, limits=self.limits)
+    def _decode(self, frame: Frame, inputs: Any, outputs: Any) -> Sequence[Pose]:
+        poses = self._estimator.decode(inputs, outputs, limits=self.limits)
         return self._view.outward(poses, frame.size)

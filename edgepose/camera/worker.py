@@ -33,7 +33,7 @@ class InferenceJob:
 
     camera: "Camera"
     frame: Frame
-    glance: Any
+    inputs: Any
     """What the estimator's `prepare` made of the frame, and below what its `infer` returned."""
 
     outputs: Any = None
@@ -276,9 +276,9 @@ class Camera:
             if frame is None:
                 break
             frame = self.pipeline.transform(frame)
-            glance = self.pipeline.prepare(frame)
+            inputs = self.pipeline.prepare(frame)
             frame = self.pipeline.drop_image(frame)
-            job = InferenceJob(self, frame, glance)
+            job = InferenceJob(self, frame, inputs)
             self._jobs.begin(job)
             self._lanes.put(self.id, job)
         self._jobs.end()
@@ -286,7 +286,7 @@ class Camera:
     def _finish(self) -> None:
         """Turn the interpreters' outputs into messages, in the order of the frames."""
         while (job := self._jobs.take()) is not None:
-            for message in self.pipeline.finish(job.frame, job.glance, job.outputs):
+            for message in self.pipeline.finish(job.frame, job.inputs, job.outputs):
                 self._publish(message)
             self.health.processed += 1
             if self._gate is not None:

@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure one model and print what was found."""
-    if catalog.team(args.model).looker is not None:
+    if catalog.model_set(args.model).refiner is not None:
         msg = f"bench: {args.model} is several models; expected one, to compare with its bare loop"
         raise UsageError(msg)
     if args.plot:

@@ -148,12 +148,12 @@ def check_model(model: Model) -> None:
 
     if model.name == "auto":
         return
-    team = catalog.team(model.name)
+    model_set = catalog.model_set(model.name)
     if model.policy == "refine":
-        team = team.with_looker()
-    members = [decoders.load(catalog.read_file(it.path), it.name) for it in team.members]
+        model_set = model_set.with_refiner()
+    members = [decoders.load(catalog.read_file(it.path), it.name) for it in model_set.members]
     one = [member.decoder.people == 1 for member in members]
-    policies.choose(model.policy, team.name, one, refines=team.looker is not None)
+    policies.choose(model.policy, model_set.name, one, refines=model_set.refiner is not None)
 
 
 def summary(found: Config) -> str:

@@ -17,7 +17,7 @@ from edgepose.pose import decoders
 from edgepose.pose.decoders import Decoder
 
 if TYPE_CHECKING:
-    from edgepose.pose.selection import Chooser, Plan
+    from edgepose.pose.selection import ModelSelector, Plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.auto or args.measure:
         print(choose(args.config, as_json=args.json, anew=args.measure))
     else:
-        rows = catalog.entries() | {name: _together(name) for name in catalog.PAIRS}
+        rows = catalog.entries() | {name: _together(name) for name in catalog.PRESETS}
         print(_as_json(rows) if args.json else _table(rows))
     return 0
 
@@ -65,7 +65,7 @@ def fetch(names: list[str], folder: Path) -> None:
     """Download models, each with its twin for the CPU, and say where they are."""
     entries = catalog.entries()
     for name in names:
-        if name not in entries and name not in catalog.PAIRS:
+        if name not in entries and name not in catalog.PRESETS:
             catalog.choose(name)
             msg = f"model {name}: is a file; expected a name that `edgepose models` lists"
             raise UsageError(msg)
@@ -94,28 +94,28 @@ def choose(file: Path | None, *, as_json: bool, anew: bool) -> str:
 
     from edgepose.camera.build import total_fps
     from edgepose.config import loading
-    from edgepose.pose.selection import Chooser
+    from edgepose.pose.selection import ModelSelector
     from edgepose.system import storage
     from edgepose.timing import Clock
 
     config = loading.load_with_overrides(file, model="auto")
-    chooser = Chooser(storage.state_directory(config.device.id), Clock())
+    selector = ModelSelector(storage.state_directory(config.device.id), Clock())
     if anew:
-        chooser.forget_timings()
-    plan = chooser.plan(config, total_fps(config))
+        selector.forget_timings()
+    plan = selector.plan(config, total_fps(config))
     if not as_json:
-        return _judgement(chooser, plan)
-    judged = [row._asdict() for row in chooser.rows]
+        return _judgement(selector, plan)
+    judged = [row._asdict() for row in selector.rows]
     answer = {"model": plan.model, "why": plan.model_reason, "delegate": plan.delegate.name}
     return json.dumps(msgspec.to_builtins(answer | {"delegate_why": plan.reason, "rows": judged}))
 
 
-def _judgement(chooser: "Chooser", plan: "Plan") -> str:
+def _judgement(selector: "ModelSelector", plan: "Plan") -> str:
     from edgepose.pose.selection import accuracies
 
-    width = max(len(row.model) for row in chooser.rows)
+    width = max(len(row.model) for row in selector.rows)
     lines = [f"{'NAME':<{width}}  {'ON':<8}  {'AP':>5}  {'MS':>7}  VERDICT"]
-    for row in chooser.rows:
+    for row in selector.rows:
         ms = "" if row.ms is None else f"{row.ms:.1f}"
         lines.append(
             f"{row.model:<{width}}  {row.delegate:<8}  {row.accuracy:5.1f}  {ms:>7}  {row.verdict}"
@@ -127,16 +127,16 @@ def _judgement(chooser: "Chooser", plan: "Plan") -> str:
 
 def describe(name: str) -> dict[str, Any]:
     """Read a model's files and say everything they say about themselves."""
-    team = catalog.team(name)
-    if team.looker is None:
-        return _described(team.finders[0])
-    pair = catalog.PAIRS.get(name)
+    model_set = catalog.model_set(name)
+    if model_set.refiner is None:
+        return _described(model_set.detectors[0])
+    pair = catalog.PRESETS.get(name)
     return {
         "name": name,
         "family": "pair",
         "description": pair.description if pair else "",
-        "finders": [_described(choice) for choice in team.finders],
-        "looker": _described(team.looker),
+        "finders": [_described(choice) for choice in model_set.detectors],
+        "looker": _described(model_set.refiner),
     }
 
 
@@ -217,8 +217,8 @@ def _tensor(tensor: TensorInfo) -> str:
 
 def _together(name: str) -> catalog.Entry:
     """Describe models that work together as if they were one."""
-    pair, entries = catalog.PAIRS[name], catalog.entries()
-    files = {choice.path: choice for choice in catalog.team(name).members}
+    pair, entries = catalog.PRESETS[name], catalog.entries()
+    files = {choice.path: choice for choice in catalog.model_set(name).members}
     licences = sorted({entries[choice.name.partition("@")[0]].licence for choice in files.values()})
     return catalog.Entry(
         file="",

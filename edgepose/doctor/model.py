@@ -17,7 +17,7 @@ from edgepose.mqtt.messages import Finding
 from edgepose.pose import delegates, interpreter
 from edgepose.pose.delegates import edgetpu
 from edgepose.pose.estimator import PoseEstimator
-from edgepose.pose.selection import AUTO, Chooser, is_fit_for_falls
+from edgepose.pose.selection import AUTO, ModelSelector, is_fit_for_falls
 from edgepose.timing import Clock
 
 NODES: Final = Path("/dev/bus/usb")
@@ -43,7 +43,9 @@ def model(config: Config, origin: Origin | None = None) -> Finding:
     name = _spoken(config).model.name
     try:
         with with_config_location(origin, "model", "name"):
-            on_cpu = Chooser(None, Clock()).plan(_with(config, name, "cpu"), total_fps(config))
+            on_cpu = ModelSelector(None, Clock()).plan(
+                _with(config, name, "cpu"), total_fps(config)
+            )
             estimator = PoseEstimator(on_cpu.model, threads=config.model.threads)
         estimator.warm_up()
         started = time.perf_counter()
@@ -83,7 +85,7 @@ def _tried(config: Config, library: str, *, asked: bool) -> Finding:
         mend = "sudo usermod -aG plugdev $USER, and log in again; then plug it out and in"
         return Finding("delegate", "fail", f"{closed}: this user may not open it", mend)
     try:
-        plan = Chooser(None, Clock()).plan(_spoken(config), total_fps(config))
+        plan = ModelSelector(None, Clock()).plan(_spoken(config), total_fps(config))
     except EdgeposeError as error:
         return Finding("delegate", "fail", str(error), "choose another model or delegate")
     if plan.delegate.plugin is not None:

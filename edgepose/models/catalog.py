@@ -1,4 +1,4 @@
-"""Models by name: what is bundled or can be fetched, what a name, a path and a size mean."""
+"""The catalogue of models: bundled and downloadable files, presets, and how names are resolved."""
 
 import os
 import re
@@ -16,29 +16,29 @@ from edgepose.types import Size
 
 DATA: Final = Path(__file__).parents[1] / "data"
 DEFAULT: Final = "movenet-multipose"
-LOOKER: Final = "movenet-thunder-int8"
-"""Looks again where nothing is said but `refine`."""
+REFINER: Final = "movenet-thunder-int8"
+"""The refiner of `policy = "refine"` where none is named."""
 
 
-class Pair(NamedTuple):
+class Preset(NamedTuple):
     """Models that work together under one name."""
 
     models: str
-    """Finders with ``|`` between them, ``+``, who looks again."""
+    """``DETECTOR|DETECTOR+REFINER``."""
 
     description: str
 
 
-PAIRS: Final = {
-    "refined-light": Pair(
+PRESETS: Final = {
+    "refined-light": Preset(
         "movenet-multipose+movenet-thunder-int8",
         "up to six people, each looked at again: large ones, and ones that lie",
     ),
-    "refined": Pair(
+    "refined": Preset(
         "movenet-multipose|posenet-481x641+movenet-thunder-int8",
         "two detectors, for large and small people, each looked at again",
     ),
-    "best": Pair(
+    "best": Preset(
         "movenet-multipose|posenet-481x641+movenet-thunder",
         "the same with 16 bit weights for the second look: the most accurate",
     ),
@@ -100,23 +100,23 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
-    """One model, or finders and one that looks again at whom they found."""
+class ModelSet:
+    """One model, or detectors and a refiner that looks again at their detections."""
 
     name: str
-    finders: tuple[Choice, ...]
-    looker: Choice | None = None
+    detectors: tuple[Choice, ...]
+    refiner: Choice | None = None
 
     @property
     def members(self) -> tuple[Choice, ...]:
-        """All models, the one that looks again last."""
-        return self.finders if self.looker is None else (*self.finders, self.looker)
+        """All models, the refiner last."""
+        return self.detectors if self.refiner is None else (*self.detectors, self.refiner)
 
-    def with_looker(self) -> "Team":
-        """Return the same with one that looks again, the usual one where none is named."""
-        if self.looker is not None:
+    def with_refiner(self) -> "ModelSet":
+        """Return the same with a refiner: `REFINER` where there is none."""
+        if self.refiner is not None:
             return self
-        return Team(f"{self.name}+{LOOKER}", self.finders, choose(LOOKER))
+        return ModelSet(f"{self.name}+{REFINER}", self.detectors, choose(REFINER))
 
 
 @cache
@@ -153,29 +153,29 @@ def choose(name: str) -> Choice:
     raise ModelError(_unknown(plain))
 
 
-def team(name: str) -> Team:
-    """Find models by the name of one, of a pair, or ``FINDER|FINDER+LOOKER``.
+def model_set(name: str) -> ModelSet:
+    """Find models by the name of one, of a preset, or ``DETECTOR|DETECTOR+REFINER``.
 
     Raises
     ------
     ModelError
-        When there is no such name and no such file, or nobody to find or look again.
+        When there is no such name and no such file, or a part is missing.
     """
-    meant = PAIRS[name].models if name in PAIRS else name
+    meant = PRESETS[name].models if name in PRESETS else name
     if Path(meant).expanduser().is_file() or not {"|", "+"} & set(meant):
         choice = choose(meant)
-        return Team(choice.name, (choice,))
-    finders, plus, looker = meant.rpartition("+")
-    if not (plus and finders and looker):
-        msg = f'model "{name}": expected FINDER+LOOKER, or several finders with | between them'
+        return ModelSet(choice.name, (choice,))
+    detectors, plus, refiner = meant.rpartition("+")
+    if not (plus and detectors and refiner):
+        msg = f'model "{name}": expected DETECTOR+REFINER, or several detectors with | between them'
         raise ModelError(msg)
-    return Team(name, tuple(map(choose, finders.split("|"))), choose(looker))
+    return ModelSet(name, tuple(map(choose, detectors.split("|"))), choose(refiner))
 
 
 def min_pose_score(name: str) -> float | None:
     """Return the least score of a person for a name; None for files that are not listed."""
     plain = DEFAULT if name == "auto" else name.partition("@")[0]
-    if name in PAIRS or "+" in name:
+    if name in PRESETS or "+" in name:
         return REFINED_SCORE
     entry = entries().get(plain)
     return entry.min_pose_score if entry else None
@@ -252,7 +252,7 @@ def _size(text: str) -> Size | None:
 
 
 def _unknown(name: str) -> str:
-    names = [*entries(), *PAIRS]
+    names = [*entries(), *PRESETS]
     known = ", ".join(names)
     if name.endswith(".tflite") or "/" in name:
         return f"model {name}: no such file; expected a .tflite file or one of: {known}"

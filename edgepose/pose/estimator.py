@@ -23,7 +23,7 @@ from edgepose.pose.decoders import Limits
 from edgepose.pose.delegates import Plugin
 from edgepose.pose.interpreter import Engine
 from edgepose.pose.interpreter_pool import AnyInterpreter, InterpreterPool
-from edgepose.pose.policies import Aim, PolicyName, Refine, Seen, Whole
+from edgepose.pose.policies import Crop, CropResult, PolicyName, Refine, Whole
 from edgepose.pose.preprocess import Preprocessor
 from edgepose.pose.shaped import ShapedEngine, affordable, machine_memory
 from edgepose.timing import median_ms
@@ -34,38 +34,38 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger(__name__)
 
-FINDS: Final = 2  # candidates per requested person: the second look decides
-FIND_SCORE: Final = 0.05  # least score of a candidate, on the finder's own scale
+CANDIDATES: Final = 2  # candidates per requested person: the second look decides
+CANDIDATE_SCORE: Final = 0.05  # least score of a candidate, on the detector's own scale
 TIMED_RUNS: Final = 3
 
 
 @dataclass(slots=True, eq=False)
-class Look:
-    """A part of a picture, made ready for one network."""
+class ModelInput:
+    """A crop as the input of one network."""
 
-    aim: Aim
+    crop: Crop
     tensor: NDArray[Any] | None
     """(1, height, width, 3) in the type of the network's input, until it is taken."""
 
     letterbox: Letterbox
-    """The way back to the picture."""
+    """Maps from the tensor to the frame."""
 
     def take(self) -> NDArray[Any]:
-        """Hand the network's input over: it is large, and nobody needs it twice."""
+        """Return the tensor and release it here: it is large and used once."""
         tensor, self.tensor = self.tensor, None
         assert tensor is not None, "a look is for one inference"
         return tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Glance:
-    """A picture made ready: everything that the networks are to look at in it."""
+class ModelInputs:
+    """All inputs of the networks for one frame."""
 
-    looks: tuple[Look, ...]
+    crops: tuple[ModelInput, ...]
 
 
 class Network:
-    """One model, ready to run: its engine, its decoder, and how it wants its pictures."""
+    """One model: interpreter, decoder and preprocessor."""
 
     def __init__(
         self,
@@ -110,27 +110,27 @@ class Network:
         """Width and height of its input."""
         return self.engine.info.input_size
 
-    def prepare(self, image: Image, aim: Aim) -> Look:
-        """Write a part of a picture into an input."""
-        size = aim.size or self.size
-        letterbox = Letterbox.fit(aim.region, size, angle_deg=aim.angle_deg)
-        return Look(aim, self.preprocessor.prepare(image, letterbox), letterbox)
+    def prepare(self, image: Image, crop: Crop) -> ModelInput:
+        """Write a crop of a picture into an input."""
+        size = crop.size or self.size
+        letterbox = Letterbox.fit(crop.region, size, angle_deg=crop.angle_deg)
+        return ModelInput(crop, self.preprocessor.prepare(image, letterbox), letterbox)
 
 
 class Estimator(Protocol):
     """What a pipeline needs: `PoseEstimator`, or what stands in its place."""
 
     @property
-    def looks_back(self) -> bool:
+    def uses_tracks(self) -> bool:
         """Whether it matters to `prepare` who is known."""
 
     def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> Any:
         """Make a picture ready; any thread."""
 
-    def infer(self, glance: Any) -> Any:
+    def infer(self, inputs: Any) -> Any:
         """Run the networks on what `prepare` made."""
 
-    def decode(self, glance: Any, outputs: Any, *, limits: Limits | None = None) -> list[Pose]:
+    def decode(self, inputs: Any, outputs: Any, *, limits: Limits | None = None) -> list[Pose]:
         """Turn what `infer` returned into poses; any thread."""
 
 
@@ -142,7 +142,7 @@ class PoseEstimator:
     model : str or Path
         A catalogue name, ``"auto"`` or the path of a .tflite file; behind either
         ``@HEIGHTxWIDTH`` sets the input of models that take any size. Two of them with a
-        ``+`` between: the first finds people, the second looks again at each.
+        ``+`` between: the first detections people, the second looks again at each.
     policy : str
         Where to look: ``"whole"``, ``"follow"``, ``"refine"``, or ``"auto"``: what suits
         the model.
@@ -181,17 +181,21 @@ class PoseEstimator:
         upright: bool = True,
     ) -> None:
         plugin = _plugin(delegate) if isinstance(delegate, str) else delegate
-        team = catalog.team(str(model))
+        model_set = catalog.model_set(str(model))
         if policy == "refine":
-            team = team.with_looker()
+            model_set = model_set.with_refiner()
         self.limits = limits or Limits()
         self._costs_s: list[float] = []
         self._lock = threading.Lock()
         self.networks = [
             Network(
-                choice, threads, plugin, interpreters=interpreters, shaped=choice is team.looker
+                choice,
+                threads,
+                plugin,
+                interpreters=interpreters,
+                shaped=choice is model_set.refiner,
             )
-            for choice in team.members
+            for choice in model_set.members
         ]
         self.interpreters = interpreters if self.engine.plugin is None else 1
         """Inferences at the same time, of all networks together."""
@@ -201,13 +205,13 @@ class PoseEstimator:
         one = [network.decoder.people == 1 for network in self.networks]
         self.policy = policies.choose(
             policy,
-            team.name,
+            model_set.name,
             one,
-            refines=team.looker is not None,
+            refines=model_set.refiner is not None,
             shapes=self.networks[-1].shapes,
             upright=upright,
         )
-        self.name = team.name
+        self.name = model_set.name
         """What to call the model, or the models together."""
 
     @property
@@ -234,7 +238,7 @@ class PoseEstimator:
         return self.engine.info
 
     @property
-    def looks_back(self) -> bool:
+    def uses_tracks(self) -> bool:
         """Whether `prepare` uses the people of earlier frames: all policies do."""
         return True
 
@@ -254,14 +258,14 @@ class PoseEstimator:
             In pixels of the picture, best first; empty when nobody is there.
         """
         limits = self._resolved(limits)
-        glance = self.prepare(image)
-        found = self._merge(glance, self.infer(glance), limits)
-        if aims := self.policy.again(_size(image), found):
-            glance = self._look(image, aims)
-            found = self._merge(glance, self.infer(glance), limits)
+        inputs = self.prepare(image)
+        found = self._merge(inputs, self.infer(inputs), limits)
+        if crops := self.policy.refine_crops(_size(image), found):
+            inputs = self._look(image, crops)
+            found = self._merge(inputs, self.infer(inputs), limits)
         return _within(found, limits)
 
-    def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> Glance:
+    def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> ModelInputs:
         """Write what is to be looked at into inputs of the networks; any thread.
 
         Parameters
@@ -274,23 +278,23 @@ class PoseEstimator:
             Number of the frame: whose turn it is, where not everybody is looked at again.
         """
         _check(image)
-        return self._look(image, self.policy.aims(_size(image), people, turn))
+        return self._look(image, self.policy.crops(_size(image), people, turn))
 
-    def infer(self, glance: Glance) -> list[Outputs]:
+    def infer(self, inputs: ModelInputs) -> list[Outputs]:
         """Run the networks, once for each look; thread-safe.
 
         The looks of one frame run on different interpreters where there are several.
         """
-        if self._executor is None or len(glance.looks) == 1:
-            return [self._infer(look) for look in glance.looks]
-        return list(self._executor.map(self._infer, glance.looks))
+        if self._executor is None or len(inputs.crops) == 1:
+            return [self._infer(look) for look in inputs.crops]
+        return list(self._executor.map(self._infer, inputs.crops))
 
-    def _infer(self, look: Look) -> Outputs:
+    def _infer(self, look: ModelInput) -> Outputs:
         with self._slots:
-            return self.networks[look.aim.network].engine.infer(look.take())
+            return self.networks[look.crop.network].engine.infer(look.take())
 
     def decode(
-        self, glance: Glance, outputs: Sequence[Outputs], *, limits: Limits | None = None
+        self, inputs: ModelInputs, outputs: Sequence[Outputs], *, limits: Limits | None = None
     ) -> list[Pose]:
         """Turn the networks' outputs into poses in pixels of the picture; any thread.
 
@@ -298,10 +302,10 @@ class PoseEstimator:
         again: handed to `prepare` as `CandidatePose`, they get a second look.
         """
         limits = self._resolved(limits)
-        people = self._merge(glance, outputs, limits)
+        people = self._merge(inputs, outputs, limits)
         found = _within(people, limits)
         if self.policy.name == "refine":
-            found += [pose for pose in people if FIND_SCORE <= pose.score < limits.least]
+            found += [pose for pose in people if CANDIDATE_SCORE <= pose.score < limits.least]
         return found
 
     def warm_up(self) -> None:
@@ -309,8 +313,8 @@ class PoseEstimator:
         for network in self.networks:
             network.engine.warm_up()
 
-    def keep_pace(self, fps: float) -> None:
-        """Look again at no more people than this many frames a second leave time for."""
+    def set_frame_budget(self, fps: float) -> None:
+        """ModelInput again at no more people than this many frames a second leave time for."""
         if isinstance(self.policy, Whole):
             every = policies.search_interval(1 / fps)
             self.policy = replace(self.policy, search_every=every)
@@ -318,45 +322,49 @@ class PoseEstimator:
             self._costs_s = self._costs_s or [
                 median_ms(net.engine.warm_up, TIMED_RUNS) / 1000 for net in self.networks
             ]
-            *finders, looker = self._costs_s
+            *detectors, refiner = self._costs_s
             before = self.policy
-            self.policy = policies.pace(before, 1 / fps, find_s=sum(finders), look_s=looker)
+            self.policy = policies.with_frame_budget(
+                before, 1 / fps, detect_s=sum(detectors), refine_s=refiner
+            )
             if self.policy != before:
-                log.info("model: %s", self.policy.told)
+                log.info("model: %s", self.policy.description)
 
     def _resolved(self, limits: Limits | None) -> Limits:
         limits = limits or self.limits
         return replace(limits, min_pose_score=limits.within(self.min_pose_score))
 
-    def _look(self, image: Image, aims: Sequence[Aim]) -> Glance:
-        return Glance(tuple(self._network(aim.network).prepare(image, aim) for aim in aims))
+    def _look(self, image: Image, crops: Sequence[Crop]) -> ModelInputs:
+        return ModelInputs(
+            tuple(self._network(crop.network).prepare(image, crop) for crop in crops)
+        )
 
     def _network(self, index: int) -> Network:
         """Return a network; the one behind all others, which only searches, is loaded here."""
         with self._lock:
             if index == len(self.networks):
-                choice = catalog.choose(catalog.LOOKER)
+                choice = catalog.choose(catalog.REFINER)
                 self.networks.append(Network(choice, self.engine.threads))
             return self.networks[index]
 
-    def _merge(self, glance: Glance, outputs: Sequence[Outputs], limits: Limits) -> list[Pose]:
+    def _merge(self, inputs: ModelInputs, outputs: Sequence[Outputs], limits: Limits) -> list[Pose]:
         seen = [
             self._decode(look, said, limits)
-            for look, said in zip(glance.looks, outputs, strict=True)
+            for look, said in zip(inputs.crops, outputs, strict=True)
         ]
         return self.policy.merge(seen)
 
-    def _decode(self, look: Look, outputs: Outputs, limits: Limits) -> Seen:
-        if look.aim.person is not None:
+    def _decode(self, look: ModelInput, outputs: Outputs, limits: Limits) -> CropResult:
+        if look.crop.person is not None:
             limits = Limits(max_people=1, min_pose_score=0)
         elif self.policy.name == "refine":
             limits = replace(
                 limits,
-                max_people=FINDS * limits.max_people,
-                min_pose_score=FIND_SCORE,
+                max_people=CANDIDATES * limits.max_people,
+                min_pose_score=CANDIDATE_SCORE,
             )
-        found = self.networks[look.aim.network].decoder.decode(outputs, limits)
-        return Seen(look.aim, [to_frame(pose, look.letterbox) for pose in found])
+        found = self.networks[look.crop.network].decoder.decode(outputs, limits)
+        return CropResult(look.crop, [to_frame(pose, look.letterbox) for pose in found])
 
 
 def _executor(interpreters: int) -> "ThreadPoolExecutor | None":

@@ -11,7 +11,7 @@ from edgepose.models.info import Outputs
 from edgepose.pose.decoders import Limits
 from edgepose.pose.delegate_backoff import Bench
 from edgepose.pose.delegates import Plugin
-from edgepose.pose.estimator import Glance, PoseEstimator
+from edgepose.pose.estimator import ModelInputs, PoseEstimator
 from edgepose.pose.interpreter_pool import AnyInterpreter
 from edgepose.pose.policies import Policy
 from edgepose.pose.selection import Plan
@@ -30,7 +30,7 @@ class PreparedFrame:
     """Model inputs of a frame, and the estimator that they belong to."""
 
     estimator: PoseEstimator
-    glance: Glance
+    inputs: ModelInputs
     again: tuple[Image, Sequence[Pose], int] | None
     """Arguments to prepare the frame again for the CPU; None where there is no delegate."""
 
@@ -111,9 +111,9 @@ class FailoverEstimator:
         return self.current.policy
 
     @property
-    def looks_back(self) -> bool:
+    def uses_tracks(self) -> bool:
         """Whether it matters to `prepare` who is known."""
-        return self.current.looks_back
+        return self.current.uses_tracks
 
     def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> PreparedFrame:
         """Prepare a picture for the estimator in use. Thread-safe."""
@@ -128,12 +128,12 @@ class FailoverEstimator:
         thread = threading.get_ident()
         self._busy_since_ns[thread] = self._clock.now_ns()
         try:
-            return InferenceResult(frame, frame.estimator.infer(frame.glance))
+            return InferenceResult(frame, frame.estimator.infer(frame.inputs))
         except DelegateError as error:
             assert frame.again is not None
             self.fail_over(frame.estimator, str(error))
             frame = self.prepare(*frame.again)
-            return InferenceResult(frame, frame.estimator.infer(frame.glance))
+            return InferenceResult(frame, frame.estimator.infer(frame.inputs))
         finally:
             self._busy_since_ns.pop(thread, None)
 
@@ -142,12 +142,12 @@ class FailoverEstimator:
     ) -> list[Pose]:
         """Decode the outputs to poses. Thread-safe."""
         inferred = result.frame  # not always `frame`: see `infer`
-        return inferred.estimator.decode(inferred.glance, result.outputs, limits=limits)
+        return inferred.estimator.decode(inferred.inputs, result.outputs, limits=limits)
 
-    def keep_pace(self, fps: float) -> None:
+    def set_frame_budget(self, fps: float) -> None:
         """Set the frame rate of the estimator in use and of those that replace it."""
         self._fps = fps
-        self.current.keep_pace(fps)
+        self.current.set_frame_budget(fps)
 
     def is_hung(self) -> bool:
         """Return whether an inference on the delegate has taken longer than `HANG_S`."""
@@ -200,7 +200,7 @@ class FailoverEstimator:
     def _use(self, plan: Plan) -> None:
         estimator = self._load(plan)
         if self._fps:
-            estimator.keep_pace(self._fps)
+            estimator.set_frame_budget(self._fps)
         self._busy_since_ns.clear()
         self.current = estimator
 

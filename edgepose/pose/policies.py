@@ -1,9 +1,7 @@
-"""Where to look: at the whole picture, where somebody was, or twice.
+"""Policies: which network gets which crop of a frame, and how their results are merged.
 
-A policy says which network looks at which part of a picture, and makes one list of
-people of what they saw. It keeps nothing between pictures: who is known comes from
-the tracker, whose turn it is from the number of the frame. `docs/accuracy.md` tells
-why things are as they are and shows what was measured.
+A policy has no state between frames: tracks come from the tracker, turns from the number
+of the frame. `docs/accuracy.md` gives the reasons and the measurements.
 """
 
 import math
@@ -31,38 +29,38 @@ Region = tuple[int, int, int, int]
 
 LONG_MARGIN: Final = 0.25  # of the joints' longer side, beyond both of its ends
 SHORT_MARGIN: Final = 0.2  # of the joints' longer side, beyond both ends of the shorter one
-CROP_JOINTS: Final = 0.1  # a crop had better hold a doubtful foot than cut a real one
-LEAST_CROP_PX: Final = 32  # fewer pixels tell a network nothing
+CROP_JOINTS: Final = 0.1  # least score of the joints that a crop must hold
+LEAST_CROP_PX: Final = 32  # least side of a crop
 UPRIGHT_DEG: Final = 45.0  # a torso that leans further is turned upright in its crop
 SQUARE: Final = (Size(1, 1),)  # input shape of refiners that have no other
 
-AGREEMENT: Final = 1 / 4  # of the crop: farther off, the second look saw someone else
-SURE_JOINT: Final = 0.1  # joints to compare two looks by
-ALIKE: Final = 1.001  # scales that differ by less show the same detail
-DISAGREED: Final = 0.3  # what a find is still worth when the second look saw someone else
-UNCONFIRMED: Final = 0.7  # what a followed person is worth whom the finder overlooked
+AGREEMENT: Final = 1 / 4  # of the crop: median distance up to which two poses are one person
+SURE_JOINT: Final = 0.1  # least score of the joints by which two poses are compared
+ALIKE: Final = 1.001  # ratio up to which two scales show the same detail
+DISAGREED: Final = 0.3  # factor of the score where the second look saw another person
+UNCONFIRMED: Final = 0.7  # factor of the score of a track that no detector found in this frame
 
 SAME_PERSON: Final = 0.7  # OKS of two poses that are one person
 SAME_BOX: Final = 0.5  # IoU of a detection with the search that found the same person
-SAME_SPOT: Final = 0.3  # OKS of a coarse find with the second look at the same person
-JOINT_SCORE: Final = 0.2  # joints to tell people apart by; as tfjs
+SAME_SPOT: Final = 0.3  # OKS of a detection and the second look at the same person
+JOINT_SCORE: Final = 0.2  # least score of the joints by which people are told apart (tfjs)
 
-CANDIDATE_LOOKS: Final = 2  # looks at candidates in one frame of a film, where looks are left
+CANDIDATE_LOOKS: Final = 2  # most second looks at candidates in a frame of a video
 SEARCH_SCORE: Final = 0.3  # least mean score of the joints of a person found by a search
 SEARCH_SIDE: Final = 1.5  # side of the searched square, in lengths of the body
-SEARCH_EVERY: Final = 2  # frames, until `pace` knows how many a search may take
-SEARCH_HZ: Final = 4.0
+SEARCH_EVERY: Final = 2  # frames from one search to the next where the frame rate is unknown
+SEARCH_HZ: Final = 4.0  # searches per second
 SEARCH_ANGLES_DEG: Final = (90.0, -90.0, 0.0, 180.0)
 
-FRAME_USE: Final = 0.8  # of the time between frames: the rest is for what varies
+FRAME_USE: Final = 0.8  # of the time between frames; the rest is a reserve
 
 TORSO: Final = (LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP)
 TORSO_REACH: Final = 1.9  # times the torso, to each side of the hips (tfjs `crop_utils.ts`)
 BODY_REACH: Final = 1.2  # times the farthest joint (tfjs)
 
 
-class Aim(NamedTuple):
-    """A network and what it is to look at."""
+class Crop(NamedTuple):
+    """Part of a frame for one network."""
 
     network: int
     """Which of the estimator's networks."""
@@ -71,10 +69,10 @@ class Aim(NamedTuple):
     """x, y, width, height in frame pixels; may reach beyond the frame."""
 
     person: Pose | None = None
-    """Whom to look at again; None for "who is there?"."""
+    """The person to look at again; None for detection."""
 
     found: bool = False
-    """Whether the person was found in this very picture, not only expected in it."""
+    """Whether the person was detected in this frame, not only predicted for it."""
 
     size: Size | None = None
     """Input size to use, of a network that has several; None for its own."""
@@ -83,104 +81,104 @@ class Aim(NamedTuple):
     """Clockwise rotation of the region about its centre."""
 
 
-class Seen(NamedTuple):
-    """What came of an aim."""
+class CropResult(NamedTuple):
+    """Poses of one crop."""
 
-    aim: Aim
+    crop: Crop
     poses: Sequence[Pose]
-    """In frame pixels, best first, nobody left out for a low score."""
+    """In frame pixels, best first, of any score."""
 
 
 class Policy(Protocol):
-    """What a way of looking must provide."""
+    """What a policy must provide."""
 
     @property
     def name(self) -> Name:
-        """What the configuration calls it."""
+        """Its name in the configuration."""
 
-    def aims(self, size: Size, people: Sequence[Pose], turn: int) -> list[Aim]:
-        """Say where to look in a picture of this size, with these people known to be about."""
+    def crops(self, size: Size, people: Sequence[Pose], turn: int) -> list[Crop]:
+        """Return the crops of a frame of this size, with the predicted poses of its people."""
 
-    def again(self, size: Size, found: Sequence[Pose]) -> list[Aim]:
-        """Say where to look a second time in a still picture; nowhere when once will do."""
+    def refine_crops(self, size: Size, found: Sequence[Pose]) -> list[Crop]:
+        """Return the crops for a second look at a still picture; empty if one look is enough."""
 
-    def merge(self, seen: Sequence[Seen]) -> list[Pose]:
-        """Make one list of what was seen, best first."""
+    def merge(self, seen: Sequence[CropResult]) -> list[Pose]:
+        """Return the people of all crops, best first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """Looks at the whole picture once, and at places where a person fell."""
+    """Detects people in the whole frame, and searches where a person fell."""
 
     search_every: int = SEARCH_EVERY
-    """Frames of a film from one search to the next."""
+    """Frames of a video from one search to the next."""
 
     name: Name = "whole"
 
-    def aims(self, size: Size, people: Sequence[Pose], turn: int) -> list[Aim]:
-        """Look at everything."""
-        return [Aim(0, everything(size)), *searches(1, people, turn, self.search_every)]
+    def crops(self, size: Size, people: Sequence[Pose], turn: int) -> list[Crop]:
+        """Return the whole frame, and a search where a person fell."""
+        return [Crop(0, everything(size)), *searches(1, people, turn, self.search_every)]
 
-    def again(self, size: Size, found: Sequence[Pose]) -> list[Aim]:
-        """Once will do."""
+    def refine_crops(self, size: Size, found: Sequence[Pose]) -> list[Crop]:
+        """Return no crop."""
         return []
 
-    def merge(self, seen: Sequence[Seen]) -> list[Pose]:
-        """Return the people of the whole picture, and those whom a search found."""
+    def merge(self, seen: Sequence[CropResult]) -> list[Pose]:
+        """Return the people of the whole frame and of searches."""
         whole, *searched = seen
         return with_searched(list(whole.poses), searched)
 
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """Looks where the one person was; at the whole picture when there is none.
+    """Looks at the predicted place of the one person; at the whole frame without one.
 
-    Where a person fell and is lost, it looks at that place and at the whole picture in turn.
+    Where a person fell and is lost, searches and the whole frame take turns.
     """
 
     name: Name = "follow"
 
-    def aims(self, size: Size, people: Sequence[Pose], turn: int) -> list[Aim]:
-        """Look at the surest person, or at everything."""
+    def crops(self, size: Size, people: Sequence[Pose], turn: int) -> list[Crop]:
+        """Return a crop around the surest person, or the whole frame."""
         known = tracked(people)
         if known:
             person = max(known, key=lambda pose: pose.score)
-            return [Aim(0, body_crop(person, size), person)]
-        return searches(0, people, turn, 2) or [Aim(0, everything(size))]
+            return [Crop(0, body_crop(person, size), person)]
+        return searches(0, people, turn, 2) or [Crop(0, everything(size))]
 
-    def again(self, size: Size, found: Sequence[Pose]) -> list[Aim]:
-        """Look again at whom the first look saw."""
-        aims = self.aims(size, found, 0)
-        return aims if found and aims[0].region != everything(size) else []
+    def refine_crops(self, size: Size, found: Sequence[Pose]) -> list[Crop]:
+        """Return a crop around the person that the first look found."""
+        crops = self.crops(size, found, 0)
+        return crops if found and crops[0].region != everything(size) else []
 
-    def merge(self, seen: Sequence[Seen]) -> list[Pose]:
-        """Return what the one look saw.
+    def merge(self, seen: Sequence[CropResult]) -> list[Pose]:
+        """Return the person of the one crop.
 
-        A person who moved on is at the crop's edge, not another person: the single-person
-        network is trusted with whom it sees, except where it searches.
+        A person at the crop's edge has moved on and is no other person, so the result is not
+        validated, except that of a search.
         """
         (look,) = seen
-        if isinstance(look.aim.person, FallenPose):
+        if isinstance(look.crop.person, FallenPose):
             return [pose for pose in look.poses if mean_score(pose) >= SEARCH_SCORE]
         return list(look.poses)
 
 
 @dataclass(frozen=True, slots=True)
 class Refine:
-    """Finds people with some networks, looks at each again with a single-person one.
+    """Detects people, and looks again at each with a network for one person.
 
-    Costs stay bounded as the room fills: in one frame of a film no more than `looks`
-    people are looked at again, in turns, and the others stay as they were found.
+    The cost of a frame is bounded: in video at most `looks` people are looked at again, in
+    turns, and the others keep the joints of the detectors.
     """
 
-    finders: int = 1
-    """Networks 0 to ``finders - 1`` find people; the next one looks again."""
+    detectors: int = 1
+    """Networks 0 to ``detectors - 1`` detect people; the next one is the refiner."""
 
     looks: int = 6
-    """Second looks in one frame of a film; a still picture gets all it needs."""
+    """Second looks per frame of a video; a still picture has no limit."""
 
     every: int = 1
-    """In a film, the finders look at every so manieth frame, and when they are needed."""
+    """In video, run the detectors on every n-th frame only, unless a track has no second look."""
 
     shapes: tuple[Size, ...] = SQUARE
     """Input sizes that the refiner takes."""
@@ -189,60 +187,64 @@ class Refine:
     """Turn the crops of people who lie, so that the refiner sees them upright."""
 
     search_every: int = SEARCH_EVERY
-    """Frames of a film from one search for a fallen person to the next."""
+    """Frames of a video from one search for a fallen person to the next."""
 
     name: Name = "refine"
 
     @property
-    def told(self) -> str:
-        """What it does in a film, in words."""
+    def description(self) -> str:
+        """Work per frame of a video, for the log."""
         often = "every frame" if self.every == 1 else f"one of {self.every} frames"
-        return f"looks for people in {often}, again at up to {self.looks} of them in each"
+        return f"detects people in {often}, looks again at up to {self.looks} in each"
 
-    def aims(self, size: Size, people: Sequence[Pose], turn: int) -> list[Aim]:
-        """Find who is there; look again at the known, at candidates, and where one fell."""
+    def crops(self, size: Size, people: Sequence[Pose], turn: int) -> list[Crop]:
+        """Return crops for detectors, tracked people, candidates and searches."""
         known = tracked(people)
         lost = [p for p in people if not isinstance(p, FallenPose) or not p.visible]
-        found = searches(self.finders, lost, turn, self.search_every)
+        found = searches(self.detectors, lost, turn, self.search_every)
         chosen = in_turn(known, max(1, self.looks - len(found)), turn)
         doubtful = [pose for pose in people if isinstance(pose, CandidatePose)]
         spare = max(0, min(CANDIDATE_LOOKS, self.looks - len(chosen) - len(found)))
-        looks = [self._aim(person) for person in [*chosen, *in_turn(doubtful, spare, turn)]]
+        looks = [self._crop(person) for person in [*chosen, *in_turn(doubtful, spare, turn)]]
         looks += found
         if chosen and len(chosen) == len(known) and turn % self.every:
             return looks
-        return [Aim(finder, everything(size)) for finder in range(self.finders)] + looks
+        return [Crop(detector, everything(size)) for detector in range(self.detectors)] + looks
 
-    def again(self, size: Size, found: Sequence[Pose]) -> list[Aim]:
-        """Look again at everybody found."""
-        return [self._aim(person)._replace(found=True) for person in found]
+    def refine_crops(self, size: Size, found: Sequence[Pose]) -> list[Crop]:
+        """Return a crop of each detection."""
+        return [self._crop(person)._replace(found=True) for person in found]
 
-    def merge(self, seen: Sequence[Seen]) -> list[Pose]:
-        """Make one list of finds and second looks.
+    def merge(self, seen: Sequence[CropResult]) -> list[Pose]:
+        """Merge detections and second looks.
 
         Notes
         -----
-        A person's score is the mean score of the joints the second look saw: it ranks
-        people better than the finders' scores, and is comparable between finders.
+        The score of a person is the mean score of all joints of the second look: it ranks
+        people better than the detectors' scores, and is comparable between detectors.
         """
-        finds = [list(entry.poses) for entry in seen if entry.aim.person is None]
-        looks = [entry for entry in seen if entry.aim.person is not None]
+        detections = [list(entry.poses) for entry in seen if entry.crop.person is None]
+        looks = [entry for entry in seen if entry.crop.person is not None]
         if not looks:
-            return single_out(pose for poses in finds for pose in poses)
-        searched = [entry for entry in looks if isinstance(entry.aim.person, FallenPose)]
-        judged = [judge(e) for e in looks if not isinstance(e.aim.person, FallenPose)]
+            return oks_nms(pose for poses in detections for pose in poses)
+        searched = [entry for entry in looks if isinstance(entry.crop.person, FallenPose)]
+        judged = [
+            validate_refinement(e) for e in looks if not isinstance(e.crop.person, FallenPose)
+        ]
         again = [pose for pose in judged if pose is not None]
-        if finds:
+        if detections:
             again = [
-                pose if claim(pose, finds) else replace(pose, score=pose.score * UNCONFIRMED)
+                pose
+                if drop_matched(pose, detections)
+                else replace(pose, score=pose.score * UNCONFIRMED)
                 for pose in again
             ]
-        return with_searched([*again, *(pose for poses in finds for pose in poses)], searched)
+        return with_searched([*again, *(pose for poses in detections for pose in poses)], searched)
 
-    def _aim(self, person: Pose) -> Aim:
+    def _crop(self, person: Pose) -> Crop:
         angle_deg = lean(person) if self.upright else 0.0
-        region, size = crop(person, self.shapes, angle_deg)
-        return Aim(self.finders, region, person, size=size, angle_deg=angle_deg)
+        region, size = person_crop(person, self.shapes, angle_deg)
+        return Crop(self.detectors, region, person, size=size, angle_deg=angle_deg)
 
 
 def choose(
@@ -265,7 +267,7 @@ def choose(
     one : sequence of bool
         Of each network: whether it finds one person only.
     refines : bool
-        Whether the last network looks again at whom the others found.
+        Whether the last network looks again at the people of the others.
     shapes : tuple of Size
         Input sizes that the last network takes.
     upright : bool
@@ -295,22 +297,22 @@ def _refine(asked: PolicyName, model: str, one: Sequence[bool]) -> Refine:
         msg = f"model {model}: the last finds several people; expected one that finds one"
         raise UsageError(msg)
     if one[0]:
-        finder = model.partition("+")[0]
+        detector = model.partition("+")[0]
         msg = (
             "refine needs a model that finds several people, such as movenet-multipose;"
-            f" {finder} finds one"
+            f" {detector} finds one"
         )
         raise UsageError(msg)
-    return Refine(finders=len(one) - 1)
+    return Refine(detectors=len(one) - 1)
 
 
 def tracked(people: Sequence[Pose]) -> list[Pose]:
-    """Return the people who are known to be there: neither candidates nor places."""
+    """Return the tracked people: neither candidates nor places to search."""
     return [pose for pose in people if not isinstance(pose, CandidatePose | FallenPose)]
 
 
-def searches(network: int, people: Sequence[Pose], turn: int, every: int) -> list[Aim]:
-    """Return a look at one of the places where a person fell, in turn; none in most frames.
+def searches(network: int, people: Sequence[Pose], turn: int, every: int) -> list[Crop]:
+    """Return the crop of one place where a person fell, in turn; none in most frames.
 
     Parameters
     ----------
@@ -320,8 +322,8 @@ def searches(network: int, people: Sequence[Pose], turn: int, every: int) -> lis
 
     Notes
     -----
-    A person who is lost may lie in any direction, so the rotations take turns. One who is
-    plainly visible is looked at upright.
+    A lost person may lie in any direction, so the rotations take turns. A person who is
+    detected well is shown upright.
     """
     fallen = [pose for pose in people if isinstance(pose, FallenPose)]
     plain = [pose for pose in map(partial(seen_at, people=people), fallen) if pose is not None]
@@ -333,13 +335,13 @@ def searches(network: int, people: Sequence[Pose], turn: int, every: int) -> lis
     if plain:
         person = plain[count % len(plain)]
         angle_deg = lean(person)
-        region, _ = crop(person, SQUARE, angle_deg)
+        region, _ = person_crop(person, SQUARE, angle_deg)
     else:
         count, which = divmod(count, len(fallen))
         person = fallen[which]
         angle_deg = SEARCH_ANGLES_DEG[count % len(SEARCH_ANGLES_DEG)]
         region = square(*person.box.centre, max(person.box[2:]) * SEARCH_SIDE / 2)
-    return [Aim(network, region, person, angle_deg=angle_deg)]
+    return [Crop(network, region, person, angle_deg=angle_deg)]
 
 
 def seen_at(place: FallenPose, people: Sequence[Pose]) -> FallenPose | None:
@@ -357,8 +359,8 @@ def seen_at(place: FallenPose, people: Sequence[Pose]) -> FallenPose | None:
     return None
 
 
-def with_searched(people: Sequence[Pose], searched: Sequence[Seen]) -> list[Pose]:
-    """Add the people whom searches found to the others, best first, each once."""
+def with_searched(people: Sequence[Pose], searched: Sequence[CropResult]) -> list[Pose]:
+    """Merge the people found by searches with the others, best first."""
     others = list(people)
     found = []
     for entry in searched:
@@ -367,11 +369,11 @@ def with_searched(people: Sequence[Pose], searched: Sequence[Seen]) -> list[Pose
             if score >= SEARCH_SCORE:
                 others = [other for other in others if not is_same(pose, other)]
                 found.append(replace(pose, score=score))
-    return single_out([*found, *others])
+    return oks_nms([*found, *others])
 
 
 def is_same(pose: Pose, other: Pose) -> bool:
-    """Say whether a look and a coarse detection are of one person."""
+    """Return whether a look and a coarse detection are of one person."""
     overlaps = body_box(pose).iou(body_box(other)) > SAME_BOX
     return overlaps or likeness(pose, other) > SAME_SPOT
 
@@ -387,14 +389,14 @@ def everything(size: Size) -> Region:
 
 
 def in_turn(people: Sequence[Pose], count: int, turn: int) -> list[Pose]:
-    """Return some of the people, others in the next turn, so that each has theirs."""
+    """Return `count` of the people; over the turns each comes equally often."""
     if len(people) <= count or not count:
         return list(people[:count])
     first = turn * count % len(people)
     return [people[(first + step) % len(people)] for step in range(count)]
 
 
-def crop(
+def person_crop(
     person: Pose, shapes: Sequence[Size] = SQUARE, angle_deg: float = 0.0
 ) -> tuple[Region, Size]:
     """Return a region with room around a person, and the input shape that suits it.
@@ -454,14 +456,14 @@ def lean(person: Pose) -> float:
 
 
 def body_crop(person: Pose, size: Size) -> Region:
-    """Return where to expect the person in the next picture: a square around the hips.
+    """Return the crop for the next frame: a square around the hips.
 
     Notes
     -----
     As tfjs [1]_: half the side is 1.9 times the farthest torso joint or 1.2 times the
     farthest sure joint, whichever is more, along an axis. Where no hip or no shoulder is
-    seen, tfjs looks at everything; we take a square around what is seen of the person,
-    since half a body at a desk is no reason to lose the detail.
+    seen, tfjs looks at everything; edgepose takes a square around the
+    visible joints, as of a person at a desk.
 
     References
     ----------
@@ -470,13 +472,12 @@ def body_crop(person: Pose, size: Size) -> Region:
     points = person.keypoints
     sure = points[:, 2] > JOINT_SCORE
     if not sure[[LEFT_HIP, RIGHT_HIP]].any() or not sure[[LEFT_SHOULDER, RIGHT_SHOULDER]].any():
-        region, _ = crop(person)
+        region, _ = person_crop(person)
     else:
         x, y = points[[LEFT_HIP, RIGHT_HIP], :2][sure[[LEFT_HIP, RIGHT_HIP]]].mean(axis=0).tolist()
         away = np.abs(points[:, :2] - (x, y)).max(axis=1)
         torso = away[list(TORSO)][sure[list(TORSO)]].max()
         region = square(x, y, max(TORSO_REACH * torso, BODY_REACH * away[sure].max()))
-    # What is larger than the picture shows no more than the picture.
     return region if region[2] <= max(size) else everything(size)
 
 
@@ -492,22 +493,22 @@ def around(x: float, y: float, width: float, height: float) -> Region:
     return round(x - sides[0] / 2), round(y - sides[1] / 2), *sides
 
 
-def judge(entry: Seen) -> Pose | None:
-    """Return the person as the second look saw them.
+def validate_refinement(entry: CropResult) -> Pose | None:
+    """Return the pose of the second look if it is the same person.
 
-    When it saw someone else, a person found in this very picture stays with a lower score;
-    one who was only expected from earlier pictures is not there.
+    If not, a person detected in this frame is kept with a lower score, and a person who was
+    only predicted is dropped: None.
     """
-    person = entry.aim.person
+    person = entry.crop.person
     assert person is not None
-    if entry.poses and agree(person.keypoints, entry.poses[0].keypoints, entry.aim.region):
+    if entry.poses and agree(person.keypoints, entry.poses[0].keypoints, entry.crop.region):
         look = entry.poses[0]
         return replace(look, score=mean_score(look))
-    return replace(person, score=person.score * DISAGREED) if entry.aim.found else None
+    return replace(person, score=person.score * DISAGREED) if entry.crop.found else None
 
 
 def agree(first: Floats, second: Floats, region: Region) -> bool:
-    """Say whether two looks (17, 3) at one crop saw the same person."""
+    """Return whether two poses (17, 3) in one crop are the same person."""
     shared = (first[:, 2] > SURE_JOINT) & (second[:, 2] > SURE_JOINT)
     if not shared.any():
         return False
@@ -515,10 +516,10 @@ def agree(first: Floats, second: Floats, region: Region) -> bool:
     return bool(np.median(apart) < AGREEMENT * max(region[2:]))
 
 
-def claim(look: Pose, finds: list[list[Pose]]) -> bool:
-    """Take out of each finder's finds the one that is this person; say whether there was one."""
+def drop_matched(look: Pose, detections: list[list[Pose]]) -> bool:
+    """Remove each detector's detection of this person; return whether there was one."""
     claimed = False
-    for poses in finds:
+    for poses in detections:
         if not poses:
             continue
         alike = [likeness(look, pose) for pose in poses]
@@ -529,8 +530,8 @@ def claim(look: Pose, finds: list[list[Pose]]) -> bool:
     return claimed
 
 
-def single_out(poses: Iterable[Pose]) -> list[Pose]:
-    """Return the poses, best first, each person once."""
+def oks_nms(poses: Iterable[Pose]) -> list[Pose]:
+    """Suppress duplicates by OKS; best first."""
     kept: list[Pose] = []
     for pose in sorted(poses, key=lambda pose: -pose.score):
         if all(likeness(pose, better) <= SAME_PERSON for better in kept):
@@ -539,7 +540,7 @@ def single_out(poses: Iterable[Pose]) -> list[Pose]:
 
 
 def likeness(a: Pose, b: Pose) -> float:
-    """Compare two people in one picture: their OKS, 0 when they are apart.
+    """Return the OKS of two poses in one frame.
 
     By the joints from `JOINT_SCORE` on; of a weak detection by the surer half of its joints.
     """
@@ -549,31 +550,33 @@ def likeness(a: Pose, b: Pose) -> float:
 
 
 def body_box(pose: Pose) -> Box:
-    """Return the box around the sure joints, whatever box the network named."""
+    """Return the box around the sure joints; a network's own box is ignored."""
     return box_around(pose.keypoints, JOINT_SCORE)
 
 
-def pace(policy: Refine, period_s: float, *, find_s: float, look_s: float) -> Refine:
-    """Return the policy with as many looks, and finds as often, as a frame has time for.
+def with_frame_budget(
+    policy: Refine, period_s: float, *, detect_s: float, refine_s: float
+) -> Refine:
+    """Return the policy with as many second looks and detections as a frame has time for.
 
     Parameters
     ----------
     period_s : float
         From one frame to the next, of all cameras together.
-    find_s, look_s : float
-        How long all finders take, and one second look.
+    detect_s, refine_s : float
+        Duration of all detectors, and of one second look.
 
     Notes
     -----
-    One look fits always. Where it leaves no time for the finders in every frame, they
-    look at every so manieth, but once a second: somebody who comes in is to be seen.
+    At least one second look is made. If it leaves no time for the detectors in every frame,
+    they run on every n-th frame, at least once a second, so that new people are detected.
     """
-    left_s = FRAME_USE * period_s - look_s
+    left_s = FRAME_USE * period_s - refine_s
     seldom = max(1, round(1 / period_s))
-    every = 1 if find_s <= left_s else seldom
-    if 0 < left_s < find_s:
-        every = min(seldom, math.ceil(find_s / left_s))
-    looks = 1 + max(0, int((left_s - find_s / every) / look_s))
+    every = 1 if detect_s <= left_s else seldom
+    if 0 < left_s < detect_s:
+        every = min(seldom, math.ceil(detect_s / left_s))
+    looks = 1 + max(0, int((left_s - detect_s / every) / refine_s))
     return replace(policy, looks=looks, every=every, search_every=search_interval(period_s))
 
 

@@ -165,7 +165,7 @@ def is_fit_for_falls(model: str) -> bool:
     return measured is None or measured.fit_for_falls
 
 
-class Chooser:
+class ModelSelector:
     """Makes plans; remembers what it has measured and which delegates failed.
 
     Parameters
@@ -251,11 +251,11 @@ class Chooser:
         """Take the most accurate model that is quick enough, on whatever runs it."""
         threads = config.model.threads
         reason = self._unusable(delegate) if delegate.plugin else 'model.delegate = "cpu"'
-        stopwatch = Stopwatch(self._note, threads, self._ending)
-        contest = Contest(config, fps, delegate, stopwatch, self._try)
-        contest.only_on_the_cpu = reason
-        plan = contest.plan()
-        self.rows = contest.rows
+        cache = LatencyCache(self._note, threads, self._ending)
+        selection = AutoSelection(config, fps, delegate, cache, self._try)
+        selection.only_on_the_cpu = reason
+        plan = selection.plan()
+        self.rows = selection.rows
         if delegate.plugin is None or delegate.plugin.op or plan.delegate.plugin:
             return plan
         # a library that may help with any model: what is quick enough alone is so with it
@@ -264,7 +264,7 @@ class Chooser:
         return replace(named, model_reason=plan.model_reason)
 
 
-class Contest:
+class AutoSelection:
     """Goes through the models that are here, the most accurate first, until one is quick enough.
 
     Parameters
@@ -275,7 +275,7 @@ class Contest:
         Frames per second of all cameras; 0 where it is not known.
     delegate : Delegate
         What may be used besides the CPU.
-    stopwatch : Stopwatch
+    cache : LatencyCache
         Times models on the CPU.
     try_out : callable
         Tries a model on the delegate.
@@ -286,7 +286,7 @@ class Contest:
         config: Config,
         fps: float,
         delegate: Delegate,
-        stopwatch: "Stopwatch",
+        cache: "LatencyCache",
         try_out: Callable[[str, Delegate, int], Verdict],
     ) -> None:
         self.rows: list[Row] = []
@@ -301,7 +301,7 @@ class Contest:
         self._threads = config.model.threads
         self._delegate = delegate
         self._try_out = try_out
-        self._stopwatch = stopwatch
+        self._cache = cache
         self._falls = config.events.fall
 
     def plan(self) -> Plan:
@@ -348,12 +348,12 @@ class Contest:
         return Row(name, used, accuracy, ms, TAKEN)
 
     def _timed_ms(self, name: str) -> float | None:
-        if not self._stopwatch.runs:
+        if not self._cache.runs:
             # Whenever time runs out, there is to be something to fall back to.
             quickest = QUICKEST.get(self._policy, "movenet-lightning-int8")
-            ms = self._stopwatch.frame_ms(quickest, self._people, math.inf)
-            self._stopwatch.start(MEASURING_S if ms is None or ms < HOPELESS_MS else 0.0)
-        return self._stopwatch.frame_ms(name, self._people, self._most_ms)
+            ms = self._cache.frame_ms(quickest, self._people, math.inf)
+            self._cache.start(MEASURING_S if ms is None or ms < HOPELESS_MS else 0.0)
+        return self._cache.frame_ms(name, self._people, self._most_ms)
 
     def _tried_ms(self, name: str) -> float | None:
         verdict = self._try_out(name, self._delegate, self._threads)
@@ -372,7 +372,7 @@ class Contest:
         return Plan(name, Cpu(), reason, name, why, waits=waits)
 
 
-class Stopwatch:
+class LatencyCache:
     """Times networks on the CPU, each once and, from its start, for a few seconds altogether.
 
     One that was measured while the machine had other work is measured again, in this run of
@@ -404,9 +404,9 @@ class Stopwatch:
         It is infinite where some of the networks take more than `most_ms` already: then
         the others are not measured, to leave time for models that are quicker.
         """
-        team = catalog.team(name)
-        rounds = [(choice, 1, False) for choice in team.finders]
-        rounds += [(team.looker, people, True)] if team.looker else []
+        model_set = catalog.model_set(name)
+        rounds = [(choice, 1, False) for choice in model_set.detectors]
+        rounds += [(model_set.refiner, people, True)] if model_set.refiner else []
         frame_ms = 0.0
         for choice, times, shaped in sorted(
             rounds, key=lambda row: not self._knows(row[0], row[2])
@@ -518,9 +518,9 @@ def _pair(name: str, twin: str, plugin: Plugin) -> tuple[str | None, str]:
 
 
 def _made_for_edgetpu(name: str) -> bool:
-    if name in catalog.entries() or name in catalog.PAIRS:
+    if name in catalog.entries() or name in catalog.PRESETS:
         return _for_edgetpu(name)
-    return any(map(_needs_edgetpu, catalog.team(name).members))
+    return any(map(_needs_edgetpu, catalog.model_set(name).members))
 
 
 def _needs_edgetpu(choice: catalog.Choice) -> bool:

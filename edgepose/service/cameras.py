@@ -110,7 +110,7 @@ class CameraSet:
             return
         self._budget_is_old = False
         if fps := self._state.broker.overrides.total_fps(self._state.config):
-            self._state.estimator.keep_pace(fps)
+            self._state.estimator.set_frame_budget(fps)
 
     def wait_until_tried(self) -> None:
         """Wait until every source has been tried.

@@ -10,7 +10,7 @@ from edgepose.camera.worker import InferenceJob, joined
 from edgepose.config.schema import Config
 from edgepose.errors import EdgeposeError
 from edgepose.pose.failover import HANG_S
-from edgepose.pose.selection import Chooser, Plan
+from edgepose.pose.selection import ModelSelector, Plan
 from edgepose.service.state import DaemonState
 from edgepose.service.watchdog import InferenceWatchdog
 
@@ -118,7 +118,7 @@ class InferenceWorker:
                 self.job = job
                 self.watchdog.start()
                 started_ns = self._state.clock.now_ns()
-                job.outputs = job.camera.pipeline.infer(job.glance)
+                job.outputs = job.camera.pipeline.infer(job.inputs)
                 if self.is_abandoned:
                     return
                 self._state.inference_times.add(self._state.clock.now_ns() - started_ns)
@@ -139,7 +139,7 @@ class DelegateTrial:
         Called when `over` is set.
     """
 
-    def __init__(self, selector: Chooser, config: Config, done: Callable[[], None]) -> None:
+    def __init__(self, selector: ModelSelector, config: Config, done: Callable[[], None]) -> None:
         self.config = config
         self.plan: Plan | None = None
         self.over = False

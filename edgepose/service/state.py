@@ -14,7 +14,7 @@ from edgepose.mqtt.publisher import Publisher
 from edgepose.mqtt.stale_topics import StaleTopicCleaner
 from edgepose.mqtt.topics import Topics
 from edgepose.pose.failover import FailoverEstimator
-from edgepose.pose.selection import Chooser
+from edgepose.pose.selection import ModelSelector
 from edgepose.service.camera_control import CameraControl
 from edgepose.service.line_counts import LineCounts
 from edgepose.service.overrides import Overrides
@@ -55,7 +55,7 @@ class DaemonState:
     started_ns: int
     started_unix_ns: int
     broker: BrokerConnection
-    selector: Chooser
+    selector: ModelSelector
     loaded_estimator: FailoverEstimator | None
     """None until the model is loaded; the broker is connected before it."""
 

@@ -34,7 +34,7 @@ from edgepose.people.build import follower
 from edgepose.pose.delegates import Plugin
 from edgepose.pose.estimator import PoseEstimator
 from edgepose.pose.failover import FailoverEstimator
-from edgepose.pose.selection import Chooser
+from edgepose.pose.selection import ModelSelector
 from edgepose.service.camera_control import CameraControl
 from edgepose.service.line_counts import LineCounts, NotedCounts
 from edgepose.service.overrides import Overrides, StoredSettings
@@ -58,7 +58,7 @@ def new_state(config: Config, origin: Origin | None, *, once: bool, clock: Clock
         started_ns=clock.now_ns(),
         started_unix_ns=clock.unix_ns(),
         broker=connect(config, clock, failure.report),
-        selector=Chooser(folder, clock, ending=stopping.is_set),
+        selector=ModelSelector(folder, clock, ending=stopping.is_set),
         loaded_estimator=None,
         cameras={},
         ids={},
@@ -136,7 +136,7 @@ def announce(connection: BrokerConnection, config: Config) -> None:
 
 
 def estimator(
-    config: Config, selector: Chooser, clock: Clock, changed: Callable[[], None]
+    config: Config, selector: ModelSelector, clock: Clock, changed: Callable[[], None]
 ) -> FailoverEstimator:
     """Select a model and load it.
 

@@ -71,7 +71,7 @@ class Names:
     def drop_image(self, frame: Frame) -> Frame:
         return frame
 
-    def finish(self, frame: Frame, glance: Any, outputs: Any) -> list[Message]:
+    def finish(self, frame: Frame, inputs: Any, outputs: Any) -> list[Message]:
         if frame.name == self._fail_at:
             raise ZeroDivisionError(frame.name)
         self.seen.append(frame.name)
@@ -134,7 +134,7 @@ class Bench:
 
     def _infer(self) -> None:
         while (job := self.lanes.take()) is not None:
-            job.outputs = job.glance
+            job.outputs = job.inputs
             job.camera.answer(job)
 
     def _note(self, camera: Camera) -> None:

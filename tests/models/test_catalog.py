@@ -63,20 +63,20 @@ def test_a_folder_is_no_model(tmp_path: Path) -> None:
         catalog.read_file(tmp_path)
 
 
-@pytest.mark.parametrize("name", catalog.PAIRS)
+@pytest.mark.parametrize("name", catalog.PRESETS)
 def test_a_pair_is_models_that_are_there(name: str) -> None:
     """Those that find people, and one that looks again; all inside the package."""
-    team = catalog.team(name)
+    team = catalog.model_set(name)
 
     assert team.name == name
-    assert team.looker is not None
+    assert team.refiner is not None
     assert all(choice.path.is_file() for choice in team.members)
 
 
 def test_pairs_are_known_where_names_are_told() -> None:
     """A typo of one gets it back."""
     with pytest.raises(ModelError, match='did you mean "refined"'):
-        catalog.team("refind")
+        catalog.model_set("refind")
 
 
 def test_the_list_has_the_pairs_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,7 +86,7 @@ def test_the_list_has_the_pairs_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
 
-    assert {*catalog.entries(), *catalog.PAIRS} == set(told)
+    assert {*catalog.entries(), *catalog.PRESETS} == set(told)
     assert set(told) <= set(listed)
     assert len({frozenset(entry) for entry in told.values()}) == 1
     assert told["refined"]["bytes"] > told["movenet-thunder"]["bytes"]

@@ -8,7 +8,7 @@ from edgepose.geometry import Letterbox
 from edgepose.models import catalog, reshape
 from edgepose.pose.decoders import Limits
 from edgepose.pose.estimator import Network, to_frame
-from edgepose.pose.policies import Aim
+from edgepose.pose.policies import Crop
 from edgepose.types import Size
 from tests.pose.test_estimator import street
 from tests.support import networks
@@ -44,8 +44,8 @@ def test_a_narrow_input_sees_what_a_square_sees(name: str) -> None:
     joints = []
     for size in (square, narrow):
         width = round(region[3] * size.width / size.height)
-        aim = Aim(0, (person[0] - width // 2, region[1], width, region[3]), size=size)
-        look = network.prepare(picture, aim)
+        crop = Crop(0, (person[0] - width // 2, region[1], width, region[3]), size=size)
+        look = network.prepare(picture, crop)
         (pose,) = network.decoder.decode(network.engine.infer(look.take()), Limits(1, 0.0))
         joints.append(to_frame(pose, look.letterbox).keypoints)
 

@@ -64,8 +64,8 @@ def test_it_is_prepare_infer_and_decode_in_a_row() -> None:
     """The daemon's three threads give what one call gives."""
     looker = estimator("movenet-multipose")
 
-    glance = looker.prepare(street())
-    poses = looker.decode(glance, looker.infer(glance))
+    inputs = looker.prepare(street())
+    poses = looker.decode(inputs, looker.infer(inputs))
 
     once = looker.estimate(street())
     assert len(once) == len(poses) == 2
@@ -76,14 +76,14 @@ def test_it_is_prepare_infer_and_decode_in_a_row() -> None:
 def test_it_lets_the_networks_input_go_before_the_network_runs() -> None:
     """A float model's input is four pictures large, and frames wait in several places."""
     looker = estimator("movenet-multipose")
-    glance = looker.prepare(street())
-    held = weakref.ref(glance.looks[0].tensor)  # type: ignore[type-var]
+    inputs = looker.prepare(street())
+    held = weakref.ref(inputs.crops[0].tensor)  # type: ignore[type-var]
     engine = looker.networks[0].engine
     seen = []
     invoke = engine._interpreter.invoke
 
     engine._interpreter.invoke = lambda: (seen.append(held()), invoke())
-    looker.infer(glance)
+    looker.infer(inputs)
 
     assert seen == [None]
 
@@ -169,11 +169,11 @@ def film(looker: PoseEstimator, frames: Iterator[tuple[int, Image]]) -> dict[int
     seen = {}
     for step, image in frames:
         at_ns = step * NS_PER_S // 5
-        glance = looker.prepare(image, follower.expect(at_ns), step)
-        poses = looker.decode(glance, looker.infer(glance))
+        inputs = looker.prepare(image, follower.expect(at_ns), step)
+        poses = looker.decode(inputs, looker.infer(inputs))
         tracks, _ = follower.follow(poses, at_ns, Size(image.shape[1], image.shape[0]))
         seen[step] = Seen(
-            [look.aim.person is not None for look in glance.looks],
+            [look.crop.person is not None for look in inputs.crops],
             [track.pose for track in tracks],
         )
     return seen
@@ -218,9 +218,9 @@ def test_it_finds_somebody_who_lies_where_one_fell(model: str) -> None:
         looker = estimator(model)
         found = []
         for turn in range(8):
-            glance = looker.prepare(image, [place], turn)
-            if any(look.aim.person is place for look in glance.looks):
-                found += looker.decode(glance, looker.infer(glance))
+            inputs = looker.prepare(image, [place], turn)
+            if any(look.crop.person is place for look in inputs.crops):
+                found += looker.decode(inputs, looker.infer(inputs))
 
         heads = [
             pose.keypoints[0, :2] - pose.keypoints[[11, 12], :2].mean(axis=0) for pose in found
@@ -235,13 +235,13 @@ def test_keeping_pace_bounds_the_looks() -> None:
     looker = PoseEstimator(PAIR, threads=1)
     people = looker.estimate(street()) * 5
 
-    looker.keep_pace(1000)
+    looker.set_frame_budget(1000)
     hurried = looker.prepare(street(), people, 3)
-    looker.keep_pace(0.1)
+    looker.set_frame_budget(0.1)
     calm = looker.prepare(street(), people, 3)
 
-    assert sum(look.aim.person is not None for look in hurried.looks) == 1
-    assert sum(look.aim.person is not None for look in calm.looks) == len(people)
+    assert sum(look.crop.person is not None for look in hurried.crops) == 1
+    assert sum(look.crop.person is not None for look in calm.crops) == len(people)
 
 
 def test_limits_hold_for_second_looks_too() -> None:

@@ -125,13 +125,13 @@ def test_crops_of_one_frame_run_at_the_same_time() -> None:
     image = crowd()
     people = estimator.estimate(image)
     assert len(people) >= 2
-    glance = estimator.prepare(image, people[:2], 1)
-    looks = [look for look in glance.looks if look.aim.person is not None]
+    inputs = estimator.prepare(image, people[:2], 1)
+    looks = [look for look in inputs.crops if look.crop.person is not None]
     barrier = threading.Barrier(2)
     refiner = estimator.networks[1]
     refiner.engine = InterpreterPool([Meeting(barrier), Meeting(barrier)])
 
-    outputs = estimator.infer(type(glance)(tuple(looks)))
+    outputs = estimator.infer(type(inputs)(tuple(looks)))
 
     assert len(outputs) == 2
 

@@ -7,19 +7,19 @@ from edgepose.geometry import Letterbox, box_around, rotation
 from edgepose.pose.policies import (
     AGREEMENT,
     SEARCH_SCORE,
-    Aim,
+    Crop,
+    CropResult,
     Follow,
     Refine,
-    Seen,
     Whole,
     body_crop,
-    crop,
     everything,
     in_turn,
     lean,
     likeness,
-    pace,
-    single_out,
+    oks_nms,
+    person_crop,
+    with_frame_budget,
 )
 from edgepose.skeleton import LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, RIGHT_SHOULDER
 from edgepose.types import Box, CandidatePose, FallenPose, Floats, Pose, Size
@@ -53,25 +53,25 @@ def holds(region: tuple[int, int, int, int], pose: Pose) -> bool:
     return bool(inside.all())
 
 
-@pytest.mark.parametrize("policy", [Whole(), Follow(), Refine(finders=2)])
+@pytest.mark.parametrize("policy", [Whole(), Follow(), Refine(detectors=2)])
 def test_it_looks_at_everything_while_nobody_is_known(policy: Whole | Follow | Refine) -> None:
     """Somebody who comes in is seen wherever they come in."""
-    aims = policy.aims(WIDE, [], 0)
+    crops = policy.crops(WIDE, [], 0)
 
-    assert {aim.region for aim in aims} == {(0, 0, 1280, 720)}
-    assert all(aim.person is None for aim in aims)
+    assert {crop.region for crop in crops} == {(0, 0, 1280, 720)}
+    assert all(crop.person is None for crop in crops)
 
 
 def test_it_follows_with_room_on_every_side() -> None:
     """The crop holds all joints and the way a person goes between two frames."""
     known = person(900, 400)
 
-    (aim,) = Follow().aims(WIDE, [person(200, 300, score=0.3), known], 0)
+    (crop,) = Follow().crops(WIDE, [person(200, 300, score=0.3), known], 0)
 
-    assert aim.person is known
-    assert holds(aim.region, known)
-    assert holds(aim.region, person(930, 420))
-    assert aim.region[2] == aim.region[3] < 720
+    assert crop.person is known
+    assert holds(crop.region, known)
+    assert holds(crop.region, person(930, 420))
+    assert crop.region[2] == crop.region[3] < 720
 
 
 def test_a_hand_stretched_far_is_in_the_crop() -> None:
@@ -115,7 +115,7 @@ def test_it_looks_at_everything_when_the_crop_would_be_larger() -> None:
 def test_a_look_at_a_crop_maps_back_exactly() -> None:
     """What is seen in a crop beyond the picture's edge lies where it is in the picture."""
     pose = person(3, 716)
-    region, _ = crop(pose)
+    region, _ = person_crop(pose)
     letterbox = Letterbox.fit(region, Size(256, 256))
 
     there = letterbox.to_model(pose.keypoints[:, :2])
@@ -141,14 +141,14 @@ def test_a_crop_shows_the_whole_person_in_its_shape(angle_deg: int, scale: float
     """All joints are inside, with room, as large as in a square, in no more pixels."""
     pose = turned(person(700, 400, scale=scale), angle_deg)
 
-    ((_, region, _, _, size, angle),) = Refine(shapes=SHAPES).again(WIDE, [pose])
+    ((_, region, _, _, size, angle),) = Refine(shapes=SHAPES).refine_crops(WIDE, [pose])
 
     assert size is not None
     letterbox = Letterbox.fit(region, size, angle_deg=angle)
     joints = letterbox.to_model(pose.keypoints[:, :2])
     room = np.minimum(joints.min(axis=0), np.array(size) - joints.max(axis=0))
     assert room.min() > 15
-    _, whole, _, _, square, _ = Refine(shapes=SHAPES[:1]).again(WIDE, [pose])[0]
+    _, whole, _, _, square, _ = Refine(shapes=SHAPES[:1]).refine_crops(WIDE, [pose])[0]
     in_square = Letterbox.fit(whole, square or SHAPES[0])
     assert letterbox.scale[0] > 0.95 * in_square.scale[0]
     assert size.width * size.height <= 256 * 256
@@ -161,16 +161,16 @@ def test_a_narrow_person_takes_the_narrowest_shape(angle_deg: int, shape: Size) 
     """Somebody who stands with the arms down fills five eighths of a square."""
     pose = turned(person(700, 400), angle_deg)
 
-    (aim,) = Refine(shapes=SHAPES, upright=False).again(WIDE, [pose])
+    (crop,) = Refine(shapes=SHAPES, upright=False).refine_crops(WIDE, [pose])
 
-    assert aim.size == shape
+    assert crop.size == shape
 
 
 def test_of_one_shape_that_is_no_square_the_crop_has_its_sides() -> None:
     """A refiner that takes 192x256 only is shown a region of that shape."""
-    (aim,) = Refine(shapes=(Size(192, 256),)).again(WIDE, [person(700, 400, scale=1.5)])
+    (crop,) = Refine(shapes=(Size(192, 256),)).refine_crops(WIDE, [person(700, 400, scale=1.5)])
 
-    assert aim.region[2] / aim.region[3] == pytest.approx(192 / 256, rel=0.02)
+    assert crop.region[2] / crop.region[3] == pytest.approx(192 / 256, rel=0.02)
 
 
 @pytest.mark.parametrize("angle_deg", range(-180, 180, 15))
@@ -178,9 +178,9 @@ def test_who_lies_is_turned_upright(angle_deg: int) -> None:
     """From 45 degrees on the torso stands in the crop; below it the crop stays as it is."""
     pose = turned(person(700, 400), angle_deg)
 
-    (aim,) = Refine(shapes=SHAPES).again(WIDE, [pose])
+    (crop,) = Refine(shapes=SHAPES).refine_crops(WIDE, [pose])
 
-    letterbox = Letterbox.fit(aim.region, aim.size or SHAPES[0], angle_deg=aim.angle_deg)
+    letterbox = Letterbox.fit(crop.region, crop.size or SHAPES[0], angle_deg=crop.angle_deg)
     joints = letterbox.to_model(pose.keypoints[:, :2])
     up = joints[[LEFT_SHOULDER, RIGHT_SHOULDER]].mean(axis=0)
     up -= joints[[LEFT_HIP, RIGHT_HIP]].mean(axis=0)
@@ -188,7 +188,7 @@ def test_who_lies_is_turned_upright(angle_deg: int) -> None:
         assert up[1] < 0
         assert abs(up[0]) < 0.02 * -up[1]
     if abs(angle_deg) < 45:
-        assert aim.angle_deg == 0
+        assert crop.angle_deg == 0
 
 
 def test_without_a_torso_nothing_is_turned() -> None:
@@ -202,9 +202,9 @@ def test_without_a_torso_nothing_is_turned() -> None:
 
 def test_ten_people_cost_no_more_looks_than_three() -> None:
     """The time a frame takes stays bounded as the room fills."""
-    policy = Refine(finders=1, looks=3)
+    policy = Refine(detectors=1, looks=3)
 
-    counts = [len(policy.aims(WIDE, crowd(people), 7)) for people in (3, 6, 10)]
+    counts = [len(policy.crops(WIDE, crowd(people), 7)) for people in (3, 6, 10)]
 
     assert counts == [4, 4, 4]
 
@@ -221,24 +221,24 @@ def test_everybody_gets_a_turn(count: int) -> None:
 
 def test_the_finders_rest_only_while_everybody_is_looked_at() -> None:
     """Whom no second look shows this time must be found, or they would vanish."""
-    policy = Refine(finders=1, looks=3, every=4)
+    policy = Refine(detectors=1, looks=3, every=4)
 
-    finds = {
+    detections = {
         count: [
-            any(aim.person is None for aim in policy.aims(WIDE, crowd(count), turn))
+            any(crop.person is None for crop in policy.crops(WIDE, crowd(count), turn))
             for turn in range(8)
         ]
         for count in (0, 2, 4)
     }
 
-    assert finds == {0: [True] * 8, 2: [True, False, False, False] * 2, 4: [True] * 8}
+    assert detections == {0: [True] * 8, 2: [True, False, False, False] * 2, 4: [True] * 8}
 
 
 def test_a_second_look_replaces_the_first_where_they_agree() -> None:
     """The joints are the second look's, and so is the score."""
     find, look = person(400, 300, score=0.3), person(404, 303, score=0.8)
 
-    (merged,) = Refine().merge([Seen(Aim(1, crop(find)[0], find), [look])])
+    (merged,) = Refine().merge([CropResult(Crop(1, person_crop(find)[0], find), [look])])
 
     assert merged.keypoints is look.keypoints
     assert merged.score == pytest.approx(0.8)
@@ -247,9 +247,9 @@ def test_a_second_look_replaces_the_first_where_they_agree() -> None:
 def test_a_second_look_at_someone_else_changes_nobody() -> None:
     """In a still picture the find stays, less sure; the neighbour is not doubled."""
     find, other = person(400, 300), person(400 + (AGREEMENT + 0.05) * 285, 300)
-    region, _ = crop(find)
+    region, _ = person_crop(find)
 
-    (kept,) = Refine().merge([Seen(Aim(1, region, find, found=True), [other])])
+    (kept,) = Refine().merge([CropResult(Crop(1, region, find, found=True), [other])])
 
     assert region[2] == pytest.approx(285, abs=10)
     assert kept.keypoints is find.keypoints
@@ -261,9 +261,9 @@ def test_whom_a_film_only_expects_is_not_there_until_seen() -> None:
     expected, elsewhere = person(400, 300), person(900, 300)
     blank = person(400, 300, score=0.0)
 
-    look = Seen(Aim(1, crop(expected)[0], expected), [blank])
+    look = CropResult(Crop(1, person_crop(expected)[0], expected), [blank])
 
-    with_finder = Refine().merge([Seen(Aim(0, everything(WIDE)), [elsewhere]), look])
+    with_finder = Refine().merge([CropResult(Crop(0, everything(WIDE)), [elsewhere]), look])
     without = Refine().merge([look])
 
     assert with_finder == [elsewhere]
@@ -271,19 +271,19 @@ def test_whom_a_film_only_expects_is_not_there_until_seen() -> None:
 
 
 def test_find_and_second_look_are_one_person() -> None:
-    """Each finder's find of a person who is looked at again is not a second person."""
+    """Each detector's find of a person who is looked at again is not a second person."""
     known = person(400, 300, score=0.7)
-    finds = [person(406, 295, score=0.9), person(700, 300, score=0.4)]
+    detections = [person(406, 295, score=0.9), person(700, 300, score=0.4)]
 
-    merged = Refine(finders=2).merge(
+    merged = Refine(detectors=2).merge(
         [
-            Seen(Aim(0, everything(WIDE)), finds),
-            Seen(Aim(1, everything(WIDE)), [person(395, 306, score=0.2)]),
-            Seen(Aim(2, crop(known)[0], known), [known]),
+            CropResult(Crop(0, everything(WIDE)), detections),
+            CropResult(Crop(1, everything(WIDE)), [person(395, 306, score=0.2)]),
+            CropResult(Crop(2, person_crop(known)[0], known), [known]),
         ]
     )
 
-    assert [pose.keypoints for pose in merged] == [known.keypoints, finds[1].keypoints]
+    assert [pose.keypoints for pose in merged] == [known.keypoints, detections[1].keypoints]
 
 
 def test_two_people_close_together_stay_two() -> None:
@@ -292,8 +292,8 @@ def test_two_people_close_together_stay_two() -> None:
 
     merged = Refine().merge(
         [
-            Seen(Aim(0, everything(WIDE)), [person(401, 301), near]),
-            Seen(Aim(1, crop(known)[0], known), [known]),
+            CropResult(Crop(0, everything(WIDE)), [person(401, 301), near]),
+            CropResult(Crop(1, person_crop(known)[0], known), [known]),
         ]
     )
 
@@ -303,20 +303,20 @@ def test_two_people_close_together_stay_two() -> None:
 def test_a_followed_person_whom_the_finder_does_not_see_is_doubted() -> None:
     """A coat that was once taken for a person has to convince more than a person."""
     known = person(400, 300, score=0.5)
-    look = Seen(Aim(1, crop(known)[0], known), [known])
+    look = CropResult(Crop(1, person_crop(known)[0], known), [known])
 
     (alone,) = Refine().merge([look])
-    (doubted,) = Refine().merge([Seen(Aim(0, everything(WIDE)), []), look])
+    (doubted,) = Refine().merge([CropResult(Crop(0, everything(WIDE)), []), look])
 
     assert alone.score == pytest.approx(0.5)
     assert doubted.score < alone.score
 
 
 def test_nobody_is_found_twice() -> None:
-    """Of several finds of one person the best stays, in any order of finding."""
+    """Of several detections of one person the best stays, in any order of finding."""
     best, second, other = person(400, 300), person(401, 300, score=0.5), person(800, 300, score=0.4)
 
-    assert single_out([second, other, best]) == [best, other]
+    assert oks_nms([second, other, best]) == [best, other]
 
 
 def test_likeness_does_not_depend_on_place_or_size() -> None:
@@ -330,13 +330,13 @@ def test_likeness_does_not_depend_on_place_or_size() -> None:
 
 @pytest.mark.parametrize("fps", [1, 5, 10, 30])
 @pytest.mark.parametrize(
-    ("find_s", "look_s"), [(0.02, 0.012), (0.1, 0.06), (0.4, 0.2), (0.01, 0.5)]
+    ("detect_s", "refine_s"), [(0.02, 0.012), (0.1, 0.06), (0.4, 0.2), (0.01, 0.5)]
 )
-def test_what_fits_into_a_frame_is_what_is_done(fps: int, find_s: float, look_s: float) -> None:
-    """On average finds and looks take no longer than the frames, unless one look does."""
-    policy = pace(Refine(), 1 / fps, find_s=find_s, look_s=look_s)
+def test_what_fits_into_a_frame_is_what_is_done(fps: int, detect_s: float, refine_s: float) -> None:
+    """On average detections and looks take no longer than the frames, unless one look does."""
+    policy = with_frame_budget(Refine(), 1 / fps, detect_s=detect_s, refine_s=refine_s)
 
-    spent_s = find_s / policy.every + look_s * policy.looks
+    spent_s = detect_s / policy.every + refine_s * policy.looks
 
     assert 1 <= policy.every <= fps
     assert policy.looks >= 1
@@ -345,7 +345,10 @@ def test_what_fits_into_a_frame_is_what_is_done(fps: int, find_s: float, look_s:
 
 def test_more_time_means_more_looks() -> None:
     """A slower camera lets more people be looked at again."""
-    looks = [pace(Refine(), 1 / fps, find_s=0.02, look_s=0.012).looks for fps in (20, 10, 5, 1)]
+    looks = [
+        with_frame_budget(Refine(), 1 / fps, detect_s=0.02, refine_s=0.012).looks
+        for fps in (20, 10, 5, 1)
+    ]
 
     assert looks == sorted(set(looks))
 
@@ -355,20 +358,20 @@ def fallen(pose: Pose, *, visible: bool = False) -> FallenPose:
     return FallenPose(pose.keypoints, pose.score, box, visible)
 
 
-@pytest.mark.parametrize("policy", [Whole(), Follow(), Refine(finders=2)])
+@pytest.mark.parametrize("policy", [Whole(), Follow(), Refine(detectors=2)])
 def test_a_place_where_somebody_fell_is_searched_in_all_rotations(
     policy: Whole | Follow | Refine,
 ) -> None:
     """One look at a time; within some frames upright, both sides and head down took turns."""
     place = fallen(person(600, 400))
 
-    frames = [policy.aims(WIDE, [place], turn) for turn in range(40)]
+    frames = [policy.crops(WIDE, [place], turn) for turn in range(40)]
 
-    searched = [[aim for aim in aims if aim.person is place] for aims in frames]
+    searched = [[crop for crop in crops if crop.person is place] for crops in frames]
     assert max(map(len, searched)) == 1
-    assert {aims[0].angle_deg for aims in searched if aims} == {0, 90, -90, 180}
-    assert all(holds(aims[0].region, person(600, 400)) for aims in searched if aims)
-    everywhere = [any(aim.region == everything(WIDE) for aim in aims) for aims in frames]
+    assert {crops[0].angle_deg for crops in searched if crops} == {0, 90, -90, 180}
+    assert all(holds(crops[0].region, person(600, 400)) for crops in searched if crops)
+    everywhere = [any(crop.region == everything(WIDE) for crop in crops) for crops in frames]
     assert sum(everywhere) >= len(frames) / 2
 
 
@@ -381,9 +384,9 @@ def test_a_search_finds_a_person_from_a_score_on(
     place = fallen(person(600, 400))
     look = turned(person(600, 420), 90)
     look.keypoints[:, 2] = score
-    (search,) = [aim for aim in policy.aims(WIDE, [place], 0) if aim.person is place]
+    (search,) = [crop for crop in policy.crops(WIDE, [place], 0) if crop.person is place]
 
-    merged = policy.merge([Seen(Aim(0, everything(WIDE)), []), Seen(search, [look])])
+    merged = policy.merge([CropResult(Crop(0, everything(WIDE)), []), CropResult(search, [look])])
 
     assert len(merged) == people
     assert all(pose.score == pytest.approx(score) for pose in merged)
@@ -395,9 +398,11 @@ def test_what_the_detector_makes_of_somebody_found_by_a_search_is_left_out() -> 
     look = turned(person(600, 420), 90)
     coarse = Pose(look.keypoints[::-1].copy(), 0.9, look.box)
     other = person(1000, 300)
-    (search,) = [aim for aim in Whole().aims(WIDE, [place], 0) if aim.person is place]
+    (search,) = [crop for crop in Whole().crops(WIDE, [place], 0) if crop.person is place]
 
-    merged = Whole().merge([Seen(Aim(0, everything(WIDE)), [coarse, other]), Seen(search, [look])])
+    merged = Whole().merge(
+        [CropResult(Crop(0, everything(WIDE)), [coarse, other]), CropResult(search, [look])]
+    )
 
     assert [pose.keypoints for pose in merged] == [look.keypoints, other.keypoints]
 
@@ -408,9 +413,11 @@ def test_what_a_search_found_is_looked_at_again_upright() -> None:
     found = turned(person(600, 420), 90)
     candidate = CandidatePose(found.keypoints, found.score, found.box)
 
-    frames = [Whole().aims(WIDE, [candidate, place], turn)[1:] for turn in range(4)]
+    frames = [Whole().crops(WIDE, [candidate, place], turn)[1:] for turn in range(4)]
 
-    assert [[aim.angle_deg for aim in aims] for aims in frames] == [[pytest.approx(90, abs=1)]] * 4
+    assert [[crop.angle_deg for crop in crops] for crops in frames] == [
+        [pytest.approx(90, abs=1)]
+    ] * 4
 
 
 def test_candidates_take_the_looks_that_are_left() -> None:
@@ -418,9 +425,9 @@ def test_candidates_take_the_looks_that_are_left() -> None:
     ghosts = [
         CandidatePose(*[getattr(p, n) for n in ("keypoints", "score", "box")]) for p in crowd(7)
     ]
-    policy = Refine(finders=1, looks=4)
+    policy = Refine(detectors=1, looks=4)
 
-    counts = [len(policy.aims(WIDE, [*crowd(known), *ghosts], 3)) - 1 for known in (0, 1, 3, 4, 9)]
+    counts = [len(policy.crops(WIDE, [*crowd(known), *ghosts], 3)) - 1 for known in (0, 1, 3, 4, 9)]
 
     assert counts == [2, 3, 4, 4, 4]
 
@@ -429,10 +436,14 @@ def test_a_candidate_is_a_person_only_if_the_second_look_agrees() -> None:
     """A weak detection by itself is none."""
     weak = person(400, 300, score=0.15)
     candidate = CandidatePose(weak.keypoints, weak.score, weak.box)
-    (aim,) = [aim for aim in Refine().aims(WIDE, [candidate], 0) if aim.person is candidate]
+    (crop,) = [crop for crop in Refine().crops(WIDE, [candidate], 0) if crop.person is candidate]
 
-    agreed = Refine().merge([Seen(Aim(0, everything(WIDE)), [weak]), Seen(aim, [person(402, 301)])])
-    alone = Refine().merge([Seen(Aim(0, everything(WIDE)), []), Seen(aim, [person(900, 300)])])
+    agreed = Refine().merge(
+        [CropResult(Crop(0, everything(WIDE)), [weak]), CropResult(crop, [person(402, 301)])]
+    )
+    alone = Refine().merge(
+        [CropResult(Crop(0, everything(WIDE)), []), CropResult(crop, [person(900, 300)])]
+    )
 
     assert [pose.score for pose in agreed] == [pytest.approx(0.6)]
     assert alone == []
@@ -441,6 +452,6 @@ def test_a_candidate_is_a_person_only_if_the_second_look_agrees() -> None:
 @pytest.mark.parametrize("fps", [2, 5, 10, 30])
 def test_searches_come_a_few_times_a_second(fps: int) -> None:
     """Whatever the frame rate."""
-    every = pace(Refine(), 1 / fps, find_s=0.001, look_s=0.001).search_every
+    every = with_frame_budget(Refine(), 1 / fps, detect_s=0.001, refine_s=0.001).search_every
 
     assert 2 <= fps / every <= 6

@@ -19,7 +19,7 @@ from edgepose.pose.delegates import Plugin
 from edgepose.pose.delegates.edgetpu import EdgeTpu
 from edgepose.pose.estimator import PoseEstimator
 from edgepose.pose.policies import PolicyName
-from edgepose.pose.selection import Chooser, Plan, Timing, accuracies
+from edgepose.pose.selection import ModelSelector, Plan, Timing, accuracies
 from edgepose.timing import Clock
 from tests.support import tpu
 
@@ -82,7 +82,7 @@ def asking(
 
 
 def plan(folder: Path | None, wanted: Config) -> Plan:
-    return Chooser(folder, Clock()).plan(wanted, total_fps(wanted))
+    return ModelSelector(folder, Clock()).plan(wanted, total_fps(wanted))
 
 
 def put_here(folder: Path, *names: str) -> None:
@@ -118,7 +118,9 @@ def test_a_quick_machine_takes_the_most_accurate(bank: Bank, tmp_path: Path, peo
 def test_a_slower_rate_leaves_time_for_more(bank: Bank, tmp_path: Path) -> None:
     """The same machine, another wish: 60 ms are too long for 20 frames a second, not for 10."""
     bank.ms = 1000.0
-    best, second = [name for name in bundled_by_accuracy(6) if not catalog.team(name).looker][:2]
+    best, second = [name for name in bundled_by_accuracy(6) if not catalog.model_set(name).refiner][
+        :2
+    ]
     bank.others = {best: 60.0, second: 10.0}
 
     at_10, at_20 = (plan(tmp_path, asking(fps=fps)).model for fps in (10, 20))
@@ -140,11 +142,11 @@ def test_more_people_cost_more_where_each_is_looked_at(bank: Bank, tmp_path: Pat
     bank.ms = 20.0
 
     at_two, at_six = (
-        catalog.team(plan(tmp_path, asking(people=people)).model) for people in (2, 6)
+        catalog.model_set(plan(tmp_path, asking(people=people)).model) for people in (2, 6)
     )
 
-    assert at_two.looker is not None
-    assert at_six.looker is None
+    assert at_two.refiner is not None
+    assert at_six.refiner is None
 
 
 @pytest.mark.parametrize("policy", ["whole", "follow", "refine"])
@@ -167,12 +169,12 @@ def test_what_is_too_slow_in_part_is_not_measured_in_full(bank: Bank, tmp_path: 
     """On a slow machine there is no time to lose: quicker models are still to be measured."""
     bank.ms = 1000.0
 
-    chooser = Chooser(tmp_path, Clock())
-    chooser.plan(asking(), 10)
+    selector = ModelSelector(tmp_path, Clock())
+    selector.plan(asking(), 10)
 
-    teams = [row for row in chooser.rows if row.model in catalog.PAIRS]
+    teams = [row for row in selector.rows if row.model in catalog.PRESETS]
     assert {(row.ms, row.verdict) for row in teams} == {(None, "too slow")}
-    assert len(bank.measured) < len(chooser.rows)
+    assert len(bank.measured) < len(selector.rows)
 
 
 def test_where_nothing_keeps_up_the_quickest_is_taken(bank: Bank, tmp_path: Path) -> None:
@@ -213,7 +215,7 @@ def test_what_was_measured_on_a_busy_machine_is_measured_again(bank: Bank, tmp_p
     assert again > measured
     assert second == third
     assert len(bank.measured) == again
-    assert catalog.team(second.model).looker
+    assert catalog.model_set(second.model).refiner
 
 
 def test_all_can_be_measured_again(bank: Bank, tmp_path: Path) -> None:
@@ -222,9 +224,9 @@ def test_all_can_be_measured_again(bank: Bank, tmp_path: Path) -> None:
     first = plan(tmp_path, asking())
     bank.ms = 1.0
 
-    chooser = Chooser(tmp_path, Clock())
-    chooser.forget_timings()
-    second = chooser.plan(asking(), 10)
+    selector = ModelSelector(tmp_path, Clock())
+    selector.forget_timings()
+    second = selector.plan(asking(), 10)
 
     assert (first.model, second.model) != (second.model, second.model)
     assert second.model == "best"
@@ -241,20 +243,20 @@ def test_where_falls_are_watched_people_who_lie_must_be_found(
 
     chosen = plan(tmp_path, asking(people=people, falls=True)).model
 
-    names = catalog.PAIRS[chosen].models if chosen in catalog.PAIRS else chosen
+    names = catalog.PRESETS[chosen].models if chosen in catalog.PRESETS else chosen
     assert "posenet" not in names or "multipose" in names
 
 
 def test_without_falls_a_quick_posenet_may_be_taken(bank: Bank, tmp_path: Path) -> None:
     """The rows that are left out for falls say so."""
     bank.ms, bank.others = 500.0, {"posenet-481x641": 20.0}
-    chooser = Chooser(tmp_path, Clock())
+    selector = ModelSelector(tmp_path, Clock())
 
-    without = chooser.plan(asking(falls=False), 10).model
-    chooser.plan(asking(falls=True), 10)
+    without = selector.plan(asking(falls=False), 10).model
+    selector.plan(asking(falls=True), 10)
 
     assert without == "posenet-481x641"
-    unfit = {row.model for row in chooser.rows if row.verdict == selection.UNFIT}
+    unfit = {row.model for row in selector.rows if row.verdict == selection.UNFIT}
     assert {"posenet", "posenet-uint8", "posenet-481x641"} <= unfit
     assert not {"refined", "movenet-multipose", "movenet-thunder"} & unfit
 
@@ -456,17 +458,17 @@ def test_the_cpu_is_no_delegate_to_try(bank: Bank, state: Path) -> None:
 def test_a_device_that_is_plugged_in_later_is_worth_a_try(bank: Bank, state: Path) -> None:
     """And one on the bench is not, nor one that nothing waits for."""
     put_here(state, LIGHTNING, LIGHTNING_TPU)
-    chooser, wanted = Chooser(state, Clock()), asking(name=LIGHTNING)
-    chosen = chooser.plan(wanted, total_fps(wanted))
-    unplugged = chooser.worth_a_try(wanted, chosen)
+    selector, wanted = ModelSelector(state, Clock()), asking(name=LIGHTNING)
+    chosen = selector.plan(wanted, total_fps(wanted))
+    unplugged = selector.worth_a_try(wanted, chosen)
 
     bank.absent = ""
-    plugged_in = chooser.worth_a_try(wanted, chosen)
-    chooser.bench.failed("edgetpu", "the device is gone")
-    on_the_bench = chooser.worth_a_try(wanted, chosen)
+    plugged_in = selector.worth_a_try(wanted, chosen)
+    selector.bench.failed("edgetpu", "the device is gone")
+    on_the_bench = selector.worth_a_try(wanted, chosen)
 
     assert (unplugged, plugged_in, on_the_bench) == (False, True, False)
-    assert not chooser.worth_a_try(asking(delegate="cpu"), plan(state, asking(delegate="cpu")))
+    assert not selector.worth_a_try(asking(delegate="cpu"), plan(state, asking(delegate="cpu")))
 
 
 def test_every_accuracy_is_of_a_model_that_is_known() -> None:
@@ -474,8 +476,8 @@ def test_every_accuracy_is_of_a_model_that_is_known() -> None:
     known = accuracies().by("auto")
 
     for name in known:
-        assert name in catalog.entries() or catalog.team(name).looker
-    assert {*catalog.bundled(), *catalog.PAIRS} - {"posenet-257"} <= set(known)
+        assert name in catalog.entries() or catalog.model_set(name).refiner
+    assert {*catalog.bundled(), *catalog.PRESETS} - {"posenet-257"} <= set(known)
 
 
 @pytest.mark.slow

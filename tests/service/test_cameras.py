@@ -66,7 +66,7 @@ def test_the_frame_budget_is_set_by_the_main_thread(
     """It may measure networks for seconds, which would hold up the broker's thread."""
     cameras, given = CameraSet(state), []
     estimator = load()
-    monkeypatch.setattr(estimator, "keep_pace", given.append)
+    monkeypatch.setattr(estimator, "set_frame_budget", given.append)
     cameras.update_frame_budget()
     given.clear()
 

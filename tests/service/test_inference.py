@@ -46,12 +46,12 @@ class Camera:
         self._hang_on = set(hang_on)
         self.jobs: InOrder[Any] = InOrder(100)
 
-    def infer(self, glance: int) -> int:
-        self.inferred.append(glance)
-        if glance in self._hang_on:
-            self._hang_on.remove(glance)
+    def infer(self, inputs: int) -> int:
+        self.inferred.append(inputs)
+        if inputs in self._hang_on:
+            self._hang_on.remove(inputs)
             self.release.wait(20)
-        return glance
+        return inputs
 
     def answer(self, job: Any) -> None:
         self.answered.append(job.outputs)
@@ -77,7 +77,7 @@ class Bench:
 
     def give(self, *numbers: int) -> None:
         for number in numbers:
-            job = SimpleNamespace(camera=self.camera, glance=number, outputs=None)
+            job = SimpleNamespace(camera=self.camera, inputs=number, outputs=None)
             self.camera.jobs.begin(job)
             assert self.state.lanes.put("camera", job)
 

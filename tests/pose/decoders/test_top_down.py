@@ -160,8 +160,8 @@ def test_a_file_of_ones_own_looks_again(tmp_path: Path, kind: str, channels_firs
     keypoints = np.column_stack([ONE[0] * 1.5 + (100, 20), np.full(JOINTS, 0.6)]).astype(np.float32)
     known = Pose(keypoints, 0.6, box_around(keypoints))
 
-    glance = estimator.prepare(image, [known], 1)
-    (look,) = [look for look in glance.looks if look.aim.person is known]
+    inputs = estimator.prepare(image, [known], 1)
+    (look,) = [look for look in inputs.crops if look.crop.person is known]
     assert look.tensor is not None
     assert look.tensor.shape == picture
     assert look.letterbox.region[2] / look.letterbox.region[3] == pytest.approx(0.75, abs=0.01)
@@ -169,7 +169,7 @@ def test_a_file_of_ones_own_looks_again(tmp_path: Path, kind: str, channels_firs
     corner = look.tensor[0, :, 0, 0] if channels_first else look.tensor[0, 0, 0]
     assert corner == pytest.approx(black, abs=1e-3)
     expected = look.letterbox.to_frame(ONE[0])
-    outputs_of = estimator.infer(glance)
-    index = glance.looks.index(look)
+    outputs_of = estimator.infer(inputs)
+    index = inputs.crops.index(look)
     (pose,) = estimator._decode(look, outputs_of[index], Limits(6, 0.0)).poses
     assert np.abs(pose.keypoints[:, :2] - expected).max() < 3
