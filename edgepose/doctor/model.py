@@ -113,6 +113,6 @@ def _spoken(config: Config) -> Config:
 
 def _with(config: Config, name: str, delegate: str) -> Config:
     if delegate == "cpu":
-        name = config.model.twin or catalog.twin(name) or name
+        name = config.model.twin or catalog.cpu_model(name) or name
     model = msgspec.structs.replace(config.model, name=name, delegate=delegate)
     return msgspec.structs.replace(config, model=model)

@@ -196,7 +196,7 @@ def read_file(path: Path) -> bytes:
         raise ModelError(msg) from error
 
 
-def twin(name: str) -> str | None:
+def cpu_model(name: str) -> str | None:
     """Return the model that runs on the CPU in place of one for the Edge TPU, if there is one.
 
     The catalogue knows pairs; beside a file the compiler's input is looked for, which

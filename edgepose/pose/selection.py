@@ -1,7 +1,7 @@
-"""Chooses what is to run: which model, on which delegate, and why.
+"""Selects the model and the delegate, with the reasons.
 
-`auto` is decided by trying: delegates in a child process, models by the clock, on this
-very machine. What was measured is kept, so only the first start takes its time.
+`auto` is decided by measurement on this machine: delegates are tried in a child process,
+models are timed. Timings are stored, so only the first start takes that time.
 """
 
 import logging
@@ -36,34 +36,34 @@ log: Final = logging.getLogger(__name__)
 
 FILE: Final = "timings.json"
 RUNS: Final = 7
-BUSY: Final = 0.5  # processors that other programs keep busy: what is measured then is too slow
-SLOW_MS: Final = 250.0  # of this length one run tells enough, and more take too long
-SHARE: Final = 0.8  # of the time between frames: what is measured on an idle machine grows warm
+BUSY: Final = 0.5  # processors used by other programs, above which a timing is repeated later
+SLOW_MS: Final = 250.0  # longer inferences are measured once only
+SHARE: Final = 0.8  # of the time between frames; a warm machine is slower than an idle one
 MEASURING_S: Final = 8.0
-HOPELESS_MS: Final = 2000.0  # where the quickest takes so long, any other takes minutes
+HOPELESS_MS: Final = 2000.0  # no other model is measured if the quickest takes longer
 QUICKEST: Final = {"refine": "refined-light", "whole": catalog.DEFAULT}
-"""By policy, what takes the least; it is `movenet-lightning-int8` for the others."""
+"""By policy, the quickest model; `movenet-lightning-int8` for the others."""
 
-STAND_INS: Final = {"one": "movenet-lightning", "many": catalog.DEFAULT}
+BUNDLED: Final = {"one": "movenet-lightning", "many": catalog.DEFAULT}
 AUTO: Final = "auto"
 TAKEN: Final = "taken"
 UNFIT: Final = "does not find people who lie"
-LYING_LEAST: Final = 50.0  # percent: no model for homes in which falls are watched
+LYING_LEAST: Final = 50.0  # percent of people who lie: least for `events.fall`
 UNMEASURED: Final = "not measured: no time left"
-ONE_CAMERA_FPS: Final = 10.0  # what the configuration means where it does not say
+ONE_CAMERA_FPS: Final = 10.0  # the configuration's default
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to run, and why."""
+    """The selected model and delegate, with the reasons."""
 
     model: str
     delegate: Delegate
     reason: str
     """Why this delegate, or why not the one that was asked for."""
 
-    spare: str
-    """The model that goes on without the delegate; the same where it runs on the CPU too."""
+    fallback_model: str
+    """The model that runs without the delegate; the same where it runs on the CPU too."""
 
     model_reason: str = ""
     """Why this model, where it was not named."""
@@ -73,7 +73,9 @@ class Plan:
 
     def without_delegate(self, reason: str) -> "Plan":
         """Return the plan for going on with the CPU."""
-        return Plan(self.spare, Cpu(), reason, self.spare, self.model_reason, waits=True)
+        return Plan(
+            self.fallback_model, Cpu(), reason, self.fallback_model, self.model_reason, waits=True
+        )
 
 
 class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,7 +126,7 @@ class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Row(NamedTuple):
-    """A candidate for `auto` as it was judged."""
+    """A candidate for `auto` and its verdict."""
 
     model: str
     delegate: str
@@ -136,20 +138,20 @@ class Row(NamedTuple):
 
 
 class Timings(msgspec.Struct):
-    """What networks take here; worth nothing on other hardware or with another version."""
+    """Inference times on this machine; discarded on other hardware or with another version."""
 
     machine: str = ""
     ms: dict[str, float] = {}
     busy: list[str] = []
-    """Networks that were measured while the machine had other work: to be measured again."""
+    """Networks that were measured while other programs were busy: measured again later."""
 
 
 class Timing(NamedTuple):
-    """How long one network takes."""
+    """Inference time of one network."""
 
     ms: float
     busy: bool
-    """Whether the machine had other work meanwhile."""
+    """Whether other programs were busy meanwhile."""
 
 
 @cache
@@ -166,14 +168,14 @@ def is_fit_for_falls(model: str) -> bool:
 
 
 class ModelSelector:
-    """Makes plans; remembers what it has measured and which delegates failed.
+    """Makes plans; stores timings and failed delegates.
 
     Parameters
     ----------
     folder : Path or None
         The state directory; without one everything is measured again at each start.
     ending : callable
-        Says whether nobody waits for a plan any more.
+        Returns whether the program is ending.
     """
 
     def __init__(
@@ -187,7 +189,7 @@ class ModelSelector:
         self._note = StateFile(folder and folder / FILE, Timings)
 
     def forget_timings(self) -> None:
-        """Measure everything again in the next plan."""
+        """Discard all timings."""
         self._note.write(Timings())
 
     def plan(self, config: Config, fps: float = 0.0) -> Plan:
@@ -211,7 +213,7 @@ class ModelSelector:
         return self._named(config, delegate)
 
     def worth_a_try(self, config: Config, plan: Plan) -> bool:
-        """Say whether a delegate that is waited for could be tried now; costs next to nothing."""
+        """Return whether a delegate that is waited for could be tried now; cheap."""
         if not plan.waits:
             return False
         delegate = delegates.named(config.model.delegate)
@@ -221,16 +223,16 @@ class ModelSelector:
         name = config.model.name
         if delegate.plugin is None:
             return Plan(name, delegate, 'model.delegate = "cpu"', name)
-        target, spare = _pair(name, config.model.twin, delegate.plugin)
+        target, fallback_model = _pair(name, config.model.twin, delegate.plugin)
         reason = self._unusable(delegate)
         if target is None:
             return Plan(name, Cpu(), reason or _no_version(name), name)
         if reason:
-            return _on_cpu(target, spare, reason)
+            return _on_cpu(target, fallback_model, reason)
         verdict = self._try(target, delegate, config.model.threads)
         if verdict.failure:
-            return _on_cpu(target, spare, f"{delegate.name}: {verdict.failure}")
-        return Plan(target, delegate, _passed(verdict), spare)
+            return _on_cpu(target, fallback_model, f"{delegate.name}: {verdict.failure}")
+        return Plan(target, delegate, _passed(verdict), fallback_model)
 
     def _unusable(self, delegate: Delegate) -> str:
         if reason := delegate.absent():
@@ -265,7 +267,7 @@ class ModelSelector:
 
 
 class AutoSelection:
-    """Goes through the models that are here, the most accurate first, until one is quick enough.
+    """Selects the most accurate model that is quick enough.
 
     Parameters
     ----------
@@ -305,7 +307,7 @@ class AutoSelection:
         self._falls = config.events.fall
 
     def plan(self) -> Plan:
-        """Find the best; where none is quick enough, the quickest."""
+        """Return the plan of the most accurate model, or of the quickest if none keeps up."""
         taken: Row | None = None
         for name, accuracy in _candidates(self._people, self._policy):
             if self._falls and not accuracy.fit_for_falls:
@@ -324,13 +326,13 @@ class AutoSelection:
             return self._planned(taken.model, taken.delegate, f"auto: {why}")
         timed = [row for row in self.rows if row.ms is not None]
         quickest = min(timed, key=lambda row: row.ms or 0.0, default=None)
-        name = quickest.model if quickest else STAND_INS[self._wanted]
+        name = quickest.model if quickest else BUNDLED[self._wanted]
         used = quickest.delegate if quickest else Cpu.name
         return self._planned(name, used, f"auto: the quickest; nothing here keeps up with {asked}")
 
     def _judge(self, name: str, accuracy: float, *, decided: bool) -> Row | None:
         if _for_edgetpu(name):
-            if self.only_on_the_cpu or not self._delegate.plugin or not catalog.twin(name):
+            if self.only_on_the_cpu or not self._delegate.plugin or not catalog.cpu_model(name):
                 return None
             used = self._delegate.name
             ms = None if decided else self._tried_ms(name)
@@ -364,19 +366,19 @@ class AutoSelection:
 
     def _planned(self, name: str, used: str, why: str) -> Plan:
         if used != Cpu.name:
-            spare = catalog.twin(name) or catalog.DEFAULT
+            fallback_model = catalog.cpu_model(name) or catalog.DEFAULT
             reason = "passed its trial and runs the model that was chosen"
-            return Plan(name, self._delegate, reason, spare, why)
+            return Plan(name, self._delegate, reason, fallback_model, why)
         reason = self.only_on_the_cpu or f"no model for {self._delegate.name} is better here"
         waits = bool(self._delegate.plugin and self.only_on_the_cpu)
         return Plan(name, Cpu(), reason, name, why, waits=waits)
 
 
 class LatencyCache:
-    """Times networks on the CPU, each once and, from its start, for a few seconds altogether.
+    """Times networks on the CPU and stores the results, within a limit of time.
 
-    One that was measured while the machine had other work is measured again, in this run of
-    the program once.
+    A network that was measured while other programs were busy is measured again, once per run
+    of the program.
     """
 
     def __init__(self, note: StateFile, threads: int, ending: Callable[[], bool]) -> None:
@@ -390,12 +392,12 @@ class LatencyCache:
         self._again = set(self._timings.busy)
 
     def start(self, measuring_s: float) -> None:
-        """Begin to count the time; before that there is no limit."""
+        """Start the limit of time; before that there is none."""
         self._until_s = time.monotonic() + measuring_s
 
     @property
     def runs(self) -> bool:
-        """Whether the time is counted."""
+        """Whether the limit of time has started."""
         return self._until_s < math.inf
 
     def frame_ms(self, name: str, people: int, most_ms: float) -> float | None:
@@ -510,9 +512,9 @@ def _for_edgetpu(name: str) -> bool:
 def _pair(name: str, twin: str, plugin: Plugin) -> tuple[str | None, str]:
     """Return the model for the delegate, None if it has nothing for it, and that for the CPU."""
     if not plugin.op:
-        return name, (twin or catalog.twin(name) or name) if _made_for_edgetpu(name) else name
+        return name, (twin or catalog.cpu_model(name) or name) if _made_for_edgetpu(name) else name
     if _made_for_edgetpu(name):
-        return name, twin or catalog.twin(name) or _stand_in(name)
+        return name, twin or catalog.cpu_model(name) or _bundled_like(name)
     other = catalog.for_edgetpu(name)
     return (other if other and catalog.entries()[other].path else None), name
 
@@ -529,20 +531,20 @@ def _needs_edgetpu(choice: catalog.Choice) -> bool:
     return info.read(catalog.read_file(choice.path), choice.name).needs_edgetpu
 
 
-def _stand_in(name: str) -> str:
-    """Return the bundled model that does the same work, where the twin is not known."""
+def _bundled_like(name: str) -> str:
+    """Return the bundled model for as many people, where no model for the CPU is known."""
     from edgepose.pose import decoders
 
     choice = catalog.choose(name)
     people = decoders.load(catalog.read_file(choice.path), choice.name).decoder.people
-    return STAND_INS["one" if people == 1 else "many"]
+    return BUNDLED["one" if people == 1 else "many"]
 
 
-def _on_cpu(target: str, spare: str, reason: str) -> Plan:
-    """Plan without the delegate; a model that stands in for another is named."""
-    if spare != target:
-        reason = f"{reason}; {spare} runs in place of {target}"
-    return Plan(spare, Cpu(), reason, spare, waits=True)
+def _on_cpu(target: str, fallback_model: str, reason: str) -> Plan:
+    """Return the plan without the delegate; the reason names a model that replaces another."""
+    if fallback_model != target:
+        reason = f"{reason}; {fallback_model} runs in place of {target}"
+    return Plan(fallback_model, Cpu(), reason, fallback_model, waits=True)
 
 
 def _no_version(name: str) -> str:
@@ -561,7 +563,7 @@ def _people(number: int) -> str:
 
 
 def _machine(threads: int) -> str:
-    """Say what timings belong to."""
+    """Return the hardware and the versions that timings are valid for."""
     parts = [_board(), os.cpu_count(), platform.machine(), engines.thread_count(threads)]
     return ", ".join(map(str, [*parts, engines.runtime(), __version__]))
 

@@ -334,7 +334,7 @@ def test_the_command_fetches_a_model_with_its_twin(
 
     assert files(state) == ["model.tflite", "tpu.tflite"]
     assert capsys.readouterr().out.count("\n") == 2
-    assert catalog.twin("made-for-tpu") == "twin"
+    assert catalog.cpu_model("made-for-tpu") == "twin"
     assert catalog.for_edgetpu("twin") == "made-for-tpu"
 
 

@@ -367,7 +367,7 @@ def test_an_edge_tpu_wins_where_it_is_quick_and_accurate_enough(bank: Bank, stat
 
     chosen = plan(state, asking(people=1))
 
-    assert (chosen.model, chosen.spare) == (LIGHTNING_TPU, LIGHTNING)
+    assert (chosen.model, chosen.fallback_model) == (LIGHTNING_TPU, LIGHTNING)
     assert chosen.delegate.name == "edgetpu"
     assert bank.tried == [LIGHTNING_TPU]
 
@@ -399,7 +399,7 @@ def test_a_named_model_runs_as_its_version_for_the_edge_tpu(bank: Bank, state: P
 
     assert without == [LIGHTNING, LIGHTNING]
     assert [one.model for one in chosen] == [LIGHTNING_TPU, LIGHTNING_TPU]
-    assert [one.spare for one in chosen] == [LIGHTNING, LIGHTNING]
+    assert [one.fallback_model for one in chosen] == [LIGHTNING, LIGHTNING]
     assert bank.measured == []
 
 
