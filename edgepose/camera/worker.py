@@ -23,8 +23,7 @@ log: Final = logging.getLogger(__name__)
 READY: Final = 2  # frames per camera beyond those in an interpreter: one prepared, one inferred
 LATE_S: Final = 3.0  # more than the first inferences take
 RETRY_S: Final = (0.5, 1, 2, 5, 10, 30)  # retry quickly at first, then every 30 s
-SETTLED_S: Final = 10.0  # a stream that ends sooner is waited for longer each time
-MAX_SHORT_STREAMS: Final = 2  # after so many in a row, "online" is said of a settled stream only
+SETTLED_S: Final = 5.0  # a stream that ends sooner is waited for longer each time
 
 
 @dataclass(slots=True, eq=False)
@@ -235,7 +234,7 @@ class Camera:
         """Note that the source delivers; return when it began to."""
         self._began_ns = at_ns if self._began_ns is None else self._began_ns
         self._settled = at_ns - self._began_ns >= SETTLED_S * NS_PER_S
-        if self._settled or self._short_streams < MAX_SHORT_STREAMS:
+        if self._settled or self._short_streams == 0:
             self._become("online")
         return self._began_ns
 
