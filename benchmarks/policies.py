@@ -39,6 +39,7 @@ def main() -> None:
     """Measure every row and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--memory", nargs=2, metavar=("MODEL", "POLICY"), help=argparse.SUPPRESS)
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="only these; default: all")
     args = parser.parse_args()
     use_one_thread()
     if args.memory:
@@ -46,13 +47,16 @@ def main() -> None:
         return
     known = json.loads(accuracy.RESULTS.read_text("utf-8"))["rows"]
     known = [row for row in known if accuracy.is_here(accuracy.Row(row["model"], row["policy"]))]
-    estimators = [load(row["model"], row["policy"]) for row in known]
+    chosen = [row for row in known if row["model"] in (args.models or [row["model"]])]
+    estimators = [load(row["model"], row["policy"]) for row in chosen]
     times = timed(estimators)
-    rows = [
-        {"model": row["model"], "policy": row["policy"], "ms": ms}
-        | {"memory_mb": memory(row["model"], row["policy"])}
-        for row, ms in zip(tqdm(known, desc="memory"), times, strict=True)
-    ]
+    before = json.loads(RESULTS.read_text("utf-8"))["rows"] if RESULTS.exists() else []
+    measured = {(row["model"], row["policy"]): row for row in before}
+    for row, ms in zip(tqdm(chosen, desc="memory"), times, strict=True):
+        key = row["model"], row["policy"]
+        measured[key] = {"model": key[0], "policy": key[1], "ms": ms, "memory_mb": memory(*key)}
+    known = [row for row in known if (row["model"], row["policy"]) in measured]
+    rows = [measured[row["model"], row["policy"]] for row in known]
     report = {
         "machine": machine(),
         "runtime": interpreter.runtime(),
