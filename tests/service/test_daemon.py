@@ -433,6 +433,33 @@ def test_a_refused_login_ends_with_code_five(
     assert "refuses us" in running.said()
 
 
+def test_a_refused_login_does_not_end_a_service(
+    tmp_path: Path, daemon: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its status names the reason, and a reload after the password was corrected connects."""
+    password = tmp_path / "password"
+    password.write_text("wrong")
+    login = f'username = "edgepose"\npassword_file = "{password}"\n'
+    tables = login + '[model]\nname = "movenet-lightning"\n' + CAMERA
+    with (
+        with_passwords(tmp_path, {"edgepose": "right"}) as broker,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+    ):
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        running = daemon(broker.url, tables)
+        told = b""
+        while b"refuses us" not in told:
+            told = manager.recv(65536)
+        password.write_text("right")
+        running.send(signal.SIGHUP)
+
+        assert running.says("mqtt: connected")
+        assert running.process.poll() is None
+    assert b"mqtt.username" in told
+
+
 def test_the_embedded_broker_serves_others_too(daemon: Callable[..., Running]) -> None:
     """`mqtt.url = "embedded:PORT"` is all a first try needs."""
     port = free_port()
