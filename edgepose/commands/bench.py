@@ -132,6 +132,8 @@ def _scaling_page(model: str, result: "scaling.Scaling") -> str:
 
 
 def _config(args: argparse.Namespace, url: str) -> Config:
+    from edgepose.pose import interpreter
+
     camera = Camera(id="bench", source=args.source, realtime=False, fps=240)
     return Config(
         device=Device(id="bench"),
@@ -141,7 +143,7 @@ def _config(args: argparse.Namespace, url: str) -> Config:
         model=Model(
             name=args.model,
             policy=args.policy,
-            threads=args.threads,
+            threads=interpreter.thread_count(args.threads),
             interpreters=args.interpreters,
             delegate="cpu",
         ),

@@ -107,6 +107,7 @@ def choose(file: Path | None, *, as_json: bool, anew: bool) -> str:
         return _judgement(selector, plan)
     judged = [row._asdict() for row in selector.rows]
     answer = {"model": plan.model, "why": plan.model_reason, "delegate": plan.delegate.name}
+    answer |= {"arrangement": str(plan.arrangement), "arrangement_why": plan.arrangement_reason}
     return json.dumps(msgspec.to_builtins(answer | {"delegate_why": plan.reason, "rows": judged}))
 
 
@@ -121,6 +122,7 @@ def _judgement(selector: "ModelSelector", plan: "Plan") -> str:
             f"{row.model:<{width}}  {row.delegate:<8}  {row.accuracy:5.1f}  {ms:>7}  {row.verdict}"
         )
     lines += ["", f"{plan.model} on {plan.delegate.name}", plan.model_reason, plan.reason]
+    lines.append(f"interpreters x threads: {plan.arranged}")
     lines.append(f"AP: {accuracies().pictures}")
     return "\n".join(lines)
 

@@ -171,11 +171,12 @@ class Model(Table, frozen=True, kw_only=True):
     library that is a TFLite delegate."""
 
     threads: Annotated[int, Meta(ge=0, le=64, description="a whole number from 0 to 64")] = 0
-    """Threads of the CPU that run one inference. 0: all cores but one."""
+    """Threads of the CPU that run one inference. 0: chosen with `interpreters`."""
 
-    interpreters: Annotated[int, Meta(ge=1, le=16, description="a whole number from 1 to 16")] = 1
+    interpreters: Annotated[int, Meta(ge=0, le=16, description="a whole number from 0 to 16")] = 0
     """Inferences on the CPU at the same time, each with `threads` threads: of several frames,
-    or of several crops of one frame. Each takes the memory of the network once more."""
+    or of several crops of one frame. Each takes the memory of the network once more. 0: chosen
+    by measuring on this machine: the least CPU that keeps up with the cameras."""
 
     policy: Literal["auto", "whole", "follow", "refine"] = "auto"
     """Where to look: at the `whole` picture; `follow` the one person found before; find

@@ -46,7 +46,7 @@ def model(config: Config, origin: Origin | None = None) -> Finding:
             on_cpu = ModelSelector(None, Clock()).plan(
                 _with(config, name, "cpu"), total_fps(config)
             )
-            estimator = PoseEstimator(on_cpu.model, threads=config.model.threads)
+            estimator = PoseEstimator(on_cpu.model, threads=on_cpu.arrangement.threads)
         estimator.warm_up()
         started = time.perf_counter()
         estimator.warm_up()
@@ -59,6 +59,7 @@ def model(config: Config, origin: Origin | None = None) -> Finding:
         return Finding("model", "fail", str(error), mend)
     chosen = f"{AUTO}, of which " if config.model.name == AUTO else ""
     found = f"{chosen}{on_cpu.model} runs on the CPU in {ms:.1f} ms"
+    found += f"; interpreters x threads: {on_cpu.arranged}"
     if config.events.fall and not is_fit_for_falls(on_cpu.model):
         found += "; it finds few people who lie, and falls are watched for"
         return Finding("model", "warn", found, f"{FIT_MODELS}; then: {RESTART}")

@@ -10,20 +10,10 @@ from msgspec.structs import replace
 
 from edgepose.config.schema import Config
 from edgepose.measure import benchmark, cpu
+from edgepose.pose.arrangement import Arrangement, arrangements
 from edgepose.pose.estimator import PoseEstimator
 
 CAMERAS: Final = (1, 2, 4)
-
-
-class Arrangement(NamedTuple):
-    """How inferences are spread over the cores."""
-
-    interpreters: int
-    threads: int
-    """Of each inference."""
-
-    def __str__(self) -> str:
-        return f"{self.interpreters} x {self.threads}"
 
 
 class Sample(NamedTuple):
@@ -84,26 +74,15 @@ class Scaling:
         return bare.cpu_ms / entry.cpu_ms
 
 
-def arrangements(cores: int | None = None) -> list[Arrangement]:
-    """Return ways to spread inferences over the cores: one alone, and those that use all.
-
-    Examples
-    --------
-    >>> [str(entry) for entry in arrangements(4)]
-    ['1 x 1', '1 x 4', '2 x 2', '4 x 1']
-    """
-    cores = cores or os.cpu_count() or 1
-    whole = [Arrangement(n, cores // n) for n in range(1, cores + 1) if cores % n == 0]
-    return sorted({Arrangement(1, 1), *whole})
-
-
 def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Measured | Scaling]:
     """Measure the bare loop in every arrangement, then the daemon in the best one, in turns.
 
     Yields each measurement, then all of them together. The configuration has one camera,
     which is taken several times.
     """
-    bare: dict[Arrangement, list[Sample]] = {entry: [] for entry in arrangements()}
+    bare: dict[Arrangement, list[Sample]] = {
+        entry: [] for entry in arrangements(os.cpu_count() or 1)
+    }
     daemon: dict[int, list[Sample]] = {count: [] for count in CAMERAS}
     for _ in range(rounds):
         for entry, samples in bare.items():

@@ -180,6 +180,12 @@ class StatusMessage(msgspec.Struct, frozen=True, kw_only=True):
     model_reason: str = ""
     """Why this model was chosen; empty where the configuration names it."""
 
+    arrangement: str = ""
+    """Inferences at the same time, and threads of each, such as `2 x 1`."""
+
+    arrangement_reason: str = ""
+    """Why so."""
+
     policy: str = ""
     """The inference policy: `whole`, `follow` or `refine`."""
 

@@ -320,7 +320,8 @@ class PoseEstimator:
             self.policy = replace(self.policy, search_every=every)
         if isinstance(self.policy, Refine):
             self._costs_s = self._costs_s or [
-                median_ms(net.engine.warm_up, TIMED_RUNS) / 1000 for net in self.networks
+                median_ms(net.engine.warm_up, TIMED_RUNS) / 1000 / self.interpreters
+                for net in self.networks
             ]
             *detectors, refiner = self._costs_s
             before = self.policy

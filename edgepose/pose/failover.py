@@ -10,7 +10,6 @@ from edgepose.errors import DelegateError
 from edgepose.models.info import Outputs
 from edgepose.pose.decoders import Limits
 from edgepose.pose.delegate_backoff import Bench
-from edgepose.pose.delegates import Plugin
 from edgepose.pose.estimator import ModelInputs, PoseEstimator
 from edgepose.pose.interpreter_pool import AnyInterpreter
 from edgepose.pose.policies import Policy
@@ -22,7 +21,7 @@ log: Final = logging.getLogger(__name__)
 
 HANG_S: Final = 10.0  # far beyond the time of any inference
 
-Build = Callable[[str, Plugin | None], PoseEstimator]
+Build = Callable[[Plan], PoseEstimator]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +50,7 @@ class FailoverEstimator:
     Parameters
     ----------
     build : callable
-        Loads a model with or without a plug-in.
+        Loads the model of a plan, with its delegate.
     plan : Plan
         What to run.
     bench : Bench
@@ -210,7 +209,7 @@ class FailoverEstimator:
         if delegate.plugin is not None:
             self._bench.enter(delegate.name)
         try:
-            estimator = self._build(plan.model, delegate.plugin)
+            estimator = self._build(plan)
             estimator.warm_up()
         except DelegateError as error:
             reason = _cut(str(error), plan)

@@ -1,8 +1,9 @@
 """`InterpreterPool`: several interpreters of one model, for frames or crops at the same time."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -82,19 +83,11 @@ class InterpreterPool:
     def spin(self, times: int) -> None:
         """Run the network that often on all interpreters together, each in its own thread."""
         shares = [len(range(first, times, len(self._all))) for first in range(len(self._all))]
-        threads = [
-            threading.Thread(target=interpreter.spin, args=(share,))
-            for interpreter, share in zip(self._all, shares, strict=True)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        _run_all(map(partial, (one.spin for one in self._all), shares))
 
     def warm_up(self) -> None:
-        """Run every interpreter once on black."""
-        for interpreter in self._all:
-            interpreter.warm_up()
+        """Run every interpreter once on black, all at the same time."""
+        _run_all(interpreter.warm_up for interpreter in self._all)
 
     @contextmanager
     def _borrowed(self) -> Iterator[AnyInterpreter]:
@@ -108,3 +101,11 @@ class InterpreterPool:
             with self._released:
                 self._free.append(interpreter)
                 self._released.notify()
+
+
+def _run_all(calls: Iterable[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

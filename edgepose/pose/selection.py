@@ -12,7 +12,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,8 +21,9 @@ import msgspec
 from edgepose._version import __version__
 from edgepose.config.schema import Config
 from edgepose.models import catalog, info
-from edgepose.pose import delegate_trial, delegates
+from edgepose.pose import arrangement, delegate_trial, delegates
 from edgepose.pose import interpreter as engines
+from edgepose.pose.arrangement import ONE, Arrangement, ArrangementSelector
 from edgepose.pose.delegate_backoff import Bench
 from edgepose.pose.delegate_trial import Verdict
 from edgepose.pose.delegates import Delegate, Plugin
@@ -68,14 +69,25 @@ class Plan:
     model_reason: str = ""
     """Why this model, where it was not named."""
 
+    arrangement: Arrangement = ONE
+    """How the CPU runs it."""
+
+    arrangement_reason: str = ""
+    """Why so; empty where nothing was to be chosen."""
+
     waits: bool = False
     """Whether a delegate would be used if it came back: from the bench, or plugged in again."""
 
+    @property
+    def arranged(self) -> str:
+        """The arrangement and its reason, in one line."""
+        return f"{self.arrangement}: {self.arrangement_reason}"
+
     def without_delegate(self, reason: str) -> "Plan":
         """Return the plan for going on with the CPU."""
-        return Plan(
-            self.fallback_model, Cpu(), reason, self.fallback_model, self.model_reason, waits=True
-        )
+        plan = replace(self, model=self.fallback_model, delegate=Cpu(), reason=reason, waits=True)
+        same = self.delegate.plugin is None
+        return plan if same else replace(plan, arrangement=ONE, arrangement_reason="")
 
 
 class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,6 +199,7 @@ class ModelSelector:
 
         self._ending = ending
         self._note = StateFile(folder and folder / FILE, Timings)
+        self._arrangements = ArrangementSelector(folder, partial(_machine, ONE), ending)
 
     def forget_timings(self) -> None:
         """Discard all timings."""
@@ -209,8 +222,22 @@ class ModelSelector:
         """
         delegate = delegates.named(config.model.delegate)
         if config.model.name == AUTO:
-            return self._auto(config, delegate, fps)
-        return self._named(config, delegate)
+            plan = self._auto(config, delegate, fps)
+        else:
+            plan = self._named(config, delegate)
+        return self._arranged(plan, config, fps)
+
+    def _arranged(self, plan: Plan, config: Config, fps: float) -> Plan:
+        """Choose how many interpreters and threads run the plan's model, on the CPU only."""
+        if plan.delegate.plugin is not None:
+            return replace(plan, arrangement=Arrangement(1, config.model.threads))
+        choice = self._arrangements.choose(
+            config.model,
+            plan.model,
+            people=config.pose.max_people,
+            fps=fps or ONE_CAMERA_FPS,
+        )
+        return replace(plan, arrangement=choice.arrangement, arrangement_reason=choice.reason)
 
     def worth_a_try(self, config: Config, plan: Plan) -> bool:
         """Return whether a delegate that is waited for could be tried now; cheap."""
@@ -251,9 +278,8 @@ class ModelSelector:
 
     def _auto(self, config: Config, delegate: Delegate, fps: float) -> Plan:
         """Take the most accurate model that is quick enough, on whatever runs it."""
-        threads = config.model.threads
         reason = self._unusable(delegate) if delegate.plugin else 'model.delegate = "cpu"'
-        cache = LatencyCache(self._note, threads, self._ending)
+        cache = LatencyCache(self._note, arrangement.most(config.model), self._ending)
         selection = AutoSelection(config, fps, delegate, cache, self._try)
         selection.only_on_the_cpu = reason
         plan = selection.plan()
@@ -381,12 +407,12 @@ class LatencyCache:
     of the program.
     """
 
-    def __init__(self, note: StateFile, threads: int, ending: Callable[[], bool]) -> None:
+    def __init__(self, note: StateFile, arranged: Arrangement, ending: Callable[[], bool]) -> None:
         self._ending = ending
         self._note = note
-        self._threads = threads
+        self._arrangement = arranged
         self._until_s = math.inf
-        machine = _machine(threads)
+        machine = _machine(arranged)
         known: Timings | None = note.read()
         self._timings = known if known and known.machine == machine else Timings(machine)
         self._again = set(self._timings.busy)
@@ -431,7 +457,7 @@ class LatencyCache:
             if time.monotonic() >= self._until_s or self._ending():
                 return self._timings.ms.get(key)
             log.info("model: auto: measuring %s", choice.name)
-            timing = _measured(choice, self._threads, shaped=shaped)
+            timing = _measured(choice, self._arrangement, shaped=shaped)
             self._again.discard(key)
             self._timings.ms[key] = round(timing.ms, 2)
             busy = set(self._timings.busy) - {key} | ({key} if timing.busy else set())
@@ -446,21 +472,24 @@ def _key(choice: catalog.Choice, *, shaped: bool) -> str:
     return f"{name} shaped" if shaped else name
 
 
-def _measured(choice: catalog.Choice, threads: int, *, shaped: bool) -> Timing:
+def _measured(choice: catalog.Choice, arranged: Arrangement, *, shaped: bool) -> Timing:
     """Measure one network: the least of several inferences, which other work disturbs least.
 
     Parameters
     ----------
+    arranged : Arrangement
+        With several interpreters, the time from one inference to the next.
     shaped : bool
         Whether it takes second looks: at an input in the shape of a person who stands.
     """
-    warm_up = Network(choice, threads, shaped=shaped).engine.warm_up
+    count = arranged.interpreters
+    warm_up = Network(choice, arranged.threads, interpreters=count, shaped=shaped).engine.warm_up
     warm_up()
     before = _cpu_s()
     times_ms = [median_ms(warm_up, 1)]
     while times_ms[0] <= SLOW_MS and len(times_ms) < RUNS:
         times_ms.append(median_ms(warm_up, 1))
-    return Timing(min(times_ms), _others_share(before, _cpu_s()) > BUSY)
+    return Timing(min(times_ms) / count, _others_share(before, _cpu_s()) > BUSY)
 
 
 class _CpuTime(NamedTuple):
@@ -562,9 +591,9 @@ def _people(number: int) -> str:
     return "1 person" if number == 1 else f"{number} people"
 
 
-def _machine(threads: int) -> str:
+def _machine(arranged: Arrangement) -> str:
     """Return the hardware and the versions that timings are valid for."""
-    parts = [_board(), os.cpu_count(), platform.machine(), engines.thread_count(threads)]
+    parts = [_board(), os.cpu_count(), platform.machine(), arranged]
     return ", ".join(map(str, [*parts, engines.runtime(), __version__]))
 
 

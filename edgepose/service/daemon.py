@@ -149,6 +149,8 @@ class Daemon:
         log.info("model: %s with %s", estimator.name, interpreter.runtime())
         if plan.model_reason:
             log.info("model: %s", plan.model_reason)
+        if plan.arrangement_reason:
+            log.info("model: interpreters x threads: %s", plan.arranged)
         log.info("delegate: %s: %s", plan.delegate.name, plan.reason)
         return estimator
 

@@ -35,6 +35,8 @@ def status_message(state: DaemonState) -> StatusMessage:
         started_at=rfc3339(state.started_unix_ns),
         model=state.estimator.name,
         model_reason=plan.model_reason,
+        arrangement=f"{state.estimator.interpreters} x {state.estimator.engine.threads}",
+        arrangement_reason=plan.arrangement_reason,
         policy=state.estimator.policy.name,
         runtime=interpreter.runtime(),
         delegate=DelegateStatus(name=plan.delegate.name, reason=plan.reason),

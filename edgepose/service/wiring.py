@@ -31,10 +31,9 @@ from edgepose.mqtt.spool import Spool
 from edgepose.mqtt.stale_topics import StaleTopicCleaner, topics_of
 from edgepose.mqtt.topics import Topics
 from edgepose.people.build import follower
-from edgepose.pose.delegates import Plugin
 from edgepose.pose.estimator import PoseEstimator
 from edgepose.pose.failover import FailoverEstimator
-from edgepose.pose.selection import ModelSelector
+from edgepose.pose.selection import ModelSelector, Plan
 from edgepose.service.camera_control import CameraControl
 from edgepose.service.line_counts import LineCounts, NotedCounts
 from edgepose.service.overrides import Overrides, StoredSettings
@@ -146,14 +145,14 @@ def estimator(
         When the model is unknown or cannot be loaded.
     """
 
-    def build(model: str, plugin: Plugin | None) -> PoseEstimator:
+    def build(plan: Plan) -> PoseEstimator:
         return PoseEstimator(
-            model,
+            plan.model,
             policy=config.model.policy,
-            threads=config.model.threads,
-            interpreters=config.model.interpreters,
+            threads=plan.arrangement.threads,
+            interpreters=plan.arrangement.interpreters,
             limits=limits(config.pose),
-            delegate=plugin or "cpu",
+            delegate=plan.delegate.plugin or "cpu",
         )
 
     plan = selector.plan(config, total_fps(config))

@@ -14,7 +14,6 @@ from paho.mqtt.client import MQTTMessage
 
 from edgepose.pose import delegate_backoff
 from edgepose.pose.delegate_backoff import FIRST_S, Bench, Record
-from edgepose.pose.delegates import Plugin
 from edgepose.pose.delegates.cpu import Cpu
 from edgepose.pose.delegates.library import Library
 from edgepose.pose.estimator import PoseEstimator
@@ -29,8 +28,8 @@ PICTURE = np.zeros((64, 64, 3), dtype=np.uint8)
 RETRY = FIRST_S - 3
 
 
-def build(model: str, plugin: Plugin | None) -> PoseEstimator:
-    return PoseEstimator(model, threads=1, delegate=plugin or "cpu")
+def build(plan: Plan) -> PoseEstimator:
+    return PoseEstimator(plan.model, threads=1, delegate=plan.delegate.plugin or "cpu")
 
 
 def standby(folder: Path, **told: str | int) -> FailoverEstimator:

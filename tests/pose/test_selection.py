@@ -13,7 +13,8 @@ from edgepose.camera.build import total_fps
 from edgepose.config.schema import Camera, Config, Events, Model, PoseSettings
 from edgepose.models import catalog
 from edgepose.models.catalog import Choice
-from edgepose.pose import delegate_trial, selection
+from edgepose.pose import arrangement, delegate_trial, selection
+from edgepose.pose.arrangement import Arrangement, Cost
 from edgepose.pose.delegate_trial import Verdict
 from edgepose.pose.delegates import Plugin
 from edgepose.pose.delegates.edgetpu import EdgeTpu
@@ -23,6 +24,7 @@ from edgepose.pose.selection import ModelSelector, Plan, Timing, accuracies
 from edgepose.timing import Clock
 from tests.support import tpu
 
+ARRANGED = Arrangement(1, 1)
 ABSENT = "no Edge TPU was found on USB or PCIe"
 LIGHTNING, LIGHTNING_TPU = "coral-movenet-lightning", "coral-movenet-lightning-edgetpu"
 
@@ -39,11 +41,17 @@ class Bank:
         self.absent = ABSENT
         self.busy = False
         monkeypatch.setattr(selection, "_measured", self.measure)
+        monkeypatch.setattr(arrangement, "measure", self.cost)
         monkeypatch.setattr(delegate_trial, "try_out", self.try_out)
         monkeypatch.setattr(EdgeTpu, "absent", lambda _: self.absent)
 
-    def measure(self, choice: Choice, threads: int, *, shaped: bool) -> Timing:
-        assert threads >= 0
+    def cost(self, choice: Choice, entry: Arrangement, *, shaped: bool) -> Cost:
+        del shaped
+        ms = self.others.get(choice.name, self.ms)
+        return Cost(ms / entry.interpreters, ms)
+
+    def measure(self, choice: Choice, arranged: Arrangement, *, shaped: bool) -> Timing:
+        assert arranged.interpreters >= 1
         self.measured.append(choice.name)
         return Timing(self.others.get(choice.name, self.ms), self.busy)
 
@@ -343,7 +351,9 @@ def test_a_slow_network_is_not_run_again_and_again(
             ran.append(None)
 
     class FakeNetwork:
-        def __init__(self, choice: Choice, threads: int, *, shaped: bool) -> None:
+        def __init__(
+            self, choice: Choice, threads: int, *, interpreters: int, shaped: bool
+        ) -> None:
             self.engine = Engine()
 
     def clocked(do: Callable[[], None], times: int) -> float:
@@ -354,7 +364,7 @@ def test_a_slow_network_is_not_run_again_and_again(
     monkeypatch.setattr(selection, "Network", FakeNetwork)
     monkeypatch.setattr(selection, "median_ms", clocked)
 
-    timing = selection._measured(catalog.choose("movenet-lightning"), 1, shaped=False)
+    timing = selection._measured(catalog.choose("movenet-lightning"), ARRANGED, shaped=False)
 
     assert timing.ms == ms
     assert len(ran) == runs
