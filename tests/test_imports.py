@@ -54,6 +54,8 @@ PICTURES: Final = (
     "commands.film_writer",
     "commands.output",
     "drawing",
+    "recording.clips",
+    "recording.webp",
     "pose.preprocess",
 )
 """Where pictures are resized, drawn, read or written: the only places of cv2."""

@@ -357,6 +357,14 @@ class Camera(Table, frozen=True, kw_only=True):
     snapshot_on: tuple[Literal["fall", "gesture"], ...] = ()
     """Events with which a picture is sent, besides pictures on request."""
 
+    clip_on: tuple[Literal["fall", "long_lie"], ...] = ("fall", "long_lie")
+    """Events that a clip of the seconds around them is sent with. Empty: clips are sent on
+    request only."""
+
+    clip: Literal["skeleton", "camera"] = "skeleton"
+    """What clips show: the `skeleton` on black, or the `camera`'s picture with the skeletons on
+    it, whose last ten seconds are then kept in memory. Whoever may read the broker sees them."""
+
     zones: tuple[CameraZone, ...] = field(default=(), name="zone")
     """Parts of the floor to tell apart."""
 
@@ -397,6 +405,18 @@ class Events(Table, frozen=True, kw_only=True):
 
     gestures: tuple[BuiltIn, ...] = ("hand_raised", "wave", "both_hands_up", "t_pose")
     """The built-in gestures to watch for; those of [[gesture]] are watched for as well."""
+
+
+class Clips(Table, frozen=True, kw_only=True):
+    """Clips of the seconds around an event."""
+
+    keep: str = ""
+    """A folder to write them to, with their poses as a recording. Empty: they are not kept."""
+
+    keep_mb: Annotated[
+        float, Meta(ge=0.5, le=100_000, description="megabytes from 0.5 to 100000")
+    ] = 50.0
+    """The most that a camera's clips may take in it; the oldest are removed."""
 
 
 class GestureRule(Table, frozen=True, kw_only=True):
@@ -486,6 +506,7 @@ class Config(Table, frozen=True, kw_only=True):
     pose: PoseSettings = PoseSettings()
     cameras: tuple[Camera, ...] = field(default=(), name="camera")
     events: Events = Events()
+    clips: Clips = Clips()
     gestures: tuple[GestureRule, ...] = field(default=(), name="gesture")
     metrics: Metrics = Metrics()
     web: Web = Web()

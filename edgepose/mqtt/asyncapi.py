@@ -33,6 +33,8 @@ JSON: Final = "application/json"
 TEXT: Final = "text/plain"
 MSGPACK: Final = "application/msgpack"
 JPEG: Final = "image/jpeg"
+WEBP: Final = "image/webp"
+JSON_LINES: Final = "application/jsonl"
 
 AVAILABILITY: Final[Schema] = {
     "title": "Availability",
@@ -51,6 +53,18 @@ PICTURE: Final[Schema] = {
     "description": "A JPEG: skeletons on black, or on the camera's picture.",
     "type": "string",
     "format": "binary",
+}
+CLIP: Final[Schema] = {
+    "title": "Clip",
+    "description": "An animated WebP of at most 200 kB: skeletons, zones and lines on black, or on"
+    " the camera's picture.",
+    "type": "string",
+    "format": "binary",
+}
+CLIP_POSES: Final[Schema] = {
+    "title": "ClipPoses",
+    "description": "JSON Lines that `edgepose replay` and `score` read.",
+    "type": "string",
 }
 DISCOVERY: Final[Schema] = {
     "title": "Discovery",
@@ -152,6 +166,10 @@ def _of_camera(topics: CameraTopics) -> Iterator[Channel]:
     yield Channel("event", topics.event, says, EventMessage, 1)
     says = "A picture, on request, and on events where that is turned on."
     yield Channel("snapshot", topics.snapshot, says, PICTURE, content_type=JPEG)
+    says = "The seconds around an event, on events and on request."
+    yield Channel("clip", topics.clip, says, CLIP, content_type=WEBP)
+    says = "The poses of a clip: one message of `poses` a line."
+    yield Channel("clipPoses", topics.clip_poses, says, CLIP_POSES, content_type=JSON_LINES)
     says = "Changes settings; what is in force shows in the state."
     yield Channel("set", topics.set, says, Settings, 1, takes=True)
 

@@ -424,6 +424,26 @@ def _controls(place: str, where: CameraTopics, topics: Topics) -> Iterator[tuple
         },
     )
     yield (
+        "clip",
+        {
+            "platform": "image",
+            "name": _named(place, "Clip"),
+            "icon": "mdi:filmstrip",
+            "image_topic": where.clip,
+            "content_type": "image/webp",
+        },
+    )
+    yield (
+        "make_clip",
+        {
+            "platform": "button",
+            "name": _named(place, "Make clip"),
+            "icon": "mdi:filmstrip-box",
+            "command_topic": topics.request("clip"),
+            "payload_press": msgspec.json.encode({"camera": where.camera}).decode(),
+        },
+    )
+    yield (
         "picture",
         {
             "platform": "image",

@@ -277,6 +277,13 @@ class Reloading(msgspec.Struct, frozen=True):
     reloading: bool
 
 
+class ClipsSent(msgspec.Struct, frozen=True):
+    """What the request `clip` is answered with."""
+
+    topics: dict[str, str]
+    """By camera, where its clip was sent; its poses are on the topic below it."""
+
+
 class LinesReset(msgspec.Struct, frozen=True):
     """What the request `reset_lines` is answered with."""
 

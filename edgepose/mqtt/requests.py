@@ -6,7 +6,15 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from edgepose.mqtt.messages import LinesReset, Pictures, Pong, Reloading, Report, StatusMessage
+from edgepose.mqtt.messages import (
+    ClipsSent,
+    LinesReset,
+    Pictures,
+    Pong,
+    Reloading,
+    Report,
+    StatusMessage,
+)
 
 Id = Annotated[str, Meta(max_length=1024)] | int | float | bool | None
 
@@ -22,7 +30,7 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SnapshotRequest(Request, frozen=True, forbid_unknown_fields=True):
-    """What `snapshot` takes."""
+    """What `snapshot` and `clip` take."""
 
     camera: str | None = None
     """One of the cameras; not given: all of them."""
@@ -78,6 +86,7 @@ REQUESTS: Final[Mapping[str, RequestType]] = {
     "ping": RequestType(Request, Pong),
     "info": RequestType(Request, StatusMessage),
     "snapshot": RequestType(SnapshotRequest, Pictures),
+    "clip": RequestType(SnapshotRequest, ClipsSent, slow=True),
     "reset_lines": RequestType(ResetLinesRequest, LinesReset),
     "reload": RequestType(Request, Reloading),
     "doctor": RequestType(Request, Report, slow=True),

@@ -43,13 +43,23 @@ class CameraTopics:
         return f"{self.prefix}/snapshot"
 
     @property
+    def clip(self) -> str:
+        """Animated WebP, on events and on request."""
+        return f"{self.prefix}/clip"
+
+    @property
+    def clip_poses(self) -> str:
+        """The poses of a clip as JSON Lines."""
+        return f"{self.prefix}/clip/poses"
+
+    @property
     def set(self) -> str:
         """Incoming settings."""
         return f"{self.prefix}/set"
 
     def listed(self, *, packed: bool = False) -> dict[str, str]:
         """Return the topics by name, as `B/status` lists them."""
-        names = ["availability", "poses", "state", "event", "snapshot", "set"]
+        names = ["availability", "poses", "state", "event", "snapshot", "clip", "clip_poses", "set"]
         names += ["poses_msgpack"] if packed else []
         return {name: getattr(self, name) for name in names}
 

@@ -13,6 +13,7 @@ from edgepose.mqtt.snapshots import Snapshots
 from edgepose.people.build import births, detectors
 from edgepose.people.events import EVENTS, Detector
 from edgepose.people.follower import Follower
+from edgepose.recording.clips import Clips
 from edgepose.types import Message
 
 REPLACED: Final = ("falls", "gestures")
@@ -26,14 +27,19 @@ class CameraControl:
     ----------
     camera : Camera
         The running camera.
-    follower, composer, snapshots
+    follower, composer, snapshots, clips
         Its stages after the network that depend on settings.
     """
 
     def __init__(
-        self, camera: Camera, follower: Follower, composer: Composer, snapshots: Snapshots
+        self,
+        camera: Camera,
+        follower: Follower,
+        composer: Composer,
+        snapshots: Snapshots,
+        clips: Clips,
     ) -> None:
-        self.camera, self.snapshots = camera, snapshots
+        self.camera, self.snapshots, self.clips = camera, snapshots, clips
         self._follower, self._composer = follower, composer
         self._detector_settings: tuple[bool, float] | None = None
 
@@ -49,6 +55,7 @@ class CameraControl:
         self._follower.movement.min_score = pose.min_keypoint_score
         self._follower.kinematics.min_score = pose.min_keypoint_score
         self.snapshots.min_score = pose.min_keypoint_score
+        self.clips.min_score = pose.min_keypoint_score
         self._replace_detectors(config, camera)
         self._composer.extra = {"paused": paused, "settings": settings}
         self.camera.pause(paused)
@@ -65,6 +72,7 @@ class CameraControl:
         self._follower.forget(detectors(config, camera))
         self._composer.forget()
         self.snapshots.forget()
+        self.clips.forget()
 
     def _replace_detectors(self, config: Config, camera: CameraTable) -> None:
         asked = (config.events.fall, config.pose.min_keypoint_score)

@@ -75,10 +75,11 @@ class CameraSet:
         new = self._state.config
         was = {settings.id: settings for settings in old.cameras}
         now = {settings.id: settings for settings in new.cameras}
-        every |= (old.mqtt, old.device, old.events, old.web.picture) != (
+        every |= (old.mqtt, old.device, old.events, old.clips, old.web.picture) != (
             new.mqtt,
             new.device,
             new.events,
+            new.clips,
             new.web.picture,
         )
         for id_ in list(self._state.cameras):

@@ -1,9 +1,9 @@
 """Answers the requests of `mqtt.requests.REQUESTS`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from edgepose.errors import EdgeposeError
-from edgepose.mqtt.messages import LinesReset, Pictures, Pong, Reloading, Report
+from edgepose.mqtt.messages import ClipsSent, LinesReset, Pictures, Pong, Reloading, Report
 from edgepose.mqtt.requests import (
     CommandError,
     RequestHandler,
@@ -21,7 +21,8 @@ def request_handlers(state: DaemonState) -> Mapping[str, RequestHandler]:
     return {
         "ping": lambda _: Pong(rfc3339(state.clock.unix_ns())),
         "info": lambda _: status_message(_loaded(state)),
-        "snapshot": lambda request: _snapshot(state, request),
+        "snapshot": lambda request: Pictures(_for_cameras(state, request, _picture)),
+        "clip": lambda request: ClipsSent(_for_cameras(state, request, _clip)),
         "reset_lines": lambda request: _reset_lines(state, request),
         "reload": lambda _: _reload(state),
         "doctor": lambda _: report(_loaded(state)),
@@ -56,19 +57,21 @@ def _loaded(state: DaemonState) -> DaemonState:
     return state
 
 
-def _snapshot(state: DaemonState, request: SnapshotRequest) -> Pictures:
+def _for_cameras(
+    state: DaemonState, request: SnapshotRequest, send: Callable[[DaemonState, str], str]
+) -> dict[str, str]:
     """Send pictures; a camera that has none to show is an error only when it was named."""
     asked = [request.camera] if request.camera is not None else list(state.cameras)
     taken = {}
     for id_ in asked:
         try:
-            taken[id_] = _picture(state, id_)
+            taken[id_] = send(state, id_)
         except CommandError:
             if request.camera is not None:
                 raise
     if not taken:
         raise CommandError("no camera has a picture to show")
-    return Pictures(taken)
+    return taken
 
 
 def _known_camera(state: DaemonState, id_: str) -> CameraControl:
@@ -79,13 +82,26 @@ def _known_camera(state: DaemonState, id_: str) -> CameraControl:
     return control
 
 
-def _picture(state: DaemonState, id_: str) -> str:
+def _watching_camera(state: DaemonState, id_: str) -> CameraControl:
     control = _known_camera(state, id_)
     if state.broker.overrides.is_paused(id_):
         raise CommandError(f'camera "{id_}" is paused')
     if control.camera.health.state == "offline":
         raise CommandError(f'camera "{id_}" is offline')
-    message = control.snapshots.take()
+    return control
+
+
+def _clip(state: DaemonState, id_: str) -> str:
+    messages = _watching_camera(state, id_).clips.take()
+    if not messages:
+        raise CommandError(f'camera "{id_}" has not shown anything yet')
+    for message in messages:
+        state.broker.publisher.put(message)
+    return messages[0].topic
+
+
+def _picture(state: DaemonState, id_: str) -> str:
+    message = _watching_camera(state, id_).snapshots.take()
     if message is None:
         raise CommandError(f'camera "{id_}" has not shown anything yet')
     state.broker.publisher.put(message)

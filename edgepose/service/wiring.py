@@ -34,6 +34,7 @@ from edgepose.people.build import follower
 from edgepose.pose.estimator import PoseEstimator
 from edgepose.pose.failover import FailoverEstimator
 from edgepose.pose.selection import ModelSelector, Plan
+from edgepose.recording.clips import Clips
 from edgepose.service.camera_control import CameraControl
 from edgepose.service.line_counts import LineCounts, NotedCounts
 from edgepose.service.overrides import Overrides, StoredSettings
@@ -179,13 +180,16 @@ def camera(
     model = state.estimator
     live, shown = sources.is_live(settings.source), view(settings)
     snapshots = Snapshots(topics, settings, config.pose.min_keypoint_score)
+    clips = Clips(
+        topics, settings, config.clips, config.pose.min_keypoint_score, state.broker.publisher.put
+    )
     line_counts = state.broker.line_counts
     composer = Composer(
         topics,
         model=lambda: model.name,
         follower=people,
         clock=state.clock,
-        picture=snapshots.see,
+        picture=lambda *seen: [*snapshots.see(*seen), *clips.see(*seen)],
         packed=config.mqtt.encoding == "msgpack",
         counted=lambda events: line_counts.count(settings, events),
     )
@@ -196,7 +200,7 @@ def camera(
         health,
         state.clock,
         view=shown,
-        keeps_picture=settings.snapshot == "camera" or config.web.picture,
+        keeps_picture="camera" in {settings.snapshot, settings.clip} or config.web.picture,
     )
     gate = Gate(
         shown,
@@ -227,7 +231,7 @@ def camera(
         failure=state.failure,
         changed=changed,
     )
-    return CameraControl(made, people, composer, snapshots)
+    return CameraControl(made, people, composer, snapshots, clips)
 
 
 def embedded_broker(config: Config) -> EmbeddedBroker | None:

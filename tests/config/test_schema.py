@@ -61,6 +61,8 @@ roi = [0.5, 0.0, 0.5, 1.0]
 snapshot = "camera"
 snapshot_on = ["fall"]
 masks = [[[0,0],[0.2,0],[0.2,0.3],[0,0.3]]]
+clip_on = ["long_lie"]
+clip = "camera"
   [[camera.zone]]
   id = "sofa"
   polygon = [[0.1,0.5],[0.6,0.5],[0.6,1.0],[0.1,1.0]]
@@ -76,6 +78,9 @@ masks = [[[0,0],[0.2,0],[0.2,0.3],[0,0.3]]]
   size = [2.0, 3.0]
   metres = [[0,0],[2,0],[2,3],[0,3]]
   frame = "hall"
+[clips]
+keep = "/var/lib/clips"
+keep_mb = 9.5
 [events]
 presence_on_s = 1
 presence_off_s = 2.5
@@ -187,7 +192,11 @@ def test_gestures_are_the_built_in_ones_and_ones_own() -> None:
     ("text", "line", "words"),
     [
         # names
-        ("[mqt]", 1, ['unknown name "mqt"', 'did you mean "mqtt"?', "known: camera, device"]),
+        (
+            "[mqt]",
+            1,
+            ['unknown name "mqt"', 'did you mean "mqtt"?', "known: camera, clips, device"],
+        ),
         (
             CAMERA + "rotat = 90\nmiror = true",
             4,

@@ -131,6 +131,8 @@ class TestPayload:
             "min_pose_score": "number",
             "snapshot": "button",
             "picture": "image",
+            "clip": "image",
+            "make_clip": "button",
             "fps": "sensor",
             "latency": "sensor",
         }

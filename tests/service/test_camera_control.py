@@ -208,7 +208,7 @@ def test_requests_are_answered(start: Callable[..., Running], seen: Witness) -> 
     assert jpeg
     assert not nowhere["ok"]
     assert "attic" in nowhere["error"]
-    assert "doctor, info, ping, reload, reset_lines, snapshot" in unknown["error"]
+    assert "clip, doctor, info, ping, reload, reset_lines, snapshot" in unknown["error"]
     assert reload["ok"]
 
 

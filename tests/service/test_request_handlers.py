@@ -24,6 +24,8 @@ from edgepose.system.storage import StateFile
 from edgepose.timing import Clock
 from edgepose.types import Event, Message
 
+CLIP = ("clip", "clip/poses")
+
 
 class Camera:
     """A camera as far as requests see it."""
@@ -33,6 +35,8 @@ class Camera:
         topic = f"edgepose/pi/{id_}/snapshot"
         picture = Message(topic, b"jpeg", "snapshot") if shows else None
         self.snapshots = SimpleNamespace(take=lambda: picture)
+        clip = [Message(f"edgepose/pi/{id_}/{leaf}", b"", "snapshot") for leaf in CLIP]
+        self.clips = SimpleNamespace(take=lambda: clip if shows else [])
         self.state_message = lambda: Message(f"edgepose/pi/{id_}/state", b"{}", "state")
 
 
@@ -83,6 +87,20 @@ def test_a_snapshot_of_one_camera_or_of_all() -> None:
     assert [message.topic.split("/")[2] for message in house.sent] == ["shed", "hall", "shed"]
 
 
+def test_a_clip_is_sent_with_its_poses() -> None:
+    """The answer names the picture's topic."""
+    house = House(hall=Camera("hall"), shed=Camera("shed", shows=False))
+
+    answer = house.ask("clip", SnapshotRequest())
+
+    assert answer == {"topics": {"hall": "edgepose/pi/hall/clip"}}
+    assert [message.topic for message in house.sent] == [
+        "edgepose/pi/hall/clip",
+        "edgepose/pi/hall/clip/poses",
+    ]
+
+
+@pytest.mark.parametrize("verb", ["snapshot", "clip"])
 @pytest.mark.parametrize(
     ("camera", "why"),
     [
@@ -92,7 +110,7 @@ def test_a_snapshot_of_one_camera_or_of_all() -> None:
         ("shed", "is paused"),
     ],
 )
-def test_a_camera_that_cannot_show_anything_says_why(camera: str, why: str) -> None:
+def test_a_camera_that_cannot_show_anything_says_why(camera: str, why: str, verb: str) -> None:
     """Asked for by name it is refused; among all it is left out."""
     house = House(
         hall=Camera("hall"),
@@ -103,9 +121,9 @@ def test_a_camera_that_cannot_show_anything_says_why(camera: str, why: str) -> N
     )
 
     with pytest.raises(CommandError, match=why):
-        house.ask("snapshot", SnapshotRequest(camera=camera))
+        house.ask(verb, SnapshotRequest(camera=camera))
 
-    assert set(house.ask("snapshot", SnapshotRequest())["topics"]) == {"hall"}
+    assert set(house.ask(verb, SnapshotRequest())["topics"]) == {"hall"}
 
 
 def test_no_camera_at_all_is_refused() -> None:

@@ -1,0 +1,229 @@
+"""Clips: the seconds around an event as moving skeletons, and their poses as a recording.
+
+The last seconds of poses are kept in memory. A clip shows them with zones and lines on black,
+and on the camera's picture only where the owner has turned that on.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from edgepose import drawing
+from edgepose.config.schema import Camera
+from edgepose.config.schema import Clips as ClipSettings
+from edgepose.mqtt import encoding
+from edgepose.mqtt.topics import CameraTopics
+from edgepose.recording import webp
+from edgepose.timing import NS_PER_S, rfc3339
+from edgepose.types import Box, Event, Frame, Image, Message, Pose, Size, Track
+
+log: Final = logging.getLogger(__name__)
+
+BEFORE_S: Final = 5.0
+AFTER_S: Final = 5.0
+MAX_BYTES: Final = 200_000
+POSES_FPS: Final = 10.0
+TRIGGERS: Final = {"fall": "fall_suspected", "long_lie": "long_lie"}
+"""What `clip_on` may name, and the type of event that it means."""
+
+LEVELS: Final = ((480, 8, 70), (480, 5, 50), (360, 5, 35), (240, 4, 20), (160, 2, 10))
+"""Longest side in pixels, frames a second, quality: the first that keeps within `MAX_BYTES`."""
+
+PICTURE_PX: Final = LEVELS[0][0]
+PICTURE_QUALITY: Final = 70  # of the camera's pictures that wait for a clip
+AREA: Final = (90, 90, 90)
+REST: Final = (60, 90, 140)
+LINE: Final = (200, 200, 60)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """One frame that a clip may show."""
+
+    frame: Frame
+    """Without its picture."""
+
+    tracks: tuple[Track, ...]
+    jpeg: bytes | None
+    """The camera's picture, made smaller; None unless the owner wants it shown."""
+
+
+class Clips:
+    """Keeps one camera's last seconds, and makes clips of them.
+
+    Parameters
+    ----------
+    topics : CameraTopics
+        Where clips go.
+    camera : Camera
+        Says on which events, and what is shown.
+    settings : ClipSettings
+        Where they are kept.
+    min_score : float
+        Keypoints below it are not drawn.
+    publish : callable
+        Sends a message; called by a thread of its own.
+    """
+
+    def __init__(
+        self,
+        topics: CameraTopics,
+        camera: Camera,
+        settings: ClipSettings,
+        min_score: float,
+        publish: Callable[[Message], object],
+    ) -> None:
+        self.min_score = min_score
+        self._topics = topics
+        self._camera = camera
+        self._settings = settings
+        self._publish = publish
+        self._on = {TRIGGERS[name] for name in camera.clip_on}
+        self._lock = threading.Lock()
+        self._moments: deque[Moment] = deque()
+        self._due_ns: int | None = None
+
+    def see(self, frame: Frame, tracks: Sequence[Track], events: Sequence[Event]) -> list[Message]:
+        """Take a frame; begin a clip when its time has come. Returns nothing to send now."""
+        jpeg = None
+        if self._camera.clip == "camera":
+            jpeg = drawing.jpeg(drawing.shrink(frame.image, PICTURE_PX), quality=PICTURE_QUALITY)
+        at_ns = frame.captured_ns
+        with self._lock:
+            if self._moments and at_ns < self._moments[-1].frame.captured_ns:
+                self._moments.clear()
+            self._moments.append(Moment(frame.without_picture(), tuple(tracks), jpeg))
+            while at_ns - self._moments[0].frame.captured_ns > (BEFORE_S + AFTER_S) * NS_PER_S:
+                self._moments.popleft()
+            if self._due_ns is None and any(event.type in self._on for event in events):
+                self._due_ns = at_ns + round(AFTER_S * NS_PER_S)
+            due = self._due_ns is not None and at_ns >= self._due_ns
+            if due:
+                self._due_ns = None
+                moments = list(self._moments)
+        if due:
+            threading.Thread(target=self._send, args=(moments,), name="clip", daemon=True).start()
+        return []
+
+    def take(self) -> list[Message]:
+        """Return a clip of the last seconds and its poses; empty before the first frame.
+
+        Thread-safe; takes up to some seconds.
+        """
+        with self._lock:
+            moments = list(self._moments)
+        return self._messages(moments) if moments else []
+
+    def forget(self) -> None:
+        """Keep nothing: the camera is paused."""
+        with self._lock:
+            self._moments.clear()
+            self._due_ns = None
+
+    def _send(self, moments: Sequence[Moment]) -> None:
+        for message in self._messages(moments):
+            self._publish(message)
+
+    def _messages(self, moments: Sequence[Moment]) -> list[Message]:
+        picture, lines = self._draw(moments), self._lines(moments)
+        if self._settings.keep:
+            name = rfc3339(moments[0].frame.unix_ns).replace(":", "-")
+            files = {f"{name}.webp": picture, f"{name}.jsonl": lines}
+            keep(Path(self._settings.keep), self._camera.id, files, self._settings.keep_mb)
+        return [
+            Message(self._topics.clip, picture, "snapshot", content_type=webp.MEDIA_TYPE),
+            Message(self._topics.clip_poses, lines, "snapshot", content_type="application/jsonl"),
+        ]
+
+    def _lines(self, moments: Sequence[Moment]) -> bytes:
+        """Return the poses as `replay` and `score` read them: a message of `C/poses` a line."""
+        messages = (
+            encoding.poses(
+                self._topics, moment.frame, moment.tracks, seq=number, latency_ms=0.0, model="clip"
+            )
+            for number, moment in enumerate(dict.fromkeys(thinned(moments, POSES_FPS)), 1)
+        )
+        return b"".join(message.payload + b"\n" for message in messages)
+
+    def _draw(self, moments: Sequence[Moment]) -> bytes:
+        """Return the animation in the best quality that is small enough."""
+        content = b""
+        for longest_px, fps, quality in LEVELS:
+            chosen = thinned(moments, fps)
+            frames = [self._frame(moment, longest_px) for moment in chosen]
+            content = webp.animation(frames, round(1000 / fps), quality=quality)
+            if len(content) <= MAX_BYTES:
+                break
+        return content
+
+    def _frame(self, moment: Moment, longest_px: int) -> Image:
+        full = moment.frame.size
+        size = full.within(longest_px)
+        canvas = _background(moment, size)
+        for zone in self._camera.zones:
+            colour = REST if zone.kind == "rest" else AREA
+            cv2.polylines(canvas, [_pixels(zone.polygon, size)], True, colour, 1, cv2.LINE_AA)
+        for line in self._camera.lines:
+            cv2.polylines(canvas, [_pixels(line.points, size)], False, LINE, 1, cv2.LINE_AA)
+        tracks = [scaled(track, size.width / full.width) for track in moment.tracks]
+        return drawing.draw(canvas, tracks, min_score=self.min_score)
+
+
+def thinned(moments: Sequence[Moment], fps: float) -> list[Moment]:
+    """Return one moment for each step of `1 / fps` seconds, the newest before it."""
+    first_ns = moments[0].frame.captured_ns
+    last_ns = moments[-1].frame.captured_ns
+    steps = round((last_ns - first_ns) / NS_PER_S * fps)
+    chosen, index = [], 0
+    for step in range(steps + 1):
+        at_ns = first_ns + step * NS_PER_S / fps
+        while index + 1 < len(moments) and moments[index + 1].frame.captured_ns <= at_ns:
+            index += 1
+        chosen.append(moments[index])
+    return chosen
+
+
+def scaled(track: Track, scale: float) -> Track:
+    """Return a track in the pixels of a picture of another size."""
+    pose = track.pose
+    keypoints = pose.keypoints.copy()
+    keypoints[:, :2] = (keypoints[:, :2] + 0.5) * scale - 0.5
+    box = Box(*(value * scale for value in pose.box))
+    return replace(track, pose=Pose(keypoints, pose.score, box))
+
+
+def _background(moment: Moment, size: Size) -> Image:
+    if moment.jpeg is None:
+        return np.zeros((size.height, size.width, 3), dtype=np.uint8)
+    bgr = cv2.imdecode(np.frombuffer(moment.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert bgr is not None
+    return np.asarray(cv2.cvtColor(cv2.resize(bgr, size), cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _pixels(points: Sequence[tuple[float, float]], size: Size) -> np.ndarray:
+    return np.array([(x * size.width, y * size.height) for x, y in points]).round().astype(np.int32)
+
+
+def keep(folder: Path, camera: str, files: dict[str, bytes], limit_mb: float) -> None:
+    """Write files into a folder of the camera, and remove its oldest ones beyond the limit."""
+    place = folder / camera
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (place / name).write_bytes(content)
+        known = sorted(path for path in place.iterdir() if path.suffix in {".webp", ".jsonl"})
+        total = sum(path.stat().st_size for path in known)
+        for path in known[: -len(files)]:
+            if total <= limit_mb * 1e6:
+                break
+            total -= path.stat().st_size
+            path.unlink()
+    except OSError as error:
+        log.warning("%s: a clip cannot be kept: %s", place, error.strerror)

@@ -1,0 +1,56 @@
+"""Animated pictures in WebP, which browsers and Home Assistant show.
+
+OpenCV writes single pictures; the container of RFC 9649 holds several of them.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import cv2
+
+from edgepose.types import Image
+
+MEDIA_TYPE: Final = "image/webp"
+HEADER_BYTES: Final = 12  # "RIFF", the length, "WEBP"
+ANIMATED: Final = 0x02  # flag of VP8X
+NO_BLEND: Final = 0x02  # flag of ANMF: a frame replaces the one before
+
+
+def animation(frames: Sequence[Image], frame_ms: int, *, quality: int) -> bytes:
+    """Write pictures of one size as an animation that repeats for ever.
+
+    Parameters
+    ----------
+    frames : sequence of (height, width, 3)
+        RGB; at least one.
+    frame_ms : int
+        How long each is shown.
+    quality : int
+        From 1 to 100.
+    """
+    height, width = frames[0].shape[:2]
+    canvas = _three(width - 1) + _three(height - 1)
+    parts = [
+        _chunk(b"VP8X", bytes((ANIMATED, 0, 0, 0)) + canvas),
+        _chunk(b"ANIM", bytes(6)),
+    ]
+    for frame in frames:
+        head = bytes(6) + canvas + _three(frame_ms) + bytes((NO_BLEND,))
+        parts.append(_chunk(b"ANMF", head + _picture(frame, quality)))
+    content = b"WEBP" + b"".join(parts)
+    return b"RIFF" + len(content).to_bytes(4, "little") + content
+
+
+def _picture(frame: Image, quality: int) -> bytes:
+    """Return the chunks of one picture, without the header of its file."""
+    bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+    _, content = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, quality])
+    return bytes(content)[HEADER_BYTES:]
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return name + len(content).to_bytes(4, "little") + content + bytes(len(content) % 2)
+
+
+def _three(value: int) -> bytes:
+    return value.to_bytes(3, "little")
