@@ -6,6 +6,7 @@ line through its times with 1, 3 and 6 people; its colour says whether it finds 
 lie.
 """
 
+import argparse
 import json
 from collections.abc import Iterator
 from html import escape
@@ -30,6 +31,7 @@ STYLE: Final = (
 
 def main() -> None:
     """Write the picture."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     rows = json.loads(RESULTS.read_text("utf-8"))["rows"]
     size = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
     shapes = "".join([*axes(), *(shape for row in rows for shape in line(row))])
