@@ -84,8 +84,8 @@ class TestBroker:
             mqtt = Mqtt(url=broker.url, protocol=4 if protocol == 4 else 5)
             config = Config(device=Device(id="pi"), mqtt=mqtt)
             made = wiring.connect(config, Clock(), pytest.fail)
-            made.link.start()
-            assert wait_until(lambda: made.link.connected)
+            made.publisher.start()
+            assert wait_until(lambda: made.publisher.connected)
             return made
 
         return make
@@ -102,14 +102,16 @@ class TestBroker:
         with Mosquitto(tmp_path) as broker, witness(broker.port) as outside:
             first, second = (link(broker, name, protocol) for name in ("a", "b"))
             for device in (first, second):
-                assert device.link._sink.wait_subscribed(5)
+                assert device.publisher._sink.wait_subscribed(5)
             for device, payload in ((first, b"1"), (second, b"2")):
-                device.link.put(stats(payload))
+                device.publisher.put(stats(payload))
                 outside.on(TOPICS.stats, payload)
 
-            assert wait_until(lambda: first.duplicate.is_present and second.duplicate.is_present)
-            first.link.close(1)
-            second.link.close(1)
+            assert wait_until(
+                lambda: first.duplicate_device.is_present and second.duplicate_device.is_present
+            )
+            first.publisher.close(1)
+            second.publisher.close(1)
 
         assert len([r for r in caplog.records if "another device" in r.message]) == 2
 
@@ -125,11 +127,11 @@ class TestBroker:
         with Mosquitto(tmp_path) as broker, witness(broker.port) as outside:
             for number in range(3):
                 device = link(broker, "a", protocol)
-                assert device.link._sink.wait_subscribed(5)
-                device.link.put(stats(b"%d" % number))
+                assert device.publisher._sink.wait_subscribed(5)
+                device.publisher.put(stats(b"%d" % number))
                 outside.on(TOPICS.stats, b"%d" % number)
-                device.link.put(stats(b"last %d" % number))
-                device.link.close(1)
+                device.publisher.put(stats(b"last %d" % number))
+                device.publisher.close(1)
 
         assert "another device" not in caplog.text
 
