@@ -93,7 +93,7 @@ class SessionEnd:
     (amqtt does not answer when a connect packet of a newer version holds a last will.)"""
 
     hung_up: bool = False
-    """The other side ended the connection."""
+    """The other side ended the connection, maybe because of a message."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 from edgepose.mqtt.client import MqttClient
+from edgepose.mqtt.connection import State
 from edgepose.mqtt.embedded_broker import EmbeddedBroker
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.outbox import Outbox, Outgoing
@@ -107,8 +108,9 @@ class Publisher:
         self._sink.subscribe(topic, listener, others_only=others_only)
 
     def has_login(self, options: BrokerOptions) -> bool:
-        """Say whether password and certificates are those in use."""
-        return self._sink.options.login == options.login
+        """Return whether password and certificates are those in use, and are not refused."""
+        is_refused = self._sink.state is State.REFUSED
+        return self._sink.options.login == options.login and not is_refused
 
     @property
     def tried(self) -> bool:

@@ -37,8 +37,13 @@ ASK_AGAIN_S: Final = (5.0, 300.0)  # a cluster that has lost a node refuses topi
 BLOCKED_S: Final = 0.5  # a line on which nothing has moved for so long makes poses late
 HEADERS: Final = 100  # bytes that a message has besides its topic and payload, and some to spare
 UNSPECIFIED: Final = 0x80  # the library's code where the connection ended without a word
-KEEPALIVE_TIMEOUT: Final = 0x8D
 PACKET_TOO_LARGE: Final = 0x95
+MESSAGE_FAULTS: Final = frozenset(
+    {UNSPECIFIED, 0x81, 0x82, 0x83, 0x87, 0x90, 0x94, PACKET_TOO_LARGE, 0x99}
+    | {RETAIN_UNSUPPORTED, QOS_UNSUPPORTED}
+)
+"""Codes of a session's end that a message may have caused. Others have a reason of their own,
+such as a broker that stops (0x8B) or another client with our client id (0x8E)."""
 
 CERTIFICATE_REMEDIES: Final = {
     10: "its owner has to renew it, or the clock here is wrong",  # expired
@@ -290,7 +295,7 @@ class Session:
             self._finish(SessionEnd(hint, needs_user=True, protocol_suspect=True, hung_up=True))
             return
         text = "the connection broke" if reason.code == UNSPECIFIED else reason.text
-        hung_up = reason.code != KEEPALIVE_TIMEOUT
+        hung_up = reason.code in MESSAGE_FAULTS
         self._finish(SessionEnd(text, reason.code, hung_up=hung_up))
 
     def _disconnect_hint(self) -> str:

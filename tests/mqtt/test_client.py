@@ -22,10 +22,16 @@ from paho.mqtt.packettypes import PacketTypes
 
 from edgepose.errors import BrokerError, ConfigError
 from edgepose.mqtt.client import MqttClient
-from edgepose.mqtt.connection import V5_RETRIES, State
+from edgepose.mqtt.connection import V5_RETRIES, Attempt, State
 from edgepose.mqtt.options import BrokerOptions, backoff_s
-from edgepose.mqtt.paho_client import session_properties, will_properties
-from edgepose.mqtt.session import MALFORMED_CERTIFICATE, connect_error
+from edgepose.mqtt.paho_client import (
+    BrokerLimits,
+    BrokerReason,
+    session_properties,
+    will_properties,
+)
+from edgepose.mqtt.poison_messages import PoisonMessages
+from edgepose.mqtt.session import MALFORMED_CERTIFICATE, Session, connect_error
 from edgepose.mqtt.topics import Topics
 from edgepose.types import Message, Received
 from tests.support.brokers import (
@@ -713,6 +719,25 @@ class TestLimits:
             with started(sink):
                 assert wait_until(lambda: sink.refused, 30)
                 assert set(sink.refused) == {"a/forbidden"}
+
+
+@pytest.mark.parametrize(
+    ("code", "may_be_a_message"),
+    [(0x80, True), (0x95, True), (0x87, True), (0x8B, False), (0x8D, False), (0x8E, False)],
+)
+def test_an_end_with_another_reason_is_not_blamed_on_a_message(
+    code: int, may_be_a_message: bool
+) -> None:
+    """A broker that stops, or another client with our id, must not hold messages back."""
+    session = Session(
+        BrokerOptions("house"), "id", Attempt(), MqttClient(options("mqtt://h")), PoisonMessages()
+    )
+    session._on_answer(BrokerReason(0, "success", is_failure=False), BrokerLimits())
+
+    session._on_disconnect(BrokerReason(code, "reason", is_failure=True))
+
+    assert session._end is not None
+    assert session._end.hung_up is may_be_a_message
 
 
 class _Limiter(Line):

@@ -132,3 +132,21 @@ def test_a_model_that_is_not_known_is_refused(running: Running) -> None:
     with pytest.raises(EdgeposeError, match="movenet-lightening"):
         prepare(state, running.daemon._load)
     assert running.goes_on()
+
+
+def test_a_changed_password_replaces_the_connection(tmp_path: Path) -> None:
+    """The file names the same path: what counts is what that holds."""
+    password = tmp_path / "password"
+    password.write_text("old")
+    with Mosquitto(tmp_path) as broker:
+        login = f'url = "{broker.url}"\nusername = "ann"\npassword_file = "{password}"\n'
+        running = Running(tmp_path / "edgepose.toml", login)
+        try:
+            state = running.daemon.state
+            same = prepare(state, lambda _: state.estimator).broker
+            password.write_text("new")
+            changed = prepare(state, lambda _: state.estimator).broker
+        finally:
+            running.close()
+
+    assert (same, changed) == (False, True)
