@@ -117,7 +117,7 @@ class StateMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A person has been lying outside every rest zone for too long."""
 
     moving: bool = False
-    """A person in view has moved within the last second."""
+    """A person has moved within the last 5 s."""
 
     still: bool = False
     """There are people, and none of them has moved for `events.still_s`."""

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from edgepose.config.schema import Config
 from edgepose.people.events.successors import Successors
 from edgepose.people.zones import Zone
 from edgepose.timing import NS_PER_S
 from edgepose.types import Event, Track
+
+MOVING_NS: Final = 5 * NS_PER_S  # a state that changed with each gesture would flood the broker
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class StillnessDetector:
         self._still_ns = int(still_s * NS_PER_S)
         self._successors = Successors(gone_s)
         self._people: dict[int, _Stay] = {}
+        self._moved_ns: int | None = None
         self._moving = False
 
     @classmethod
@@ -56,7 +59,9 @@ class StillnessDetector:
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
         """Take the people of one frame; say who is still now, and who moves again."""
         events: list[Event] = []
-        self._moving = any(track.moving for track in tracks)
+        if any(track.moving for track in tracks):
+            self._moved_ns = at_ns
+        self._moving = self._moved_ns is not None and at_ns - self._moved_ns <= MOVING_NS
         keys = self._successors.update(tracks, at_ns)
         for key, track in zip(keys, tracks, strict=True):
             stay = self._people.setdefault(key, _Stay(at_ns))

@@ -64,6 +64,19 @@ def test_a_lost_and_found_person_has_not_moved() -> None:
     assert [event.type for event in events] == ["person_still"]
 
 
+def test_the_cameras_movement_outlasts_a_pause() -> None:
+    """A state that changed with each step of a person would flood the broker."""
+    detector = StillnessDetector()
+    feed(detector, [person(moving=True)], 0, 1)
+
+    feed(detector, [person()], 1, 5)
+    pause = detector.state["moving"]
+    feed(detector, [person()], 5, 8)
+
+    assert pause
+    assert not detector.state["moving"]
+
+
 def test_an_empty_room_is_not_still() -> None:
     """No movement needs somebody who does not move."""
     detector = StillnessDetector(still_s=30, gone_s=20)
