@@ -396,4 +396,4 @@ def _camera(camera: schema.Camera) -> dict[str, Any]:
     names = ("id", "rotate", "mirror", "roi", "masks")
     zones = [{key: zone[key] for key in ("id", "polygon", "kind")} for zone in shown["zone"]]
     kept = {name: shown[name] for name in names}
-    return {**kept, "source": redact(camera.source), "zones": zones}
+    return {**kept, "source": redact(camera.source), "zones": zones, "lines": shown["line"]}

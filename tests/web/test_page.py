@@ -47,6 +47,12 @@ LIT: Final = """(canvas) => {
 }"""
 
 
+PINK: Final = LIT.replace(
+    "data[at] + data[at + 1] + data[at + 2] < 150",
+    "Math.abs(data[at] - 255) + Math.abs(data[at + 1] - 138) + Math.abs(data[at + 2] - 216) > 12",
+)
+
+
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with House(tmp_path_factory.mktemp("house")) as running:
@@ -199,6 +205,23 @@ def test_it_shows_people_who_move(visit: Callable[..., Any]) -> None:
     events = named(page, "list", "Last events, newest first")
     expect(events.get_by_text("came into view").first).to_be_visible()
     assert events.get_by_role("time").first.get_attribute("datetime").endswith("Z")
+
+
+def test_lines_are_drawn_over_the_camera(visit: Callable[..., Any], house: House) -> None:
+    """In a colour that neither zones nor people have, where the file says."""
+    page = visit()
+    wait_lit(page)
+    before = page.locator("canvas").evaluate(PINK)["count"]
+    line = 'id = "door"\npoints = [[0.9, 0.1], [0.9, 0.9]]'
+    house.write(f"{house.text}\n[[camera.line]]\n{line}\n")
+    seen: dict[str, float] = {}
+
+    def drawn() -> bool:
+        seen.update(page.locator("canvas").evaluate(PINK))
+        return seen["count"] > before + 100
+
+    assert settled(page, drawn)
+    assert seen["middle"] == pytest.approx(0.9, abs=0.03)
 
 
 def test_it_says_why_the_broker_is_away(visit: Callable[..., Any], house: House) -> None:

@@ -77,7 +77,7 @@ export class Card {
     const minScore = this.#told?.settings?.min_keypoint_score ?? pose?.min_keypoint_score ?? 0.3;
     const occupied = Object.entries(this.#told?.zones ?? {}).filter(([, zone]) => zone.occupied);
     return {
-      zones: this.#config?.zones ?? [], occupied: new Set(occupied.map(([id]) => id)), minScore,
+      zones: this.#config?.zones ?? [], lines: this.#config?.lines ?? [], occupied: new Set(occupied.map(([id]) => id)), minScore,
       ...(this.#isWatched ? {} : { message: null }), // the last poses are outdated
     };
   }
@@ -96,10 +96,11 @@ export class Card {
 
   #showState(state) {
     const paused = this.#told?.paused ?? false;
-    const fallen = this.#told?.fall ?? false;
-    write(this.state, fallen ? "fall" : paused ? "paused" : state);
-    this.state.dataset.mood = fallen ? "bad" : paused ? "warn" : (MOODS[state] ?? "");
-    set(this.element, "data-fall", fallen);
+    const { fall = false, long_lie: longLie = false } = this.#told ?? {};
+    const alarm = fall ? "fall" : longLie ? "long lie" : "";
+    write(this.state, alarm || (paused ? "paused" : state));
+    this.state.dataset.mood = alarm ? "bad" : paused ? "warn" : (MOODS[state] ?? "");
+    set(this.element, "data-fall", Boolean(alarm));
     const count = this.#told?.count ?? 0;
     const there = count ? people(count) : "nobody";
     write(this.count, this.#isWatched ? there : "");

@@ -18,6 +18,7 @@ const RIGHT_TONE = 0.3;
 
 export const AREA = "#4fb3bf";
 export const REST = "#c58af9";
+export const LINE = "#ff8ad8";
 
 const AS_IT_IS = { rotate: 0, mirror: false };
 
@@ -25,7 +26,7 @@ const AS_IT_IS = { rotate: 0, mirror: false };
  * Draw a frame of one camera.
  *
  * `message` are its poses or null, `picture` a bitmap or null, `zones` polygons with an id and a
- * kind, `occupied` the ids of the occupied ones, `minScore` below which a keypoint is not
+ * kind, `occupied` the ids of the occupied ones, `lines` points with an id, `minScore` below which a keypoint is not
  * drawn. The people and the picture are oriented as `from` and shown as `to`; zones are drawn as
  * they are given. `skeleton` are pairs of keypoints, `names` the keypoints' names.
  */
@@ -39,6 +40,7 @@ export function render(canvas, moment) {
   const turn = between(from, to);
   if (picture) renderPicture(pen, picture, frame, turn);
   for (const zone of moment.zones) renderZone(pen, zone, frame, moment.occupied.has(zone.id));
+  for (const line of moment.lines ?? []) renderLine(pen, line, frame);
   const people = message.poses.map((person, index) => ({
     ...person,
     colour: COLOURS[(person.id ?? index) % COLOURS.length],
@@ -90,6 +92,17 @@ function renderPicture(pen, picture, frame, turn) {
     ...origin,
   );
   pen.drawImage(picture, 0, 0);
+  pen.restore();
+}
+
+function renderLine(pen, { id, points }, frame) {
+  const corners = points.map(frame.at);
+  pen.save();
+  trace(pen, corners);
+  pen.strokeStyle = LINE;
+  pen.lineWidth = frame.unit * 1.6;
+  pen.stroke();
+  write(pen, id, lowest(corners), frame, LINE);
   pen.restore();
 }
 
