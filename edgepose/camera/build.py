@@ -3,7 +3,7 @@
 from typing import Final
 
 from edgepose.camera import sources
-from edgepose.camera.view import View
+from edgepose.camera.view import ImageTransform
 from edgepose.config import schema
 from edgepose.config.schema import Config, PoseSettings
 from edgepose.people.follower import WEAK
@@ -24,9 +24,11 @@ def still_fps(pose: PoseSettings, fps: float) -> float:
     return pose.still_fps or max(LEAST_STILL_FPS, fps / 2)
 
 
-def view(camera: schema.Camera) -> View:
+def view(camera: schema.Camera) -> ImageTransform:
     """Make what turns a camera's pictures into those that are looked at."""
-    return View(rotate=camera.rotate, mirror=camera.mirror, roi=camera.roi, masks=camera.masks)
+    return ImageTransform(
+        rotate=camera.rotate, mirror=camera.mirror, roi=camera.roi, masks=camera.masks
+    )
 
 
 def total_fps(config: Config) -> float:

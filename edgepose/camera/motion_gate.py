@@ -6,7 +6,7 @@ from typing import Final
 
 from edgepose.camera.motion import Motion, shrink
 from edgepose.camera.sources import Glimpse
-from edgepose.camera.view import View
+from edgepose.camera.view import ImageTransform
 from edgepose.people.follower import Presence
 from edgepose.timing import NS_PER_S
 
@@ -28,7 +28,7 @@ class Gate:
 
     Parameters
     ----------
-    view : View
+    view : ImageTransform
         What is looked at in a picture: what moves elsewhere does not count.
     idle_fps : float
         Pictures a second that are looked at all the same while it is closed.
@@ -40,7 +40,7 @@ class Gate:
 
     def __init__(
         self,
-        view: View,
+        view: ImageTransform,
         idle_fps: float,
         *,
         still_fps: float = math.inf,
@@ -111,7 +111,7 @@ class Gate:
         image = glimpse() if glimpse else None
         if image is None:
             return True
-        small = self._view.part(self._view.shown(shrink(image)))
+        small = self._view.crop_to_roi(self._view.apply_to_image(shrink(image)))
         return self._motion.update(small, at_ns, learn=self._alone)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from edgepose.camera.health import CameraHealth
-from edgepose.camera.view import View
+from edgepose.camera.view import ImageTransform
 from edgepose.people.follower import Follower, Presence
 from edgepose.pose.decoders import Limits
 from edgepose.pose.estimator import Estimator
@@ -37,7 +37,7 @@ class Pipeline:
         health: CameraHealth,
         clock: Clock,
         *,
-        view: View | None = None,
+        view: ImageTransform | None = None,
         keeps_picture: bool = False,
     ) -> None:
         self.limits: Limits | None = None
@@ -45,11 +45,11 @@ class Pipeline:
 
         self._estimator = estimator
         self._follower = follower
-        self._view = view or View()
+        self._view = view or ImageTransform()
         self._keeps_picture = keeps_picture
         self._turn = 0
         # Timed here, once, so that the walk below stays clean.
-        plain, show = self._view.plain, self._view.show
+        plain, show = self._view.is_identity, self._view.apply
         self.transform = show if plain else health.timed("show", show, clock)
         self.prepare = health.timed("prepare", self._prepare, clock)
         self.infer = estimator.infer
@@ -84,9 +84,9 @@ class Pipeline:
         """Look where the people of the newest frame should be by now."""
         self._turn += 1
         people = self._follower.expect(frame.captured_ns) if self._estimator.uses_tracks else ()
-        inward = self._view.inward(people, frame.size)
-        return self._estimator.prepare(self._view.part(frame.image), inward, self._turn)
+        in_roi = self._view.to_roi(people, frame.size)
+        return self._estimator.prepare(self._view.crop_to_roi(frame.image), in_roi, self._turn)
 
     def _decode(self, frame: Frame, inputs: Any, outputs: Any) -> Sequence[Pose]:
         poses = self._estimator.decode(inputs, outputs, limits=self.limits)
-        return self._view.outward(poses, frame.size)
+        return self._view.to_frame(poses, frame.size)

@@ -1,8 +1,8 @@
-"""What a camera shows: turned, mirrored, in part blacked out, and where in it to look.
+"""Rotation, mirroring, masks and region of interest of one camera.
 
-`show` makes the frame that everything after it knows: its pixels are those of all
-coordinates, and what is masked is in no picture that leaves the device. `part` is what
-the network sees of it; `inward` and `outward` lead people there and back.
+`apply` makes the frame that all later stages work on: coordinates are those of its pixels, and
+masked areas are black in every picture that leaves the device. `crop_to_roi` returns the part
+that the network sees; `to_roi` and `to_frame` convert poses between the two.
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ FINE: Final = 4  # bits below the pixel that corners of masks are drawn with
 BLACK: Final = (0, 0, 0)
 
 
-class View:
-    """How one camera's pictures are to be seen; costs nothing where nothing is asked for.
+class ImageTransform:
+    """Transforms one camera's pictures; costs nothing where nothing is configured.
 
     Parameters
     ----------
@@ -39,9 +39,9 @@ class View:
     mirror : bool
         Swap left and right of the picture. The people in it keep theirs.
     roi : 4 floats
-        x, y, width and height of what is looked at, as parts of the frame.
+        x, y, width and height of the region of interest, as parts of the frame.
     masks : sequence of polygons
-        What is blacked out; corners as parts of the frame.
+        Areas to black out; corners as parts of the frame.
     """
 
     def __init__(
@@ -58,16 +58,18 @@ class View:
         self._masks = [np.array(mask, dtype=np.float32) for mask in masks]
 
     @property
-    def plain(self) -> bool:
-        """Whether the camera's pictures are shown as they come."""
+    def is_identity(self) -> bool:
+        """Whether pictures are passed on unchanged."""
         return self._turn is None and not self._mirror and not self._masks
 
-    def show(self, frame: Frame) -> Frame:
-        """Return the frame as it is to be seen; the same one where nothing is changed."""
-        return frame if self.plain else replace(frame, image=self.shown(frame.image))
+    def apply(self, frame: Frame) -> Frame:
+        """Return the transformed frame; the same object where nothing is changed."""
+        if self.is_identity:
+            return frame
+        return replace(frame, image=self.apply_to_image(frame.image))
 
-    def shown(self, taken: Image) -> Image:
-        """Return a picture, RGB or grey, as it is to be seen."""
+    def apply_to_image(self, taken: Image) -> Image:
+        """Return a transformed picture, RGB or grey."""
         image = taken
         if self._turn is not None:
             image = cast(Image, cv2.rotate(image, self._turn))
@@ -79,30 +81,30 @@ class View:
                 _blacken(image, mask)
         return image
 
-    def part(self, image: Image) -> Image:
-        """Return what of a shown picture the network is to see, without a copy."""
+    def crop_to_roi(self, image: Image) -> Image:
+        """Return the region of interest of a transformed picture, without a copy."""
         if self._roi is None:
             return image
         x, y, width, height = region(self._roi, Size(image.shape[1], image.shape[0]))
         return image[y : y + height, x : x + width]
 
-    def inward(self, people: Sequence[Pose], size: Size) -> Sequence[Pose]:
-        """Take people from a shown frame of this size to the part that the network sees.
+    def to_roi(self, people: Sequence[Pose], size: Size) -> Sequence[Pose]:
+        """Convert poses from a transformed frame of this size to its region of interest.
 
-        In a mirrored picture a network calls the left hand a right one; who is expected
-        there has hands to match.
+        In a mirrored picture the network takes a left hand for a right one: left and right
+        keypoints are swapped.
         """
-        return self._moved(people, size, -1)
+        return self._shift(people, size, -1)
 
-    def outward(self, people: Sequence[Pose], size: Size) -> Sequence[Pose]:
-        """Take people from the part that the network sees to the shown frame of this size."""
-        return self._moved(people, size, 1)
+    def to_frame(self, people: Sequence[Pose], size: Size) -> Sequence[Pose]:
+        """Convert poses from the region of interest to a transformed frame of this size."""
+        return self._shift(people, size, 1)
 
-    def _moved(self, people: Sequence[Pose], size: Size, way: int) -> Sequence[Pose]:
+    def _shift(self, people: Sequence[Pose], size: Size, sign: int) -> Sequence[Pose]:
         if self._roi is None and not self._mirror:
             return people
         x, y, _, _ = region(self._roi or EVERYTHING, size)
-        return [self._move(pose, way * x, way * y) for pose in people]
+        return [self._move(pose, sign * x, sign * y) for pose in people]
 
     def _move(self, pose: Pose, x: int, y: int) -> Pose:
         keypoints = pose.keypoints[list(MIRRORED)] if self._mirror else pose.keypoints
@@ -131,7 +133,7 @@ def _span(start: float, length: float, pixels: int) -> tuple[int, int]:
 
 
 def _blacken(image: Image, mask: Floats) -> None:
-    """Black out a polygon and its border: rather a pixel too many than an eye too much."""
+    """Black out a polygon; rounds outward, so that the mask never shows too much."""
     size = np.array((image.shape[1], image.shape[0]))
     # Corners are edges of pixels here, and OpenCV's numbers are middles of pixels.
     corners = np.round((mask * size - 0.5) * 2**FINE).astype(np.int32)

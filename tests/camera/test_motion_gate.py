@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgepose.camera.motion_gate import Gate
-from edgepose.camera.view import View
+from edgepose.camera.view import ImageTransform
 from edgepose.people.follower import Presence
 from edgepose.pose.estimator import PoseEstimator
 from edgepose.timing import NS_PER_S
@@ -88,7 +88,7 @@ def coming(pixels_a_second: float) -> Scene:
 @pytest.fixture
 def watch() -> Watch:
     """Return a gate that has closed before an empty room."""
-    made = Watch(Gate(View(), idle_fps=0.2))
+    made = Watch(Gate(ImageTransform(), idle_fps=0.2))
     made.see(still(), 18)
     return made
 
@@ -106,7 +106,7 @@ def test_a_still_empty_room_is_looked_at_at_the_idle_rate(watch: Watch) -> None:
 @pytest.mark.parametrize("around", [dark, jpeg])
 def test_noise_is_no_movement(around: Callable[[Scene], Scene]) -> None:
     """Neither a sensor in the dark nor a coder keeps it open."""
-    watch = Watch(Gate(View(), idle_fps=0.2))
+    watch = Watch(Gate(ImageTransform(), idle_fps=0.2))
     noise = around(still())
     watch.see(noise, 18)
 
@@ -121,7 +121,7 @@ def test_somebody_who_comes_in_is_looked_at_within_half_a_second(
     around: Callable[[Scene], Scene], speed: float
 ) -> None:
     """From the moment that a hand's breadth is in view, at any pace, by night as well."""
-    watch = Watch(Gate(View(), idle_fps=0.01))
+    watch = Watch(Gate(ImageTransform(), idle_fps=0.01))
     watch.see(around(still()), 18)
     in_view_s = 20 / speed
 
@@ -181,7 +181,7 @@ def test_somebody_who_stands_still_is_not_lost(watch: Watch) -> None:
 @pytest.fixture
 def reading() -> Watch:
     """Return a gate before somebody who has not moved for a while."""
-    made = Watch(Gate(View(), idle_fps=0.2, still_fps=HZ / 2), lambda _: "somebody")
+    made = Watch(Gate(ImageTransform(), idle_fps=0.2, still_fps=HZ / 2), lambda _: "somebody")
     made.see(still(rooms.occupied(300)), 30)
     return made
 
@@ -191,7 +191,7 @@ def test_people_who_do_not_move_are_looked_at_at_their_own_rate(
     around: Callable[[Scene], Scene],
 ) -> None:
     """Evenly, also with noise; what moves is glimpsed for no more often than twice as much."""
-    watch = Watch(Gate(View(), idle_fps=0.2, still_fps=5.0), lambda _: "somebody")
+    watch = Watch(Gate(ImageTransform(), idle_fps=0.2, still_fps=5.0), lambda _: "somebody")
     scene = around(still(rooms.occupied(300)))
     watch.see(scene, 30)
     watch.glimpses = 0
@@ -235,9 +235,11 @@ def test_nothing_is_saved_while_people_come_or_have_just_left(reading: Watch) ->
     """Nor while the page shows the camera, nor before it is certain that they are people."""
     reading.presence = lambda _: "nobody"
     left = reading.see(still(rooms.occupied(300)), 10)
-    shown = Watch(Gate(View(), 0.2, still_fps=5.0, watched=lambda: True), lambda _: "somebody")
+    shown = Watch(
+        Gate(ImageTransform(), 0.2, still_fps=5.0, watched=lambda: True), lambda _: "somebody"
+    )
     shown.see(still(rooms.occupied(300)), 20)
-    maybe = Watch(Gate(View(), 0.2, still_fps=5.0), lambda _: "maybe")
+    maybe = Watch(Gate(ImageTransform(), 0.2, still_fps=5.0), lambda _: "maybe")
     maybe.see(still(rooms.occupied(300)), 20)
 
     assert len(left) >= 10 * HZ - 3
@@ -260,9 +262,9 @@ def test_a_pose_of_nobody_yet_opens_it_until_it_is_decided(watch: Watch) -> None
 def test_what_is_masked_or_not_looked_at_does_not_count() -> None:
     """Passers-by behind a window that the owner has masked do not wake anybody."""
     window = ((0.0, 0.0), (0.25, 0.0), (0.25, 1.0), (0.0, 1.0))
-    masked = Watch(Gate(View(masks=[window]), idle_fps=0.2))
-    part = Watch(Gate(View(roi=(0.25, 0.0, 0.75, 1.0)), idle_fps=0.2))
-    turned = Watch(Gate(View(rotate=180, roi=(0.0, 0.0, 0.75, 1.0)), idle_fps=0.2))
+    masked = Watch(Gate(ImageTransform(masks=[window]), idle_fps=0.2))
+    part = Watch(Gate(ImageTransform(roi=(0.25, 0.0, 0.75, 1.0)), idle_fps=0.2))
+    turned = Watch(Gate(ImageTransform(rotate=180, roi=(0.0, 0.0, 0.75, 1.0)), idle_fps=0.2))
 
     for watch in (masked, part, turned):
         watch.see(still(), 18)
@@ -276,7 +278,7 @@ def test_what_is_masked_or_not_looked_at_does_not_count() -> None:
 def test_while_somebody_watches_everything_is_looked_at() -> None:
     """An empty room must not seem to hang; when nobody watches any more, it is idle again."""
     watched = False
-    watch = Watch(Gate(View(), idle_fps=0.5, watched=lambda: watched))
+    watch = Watch(Gate(ImageTransform(), idle_fps=0.5, watched=lambda: watched))
     watch.see(still(), 20)
 
     before = watch.see(still(), 4)

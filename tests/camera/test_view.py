@@ -13,7 +13,7 @@ import pytest
 from edgepose.camera.health import CameraHealth
 from edgepose.camera.pipeline import Pipeline
 from edgepose.camera.sources.files import read_picture
-from edgepose.camera.view import View, region
+from edgepose.camera.view import ImageTransform, region
 from edgepose.config.schema import Camera
 from edgepose.geometry import box_around
 from edgepose.mqtt import topics
@@ -75,7 +75,7 @@ def estimator(model: str) -> PoseEstimator:
 class Walk:
     """A pipeline with a real network, whose last tracks and frame can be looked at."""
 
-    def __init__(self, view: View, model: str, zones: Sequence[Zone] = ()) -> None:
+    def __init__(self, view: ImageTransform, model: str, zones: Sequence[Zone] = ()) -> None:
         self.tracks: list[Track] = []
         self.frame = framed(marked(0, 0))
         self.health = CameraHealth()
@@ -124,13 +124,13 @@ def flipped(keypoints: Floats, width: int) -> Floats:
 
 def test_nothing_asked_for_costs_nothing() -> None:
     """Frames, pictures and people are handed on as they are, and no stage is counted."""
-    view = View()
+    view = ImageTransform()
     frame, people = framed(marked(3, 4)), [someone(5, 6)]
 
-    assert view.show(frame) is frame
-    assert view.part(frame.image) is frame.image
-    assert view.inward(people, frame.size) is people
-    assert view.outward(people, frame.size) is people
+    assert view.apply(frame) is frame
+    assert view.crop_to_roi(frame.image) is frame.image
+    assert view.to_roi(people, frame.size) is people
+    assert view.to_frame(people, frame.size) is people
     assert "show" not in Walk(view, MODELS[0]).health.stages
 
 
@@ -141,8 +141,8 @@ def test_it_turns_clockwise_and_then_mirrors(turn: Any) -> None:
     x, y = places[turn]
     frame = framed(marked(2, 1))
 
-    turned = View(rotate=turn).show(frame)
-    mirrored = View(rotate=turn, mirror=True).show(frame)
+    turned = ImageTransform(rotate=turn).apply(frame)
+    mirrored = ImageTransform(rotate=turn, mirror=True).apply(frame)
 
     assert white(turned.image) == (x, y)
     assert white(mirrored.image) == (turned.size.width - 1 - x, y)
@@ -153,12 +153,12 @@ def test_it_turns_clockwise_and_then_mirrors(turn: Any) -> None:
 @pytest.mark.parametrize(("turn", "mirror"), [*product(TURNS, (False, True))])
 def test_the_part_and_the_frame_have_the_same_points(turn: Any, mirror: bool) -> None:
     """What is seen at a place of the part lies in the frame where the frame shows it."""
-    view = View(rotate=turn, mirror=mirror, roi=(0.25, 0.1, 0.7, 0.85))
-    shown = view.show(framed(marked(80, 45)))
+    view = ImageTransform(rotate=turn, mirror=mirror, roi=(0.25, 0.1, 0.7, 0.85))
+    shown = view.apply(framed(marked(80, 45)))
 
-    x, y = white(view.part(shown.image))
-    (pose,) = view.outward([someone(x, y)], shown.size)
-    (again,) = view.inward([pose], shown.size)
+    x, y = white(view.crop_to_roi(shown.image))
+    (pose,) = view.to_frame([someone(x, y)], shown.size)
+    (again,) = view.to_roi([pose], shown.size)
 
     joint = MIRRORED.index(0)
     assert tuple(pose.keypoints[joint, :2]) == white(shown.image)
@@ -190,7 +190,7 @@ def test_masks_are_black_and_the_source_keeps_its_picture() -> None:
     image = np.full((90, 160, 3), 200, dtype=np.uint8)
     corners = ((0.25, 0.2), (0.75, 0.2), (0.75, 0.8), (0.25, 0.8))
 
-    shown = View(masks=[corners, ((0, 0), (0.1, 0), (0, 0.1))]).show(framed(image)).image
+    shown = ImageTransform(masks=[corners, ((0, 0), (0.1, 0), (0, 0.1))]).apply(framed(image)).image
 
     assert (image == 200).all()
     assert not shown[18:72, 40:120].any()
@@ -205,7 +205,7 @@ def test_a_mask_stands_in_the_turned_picture() -> None:
     image = np.full((90, 160, 3), 200, dtype=np.uint8)
     top = ((0, 0), (1, 0), (1, 0.25), (0, 0.25))
 
-    shown = View(rotate=90, mirror=True, masks=[top]).show(framed(image)).image
+    shown = ImageTransform(rotate=90, mirror=True, masks=[top]).apply(framed(image)).image
 
     assert not shown[:40].any()
     assert (shown[42:] == 200).all()
@@ -216,8 +216,8 @@ def test_a_mirrored_person_keeps_their_left(model: str) -> None:
     """Each joint lies where the mirror shows it, under the name it had before."""
     width = person().shape[1]
 
-    plain = Walk(View(), model).see(person())
-    mirrored = Walk(View(mirror=True), model).see(person())
+    plain = Walk(ImageTransform(), model).see(person())
+    mirrored = Walk(ImageTransform(mirror=True), model).see(person())
 
     swapped = mirrored[list(MIRRORED)]
     assert likeness(flipped(plain, width), mirrored) > ALIKE
@@ -232,8 +232,8 @@ def test_a_camera_on_its_side_sees_people_upright(turn: Any, model: str) -> None
     back = (360 - turn) % 360
     sideways = np.asarray(cv2.rotate(person(), ROTATE[back])) if turn else person()
 
-    upright = Walk(View(), model).see(person())
-    walk = Walk(View(rotate=turn), model)
+    upright = Walk(ImageTransform(), model).see(person())
+    walk = Walk(ImageTransform(rotate=turn), model)
     seen = walk.see(sideways)
 
     assert np.allclose(seen, upright, atol=1e-3)
@@ -246,8 +246,8 @@ def test_only_the_region_is_looked_at(side: int, model: str) -> None:
     both = np.hstack([person(), person()])
     width = person().shape[1]
 
-    alone = Walk(View(), model).see(person())
-    walk = Walk(View(roi=(side / 2, 0.0, 0.5, 1.0)), model)
+    alone = Walk(ImageTransform(), model).see(person())
+    walk = Walk(ImageTransform(roi=(side / 2, 0.0, 0.5, 1.0)), model)
     seen = walk.see(both)
 
     assert len(walk.tracks) == 1
@@ -260,8 +260,8 @@ def test_a_mirrored_region_is_where_the_mirror_shows_it() -> None:
     sideways = np.asarray(cv2.rotate(pair, ROTATE[270]))
     width = pair.shape[1]
 
-    plain = Walk(View(), MODELS[0]).see(person())
-    seen = Walk(View(rotate=90, mirror=True, roi=RIGHT_HALF), MODELS[0]).see(sideways)
+    plain = Walk(ImageTransform(), MODELS[0]).see(person())
+    seen = Walk(ImageTransform(rotate=90, mirror=True, roi=RIGHT_HALF), MODELS[0]).see(sideways)
 
     assert likeness(flipped(plain, width), seen) > ALIKE
 
@@ -272,8 +272,8 @@ def test_people_behind_a_mask_are_not_found(model: str) -> None:
     both = np.hstack([person(), person()])
     left = ((0, 0), (0.5, 0), (0.5, 1), (0, 1))
 
-    seen = Walk(View(masks=[left]), model)
-    none = Walk(View(masks=[((0, 0), (1, 0), (1, 1), (0, 1))]), model)
+    seen = Walk(ImageTransform(masks=[left]), model)
+    none = Walk(ImageTransform(masks=[((0, 0), (1, 0), (1, 1), (0, 1))]), model)
     people = seen.see(both)
     for number in range(3):
         none.pipeline.process(framed(both, number))
@@ -293,7 +293,7 @@ def test_zones_are_parts_of_the_turned_frame(turn: Any) -> None:
         for name, x in (("left", 0.0), ("right", 0.5))
     ]
 
-    walk = Walk(View(rotate=turn, roi=RIGHT_HALF), MODELS[0], halves)
+    walk = Walk(ImageTransform(rotate=turn, roi=RIGHT_HALF), MODELS[0], halves)
     walk.see(sideways)
 
     assert [track.zones for track in walk.tracks] == [("right",)]
@@ -305,7 +305,7 @@ def test_a_snapshot_of_the_camera_hides_what_is_masked() -> None:
     top = ((0, 0), (1, 0), (1, 0.5), (0, 0.5))
     camera = Camera(id="hall", source="demo://", snapshot="camera")
     snapshots = Snapshots(topics.Topics("b", "d").camera("hall"), camera, 0.3)
-    walk = Walk(View(rotate=90, masks=[top]), MODELS[0])
+    walk = Walk(ImageTransform(rotate=90, masks=[top]), MODELS[0])
     walk.pipeline.process(framed(image))
 
     snapshots.see(walk.frame, [], [])

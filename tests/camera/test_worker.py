@@ -12,7 +12,7 @@ import pytest
 from edgepose.camera.health import CameraHealth
 from edgepose.camera.motion_gate import Gate
 from edgepose.camera.sources import Wants, everything
-from edgepose.camera.view import View
+from edgepose.camera.view import ImageTransform
 from edgepose.camera.worker import Camera, InferenceJob, joined
 from edgepose.errors import SourceError
 from edgepose.people.follower import Presence
@@ -380,7 +380,7 @@ def test_an_empty_room_is_left_out_and_counted() -> None:
         lambda: Listed(minute, SourceError("end")),
         live=True,
         pipeline=pipeline,
-        gate=Gate(View(), idle_fps=1),
+        gate=Gate(ImageTransform(), idle_fps=1),
         step_by_step=True,
     )
 

@@ -41,7 +41,7 @@ def test_a_camera_has_its_own_zones_and_view() -> None:
 
     assert [zone.id for zone in people.zones] == ["sofa"]
     assert people.smoother is not None
-    assert shown.show(Frame(np.zeros((20, 30, 3), np.uint8), 1, 1, 1)).size == Size(20, 30)
+    assert shown.apply(Frame(np.zeros((20, 30, 3), np.uint8), 1, 1, 1)).size == Size(20, 30)
 
 
 def test_only_what_is_asked_for_watches() -> None:
