@@ -266,7 +266,10 @@ def marker(
         "id": int(person["id"]) % 2**31,
         "type": LINE_LIST,
         "action": ADD,
-        "pose": {"orientation": {"w": 1.0}},
+        "pose": {
+            "position": {"x": 0.0, "y": 0.0, "z": 0.0},
+            "orientation": {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0},
+        },
         "scale": {"x": LINE_M},
         "color": {"r": red, "g": green, "b": blue, "a": 1.0},
         "points": [ray(joints[joint], size, intrinsics) for pair in limbs for joint in pair],
