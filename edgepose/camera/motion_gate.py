@@ -5,25 +5,30 @@ from collections.abc import Callable
 from typing import Final
 
 from edgepose.camera.motion import Motion, shrink
-from edgepose.camera.sources import Glimpse
+from edgepose.camera.sources import Thumbnail
 from edgepose.camera.view import ImageTransform
 from edgepose.people.follower import Presence
 from edgepose.timing import NS_PER_S
 
 JITTER: Final = 0.75  # of the time between frames: a camera's time stamps jitter
-GLIMPSE_S: Final = 0.175  # between glimpses at least: every fifth of a second at any rate
-STIRRED_S: Final = 2.0  # everything is looked at for so long after something moved,
+
+THUMBNAIL_INTERVAL_S: Final = 0.175
+"""Minimum seconds between two thumbnails: every fifth of a second at any frame rate."""
+
+STIRRED_S: Final = 2.0
+"""Seconds for which every frame passes after motion."""
+
 ATTENTIVE_S: Final[dict[Presence, float]] = {"nobody": 0.0, "maybe": 2.0, "somebody": 15.0}
-"""and for so long after a look at which somebody was, or may have been, there: models miss
-people who sit still, and what they did last may still have to settle."""
+"""Seconds for which the gate stays open after an inference, by whether a person was found:
+models miss people who sit still, and their last events may still have to settle."""
 
 
-class Gate:
+class MotionGate:
     """Decides which of a camera's pictures are looked at.
 
     It is open while a person is there, anything moves or the page shows the camera. While
-    it is closed, a few pictures a second are glimpsed for motion. While it is open for
-    people who do not move, frames pass at `still_fps` and every other one is glimpsed:
+    it is closed, a few pictures a second are checked for motion. While it is open for
+    people who do not move, frames pass at `still_fps` and every other one is checked:
     the first that shows motion passes, and so do all of the next two seconds.
 
     Parameters
@@ -54,33 +59,33 @@ class Gate:
         self._alone = True
         self._stirred_until_ns: int | None = None
         self._attentive_until_ns = 0
-        self._glimpsed_ns = self._looked_ns = 0
+        self._checked_ns = self._looked_ns = 0
 
-    def lets(self, at_ns: int, glimpse: Glimpse | None) -> bool:
-        """Say whether the picture of a moment is to be looked at."""
+    def allows(self, at_ns: int, thumbnail: Thumbnail | None) -> bool:
+        """Return whether the picture captured at `at_ns` is to be inferred."""
         if self._stirred_until_ns is None:
             self._stirred_until_ns = at_ns + _ns(ATTENTIVE_S["somebody"])
-        if at_ns - self._glimpsed_ns >= _ns(GLIMPSE_S):
-            self._glimpse(at_ns, glimpse)
+        if at_ns - self._checked_ns >= _ns(THUMBNAIL_INTERVAL_S):
+            self._check_motion(at_ns, thumbnail)
         if at_ns - self._looked_ns < self._period_ns(at_ns):
-            # Between two frames that pass, one is glimpsed, not all of a camera of 30 Hz.
-            glimpsed = at_ns - self._glimpsed_ns < JITTER * self._still_ns / 2
-            if glimpsed or not self._is_still(at_ns):
+            # Between two frames that pass, one is checked, not all of a camera of 30 Hz.
+            checked = at_ns - self._checked_ns < JITTER * self._still_ns / 2
+            if checked or not self._is_still(at_ns):
                 return False
-            self._glimpse(at_ns, glimpse)
+            self._check_motion(at_ns, thumbnail)
             if self._is_still(at_ns):
                 return False
         self._looked_ns = at_ns
         return True
 
-    def note(self, presence: Presence, at_ns: int) -> None:
-        """Take what a look has shown; any thread."""
+    def set_presence(self, presence: Presence, at_ns: int) -> None:
+        """Set whether people are in view, as of the frame captured at `at_ns`. Thread-safe."""
         self._alone = presence != "somebody"
         until_ns = at_ns + _ns(ATTENTIVE_S[presence])
         self._attentive_until_ns = max(self._attentive_until_ns, until_ns)
 
-    def renew(self) -> None:
-        """Open it: the camera was away, and anybody may have come in."""
+    def reset(self) -> None:
+        """Open it, after the source was opened again."""
         self._stirred_until_ns = None
 
     def _period_ns(self, at_ns: int) -> float:
@@ -100,15 +105,15 @@ class Gate:
         stirred = self._stirred_until_ns is None or at_ns < self._stirred_until_ns
         return not stirred and not self._alone and at_ns < self._attentive_until_ns
 
-    def _glimpse(self, at_ns: int, glimpse: Glimpse | None) -> None:
+    def _check_motion(self, at_ns: int, thumbnail: Thumbnail | None) -> None:
         """Look for motion; where there is any, everything passes for a while."""
-        self._glimpsed_ns = at_ns
-        if self._stirs(at_ns, glimpse):
+        self._checked_ns = at_ns
+        if self._stirs(at_ns, thumbnail):
             self._stirred_until_ns = max(self._stirred_until_ns or 0, at_ns + _ns(STIRRED_S))
 
-    def _stirs(self, at_ns: int, glimpse: Glimpse | None) -> bool:
+    def _stirs(self, at_ns: int, thumbnail: Thumbnail | None) -> bool:
         """Say whether anything moves, as far as can be seen, in the part that is looked at."""
-        image = glimpse() if glimpse else None
+        image = thumbnail() if thumbnail else None
         if image is None:
             return True
         small = self._view.crop_to_roi(self._view.apply_to_image(shrink(image)))

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edgepose.camera.health import CameraHealth, Reason, State
-from edgepose.camera.motion_gate import Gate
+from edgepose.camera.motion_gate import MotionGate
 from edgepose.camera.pipeline import Pipeline
-from edgepose.camera.sources import Glimpse, Source
+from edgepose.camera.sources import Source, Thumbnail
 from edgepose.errors import SourceError
 from edgepose.system import process
 from edgepose.system.threads import FairQueue, FirstError, InOrder, LatestSlot
@@ -63,7 +63,7 @@ class Camera:
         Whether a source with an end is not opened again when it has failed.
     max_fps : float
         Upper limit for live sources; frames in between are left out.
-    gate : Gate, optional
+    gate : MotionGate, optional
         Decides which frames of an empty room are left out.
     engine_threads : int
         How many cores the network takes; the camera's threads keep to the others.
@@ -84,7 +84,7 @@ class Camera:
         runs_on: bool = True,
         once: bool = False,
         max_fps: float,
-        gate: Gate | None = None,
+        gate: MotionGate | None = None,
         engine_threads: int,
         interpreters: int = 1,
         pipeline: Pipeline,
@@ -182,7 +182,7 @@ class Camera:
             error = self._read_once()
             if self._stop.is_set() or not error:
                 break
-            self._become("offline", error)
+            self._set_state("offline", error)
             if self._once:
                 break
             if self._began_ns is None:
@@ -206,8 +206,8 @@ class Camera:
     def _put_all(self, source: Source) -> None:
         self._next_ns = 0.0
         if self._gate is not None:
-            self._gate.renew()
-        for frame in source.frames(self._wants):
+            self._gate.reset()
+        for frame in source.frames(self._accept):
             began_ns = self._deliver(frame.captured_ns)
             self._tell_if_late(frame, began_ns)
             if self._stop.is_set() or not self._frames.put(frame):
@@ -235,28 +235,28 @@ class Camera:
         self._began_ns = at_ns if self._began_ns is None else self._began_ns
         self._settled = at_ns - self._began_ns >= SETTLED_S * NS_PER_S
         if self._settled or self._short_streams == 0:
-            self._become("online")
+            self._set_state("online")
         return self._began_ns
 
-    def _wants(self, at_ns: int, glimpse: Glimpse | None = None, /) -> bool:
-        """Count a picture, and say before it is decoded whether to look at it."""
+    def _accept(self, at_ns: int, thumbnail: Thumbnail | None = None, /) -> bool:
+        """Count a picture, and decide before it is decoded whether it is processed."""
         if self._stop.is_set():
-            return True  # whoever waits for it learns that it is over
+            return True  # so that the source yields, and `_put_all` ends
         self.health.received += 1
-        reason = self._against(at_ns, glimpse)
+        reason = self._rejection_reason(at_ns, thumbnail)
         if reason is not None:
             self.health.dropped[reason] += 1
         return reason is None
 
-    def _against(self, at_ns: int, glimpse: Glimpse | None) -> Reason | None:
-        """Say why a picture of this moment is not worth decoding; None if it is."""
+    def _rejection_reason(self, at_ns: int, thumbnail: Thumbnail | None) -> Reason | None:
+        """Return why a picture is dropped before it is decoded; None where it is not."""
         if self._paused and not self._rest():
             self._deliver(at_ns)
             return "paused"
         # A camera's time stamps jitter: a frame a quarter early still counts.
         if self.live and at_ns < self._next_ns - self._period_ns / 4:
             return "limit"
-        if self._gate is not None and not self._gate.lets(at_ns, glimpse):
+        if self._gate is not None and not self._gate.allows(at_ns, thumbnail):
             return "still"
         self._next_ns = max(self._next_ns + self._period_ns, at_ns)
         return None
@@ -289,11 +289,11 @@ class Camera:
                 self._publish(message)
             self.health.processed += 1
             if self._gate is not None:
-                self._gate.note(self.pipeline.presence, job.frame.captured_ns)
+                self._gate.set_presence(self.pipeline.presence, job.frame.captured_ns)
         if not self._stop.is_set() and self.health.state != "offline":
-            self._become("ended")
+            self._set_state("ended")
 
-    def _become(self, state: State, error: str = "") -> None:
+    def _set_state(self, state: State, error: str = "") -> None:
         if (state, error) == (self.health.state, self.health.error):
             return
         was = self.health.state

@@ -12,7 +12,7 @@ from edgepose import urls
 from edgepose.camera import sources
 from edgepose.camera.build import limits, still_fps, total_fps, view
 from edgepose.camera.health import CameraHealth
-from edgepose.camera.motion_gate import Gate
+from edgepose.camera.motion_gate import MotionGate
 from edgepose.camera.pipeline import Pipeline
 from edgepose.camera.worker import Camera
 from edgepose.config.loading import Origin
@@ -202,7 +202,7 @@ def camera(
         view=shown,
         keeps_picture="camera" in {settings.snapshot, settings.clip} or config.web.picture,
     )
-    gate = Gate(
+    gate = MotionGate(
         shown,
         settings.idle_fps,
         still_fps=still_fps(config.pose, settings.fps),

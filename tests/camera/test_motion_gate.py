@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgepose.camera.motion_gate import Gate
+from edgepose.camera.motion_gate import MotionGate
 from edgepose.camera.view import ImageTransform
 from edgepose.people.follower import Presence
 from edgepose.pose.estimator import PoseEstimator
@@ -32,9 +32,9 @@ Scene = Callable[[float], Image]
 class Watch:
     """A gate before a scene: what it let through, and when."""
 
-    gate: Gate
+    gate: MotionGate
     presence: Callable[[float], Presence] = lambda _: "nobody"
-    glimpses: int = 0
+    thumbnails: int = 0
     seconds: Iterator[float] = field(default_factory=lambda: (1000 + n / HZ for n in count()))
 
     def see(self, scene: Scene, lasting_s: float) -> list[float]:
@@ -43,13 +43,13 @@ class Watch:
         for number in range(round(lasting_s * HZ)):
             since_s, at_s = number / HZ, next(self.seconds)
             at_ns = round(at_s * NS_PER_S)
-            if self.gate.lets(at_ns, partial(self._glimpse, scene, since_s)):
+            if self.gate.allows(at_ns, partial(self._thumbnail, scene, since_s)):
                 looks.append(since_s)
-                self.gate.note(self.presence(since_s), at_ns)
+                self.gate.set_presence(self.presence(since_s), at_ns)
         return looks
 
-    def _glimpse(self, scene: Scene, since_s: float) -> Image:
-        self.glimpses += 1
+    def _thumbnail(self, scene: Scene, since_s: float) -> Image:
+        self.thumbnails += 1
         return scene(since_s)
 
 
@@ -88,25 +88,25 @@ def coming(pixels_a_second: float) -> Scene:
 @pytest.fixture
 def watch() -> Watch:
     """Return a gate that has closed before an empty room."""
-    made = Watch(Gate(ImageTransform(), idle_fps=0.2))
+    made = Watch(MotionGate(ImageTransform(), idle_fps=0.2))
     made.see(still(), 18)
     return made
 
 
 def test_a_still_empty_room_is_looked_at_at_the_idle_rate(watch: Watch) -> None:
     """A minute: one look in five seconds, and no more pictures decoded than it takes to watch."""
-    watch.glimpses = 0
+    watch.thumbnails = 0
 
     looks = watch.see(still(), 60)
 
     assert len(looks) == 12
-    assert watch.glimpses <= 5.2 * 60
+    assert watch.thumbnails <= 5.2 * 60
 
 
 @pytest.mark.parametrize("around", [dark, jpeg])
 def test_noise_is_no_movement(around: Callable[[Scene], Scene]) -> None:
     """Neither a sensor in the dark nor a coder keeps it open."""
-    watch = Watch(Gate(ImageTransform(), idle_fps=0.2))
+    watch = Watch(MotionGate(ImageTransform(), idle_fps=0.2))
     noise = around(still())
     watch.see(noise, 18)
 
@@ -121,7 +121,7 @@ def test_somebody_who_comes_in_is_looked_at_within_half_a_second(
     around: Callable[[Scene], Scene], speed: float
 ) -> None:
     """From the moment that a hand's breadth is in view, at any pace, by night as well."""
-    watch = Watch(Gate(ImageTransform(), idle_fps=0.01))
+    watch = Watch(MotionGate(ImageTransform(), idle_fps=0.01))
     watch.see(around(still()), 18)
     in_view_s = 20 / speed
 
@@ -181,7 +181,7 @@ def test_somebody_who_stands_still_is_not_lost(watch: Watch) -> None:
 @pytest.fixture
 def reading() -> Watch:
     """Return a gate before somebody who has not moved for a while."""
-    made = Watch(Gate(ImageTransform(), idle_fps=0.2, still_fps=HZ / 2), lambda _: "somebody")
+    made = Watch(MotionGate(ImageTransform(), idle_fps=0.2, still_fps=HZ / 2), lambda _: "somebody")
     made.see(still(rooms.occupied(300)), 30)
     return made
 
@@ -190,17 +190,17 @@ def reading() -> Watch:
 def test_people_who_do_not_move_are_looked_at_at_their_own_rate(
     around: Callable[[Scene], Scene],
 ) -> None:
-    """Evenly, also with noise; what moves is glimpsed for no more often than twice as much."""
-    watch = Watch(Gate(ImageTransform(), idle_fps=0.2, still_fps=5.0), lambda _: "somebody")
+    """Evenly, also with noise; what moves is checked for no more often than twice as much."""
+    watch = Watch(MotionGate(ImageTransform(), idle_fps=0.2, still_fps=5.0), lambda _: "somebody")
     scene = around(still(rooms.occupied(300)))
     watch.see(scene, 30)
-    watch.glimpses = 0
+    watch.thumbnails = 0
 
     looks = watch.see(scene, 60)
 
     assert len(looks) == pytest.approx(300, abs=15)
     assert np.diff(looks).max() < 0.3
-    assert watch.glimpses <= 10.5 * 60
+    assert watch.thumbnails <= 10.5 * 60
 
 
 @pytest.mark.parametrize("speed", [450, 150, 60])
@@ -236,10 +236,10 @@ def test_nothing_is_saved_while_people_come_or_have_just_left(reading: Watch) ->
     reading.presence = lambda _: "nobody"
     left = reading.see(still(rooms.occupied(300)), 10)
     shown = Watch(
-        Gate(ImageTransform(), 0.2, still_fps=5.0, watched=lambda: True), lambda _: "somebody"
+        MotionGate(ImageTransform(), 0.2, still_fps=5.0, watched=lambda: True), lambda _: "somebody"
     )
     shown.see(still(rooms.occupied(300)), 20)
-    maybe = Watch(Gate(ImageTransform(), 0.2, still_fps=5.0), lambda _: "maybe")
+    maybe = Watch(MotionGate(ImageTransform(), 0.2, still_fps=5.0), lambda _: "maybe")
     maybe.see(still(rooms.occupied(300)), 20)
 
     assert len(left) >= 10 * HZ - 3
@@ -262,9 +262,9 @@ def test_a_pose_of_nobody_yet_opens_it_until_it_is_decided(watch: Watch) -> None
 def test_what_is_masked_or_not_looked_at_does_not_count() -> None:
     """Passers-by behind a window that the owner has masked do not wake anybody."""
     window = ((0.0, 0.0), (0.25, 0.0), (0.25, 1.0), (0.0, 1.0))
-    masked = Watch(Gate(ImageTransform(masks=[window]), idle_fps=0.2))
-    part = Watch(Gate(ImageTransform(roi=(0.25, 0.0, 0.75, 1.0)), idle_fps=0.2))
-    turned = Watch(Gate(ImageTransform(rotate=180, roi=(0.0, 0.0, 0.75, 1.0)), idle_fps=0.2))
+    masked = Watch(MotionGate(ImageTransform(masks=[window]), idle_fps=0.2))
+    part = Watch(MotionGate(ImageTransform(roi=(0.25, 0.0, 0.75, 1.0)), idle_fps=0.2))
+    turned = Watch(MotionGate(ImageTransform(rotate=180, roi=(0.0, 0.0, 0.75, 1.0)), idle_fps=0.2))
 
     for watch in (masked, part, turned):
         watch.see(still(), 18)
@@ -278,7 +278,7 @@ def test_what_is_masked_or_not_looked_at_does_not_count() -> None:
 def test_while_somebody_watches_everything_is_looked_at() -> None:
     """An empty room must not seem to hang; when nobody watches any more, it is idle again."""
     watched = False
-    watch = Watch(Gate(ImageTransform(), idle_fps=0.5, watched=lambda: watched))
+    watch = Watch(MotionGate(ImageTransform(), idle_fps=0.5, watched=lambda: watched))
     watch.see(still(), 20)
 
     before = watch.see(still(), 4)
@@ -294,7 +294,7 @@ def test_while_somebody_watches_everything_is_looked_at() -> None:
 
 def test_after_an_absence_of_the_camera_it_is_open(watch: Watch) -> None:
     """Anybody may have come in meanwhile; another size of picture is fine."""
-    watch.gate.renew()
+    watch.gate.reset()
 
     looks = watch.see(still(EMPTY[::2, ::3]), 5)
 

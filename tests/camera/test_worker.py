@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from edgepose.camera.health import CameraHealth
-from edgepose.camera.motion_gate import Gate
-from edgepose.camera.sources import Wants, everything
+from edgepose.camera.motion_gate import MotionGate
+from edgepose.camera.sources import FrameFilter, accept_all
 from edgepose.camera.view import ImageTransform
 from edgepose.camera.worker import Camera, InferenceJob, joined
 from edgepose.errors import SourceError
@@ -42,11 +42,11 @@ class Listed:
         self._error = error
         self.closed = threading.Event()
 
-    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+    def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
         for entry in self._frames:
             if self.closed.is_set():
                 return
-            if wants(entry.captured_ns, lambda entry=entry: entry.image):  # type: ignore[misc]
+            if accept(entry.captured_ns, lambda entry=entry: entry.image):  # type: ignore[misc]
                 yield entry
         if self._error is not None:
             raise self._error
@@ -90,7 +90,7 @@ class Bench:
         once: bool = False,
         max_fps: float = 1000,
         pipeline: Names | None = None,
-        gate: Gate | None = None,
+        gate: MotionGate | None = None,
         step_by_step: bool = False,
     ) -> None:
         self.states: list[tuple[str, str]] = []
@@ -380,7 +380,7 @@ def test_an_empty_room_is_left_out_and_counted() -> None:
         lambda: Listed(minute, SourceError("end")),
         live=True,
         pipeline=pipeline,
-        gate=Gate(ImageTransform(), idle_fps=1),
+        gate=MotionGate(ImageTransform(), idle_fps=1),
         step_by_step=True,
     )
 
@@ -400,11 +400,11 @@ def test_every_frame_that_was_not_looked_at_has_a_reason() -> None:
     paused_at = 30
 
     class Pausing(Listed):
-        def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+        def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
             for entry in self._frames:
                 if int(entry.name) == paused_at:
                     bench.camera.pause(True)
-                if wants(entry.captured_ns):
+                if accept(entry.captured_ns):
                     yield entry
             raise SourceError("end")
 
@@ -425,8 +425,8 @@ def test_what_cannot_be_decoded_does_not_count_as_delivered() -> None:
     """A camera whose pictures are all broken is away, not back and lost again each time."""
 
     class Broken(Listed):
-        def frames(self, wants: Wants = everything) -> Iterator[Frame]:
-            assert wants(self._frames[0].captured_ns)
+        def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
+            assert accept(self._frames[0].captured_ns)
             raise SourceError("broken pictures")
             yield
 

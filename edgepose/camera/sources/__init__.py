@@ -56,23 +56,23 @@ WORDS_FOR_CAMERAS: Final = {
 FINITE: Final = frozenset({"demo", "file"})
 """Schemes of the sources that have an end, and lose nothing while nobody reads."""
 
-Glimpse = Callable[[], Image | None]
-"""Makes what is cheap to have of a picture: (height, width) grey or (height, width, 3) RGB,
-all of the view but as small as `GLIMPSE`; None of one that is broken."""
+Thumbnail = Callable[[], Image | None]
+"""Returns a small version of a picture, (height, width) grey or (height, width, 3) RGB, for less
+than decoding it in full; None where it is damaged."""
 
-GLIMPSE: Final = 80
-"""Pixels along a glimpse's longer side at least, where the picture has as many."""
-
-
-class Wants(Protocol):
-    """Says whether a picture is looked at."""
-
-    def __call__(self, at_ns: int, glimpse: Glimpse | None = None, /) -> bool:
-        """Tell by its moment, on the frames' clock, and by a glimpse of it if that must be."""
+THUMBNAIL_PX: Final = 80
+"""Minimum pixels along a thumbnail's longer side, where the picture has as many."""
 
 
-def everything(at_ns: int, glimpse: Glimpse | None = None, /) -> bool:
-    """Want every picture."""
+class FrameFilter(Protocol):
+    """Decides whether a picture is delivered."""
+
+    def __call__(self, at_ns: int, thumbnail: Thumbnail | None = None, /) -> bool:
+        """Return False to drop the picture that was captured at `at_ns`, on the frames' clock."""
+
+
+def accept_all(at_ns: int, thumbnail: Thumbnail | None = None, /) -> bool:
+    """Accept every picture."""
     return True
 
 
@@ -89,16 +89,16 @@ class Source(Protocol):
     length: int | None
     """How many frames there will be, as far as the source can tell; None for no end."""
 
-    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+    def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
         """Yield frames in order until the end; a live source raises SourceError when it fails.
 
         Asked for once: after the end, or after an error, open the source anew.
 
         Parameters
         ----------
-        wants : callable
-            Asked about each picture, before it is decoded where the source can tell so
-            early; False leaves it out. Live sources offer a glimpse of it.
+        accept : callable
+            Called for each picture, before it is decoded where the source can; False drops
+            it. Live sources pass a thumbnail.
         """
 
     def close(self) -> None:
@@ -107,7 +107,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the caller wants of any source."""
+    """What the caller asks of any source."""
 
     clock: Clock = field(default_factory=Clock)
 
@@ -115,9 +115,9 @@ class Settings:
     """Finite sources: pictures come at their own time; False: as fast as they are taken."""
 
     fps: float | None = None
-    """The caller looks at no more pictures a second than this: a camera is asked for no
-    more where its address says nothing else, and still pictures follow each other at
-    this rate. Every frame of a video is delivered all the same."""
+    """The most pictures a second that the caller uses: a camera is asked for no more where
+    its address says nothing else, and still pictures follow each other at this rate. Every
+    frame of a video is delivered all the same."""
 
     once: bool = False
     """A source that would begin again at its end stops there instead."""

@@ -12,7 +12,7 @@ CLIP: Final = Path(__file__).parents[2] / "data" / "demo.mp4"
 
 
 class DemoSource(VideoSource):
-    """The clip over and over; once with ``demo://?loop=0`` or where the caller wants an end."""
+    """The clip over and over; once with ``demo://?loop=0`` or where the caller asks for an end."""
 
     def __init__(self, address: Address, settings: Settings) -> None:
         address.check(("loop",))

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 
 from edgepose import extras
-from edgepose.camera.sources import GLIMPSE, Address, Settings, Wants, everything
+from edgepose.camera.sources import THUMBNAIL_PX, Address, FrameFilter, Settings, accept_all
 from edgepose.camera.sources.capture import decode_picture
 from edgepose.camera.sources.demuxer import Converter, Demuxer, has_timestamps, pts_ns
 from edgepose.camera.sources.playout import Playout
@@ -121,7 +121,7 @@ class StreamSource:
         context = stream.codec_context
         self._demuxer = Demuxer(container, stream)
         self._apart = context.name in APART
-        self._glimpses = Glimpses(context)
+        self._thumbnails = ThumbnailDecoder(context)
         self._converter = Converter()
         self._has_timestamps = has_timestamps(container)
         self._stored = container.duration is not None or not settings.realtime
@@ -133,12 +133,12 @@ class StreamSource:
             "source %s: %d x %d %s", address, context.width, context.height, context.codec.name
         )
 
-    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+    def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
         """Yield pictures as they come, until the server ends the stream.
 
-        Where each picture stands for itself, what nobody wants is not decoded; else it
-        is, because later ones build upon it, but not turned into RGB. Of pictures that
-        come in bursts each waits until it is due.
+        Dropped pictures are not decoded where each is coded by itself (MJPEG); else they
+        are, because later ones refer to them, but not converted to RGB. Pictures that come
+        in bursts are held until they are due.
 
         Raises
         ------
@@ -150,9 +150,9 @@ class StreamSource:
             # When its last byte came: what is nearest to the sensor on a clock of ours.
             read_ns = self._clock.now_ns()
             if self._apart:
-                frames = self._frames_apart(packet, read_ns, wants)
+                frames = self._frames_apart(packet, read_ns, accept)
             else:
-                frames = self._frames_in_order(packet, read_ns, wants)
+                frames = self._frames_in_order(packet, read_ns, accept)
             decoded = yield from frames
             broken_ns = None if decoded else broken_ns or read_ns
             if broken_ns and read_ns - broken_ns > self._options.timeout_s * NS_PER_S:
@@ -165,18 +165,20 @@ class StreamSource:
         self._demuxer.close()
 
     def _frames_apart(
-        self, packet: "Packet[Any]", read_ns: int, wants: Wants
+        self, packet: "Packet[Any]", read_ns: int, accept: FrameFilter
     ) -> Generator[Frame, None, bool]:
         """Yield the picture of a packet if it is wanted; say whether it can be decoded."""
         captured_ns = self._await_turn(packet, read_ns)
-        if captured_ns is None or not wants(captured_ns, partial(self._glimpses.of_packet, packet)):
+        if captured_ns is None or not accept(
+            captured_ns, partial(self._thumbnails.of_packet, packet)
+        ):
             return True
         pictures = self._decode(packet)
         yield from (self._frame(picture, captured_ns) for picture in pictures)
         return bool(pictures)
 
     def _frames_in_order(
-        self, packet: "Packet[Any]", read_ns: int, wants: Wants
+        self, packet: "Packet[Any]", read_ns: int, accept: FrameFilter
     ) -> Generator[Frame, None, bool]:
         """Yield the pictures that a packet completes; say whether there are any."""
         pictures = self._decode(packet)
@@ -184,7 +186,7 @@ class StreamSource:
             captured_ns = self._await_turn(picture, read_ns)
             if captured_ns is None:
                 break
-            if wants(captured_ns, partial(self._glimpses.of, picture)):
+            if accept(captured_ns, partial(self._thumbnails.of, picture)):
                 yield self._frame(picture, captured_ns)
         return bool(pictures)
 
@@ -249,7 +251,7 @@ class SnapshotSource:
         self.length: int | None = 1 if settings.once else None
         log.info("source %s: a still picture, asked for %g times a second", address, self.fps)
 
-    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+    def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
         """Yield the picture again and again, as often as `fps` says or the server can.
 
         Raises
@@ -272,7 +274,7 @@ class SnapshotSource:
             picture = cache(partial(decode_picture, data))
             if self._closed.is_set():
                 return
-            if wants(read_ns, picture) and (image := picture()) is not None:
+            if accept(read_ns, picture) and (image := picture()) is not None:
                 name = str(self._address) if self._once else ""
                 yield Frame(image, read_ns, self._clock.unix_ns(read_ns), read_ns, name)
             if self._once:
@@ -296,7 +298,7 @@ class SnapshotSource:
             container.close()
 
 
-class Glimpses:
+class ThumbnailDecoder:
     """Small grey pictures of a stream, for less than decoding and converting whole ones.
 
     Parameters
@@ -309,7 +311,7 @@ class Glimpses:
         import av
 
         self._decoder = cast("VideoCodecContext", av.CodecContext.create(whole.name, "r"))
-        halvings = int(math.log2(max(1, max(whole.width, whole.height) / GLIMPSE)))
+        halvings = int(math.log2(max(1, max(whole.width, whole.height) / THUMBNAIL_PX)))
         self._decoder.options = {"lowres": str(min(halvings, MAX_HALVINGS))}
         self._converter = Converter()
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from edgepose.camera.sources import Address, Settings, Source, Wants, check_path, everything
+from edgepose.camera.sources import Address, FrameFilter, Settings, Source, accept_all, check_path
 from edgepose.camera.sources.capture import decode_picture
 from edgepose.camera.sources.file_kinds import FileKind, kind_of, kind_of_content
 from edgepose.camera.sources.films import Animation, Film, open_film, read_heif
@@ -171,7 +171,7 @@ class PictureSource:
         self.fps: float | None = settings.fps or STILL_FPS
         self.length: int | None = len(paths)
 
-    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+    def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
         """Yield the pictures; one that cannot be read is reported in the log and left out."""
         period_ns = round(NS_PER_S / (self.fps or STILL_FPS))
         readable = 0
@@ -179,7 +179,7 @@ class PictureSource:
             due_ns = self._pace.wait(index * period_ns)
             if due_ns is None:
                 return
-            if not wants(due_ns):
+            if not accept(due_ns):
                 readable += 1  # as far as anybody knows
                 continue
             read_ns = self._clock.now_ns()
@@ -227,12 +227,12 @@ class VideoSource:
         self.fps: float | None = self._film.fps or VIDEO_FPS
         self.length: int | None = None if loop else self._film.length
 
-    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+    def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
         """Yield the frames; a looping video begins again at its end, time goes on."""
         start_ns = 0
         while True:
             last_ns = start_ns
-            for at_ns, frame in self._lap(start_ns, wants):
+            for at_ns, frame in self._lap(start_ns, accept):
                 last_ns = at_ns
                 if frame is not None:
                     yield frame
@@ -253,7 +253,7 @@ class VideoSource:
     def _period_ns(self) -> int:
         return round(NS_PER_S / (self.fps or VIDEO_FPS))
 
-    def _lap(self, start_ns: int, wants: Wants) -> Iterator[tuple[int, Frame | None]]:
+    def _lap(self, start_ns: int, accept: FrameFilter) -> Iterator[tuple[int, Frame | None]]:
         """Yield each frame, if wanted, and its time since the first one, at `start_ns`."""
         count = 0
         first_ns, last_ns = 0, -1
@@ -267,7 +267,7 @@ class VideoSource:
             if due_ns is None:
                 break
             read_ns, frame = self._clock.now_ns(), None
-            if wants(due_ns):
+            if accept(due_ns):
                 image = picture.image()
                 if image is None:
                     self._film.damaged += 1

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from edgepose.camera.sources import Address, Settings, Wants, everything
+from edgepose.camera.sources import Address, FrameFilter, Settings, accept_all
 from edgepose.timing import NS_PER_S
 from edgepose.types import Frame, Image, Size
 
@@ -53,8 +53,8 @@ class Picamera2Source:
         self._silence_s = max(SILENCE_S, SILENT / self.fps)
         self._camera = connect(address, address.size(), self.fps)
 
-    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
-        """Yield pictures as the sensor takes them; what nobody wants is not copied.
+    def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
+        """Yield pictures as the sensor takes them; dropped ones are not copied.
 
         Raises
         ------
@@ -63,7 +63,7 @@ class Picamera2Source:
         """
         heard_ns = last_ns = self._clock.now_ns()
         while not self._closed.is_set():
-            taken = self._take(wants, last_ns + 1)
+            taken = self._take(accept, last_ns + 1)
             now_ns = self._clock.now_ns()
             if taken is not None:
                 heard_ns = now_ns
@@ -85,7 +85,7 @@ class Picamera2Source:
                 _close(self._camera, self._address)
             self._lock.release()
 
-    def _take(self, wants: Wants, least_ns: int) -> tuple[Image | None, int] | None:
+    def _take(self, accept: FrameFilter, least_ns: int) -> tuple[Image | None, int] | None:
         """Wait a little for a picture; return it, if wanted, and its moment, or None for none."""
         with self._lock:
             if self._closed.is_set():
@@ -102,7 +102,7 @@ class Picamera2Source:
             try:
                 at_ns = max(least_ns, self._moment(request))
                 copy = cache(lambda: _copy(request))
-                return copy() if wants(at_ns, copy) else None, at_ns
+                return copy() if accept(at_ns, copy) else None, at_ns
             finally:
                 request.release()
 

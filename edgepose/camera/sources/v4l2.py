@@ -9,7 +9,7 @@ from typing import Final
 
 import cv2
 
-from edgepose.camera.sources import Address, Settings, Wants, everything
+from edgepose.camera.sources import Address, FrameFilter, Settings, accept_all
 from edgepose.camera.sources.capture import Capture
 from edgepose.timing import NS_PER_MS, NS_PER_S
 from edgepose.types import Frame, Size
@@ -46,8 +46,8 @@ class V4l2Source:
         self._device = connect(address, size, fps)
         self.fps: float | None = self._device.get(cv2.CAP_PROP_FPS) or fps
 
-    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
-        """Yield pictures as the camera delivers them; what nobody wants is not decoded.
+    def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
+        """Yield pictures as the camera delivers them; dropped ones are not decoded.
 
         Raises
         ------
@@ -58,7 +58,7 @@ class V4l2Source:
             read_ns = self._clock.now_ns()
             captured_ns = self._captured_ns(read_ns)
             retrieve = cache(self._device.retrieve)
-            if not wants(captured_ns, retrieve):
+            if not accept(captured_ns, retrieve):
                 continue
             image = retrieve()
             if image is None:

@@ -79,10 +79,10 @@ def test_a_film_over_http_is_shown_as_its_matrix_says(
 ) -> None:
     """The same file, and what the motion gate sees of it."""
     path = with_matrix(film(tmp_path / "film.mp4"), *matrix)
-    glimpses: list[Image] = []
+    thumbnails: list[Image] = []
 
-    def note(_: int, glimpse: object = None) -> bool:
-        glimpses.append(glimpse())  # type: ignore[operator]
+    def note(_: int, thumbnail: object = None) -> bool:
+        thumbnails.append(thumbnail())  # type: ignore[operator]
         return True
 
     with Camera() as camera:
@@ -93,7 +93,7 @@ def test_a_film_over_http_is_shown_as_its_matrix_says(
 
     assert difference(frame.image, shown(QUARTERS, *matrix)) < 15
     grey = cv2.cvtColor(shown(QUARTERS, *matrix), cv2.COLOR_RGB2GRAY)
-    assert difference(glimpses[0], grey) < 15
+    assert difference(thumbnails[0], grey) < 15
 
 
 def avif(path: Path, *properties: bytes) -> Path:

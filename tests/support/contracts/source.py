@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgepose.camera.motion import CELLS, shrink
-from edgepose.camera.sources import Glimpse, Source
+from edgepose.camera.sources import Source, Thumbnail
 from edgepose.errors import SourceError
 from edgepose.types import Frame, Image
 
@@ -115,7 +115,7 @@ class SourceContract:
         source = opened()
         asked: list[int] = []
 
-        def every_second(at_ns: int, _: Glimpse | None = None) -> bool:
+        def every_second(at_ns: int, _: Thumbnail | None = None) -> bool:
             asked.append(at_ns)
             return len(asked) % 2 == 0
 
@@ -125,25 +125,25 @@ class SourceContract:
         assert len(asked) >= 2
         source.close()
 
-    def test_a_live_one_offers_a_glimpse_of_each_picture(
+    def test_a_live_one_offers_a_thumbnail_of_each_picture(
         self, opened: Callable[[], Source]
     ) -> None:
         """It shows what the picture shows, all of it, and is large enough for the motion gate."""
         source = opened()
-        glimpses: list[Image | None] = []
+        thumbnails: list[Image | None] = []
 
-        def glimpsed(_: int, glimpse: Glimpse | None = None) -> bool:
-            if glimpse is not None:
-                glimpses.append(glimpse())
+        def checked(_: int, thumbnail: Thumbnail | None = None) -> bool:
+            if thumbnail is not None:
+                thumbnails.append(thumbnail())
             return True
 
-        frames = [frame for _, frame in zip(range(3), source.frames(glimpsed), strict=False)]
+        frames = [frame for _, frame in zip(range(3), source.frames(checked), strict=False)]
 
-        assert len(glimpses) == (len(frames) if source.live else 0)
-        for glimpse, frame in zip(glimpses, frames, strict=False):
-            assert glimpse is not None
-            assert max(glimpse.shape) >= min(CELLS, *frame.size)
-            cells, expected = shrink(glimpse).astype(int), shrink(frame.image).astype(int)
+        assert len(thumbnails) == (len(frames) if source.live else 0)
+        for thumbnail, frame in zip(thumbnails, frames, strict=False):
+            assert thumbnail is not None
+            assert max(thumbnail.shape) >= min(CELLS, *frame.size)
+            cells, expected = shrink(thumbnail).astype(int), shrink(frame.image).astype(int)
             assert cells.shape == expected.shape
             assert np.abs(cells - expected).mean() < 8, "coders give and take a little"
         source.close()
