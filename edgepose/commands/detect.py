@@ -21,7 +21,7 @@ from tqdm import tqdm
 from edgepose.camera import sources
 from edgepose.camera.sources import Source
 from edgepose.commands import add_min_score, add_model, add_threads, count, ranged
-from edgepose.commands.output import Album
+from edgepose.commands.output import OutputWriter
 from edgepose.drawing import draw
 from edgepose.errors import SourceError
 from edgepose.mqtt import encoding, topics
@@ -69,15 +69,15 @@ def run(args: argparse.Namespace) -> int:
     """Look at every source in turn; go on after one that cannot be read."""
     limits = Limits(args.max_people, args.min_score, single=args.single)
     estimator = PoseEstimator(args.model, policy=args.policy, threads=args.threads, limits=limits)
-    album = Album(args.output) if args.output else None
-    if album is not None and len(args.source) > 1:
-        album.expect(len(args.source))
+    output = OutputWriter(args.output) if args.output else None
+    if output is not None and len(args.source) > 1:
+        output.require_capacity(len(args.source))
     failed = False
-    with closing(album) if album else nullcontext():
+    with closing(output) if output else nullcontext():
         for uri in args.source:
             try:
                 with closing(sources.open_source(uri, realtime=False, once=True)) as source:
-                    Detection(estimator, album, args).run(source, uri)
+                    Detection(estimator, output, args).run(source, uri)
             except SourceError as error:
                 if len(args.source) == 1:
                     raise
@@ -90,10 +90,10 @@ class Detection:
     """One source's way from frames to lines, messages and pictures."""
 
     def __init__(
-        self, estimator: PoseEstimator, album: Album | None, args: argparse.Namespace
+        self, estimator: PoseEstimator, output: OutputWriter | None, args: argparse.Namespace
     ) -> None:
         self._estimator = estimator
-        self._album = album
+        self._output = output
         self._args = args
         self._clock = Clock()
         self._tracker = Tracker()
@@ -102,18 +102,18 @@ class Detection:
     def run(self, source: Source, uri: str) -> None:
         """Look at all frames of a source."""
         fps = source.fps or FPS
-        if self._album is not None and self._args.source == [uri]:
-            self._album.expect(source.length)
+        if self._output is not None and self._args.source == [uri]:
+            self._output.require_capacity(source.length)
         for frame in _with_progress(source, uri, json_follows=self._args.json):
             people = self._look(frame)
             self._seq += 1
             print(self._line(frame, people, uri), flush=self._args.json)
-            if self._album is not None:
+            if self._output is not None:
                 score = self._args.min_keypoint_score
                 annotated = draw(frame.image, people, min_score=score)
-                self._album.put(frame, annotated, source=frame.name or uri, fps=fps)
-        if self._album is not None:
-            self._album.end_of_source()
+                self._output.put(frame, annotated, source=frame.name or uri, fps=fps)
+        if self._output is not None:
+            self._output.end_of_source()
 
     def _look(self, frame: Frame) -> list[Track]:
         """Return the people of a frame: followed in a video, each for itself in a picture."""

@@ -1,4 +1,4 @@
-"""Where annotated pictures and videos go; whatever happens, what is there is whole."""
+"""Writes annotated pictures and videos; a file is complete, however the command ends."""
 
 import re
 from pathlib import Path
@@ -15,8 +15,8 @@ PICTURES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 VIDEOS: Final = (".mp4", ".avi", ".mkv", ".mov")
 
 
-class Album:
-    """Takes annotated frames; one picture, one video, or a folder of both.
+class OutputWriter:
+    """Writes annotated frames to one picture, one video, or a folder of both.
 
     Parameters
     ----------
@@ -45,13 +45,13 @@ class Album:
         self._began_ns: int | None = None
         self._offset_ns = self._next_ns = 0
 
-    def expect(self, frames: int | None) -> None:
-        """Refuse, before any work, what one picture cannot hold: frames yet to come.
+    def require_capacity(self, frames: int | None) -> None:
+        """Refuse, before any work is done, more frames than one picture file can hold.
 
         Parameters
         ----------
         frames : int or None
-            How many there will be; None where nobody knows.
+            How many there will be; None where that is not known.
         """
         if self._is_file and self._ending in PICTURES and (frames != 1 or self._expected):
             raise UsageError(self._one_picture())
@@ -61,7 +61,7 @@ class Album:
         return f"-o {self._output}: one picture, and there are several; expected a folder's name"
 
     def put(self, frame: Frame, annotated: Image, *, source: str, fps: float) -> None:
-        """Keep one annotated frame.
+        """Write one annotated frame.
 
         Parameters
         ----------
@@ -87,7 +87,7 @@ class Album:
             self.close()
 
     def close(self) -> None:
-        """Complete what is open; twice is fine."""
+        """Complete the open video; idempotent."""
         if self._video is not None:
             self._video.close()
             self._video = None
@@ -128,7 +128,7 @@ class Album:
 
 
 def looks_like_a_file(output: Path) -> bool:
-    """Say whether somebody means a file, but of a kind that nobody here can write."""
+    """Return whether a name is that of a file of a kind that cannot be written."""
     ending = output.suffix.lower()
     return (
         re.fullmatch(r"\.[a-z][a-z0-9]{1,4}", ending) is not None
@@ -138,7 +138,7 @@ def looks_like_a_file(output: Path) -> bool:
 
 
 def _keep_source(source: Path, path: Path) -> None:
-    """Refuse to write over what is being read: a photograph exists once."""
+    """Refuse to overwrite the source."""
     if source.exists() and path.exists() and path.samefile(source):
         msg = f"-o {path}: is the source itself; expected another name or folder"
         raise UsageError(msg)

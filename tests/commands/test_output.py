@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgepose.commands.output import Album
+from edgepose.commands.output import OutputWriter
 from edgepose.errors import UsageError
 from edgepose.types import Frame, Image
 
@@ -29,10 +29,10 @@ def test_a_picture_is_never_written_over_itself(tmp_path: Path, output: str) -> 
     """By its own name or through its folder, the original stays as it is."""
     path = tmp_path / "photo.png"
     before = photograph(path)
-    album = Album(tmp_path / output)
+    output = OutputWriter(tmp_path / output)
 
     with pytest.raises(UsageError, match="source itself"):
-        album.put(frame(str(path)), WIDE, source=str(path), fps=1)
+        output.put(frame(str(path)), WIDE, source=str(path), fps=1)
 
     assert path.read_bytes() == before
 
@@ -42,32 +42,32 @@ def test_a_video_is_never_written_over_itself(tmp_path: Path, output: str) -> No
     """What is still being read is not cut off."""
     path = tmp_path / "walk.mp4"
     path.write_bytes(CLIP.read_bytes())
-    album = Album(tmp_path / output)
+    output = OutputWriter(tmp_path / output)
 
     with pytest.raises(UsageError, match="source itself"):
-        album.put(frame(), WIDE, source=str(path), fps=25)
+        output.put(frame(), WIDE, source=str(path), fps=25)
 
     assert path.read_bytes() == CLIP.read_bytes()
 
 
 def test_pictures_of_one_name_stand_beside_each_other(tmp_path: Path) -> None:
     """Two folders may each have their own 1.png."""
-    album = Album(tmp_path / "out")
+    output = OutputWriter(tmp_path / "out")
 
     for folder in ("a", "b"):
         name = f"{folder}/1.png"
-        album.put(frame(name), WIDE, source=name, fps=1)
+        output.put(frame(name), WIDE, source=name, fps=1)
 
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
 def test_a_video_is_whole_after_closing(tmp_path: Path) -> None:
     """Every frame that was put can be read again, also when the source had not ended."""
-    album = Album(tmp_path / "out.mp4")
+    output = OutputWriter(tmp_path / "out.mp4")
     for _ in range(9):
-        album.put(frame(), WIDE, source="walk.mp4", fps=25)
+        output.put(frame(), WIDE, source="walk.mp4", fps=25)
 
-    album.close()
+    output.close()
 
     video = cv2.VideoCapture(str(tmp_path / "out.mp4"))
     assert sum(video.read()[0] for _ in range(20)) == 9
