@@ -147,7 +147,7 @@ def source(camera: Camera) -> Finding:
         mend = "check its cable and power, and that nothing else uses it"
         return Finding(check, "fail", f"{camera.source}: no picture in {PICTURE_S:g} s", mend)
     if isinstance(got[0], Exception):
-        scheme = sources.Address.parse(camera.source).scheme
+        scheme = sources.SourceAddress.parse(camera.source).scheme
         mend = CAMERA_MENDS.get(scheme, STREAM_MEND)
         return Finding(check, "fail", str(got[0]), mend)
     height, width = got[0].image.shape[:2]

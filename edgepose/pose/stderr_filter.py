@@ -36,7 +36,7 @@ class Stream(NamedTuple):
     size: ctypes.c_size_t
 
 
-class Capture:
+class StderrCapture:
     """Points C's `stderr` into memory while at least one thread asks for it."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Capture:
             return written
 
 
-_capture: Final = Capture()
+_capture: Final = StderrCapture()
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Where pictures come from: a URI chooses a source.
 
 To add one: write `sources/<scheme>.py`, add one row here, inherit the contract
-test of `tests/support/contracts/source.py`. What a row names is called with an `Address`
-and `Settings`, looks at the first picture where that is cheap, and returns a
+test of `tests/support/contracts/source.py`. What a row names is called with an `SourceAddress`
+and `SourceSettings`, looks at the first picture where that is cheap, and returns a
 `Source` or raises `SourceError`.
 """
 
@@ -106,7 +106,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SourceSettings:
     """What the caller asks of any source."""
 
     clock: Clock = field(default_factory=Clock)
@@ -124,7 +124,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class SourceAddress:
     """A source's URI, taken apart."""
 
     uri: str
@@ -210,7 +210,7 @@ def open_source(
     clock : Clock, optional
         What frames are stamped with.
     realtime, fps, once
-        See `Settings`.
+        See `SourceSettings`.
 
     Raises
     ------
@@ -218,11 +218,11 @@ def open_source(
         When there is nothing to be had from it; says what to do.
     """
     address = check(uri)
-    make: Callable[[Address, Settings], Source] = registry.load(SOURCES[address.scheme])
-    return make(address, Settings(clock or Clock(), realtime, fps, once))
+    make: Callable[[SourceAddress, SourceSettings], Source] = registry.load(SOURCES[address.scheme])
+    return make(address, SourceSettings(clock or Clock(), realtime, fps, once))
 
 
-def check(uri: str) -> Address:
+def check(uri: str) -> SourceAddress:
     """Take a source's URI apart, without looking at what is there.
 
     Raises
@@ -230,7 +230,7 @@ def check(uri: str) -> Address:
     SourceError
         When it is of no known kind.
     """
-    address = Address.parse(uri)
+    address = SourceAddress.parse(uri)
     if uri in STDIN:
         raise address.error(NOT_STDIN)
     if not address.path and address.scheme == "file":
@@ -255,7 +255,7 @@ def check_paths(config: Config, origin: Origin | None) -> None:
             check_path(check(camera.source))
 
 
-def check_path(address: Address) -> None:
+def check_path(address: SourceAddress) -> None:
     """Refuse a file, folder or glob that is not there; other sources are not looked at.
 
     Raises
@@ -305,5 +305,5 @@ def rate(uri: str, *, fps: float, realtime: bool) -> float:
 
 def is_live(uri: str) -> bool:
     """Say, without opening it, whether a source keeps only its newest frame."""
-    scheme = Address.parse(uri).scheme
+    scheme = SourceAddress.parse(uri).scheme
     return scheme in SOURCES and scheme not in FINITE

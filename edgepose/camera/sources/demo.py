@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from edgepose.camera.sources import Address, Settings
+from edgepose.camera.sources import SourceAddress, SourceSettings
 from edgepose.camera.sources.files import VideoSource
 from edgepose.camera.sources.films import open_film
 
@@ -14,7 +14,7 @@ CLIP: Final = Path(__file__).parents[2] / "data" / "demo.mp4"
 class DemoSource(VideoSource):
     """The clip over and over; once with ``demo://?loop=0`` or where the caller asks for an end."""
 
-    def __init__(self, address: Address, settings: Settings) -> None:
+    def __init__(self, address: SourceAddress, settings: SourceSettings) -> None:
         address.check(("loop",))
         if address.path:
             raise address.error(f'found "{address.path}" behind the scheme; expected nothing')

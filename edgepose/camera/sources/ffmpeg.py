@@ -13,7 +13,13 @@ from urllib.parse import parse_qsl
 import numpy as np
 
 from edgepose import extras
-from edgepose.camera.sources import THUMBNAIL_PX, Address, FrameFilter, Settings, accept_all
+from edgepose.camera.sources import (
+    THUMBNAIL_PX,
+    FrameFilter,
+    SourceAddress,
+    SourceSettings,
+    accept_all,
+)
 from edgepose.camera.sources.capture import decode_picture
 from edgepose.camera.sources.demuxer import Converter, Demuxer, has_timestamps, pts_ns
 from edgepose.camera.sources.playout import Playout
@@ -50,27 +56,27 @@ PLAIN: Final = {"pattern_type": "none"}
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What stands behind the ``#`` of a stream's address: no server ever gets to see that."""
+class StreamOptions:
+    """Options behind the ``#`` of a stream's address, which is not sent to the server."""
 
     url: str
-    """The address without it, credentials included."""
+    """The address without the options, credentials included."""
 
     transport: str
-    """How RTSP carries its pictures; packets lost on ``udp`` leave grey smears."""
+    """Transport of RTSP; packets lost on ``udp`` leave grey smears."""
 
     timeout_s: float
-    """How long nothing may come."""
+    """Seconds without data after which the stream has failed."""
 
     @classmethod
-    def of(cls, address: Address) -> Self:
-        """Read them; what a camera has behind its question mark is the camera's."""
+    def of(cls, address: SourceAddress) -> Self:
+        """Read the options of an address; its query belongs to the camera."""
         url, _, text = address.uri.partition("#")
         given = dict(parse_qsl(text))
         if text and ("@" in text or not given):  # a password with a "#": not to be shown
             raise address.error('expected options such as timeout=5 behind "#"; "#" itself is %23')
         known = ("timeout", "transport") if address.scheme.startswith("rtsp") else ("timeout",)
-        Address(address.uri, address.scheme, address.path, given).check(known)
+        SourceAddress(address.uri, address.scheme, address.path, given).check(known)
         transport = given.get("transport", TRANSPORTS[0])
         if transport not in TRANSPORTS:
             expected = ", ".join(TRANSPORTS)
@@ -79,7 +85,7 @@ class Options:
 
     @property
     def is_rtsp(self) -> bool:
-        """Whether the stream comes by RTSP."""
+        """Whether the protocol is RTSP."""
         return self.url.lower().startswith("rtsp")
 
     def for_ffmpeg(self) -> dict[str, str]:
@@ -87,9 +93,9 @@ class Options:
         return {**LIVE, "rtsp_transport": self.transport} if self.is_rtsp else {**LIVE, **PLAIN}
 
 
-def open_http(address: Address, settings: Settings) -> "StreamSource | SnapshotSource":
-    """Open what an address on the web has: a stream, or a picture that is new each time."""
-    options = Options.of(address)
+def open_http(address: SourceAddress, settings: SourceSettings) -> "StreamSource | SnapshotSource":
+    """Open an HTTP address: a stream, or a still picture that is new at each request."""
+    options = StreamOptions.of(address)
     container = connect(address, options)
     if not is_single_picture(container.format.name):
         return StreamSource(address, settings, container)
@@ -109,11 +115,14 @@ class StreamSource:
     length: int | None = None
 
     def __init__(
-        self, address: Address, settings: Settings, container: "InputContainer | None" = None
+        self,
+        address: SourceAddress,
+        settings: SourceSettings,
+        container: "InputContainer | None" = None,
     ) -> None:
         self._address = address
         self._clock = settings.clock
-        self._options = Options.of(address)
+        self._options = StreamOptions.of(address)
         container = container or connect(address, self._options)
         stream = container.streams.video[0]
         # Threads for whole frames would each keep one back.
@@ -233,18 +242,17 @@ class StreamSource:
 
 
 class SnapshotSource:
-    """An address that has the newest picture only: asked anew for each.
+    """An HTTP address of a still picture, requested for each frame.
 
-    Failures are passed over until there is no picture for `timeout`; the address of a
-    picture is no film, so there is nothing to wait for but the next one.
+    A failed request is an error only when none has succeeded for the address's `timeout`.
     """
 
     live = True
 
-    def __init__(self, address: Address, settings: Settings) -> None:
+    def __init__(self, address: SourceAddress, settings: SourceSettings) -> None:
         self._address = address
         self._clock = settings.clock
-        self._options = Options.of(address)
+        self._options = StreamOptions.of(address)
         self._once = settings.once
         self._closed = threading.Event()
         self.fps: float | None = settings.fps or SNAPSHOT_FPS
@@ -299,7 +307,7 @@ class SnapshotSource:
 
 
 class ThumbnailDecoder:
-    """Small grey pictures of a stream, for less than decoding and converting whole ones.
+    """Makes grey thumbnails of a stream, for less than decoding and converting in full.
 
     Parameters
     ----------
@@ -330,7 +338,7 @@ class ThumbnailDecoder:
         return self._converter.convert(picture, "gray")
 
 
-def connect(address: Address, options: Options) -> "InputContainer":
+def connect(address: SourceAddress, options: StreamOptions) -> "InputContainer":
     """Open a stream that has pictures.
 
     Raises
@@ -363,8 +371,8 @@ def connect(address: Address, options: Options) -> "InputContainer":
     return container
 
 
-def refusal(address: Address, options: Options, error: Exception) -> SourceError:
-    """Say in words what FFmpeg has to say; its own words name the address, password and all."""
+def refusal(address: SourceAddress, options: StreamOptions, error: Exception) -> SourceError:
+    """Return an error with our own words: FFmpeg's name the address and its password."""
     import av
 
     match error:
@@ -391,7 +399,7 @@ def why(error: Exception) -> str:
     return (getattr(error, "strerror", None) or type(error).__name__).lower()
 
 
-def _seconds(address: Address, given: dict[str, str]) -> float:
+def _seconds(address: SourceAddress, given: dict[str, str]) -> float:
     text = given.get("timeout", f"{DEFAULT_TIMEOUT_S:g}")
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 60:
         raise address.error(f'timeout is "{text}"; expected whole seconds from 1 to 60')

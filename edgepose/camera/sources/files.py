@@ -11,7 +11,14 @@ from typing import Final
 
 import numpy as np
 
-from edgepose.camera.sources import Address, FrameFilter, Settings, Source, accept_all, check_path
+from edgepose.camera.sources import (
+    FrameFilter,
+    Source,
+    SourceAddress,
+    SourceSettings,
+    accept_all,
+    check_path,
+)
 from edgepose.camera.sources.capture import decode_picture
 from edgepose.camera.sources.file_kinds import FileKind, kind_of, kind_of_content
 from edgepose.camera.sources.films import Animation, Film, open_film, read_heif
@@ -44,7 +51,7 @@ STILL_FPS: Final = 1.0  # a slide show, where the caller names no rate
 VIDEO_FPS: Final = 25.0  # for the few containers that do not say theirs
 
 
-def open_files(address: Address, settings: Settings) -> Source:
+def open_files(address: SourceAddress, settings: SourceSettings) -> Source:
     """Open a picture, a video, a folder or a glob of pictures."""
     address.check(())
     path = Path(address.path).expanduser()
@@ -62,7 +69,7 @@ def open_files(address: Address, settings: Settings) -> Source:
     raise address.error("no such file or folder")  # it went just now
 
 
-def _open_file(address: Address, settings: Settings, path: Path) -> Source:
+def _open_file(address: SourceAddress, settings: SourceSettings, path: Path) -> Source:
     kind = _kind(path)
     named_picture = kind is FileKind.UNKNOWN and path.suffix.lower() in PICTURES
     if named_picture or kind in {FileKind.PICTURE, FileKind.PICTURES, FileKind.HEIF}:
@@ -82,8 +89,8 @@ def _kind(path: Path) -> FileKind:
         return FileKind.UNKNOWN
 
 
-def _pictures(address: Address, found: Iterable[Path]) -> list[Path]:
-    """Keep the pictures among the paths found, in the order a person would count them."""
+def _pictures(address: SourceAddress, found: Iterable[Path]) -> list[Path]:
+    """Return the pictures among the paths, in natural order."""
     files = [path for path in found if path.is_file() and not path.name.startswith(".")]
     pictures = [path for path in files if path.suffix.lower() in PICTURES]
     if not pictures:
@@ -162,7 +169,7 @@ class PictureSource:
 
     live = False
 
-    def __init__(self, address: Address, settings: Settings, paths: list[Path]) -> None:
+    def __init__(self, address: SourceAddress, settings: SourceSettings, paths: list[Path]) -> None:
         self._address = address
         self._clock = settings.clock
         self._paths = paths
@@ -180,7 +187,7 @@ class PictureSource:
             if due_ns is None:
                 return
             if not accept(due_ns):
-                readable += 1  # as far as anybody knows
+                readable += 1  # not decoded, so taken for readable
                 continue
             read_ns = self._clock.now_ns()
             try:
@@ -215,7 +222,12 @@ class VideoSource:
     live = False
 
     def __init__(
-        self, path: Path, settings: Settings, open_film: Callable[[], Film], *, loop: bool = False
+        self,
+        path: Path,
+        settings: SourceSettings,
+        open_film: Callable[[], Film],
+        *,
+        loop: bool = False,
     ) -> None:
         self._path = path
         self._clock = settings.clock

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from edgepose.camera.sources import Address, FrameFilter, Settings, accept_all
+from edgepose.camera.sources import FrameFilter, SourceAddress, SourceSettings, accept_all
 from edgepose.timing import NS_PER_S
 from edgepose.types import Frame, Image, Size
 
@@ -41,7 +41,7 @@ class Picamera2Source:
     live = True
     length: int | None = None
 
-    def __init__(self, address: Address, settings: Settings) -> None:
+    def __init__(self, address: SourceAddress, settings: SourceSettings) -> None:
         address.check(("fps", "size"))
         self._address = address
         self._clock = settings.clock
@@ -118,7 +118,7 @@ def _copy(request: Any) -> Image:
     return np.ascontiguousarray(request.make_array("main"), dtype=np.uint8)
 
 
-def connect(address: Address, size: Size | None, fps: float) -> Any:
+def connect(address: SourceAddress, size: Size | None, fps: float) -> Any:
     """Start a camera; return it.
 
     Raises
@@ -253,7 +253,7 @@ def _tidy(camera: Any) -> None:
             os.close(camera.notifyme_w)
 
 
-def _close(camera: Any, address: Address) -> None:
+def _close(camera: Any, address: SourceAddress) -> None:
     """Close a camera, and leave it to itself if it never comes to an end."""
     closing = threading.Thread(target=camera.close, name="camera:close", daemon=True)
     closing.start()
@@ -262,7 +262,7 @@ def _close(camera: Any, address: Address) -> None:
         log.warning("source %s: does not close; a restart of the service lets go of it", address)
 
 
-def _number(address: Address) -> int:
+def _number(address: SourceAddress) -> int:
     text = address.path or "0"
     if not text.isascii() or not text.isdigit():
         raise address.error(f'camera is "{text}"; expected its number such as 0')

@@ -9,7 +9,7 @@ from typing import Final
 
 import cv2
 
-from edgepose.camera.sources import Address, FrameFilter, Settings, accept_all
+from edgepose.camera.sources import FrameFilter, SourceAddress, SourceSettings, accept_all
 from edgepose.camera.sources.capture import Capture
 from edgepose.timing import NS_PER_MS, NS_PER_S
 from edgepose.types import Frame, Size
@@ -37,7 +37,7 @@ class V4l2Source:
     live = True
     length: int | None = None
 
-    def __init__(self, address: Address, settings: Settings) -> None:
+    def __init__(self, address: SourceAddress, settings: SourceSettings) -> None:
         address.check(("format", "fps", "size"))
         self._address = address
         self._clock = settings.clock
@@ -78,7 +78,7 @@ class V4l2Source:
         return stamp_ns if 0 <= read_ns - stamp_ns < STALE_NS else read_ns
 
 
-def connect(address: Address, size: Size, fps: float) -> Capture:
+def connect(address: SourceAddress, size: Size, fps: float) -> Capture:
     """Open a camera in the wanted mode, or the nearest that its driver offers.
 
     Raises
@@ -114,7 +114,7 @@ def open_device(path: str) -> cv2.VideoCapture:
     return cv2.VideoCapture(path, cv2.CAP_V4L2)
 
 
-def _check_node(address: Address) -> None:
+def _check_node(address: SourceAddress) -> None:
     path = Path(address.path)
     if not path.exists():
         others = ", ".join(sorted(map(str, Path("/dev").glob("video*")))) or "none"
@@ -125,14 +125,14 @@ def _check_node(address: Address) -> None:
         raise address.error("not allowed to open it; add the user to the group video")
 
 
-def _format(address: Address) -> str:
+def _format(address: SourceAddress) -> str:
     name = address.options.get("format", "mjpeg")
     if name not in FORMATS:
         raise address.error(f'format is "{name}"; expected {" or ".join(FORMATS)}')
     return FORMATS[name]
 
 
-def _log_mode(address: Address, device: cv2.VideoCapture) -> None:
+def _log_mode(address: SourceAddress, device: cv2.VideoCapture) -> None:
     code = int(device.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
     log.info(
         "source %s: %d x %d %s at %g fps",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgepose import registry
-from edgepose.camera.sources import SOURCES, Address, open_source, rate
+from edgepose.camera.sources import SOURCES, SourceAddress, open_source, rate
 from edgepose.errors import SourceError
 from tests.support.moving import clip
 
@@ -27,7 +27,7 @@ def test_an_address_is_taken_apart(
     uri: str, scheme: str, path: str, options: dict[str, str]
 ) -> None:
     """Paths stay as they are; devices and URIs may carry options."""
-    address = Address.parse(uri)
+    address = SourceAddress.parse(uri)
 
     assert (address.scheme, address.path, address.options) == (scheme, path, options)
     assert address.uri == uri
@@ -35,7 +35,7 @@ def test_an_address_is_taken_apart(
 
 def test_a_password_is_never_shown() -> None:
     """What is printed or logged of an address has stars in its place."""
-    address = Address.parse("rtsp://anna:s3cret@camera/stream")
+    address = SourceAddress.parse("rtsp://anna:s3cret@camera/stream")
 
     assert "s3cret" not in str(address)
     assert "s3cret" not in str(address.error("is away"))
