@@ -383,7 +383,9 @@ class MqttClient:
             if known and (end.reason in known or not end.needs_user)
             else logging.WARNING
         )
-        what = "lost" if before.is_open else "cannot reach"
+        was_reached = end.code is not None or end.protocol_suspect
+        what = "no session with" if was_reached else "cannot reach"
+        what = "lost" if before.is_open else what
         if after.is_refused:
             log.log(level, "mqtt: %s; trying again", self._refusal(after))
         else:
