@@ -53,10 +53,10 @@ def line_of(text: str, path: Path) -> int | None:
 
 def lines(text: str) -> dict[Path, int]:
     """Return the line, from 1, of everything a good TOML text defines."""
-    return _Reader(text).read()
+    return _TomlReader(text).read()
 
 
-class _Reader:
+class _TomlReader:
     """Reads valid TOML and records the line of each value."""
 
     def __init__(self, text: str) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from edgepose.mqtt.spool_segments import Record, SegmentFolder
+from edgepose.mqtt.spool_segments import SegmentFolder, SpoolRecord
 from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Message
 
@@ -102,7 +102,7 @@ class Spool:
         self._unsent.append(entry.number)
         at_s = self._clock.unix_ns(now_ns) / NS_PER_S
         text = message.payload.decode("utf-8")
-        self._disk.append(Record(entry.number, round(at_s, 3), message.topic, text))
+        self._disk.append(SpoolRecord(entry.number, round(at_s, 3), message.topic, text))
         if self._unsynced_ns is None:
             self._unsynced_ns = now_ns
         self._apply_limits(now_ns)

@@ -28,7 +28,7 @@ SEGMENT_BYTES: Final = 256 * 1024
 SUFFIX: Final = ".events"
 
 
-class Record(msgspec.Struct, omit_defaults=True):
+class SpoolRecord(msgspec.Struct, omit_defaults=True):
     """A line of a segment."""
 
     n: int = 0
@@ -115,11 +115,11 @@ class SegmentFolder:
             return False
         return True
 
-    def load(self) -> list[Record]:
+    def load(self) -> list[SpoolRecord]:
         """Return the events that wait, oldest first; sets damaged files aside."""
         if self._folder is None:
             return []
-        found: dict[int, Record] = {}
+        found: dict[int, SpoolRecord] = {}
         damaged = []
         for path in sorted(self._folder.glob(f"*{SUFFIX}"), key=_number):
             segment = Segment(path)
@@ -134,7 +134,7 @@ class SegmentFolder:
         self._delete_done()
         return [found[number] for number in sorted(found)]
 
-    def _read(self, segment: Segment, found: dict[int, Record]) -> bool:
+    def _read(self, segment: Segment, found: dict[int, SpoolRecord]) -> bool:
         """Read a segment's records into `found`; False where a part of it is damaged."""
         try:
             content = segment.path.read_bytes()
@@ -154,7 +154,7 @@ class SegmentFolder:
                 segment.waiting.add(record.n)
         return is_whole
 
-    def _rewrite(self, damaged: list[Segment], found: dict[int, Record]) -> None:
+    def _rewrite(self, damaged: list[Segment], found: dict[int, SpoolRecord]) -> None:
         """Write the good records into a new segment and set the damaged ones aside."""
         lines = b"".join(_line(found[number]) for number in sorted(found))
         log.warning(
@@ -176,7 +176,7 @@ class SegmentFolder:
             self._report(error)
         self._segments = deque([fresh])
 
-    def append(self, record: Record) -> None:
+    def append(self, record: SpoolRecord) -> None:
         """Write one record behind all others."""
         if self._folder is None:
             return
@@ -197,7 +197,7 @@ class SegmentFolder:
         """Note that these events are done; deletes segments in which no other waits."""
         for segment in self._segments:
             segment.waiting.difference_update(numbers)
-        self.append(Record(done=tuple(numbers)))
+        self.append(SpoolRecord(done=tuple(numbers)))
         self._delete_done()
 
     def clear(self) -> None:
@@ -296,12 +296,12 @@ def _sync(handle: int, folder: Path) -> None:
         os.close(handle)
 
 
-def _line(record: Record) -> bytes:
+def _line(record: SpoolRecord) -> bytes:
     text = msgspec.json.encode(record)
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
-def _records(content: bytes) -> Iterator[Record | None]:
+def _records(content: bytes) -> Iterator[SpoolRecord | None]:
     """Yield the records of a segment's content; None for each damaged line."""
     *lines, rest = content.split(b"\n")
     yield from map(_record, lines)
@@ -309,12 +309,12 @@ def _records(content: bytes) -> Iterator[Record | None]:
         yield None
 
 
-def _record(line: bytes) -> Record | None:
+def _record(line: bytes) -> SpoolRecord | None:
     checksum, _, text = line.partition(b" ")
     try:
         if int(checksum, 16) != zlib.crc32(text):
             return None
-        return msgspec.json.decode(text, type=Record)
+        return msgspec.json.decode(text, type=SpoolRecord)
     except (ValueError, msgspec.DecodeError):
         return None
 
