@@ -25,7 +25,7 @@ log: Final = logging.getLogger(__name__)
 
 FILE: Final = "arrangements.json"
 RUNS: Final = 4  # inferences per interpreter; the best of them counts
-MEASURING_S: Final = 4.0  # for all arrangements of one model
+MEASURING_S: Final = 2.0  # for all arrangements of one model
 SHARE: Final = 0.8  # of the best rate: beside the network there is other work
 LESS: Final = 0.95  # an arrangement must save so much CPU to be taken for that
 SMALL_BYTES: Final = 600 * 1024 * 1024  # machines of 512 MB run one interpreter
