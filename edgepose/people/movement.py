@@ -110,12 +110,12 @@ def swing(places: Floats, middle: Floats) -> float:
 def farthest(now: Floats, before: Floats) -> float:
     """Return how far (n, 2) joints are from where they were, by the second farthest, in pixels.
 
-    A pair of joints that has changed sides has not moved: models swap left and right.
+    Models swap left and right: a joint where the other one of its pair was has not moved. A
+    joint that is hidden now or was before tells nothing.
     """
     same = np.hypot(*(now - before).T)
     swapped = np.hypot(*(now - before[PAIRED]).T)
-    pairs = np.stack([same, swapped]).reshape(2, -1, 2)
-    either = np.where(pairs[0].sum(axis=1) <= pairs[1].sum(axis=1), pairs[0].T, pairs[1].T)
+    either = np.where(np.isnan(same), np.nan, np.fmin(same, swapped))
     shown = np.sort(either[~np.isnan(either)])
     return float(shown[-2]) if len(shown) > 1 else 0.0
 

@@ -51,17 +51,17 @@ def scene(*acts: Act, heading: float = 180.0) -> Scene:
 @pytest.mark.parametrize("stance", [STANDING, SITTING, ON_BACK])
 @pytest.mark.parametrize("fps", [3, 10, 20])
 def test_a_body_at_rest_does_not_move_whatever_the_model_says(stance: object, fps: float) -> None:
-    """Jitter, swaps and drop-outs of a model: less than one look in twenty.
+    """Jitter, swaps and drop-outs of a model: less than one look in fifty.
 
     On films joints of people who lie stray by 0.6 hundredths of the body within a second (the
     middle of 419 looks, the second widest joint); here by as much and more.
     """
     at_rest = scene(hold("rest", stance, 60), heading=90)  # type: ignore[arg-type]
-    noise = Noise(spread=0.12, lying=1.0)
+    noise = Noise(spread=0.12)
 
     parts = [part(moving_s(at_rest.observe(fps, seed, noise)), 3, 60) for seed in range(3)]
 
-    assert np.mean(parts) < 0.05
+    assert np.mean(parts) < 0.02
 
 
 @pytest.mark.parametrize("act", [walk(20, 0.8), squats(8), crawl(20)])
