@@ -25,6 +25,11 @@ FD: Final = "/proc/self/fd/{}"
 """A name of an open file that OpenCV can read, whatever the file's own name is: FFmpeg reads
 a protocol in a name with a colon, and OpenCV ends the process on one that is not UTF-8."""
 
+PNG_END: Final = b"IEND\xaeB`\x82"
+
+PNM_HEAD: Final = re.compile(rb"P([56])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d+)" + rb"\s")
+"""Grey or RGB; width, height and the largest value."""
+
 START_OF_SCAN, MULTI_PICTURE = 0xDA, b"MPF\0"
 TIFF_HEADS: Final = (b"II*\0", b"MM\0*")
 
@@ -71,12 +76,12 @@ def kind_of_content(data: Bytes) -> FileKind | None:
         return FileKind.JPEGS if _holds_more_jpegs(data) else FileKind.PICTURE
     if data[:8] == b"\x89PNG\r\n\x1a\n":
         first = data.find(b"IDAT")
-        animated = data.find(b"acTL", 0, first) >= 0
-        return FileKind.FILM if animated else FileKind.PICTURE
+        if data.find(b"acTL", 0, first) >= 0:
+            return FileKind.FILM
     if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X" and data[20] & 2:
         # OpenCV can since 4.12
         return FileKind.ANIMATION if hasattr(cv2, "imdecodeanimation") else FileKind.PICTURES
-    return None
+    return FileKind.PICTURES if _another_follows(data) else None
 
 
 def _brands(data: Bytes) -> set[bytes]:
@@ -85,6 +90,28 @@ def _brands(data: Bytes) -> set[bytes]:
         return set()
     names = data[8:12] + data[16 : min(int.from_bytes(data[:4]), 256)]
     return {names[at : at + 4] for at in range(0, len(names), 4)}
+
+
+def _another_follows(data: Bytes) -> bool:
+    """Say whether behind a picture that tells its length another of the same kind begins."""
+    length = _length_of_first(data)
+    return length > 0 and data[length : length + 2] == data[:2]
+
+
+def _length_of_first(data: Bytes) -> int:
+    """Return the bytes of the first picture: PNG, WebP, BMP or raw PNM; 0 where unknown."""
+    if data[:4] == b"\x89PNG":
+        end = data.find(PNG_END)
+        return 0 if end < 0 else end + len(PNG_END)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        length = int.from_bytes(data[4:8], "little")
+        return 8 + length + length % 2
+    if data[:2] == b"BM":
+        return int.from_bytes(data[2:6], "little")
+    if head := PNM_HEAD.match(data):
+        samples = int(head[2]) * int(head[3]) * (3 if head[1] == b"6" else 1)
+        return head.end() + samples * (2 if int(head[4]) > 255 else 1)
+    return 0
 
 
 def _holds_more_jpegs(data: Bytes) -> bool:

@@ -1,6 +1,8 @@
 """The display matrix of a film or picture: how a decoded picture is turned and mirrored."""
 
 from dataclasses import dataclass
+from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import cv2
@@ -46,18 +48,28 @@ class Orientation:
 
 def orientation_of(picture: "VideoFrame") -> Orientation:
     """Return how a frame decoded by PyAV is to be shown."""
-    try:
-        side_data = cast(Any, picture.side_data)
-        matrices = [data for data in side_data if data.type.name == "DISPLAYMATRIX"]
-    except ValueError:  # PyAV 18 does not know every kind of side data, EXIF among them
-        return _turned(picture.rotation)
+    _accept_unknown_side_data()
+    side_data = cast(Any, picture.side_data)
+    matrices = [data for data in side_data if data.type.name == "DISPLAYMATRIX"]
     if not matrices:
         return Orientation()
     a, b, _, c, d = np.frombuffer(memoryview(matrices[0]), dtype=np.int32)[:5].tolist()
     return Orientation.of_matrix(a, b, c, d)
 
 
-def _turned(degrees: int) -> Orientation:
-    """Return a rotation, counted counterclockwise as FFmpeg does."""
-    a, b = {0: (1, 0), 90: (0, -1), 180: (-1, 0), 270: (0, 1)}.get(degrees % 360, (1, 0))
-    return Orientation.of_matrix(a, b, -b, a)
+@cache
+def _accept_unknown_side_data() -> None:
+    """Let PyAV list the side data of a frame that has some of a newer kind.
+
+    PyAV 18 raises ValueError for the whole list where one entry is not in its enum, such as
+    the EXIF that telephones write (FFmpeg 8). The rotation alone, which it has apart, does
+    not tell whether the picture is mirrored.
+    """
+    from av.sidedata.sidedata import Type
+
+    def unknown(kind: type[Enum], value: object) -> Enum:
+        member = object.__new__(kind)
+        member._name_, member._value_ = f"UNKNOWN_{value}", value
+        return member
+
+    cast(Any, Type)._missing_ = classmethod(unknown)

@@ -63,6 +63,34 @@ def test_other_pictures_are_known_without_their_ending(tmp_path: Path, ending: s
     assert kind_of(tmp_path / "a") is FileKind.PICTURE
 
 
+@pytest.mark.parametrize("ending", ["png", "webp", "bmp", "ppm", "pgm"])
+def test_pictures_behind_the_first_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str
+) -> None:
+    """As `ffmpeg -f image2pipe` writes them: of those only the first is looked at."""
+    pixels = numbered(0)[..., 0] if ending == "pgm" else numbered(0)
+    path = tmp_path / "walk"
+    path.write_bytes(cv2.imencode(f".{ending}", pixels)[1].tobytes() * 3)
+
+    with caplog.at_level(logging.WARNING):
+        frames = list(open_source(str(path)).frames())
+
+    assert len(frames) == 1
+    assert "holds several pictures; only the first is looked at" in caplog.text
+
+
+@pytest.mark.parametrize("ending", ["png", "webp", "bmp", "ppm"])
+@pytest.mark.parametrize("more", [b"", bytes(40), b"P"])
+def test_other_data_behind_a_picture_are_no_picture(
+    tmp_path: Path, ending: str, more: bytes
+) -> None:
+    """Such as padding and what editors append."""
+    path = tmp_path / "photo"
+    path.write_bytes(cv2.imencode(f".{ending}", numbered(0))[1].tobytes() + more)
+
+    assert kind_of(path) is FileKind.PICTURE
+
+
 def test_pages_that_are_not_looked_at_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,5 +1,6 @@
 """How films and pictures are to be shown: the eight ways, wherever they are told."""
 
+import struct
 from itertools import product
 from pathlib import Path
 
@@ -160,3 +161,25 @@ def test_an_avif_picture_is_shown_as_it_says(
 
     assert frame.name == str(path)
     assert difference(frame.image, shown(QUARTERS, *matrix)) < 15
+
+
+def with_exif(photo: bytes, orientation: int) -> bytes:
+    """Insert EXIF with the one entry `Orientation` (CIPA DC-008, 4.6.4)."""
+    tiff = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 0x0112, 3, 1, orientation, 0)
+    body = b"Exif\0\0" + tiff
+    return photo[:2] + struct.pack(">2sH", b"\xff\xe1", 2 + len(body)) + body + photo[2:]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_jpegs_in_a_row_are_shown_as_their_exif_says(tmp_path: Path, orientation: int) -> None:
+    """As the same picture alone, mirrored ones included."""
+    photo = cv2.imencode(".jpg", cv2.cvtColor(QUARTERS, cv2.COLOR_RGB2BGR))[1].tobytes()
+    one, many = tmp_path / "one.jpg", tmp_path / "many.mjpeg"
+    one.write_bytes(with_exif(photo, orientation))
+    many.write_bytes(with_exif(photo, orientation) * 3)
+
+    (alone,) = open_source(str(one)).frames()
+    frames = list(open_source(str(many), realtime=False).frames())
+
+    assert len(frames) == 3
+    assert max(difference(frame.image, alone.image) for frame in frames) < 15
