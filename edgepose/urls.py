@@ -1,7 +1,9 @@
 """Where to connect and where to listen, and hiding what is secret in an address."""
 
 import re
+from contextlib import suppress
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -104,6 +106,17 @@ def broker(url: str) -> Broker:
         unquote(parts.password or ""),
         tuple(_server(urlsplit(f"{parts.scheme}://{server}")) for server in more),
     )
+
+
+def user_path(text: str) -> Path:
+    """Return a path with ``~`` and ``~user`` replaced by the home directory.
+
+    A name that only begins with a tilde is kept: no user of that name has a home.
+    """
+    path = Path(text)
+    with suppress(RuntimeError):
+        return path.expanduser()
+    return path
 
 
 def redact(text: str) -> str:

@@ -1,8 +1,10 @@
 """Tests of addresses, and of hiding what is secret in them."""
 
+from pathlib import Path
+
 import pytest
 
-from edgepose.urls import Address, Broker, address, broker, redact
+from edgepose.urls import Address, Broker, address, broker, redact, user_path
 
 
 @pytest.mark.parametrize(
@@ -141,3 +143,11 @@ def test_a_token_and_a_password_with_a_blank_go_too(text: str) -> None:
 def test_what_is_not_secret_stays(text: str) -> None:
     """Messages without a password are not touched."""
     assert redact(text) == text
+
+
+def test_a_tilde_is_the_home_of_a_user_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that begins with a tilde is a name like any other."""
+    monkeypatch.setenv("HOME", "/home/anna")
+
+    assert user_path("~/film.mp4") == Path("/home/anna/film.mp4")
+    assert user_path("~no-such-user.mp4") == Path("~no-such-user.mp4")

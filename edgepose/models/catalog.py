@@ -13,6 +13,7 @@ import msgspec
 from edgepose.errors import ModelError
 from edgepose.suggestions import did_you_mean
 from edgepose.types import Size
+from edgepose.urls import user_path
 
 DATA: Final = Path(__file__).parents[1] / "data"
 DEFAULT: Final = "movenet-multipose"
@@ -147,7 +148,7 @@ def choose(name: str) -> Choice:
         plain, size = sized["name"], Size(int(sized["width"]), int(sized["height"]))
     if entry := entries().get(plain):
         return Choice(name, _fetched(plain, entry), size or _size(entry.input))
-    path = Path(plain).expanduser()
+    path = user_path(plain)
     if path.is_file():
         return Choice(path.name, path, size)
     raise ModelError(_unknown(plain))
@@ -162,7 +163,7 @@ def model_set(name: str) -> ModelSet:
         When there is no such name and no such file, or a part is missing.
     """
     meant = PRESETS[name].models if name in PRESETS else name
-    if Path(meant).expanduser().is_file() or not {"|", "+"} & set(meant):
+    if user_path(meant).is_file() or not {"|", "+"} & set(meant):
         choice = choose(meant)
         return ModelSet(choice.name, (choice,))
     detectors, plus, refiner = meant.rpartition("+")
@@ -205,7 +206,7 @@ def cpu_model(name: str) -> str | None:
     if entry := entries().get(name):
         other = entries().get(entry.cpu)
         return entry.cpu if other and other.path else None
-    path = Path(name).expanduser()
+    path = user_path(name)
     beside = path.with_name(path.name.replace(TPU_MARK, ""))
     return str(beside) if beside != path and beside.is_file() else None
 

@@ -62,7 +62,7 @@ OTHER_AUTHORITY: Final = (
 )
 NEW_CERTIFICATES: Final = (
     "make the authority's certificate and the broker's anew, with keyUsage and key identifiers"
-    " (docs/mqtt.md has the commands)"
+    " (deploy/mosquitto/README.md has the commands)"
 )
 
 Acknowledged = Callable[[bool], None]

@@ -21,7 +21,7 @@ from edgepose.config.schema import Config
 from edgepose.errors import SourceError
 from edgepose.timing import Clock
 from edgepose.types import Frame, Image, Size
-from edgepose.urls import NOT_STDIN, STDIN, redact
+from edgepose.urls import NOT_STDIN, STDIN, redact, user_path
 
 SOURCES: Final = {
     "demo": "edgepose.camera.sources.demo:DemoSource",
@@ -146,7 +146,8 @@ class SourceAddress:
         if separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
             path, _, query = rest.partition("?")
             options = dict(parse_qsl(query, keep_blank_values=True))
-            return cls(uri, scheme.lower(), unquote(path), options)
+            # A name of a file may be in another encoding than UTF-8.
+            return cls(uri, scheme.lower(), unquote(path, errors="surrogateescape"), options)
         if uri.startswith("/dev/"):
             path, _, query = uri.partition("?")
             return cls(uri, "v4l2", path, dict(parse_qsl(query, keep_blank_values=True)))
@@ -263,7 +264,7 @@ def check_path(address: SourceAddress) -> None:
     SourceError
         Says what was probably meant.
     """
-    path = Path(address.path).expanduser()
+    path = user_path(address.path)
     if address.scheme != "file" or path.exists():
         return
     # Path.glob takes no absolute pattern.

@@ -25,6 +25,7 @@ from edgepose.camera.sources.films import Animation, Film, open_film, read_heif
 from edgepose.errors import SourceError
 from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Frame, Image
+from edgepose.urls import user_path
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ VIDEO_FPS: Final = 25.0  # for the few containers that do not say theirs
 def open_files(address: SourceAddress, settings: SourceSettings) -> Source:
     """Open a picture, a video, a folder or a glob of pictures."""
     address.check(())
-    path = Path(address.path).expanduser()
+    path = user_path(address.path)
     if path.is_dir():
         return PictureSource(address, settings, _pictures(address, path.iterdir()))
     if path.is_file():

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from edgepose.pose.delegates import Plugin
+from edgepose.urls import user_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class Library:
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Read a path: whatever has a slash in it."""
-        return cls(Path(text).expanduser()) if "/" in text else None
+        return cls(user_path(text)) if "/" in text else None
 
     @property
     def name(self) -> str:

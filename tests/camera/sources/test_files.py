@@ -372,6 +372,21 @@ def test_the_name_of_a_picture_does_not_matter(tmp_path: Path) -> None:
     assert np.array_equal(frame.image, bands())
 
 
+@pytest.mark.parametrize("name", ["~no-such-user.png", "~.png", "~no-such-user"])
+def test_a_name_may_begin_with_a_tilde(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It is no user's home; editors name their copies so."""
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "bands.png", bands()).rename(tmp_path / name)
+
+    (frame,) = open_source(name).frames()
+
+    assert np.array_equal(frame.image, bands())
+    with pytest.raises(SourceError, match="no such file"):
+        open_source("~another.png")
+
+
 def test_a_truncated_video_gives_what_it_has(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,6 +16,8 @@ from tests.support.moving import clip
         ("photo.jpg", "file", "photo.jpg", {}),
         ("what?.jpg", "file", "what?.jpg", {}),
         ("file:///a/b%20c.mp4", "file", "/a/b c.mp4", {}),
+        ("file:///a/caf%C3%A9.mp4", "file", "/a/café.mp4", {}),
+        ("file:///a/caf%E9.mp4", "file", "/a/caf\udce9.mp4", {}),
         ("/dev/video0", "v4l2", "/dev/video0", {}),
         ("/dev/video2?size=1280x720", "v4l2", "/dev/video2", {"size": "1280x720"}),
         ("v4l2:///dev/video0?fps=15", "v4l2", "/dev/video0", {"fps": "15"}),
