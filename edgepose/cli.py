@@ -27,7 +27,7 @@ from edgepose.urls import redact
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 
 
-class Row(NamedTuple):
+class CommandRow(NamedTuple):
     """A command in the table."""
 
     module: str
@@ -36,20 +36,20 @@ class Row(NamedTuple):
 
 
 COMMANDS: Final = {
-    "run": Row("edgepose.commands.run", "the daemon: watch cameras, publish what is seen"),
-    "detect": Row("edgepose.commands.detect", "find people in pictures and videos"),
-    "watch": Row("edgepose.commands.watch", "show live messages in the terminal"),
-    "record": Row("edgepose.commands.record", "record what running devices publish"),
-    "replay": Row("edgepose.commands.replay", "publish a recording again"),
-    "score": Row("edgepose.commands.score", "measure events against labels of a recording"),
-    "config": Row("edgepose.commands.config", "check, show or start a configuration file"),
-    "web": Row("edgepose.commands.web", "make a token that opens the page to other machines"),
-    "doctor": Row("edgepose.commands.doctor", "check camera, model, broker and machine"),
-    "models": Row("edgepose.commands.models", "list models, or show what is in a .tflite"),
-    "eval": Row("edgepose.commands.eval", "measure accuracy on pictures in COCO's format"),
-    "bench": Row("edgepose.commands.bench", "measure the daemon against the bare network"),
-    "demo": Row("edgepose.commands.demo", "the daemon on the bundled clip, broker included"),
-    "completion": Row("edgepose.commands.completion", "print tab completion for a shell"),
+    "run": CommandRow("edgepose.commands.run", "the daemon: watch cameras, publish what is seen"),
+    "detect": CommandRow("edgepose.commands.detect", "find people in pictures and videos"),
+    "watch": CommandRow("edgepose.commands.watch", "show live messages in the terminal"),
+    "record": CommandRow("edgepose.commands.record", "record what running devices publish"),
+    "replay": CommandRow("edgepose.commands.replay", "publish a recording again"),
+    "score": CommandRow("edgepose.commands.score", "measure events against labels of a recording"),
+    "config": CommandRow("edgepose.commands.config", "check, show or start a configuration file"),
+    "web": CommandRow("edgepose.commands.web", "make a token that opens the page to others"),
+    "doctor": CommandRow("edgepose.commands.doctor", "check camera, model, broker and machine"),
+    "models": CommandRow("edgepose.commands.models", "list models, or show what is in a .tflite"),
+    "eval": CommandRow("edgepose.commands.eval", "measure accuracy on pictures in COCO's format"),
+    "bench": CommandRow("edgepose.commands.bench", "measure the daemon against the bare network"),
+    "demo": CommandRow("edgepose.commands.demo", "the daemon on the bundled clip, broker included"),
+    "completion": CommandRow("edgepose.commands.completion", "print tab completion for a shell"),
 }
 
 

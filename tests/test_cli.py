@@ -34,7 +34,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], int]], No
         module.add_arguments = lambda parser: parser.add_argument("--depth")  # type: ignore[attr-defined]
         module.run = lambda args: action()  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "probe", module)
-        monkeypatch.setitem(cli.COMMANDS, "probe", cli.Row("probe", "probes"))
+        monkeypatch.setitem(cli.COMMANDS, "probe", cli.CommandRow("probe", "probes"))
 
     return put
 

@@ -1,5 +1,7 @@
 """Each module has its tests, where a reader looks for them."""
 
+import ast
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -56,12 +58,15 @@ ELSEWHERE: Final = {
     "people/build": "service/test_wiring",
     "people/events/debounce": "people/events/test_zones",
     "people/events/postures": "people/test_posture",
+    "people/events/successors": "people/events/test_long_lies",
+    "people/kinematics": "people/test_floor",
     "people/follower": "camera/test_pipeline",
     "people/matching": "people/test_tracking",
     "pose/delegate_backoff": "pose/test_delegate_trial",
     "pose/delegates/cpu": "pose/delegates/test_registry",
     "pose/delegates/edgetpu": "pose/delegates/test_registry",
     "pose/delegates/library": "pose/delegates/test_registry",
+    "recording/webp": "recording/test_clips",
     "recording/frames": "recording/test_reader",
     "recording/jsonl": "recording/test_reader",
     "recording/mcap": "recording/test_reader",
@@ -104,3 +109,15 @@ def test_only_modules_without_their_own_tests_are_listed() -> None:
     for module in ELSEWHERE:
         package, _, name = module.rpartition("/")
         assert not (ROOT / "tests" / package / f"test_{name}.py").exists(), module
+
+
+def test_a_class_name_occurs_once() -> None:
+    """A reader who searches for a class finds one."""
+    names = Counter(
+        node.name
+        for file in (ROOT / "edgepose").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+
+    assert [name for name, count in names.items() if count > 1] == []

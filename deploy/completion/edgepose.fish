@@ -7,7 +7,7 @@ complete -c edgepose -n __fish_use_subcommand -a record -d 'record what running 
 complete -c edgepose -n __fish_use_subcommand -a replay -d 'publish a recording again'
 complete -c edgepose -n __fish_use_subcommand -a score -d 'measure events against labels of a recording'
 complete -c edgepose -n __fish_use_subcommand -a config -d 'check, show or start a configuration file'
-complete -c edgepose -n __fish_use_subcommand -a web -d 'make a token that opens the page to other machines'
+complete -c edgepose -n __fish_use_subcommand -a web -d 'make a token that opens the page to others'
 complete -c edgepose -n __fish_use_subcommand -a doctor -d 'check camera, model, broker and machine'
 complete -c edgepose -n __fish_use_subcommand -a models -d 'list models, or show what is in a .tflite'
 complete -c edgepose -n __fish_use_subcommand -a eval -d 'measure accuracy on pictures in COCO'\''s format'

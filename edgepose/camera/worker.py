@@ -30,7 +30,7 @@ SETTLED_S: Final = 5.0  # a stream that ends sooner is waited for longer each ti
 class InferenceJob:
     """A frame on its way through the shared interpreters."""
 
-    camera: "Camera"
+    camera: "CameraWorker"
     frame: Frame
     inputs: Any
     """What the estimator's `prepare` made of the frame, and below what its `infer` returned."""
@@ -46,7 +46,7 @@ def joined(threads: Iterable[threading.Thread], timeout_s: float) -> bool:
     return not any(thread.is_alive() for thread in threads)
 
 
-class Camera:
+class CameraWorker:
     """Runs one pipeline: a thread reads, one prepares, one finishes; interpreters are shared.
 
     Parameters
@@ -92,7 +92,7 @@ class Camera:
         publish: Callable[[Message], None],
         health: CameraHealth,
         failure: FirstError,
-        changed: Callable[["Camera"], None],
+        changed: Callable[["CameraWorker"], None],
     ) -> None:
         self.id = id
         self.live = live

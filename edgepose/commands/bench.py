@@ -152,7 +152,7 @@ def _config(args: argparse.Namespace, url: str) -> Config:
 
 
 def _report(
-    args: argparse.Namespace, result: "benchmark.Result", whole: "benchmark.Whole | None"
+    args: argparse.Namespace, result: "benchmark.Result", whole: "benchmark.WholeProcess | None"
 ) -> dict[str, Any]:
     from edgepose.measure import benchmark
 

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         for uri in args.source:
             try:
                 with closing(sources.open_source(uri, realtime=False, once=True)) as source:
-                    Detection(estimator, output, args).run(source, uri)
+                    DetectedFrame(estimator, output, args).run(source, uri)
             except SourceError as error:
                 if len(args.source) == 1:
                     raise
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     return SourceError.exit_code if failed else 0
 
 
-class Detection:
+class DetectedFrame:
     """One source's way from frames to lines, messages and pictures."""
 
     def __init__(

@@ -22,7 +22,7 @@ from edgepose.errors import EdgeposeError
 from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.subscriber import check_names
 from edgepose.recording import frames, reader, replay
-from edgepose.recording.reader import Entry, Recording
+from edgepose.recording.reader import RecordedEntry, Recording
 from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Message
 
@@ -80,19 +80,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _rederived(source: Recording, file: Path | None) -> Iterator[Entry]:
+def _rederived(source: Recording, file: Path | None) -> Iterator[RecordedEntry]:
     """Yield what this version says of the poses, at the times of their frames."""
     config = loading.load_with_overrides(file)
     began_ns: int | None = None
     for step in replay.rederive(source, config):
         began_ns = step.frame.at_ns if began_ns is None else began_ns
         t_s = (step.frame.at_ns - began_ns) / NS_PER_S
-        yield from (Entry(t_s, m.topic, m.payload) for m in step.messages(source.base_topic))
+        yield from (
+            RecordedEntry(t_s, m.topic, m.payload) for m in step.messages(source.base_topic)
+        )
 
 
 def _restamped(
-    entries: Iterator[Entry], source: Recording, args: argparse.Namespace
-) -> Iterator[Entry]:
+    entries: Iterator[RecordedEntry], source: Recording, args: argparse.Namespace
+) -> Iterator[RecordedEntry]:
     """Yield entries with the device and the times that are asked for."""
     shift = _shift(source, args.speed) if args.now else None
     for entry in entries:
@@ -107,7 +109,7 @@ def _shift(source: Recording, speed: float) -> Callable[[int], int]:
     return lambda unix_ns: now_ns + int((unix_ns - began_ns) / (speed or 1.0))
 
 
-def _paced(entries: Iterator[Entry], speed: float) -> Iterator[Entry]:
+def _paced(entries: Iterator[RecordedEntry], speed: float) -> Iterator[RecordedEntry]:
     """Yield entries when their time has come; one behind its time at once."""
     began_s = time.monotonic()
     for entry in entries:

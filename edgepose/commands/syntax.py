@@ -55,7 +55,7 @@ class Syntax:
             yield from command.all()
 
 
-class Row(Protocol):
+class OptionRow(Protocol):
     """A command in the table of the command line."""
 
     @property
@@ -67,7 +67,9 @@ class Row(Protocol):
         """One line."""
 
 
-def program(table: Mapping[str, Row], build: Callable[..., argparse.ArgumentParser]) -> Syntax:
+def program(
+    table: Mapping[str, OptionRow], build: Callable[..., argparse.ArgumentParser]
+) -> Syntax:
     """Return the whole command line; imports every command.
 
     Parameters

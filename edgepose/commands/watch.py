@@ -71,7 +71,7 @@ def follow(subscription: Subscription, where: str) -> None:
 
 def _show(subscription: Subscription, where: str) -> None:
     """Draw the table again and again; also when nothing comes, because that is news too."""
-    table = Table(time.monotonic)
+    table = LiveTable(time.monotonic)
     print(CLEAR_ALL, end="")
     drawn_s = 0.0
     while not subscription.closed:
@@ -88,7 +88,7 @@ def _show(subscription: Subscription, where: str) -> None:
         print(f"{HOME}{text}\n{CLEAR_BELOW}", end="", flush=True)
 
 
-class Table:
+class LiveTable:
     """The latest of each camera, as rows of text.
 
     Parameters

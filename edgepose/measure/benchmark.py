@@ -334,7 +334,7 @@ def _check_broker(url: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class WholeProcess:
     """What a daemon in a process of its own needs."""
 
     first_pose_s: float
@@ -353,7 +353,7 @@ class Whole:
     """numpy and the loaded model alone, after one inference, in another process."""
 
 
-def whole_process(config: Config, marks: Sequence[int]) -> Whole:
+def whole_process(config: Config, marks: Sequence[int]) -> WholeProcess:
     """Run the daemon as the service does, and look at it from outside."""
     with ExitStack() as ports:
         numbers, page = (ports.enter_context(socket.create_server(HERE)) for _ in range(2))
@@ -365,7 +365,7 @@ def whole_process(config: Config, marks: Sequence[int]) -> Whole:
         for where in (f"{listen[0]}/metrics", f"{listen[1]}/"):
             urllib.request.urlopen(f"http://{where}", timeout=ASKING_S).close()
         service_mb, peak_mb = vitals.service_mb(pid), vitals.peak_mb(pid) or 0.0
-    return Whole(first_pose_s, memory_mb, service_mb, peak_mb, _bare_memory_mb(config))
+    return WholeProcess(first_pose_s, memory_mb, service_mb, peak_mb, _bare_memory_mb(config))
 
 
 @contextmanager

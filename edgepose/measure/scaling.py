@@ -27,7 +27,7 @@ class Sample(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredRate:
     """The bare loop or the daemon in one arrangement."""
 
     cameras: int
@@ -52,19 +52,19 @@ class Measured:
 class Scaling:
     """What the bare loop reaches in each arrangement, and the daemon with cameras."""
 
-    bare: tuple[Measured, ...]
-    daemon: tuple[Measured, ...]
+    bare: tuple[MeasuredRate, ...]
+    daemon: tuple[MeasuredRate, ...]
 
     @property
-    def best(self) -> Measured:
+    def best(self) -> MeasuredRate:
         """The arrangement with the machine's best bare rate."""
         return max(self.bare, key=lambda entry: entry.best_hz)
 
-    def share(self, entry: Measured) -> float:
+    def share(self, entry: MeasuredRate) -> float:
         """Return the part of the best bare rate that the daemon reaches."""
         return entry.best_hz / self.best.best_hz
 
-    def cpu_share(self, entry: Measured) -> float:
+    def cpu_share(self, entry: MeasuredRate) -> float:
         """Return the bare loop's CPU time of a frame as a part of the daemon's.
 
         In the same arrangement. It is the share that the daemon reaches on a machine that
@@ -74,7 +74,7 @@ class Scaling:
         return bare.cpu_ms / entry.cpu_ms
 
 
-def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Measured | Scaling]:
+def measure(config: Config, *, frames: int, rounds: int) -> Iterator[MeasuredRate | Scaling]:
     """Measure the bare loop in every arrangement, then the daemon in the best one, in turns.
 
     Yields each measurement, then all of them together. The configuration has one camera,
@@ -87,16 +87,16 @@ def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Measured | 
     for _ in range(rounds):
         for entry, samples in bare.items():
             samples.append(_bare(config, entry, frames))
-            yield Measured(0, entry, (samples[-1],))
+            yield MeasuredRate(0, entry, (samples[-1],))
     best = max(bare, key=lambda entry: max(bare[entry]))
     for _ in range(rounds):
         for count, samples in daemon.items():
             samples.append(_daemon(_arranged(config, best, count), frames))
-            yield Measured(count, best, (samples[-1],))
+            yield MeasuredRate(count, best, (samples[-1],))
         bare[best].append(_bare(config, best, frames))
     yield Scaling(
-        tuple(Measured(0, entry, tuple(samples)) for entry, samples in bare.items()),
-        tuple(Measured(count, best, tuple(samples)) for count, samples in daemon.items()),
+        tuple(MeasuredRate(0, entry, tuple(samples)) for entry, samples in bare.items()),
+        tuple(MeasuredRate(count, best, tuple(samples)) for count, samples in daemon.items()),
     )
 
 
@@ -119,7 +119,7 @@ def summary(scaling: Scaling) -> dict[str, Any]:
     }
 
 
-def _rounded(entry: Measured) -> dict[str, float]:
+def _rounded(entry: MeasuredRate) -> dict[str, float]:
     middle = statistics.median(sample.hz for sample in entry.samples)
     return {
         "best_hz": round(entry.best_hz, 1),

@@ -129,10 +129,10 @@ def read(content: bytes, name: str) -> ModelInfo:
         When the file is empty, foreign, cut short, damaged, or takes no picture.
     """
     verify.check(content, name)
-    return _Reader(content, name).read()
+    return _TensorReader(content, name).read()
 
 
-class _Reader:
+class _TensorReader:
     """Reads one file; it is whole, but its numbers may still make no sense."""
 
     def __init__(self, content: bytes, name: str) -> None:

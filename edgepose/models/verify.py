@@ -122,7 +122,7 @@ def check(content: bytes, name: str) -> int:
         When the file is empty, foreign, cut short or damaged.
     """
     refuse_foreign(content, name)
-    walk = _Walk(content, name)
+    walk = _Verifier(content, name)
     walk.table(_U32.unpack_from(content, 0)[0], "model")
     walk.finish()
     return walk.entries
@@ -143,7 +143,7 @@ def refuse_foreign(content: bytes, name: str) -> None:
     raise ModelError(msg)
 
 
-class _Walk:
+class _Verifier:
     """One visit of every table, vector and string of a file."""
 
     def __init__(self, content: bytes, name: str) -> None:

@@ -176,7 +176,8 @@ def _of_camera(topics: CameraTopics) -> Iterator[Channel]:
 
 def _of_requests(topics: Topics) -> Iterator[Channel]:
     for name, request in REQUESTS.items():
-        asks, answers = f"request{name.title()}", f"response{name.title()}"
+        title = name.title().replace("_", "")
+        asks, answers = f"request{title}", f"response{title}"
         yield Channel(
             asks,
             topics.request(name),

@@ -18,9 +18,9 @@ from edgepose.people.tracking import Tracker
 from edgepose.people.zones import Zone
 
 
-def births(pose: PoseSettings) -> tracking.Options:
+def births(pose: PoseSettings) -> tracking.TrackerOptions:
     """Return how tracks are made: nobody new below the score that the owner asks for."""
-    return tracking.Options(birth_score=pose.least())
+    return tracking.TrackerOptions(birth_score=pose.least())
 
 
 def follower(config: Config, camera: schema.Camera, ids: Iterator[int] | None = None) -> Follower:

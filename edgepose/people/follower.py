@@ -90,7 +90,7 @@ class Follower:
         events = [event for detector in self.detectors for event in detector.update(tracks, at_ns)]
         return tracks, events
 
-    def admit(self, options: tracking.Options) -> None:
+    def admit(self, options: tracking.TrackerOptions) -> None:
         """Follow by other options from now on; whom they might not have let in is forgotten."""
         with self._lock:
             if options != self.tracker.options:

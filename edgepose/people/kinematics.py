@@ -26,7 +26,7 @@ HEAD_ASIDE: Final = 0.1  # torsos; a nose farther to a side of the shoulders tel
 
 
 @dataclass(slots=True)
-class _Way:
+class _Course:
     """Where one person was within the last `WINDOW_S`."""
 
     seen: deque[tuple[int, Point, Point | None]] = field(default_factory=deque)
@@ -93,7 +93,7 @@ class KinematicsReader:
     def __init__(self, floor: Floor | None = None, min_score: float = 0.3) -> None:
         self.floor = floor
         self.min_score = min_score
-        self._people: dict[int, _Way] = {}
+        self._people: dict[int, _Course] = {}
 
     def update(self, tracks: Sequence[Track], at_ns: int, size: Size) -> list[Track]:
         """Return the tracks with how they move; `at_ns` is the frame's time."""
@@ -109,7 +109,7 @@ class KinematicsReader:
     def _move(self, track: Track, at_ns: int, view: FloorView | None) -> Track:
         if track.ground is None:
             return track
-        way = self._people.setdefault(track.id, _Way())
+        way = self._people.setdefault(track.id, _Course())
         way.look(at_ns, track.ground, view.position(track.ground) if view else None)
         pixels = way.pixels()
         return replace(
@@ -119,7 +119,7 @@ class KinematicsReader:
             place=self._place(track, way, view) if view else None,
         )
 
-    def _place(self, track: Track, way: _Way, view: FloorView) -> Place | None:
+    def _place(self, track: Track, way: _Course, view: FloorView) -> Place | None:
         here = way.seen[-1][2]
         if here is None:
             return None

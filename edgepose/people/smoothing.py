@@ -25,7 +25,7 @@ TINY_S: Final = 1e-9  # the clock's own step: keeps a second look at the same ti
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SmootherOptions:
     """How still and how prompt; `docs/tracking.md` shows what these do."""
 
     still_hz: float = 0.7
@@ -65,19 +65,19 @@ class Smoother:
 
     Parameters
     ----------
-    options : Options, optional
+    options : SmootherOptions, optional
         May be replaced between frames.
     """
 
-    def __init__(self, options: Options | None = None) -> None:
-        self.options = options or Options()
+    def __init__(self, options: SmootherOptions | None = None) -> None:
+        self.options = options or SmootherOptions()
         self._known: dict[int, Points] = {}
 
     def smooth(self, tracks: Sequence[Track], at_ns: int) -> list[Track]:
         """Return the tracks of one frame with their keypoints and boxes smoothed.
 
         Scores stay as they are. When the time does not increase, nothing moves; a jump
-        back by more than `Options.gap_s` starts anew.
+        back by more than `SmootherOptions.gap_s` starts anew.
         """
         self._drop_gone(at_ns)
         if not tracks:
@@ -123,7 +123,7 @@ def unknown(seen: Floats) -> Points:
     return Points(place, place, np.zeros_like(place), np.full(len(place), NEVER_NS))
 
 
-def step(before: Points, seen: Floats, at_ns: int, options: Options) -> Points:
+def step(before: Points, seen: Floats, at_ns: int, options: SmootherOptions) -> Points:
     """Move the filters of several people on to a frame.
 
     Parameters

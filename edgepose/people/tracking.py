@@ -34,7 +34,7 @@ CANDIDATE_S: Final = 0.2  # a candidate out of sight for longer was nobody
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class TrackerOptions:
     """When a pose becomes a person, and when a person is gone."""
 
     birth_score: float = 0.25
@@ -82,15 +82,17 @@ class Tracker:
 
     Parameters
     ----------
-    options : Options, optional
+    options : TrackerOptions, optional
         May be replaced between frames.
     ids : iterator of int, optional
         Where new ids come from. Hand the same one to the next tracker of the same
         camera, and no id is used twice.
     """
 
-    def __init__(self, options: Options | None = None, ids: Iterator[int] | None = None) -> None:
-        self.options = options or Options()
+    def __init__(
+        self, options: TrackerOptions | None = None, ids: Iterator[int] | None = None
+    ) -> None:
+        self.options = options or TrackerOptions()
         self._ids = ids or itertools.count(1)
         self.forget()
 
@@ -98,9 +100,9 @@ class Tracker:
         """Take the poses of one frame and return the people seen in it, by id.
 
         Sure poses are assigned first, doubtful ones continue whoever is left. Someone
-        out of sight is not returned, but keeps the id for `Options.lost_s`. When the
+        out of sight is not returned, but keeps the id for `TrackerOptions.lost_s`. When the
         time does not increase, none has passed; a jump back by more than
-        `Options.lost_s` forgets everybody. With `at_once` somebody new has an id in the
+        `TrackerOptions.lost_s` forgets everybody. With `at_once` somebody new has an id in the
         first frame: of pictures there may be no second.
         """
         now_ns = self._advance(at_ns)
@@ -119,7 +121,7 @@ class Tracker:
     def predict(self, at_ns: int) -> list[Track]:
         """Return everybody who has an id, also out of sight, where they should be by then.
 
-        Scores fall to 0 over `Options.lost_s` without a sighting. Changes nothing.
+        Scores fall to 0 over `TrackerOptions.lost_s` without a sighting. Changes nothing.
         """
         if self._now_ns is None:
             return []

@@ -17,7 +17,7 @@ LONGEST_S: Final = 6 * 3600.0
 FORGET_S: Final = 24 * 3600.0  # a failure after a day of good work is a first one again
 
 
-class Record(msgspec.Struct):
+class FailureRecord(msgspec.Struct):
     """What is known of one delegate."""
 
     failures: int = 0
@@ -38,8 +38,8 @@ class Bench:
 
     def __init__(self, folder: Path | None, clock: Clock) -> None:
         self._clock = clock
-        self._note = StateFile(folder and folder / FILE, dict[str, Record])
-        self._records: dict[str, Record] = self._note.read() or {}
+        self._note = StateFile(folder and folder / FILE, dict[str, FailureRecord])
+        self._records: dict[str, FailureRecord] = self._note.read() or {}
         for name, record in self._records.items():
             if record.in_use and not _is_running(record.in_use):
                 self._judge_the_end(name, record)
@@ -54,7 +54,7 @@ class Bench:
 
     def failed(self, name: str, reason: str) -> None:
         """Put a delegate on the bench."""
-        record = self._records.setdefault(name, Record())
+        record = self._records.setdefault(name, FailureRecord())
         now_s = self._now_s()
         if now_s - record.failed_unix_s > FORGET_S:
             record.failures = 0
@@ -64,7 +64,7 @@ class Bench:
 
     def enter(self, name: str) -> None:
         """Note that a delegate is being used from now on."""
-        self._records.setdefault(name, Record()).in_use = f"{_boot()} {os.getpid()}"
+        self._records.setdefault(name, FailureRecord()).in_use = f"{_boot()} {os.getpid()}"
         self._note.write(self._records)
 
     def leave(self, name: str) -> None:
@@ -73,7 +73,7 @@ class Bench:
             record.in_use = ""
             self._note.write(self._records)
 
-    def _judge_the_end(self, name: str, record: Record) -> None:
+    def _judge_the_end(self, name: str, record: FailureRecord) -> None:
         boot, _, _ = record.in_use.partition(" ")
         record.in_use = ""
         if boot == _boot():  # else the power went, or the machine was restarted
@@ -82,7 +82,7 @@ class Bench:
             )
             self.failed(name, reason)
 
-    def _rest_s(self, record: Record) -> float:
+    def _rest_s(self, record: FailureRecord) -> float:
         now_s = self._now_s()
         # A Pi starts without knowing the time: a failure cannot lie in the future.
         record.failed_unix_s = min(record.failed_unix_s, now_s)

@@ -120,7 +120,7 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.lying is None or self.lying >= LYING_LEAST
 
 
-class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MeasuredAccuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The accuracies of `data/accuracy.toml`, all on the same pictures."""
 
     pictures: str
@@ -137,7 +137,7 @@ class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {name: rows[row.like] if row.like else row for name, row in found.items()}
 
 
-class Row(NamedTuple):
+class CandidateRow(NamedTuple):
     """A candidate for `auto` and its verdict."""
 
     model: str
@@ -167,10 +167,10 @@ class Timing(NamedTuple):
 
 
 @cache
-def accuracies() -> Measured:
+def accuracies() -> MeasuredAccuracy:
     """Return how accurate the models are that `auto` chooses among."""
     text = (catalog.DATA / "accuracy.toml").read_text("utf-8")
-    return msgspec.convert(tomllib.loads(text), Measured)
+    return msgspec.convert(tomllib.loads(text), MeasuredAccuracy)
 
 
 def is_fit_for_falls(model: str) -> bool:
@@ -194,7 +194,7 @@ class ModelSelector:
         self, folder: Path | None, clock: Clock, ending: Callable[[], bool] = lambda: False
     ) -> None:
         self.bench = Bench(folder, clock)
-        self.rows: list[Row] = []
+        self.rows: list[CandidateRow] = []
         """How the candidates of the last `auto` were judged."""
 
         self._ending = ending
@@ -317,7 +317,7 @@ class AutoSelection:
         cache: "LatencyCache",
         try_out: Callable[[str, Delegate, int], Verdict],
     ) -> None:
-        self.rows: list[Row] = []
+        self.rows: list[CandidateRow] = []
         self.only_on_the_cpu = ""
         """Why the delegate is out of the question; empty while it is not."""
 
@@ -334,10 +334,12 @@ class AutoSelection:
 
     def plan(self) -> Plan:
         """Return the plan of the most accurate model, or of the quickest if none keeps up."""
-        taken: Row | None = None
+        taken: CandidateRow | None = None
         for name, accuracy in _candidates(self._people, self._policy):
             if self._falls and not accuracy.fit_for_falls:
-                self.rows.append(Row(name, Cpu.name, accuracy.of(self._people), None, UNFIT))
+                self.rows.append(
+                    CandidateRow(name, Cpu.name, accuracy.of(self._people), None, UNFIT)
+                )
                 continue
             row = self._judge(name, accuracy.of(self._people), decided=taken is not None)
             if row is None:
@@ -356,7 +358,7 @@ class AutoSelection:
         used = quickest.delegate if quickest else Cpu.name
         return self._planned(name, used, f"auto: the quickest; nothing here keeps up with {asked}")
 
-    def _judge(self, name: str, accuracy: float, *, decided: bool) -> Row | None:
+    def _judge(self, name: str, accuracy: float, *, decided: bool) -> CandidateRow | None:
         if _for_edgetpu(name):
             if self.only_on_the_cpu or not self._delegate.plugin or not catalog.cpu_model(name):
                 return None
@@ -368,12 +370,12 @@ class AutoSelection:
             used = Cpu.name
             ms = None if decided else self._timed_ms(name)
         if decided:
-            return Row(name, used, accuracy, None, "less accurate")
+            return CandidateRow(name, used, accuracy, None, "less accurate")
         if ms is None:
-            return Row(name, used, accuracy, None, UNMEASURED)
+            return CandidateRow(name, used, accuracy, None, UNMEASURED)
         if ms > self._most_ms:
-            return Row(name, used, accuracy, ms if math.isfinite(ms) else None, "too slow")
-        return Row(name, used, accuracy, ms, TAKEN)
+            return CandidateRow(name, used, accuracy, ms if math.isfinite(ms) else None, "too slow")
+        return CandidateRow(name, used, accuracy, ms, TAKEN)
 
     def _timed_ms(self, name: str) -> float | None:
         if not self._cache.runs:

@@ -44,7 +44,7 @@ LINE: Final = (200, 200, 60)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moment:
+class ClipMoment:
     """One frame that a clip may show."""
 
     frame: Frame
@@ -55,7 +55,7 @@ class Moment:
     """The camera's picture, made smaller; None unless the owner wants it shown."""
 
 
-class Clips:
+class ClipRecorder:
     """Keeps one camera's last seconds, and makes clips of them.
 
     Parameters
@@ -87,7 +87,7 @@ class Clips:
         self._publish = publish
         self._on = {TRIGGERS[name] for name in camera.clip_on}
         self._lock = threading.Lock()
-        self._moments: deque[Moment] = deque()
+        self._moments: deque[ClipMoment] = deque()
         self._due_ns: int | None = None
 
     def see(self, frame: Frame, tracks: Sequence[Track], events: Sequence[Event]) -> list[Message]:
@@ -99,7 +99,7 @@ class Clips:
         with self._lock:
             if self._moments and at_ns < self._moments[-1].frame.captured_ns:
                 self._moments.clear()
-            self._moments.append(Moment(frame.without_picture(), tuple(tracks), jpeg))
+            self._moments.append(ClipMoment(frame.without_picture(), tuple(tracks), jpeg))
             while at_ns - self._moments[0].frame.captured_ns > (BEFORE_S + AFTER_S) * NS_PER_S:
                 self._moments.popleft()
             if self._due_ns is None and any(event.type in self._on for event in events):
@@ -127,11 +127,11 @@ class Clips:
             self._moments.clear()
             self._due_ns = None
 
-    def _send(self, moments: Sequence[Moment]) -> None:
+    def _send(self, moments: Sequence[ClipMoment]) -> None:
         for message in self._messages(moments):
             self._publish(message)
 
-    def _messages(self, moments: Sequence[Moment]) -> list[Message]:
+    def _messages(self, moments: Sequence[ClipMoment]) -> list[Message]:
         picture, lines = self._draw(moments), self._lines(moments)
         if self._settings.keep:
             name = rfc3339(moments[0].frame.unix_ns).replace(":", "-")
@@ -142,7 +142,7 @@ class Clips:
             Message(self._topics.clip_poses, lines, "snapshot", content_type="application/jsonl"),
         ]
 
-    def _lines(self, moments: Sequence[Moment]) -> bytes:
+    def _lines(self, moments: Sequence[ClipMoment]) -> bytes:
         """Return the poses as `replay` and `score` read them: a message of `C/poses` a line."""
         messages = (
             encoding.poses(
@@ -152,7 +152,7 @@ class Clips:
         )
         return b"".join(message.payload + b"\n" for message in messages)
 
-    def _draw(self, moments: Sequence[Moment]) -> bytes:
+    def _draw(self, moments: Sequence[ClipMoment]) -> bytes:
         """Return the animation in the best quality that is small enough."""
         content = b""
         for longest_px, fps, quality in LEVELS:
@@ -163,7 +163,7 @@ class Clips:
                 break
         return content
 
-    def _frame(self, moment: Moment, longest_px: int) -> Image:
+    def _frame(self, moment: ClipMoment, longest_px: int) -> Image:
         full = moment.frame.size
         size = full.within(longest_px)
         canvas = _background(moment, size)
@@ -176,7 +176,7 @@ class Clips:
         return drawing.draw(canvas, tracks, min_score=self.min_score)
 
 
-def thinned(moments: Sequence[Moment], fps: float) -> list[Moment]:
+def thinned(moments: Sequence[ClipMoment], fps: float) -> list[ClipMoment]:
     """Return one moment for each step of `1 / fps` seconds, the newest before it."""
     first_ns = moments[0].frame.captured_ns
     last_ns = moments[-1].frame.captured_ns
@@ -199,7 +199,7 @@ def scaled(track: Track, scale: float) -> Track:
     return replace(track, pose=Pose(keypoints, pose.score, box))
 
 
-def _background(moment: Moment, size: Size) -> Image:
+def _background(moment: ClipMoment, size: Size) -> Image:
     if moment.jpeg is None:
         return np.zeros((size.height, size.width, 3), dtype=np.uint8)
     bgr = cv2.imdecode(np.frombuffer(moment.jpeg, np.uint8), cv2.IMREAD_COLOR)

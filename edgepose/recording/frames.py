@@ -10,7 +10,7 @@ import numpy as np
 from edgepose.errors import in_words
 from edgepose.mqtt import messages
 from edgepose.mqtt.messages import PersonMessage, PosesMessage
-from edgepose.recording.reader import UNREADABLE, Entry, Recording, RecordingError
+from edgepose.recording.reader import UNREADABLE, RecordedEntry, Recording, RecordingError
 from edgepose.skeleton import JOINT_NAMES
 from edgepose.timing import NS_PER_MS, NS_PER_S, unix_ns
 from edgepose.types import Box, Frame, Pose, Size
@@ -79,7 +79,7 @@ def frames(recording: Recording, camera: str | None = None) -> Iterator[Recorded
 
 def _frame(
     recording: Recording,
-    entry: Entry,
+    entry: RecordedEntry,
     clocks: dict[tuple[str, str], "_Steps"],
     camera: str | None,
 ) -> RecordedFrame | None:

@@ -16,7 +16,7 @@ from edgepose.types import Message
 FORMAT: Final = 1
 
 
-class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+class RecordedLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message of a recording."""
 
     t: float
@@ -57,9 +57,9 @@ class JsonlSink:
         t = round((self._clock.now_ns() - self._began_ns) / NS_PER_S, 3)
         payload = _as_json(message)
         if payload is None:
-            self._write(Line(t, message.topic, base64=message.payload))
+            self._write(RecordedLine(t, message.topic, base64=message.payload))
         else:
-            self._write(Line(t, message.topic, payload))
+            self._write(RecordedLine(t, message.topic, payload))
         return True
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from edgepose.errors import UsageError, in_words
 from edgepose.mqtt import messages
 from edgepose.mqtt.messages import PosesMessage
 from edgepose.recording import Sink
-from edgepose.recording.jsonl import FORMAT, JsonlSink, Line
+from edgepose.recording.jsonl import FORMAT, JsonlSink, RecordedLine
 from edgepose.skeleton import JOINT_NAMES, LIMBS
 from edgepose.timing import NS_PER_S, Clock, rfc3339, unix_ns
 from edgepose.types import Kind, Message
@@ -51,7 +51,7 @@ class RecordingError(UsageError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RecordedEntry:
     """One message of a recording."""
 
     t_s: float
@@ -79,7 +79,7 @@ class Recording:
         """True when its people were followed and smoothed before they were recorded."""
         return self.about.get("followed") is True
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[RecordedEntry]:
         """Yield the messages in the order they came.
 
         A last line that was cut off is left out with a warning.
@@ -208,14 +208,14 @@ def _jsonl_about(path: Path, file: IO[bytes]) -> dict[str, Any]:
     return about
 
 
-def _jsonl_entries(path: Path, file: IO[bytes]) -> Iterator[Entry]:
+def _jsonl_entries(path: Path, file: IO[bytes]) -> Iterator[RecordedEntry]:
     began_ns: int | None = None
     for number, line, last in _lines(path, file):
         if number == 1 and b'"edgepose_recording"' in line[:64]:
             continue
         try:
             if line.lstrip().startswith(b'{"t"'):
-                yield _entry(msgspec.json.decode(line, type=Line))
+                yield _entry(msgspec.json.decode(line, type=RecordedLine))
                 continue
             poses = msgspec.json.decode(line, type=PosesMessage)
             at_ns = unix_ns(poses.captured_at)
@@ -227,7 +227,7 @@ def _jsonl_entries(path: Path, file: IO[bytes]) -> Iterator[Entry]:
             raise RecordingError(msg) from None
         began_ns = at_ns if began_ns is None else began_ns
         topic = f"{BASE_TOPIC}/{poses.device}/{poses.camera}/poses"
-        yield Entry((at_ns - began_ns) / NS_PER_S, topic, line)
+        yield RecordedEntry((at_ns - began_ns) / NS_PER_S, topic, line)
 
 
 def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes, bool]]:
@@ -246,13 +246,13 @@ def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes, bool]]:
         yield (*waiting, True)
 
 
-def _entry(line: Line) -> Entry:
+def _entry(line: RecordedLine) -> RecordedEntry:
     if line.base64 is not None:
-        return Entry(line.t, line.topic, line.base64)
+        return RecordedEntry(line.t, line.topic, line.base64)
     payload = bytes(line.payload)
     if payload.startswith(b'"'):
         payload = msgspec.json.decode(payload, type=str).encode()
-    return Entry(line.t, line.topic, payload)
+    return RecordedEntry(line.t, line.topic, payload)
 
 
 def _mcap_about(file: IO[bytes]) -> dict[str, Any]:
@@ -272,7 +272,7 @@ def _told(value: str) -> Any:
         return value
 
 
-def _mcap_entries(path: Path, file: IO[bytes]) -> Iterator[Entry]:
+def _mcap_entries(path: Path, file: IO[bytes]) -> Iterator[RecordedEntry]:
     began_ns: int | None = None
     for channel, message in _mcap_messages(path, file):
         began_ns = message.log_time if began_ns is None else began_ns
@@ -282,7 +282,7 @@ def _mcap_entries(path: Path, file: IO[bytes]) -> Iterator[Entry]:
         data = message.data
         if leaf in WRAPPED:
             data = _unwrapped(data, WRAPPED[leaf])
-        yield Entry((message.log_time - began_ns) / NS_PER_S, channel.topic, data)
+        yield RecordedEntry((message.log_time - began_ns) / NS_PER_S, channel.topic, data)
 
 
 def _unwrapped(data: bytes, field: str) -> bytes:
@@ -335,17 +335,17 @@ def message(topic: str, payload: bytes, *, retain: bool = False) -> Message:
 
 
 def restamp(
-    entry: Entry,
+    entry: RecordedEntry,
     base_topic: str,
     *,
     device: str | None = None,
     shift_ns: Callable[[int], int] | None = None,
-) -> Entry:
+) -> RecordedEntry:
     """Put a message under another device, or at another time.
 
     Parameters
     ----------
-    entry : Entry
+    entry : RecordedEntry
         A message of the recording.
     base_topic : str
         What its topic begins with.
@@ -363,14 +363,14 @@ def restamp(
         rest = topic.removeprefix(f"{base_topic}/").partition("/")[2]
         topic = f"{base_topic}/{device}/{rest}"
     if not isinstance(payload, dict):
-        return Entry(entry.t_s, topic, entry.payload)
+        return RecordedEntry(entry.t_s, topic, entry.payload)
     if device is not None and "device" in payload:
         payload["device"] = device
     if shift_ns is not None:
         for key in {"captured_at", "at"} & payload.keys():
             with contextlib.suppress(TypeError, ValueError, OverflowError):  # it is none of ours
                 payload[key] = rfc3339(shift_ns(unix_ns(payload[key])))
-    return Entry(entry.t_s, topic, msgspec.json.encode(payload))
+    return RecordedEntry(entry.t_s, topic, msgspec.json.encode(payload))
 
 
 def _without_mcap() -> str:

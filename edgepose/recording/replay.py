@@ -20,7 +20,7 @@ class KnownPeople(Tracker):
     """Gives people the ids that they had in the recording."""
 
     def __init__(self) -> None:
-        super().__init__(tracking.Options(birth_score=0.0))
+        super().__init__(tracking.TrackerOptions(birth_score=0.0))
         self._since_ns: dict[int, int] = {}
 
     def update(self, poses: Sequence[Pose], at_ns: int, *, at_once: bool = False) -> list[Track]:

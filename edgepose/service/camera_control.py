@@ -4,7 +4,7 @@ from typing import Final
 
 from edgepose import registry
 from edgepose.camera.build import limits
-from edgepose.camera.worker import Camera
+from edgepose.camera.worker import CameraWorker
 from edgepose.config.schema import Camera as CameraTable
 from edgepose.config.schema import Config
 from edgepose.mqtt.composer import Composer
@@ -13,7 +13,7 @@ from edgepose.mqtt.snapshots import Snapshots
 from edgepose.people.build import births, detectors
 from edgepose.people.events import EVENTS, Detector
 from edgepose.people.follower import Follower
-from edgepose.recording.clips import Clips
+from edgepose.recording.clips import ClipRecorder
 from edgepose.types import Message
 
 REPLACED: Final = ("falls", "gestures")
@@ -25,7 +25,7 @@ class CameraControl:
 
     Parameters
     ----------
-    camera : Camera
+    camera : CameraWorker
         The running camera.
     follower, composer, snapshots, clips
         Its stages after the network that depend on settings.
@@ -33,11 +33,11 @@ class CameraControl:
 
     def __init__(
         self,
-        camera: Camera,
+        camera: CameraWorker,
         follower: Follower,
         composer: Composer,
         snapshots: Snapshots,
-        clips: Clips,
+        clips: ClipRecorder,
     ) -> None:
         self.camera, self.snapshots, self.clips = camera, snapshots, clips
         self._follower, self._composer = follower, composer

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from edgepose.camera.worker import Camera, joined
+from edgepose.camera.worker import CameraWorker, joined
 from edgepose.config.schema import Config
 from edgepose.errors import SourceError
 from edgepose.mqtt import encoding
@@ -174,7 +174,7 @@ class CameraSet:
         if paused or control.camera.health.state != "starting":
             state.broker.publisher.put(message)
 
-    def _changed(self, camera: Camera) -> None:
+    def _changed(self, camera: CameraWorker) -> None:
         """Publish that a camera came or went; called by the camera's threads."""
         self._publish_availability(camera.id)
         publish_status(self._state)

@@ -2,7 +2,7 @@
 
 from edgepose._version import __version__
 from edgepose.camera.pipeline import STAGES
-from edgepose.camera.worker import Camera
+from edgepose.camera.worker import CameraWorker
 from edgepose.mqtt import encoding
 from edgepose.mqtt.messages import (
     CameraStats,
@@ -83,7 +83,7 @@ class StatsPublisher:
         return stats
 
 
-def _camera_stats(state: DaemonState, camera: Camera, now_ns: int) -> CameraStats:
+def _camera_stats(state: DaemonState, camera: CameraWorker, now_ns: int) -> CameraStats:
     publisher, topics = state.broker.publisher, state.broker.topics
     latency = publisher.latency.get(topics.camera(camera.id).poses)
     return CameraStats(

@@ -14,7 +14,7 @@ from edgepose.camera.build import limits, still_fps, total_fps, view
 from edgepose.camera.health import CameraHealth
 from edgepose.camera.motion_gate import MotionGate
 from edgepose.camera.pipeline import Pipeline
-from edgepose.camera.worker import Camera
+from edgepose.camera.worker import CameraWorker
 from edgepose.config.loading import Origin
 from edgepose.config.schema import Config
 from edgepose.errors import BrokerError
@@ -34,7 +34,7 @@ from edgepose.people.build import follower
 from edgepose.pose.estimator import PoseEstimator
 from edgepose.pose.failover import FailoverEstimator
 from edgepose.pose.selection import ModelSelector, Plan
-from edgepose.recording.clips import Clips
+from edgepose.recording.clips import ClipRecorder
 from edgepose.service.camera_control import CameraControl
 from edgepose.service.line_counts import LineCounts, NotedCounts
 from edgepose.service.overrides import Overrides, StoredSettings
@@ -163,7 +163,7 @@ def estimator(
 def camera(
     state: DaemonState,
     id_: str,
-    changed: Callable[[Camera], None],
+    changed: Callable[[CameraWorker], None],
 ) -> CameraControl:
     """Make one configured camera, ready to start, with the controls that change it.
 
@@ -180,7 +180,7 @@ def camera(
     model = state.estimator
     live, shown = sources.is_live(settings.source), view(settings)
     snapshots = Snapshots(topics, settings, config.pose.min_keypoint_score)
-    clips = Clips(
+    clips = ClipRecorder(
         topics, settings, config.clips, config.pose.min_keypoint_score, state.broker.publisher.put
     )
     line_counts = state.broker.line_counts
@@ -208,7 +208,7 @@ def camera(
         still_fps=still_fps(config.pose, settings.fps),
         watched=lambda: id_ in state.shown_cameras,
     )
-    made = Camera(
+    made = CameraWorker(
         id_,
         open_source=lambda: sources.open_source(
             settings.source,

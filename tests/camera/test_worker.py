@@ -13,7 +13,7 @@ from edgepose.camera.health import CameraHealth
 from edgepose.camera.motion_gate import MotionGate
 from edgepose.camera.sources import FrameFilter, accept_all
 from edgepose.camera.view import ImageTransform
-from edgepose.camera.worker import Camera, InferenceJob, joined
+from edgepose.camera.worker import CameraWorker, InferenceJob, joined
 from edgepose.errors import SourceError
 from edgepose.people.follower import Presence
 from edgepose.system import process
@@ -99,7 +99,7 @@ class Bench:
         self.failure = FirstError(self.failed.set)
         self.lanes: FairQueue[InferenceJob] = FairQueue()
         self.pipeline = pipeline or Names()
-        self.camera = Camera(
+        self.camera = CameraWorker(
             "hall",
             open_source=open_source,
             live=live,
@@ -137,7 +137,7 @@ class Bench:
             job.outputs = job.inputs
             job.camera.answer(job)
 
-    def _note(self, camera: Camera) -> None:
+    def _note(self, camera: CameraWorker) -> None:
         with self.changed:
             self.states.append((camera.health.state, camera.health.error))
             self.changed.notify_all()

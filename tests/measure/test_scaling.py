@@ -6,7 +6,7 @@ import os
 import pytest
 
 from edgepose.cli import main
-from edgepose.measure.scaling import Measured, Sample, Scaling
+from edgepose.measure.scaling import MeasuredRate, Sample, Scaling
 from edgepose.pose.arrangement import Arrangement, arrangements
 
 
@@ -14,10 +14,10 @@ def test_the_share_is_that_of_the_best_bare_rate() -> None:
     """Of the best round of the best arrangement, not of the one that the daemon runs."""
     slow, quick = Arrangement(1, 1), Arrangement(2, 1)
     bare = (
-        Measured(0, slow, (Sample(50, 16.0), Sample(60, 15.0))),
-        Measured(0, quick, (Sample(90, 20.0), Sample(100, 21.0))),
+        MeasuredRate(0, slow, (Sample(50, 16.0), Sample(60, 15.0))),
+        MeasuredRate(0, quick, (Sample(90, 20.0), Sample(100, 21.0))),
     )
-    daemon = Measured(2, slow, (Sample(40, 19.0), Sample(55, 18.0), Sample(45, 25.0)))
+    daemon = MeasuredRate(2, slow, (Sample(40, 19.0), Sample(55, 18.0), Sample(45, 25.0)))
 
     scaling = Scaling(bare, (daemon,))
 

@@ -193,7 +193,7 @@ def faults(message: MQTTMessage, document: dict[str, Any]) -> list[str]:
 
 def listen(seen: Witness) -> None:
     """Ask a daemon for everything, and wait until all of it has been said."""
-    for verb in ("info", "ping", "doctor", "reload"):
+    for verb in ("info", "ping", "doctor", "reload", "reset_lines"):
         seen.publish(f"{DEVICE}/request/{verb}", b'{"id":1}')
         seen.on(f"{DEVICE}/response/{verb}", timeout_s=60)
     seen.on(f"{DEVICE}/hall/poses/msgpack", timeout_s=60)
@@ -201,6 +201,10 @@ def listen(seen: Witness) -> None:
     seen.publish(f"{DEVICE}/request/snapshot", b"")
     seen.on(f"{DEVICE}/response/snapshot", timeout_s=60)
     seen.on(f"{DEVICE}/hall/snapshot", timeout_s=60)
+    seen.publish(f"{DEVICE}/request/clip", b"")
+    seen.on(f"{DEVICE}/response/clip", timeout_s=60)
+    seen.on(f"{DEVICE}/hall/clip", timeout_s=60)
+    seen.on(f"{DEVICE}/hall/clip/poses", timeout_s=60)
     seen.publish(f"{DEVICE}/request/snapshot", b'{"camera":"attic"}')
     seen.on(f"{DEVICE}/response/snapshot", timeout_s=60)
     seen.on(f"{DEVICE}/stats", timeout_s=60)

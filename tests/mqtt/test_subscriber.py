@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgepose.commands.watch import Table, harmless, line
+from edgepose.commands.watch import LiveTable, harmless, line
 from edgepose.errors import BrokerError, ConfigError, UsageError
 from edgepose.mqtt import encoding, messages
 from edgepose.mqtt.client import MqttClient
@@ -234,7 +234,7 @@ class TestTable:
     def test_it_counts_frames_names_people_and_notices_silence(self) -> None:
         """What one looks for first: how fast, who, and whether it still lives."""
         now_s = [0.0]
-        table = Table(lambda: now_s[0])
+        table = LiveTable(lambda: now_s[0])
         for seq in range(41):
             now_s[0] = seq / 4
             table.add(typed(poses(seq, someone(3))))
@@ -254,7 +254,7 @@ class TestTable:
     def test_it_says_when_a_device_or_camera_is_away(self) -> None:
         """And takes it back."""
         for topics in (TOPICS, HALL):
-            table = Table(lambda: 0.0)
+            table = LiveTable(lambda: 0.0)
             table.add(typed(poses(1)))
             table.add(typed(encoding.availability(topics, online=False)))
             assert "offline" in table.rows()[0]
@@ -263,7 +263,7 @@ class TestTable:
 
     def test_the_latest_event_stands_first(self) -> None:
         """Old ones leave."""
-        table = Table(lambda: 0.0)
+        table = LiveTable(lambda: 0.0)
         for n in range(20):
             table.add(typed(event(f"event{n}")))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgepose.geometry import box_around
-from edgepose.people.smoothing import Options, Smoother
+from edgepose.people.smoothing import Smoother, SmootherOptions
 from edgepose.skeleton import LEFT_WRIST, NOSE
 from edgepose.timing import NS_PER_S
 from edgepose.types import Box, Floats, Pose, Track
@@ -38,7 +38,7 @@ def waving(at_s: float) -> Floats:
 
 
 def film(
-    fps: float, *, wave: bool, options: Options | None = None
+    fps: float, *, wave: bool, options: SmootherOptions | None = None
 ) -> tuple[Floats, Floats, Floats]:
     """Return truth, seen and smoothed keypoints (frames, 17, 2)."""
     rng, smoother = np.random.default_rng(0), Smoother(options)
@@ -104,7 +104,7 @@ def test_near_and_far_people_are_treated_alike(factor: float) -> None:
 
 def test_two_short_steps_do_what_a_long_one_does() -> None:
     """With the pose unchanged in between, only the time that passed counts."""
-    options = Options(prompt=0)
+    options = SmootherOptions(prompt=0)
     moved = BODY + np.array([30, 0, 0], np.float32)
     once, twice = Smoother(options), Smoother(options)
     for smoother in (once, twice):
@@ -147,7 +147,7 @@ def test_a_doubtful_keypoint_drags_nothing() -> None:
 
 def test_a_joint_that_was_long_hidden_starts_anew() -> None:
     """The person stayed, the hand was away for a second: it is not dragged back."""
-    smoother = Smoother(Options(prompt=0))
+    smoother = Smoother(SmootherOptions(prompt=0))
     smoother.smooth([track(BODY)], 0)
     hidden, elsewhere = BODY.copy(), BODY.copy()
     hidden[LEFT_WRIST, 2] = 0.05

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from edgepose.pose import delegate_backoff
-from edgepose.pose.delegate_backoff import FIRST_S, FORGET_S, LONGEST_S, Bench, Record
+from edgepose.pose.delegate_backoff import FIRST_S, FORGET_S, LONGEST_S, Bench, FailureRecord
 from edgepose.pose.delegate_trial import Verdict, try_out
 from edgepose.pose.delegates import Plugin
 from edgepose.timing import NS_PER_S, Clock
@@ -171,10 +171,12 @@ def test_a_good_end_and_a_power_cut_blame_nobody(tmp_path: Path) -> None:
     after_good_end = Bench(tmp_path, Clock()).sentence(NAME)
     note = tmp_path / delegate_backoff.FILE
 
-    note.write_bytes(msgspec.json.encode({NAME: Record(in_use="another-boot 1")}))
+    note.write_bytes(msgspec.json.encode({NAME: FailureRecord(in_use="another-boot 1")}))
     after_power_cut = Bench(tmp_path, Clock()).sentence(NAME)
     note.write_bytes(
-        msgspec.json.encode({NAME: Record(in_use=f"{delegate_backoff._boot()} {os.getppid()}")})
+        msgspec.json.encode(
+            {NAME: FailureRecord(in_use=f"{delegate_backoff._boot()} {os.getppid()}")}
+        )
     )
     while_another_runs = Bench(tmp_path, Clock()).sentence(NAME)
 

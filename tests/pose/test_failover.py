@@ -13,7 +13,7 @@ import pytest
 from paho.mqtt.client import MQTTMessage
 
 from edgepose.pose import delegate_backoff
-from edgepose.pose.delegate_backoff import FIRST_S, Bench, Record
+from edgepose.pose.delegate_backoff import FIRST_S, Bench, FailureRecord
 from edgepose.pose.delegates.cpu import Cpu
 from edgepose.pose.delegates.library import Library
 from edgepose.pose.estimator import PoseEstimator
@@ -123,7 +123,7 @@ def test_a_delegate_is_given_up_once(tmp_path: Path) -> None:
     running.fail_over(given_up, "hangs")
 
     note = msgspec.json.decode(
-        (tmp_path / delegate_backoff.FILE).read_bytes(), type=dict[str, Record]
+        (tmp_path / delegate_backoff.FILE).read_bytes(), type=dict[str, FailureRecord]
     )
     assert (note[name].failures, note[name].reason) == (1, "unplugged")
 
@@ -295,7 +295,7 @@ def test_a_delegate_is_tried_again_when_its_time_is_over(house: Callable[..., An
     on(watcher, str(one.library))
     one.running.send(signal.SIGTERM)
     one.running.wait()
-    benched = Record(failures=1, failed_unix_s=time.time() - RETRY, reason="unplugged")
+    benched = FailureRecord(failures=1, failed_unix_s=time.time() - RETRY, reason="unplugged")
     one.note.write_bytes(msgspec.json.encode({str(one.library): benched}))
 
     one.start()

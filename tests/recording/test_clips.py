@@ -13,7 +13,7 @@ from edgepose.config.loading import loads
 from edgepose.config.schema import Clips as ClipSettings
 from edgepose.mqtt.topics import Topics
 from edgepose.recording import webp
-from edgepose.recording.clips import MAX_BYTES, Clips
+from edgepose.recording.clips import MAX_BYTES, ClipRecorder
 from edgepose.recording.reader import open_recording
 from edgepose.recording.replay import rederive
 from edgepose.timing import NS_PER_S
@@ -46,7 +46,7 @@ points = [[0.7, 0.9], [0.9, 0.9]]
         self.sent: list[Message] = []
         self.done = threading.Event()
         clips = ClipSettings(keep=keep, keep_mb=keep_mb)
-        self.clips = Clips(TOPICS, camera, clips, 0.3, self._publish)
+        self.clips = ClipRecorder(TOPICS, camera, clips, 0.3, self._publish)
 
     def _publish(self, message: Message) -> None:
         self.sent.append(message)

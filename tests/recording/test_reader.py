@@ -24,7 +24,7 @@ from edgepose.recording import Sink, reader, replay
 from edgepose.recording import frames as recording_frames
 from edgepose.recording.frames import frames
 from edgepose.recording.jsonl import JsonlSink
-from edgepose.recording.reader import Entry, RecordingError, open_recording, restamp
+from edgepose.recording.reader import RecordedEntry, RecordingError, open_recording, restamp
 from edgepose.recording.replay import rederive
 from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Box, Event, Frame, Message, Pose, Track
@@ -313,7 +313,7 @@ def test_time_goes_on_when_the_clock_is_set(tmp_path: Path) -> None:
 def test_a_message_can_be_put_elsewhere_and_at_another_time() -> None:
     """Topic and payload agree about the device; times move, everything else stays."""
     poses = next(m for m in said(Steady()) if m.topic == HALL.poses)
-    entry = Entry(0.0, poses.topic, poses.payload)
+    entry = RecordedEntry(0.0, poses.topic, poses.payload)
 
     moved = restamp(entry, "edgepose", device="other", shift_ns=lambda ns: ns + 60 * NS_PER_S)
 

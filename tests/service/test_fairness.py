@@ -9,7 +9,7 @@ import pytest
 
 from edgepose.camera.health import CameraHealth
 from edgepose.camera.sources import Wants, everything
-from edgepose.camera.worker import Camera, InferenceJob, joined
+from edgepose.camera.worker import CameraWorker, InferenceJob, joined
 from edgepose.errors import SourceError
 from edgepose.system.threads import FairQueue, FirstError
 from edgepose.types import Frame
@@ -59,9 +59,9 @@ class Shared:
         self._lanes: FairQueue[InferenceJob] = FairQueue()
         self._cameras = [self._camera(id_, open_) for id_, open_ in cameras.items()]
 
-    def _camera(self, id_: str, open_source: Open) -> Camera:
+    def _camera(self, id_: str, open_source: Open) -> CameraWorker:
         self.pipelines[id_] = Names()
-        return Camera(
+        return CameraWorker(
             id_,
             open_source=open_source,
             live=True,

@@ -19,7 +19,7 @@ if "OPENCV_LOG_LEVEL" not in os.environ:
     (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(1)  # only what is fatal
 
 
-class Capture:
+class FrameCapture:
     """`cv2.VideoCapture` behind a lock: released once, and never while it is being read."""
 
     def __init__(self, capture: cv2.VideoCapture) -> None:

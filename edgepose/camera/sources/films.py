@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from edgepose import extras
-from edgepose.camera.sources.capture import Capture, bgr_to_rgb
+from edgepose.camera.sources.capture import FrameCapture, bgr_to_rgb
 from edgepose.camera.sources.demuxer import Converter, Demuxer, has_timestamps, pts_ns
 from edgepose.camera.sources.file_kinds import FD, FileKind, kind_of_content
 from edgepose.errors import SourceError
@@ -299,7 +299,7 @@ class CvFilm:
         with path.open("rb") as file:
             if not _grabs(_connect(FD.format(file.fileno()))):
                 raise no_picture(path)
-            self._capture = Capture(_connect(FD.format(file.fileno())))
+            self._capture = FrameCapture(_connect(FD.format(file.fileno())))
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps: float | None = rate if 0 < rate <= 1000 else None
         # An estimate: some containers count packets, some tell a duration, some nothing.

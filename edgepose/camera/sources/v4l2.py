@@ -10,7 +10,7 @@ from typing import Final
 import cv2
 
 from edgepose.camera.sources import FrameFilter, SourceAddress, SourceSettings, accept_all
-from edgepose.camera.sources.capture import Capture
+from edgepose.camera.sources.capture import FrameCapture
 from edgepose.timing import NS_PER_MS, NS_PER_S
 from edgepose.types import Frame, Size
 
@@ -78,7 +78,7 @@ class V4l2Source:
         return stamp_ns if 0 <= read_ns - stamp_ns < STALE_NS else read_ns
 
 
-def connect(address: SourceAddress, size: Size, fps: float) -> Capture:
+def connect(address: SourceAddress, size: Size, fps: float) -> FrameCapture:
     """Open a camera in the wanted mode, or the nearest that its driver offers.
 
     Raises
@@ -100,7 +100,7 @@ def connect(address: SourceAddress, size: Size, fps: float) -> Capture:
         device.release()
         raise address.error("opened, but gives no picture; unplug the camera and plug it in again")
     _log_mode(address, device)
-    return Capture(device)
+    return FrameCapture(device)
 
 
 def attached() -> list[str]:

@@ -53,7 +53,7 @@ class GestureDetector:
             }
         )
         self._min_score = min_score
-        self._people: dict[int, _Person] = {}
+        self._people: dict[int, _Gesturer] = {}
 
     @classmethod
     def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
@@ -66,7 +66,7 @@ class GestureDetector:
         seen = {track.id: track for track in tracks}
         for id_ in seen:
             if id_ not in self._people:
-                self._people[id_] = _Person(self._rules, self._swinging)
+                self._people[id_] = _Gesturer(self._rules, self._swinging)
         events = [
             event
             for id_, person in self._people.items()
@@ -82,8 +82,8 @@ class GestureDetector:
         """Nothing: a gesture is a moment, not a state."""
         return {}
 
-    def _watch(self, id_: int, person: "_Person", track: Track | None, at_ns: int) -> list[Event]:
-        body = None if track is None else _Body(track, self._min_score)
+    def _watch(self, id_: int, person: "_Gesturer", track: Track | None, at_ns: int) -> list[Event]:
+        body = None if track is None else _Limbs(track, self._min_score)
         if body is not None:
             person.remember(body, at_ns)
         return [
@@ -110,7 +110,7 @@ def _rules(gesture: Gesture) -> list[_Rule]:
     return [_Rule(gesture, "left"), _Rule(gesture, "right")]
 
 
-class _Body:
+class _Limbs:
     """One person in one frame, measured in torsos."""
 
     def __init__(self, track: Track, min_score: float) -> None:
@@ -219,7 +219,7 @@ class _Body:
         return None if carrier is None else (here[0] - carrier) / torso
 
 
-class _Person:
+class _Gesturer:
     """What one person has been doing."""
 
     def __init__(self, rules: Sequence[_Rule], swinging: Sequence[str]) -> None:
@@ -229,7 +229,7 @@ class _Person:
         self._torso: float | None = None
         self._torso_ns = 0
 
-    def remember(self, body: _Body, at_ns: int) -> None:
+    def remember(self, body: _Limbs, at_ns: int) -> None:
         """Follow the person's size, and the joints whose swings are counted."""
         self._measure(body, at_ns)
         for joint, path in self._paths.items():
@@ -243,7 +243,7 @@ class _Person:
                 path.popleft()
             body.swings[joint] = count_swings(path)
 
-    def _measure(self, body: _Body, at_ns: int) -> None:
+    def _measure(self, body: _Limbs, at_ns: int) -> None:
         """Give the body the torso it has had for a while."""
         if body.torso is None:
             return
@@ -252,7 +252,7 @@ class _Person:
             body.torso = self._torso + (body.torso - self._torso) * min(1.0, since_s / TORSO_S)
         self._torso, self._torso_ns = body.torso, at_ns
 
-    def held(self, body: _Body | None, at_ns: int) -> list[_Rule]:
+    def held(self, body: _Limbs | None, at_ns: int) -> list[_Rule]:
         """Return the gestures whose time is full with this frame."""
         done = [
             rule

@@ -63,7 +63,7 @@ def _from_piece(a: Point, b: Point, point: Point) -> float:
 
 
 @dataclass(slots=True)
-class _Walk:
+class _Side:
     """One person and one line."""
 
     net: int = 0
@@ -92,7 +92,7 @@ class _Walk:
 
 
 @dataclass(slots=True)
-class _Person:
+class _Walker:
     """Where one person was lately."""
 
     seen: deque[tuple[int, Point]] = field(default_factory=deque)
@@ -102,7 +102,7 @@ class _Person:
     """The middle of them at the last look."""
 
     seen_ns: int = 0
-    walks: dict[str, _Walk] = field(default_factory=dict)
+    walks: dict[str, _Side] = field(default_factory=dict)
 
     def go(self, ground: Point, at_ns: int) -> tuple[Point, Point]:
         """Take a look; return the step since the last one."""
@@ -124,7 +124,7 @@ class LineDetector:
 
     def __init__(self, lines: Sequence[Line]) -> None:
         self._lines = tuple(lines)
-        self._people: dict[int, _Person] = {}
+        self._people: dict[int, _Walker] = {}
 
     @property
     def state(self) -> Mapping[str, Any]:
@@ -144,12 +144,12 @@ class LineDetector:
     def _walk(self, track: Track, at_ns: int) -> list[Event]:
         if track.ground is None or track.frame is None:
             return []
-        person = self._people.setdefault(track.id, _Person())
+        person = self._people.setdefault(track.id, _Walker())
         way = person.go(track.ground, at_ns)
         margin = MARGIN * max(track.pose.box.width, track.pose.box.height)
         events = []
         for line in self._lines:
-            points, walk = line.on(track.frame), person.walks.setdefault(line.id, _Walk())
+            points, walk = line.on(track.frame), person.walks.setdefault(line.id, _Side())
             walk.step(points, way, at_ns)
             direction = walk.settle(distance(points, way[1]) > margin, at_ns)
             if direction:

@@ -14,7 +14,7 @@ MOVING_NS: Final = 5 * NS_PER_S  # a state that changed with each gesture would 
 
 
 @dataclass(slots=True)
-class _Stay:
+class _Rest:
     """When one person moved last."""
 
     moved_ns: int
@@ -35,7 +35,7 @@ class StillnessDetector:
     def __init__(self, *, still_s: float = 300.0, gone_s: float = 60.0) -> None:
         self._still_ns = int(still_s * NS_PER_S)
         self._successors = Successors(gone_s)
-        self._people: dict[int, _Stay] = {}
+        self._people: dict[int, _Rest] = {}
         self._moved_ns: int | None = None
         self._moving = False
 
@@ -64,7 +64,7 @@ class StillnessDetector:
         self._moving = self._moved_ns is not None and at_ns - self._moved_ns <= MOVING_NS
         keys = self._successors.update(tracks, at_ns)
         for key, track in zip(keys, tracks, strict=True):
-            stay = self._people.setdefault(key, _Stay(at_ns))
+            stay = self._people.setdefault(key, _Rest(at_ns))
             stay.track, stay.score = track.id, track.pose.score
             if track.moving:
                 events += self._move(stay, at_ns)
@@ -75,13 +75,13 @@ class StillnessDetector:
             if not stay.told and at_ns - stay.moved_ns >= self._still_ns
         ]
 
-    def _move(self, stay: _Stay, at_ns: int) -> list[Event]:
+    def _move(self, stay: _Rest, at_ns: int) -> list[Event]:
         said = [self._event("person_moved", stay, at_ns)] if stay.told else []
         stay.told, stay.moved_ns = False, at_ns
         return said
 
     @staticmethod
-    def _event(kind: str, stay: _Stay, at_ns: int) -> Event:
+    def _event(kind: str, stay: _Rest, at_ns: int) -> Event:
         stay.told = True
         still_s = round((at_ns - stay.moved_ns) / NS_PER_S, 1)
         return Event(kind, at_ns, stay.track, stay.score, {"still_s": still_s})

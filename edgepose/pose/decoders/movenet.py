@@ -31,7 +31,7 @@ PIXELS: Final = Pixels(1.0, (0.0, 0.0, 0.0))
 Form = Literal["single", "multi", "heads"]
 
 
-class Heads(NamedTuple):
+class MoveNetHeads(NamedTuple):
     """Which output is which, of a network that ends at its heads."""
 
     center: int
@@ -45,7 +45,7 @@ class MoveNetDecoder:
     """Decodes MoveNet Lightning, Thunder and MultiPose."""
 
     form: Form
-    heads: Heads | None = None
+    heads: MoveNetHeads | None = None
     pixels: Pixels = PIXELS
 
     @property
@@ -107,7 +107,7 @@ def choose_pixels(picture: TensorInfo) -> Pixels:
     return Pixels(scale, (black * scale,) * 3)
 
 
-def find_heads(model: ModelInfo, channels: Sequence[int]) -> Heads:
+def find_heads(model: ModelInfo, channels: Sequence[int]) -> MoveNetHeads:
     """Return which output is which; of the two with 34 channels only a name tells."""
     pair = [index for index, count in enumerate(channels) if count == 34]
     for names in (
@@ -119,7 +119,7 @@ def find_heads(model: ModelInfo, channels: Sequence[int]) -> Heads:
             ["offset" in name for name in names],
         )
         if sorted(regress) == sorted(offset) == [False, True] and regress != offset:
-            return Heads(
+            return MoveNetHeads(
                 channels.index(1),
                 channels.index(17),
                 pair[regress.index(True)],

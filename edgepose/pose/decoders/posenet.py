@@ -78,7 +78,7 @@ PIXELS: Final = Pixels(1 / 127.5, (-1.0, -1.0, -1.0))
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class PoseNetOptions:
     """How people are told apart; the values in Coral's files."""
 
     stride: int | None = None
@@ -94,7 +94,7 @@ class Options:
     """Most people in one picture."""
 
 
-class Heads(NamedTuple):
+class PoseNetHeads(NamedTuple):
     """Which output is which, and how displacements lie in them."""
 
     heatmap: int
@@ -107,9 +107,9 @@ class Heads(NamedTuple):
 class PoseNetDecoder:
     """Decodes every PoseNet: float or quantised, one or two displacement outputs."""
 
-    heads: Heads
+    heads: PoseNetHeads
     pixels: Pixels = PIXELS
-    options: Options = Options()
+    options: PoseNetOptions = PoseNetOptions()
     family: str = "posenet"
     min_pose_score: float = MIN_POSE_SCORE
 
@@ -134,13 +134,15 @@ class PoseNetDecoder:
         if any(grid != grids[0] for grid in grids):
             return None
         check_numbers(model)
-        heads = Heads(channels.index(17), channels.index(34), find_displacements(model, channels))
+        heads = PoseNetHeads(
+            channels.index(17), channels.index(34), find_displacements(model, channels)
+        )
         decoder = cls(heads, choose_pixels(model.inputs[0]))
         if min(*grids[0], *model.input_size) > 0:
             find_stride(model, Size(grids[0][1], grids[0][0]))
         return decoder
 
-    def with_options(self, options: Options) -> Self:
+    def with_options(self, options: PoseNetOptions) -> Self:
         """Return the same decoder with other options."""
         return replace(self, options=options)
 
@@ -303,7 +305,7 @@ def decode_multi(
     displacement: Floats,
     *,
     output_stride: int,
-    options: Options,
+    options: PoseNetOptions,
 ) -> list[ModelPose]:
     """Find people by walking from joint to joint, starting at the strongest joints.
 
@@ -318,7 +320,7 @@ def decode_multi(
         pixels: y and x from parent to child, then y and x from child to parent.
     output_stride : int
         Model pixels between neighbouring cells.
-    options : Options
+    options : PoseNetOptions
         When two people are one, and when one is none.
 
     Returns

@@ -14,7 +14,7 @@ from edgepose.models import flatbuffer
 from edgepose.models import info as models
 from edgepose.models.info import ModelInfo
 from edgepose.pose.decoders import Loaded
-from edgepose.pose.decoders.posenet import Options, PoseNetDecoder
+from edgepose.pose.decoders.posenet import PoseNetDecoder, PoseNetOptions
 
 OP: Final = "PosenetDecoderOp"
 
@@ -37,7 +37,7 @@ def load(content: bytes, info: ModelInfo) -> Loaded:
     return Loaded(content, info, decoder.with_options(options))
 
 
-def cut(content: bytes, info: ModelInfo) -> tuple[bytes, ModelInfo, Options]:
+def cut(content: bytes, info: ModelInfo) -> tuple[bytes, ModelInfo, PoseNetOptions]:
     """Return the file without the operator, what it says then, and the operator's options.
 
     Raises
@@ -83,14 +83,14 @@ def vector_at(graph: Any, slot: int) -> int:
     return int(table.Vector(table.Offset(slot))) - 4
 
 
-def read_options(operator: Any, info: ModelInfo) -> Options:
+def read_options(operator: Any, info: ModelInfo) -> PoseNetOptions:
     """Read the operator's own settings, kept in a flexbuffer map."""
     from flatbuffers import flexbuffers
 
     raw = operator.CustomOptionsAsNumpy()
     try:
         found = flexbuffers.Loads(bytes(raw))
-        options = Options(
+        options = PoseNetOptions(
             stride=int(found["stride"]),
             score_threshold=float(found["score_threshold"]),
             nms_radius_px=float(found["nms_radius"]),

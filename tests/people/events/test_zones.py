@@ -6,7 +6,7 @@ import numpy as np
 
 from edgepose.people.events.presence import PresenceDetector
 from edgepose.people.events.zones import ZoneDetector
-from edgepose.people.tracking import Options
+from edgepose.people.tracking import TrackerOptions
 from edgepose.people.zones import Zone, locate
 from edgepose.timing import NS_PER_S
 from edgepose.types import Box, Event, Pose, Size, Track
@@ -54,7 +54,7 @@ def test_nobody_leaves_whose_id_still_waits() -> None:
 
     said = [(s / 10, feed(detector, [(1 + s / 10, [])])) for s in range(40)]
 
-    assert [s for s, events in said if events] == [Options().lost_s]
+    assert [s for s, events in said if events] == [TrackerOptions().lost_s]
 
 
 def test_leaving_says_which_zone_and_for_how_long() -> None:

@@ -15,8 +15,8 @@ from edgepose.pose.decoders.posenet import (
     PLAN,
     REFINEMENT_STEPS,
     Grid,
-    Options,
     PoseNetDecoder,
+    PoseNetOptions,
     choose_pixels,
     decode_multi,
     decode_single,
@@ -188,7 +188,7 @@ def test_it_counts_a_doubled_person_once() -> None:
     row, column = np.unravel_index(heatmap[..., 5].argmax(), heatmap.shape[:2])
     heatmap[row, column + 1, 5] = heatmap[row, column, 5]
 
-    people = decode_multi(heatmap, short, far, output_stride=16, options=Options())
+    people = decode_multi(heatmap, short, far, output_stride=16, options=PoseNetOptions())
 
     assert len(people) == 1
 
@@ -208,7 +208,7 @@ def test_it_scores_a_joint_on_a_better_persons_joint_as_nothing() -> None:
 def test_it_finds_no_more_people_than_its_options_allow() -> None:
     """The limit of the file holds whatever the caller asks for."""
     outputs = as_outputs(crowd(3, 6, Size(41, 31)))
-    decoder = decoders.recognise(outputs.model).with_options(Options(max_detections=4))
+    decoder = decoders.recognise(outputs.model).with_options(PoseNetOptions(max_detections=4))
 
     assert len(decoder.decode(outputs, EVERYBODY)) == 4
     assert decoder.people == 4
@@ -235,7 +235,7 @@ def test_it_does_not_fall_over_a_network_gone_mad() -> None:
     nothing = np.zeros((height, width, 64), dtype=np.float32)
 
     with np.errstate(invalid="ignore"):
-        people = decode_multi(plateau, nowhere, nothing, output_stride=16, options=Options())
+        people = decode_multi(plateau, nowhere, nothing, output_stride=16, options=PoseNetOptions())
 
     assert people == []
 
@@ -380,7 +380,7 @@ def test_it_reads_the_backward_edges_behind_the_forward_ones() -> None:
         short,
         np.concatenate([forward, backward], axis=2),
         output_stride=16,
-        options=Options(score_threshold=0.1),
+        options=PoseNetOptions(score_threshold=0.1),
     )
 
     assert match(places(people), scene.people) < 0.01

@@ -11,7 +11,7 @@ from edgepose.models import info
 from edgepose.models.info import Outputs
 from edgepose.pose import decoders
 from edgepose.pose.decoders import Limits, posenet_op
-from edgepose.pose.decoders.posenet import Options, PoseNetDecoder
+from edgepose.pose.decoders.posenet import PoseNetDecoder, PoseNetOptions
 from edgepose.types import Size
 from tests.support import networks
 from tests.support.contracts.decoder import match
@@ -71,7 +71,7 @@ def test_it_keeps_the_operators_own_options() -> None:
     loaded = decoders.load(file(), "coral")
 
     assert isinstance(loaded.decoder, PoseNetDecoder)
-    assert loaded.decoder.options == Options(16, 0.25, 12.5, 7)
+    assert loaded.decoder.options == PoseNetOptions(16, 0.25, 12.5, 7)
     assert loaded.decoder.people == 7
 
 
