@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from edgepose.camera.health import CameraHealth
-from edgepose.camera.sources import Wants, everything
+from edgepose.camera.sources import FrameFilter, accept_all
 from edgepose.camera.worker import CameraWorker, InferenceJob, joined
 from edgepose.errors import SourceError
 from edgepose.system.threads import FairQueue, FirstError
@@ -33,11 +33,11 @@ class Endless:
         self.closed = threading.Event()
         self._period_s, self._freezes_after = period_s, freezes_after
 
-    def frames(self, wants: Wants = everything) -> Iterator[Frame]:
+    def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
         for number in count(1):
             if self.closed.wait(None if number == self._freezes_after else self._period_s):
                 return
-            if wants(number * 1_000_000):
+            if accept(number * 1_000_000):
                 yield Frame(BLACK, number * 1_000_000, 0, 0, name=str(number))
 
     def close(self) -> None:
