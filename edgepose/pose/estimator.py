@@ -90,6 +90,10 @@ class Network:
             ]
             return engines[0] if count == 1 else InterpreterPool(engines)
 
+        known = catalog.min_pose_score(choice.name)
+        self.min_pose_score = self.decoder.min_pose_score if known is None else known
+        """Least score of a person, on the model's own scale."""
+
         self.engine: AnyInterpreter = load(as_it_is, choice.size)
         self.shapes: tuple[Size, ...] = (self.engine.info.input_size,)
         """Input sizes that it takes, its own first."""
@@ -217,10 +221,8 @@ class PoseEstimator:
     @property
     def min_pose_score(self) -> float:
         """Least score of a person where the limits say none: the model's own."""
-        if self.policy.name == "refine":
-            return catalog.REFINED_SCORE
-        known = catalog.min_pose_score(self.name)
-        return self.decoder.min_pose_score if known is None else known
+        refines = self.policy.name == "refine"
+        return catalog.REFINED_SCORE if refines else self.networks[0].min_pose_score
 
     @property
     def engine(self) -> AnyInterpreter:
@@ -364,7 +366,11 @@ class PoseEstimator:
                 max_people=CANDIDATES * limits.max_people,
                 min_pose_score=CANDIDATE_SCORE,
             )
-        found = self.networks[look.crop.network].decoder.decode(outputs, limits)
+        network = self.networks[look.crop.network]
+        found = network.decoder.decode(outputs, limits)
+        if look.crop.person is None and self.policy.name == "refine":
+            factor = catalog.REFINED_SCORE / network.min_pose_score
+            found = [replace(pose, score=min(1.0, factor * pose.score)) for pose in found]
         return CropResult(look.crop, [to_frame(pose, look.letterbox) for pose in found])
 
 

@@ -230,6 +230,25 @@ def test_it_finds_somebody_who_lies_where_one_fell(model: str) -> None:
         assert any(sure)
 
 
+def test_scores_of_a_detector_are_put_on_the_scale_of_second_looks() -> None:
+    """In video a detection counts before its second look, against the threshold of refine."""
+    alone, pair = (
+        estimator("movenet-multipose"),
+        estimator("movenet-multipose+movenet-thunder-int8"),
+    )
+    limits = Limits(6, 0.0)
+
+    inputs = pair.prepare(street())
+    found = pair.decode(inputs, pair.infer(inputs), limits=limits)
+
+    scores = [pose.score for pose in found if pose.score > 0.3]
+    own = [pose.score for pose in alone.estimate(street(), limits=limits)][: len(scores)]
+    factor = pair.min_pose_score / alone.min_pose_score
+    assert len(scores) >= 2
+    assert scores == pytest.approx([min(1.0, factor * score) for score in own])
+    assert factor > 1
+
+
 def test_keeping_pace_bounds_the_looks() -> None:
     """With no time to spare one person a frame is looked at again, with plenty all are."""
     looker = PoseEstimator(PAIR, threads=1)
