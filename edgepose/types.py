@@ -255,6 +255,9 @@ class Track:
     place: Place | None = None
     """None without a floor, and for feet above the horizon."""
 
+    cut: bool = False
+    """Whether the body reaches the edge of the frame, so that a part may be outside."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

@@ -13,7 +13,7 @@ from edgepose.people.movement import MovementReader
 from edgepose.people.posture import PostureReader
 from edgepose.people.smoothing import Smoother
 from edgepose.people.tracking import Tracker
-from edgepose.people.zones import Zone, locate
+from edgepose.people.zones import Zone, locate, mark_cut
 from edgepose.types import CandidatePose, Event, Pose, Size, Track
 
 WEAK: Final = 0.6
@@ -82,7 +82,7 @@ class Follower:
         self._hoped = any(pose.score >= least for pose in poses)
         if self.smoother is not None and not still:
             tracks = self.smoother.smooth(tracks, at_ns)
-        tracks = locate(tracks, self.zones, size)
+        tracks = locate(mark_cut(tracks, size), self.zones, size)
         tracks = self.posture.update(tracks, at_ns)
         if not still:
             tracks = self.movement.update(tracks, at_ns)

@@ -10,17 +10,22 @@ three (bending, crouching, crawling) are answered by "unknown".
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Final, NamedTuple
 
+import numpy as np
+
+from edgepose.people.body_measures import HIPS, SHOULDERS, measure
+from edgepose.people.perceptron import Perceptron
 from edgepose.people.zones import Point
-from edgepose.skeleton import LEFT_SHOULDER, RIGHT_SHOULDER, figure
+from edgepose.skeleton import JOINTS, LEFT_SHOULDER, MIRRORED, RIGHT_SHOULDER, figure
 from edgepose.timing import NS_PER_S
 from edgepose.types import Floats, Pose, Posture, Track
 
 POSTURES: Final[tuple[Posture, ...]] = ("standing", "sitting", "lying", "unknown")
 
 # The limits below were chosen on generated bodies, seen from 5 to 50 degrees above with
-# the noise of a small model (tests/support/body.py); docs/events.md has the resulting table.
+# the noise of a small model (tests/body.py); docs/events.md has the resulting table.
 UPRIGHT_DEG: Final = 45.0  # torsos of people who stand or sit stay below, seen from anywhere
 STANDING_DEG: Final = 18.0  # the whole body of one who stands, from head to feet
 STANDING_HEIGHT: Final = 2.0  # 2.7 by anatomy; kneeling 1.9
@@ -207,3 +212,45 @@ class PostureReader:
         if memory.votes[best] > 0.5:
             memory.settled = best
         return memory.settled
+
+
+WEIGHTS: Final = "postures.npz"
+CLASSES: Final = ("standing", "sitting", "lying", "other")
+"""Outputs of the network; the last is bending, kneeling, crouching and crawling."""
+
+INPUTS: Final = 3 * JOINTS
+FARTHEST: Final = 2.0  # statures
+
+
+def network_inputs(keypoints: Floats, min_score: float) -> Floats:
+    """Return the inputs (n, INPUTS) of the posture network for keypoints (n, 17, 3).
+
+    Joints relative to the trunk in parts of the stature, and which are visible.
+    """
+    looks = measure(keypoints, min_score)
+    trunk = looks.points[:, (SHOULDERS, HIPS)]
+    seen = ~np.isnan(trunk[..., :1])
+    with np.errstate(invalid="ignore"):
+        centre = np.where(seen, trunk, 0.0).sum(axis=1) / seen.sum(axis=1)
+        places = (keypoints[..., :2] - centre[:, None]) / looks.stature[:, None, None]
+    shown = (keypoints[..., 2] >= min_score) & ~np.isnan(places[..., 0])
+    places = np.clip(np.where(shown[..., None], places, 0.0), -FARTHEST, FARTHEST)
+    return np.concatenate([places.reshape(len(places), -1), shown], axis=1).astype(np.float32)
+
+
+def probabilities(keypoints: Floats, min_score: float) -> Floats:
+    """Return the probabilities (n, 4) of `CLASSES` for keypoints (n, 17, 3).
+
+    The mean over the body and its mirror image, so that left and right are alike.
+    """
+    mirrored = keypoints[:, list(MIRRORED)] * np.array([-1, 1, 1], np.float32)
+    network = _network()
+    logits = [network.logits(network_inputs(body, min_score)) for body in (keypoints, mirrored)]
+    mean = np.mean(logits, axis=0)
+    powers = np.exp(mean - mean.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+@cache
+def _network() -> Perceptron:
+    return Perceptron.load(WEIGHTS)

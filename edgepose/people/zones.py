@@ -13,6 +13,8 @@ Point = tuple[float, float]
 
 BORDER: Final = 1e-9  # parts of the frame; far below a pixel, far above the error of a float
 
+EDGE: Final = 0.015  # parts of the frame; pose models seldom reach the last pixels
+
 # Lengths along the body as parts of its height H: shoulders stand at 0.818, hips at
 # 0.530, knees at 0.285 and ankles at 0.039 (Drillis and Contini 1966, as in Winter,
 # "Biomechanics and Motor Control of Human Movement", figure 4.1).
@@ -151,6 +153,18 @@ def _sure(points: "Floats", joints: tuple[int, ...], min_score: float) -> list[P
 
 def _mean(points: Sequence[Point]) -> Point:
     return sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points)
+
+
+def mark_cut(tracks: "Sequence[Track]", size: "Size") -> "list[Track]":
+    """Set `cut` of each track: whether the box reaches the edge of the frame."""
+    return [replace(track, cut=_is_cut(track.pose, size)) for track in tracks]
+
+
+def _is_cut(pose: "Pose", size: "Size") -> bool:
+    left, top, width, height = pose.box
+    x, y = EDGE * size.width, EDGE * size.height
+    inside = left >= x and top >= y
+    return not (inside and left + width <= size.width - x and top + height <= size.height - y)
 
 
 def locate(

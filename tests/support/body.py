@@ -387,7 +387,7 @@ def squats(times: int = 5, period_s: float = 2.4) -> Act:
     """Go down and up again, in a row."""
 
     def shape(t: float) -> Stance:
-        return _between(STANDING, SQUAT, 0.5 - 0.5 * float(np.cos(2 * np.pi * t / period_s)))
+        return between(STANDING, SQUAT, 0.5 - 0.5 * float(np.cos(2 * np.pi * t / period_s)))
 
     return Act("squats", times * period_s, shape)
 
@@ -426,7 +426,7 @@ def push_ups(times: int = 8, period_s: float = 1.8) -> Act:
     """From a plank down to the floor and up."""
 
     def shape(t: float) -> Stance:
-        return _between(PLANK, LOW_PLANK, 0.5 - 0.5 * float(np.cos(2 * np.pi * t / period_s)))
+        return between(PLANK, LOW_PLANK, 0.5 - 0.5 * float(np.cos(2 * np.pi * t / period_s)))
 
     return Act("push_ups", times * period_s, shape, blend_s=1.0)
 
@@ -451,7 +451,7 @@ def sit_ups(times: int = 6, period_s: float = 2.6) -> Act:
     )  # fmt: skip
 
     def shape(t: float) -> Stance:
-        return _between(
+        return between(
             low, replace(low, lean=75), 0.5 - 0.5 * float(np.cos(2 * np.pi * t / period_s))
         )
 
@@ -485,7 +485,7 @@ def fall(direction: str = "forwards", seconds: float = 0.9, stay: float = 20.0) 
     """Topple over like a tree whose knees give way, and stay down."""
     down = DOWN[direction]
     buckle = 0.45
-    middle = _between(STANDING, replace(down, left_knee=45, right_knee=50), 0.35)
+    middle = between(STANDING, replace(down, left_knee=45, right_knee=50), 0.35)
     return [
         move("topple", middle, seconds * buckle, ease="gravity", fall=True),
         move("crash", down, seconds * (1 - buckle), ease="linear", fall=True),
@@ -496,7 +496,7 @@ def fall(direction: str = "forwards", seconds: float = 0.9, stay: float = 20.0) 
 def collapse(seconds: float = 1.3, stay: float = 20.0, direction: str = "left") -> list[Act]:
     """Knees give way first (a faint), then the trunk goes over."""
     down = DOWN[direction]
-    low = replace(_between(CROUCHING, down, 0.25), lean=25)
+    low = replace(between(CROUCHING, down, 0.25), lean=25)
     return [
         move("sink", low, seconds * 0.55, ease="gravity", fall=True),
         move("crash", down, seconds * 0.45, ease="gravity", fall=True),
@@ -508,7 +508,7 @@ def slide_off_chair(seconds: float = 1.2, stay: float = 20.0, direction: str = "
     """Fall sideways from a chair."""
     down = DOWN[direction]
     return [
-        move("slump", _between(SITTING, down, 0.3), seconds * 0.5, ease="gravity", fall=True),
+        move("slump", between(SITTING, down, 0.3), seconds * 0.5, ease="gravity", fall=True),
         move("crash", down, seconds * 0.5, ease="linear", fall=True),
         hold("down", down, stay, posture="lying", fall=True),
     ]
@@ -530,7 +530,7 @@ def gesture(name: str, stance: Stance, seconds: float = 2.0) -> Act:
     return hold(name, stance, seconds, posture="standing")
 
 
-def _between(a: Stance, b: Stance, part: float) -> Stance:
+def between(a: Stance, b: Stance, part: float) -> Stance:
     """Mix two stances."""
     values = {n: (1 - part) * getattr(a, n) + part * getattr(b, n) for n in ANGLES}
     return Stance(**values)
@@ -631,7 +631,7 @@ def _angles(stance: Stance) -> list[float]:
 def _performed(act: Act, before: Stance, seconds: float) -> Stance:
     """Return where the body is on its way from the stance before into the act's shape."""
     part = min(1.0, seconds / act.blend_s) if act.blend_s > 0 else 1.0
-    return _between(before, act.shape(seconds), EASES[act.ease](part))
+    return between(before, act.shape(seconds), EASES[act.ease](part))
 
 
 def _path(act: Act, place: Array, heading: float, since: Array) -> tuple[Array, Array]:
@@ -793,6 +793,15 @@ class Noise:
     step: float = 1 / 244
     """Coordinates snap to this part of the person's box (8 bit outputs)."""
 
+    sure: float = 0.0
+    """Added to the logit of every score."""
+
+    sure_lying: float = -0.35
+    """The same for a body that lies, besides."""
+
+    folded: float = 0.0
+    """Part of the time in which the legs of a body that lies are found on the trunk."""
+
 
 EXACT: Final = Noise(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
@@ -924,7 +933,8 @@ def _scores(
 ) -> Array:
     """Return (T, 17) scores: seen joints mostly 0.5 to 0.9, unseen ones mostly below 0.4."""
     wander = _drift((JOINTS,), times, 2 * noise.memory_s, rng)
-    logit = np.where(visible, 1.1, -1.3) - 0.35 * lying[:, None] + 0.7 * wander
+    logit = np.where(visible, 1.1, -1.3) + noise.sure + noise.sure_lying * lying[:, None]
+    logit = logit + 0.7 * wander
     return np.asarray(1 / (1 + np.exp(-logit)))
 
 
@@ -943,6 +953,11 @@ def _disturbed(  # noqa: PLR0917
     spread = noise.spread * OKS_SIGMAS * size[:, None] * worse
     slow = _drift((JOINTS, 2), times, noise.memory_s, rng)
     moved = pixels + slow * spread[..., None]
+    if noise.folded:
+        folded = _bursts(np.where(lying, noise.folded, 0.0), times, 0.5, rng)
+        hips = moved[:, 11:13].mean(axis=1, keepdims=True)
+        legs = hips + 0.35 * (moved[:, 13:] - hips)
+        moved[:, 13:] = np.where(folded[:, None, None], legs, moved[:, 13:])
     step = np.maximum(noise.step * 1.3 * extent.max(axis=1), 1e-6)[:, None, None]
     return np.asarray(np.round(moved / step) * step)
 

@@ -1,0 +1,279 @@
+#!/usr/bin/env python3
+"""Train the networks that read postures and rate falls, on random generated scenes.
+
+    python -m tools.train_people_networks --scenes 12000
+
+Writes postures.npz and falls.npz into edgepose/data. Needs numpy only; 12000 scenes take
+about 8 minutes of one core. The same arguments give the same weights on the same machine.
+No recording of real people is used: those only measure the result (docs/events.md).
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+import edgepose
+from edgepose.people import smoothing
+from edgepose.people.body_measures import POINTS, measure
+from edgepose.people.events.fall_window import STEPS, windows
+from edgepose.people.posture import network_inputs
+from edgepose.skeleton import MIRRORED
+from edgepose.timing import NS_PER_S
+from tests.support.random_scenes import Recorded, record
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.float32]
+
+DATA: Final = Path(edgepose.__file__).parent / "data"
+MIN_SCORE: Final = 0.2
+BATCH: Final = 250  # scenes smoothed together
+FIRST_SEED: Final = 1_000_000
+
+FALLEN_S: Final = (0.3, 2.0)  # after the impact: windows that end here show a fall
+UNCLEAR_S: Final = 3.2  # and until here neither
+LOST_S: Final = 2.0
+QUIET_PER_S: Final = 1.8  # windows taken from each second without a fall
+FALLS_PER_S: Final = 6.0
+POSES_PER_S: Final = 2.5
+
+HIDDEN_UNITS: Final = {"falls": (64, 32), "postures": (64, 32)}
+
+
+class Samples(NamedTuple):
+    """Inputs of both networks and what is true."""
+
+    windows: list[Floats]
+    fell: list[float]
+    bodies: list[Floats]
+    """Keypoints (17, 3)."""
+
+    postures: list[int]
+
+
+def smooth_together(keypoints: Floats, found: NDArray[np.bool_], fps: float) -> Floats:
+    """Smooth the bodies (n, T, 17, 3) of n scenes as the daemon does, frame by frame."""
+    options = smoothing.Options()
+    count, frames = found.shape
+    one = smoothing.unknown(np.zeros((19, 3), np.float32))
+    state = smoothing.Points(*(np.stack([part] * count) for part in one))
+    smooth = keypoints.copy()
+    for frame in range(frames):
+        at_ns = round(frame / fps * NS_PER_S)
+        places = keypoints[:, frame]
+        seen = np.zeros((count, 19, 3), np.float32)
+        seen[:, :17] = places
+        seen[:, 17, :2], seen[:, 18, :2] = places[..., :2].min(axis=1), places[..., :2].max(axis=1)
+        seen[:, 17:, 2] = 1
+        seen[~found[:, frame], :, 2] = 0
+        gone = at_ns - state.seen_ns[:, -1] > options.gap_s * NS_PER_S
+        state.seen_ns[gone] = smoothing.NEVER_NS
+        state = smoothing.step(state, seen, at_ns, options)
+        sure = seen[:, :17, 2] >= options.joint_score
+        smooth[:, frame, :, :2] = np.where(sure[..., None], state.smooth[:, :17], places[..., :2])
+    return smooth
+
+
+def collect(count: int) -> Samples:
+    """Generate scenes and take samples of them."""
+    samples = Samples([], [], [], [])
+    for first in range(FIRST_SEED, FIRST_SEED + count, BATCH):
+        last = min(first + BATCH, FIRST_SEED + count)
+        scenes = [record(seed) for seed in range(first, last)]
+        for fps in sorted({scene.fps for scene in scenes}):
+            sample([scene for scene in scenes if scene.fps == fps], fps, samples)
+        sys.stderr.write(f"{last - FIRST_SEED} scenes, {len(samples.fell)} windows\n")
+    return samples
+
+
+def sample(scenes: Sequence[Recorded], fps: float, samples: Samples) -> None:
+    """Take samples of scenes with one frame rate."""
+    frames = max(len(scene.seconds) for scene in scenes)
+    keypoints = np.zeros((len(scenes), frames, 17, 3), np.float32)
+    found = np.zeros((len(scenes), frames), bool)
+    for row, scene in enumerate(scenes):
+        keypoints[row, : len(scene.seconds)] = scene.keypoints
+        found[row, : len(scene.seconds)] = scene.found
+    smooth = smooth_together(keypoints, found, fps)
+    for scene, bodies in zip(scenes, smooth, strict=True):
+        rng = np.random.default_rng([scene.seed, 1])
+        seen = np.flatnonzero(scene.found)
+        if len(seen) < 4:
+            continue
+        sample_postures(scene, bodies, seen, rng, samples)
+        sample_windows(scene, bodies, seen, rng, samples)
+
+
+def sample_postures(
+    scene: Recorded,
+    bodies: Floats,
+    seen: NDArray[np.intp],
+    rng: np.random.Generator,
+    samples: Samples,
+) -> None:
+    """Take single poses whose posture is clear."""
+    for frame in seen.tolist():
+        if scene.postures[frame] >= 0 and rng.random() < POSES_PER_S / scene.fps:
+            samples.bodies.append(bodies[frame])
+            samples.postures.append(int(scene.postures[frame]))
+
+
+def sample_windows(
+    scene: Recorded,
+    bodies: Floats,
+    seen: NDArray[np.intp],
+    rng: np.random.Generator,
+    samples: Samples,
+) -> None:
+    """Take windows, more of falls than of anything else."""
+    seconds, times = scene.seconds, scene.seconds[seen]
+    last = np.searchsorted(times, seconds + 1e-6)
+    usable = (last >= 3) & (seconds - times[np.maximum(last - 1, 0)] <= LOST_S)
+    fell = np.zeros(len(seconds), bool)
+    if scene.impact_s is not None and scene.start_s is not None:
+        after_s = seconds - scene.impact_s
+        fell = (after_s >= FALLEN_S[0]) & (after_s <= FALLEN_S[1])
+        usable &= fell | (seconds < scene.start_s) | (after_s > UNCLEAR_S)
+        if scene.up_s is not None:
+            usable &= ~(fell & (seconds > scene.up_s))
+    chance = np.where(fell, FALLS_PER_S, QUIET_PER_S) / scene.fps
+    taken = np.flatnonzero(usable & (rng.random(len(seconds)) < chance))
+    if not len(taken):
+        return
+    inputs, known = windows(measure(bodies[seen], MIN_SCORE), times, seconds[taken])
+    samples.windows.extend(inputs[known])
+    samples.fell.extend(fell[taken][known].astype(float).tolist())
+
+
+# ------------------------------------------------------------------------- training
+
+
+@dataclass(slots=True)
+class Adam:
+    """Adam with decoupled weight decay and a cosine schedule (Loshchilov and Hutter 2019)."""
+
+    values: list[Floats]
+    steps: int
+    rate: float = 2e-3
+    decay: float = 1e-4
+
+    def run(self, gradients: Iterator[list[Floats]]) -> None:
+        """Apply each list of gradients, one for each value."""
+        mean = [np.zeros_like(value) for value in self.values]
+        square = [np.zeros_like(value) for value in self.values]
+        for step, parts in enumerate(gradients, 1):
+            rate = self.rate * 0.5 * (1 + np.cos(np.pi * step / self.steps))
+            for k, (value, part) in enumerate(zip(self.values, parts, strict=True)):
+                mean[k] = 0.9 * mean[k] + 0.1 * part
+                square[k] = 0.999 * square[k] + 0.001 * part**2
+                move = mean[k] / (1 - 0.9**step)
+                move /= np.sqrt(square[k] / (1 - 0.999**step)) + 1e-8
+                value -= np.float32(rate) * (move + np.float32(self.decay) * value)
+
+
+def train(
+    pair: tuple[Floats, Floats], targets: Floats, hidden: tuple[int, ...], epochs: int
+) -> list[Floats]:
+    """Fit a perceptron to targets (n, classes), or (n, 1) for yes and no.
+
+    `pair` are the inputs and their mirror images. Returns the weights, then the biases.
+    """
+    rng = np.random.default_rng(0)
+    sizes = [pair[0].shape[1], *hidden, targets.shape[1]]
+    layers = list(zip(sizes, sizes[1:], strict=False))
+    values = [rng.normal(0, np.sqrt(2 / a), (a, b)).astype(np.float32) for a, b in layers]
+    values += [np.zeros(b, np.float32) for _, b in layers]
+    steps = epochs * (len(targets) // 256)
+    Adam(values, steps).run(_gradients(values, pair, targets, epochs, rng))
+    return values
+
+
+def _gradients(
+    values: list[Floats],
+    pair: tuple[Floats, Floats],
+    targets: Floats,
+    epochs: int,
+    rng: np.random.Generator,
+) -> Iterator[list[Floats]]:
+    for epoch in range(epochs):
+        order = rng.permutation(len(targets))
+        losses = []
+        for first in range(0, len(order) - 255, 256):
+            rows = order[first : first + 256]
+            inputs = pair[int(rng.integers(2))][rows]
+            loss, parts = _backward(values, inputs, targets[rows], rng)
+            losses.append(loss)
+            yield parts
+        sys.stderr.write(f"epoch {epoch + 1}: loss {np.mean(losses):.4f}\n")
+
+
+def _backward(
+    values: list[Floats], inputs: Floats, targets: Floats, rng: np.random.Generator
+) -> tuple[float, list[Floats]]:
+    """Return the cross-entropy and its gradients, with a tenth of the units dropped."""
+    half = len(values) // 2
+    weights, biases = values[:half], values[half:]
+    outputs = [inputs]
+    for layer in range(half):
+        value = outputs[-1] @ weights[layer] + biases[layer]
+        if layer < half - 1:
+            kept = (rng.random(value.shape) > 0.1).astype(np.float32) / np.float32(0.9)
+            value = np.maximum(value, 0) * kept
+        outputs.append(value)
+    shares = _shares(outputs.pop())
+    error = (shares - targets) / np.float32(len(targets))
+    slopes: list[Floats] = [np.empty(0, np.float32)] * len(values)
+    for layer in range(half - 1, -1, -1):
+        slopes[layer], slopes[half + layer] = outputs[layer].T @ error, error.sum(axis=0)
+        error = error @ weights[layer].T * (outputs[layer] > 0) / np.float32(0.9)
+    likely = np.clip(np.where(targets > 0, shares, 1 - shares), 1e-7, 1)
+    return float(-np.log(likely).sum(axis=1).mean()), slopes
+
+
+def _shares(logits: Floats) -> Floats:
+    """Return probabilities: sigmoid of one output, softmax of several."""
+    if logits.shape[1] == 1:
+        return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+def save(name: str, values: list[Floats]) -> None:
+    """Write weights in half precision."""
+    half = len(values) // 2
+    arrays = {f"weights{k}": value for k, value in enumerate(values[:half])}
+    arrays |= {f"biases{k}": value for k, value in enumerate(values[half:])}
+    np.savez(DATA / f"{name}.npz", **{k: v.astype(np.float16) for k, v in arrays.items()})
+
+
+def main() -> None:
+    """Generate, train, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scenes", type=int, default=12_000)
+    parser.add_argument("--epochs", type=int, default=12)
+    args = parser.parse_args()
+    samples = collect(args.scenes)
+
+    inputs = np.array(samples.windows, np.float32)
+    mirrored = inputs.copy()
+    mirrored[:, 0 : 2 * POINTS * STEPS : 2] *= -1
+    fell = np.array(samples.fell, np.float32)[:, None]
+    save("falls", train((inputs, mirrored), fell, HIDDEN_UNITS["falls"], args.epochs))
+
+    bodies = np.array(samples.bodies)
+    flipped = bodies[:, list(MIRRORED)] * np.array([-1, 1, 1], np.float32)
+    usable = (bodies[:, 5:13, 2] >= MIN_SCORE).any(axis=1)
+    both = [network_inputs(body[usable], MIN_SCORE) for body in (bodies, flipped)]
+    truth = np.eye(4, dtype=np.float32)[np.array(samples.postures)[usable]]
+    save("postures", train((both[0], both[1]), truth, HIDDEN_UNITS["postures"], args.epochs))
+
+
+if __name__ == "__main__":
+    main()
