@@ -9,6 +9,7 @@ No recording of real people is used: those only measure the result (docs/events.
 """
 
 import argparse
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ QUIET_PER_S: Final = 1.8  # windows taken from each second without a fall
 FALLS_PER_S: Final = 6.0
 POSES_PER_S: Final = 2.5
 
-HIDDEN_UNITS: Final = {"falls": (64, 32), "postures": (64, 32)}
+HIDDEN_UNITS: Final = {"falls": (128, 64), "postures": (96, 48)}
 
 
 class Samples(NamedTuple):
@@ -173,7 +174,7 @@ class Adam:
                 square[k] = 0.999 * square[k] + 0.001 * part**2
                 move = mean[k] / (1 - 0.9**step)
                 move /= np.sqrt(square[k] / (1 - 0.999**step)) + 1e-8
-                value -= np.float32(rate) * (move + np.float32(self.decay) * value)
+                value[...] -= np.float32(rate) * (move + np.float32(self.decay) * value)
 
 
 def train(
@@ -185,7 +186,7 @@ def train(
     """
     rng = np.random.default_rng(0)
     sizes = [pair[0].shape[1], *hidden, targets.shape[1]]
-    layers = list(zip(sizes, sizes[1:], strict=False))
+    layers = list(itertools.pairwise(sizes))
     values = [rng.normal(0, np.sqrt(2 / a), (a, b)).astype(np.float32) for a, b in layers]
     values += [np.zeros(b, np.float32) for _, b in layers]
     steps = epochs * (len(targets) // 256)
@@ -248,7 +249,8 @@ def save(name: str, values: list[Floats]) -> None:
     half = len(values) // 2
     arrays = {f"weights{k}": value for k, value in enumerate(values[:half])}
     arrays |= {f"biases{k}": value for k, value in enumerate(values[half:])}
-    np.savez(DATA / f"{name}.npz", **{k: v.astype(np.float16) for k, v in arrays.items()})
+    halved = {key: value.astype(np.float16) for key, value in arrays.items()}
+    np.savez_compressed(DATA / f"{name}.npz", **halved)
 
 
 def main() -> None:

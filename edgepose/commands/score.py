@@ -2,7 +2,9 @@
 
 The recorded poses are walked through this version's events, with the zones and
 events of the configuration, and compared with the labels, one to one. Other
-versions and other settings can so be compared on the same recording.
+versions and other settings can so be compared on the same recording. A folder of
+recordings is scored for falls: totals of each group, false alarms an hour, and where
+the detection of missed falls broke off.
 """
 
 import argparse
@@ -16,7 +18,7 @@ from edgepose.config import loading
 from edgepose.config.gesture_rules import BUILT_IN
 from edgepose.config.schema import Config
 from edgepose.errors import UsageError
-from edgepose.measure import charts, event_scores
+from edgepose.measure import charts, event_scores, fall_report
 from edgepose.measure.event_scores import Comparison
 from edgepose.mqtt import messages
 from edgepose.mqtt.messages import EventMessage
@@ -27,8 +29,19 @@ from edgepose.timing import NS_PER_S
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("recording", type=Path, metavar="RECORDING", help="JSON Lines or MCAP")
-    parser.add_argument("labels", type=Path, metavar="LABELS", help="TOML, or JSON Lines (.jsonl)")
+    parser.add_argument(
+        "recording",
+        type=Path,
+        metavar="RECORDING",
+        help="JSON Lines or MCAP; or a folder of recordings with falls in NAME.labels.toml",
+    )
+    parser.add_argument(
+        "labels",
+        type=Path,
+        nargs="?",
+        metavar="LABELS",
+        help="TOML, or JSON Lines (.jsonl); not for a folder",
+    )
     add_config(parser, "zones and events")
     parser.add_argument(
         "--recorded", action="store_true", help="score the events in the recording instead"
@@ -41,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print precision, recall, delay and false alarms a day for each kind of event."""
+    if args.recording.is_dir():
+        return _score_folder(args)
+    if args.labels is None:
+        msg = f"no labels for {args.recording}; expected a file of labels, or a folder"
+        raise UsageError(msg)
     if args.plot:
         charts.check(args.plot)
     source = reader.open_recording(args.recording)
@@ -65,6 +83,23 @@ def run(args: argparse.Namespace) -> int:
         print(msgspec.json.encode({"watched_s": watched_s, "scores": scores}).decode())
     else:
         print(event_scores.table(scores, watched_s))
+    return 0
+
+
+def _score_folder(args: argparse.Namespace) -> int:
+    """Print how well the falls in a folder of recordings are found."""
+    if args.labels or args.plot or args.recorded:
+        msg = f"{args.recording} is a folder: its labels are beside the recordings, --json only"
+        raise UsageError(msg)
+    config = loading.load_with_overrides(args.config)
+    results = [
+        fall_report.score_recording(recording, fall_report.read_labels(labels), config)
+        for recording, labels in fall_report.find_recordings(args.recording)
+    ]
+    if args.json:
+        print(msgspec.json.encode(fall_report.as_json(results)).decode())
+    else:
+        print(fall_report.report(results))
     return 0
 
 

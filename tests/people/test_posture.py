@@ -89,19 +89,6 @@ def reaching(stance: Stance, degrees: float) -> Stance:
     return replace(stance, **dict.fromkeys(ARMS, degrees))
 
 
-def test_arms_that_reach_down_tell_crawling_from_lying() -> None:
-    """The same level trunk and the same legs: with the hands on the floor nobody lies."""
-    pose = seen(ON_FACE, 90.0)
-    on_hands = pose.keypoints.copy()
-    on_hands[[9, 10], 1] = on_hands[[5, 6], 1] + 0.9 * torso(pose)
-    on_hands[[9, 10], 2] = 0.9
-
-    assert read(pose) == "lying"
-    assert read(changed(pose, on_hands)) == "unknown"
-    on_hands[[9, 10], 2] = 0.1
-    assert read(changed(pose, on_hands)) == "lying"
-
-
 @pytest.mark.parametrize("arm_deg", [-20, 45, 90, 170])
 def test_what_the_arms_do_makes_nobody_lie(arm_deg: float) -> None:
     """Standing, sitting or bending with the arms anywhere, seen from all sides."""

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgepose.geometry import box_around
+from edgepose.people.zones import mark_cut
 from edgepose.skeleton import JOINTS, MIRRORED, OKS_SIGMAS
 from edgepose.timing import NS_PER_S
 from edgepose.types import Pose, Posture, Size, Track
@@ -815,9 +816,12 @@ class Moment:
     people: dict[int, Pose]
     """Actor's number to its pose; an actor that is not found is not there."""
 
+    size: Size = WIDE
+    """Of the frame."""
+
     def tracks(self) -> list[Track]:
         """Return the people as a perfect tracker would: ids are actor numbers from 1."""
-        return [Track(n + 1, pose, 0) for n, pose in self.people.items()]
+        return mark_cut([Track(n + 1, pose, 0) for n, pose in self.people.items()], self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -868,7 +872,7 @@ class Scene:
         seen = [self._seen(actor, times, noise, rng) for actor in self.actors]
         for frame, seconds in enumerate(times.tolist()):
             people = {n: pose for n, poses in enumerate(seen) if (pose := poses[frame])}
-            yield Moment(seconds, round(seconds * NS_PER_S), people)
+            yield Moment(seconds, round(seconds * NS_PER_S), people, self.camera.size)
 
     def _seen(
         self, actor: Actor, times: Array, noise: Noise, rng: np.random.Generator

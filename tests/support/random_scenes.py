@@ -83,11 +83,18 @@ def _pick(rng: Rng, items: Sequence[object]) -> object:
     return items[int(rng.integers(len(items)))]
 
 
+ARMS: Final = tuple(
+    f"{side}_{part}" for side in ("left", "right") for part in ("arm", "out", "fore")
+)
+
+
 def _shaken(rng: Rng, stance: Stance, degrees: float = 10.0) -> Stance:
     """Vary the angles of limbs, trunk and head."""
-    names = ("lean", "side", "nod", "look", "left_hip", "right_hip", "left_knee", "right_knee",
-             "left_arm", "right_arm", "left_out", "right_out", "left_fore", "right_fore")  # fmt: skip
+    trunk, legs = ("lean", "side", "nod", "look"), ("hip", "knee")
+    names = [*ARMS, *trunk, *(f"{side}_{part}" for side in ("left", "right") for part in legs)]
     moved = {name: getattr(stance, name) + float(rng.normal(0, degrees)) for name in names}
+    if rng.random() < 0.15:
+        moved |= {name: _u(rng, -40, 180) for name in ARMS}
     return replace(stance, **moved)
 
 
@@ -118,8 +125,16 @@ def down(rng: Rng) -> Stance:
             lean=_u(rng, 95, 125),
         )
     elif choice < 0.86:  # propped on the hands or against something
-        low = replace(SITTING_ON_FLOOR, tip=_u(rng, -60, -15), roll=float(rng.normal(0, 15)), left_knee=_u(rng, 0, 80), right_knee=_u(rng, 0, 80),
-                      left_hip=_u(rng, 50, 95), right_hip=_u(rng, 50, 95), lean=_u(rng, -10, 25))  # fmt: skip
+        low = replace(
+            SITTING_ON_FLOOR,
+            tip=_u(rng, -60, -15),
+            roll=float(rng.normal(0, 15)),
+            left_knee=_u(rng, 0, 80),
+            right_knee=_u(rng, 0, 80),
+            left_hip=_u(rng, 50, 95),
+            right_hip=_u(rng, 50, 95),
+            lean=_u(rng, -10, 25),
+        )
     elif choice < 0.94:  # on one elbow
         side = 1 if rng.random() < 0.5 else -1
         base = ON_LEFT if side > 0 else ON_RIGHT
@@ -247,7 +262,7 @@ def _come(rng: Rng) -> list[Act]:
 
 
 def fallen(rng: Rng) -> list[Act]:
-    """A fall from standing, walking, a seat, a crouch, or a bed."""
+    """Fall from standing, walking, a seat, a crouch, or a bed."""
     choice = rng.random()
     quick = _u(rng, 0.45, 1.3) if rng.random() < 0.8 else _u(rng, 1.3, 1.9)
     if choice < 0.55:
@@ -415,8 +430,14 @@ def _about(rng: Rng) -> list[Act]:
 
 def _crawls(rng: Rng) -> list[Act]:
     pose = _pick(rng, (ALL_FOURS, ON_ELBOWS))
-    return [*_come(rng), move("down", pose, _u(rng, 0.4, 2)), crawl(_u(rng, 2, 6), _u(rng, 0.2, 0.9), _u(rng, -120, 120)),
-            move("sit", SITTING_ON_FLOOR, _u(rng, 0.6, 1.5)), *_busy(rng, SITTING_ON_FLOOR, _u(rng, 2, 5), 10), *_rise(rng)]  # fmt: skip
+    return [
+        *_come(rng),
+        move("down", pose, _u(rng, 0.4, 2)),
+        crawl(_u(rng, 2, 6), _u(rng, 0.2, 0.9), _u(rng, -120, 120)),
+        move("sit", SITTING_ON_FLOOR, _u(rng, 0.6, 1.5)),
+        *_busy(rng, SITTING_ON_FLOOR, _u(rng, 2, 5), 10),
+        *_rise(rng),
+    ]
 
 
 def _lies(rng: Rng) -> list[Act]:
@@ -464,8 +485,17 @@ def _leaves(rng: Rng) -> list[Act]:
 
 
 QUIET: Final[tuple[tuple[float, Callable[[Rng], list[Act]]], ...]] = (
-    (0.2, _lie_down), (0.28, _sits), (0.2, _low_work), (0.12, _exercises), (0.15, _about), (0.06, _crawls), (0.07, _lies), (0.18, _leaves), (0.06, _drops_back), (0.08, _rocks),
-)  # fmt: skip
+    (0.2, _lie_down),
+    (0.28, _sits),
+    (0.2, _low_work),
+    (0.12, _exercises),
+    (0.15, _about),
+    (0.06, _crawls),
+    (0.07, _lies),
+    (0.18, _leaves),
+    (0.06, _drops_back),
+    (0.08, _rocks),
+)
 
 
 def camera(rng: Rng) -> tuple[Camera, float]:
@@ -486,10 +516,17 @@ def noise(rng: Rng) -> Noise:
     """Return how badly a model sees today."""
     lost_lying = _u(rng, 0, 0.2) if rng.random() < 0.7 else _u(rng, 0.2, 0.85)
     return Noise(
-        spread=_u(rng, 0.4, 1.3), memory_s=_u(rng, 0.1, 0.6), hidden=_u(rng, 1.5, 4), lying=_u(rng, 1, 2.5),
-        lost_s=float(np.exp(_u(rng, np.log(0.15), np.log(2.5)))), lost=_u(rng, 0, 0.06), lost_lying=lost_lying,
-        sure=_u(rng, -1.0, 0.3), sure_lying=_u(rng, -1.2, 0.0), folded=_u(rng, 0, 0.25),
-    )  # fmt: skip
+        spread=_u(rng, 0.4, 1.3),
+        memory_s=_u(rng, 0.1, 0.6),
+        hidden=_u(rng, 1.5, 4),
+        lying=_u(rng, 1, 2.5),
+        lost_s=float(np.exp(_u(rng, np.log(0.15), np.log(2.5)))),
+        lost=_u(rng, 0, 0.06),
+        lost_lying=lost_lying,
+        sure=_u(rng, -1.0, 0.3),
+        sure_lying=_u(rng, -1.2, 0.0),
+        folded=_u(rng, 0, 0.25),
+    )
 
 
 def drill(seed: int) -> Drill:
@@ -583,6 +620,9 @@ def record(seed: int) -> Recorded:
         [p.keypoints for p, ok in zip(poses, found, strict=True) if p and ok]
     ).reshape(-1, JOINTS, 3)
     postures = true_postures(world, actor.build.stature)
+    for label in actor.labels():
+        if label.name == "drop":  # on a bed, with the legs over its edge: not clearly any
+            postures[seconds >= label.start_s] = -1
     made = Recorded(
         seed, one.fps, seconds, keypoints, found, postures, one.start_s, one.impact_s, one.up_s
     )

@@ -72,6 +72,22 @@ def windows(looks: Looks, seconds: Array, ends: Array) -> tuple[Floats, Flags]:
     return np.where(known[:, None], inputs, np.float32(0)), known
 
 
+def speeds(inputs: Floats) -> Floats:
+    """Return how fast the trunk moved at most within each window (n, INPUTS).
+
+    The largest way of the shoulders within half a second plus that of the hips, in statures;
+    NaN where either was not seen for so long.
+    """
+    count = len(inputs)
+    places = inputs[:, : 2 * STEPS * POINTS].reshape(count, STEPS, POINTS, 2)
+    shown = inputs[:, 2 * STEPS * POINTS : 3 * STEPS * POINTS].reshape(count, STEPS, POINTS) > 0
+    trunk = (SHOULDERS, HIPS)
+    moved = np.linalg.norm(places[:, 2:, trunk] - places[:, :-2, trunk], axis=-1)
+    seen = shown[:, 2:, trunk] & shown[:, :-2, trunk]
+    farthest = np.where(seen, moved, -1).max(axis=1)
+    return np.where((farthest >= 0).all(axis=1), farthest.sum(axis=1), np.float32(np.nan))
+
+
 def _resample(seconds: Array, values: Array, ends: Array) -> tuple[Array, Flags]:
     """Interpolate values (n, k) with NaN at the steps of each window.
 

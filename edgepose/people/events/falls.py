@@ -28,31 +28,39 @@ from edgepose.people.body_measures import (
     Looks,
     measure,
 )
-from edgepose.people.events.fall_window import GAP_S, STEPS, WINDOW_S, windows
+from edgepose.people.events.fall_window import GAP_S, STEPS, WINDOW_S, speeds, windows
 from edgepose.people.perceptron import Perceptron
-from edgepose.people.posture import probabilities
+from edgepose.people.posture import VISIBLE, probabilities
 from edgepose.people.zones import Zone
 from edgepose.timing import NS_PER_S
 from edgepose.types import Event, Floats, Track
 
 WEIGHTS: Final = "falls.npz"
-VISIBLE: Final = 2 / 3  # of `min_keypoint_score`: joints of bodies that lie score lower
+
 
 FEWEST: Final = 3  # looks, before a window is rated
 LOST_S: Final = 2.0  # a lost person is rated for so long
 MEAN_S: Final = 0.6  # over which the ratings are averaged
 DOWN_S: Final = 0.8  # over which the posture is averaged
 DOWN_WEIGHT: Final = 1.0  # of the posture, beside the rating
+SPEED: Final = (
+    0.55  # `speeds` that speaks neither for nor against: mats, chairs and knees have less
+)
+SPEED_WEIGHT: Final = 12.0
+SPEED_RANGE: Final = (-4.0, 3.0)  # of the logit that results
 DOUBT: Final = 0.02  # bounds the logit of a posture
-SUSPECT: Final = 1.0  # mean rating (a logit) from which a fall is suspected
+DOWN_MOST: Final = 1.0  # that logit when it speaks for a fall: lying alone is none
+SUSPECT: Final = 1.2  # evidence (a logit) from which a fall is suspected
+CONFIRM: Final = 2.0  # the most evidence that a confirmed fall had in its first seconds
+RATED_S: Final = 3.0  # length of these first seconds
 BEGIN: Final = -1.0  # rating with which a fall begins
 DISARM_S: Final = 4.0  # no second suspicion so soon after the end of a fall
 
 REST_S: Final = 5.0  # length of the observation that decides about a confirmation
 FEW: Final = 8  # with fewer looks than this the body counts as lost
-DOWN: Final = 0.25  # mean probability of lying; less is a crouch or a seat
-RESTING: Final = 0.09  # statures: spread of the shoulders of a body at rest; push-ups have more
-RESTING_VERTICAL: Final = 0.065
+STILL_DOWN: Final = -1.0  # mean `_Look.down` of a body that has not risen
+RESTING: Final = 0.075  # statures: spread of the shoulders of a body at rest; push-ups have more
+RESTING_VERTICAL: Final = 0.05
 
 UPRIGHT_DEG: Final = 40.0
 WHOLE: Final = 0.75  # of the trunk's length; less is foreshortened
@@ -99,6 +107,11 @@ class _Look(NamedTuple):
     cut: bool
     """Whether the frame's edge cuts the body."""
 
+    def is_partial(self) -> bool:
+        """Whether the hips are hidden, or the feet probably outside of the frame."""
+        hips, feet = np.isnan(self.points[[HIPS, ANKLES], 0]).tolist()
+        return hips or (self.cut and feet)
+
 
 @dataclass(slots=True)
 class _Fall:
@@ -106,7 +119,7 @@ class _Fall:
 
     began_ns: int
     rating: float
-    """The highest mean rating, a logit."""
+    """The most evidence in the first seconds, a logit."""
 
     where: Array
     """(2,): the hips in pixels."""
@@ -123,6 +136,10 @@ class _Fall:
         self.looks.append(look)
         _drop_old(self.looks, look.at_ns, REST_S)
 
+    def is_fresh(self, at_ns: int) -> bool:
+        """Whether the evidence may still grow."""
+        return at_ns - self.began_ns <= RATED_S * NS_PER_S
+
     @property
     def seen(self) -> bool:
         """Whether the body was seen often enough to judge how it lies."""
@@ -135,9 +152,12 @@ class _Fall:
 
     def is_down(self) -> bool:
         """Whether the body still lies, at rest, or was lost where it fell."""
-        if self.up_since_ns is not None:
+        if self.up_since_ns is not None or self.rating < CONFIRM:
             return False
-        return not self.seen or (self.lying >= DOWN and self._is_at_rest())
+        return not self.seen or (self._mean_down() >= STILL_DOWN and self._is_at_rest())
+
+    def _mean_down(self) -> float:
+        return sum(look.down for look in self.looks) / len(self.looks)
 
     def _is_at_rest(self) -> bool:
         """Whether the shoulders stay in place: push-ups and sit-ups move them."""
@@ -159,6 +179,9 @@ class _Person:
     ratings: deque[tuple[int, float]] = field(default_factory=deque)
     """Time and logit, of the last `MEAN_S`."""
 
+    speed: float = 0.0
+    """Logit: how much rather the trunk fell than was let down."""
+
     began_ns: int | None = None
     """When the ratings rose above `BEGIN`."""
 
@@ -173,8 +196,26 @@ class _Person:
     def mean_down(self, at_ns: int) -> float:
         """Return the mean `_Look.down` of the last moments; 0 when the body is not seen."""
         first_ns = at_ns - DOWN_S * NS_PER_S
-        recent = [look.down for look in self.looks if look.at_ns > first_ns]
+        recent = [
+            min(look.down, 0.0 if look.is_partial() else DOWN_MOST)
+            for look in self.looks
+            if look.at_ns > first_ns
+        ]
         return sum(recent) / len(recent) if len(recent) >= FEWEST else 0.0
+
+    def evidence(self, at_ns: int) -> float:
+        """Return the sum of all evidence for a fall."""
+        return self.descent(at_ns) + DOWN_WEIGHT * self.mean_down(at_ns)
+
+    def descent(self, at_ns: int) -> float:
+        """Return what the last seconds say for a fall, minus infinity before they are rated.
+
+        The speed of a body that is lost or partly visible only speaks against a fall.
+        """
+        low, high = SPEED_RANGE
+        seen = at_ns - self.looks[-1].at_ns < MEAN_S / 2 * NS_PER_S
+        most = high if seen and not self.looks[-1].is_partial() else 0.0
+        return self.mean_rating() + min(most, max(low, self.speed))
 
     def may_be_outside(self, at_ns: int) -> bool:
         """Whether the body, or its lower half, was last seen at the edge of the frame."""
@@ -212,6 +253,21 @@ class _Person:
         return sum(rating for _, rating in self.ratings) / len(self.ratings)
 
 
+class Evidence(NamedTuple):
+    """What speaks for a fall of one person at one moment; logits, 0 is undecided."""
+
+    person: int
+    descent: float
+    """What the last seconds say; minus infinity when they were not rated."""
+
+    down: float
+    """Posture; 0 when the body is not seen."""
+
+    visible: bool
+    fallen: bool
+    """Whether a fall is suspected or confirmed."""
+
+
 class FallDetector:
     """Suspects, confirms and ends falls of all people of one camera."""
 
@@ -247,6 +303,19 @@ class FallDetector:
         }
         return events
 
+    def evidence(self, at_ns: int) -> list[Evidence]:
+        """Return the evidence on everybody known, for reports on missed falls."""
+        return [
+            Evidence(
+                person.id,
+                person.descent(at_ns) if person.looks else -math.inf,
+                DOWN_WEIGHT * person.mean_down(at_ns),
+                person.last_ns == at_ns,
+                person.fall is not None,
+            )
+            for person in self._people.values()
+        ]
+
     # ---------------------------------------------------------- observations
 
     def _observe(self, tracks: Sequence[Track], at_ns: int) -> None:
@@ -256,7 +325,7 @@ class FallDetector:
         keypoints = np.stack([track.pose.keypoints for track in tracks])
         min_score = VISIBLE * self.options.min_keypoint_score
         looks = measure(keypoints, min_score)
-        postures = probabilities(keypoints, min_score)
+        postures = probabilities(keypoints, self.options.min_keypoint_score)
         present = {track.id for track in tracks}
         for track, posture, points, width, stature in zip(tracks, postures, *looks, strict=True):
             person = self._person(track.id, points, present, at_ns)
@@ -303,7 +372,9 @@ class FallDetector:
         """Rate the last seconds of everybody who has not fallen already."""
         rated, inputs = [], []
         for person in self._people.values():
-            if person.fall is not None or len(person.looks) < FEWEST:
+            if person.fall is not None and not person.fall.is_fresh(at_ns):
+                continue
+            if len(person.looks) < FEWEST:
                 continue
             if at_ns - person.looks[-1].at_ns > LOST_S * NS_PER_S:
                 continue
@@ -316,8 +387,11 @@ class FallDetector:
                 rated.append(person)
                 inputs.append(window[0])
         if rated:
-            for person, rating in zip(rated, rate(np.array(inputs)).tolist(), strict=True):
+            ready = np.array(inputs)
+            evidence = zip(rated, rate(ready).tolist(), speeds(ready).tolist(), strict=True)
+            for person, rating, speed in evidence:
                 person.add_rating(at_ns, rating)
+                person.speed = 0.0 if math.isnan(speed) else SPEED_WEIGHT * (speed - SPEED)
 
     # ---------------------------------------------------------------- events
 
@@ -326,6 +400,8 @@ class FallDetector:
         fall = person.fall
         if fall is None:
             return self._suspect(person, at_ns)
+        if fall.is_fresh(at_ns) and person.looks:
+            fall.rating = max(fall.rating, person.evidence(at_ns))
         if self._is_over(person, fall, at_ns):
             return [self._end(person, fall, at_ns)]
         waited_s = (at_ns - fall.began_ns) / NS_PER_S
@@ -336,8 +412,10 @@ class FallDetector:
 
     def _suspect(self, person: _Person, at_ns: int) -> list[Event]:
         """Suspect a fall when the mean rating is high enough."""
-        rating = person.mean_rating() + DOWN_WEIGHT * person.mean_down(at_ns)
-        if rating < SUSPECT or person.resting or at_ns < person.armed_ns or not person.looks:
+        if person.resting or at_ns < person.armed_ns or not person.looks:
+            return []
+        rating = person.evidence(at_ns)
+        if rating < SUSPECT:
             return []
         began_ns = at_ns if person.began_ns is None else person.began_ns
         where = _middle(person.looks[-1].points)

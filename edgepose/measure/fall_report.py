@@ -1,0 +1,309 @@
+"""Fall events of a folder of recordings against labels: totals, false alarms, missed falls."""
+
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final, Literal
+
+import msgspec
+
+from edgepose.config.schema import Camera, Config
+from edgepose.errors import UsageError, in_words
+from edgepose.measure import event_scores
+from edgepose.people.events.falls import SUSPECT, Evidence, FallDetector
+from edgepose.people.zones import Zone
+from edgepose.recording import frames, reader, replay
+from edgepose.timing import NS_PER_S
+from edgepose.types import Event
+
+RECORDINGS: Final = (".jsonl", ".jsonl.gz", ".mcap")
+LABELS: Final = ".labels.toml"
+EARLY_S: Final = 0.5  # an event may be so early against a label made by eye
+LATE_S: Final = 8.0  # after the start of a fall; a later suspicion tells of something else
+BEFORE_S: Final = 1.5  # in which a person must be found to be seen falling
+
+Stage = Literal[
+    "not found before the fall",
+    "not found after the fall",
+    "descent not recognised",
+    "posture speaks against",
+    "evidence too short",
+    "not confirmed",
+]
+"""Where the detection of a missed fall broke off."""
+
+
+@dataclass(frozen=True, slots=True)
+class FallLabel:
+    """A fall that really happened; seconds since the first frame of the recording."""
+
+    start_s: float
+    up_s: float | None = None
+    """When the person was up again; None for one who stays down."""
+
+    def is_confirmable(self, confirm_s: float) -> bool:
+        """Whether the person stays down long enough for a confirmation."""
+        return self.up_s is None or self.up_s - self.start_s > confirm_s
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingLabels:
+    """What happens in one recording."""
+
+    group: str
+    falls: tuple[FallLabel, ...]
+
+
+class FallResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One labelled fall and its events; times in seconds."""
+
+    recording: str
+    start_s: float
+    suspected_s: float | None
+    confirmed_s: float | None
+    confirmable: bool
+    missed_at: Stage | None
+    """None for a fall that was found."""
+
+
+class RecordingResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The falls and false alarms of one recording."""
+
+    group: str
+    watched_s: float
+    falls: list[FallResult]
+    false_suspected: int
+    false_confirmed: int
+
+
+def find_recordings(folder: Path) -> list[tuple[Path, Path]]:
+    """Return the recordings below a folder that have labels beside them, and the labels.
+
+    The labels of ``kitchen.jsonl.gz`` are in ``kitchen.labels.toml``.
+
+    Raises
+    ------
+    UsageError
+        When there is none.
+    """
+    pairs = [
+        (file, labels)
+        for file in sorted(folder.rglob("*"))
+        if (labels := _labels_of(file)) is not None and labels.is_file()
+    ]
+    if not pairs:
+        msg = f"{folder}: no recording with labels; expected such as hall.jsonl and hall{LABELS}"
+        raise UsageError(msg)
+    return pairs
+
+
+def _labels_of(file: Path) -> Path | None:
+    for ending in sorted(RECORDINGS, key=len, reverse=True):
+        if file.name.endswith(ending):
+            return file.with_name(file.name.removesuffix(ending) + LABELS)
+    return None
+
+
+def read_labels(path: Path) -> RecordingLabels:
+    """Read the labels of one recording.
+
+    Raises
+    ------
+    UsageError
+        Names the file and what was expected.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        msg = f"{path}: {in_words(error)}; expected TOML"
+        raise UsageError(msg) from None
+    rows = table.pop("fall", [])
+    group = table.pop("group", path.parent.name)
+    if table or not isinstance(group, str) or not isinstance(rows, list):
+        msg = f'{path}: expected group = "..." and [[fall]] tables only'
+        raise UsageError(msg)
+    return RecordingLabels(group, tuple(_fall(row, f"{path}: fall {n}") for n, row in _count(rows)))
+
+
+def _count(rows: Sequence[Any]) -> Iterable[tuple[int, Any]]:
+    return enumerate(rows, 1)
+
+
+def _fall(row: Any, where: str) -> FallLabel:
+    known = isinstance(row, dict) and "start" in row and set(row) <= {"start", "up"}
+    if not known or not all(_is_seconds(value) for value in row.values()):
+        msg = f"{where}: expected start and, for a person who gets up, up; both in seconds"
+        raise UsageError(msg)
+    return FallLabel(float(row["start"]), float(row["up"]) if "up" in row else None)
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
+# ------------------------------------------------------------------------------ scoring
+
+
+@dataclass(slots=True)
+class _Moment:
+    """One frame of a recording."""
+
+    at_s: float
+    people: int
+    evidence: list[Evidence]
+    events: list[Event]
+
+
+def score_recording(path: Path, labels: RecordingLabels, config: Config) -> RecordingResult:
+    """Derive the fall events of one recording anew and compare them with its labels."""
+    recording = reader.open_recording(path)
+    moments = list(_moments(recording, config))
+    suspected = _times(moments, "fall_suspected")
+    confirmed = _times(moments, "fall_confirmed")
+    confirm_s = config.events.fall_confirm_s
+    falls = []
+    for label in labels.falls:
+        first_s = _take(suspected, label.start_s, LATE_S)
+        second_s = _take(confirmed, label.start_s, LATE_S + confirm_s)
+        confirmable = label.is_confirmable(confirm_s)
+        stage = None
+        if first_s is None:
+            stage = _missed_at(moments, label.start_s)
+        elif second_s is None and confirmable:
+            stage = "not confirmed"
+        falls.append(
+            FallResult(
+                recording=path.name,
+                start_s=label.start_s,
+                suspected_s=first_s,
+                confirmed_s=second_s,
+                confirmable=confirmable,
+                missed_at=stage,
+            )
+        )
+    return RecordingResult(
+        group=labels.group,
+        watched_s=event_scores.watched_s(frames.frames(recording)),
+        falls=falls,
+        false_suspected=len(suspected),
+        false_confirmed=len(confirmed),
+    )
+
+
+def _moments(recording: reader.Recording, config: Config) -> Iterator[_Moment]:
+    """Walk a recording with a fall detector for each camera."""
+    detectors: dict[str, FallDetector] = {}
+    first_ns: int | None = None
+    for step in replay.rederive(recording, config):
+        camera = step.frame.camera
+        detector = detectors.setdefault(camera, _detector(config, camera))
+        first_ns = step.frame.at_ns if first_ns is None else first_ns
+        at_ns = step.frame.at_ns
+        events = detector.update(step.tracks, at_ns)
+        yield _Moment(
+            (at_ns - first_ns) / NS_PER_S, len(step.tracks), detector.evidence(at_ns), events
+        )
+
+
+def _detector(config: Config, camera: str) -> FallDetector:
+    zones = (zone for known in config.cameras if known.id == camera for zone in _zones(known))
+    return FallDetector.configured(config, list(zones)) or FallDetector()
+
+
+def _zones(camera: Camera) -> Iterator[Zone]:
+    return (Zone.from_config(zone) for zone in camera.zones)
+
+
+def _times(moments: Sequence[_Moment], kind: str) -> list[float]:
+    return [one.at_s for one in moments for event in one.events if event.type == kind]
+
+
+def _take(times: list[float], start_s: float, late_s: float) -> float | None:
+    """Remove and return the first time that tells of a fall with this start."""
+    for at_s in times:
+        if start_s - EARLY_S <= at_s <= start_s + late_s:
+            times.remove(at_s)
+            return at_s
+    return None
+
+
+def _missed_at(moments: Sequence[_Moment], start_s: float) -> Stage:
+    """Return where the detection of a fall broke off that was not suspected."""
+    before = [one for one in moments if start_s - BEFORE_S <= one.at_s <= start_s]
+    after = [one for one in moments if start_s < one.at_s <= start_s + LATE_S]
+    if not any(one.people for one in before):
+        return "not found before the fall"
+    seen = [said for one in after for said in one.evidence]
+    descent = max((said.descent for said in seen), default=float("-inf"))
+    if descent < 0:
+        lost = sum(one.people > 0 for one in after[len(after) // 4 :])
+        return "descent not recognised" if lost else "not found after the fall"
+    if max(said.descent + said.down for said in seen) < SUSPECT:
+        return "posture speaks against"
+    return "evidence too short"
+
+
+# ------------------------------------------------------------------------------- report
+
+
+def report(results: Sequence[RecordingResult]) -> str:
+    """Return the totals of each group and of all, and where missed falls broke off."""
+    groups = sorted({result.group for result in results})
+    head = ("group", "recordings", "hours", "falls", "suspected", "confirmed", "s to both")
+    rows: list[Sequence[str]] = [(*head, "false: suspected", "confirmed", "an hour")]
+    for group in groups:
+        rows.append(_row(group, [result for result in results if result.group == group]))
+    if len(groups) > 1:
+        rows.append(_row("all", results))
+    stages = Counter(fall.missed_at for result in results for fall in result.falls)
+    missed = [(stage, str(count)) for stage, count in stages.most_common() if stage is not None]
+    tables = [_table(rows)]
+    if missed:
+        tables.append(_table([("missed falls broke off at", "n"), *missed]))
+    return "\n\n".join(tables)
+
+
+def _row(group: str, results: Sequence[RecordingResult]) -> tuple[str, ...]:
+    falls = [fall for result in results for fall in result.falls]
+    hours = sum(result.watched_s for result in results) / 3600
+    confirmable = [fall for fall in falls if fall.confirmable]
+    delays = (
+        [f.suspected_s - f.start_s for f in falls if f.suspected_s is not None],
+        [f.confirmed_s - f.start_s for f in falls if f.confirmed_s is not None],
+    )
+    false = sum(result.false_confirmed for result in results)
+    return (
+        group,
+        str(len(results)),
+        f"{hours:.2f}",
+        str(len(falls)),
+        _part(sum(f.suspected_s is not None for f in falls), len(falls)),
+        _part(sum(f.confirmed_s is not None for f in confirmable), len(confirmable)),
+        ", ".join(f"{median(part):.1f}" if part else "-" for part in delays),
+        str(sum(result.false_suspected for result in results)),
+        str(false),
+        f"{false / hours:.1f}" if hours else "-",
+    )
+
+
+def _part(count: int, total: int) -> str:
+    return f"{count}/{total} {100 * count / total:.0f}%" if total else "-"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def as_json(results: Sequence[RecordingResult]) -> Mapping[str, Any]:
+    """Return the results for programs."""
+    return {"recordings": [msgspec.to_builtins(result) for result in results]}

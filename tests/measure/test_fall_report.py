@@ -1,0 +1,89 @@
+"""Reports on folders of recordings: generated falls with known answers."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgepose.cli import main
+from edgepose.errors import UsageError
+from edgepose.measure import fall_report
+from edgepose.mqtt import encoding, topics
+from edgepose.timing import NS_PER_S
+from edgepose.types import NOT_FOLLOWED, Frame, Track
+from tests.support.body import Act, Actor, Camera, Scene, fall, sit, sit_down, stand
+
+BEGAN_NS = 1_795_377_600 * NS_PER_S
+HALL = topics.Topics("edgepose", "pi").camera("hall")
+CAMERA = Camera(1.8).aimed_at(4.5)
+
+
+def save(path: Path, acts: Sequence[Act | Sequence[Act]], labels: str) -> None:
+    """Record a generated scene, with labels beside it."""
+    scene = Scene((Actor.doing(*acts, at=(4.5, 0), heading_deg=120),), CAMERA)
+    lines = []
+    for number, moment in enumerate(scene.truth()):
+        at_ns = BEGAN_NS + moment.at_ns
+        image = np.broadcast_to(np.zeros((), np.uint8), (moment.size.height, moment.size.width, 3))
+        frame = Frame(image, at_ns, at_ns, at_ns)
+        found = [Track(NOT_FOLLOWED, pose, moment.at_ns) for pose in moment.people.values()]
+        message = encoding.poses(HALL, frame, found, seq=number + 1, latency_ms=0.0, model="m")
+        lines.append(message.payload)
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    path.with_name(path.stem + ".labels.toml").write_text(labels)
+
+
+def test_labels_say_what_is_wrong_with_them(tmp_path: Path) -> None:
+    """An unknown name, a missing start and a time in words are refused with their place."""
+    path = tmp_path / "a.labels.toml"
+    for text in ("colour = 1", "[[fall]]\nup = 3", '[[fall]]\nstart = "soon"', "[[fall"):
+        path.write_text(text)
+
+        with pytest.raises(UsageError, match=r"a\.labels\.toml"):
+            fall_report.read_labels(path)
+
+
+def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:
+    """The message names the file that was expected."""
+    (tmp_path / "a.jsonl").write_text("")
+
+    with pytest.raises(UsageError, match=r"labels\.toml"):
+        fall_report.find_recordings(tmp_path)
+
+
+def test_a_folder_is_scored_by_groups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One fall found and confirmed, one label without a fall missed, a seated person quiet."""
+    (tmp_path / "hall").mkdir()
+    down, seat = [stand(3), fall("left", stay=15)], [stand(3), sit_down(1.2), sit(10)]
+    save(tmp_path / "hall" / "down.jsonl", down, "[[fall]]\nstart = 3.0\n")
+    save(tmp_path / "hall" / "seat.jsonl", seat, 'group = "chair"\n')
+    save(tmp_path / "other.jsonl", seat, 'group = "wrong"\n[[fall]]\nstart = 3.0\nup = 5.0\n')
+
+    code = main(["score", str(tmp_path), "--json"])
+    told = json.loads(capsys.readouterr().out)["recordings"]
+    groups = {one["group"]: one for one in told}
+    table_code = main(["score", str(tmp_path)])
+    table = capsys.readouterr().out
+
+    assert code == table_code == 0
+    (found,) = groups["hall"]["falls"]
+    assert 3.0 < found["suspected_s"] < 6.0
+    assert 12.0 < found["confirmed_s"] < 16.0
+    assert found["missed_at"] is None
+    (missed,) = groups["wrong"]["falls"]
+    assert missed["suspected_s"] is None
+    assert missed["confirmable"] is False
+    assert missed["missed_at"] in {"descent not recognised", "posture speaks against"}
+    assert sum(one["false_suspected"] + one["false_confirmed"] for one in told) == 0
+    assert "missed falls broke off at" in table
+    assert "chair" in table
+
+
+def test_what_does_not_fit_a_folder_is_refused(tmp_path: Path) -> None:
+    """A labels file beside a folder, and a recording without one, end with a usage error."""
+    (tmp_path / "a.jsonl").write_text("")
+
+    assert main(["score", str(tmp_path), str(tmp_path / "labels.toml")]) == 2
+    assert main(["score", str(tmp_path / "a.jsonl")]) == 2
