@@ -312,7 +312,6 @@ def test_one_who_moves_to_and_fro_is_not_confirmed(work: Act) -> None:
         ("floor exercise", 30_006),
         ("lying down on the floor", 30_048),
         ("a child at play", 20_001),
-        ("a child at play", 30_084),
     ],
 )
 def test_scenes_that_rang_once_stay_quiet(kind: str, seed: int) -> None:
