@@ -174,6 +174,8 @@ class AvFilm:
             return 0.0
         units = {s.index: float(s.time_base or 0) for s in self._demuxer.container.streams}
         first_s = min((span[0] * units[i] for i, span in self._spans.items()), default=0.0)
+        if "matroska" in self._demuxer.container.format.name:
+            first_s = min(first_s, 0.0)  # it states the time of its end, not how long it takes
         last_s = max((span[1] * units[i] for i, span in self._spans.items()), default=0.0)
         missing_s = self._stated_s - (last_s - first_s)
         period_s = 1 / self.fps if self.fps else 0.0

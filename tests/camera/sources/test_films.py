@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -253,6 +254,29 @@ def test_what_needs_pyav_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(SourceError, match=r"HEIC.*pip install 'av"):
         open_source(str(path))
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "film.mp4"])
+@pytest.mark.parametrize("start_s", [0, 20])
+def test_a_film_may_begin_later_than_zero(
+    tmp_path: Path, name: str, start_s: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one that was cut out of a recording with its times kept."""
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(30):
+            picture = av.VideoFrame(64, 48, "yuv420p")
+            picture.pts, picture.time_base = 10 * start_s + index, Fraction(1, 10)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+
+    with caplog.at_level(logging.WARNING):
+        frames = frames_of(tmp_path / name)
+
+    assert times_ms(frames) == [100 * index for index in range(30)]
+    assert "complete" not in caplog.text
 
 
 def test_sound_is_no_film(tmp_path: Path) -> None:
