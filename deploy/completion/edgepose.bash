@@ -38,7 +38,6 @@ _edgepose() {
         "edgepose replay --speed") words=''; : ;;
         "edgepose replay -c"|"edgepose replay --config") words=''; files=1 ;;
         "edgepose score -c"|"edgepose score --config") words=''; files=1 ;;
-        "edgepose score --plot") words=''; files=1 ;;
         "edgepose config init --source") words=''; files=1 ;;
         "edgepose config init --broker") words=''; : ;;
         "edgepose web token -c"|"edgepose web token --config") words=''; files=1 ;;
@@ -62,7 +61,6 @@ _edgepose() {
         "edgepose bench --frames") words=''; : ;;
         "edgepose bench --rounds") words=''; : ;;
         "edgepose bench --marks") words=''; : ;;
-        "edgepose bench --plot") words=''; files=1 ;;
         "edgepose demo --source") words=''; files=1 ;;
         "edgepose demo --model") words='coral-movenet-lightning coral-movenet-lightning-edgetpu coral-posenet coral-posenet-16 coral-posenet-16-edgetpu coral-posenet-raw movenet-lightning movenet-lightning-int8 movenet-multipose movenet-thunder movenet-thunder-int8 posenet posenet-257 posenet-481x641 posenet-uint8'; : ;;
         *)
@@ -73,7 +71,7 @@ _edgepose() {
                 "edgepose watch") words='-h --help --debug --mqtt --ca-file -c --config --device --camera --base-topic' ;;
                 "edgepose record") words='-h --help --debug --mqtt --ca-file -c --config --device --camera --base-topic -o --output --for' ;;
                 "edgepose replay") words='-h --help --debug --mqtt --ca-file --device --speed --now --retain --events -c --config --print'; files=1 ;;
-                "edgepose score") words='-h --help --debug -c --config --recorded --plot --json'; files=1 ;;
+                "edgepose score") words='-h --help --debug -c --config --recorded --json'; files=1 ;;
                 "edgepose config") words='check show init schema docs -h --help --debug' ;;
                 "edgepose config check") words='-h --help'; files=1 ;;
                 "edgepose config show") words='-h --help'; files=1 ;;
@@ -87,7 +85,7 @@ _edgepose() {
                 "edgepose models show") words='-h --help --json coral-movenet-lightning coral-movenet-lightning-edgetpu coral-posenet coral-posenet-16 coral-posenet-16-edgetpu coral-posenet-raw movenet-lightning movenet-lightning-int8 movenet-multipose movenet-thunder movenet-thunder-int8 posenet posenet-257 posenet-481x641 posenet-uint8' ;;
                 "edgepose models fetch") words='-h --help --to coral-movenet-lightning coral-movenet-lightning-edgetpu coral-posenet coral-posenet-16 coral-posenet-16-edgetpu coral-posenet-raw movenet-lightning movenet-lightning-int8 movenet-multipose movenet-thunder movenet-thunder-int8 posenet posenet-257 posenet-481x641 posenet-uint8' ;;
                 "edgepose eval") words='-h --help --debug --images --annotations -m --model --policy --threads --max-people --min-score --bootstrap --json' ;;
-                "edgepose bench") words='-h --help --debug -m --model --policy --source --mqtt --threads --interpreters --frames --rounds --scaling --memory --marks --plot --json' ;;
+                "edgepose bench") words='-h --help --debug -m --model --policy --source --mqtt --threads --interpreters --frames --rounds --scaling --memory --marks --json' ;;
                 "edgepose demo") words='-h --help --debug --source --model' ;;
                 "edgepose completion") words='-h --help --debug bash zsh fish' ;;
             esac

@@ -70,7 +70,6 @@ complete -c edgepose -n '__fish_seen_subcommand_from score' -s h -l help -d 'sho
 complete -c edgepose -n '__fish_seen_subcommand_from score' -l debug -d 'tell more; tracebacks with errors'
 complete -c edgepose -n '__fish_seen_subcommand_from score' -s c -l config -r -F -d 'zones and events; default /etc/edgepose/edgepose.toml'
 complete -c edgepose -n '__fish_seen_subcommand_from score' -l recorded -d 'score the events in the recording instead'
-complete -c edgepose -n '__fish_seen_subcommand_from score' -l plot -r -F -d 'draw events and labels on a time line, .svg'
 complete -c edgepose -n '__fish_seen_subcommand_from score' -l json -d 'for programs'
 complete -c edgepose -n '__fish_seen_subcommand_from score' -F
 complete -c edgepose -n '__fish_seen_subcommand_from config; and not __fish_seen_subcommand_from check show init schema docs' -a check -d 'say whether a file is good'
@@ -139,7 +138,6 @@ complete -c edgepose -n '__fish_seen_subcommand_from bench' -l rounds -x -d 'dae
 complete -c edgepose -n '__fish_seen_subcommand_from bench' -l scaling -d 'the machine'\''s best bare rate, and the daemon'\''s share of it with 1, 2 and 4 cameras'
 complete -c edgepose -n '__fish_seen_subcommand_from bench' -l memory -d 'also memory and start-up'
 complete -c edgepose -n '__fish_seen_subcommand_from bench' -l marks -x -d 'with --memory: frames after which to look; default 200 500 1000 2000'
-complete -c edgepose -n '__fish_seen_subcommand_from bench' -l plot -r -F -d 'draw stages and latencies, .svg'
 complete -c edgepose -n '__fish_seen_subcommand_from bench' -l json -d 'print JSON'
 complete -c edgepose -n '__fish_seen_subcommand_from demo' -s h -l help -d 'show this help message and exit'
 complete -c edgepose -n '__fish_seen_subcommand_from demo' -l debug -d 'tell more; tracebacks with errors'

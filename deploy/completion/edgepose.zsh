@@ -40,7 +40,6 @@ _edgepose() {
         "edgepose replay --speed") found=() ;;
         "edgepose replay -c"|"edgepose replay --config") found=(); files=1 ;;
         "edgepose score -c"|"edgepose score --config") found=(); files=1 ;;
-        "edgepose score --plot") found=(); files=1 ;;
         "edgepose config init --source") found=(); files=1 ;;
         "edgepose config init --broker") found=() ;;
         "edgepose web token -c"|"edgepose web token --config") found=(); files=1 ;;
@@ -64,7 +63,6 @@ _edgepose() {
         "edgepose bench --frames") found=() ;;
         "edgepose bench --rounds") found=() ;;
         "edgepose bench --marks") found=() ;;
-        "edgepose bench --plot") found=(); files=1 ;;
         "edgepose demo --source") found=(); files=1 ;;
         "edgepose demo --model") found=('coral-movenet-lightning' 'coral-movenet-lightning-edgetpu' 'coral-posenet' 'coral-posenet-16' 'coral-posenet-16-edgetpu' 'coral-posenet-raw' 'movenet-lightning' 'movenet-lightning-int8' 'movenet-multipose' 'movenet-thunder' 'movenet-thunder-int8' 'posenet' 'posenet-257' 'posenet-481x641' 'posenet-uint8') ;;
         *)
@@ -90,7 +88,7 @@ _edgepose() {
                     files=1
                     ;;
                 "edgepose score")
-                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '-c:zones and events; default /etc/edgepose/edgepose.toml' '--config:zones and events; default /etc/edgepose/edgepose.toml' '--recorded:score the events in the recording instead' '--plot:draw events and labels on a time line, .svg' '--json:for programs')
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '-c:zones and events; default /etc/edgepose/edgepose.toml' '--config:zones and events; default /etc/edgepose/edgepose.toml' '--recorded:score the events in the recording instead' '--json:for programs')
                     files=1
                     ;;
                 "edgepose config")
@@ -136,7 +134,7 @@ _edgepose() {
                     found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '--images:the pictures' '--annotations:who is in them' '-m:name or .tflite; default movenet-multipose' '--model:name or .tflite; default movenet-multipose' '--policy:where to look' '--threads:of one inference; default 0: all cores but one' '--max-people:at most, in a picture; default 20, as COCO' '--min-score:leave out people below it, 0 to 1; default: none is left out, and precision and recall are those at the model'\''s own' '--bootstrap:resamples for an interval of AP; default none' '--json:print one JSON object')
                     ;;
                 "edgepose bench")
-                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '-m:the model to measure' '--model:the model to measure' '--policy:where to look' '--source:a video; default demo' '--mqtt:a broker; default: mosquitto' '--threads:of one inference; default 0: all cores but one' '--interpreters:inferences at the same time; default 1' '--frames:in each round; default 300' '--rounds:daemon and bare loop in turns; default 5' '--scaling:the machine'\''s best bare rate, and the daemon'\''s share of it with 1, 2 and 4 cameras' '--memory:also memory and start-up' '--marks:with --memory: frames after which to look; default 200 500 1000 2000' '--plot:draw stages and latencies, .svg' '--json:print JSON')
+                    found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '-m:the model to measure' '--model:the model to measure' '--policy:where to look' '--source:a video; default demo' '--mqtt:a broker; default: mosquitto' '--threads:of one inference; default 0: all cores but one' '--interpreters:inferences at the same time; default 1' '--frames:in each round; default 300' '--rounds:daemon and bare loop in turns; default 5' '--scaling:the machine'\''s best bare rate, and the daemon'\''s share of it with 1, 2 and 4 cameras' '--memory:also memory and start-up' '--marks:with --memory: frames after which to look; default 200 500 1000 2000' '--json:print JSON')
                     ;;
                 "edgepose demo")
                     found=('-h:show this help message and exit' '--help:show this help message and exit' '--debug:tell more; tracebacks with errors' '--source:look at this instead' '--model:with this model')

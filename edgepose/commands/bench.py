@@ -5,7 +5,6 @@ import hashlib
 import json
 import logging
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tqdm import tqdm
@@ -13,7 +12,6 @@ from tqdm import tqdm
 from edgepose.commands import add_interpreters, add_threads, count, ranged
 from edgepose.config.schema import Camera, Config, Device, Metrics, Model, Mqtt, Web
 from edgepose.errors import UsageError
-from edgepose.measure import charts
 from edgepose.models import catalog
 
 if TYPE_CHECKING:
@@ -63,7 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"with --memory: frames after which to look; default {' '.join(map(str, MARKS))}",
     )
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw stages and latencies, .svg")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -72,8 +69,6 @@ def run(args: argparse.Namespace) -> int:
     if catalog.model_set(args.model).refiner is not None:
         msg = f"bench: {args.model} is several models; expected one, to compare with its bare loop"
         raise UsageError(msg)
-    if args.plot:
-        charts.check(args.plot)
     from edgepose.measure import benchmark
     from edgepose.pose import preprocess
     from edgepose.system import process
@@ -92,8 +87,6 @@ def run(args: argparse.Namespace) -> int:
         whole = benchmark.whole_process(config, args.marks) if args.memory else None
     assert isinstance(result, benchmark.Result)
     report = _report(args, result, whole)
-    if args.plot:
-        charts.save(args.plot, _title(report), [_stages(result), _latencies(result)])
     print(json.dumps(report, indent=2) if args.json else _page(report))
     return 0
 
@@ -178,39 +171,6 @@ def _title(report: dict[str, Any]) -> str:
         f"{report['model']} with {report['runtime']}, {count(report['threads'], 'thread')}, on "
         f"{report['machine']['board']}"
     )
-
-
-def _stages(result: "benchmark.Result") -> charts.Rows:
-    """Draw each stage's median as a bar, lengthened to its 99th percentile."""
-    rows = [
-        charts.Row(
-            stage,
-            (
-                charts.Span(0, found.p50, charts.BLUE, f"{stage}: half within {found.p50:.2f} ms"),
-                charts.Span(
-                    found.p50, found.p99, charts.GREY, f"{stage}: 99 % within {found.p99:.2f} ms"
-                ),
-            ),
-            note=f"{found.p50:.2f} / {found.p99:.2f} ms",
-        )
-        for stage, found in result.stages_ms.items()
-    ]
-    longest = max(found.p99 for found in result.stages_ms.values())
-    axis = charts.Axis(1.25 * longest, "milliseconds")  # room for the notes
-    key = {charts.BLUE: "median", charts.GREY: "99th percentile"}
-    return charts.Rows("Stages", axis, rows, key)
-
-
-def _latencies(result: "benchmark.Result") -> charts.Columns:
-    """Draw how old frames are once they are at the broker's socket."""
-    from edgepose.measure import benchmark
-
-    marks = benchmark.percentiles(result.latencies_ms)
-    axis = charts.Axis(1.1 * marks["p99"], "milliseconds from a frame read to its poses sent")
-    frames = count(len(result.latencies_ms), "frame")
-    title = f"Latency of {frames}, {result.ratio:.2f} of the bare loop"
-    counts = charts.histogram(result.latencies_ms, axis.end)
-    return charts.Columns(title, axis, counts, marks)
 
 
 def _page(report: dict[str, Any]) -> str:

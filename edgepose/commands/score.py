@@ -8,23 +8,21 @@ the detection of missed falls broke off.
 """
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from edgepose.commands import add_config, count
+from edgepose.commands import add_config
 from edgepose.config import loading
 from edgepose.config.gesture_rules import BUILT_IN
 from edgepose.config.schema import Config
 from edgepose.errors import UsageError
-from edgepose.measure import charts, event_scores, fall_report
-from edgepose.measure.event_scores import Comparison
+from edgepose.measure import event_scores, fall_report
 from edgepose.mqtt import messages
 from edgepose.mqtt.messages import EventMessage
 from edgepose.recording import frames, reader, replay
 from edgepose.recording.reader import Recording
-from edgepose.timing import NS_PER_S
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,9 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recorded", action="store_true", help="score the events in the recording instead"
     )
-    parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help="draw events and labels on a time line, .svg"
-    )
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
@@ -59,8 +54,6 @@ def run(args: argparse.Namespace) -> int:
     if args.labels is None:
         msg = f"no labels for {args.recording}; expected a file of labels, or a folder"
         raise UsageError(msg)
-    if args.plot:
-        charts.check(args.plot)
     source = reader.open_recording(args.recording)
     first = next(frames.frames(source), None)
     if first is None:
@@ -73,12 +66,6 @@ def run(args: argparse.Namespace) -> int:
     events = [event_scores.happened(event, first.unix_ns) for event in said]
     watched_s = event_scores.watched_s(frames.frames(source))
     scores = event_scores.score(labels, events, watched_s)
-    if args.plot:
-        last_ns = max(frame.unix_ns for frame in frames.frames(source))
-        chart = _time_line(
-            event_scores.compare(labels, events), (last_ns - first.unix_ns) / NS_PER_S
-        )
-        charts.save(args.plot, f"{args.recording.name} against {args.labels.name}", [chart])
     if args.json:
         print(msgspec.json.encode({"watched_s": watched_s, "scores": scores}).decode())
     else:
@@ -88,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _score_folder(args: argparse.Namespace) -> int:
     """Print how well the falls in a folder of recordings are found."""
-    if args.labels or args.plot or args.recorded:
+    if args.labels or args.recorded:
         msg = f"{args.recording} is a folder: its labels are beside the recordings, --json only"
         raise UsageError(msg)
     config = loading.load_with_overrides(args.config)
@@ -101,46 +88,6 @@ def _score_folder(args: argparse.Namespace) -> int:
     else:
         print(fall_report.report(results))
     return 0
-
-
-def _time_line(compared: Sequence[Comparison], recorded_s: float) -> charts.Rows:
-    """Lay labels and events of each kind along the recording's time."""
-    ends_s = [label.end_s for one in compared for label in one.labels]
-    long_s = max(recorded_s, *ends_s, 1.0)
-    return charts.Rows(
-        f"{count(sum(len(one.labels) for one in compared), 'label')},"
-        f" {count(sum(len(one.events) for one in compared), 'event')}",
-        charts.Axis(long_s, "seconds since the first frame"),
-        [_row(one) for one in compared],
-        {
-            charts.GREEN: "happened, found",
-            charts.ORANGE: "happened, missed",
-            charts.BLUE: "said, right",
-            charts.RED: "said, false",
-        },
-    )
-
-
-def _row(one: Comparison) -> charts.Row:
-    spans = tuple(
-        charts.Span(
-            label.start_s,
-            label.end_s,
-            charts.GREEN if number in one.pairs else charts.ORANGE,
-            f"{one.kind} from {label.start_s:.1f} to {label.end_s:.1f} s",
-        )
-        for number, label in enumerate(one.labels)
-    )
-    right = set(one.pairs.values())
-    marks = tuple(
-        charts.Mark(
-            event.at_s,
-            charts.BLUE if number in right else charts.RED,
-            f"{one.kind} said at {event.at_s:.1f} s on {event.camera}",
-        )
-        for number, event in enumerate(one.events)
-    )
-    return charts.Row(one.kind, spans, marks)
 
 
 def _gestures(said: Iterable[EventMessage]) -> set[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from edgepose.cli import main
 from edgepose.errors import UsageError
-from edgepose.measure import charts, event_scores
+from edgepose.measure import event_scores
 from edgepose.measure.event_scores import Happened, Label, Labels, Score, match, read_labels, score
 from edgepose.mqtt import encoding, topics
 from edgepose.timing import NS_PER_S
@@ -282,21 +282,3 @@ def test_a_camera_that_was_away_was_not_watched(tmp_path: Path) -> None:
     watched = event_scores.watched_s(frames.frames(reader.open_recording(path)))
 
     assert watched == 3.0
-
-
-def test_the_plot_shows_every_label_and_event(tmp_path: Path) -> None:
-    """One span a label and one mark an event, coloured by whether they belong together."""
-    path, labels, chart = tmp_path / "r.jsonl", tmp_path / "labels.toml", tmp_path / "score.svg"
-    recorded(path, {float(second): 2 <= second < 5 for second in range(20)})
-    labels.write_text(
-        '[[label]]\ntype = "person_appeared"\nstart = 1\nend = 6\n'
-        '[[label]]\ntype = "person_appeared"\nstart = 12\nend = 14\n'
-    )
-
-    assert main(["score", str(path), str(labels), "--plot", str(chart)]) == 0
-
-    drawn = chart.read_text("utf-8")
-    assert drawn.count(f'fill="{charts.GREEN}"><title>person_appeared') == 1
-    assert drawn.count(f'fill="{charts.ORANGE}"><title>person_appeared') == 1
-    assert drawn.count("<path ") == 1
-    assert "2 labels, 1 event<" in drawn
