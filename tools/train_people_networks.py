@@ -4,8 +4,13 @@
     python -m tools.train_people_networks --scenes 12000
 
 Writes postures.npz and falls.npz into edgepose/data. Needs numpy only; 12000 scenes take
-about 8 minutes of one core. The same arguments give the same weights on the same machine.
-No recording of real people is used: those only measure the result (docs/events.md).
+about 8 minutes of one core. No recording of real people is used: those only measure the
+result (docs/events.md).
+
+The weights in edgepose/data were trained on about 28,000 scenes by earlier versions of this
+script and of the scenes; those of falls are two such networks merged into one. This script
+trains networks of the same kind. It does not reproduce the files bit for bit: measure new
+weights before they replace the old ones.
 """
 
 import argparse

@@ -17,8 +17,8 @@ from edgepose.mqtt.topics import Topics
 from edgepose.service.overrides import Overrides, StoredSettings
 from edgepose.system.storage import StateFile
 from edgepose.types import Message, Received
-from tests.mqtt.test_spool import ClockByHand
 from tests.support.brokers import wait_until
+from tests.support.clocks import ClockByHand
 
 TOPICS = Topics("edgepose", "pi")
 SET = "edgepose/pi/hall/set"

@@ -15,18 +15,9 @@ from edgepose.service.state import BrokerConnection
 from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Message, Received
 from tests.support.brokers import Mosquitto, needs_mosquitto, wait_until, witness
+from tests.support.clocks import ClockByHand
 
 TOPICS = Topics("edgepose", "pi")
-
-
-class ClockByHand(Clock):
-    """Stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.ns = NS_PER_S
-
-    def now_ns(self) -> int:
-        return self.ns
 
 
 def stats(payload: bytes) -> Message:

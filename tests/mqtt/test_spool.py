@@ -19,23 +19,7 @@ from edgepose.mqtt.spool_segments import SUFFIX
 from edgepose.system import storage
 from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Message
-
-
-class ClockByHand(Clock):
-    """Goes when told."""
-
-    def __init__(self) -> None:
-        self.ns = 5 * NS_PER_S
-        self.began_unix_ns = 1_795_464_301 * NS_PER_S
-
-    def now_ns(self) -> int:
-        return self.ns
-
-    def unix_ns(self, at_ns: int | None = None) -> int:
-        return self.began_unix_ns + (self.ns if at_ns is None else at_ns)
-
-    def forward(self, seconds: float) -> None:
-        self.ns += int(seconds * NS_PER_S)
+from tests.support.clocks import ClockByHand
 
 
 def event(n: int, topic: str = "edgepose/pi/hall/event") -> Message:

@@ -11,7 +11,7 @@ from edgepose.mqtt.stale_topics import SETTLE_S, StaleTopicCleaner, topics_of
 from edgepose.mqtt.topics import Topics
 from edgepose.system.storage import StateFile
 from edgepose.types import Message
-from tests.mqtt.test_spool import ClockByHand
+from tests.support.clocks import ClockByHand
 
 TOPICS = Topics("edgepose", "pi")
 YARD = {"edgepose/pi/yard/availability", "edgepose/pi/yard/state"}

@@ -2,10 +2,12 @@
 
 import json
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -17,12 +19,13 @@ from edgepose.pose.delegate_backoff import FIRST_S, Bench, FailureRecord
 from edgepose.pose.delegates.cpu import Cpu
 from edgepose.pose.delegates.library import Library
 from edgepose.pose.estimator import PoseEstimator
-from edgepose.pose.failover import FailoverEstimator
+from edgepose.pose.failover import HANG_S, FailoverEstimator
 from edgepose.pose.selection import Plan
 from edgepose.timing import Clock
 from tests.service.test_daemon import CAMERA, DEVICE, Running
 from tests.support import tpu
 from tests.support.brokers import Mosquitto, Witness, witness
+from tests.support.clocks import ClockByHand
 
 PICTURE = np.zeros((64, 64, 3), dtype=np.uint8)
 RETRY = FIRST_S - 3
@@ -193,6 +196,61 @@ def sure(watcher: Witness) -> tuple[int, float]:
         told = json.loads(message.payload)
         if told["poses"]:
             return told["seq"], told["poses"][0]["keypoints"][0][2]
+
+
+class Blocking:
+    """An estimator on a delegate, each of whose inferences lasts until it is released."""
+
+    name = "blocking"
+    min_pose_score = 0.25
+    uses_tracks = False
+    engine = SimpleNamespace(plugin=object(), threads=1)
+
+    def __init__(self) -> None:
+        self.released: dict[str, threading.Event] = {}
+        self.begun = threading.Semaphore(0)
+
+    def warm_up(self) -> None:
+        """Be ready at once."""
+
+    def prepare(self, *_: object) -> object:
+        return object()
+
+    def infer(self, _: object) -> tuple[()]:
+        released = self.released.setdefault(threading.current_thread().name, threading.Event())
+        self.begun.release()
+        assert released.wait(10)
+        return ()
+
+
+def test_a_thread_that_returns_late_does_not_hide_a_second_hang(tmp_path: Path) -> None:
+    """The inference of the thread that took over is timed by itself."""
+    clock, blocking = ClockByHand(), Blocking()
+    plan = Plan("model", Library("library"), "passed its trial", "fallback")
+    build_it = cast(Callable[[Plan], PoseEstimator], lambda _: blocking)
+    running = FailoverEstimator(build_it, plan, Bench(tmp_path, clock), clock)
+    frame = running.prepare(PICTURE)
+    threads = [
+        threading.Thread(target=running.infer, args=(frame,), name=name)
+        for name in ("first", "second")
+    ]
+
+    threads[0].start()
+    assert blocking.begun.acquire(timeout=10)
+    clock.forward(HANG_S + 1)
+    first_hangs = running.is_hung()
+    threads[1].start()
+    assert blocking.begun.acquire(timeout=10)
+    blocking.released["first"].set()
+    threads[0].join(10)
+    second_is_new = running.is_hung()
+    clock.forward(HANG_S + 1)
+    second_hangs = running.is_hung()
+    blocking.released["second"].set()
+    threads[1].join(10)
+
+    assert (first_hangs, second_is_new, second_hangs) == (True, False, True)
+    assert not running.is_hung()
 
 
 @pytest.mark.slow
