@@ -124,3 +124,10 @@ def test_a_class_name_occurs_once() -> None:
     )
 
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_the_daemon_reads_in_one_sitting() -> None:
+    """It opens, runs, watches, reloads and closes; everything else is in modules beside it."""
+    lines = (ROOT / "edgepose" / "service" / "daemon.py").read_text(encoding="utf-8").splitlines()
+
+    assert len(lines) <= 250

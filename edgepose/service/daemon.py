@@ -9,7 +9,6 @@ from edgepose.config.schema import Config
 from edgepose.doctor.report_socket import Hatch
 from edgepose.errors import EdgeposeError
 from edgepose.mqtt.command_handler import CommandHandler
-from edgepose.pose import interpreter
 from edgepose.pose.failover import FailoverEstimator
 from edgepose.service import metrics, wiring
 from edgepose.service.cameras import CameraSet
@@ -144,15 +143,7 @@ class Daemon:
             state.wake.set()
 
         with with_config_location(state.origin, "model", "name"):
-            estimator = wiring.estimator(config, state.selector, state.clock, changed)
-        plan = estimator.plan
-        log.info("model: %s with %s", estimator.name, interpreter.runtime())
-        if plan.model_reason:
-            log.info("model: %s", plan.model_reason)
-        if plan.arrangement_reason:
-            log.info("model: interpreters x threads: %s", plan.arranged)
-        log.info("delegate: %s: %s", plan.delegate.name, plan.reason)
-        return estimator
+            return wiring.estimator(config, state.selector, state.clock, changed)
 
     def _watch(self) -> None:
         """Supervise until the end; reload when asked; publish statistics every ten seconds."""

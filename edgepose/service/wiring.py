@@ -1,12 +1,13 @@
 """Turns the configuration into objects; the only place that does."""
 
 import itertools
+import logging
 import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from edgepose import urls
 from edgepose.camera import sources
@@ -31,6 +32,7 @@ from edgepose.mqtt.spool import Spool
 from edgepose.mqtt.stale_topics import StaleTopicCleaner, topics_of
 from edgepose.mqtt.topics import Topics
 from edgepose.people.build import follower
+from edgepose.pose import interpreter
 from edgepose.pose.estimator import PoseEstimator
 from edgepose.pose.failover import FailoverEstimator
 from edgepose.pose.selection import ModelSelector, Plan
@@ -43,6 +45,8 @@ from edgepose.system import storage, systemd
 from edgepose.system.storage import StateFile
 from edgepose.system.threads import FairQueue, FirstError, WakeEvent
 from edgepose.timing import Clock, Durations
+
+log: Final = logging.getLogger(__name__)
 
 
 def new_state(config: Config, origin: Origin | None, *, once: bool, clock: Clock) -> DaemonState:
@@ -138,7 +142,7 @@ def announce(connection: BrokerConnection, config: Config) -> None:
 def estimator(
     config: Config, selector: ModelSelector, clock: Clock, changed: Callable[[], None]
 ) -> FailoverEstimator:
-    """Select a model and load it.
+    """Select a model, load it, and log what runs and why.
 
     Raises
     ------
@@ -157,7 +161,19 @@ def estimator(
         )
 
     plan = selector.plan(config, total_fps(config))
-    return FailoverEstimator(build, plan, selector.bench, clock, changed)
+    made = FailoverEstimator(build, plan, selector.bench, clock, changed)
+    _log_plan(made)
+    return made
+
+
+def _log_plan(estimator: FailoverEstimator) -> None:
+    plan = estimator.plan
+    log.info("model: %s with %s", estimator.name, interpreter.runtime())
+    if plan.model_reason:
+        log.info("model: %s", plan.model_reason)
+    if plan.arrangement_reason:
+        log.info("model: interpreters x threads: %s", plan.arranged)
+    log.info("delegate: %s: %s", plan.delegate.name, plan.reason)
 
 
 def camera(
