@@ -47,7 +47,7 @@ class Plan:
     """Number of the first of them."""
 
     count: int
-    reader: Path
+    recording: Path
     state: Path
     """Where their spools lie."""
 

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 MCAP_MAGIC: Final = b"\x89MCAP0\r\n"
 GZIP_MAGIC: Final = b"\x1f\x8b"
 BASE_TOPIC: Final = "edgepose"
-DRAWN: Final = frozenset({"annotations", "scene"})
+DRAWN: Final = frozenset({"annotations", "positions", "scene"})
 """Topics that an MCAP file has besides what was recorded."""
 
 WRAPPED: Final = {"availability": "text", "snapshot": "data"}

@@ -327,6 +327,22 @@ def test_a_message_can_be_put_elsewhere_and_at_another_time() -> None:
     assert {k for k in after if after[k] != before[k]} == {"device", "captured_at"}
 
 
+def test_positions_drawn_for_foxglove_are_no_recorded_messages(tmp_path: Path) -> None:
+    """An MCAP file has them beside the poses; reading gives back what was recorded."""
+    poses = next(
+        m for m in said(Steady()) if m.topic == HALL.poses and json.loads(m.payload)["poses"]
+    )
+    payload = json.loads(poses.payload) | {"frame_id": "map"}
+    payload["poses"][0] |= {"position": [1.5, 2.0], "heading": 90.0}
+    path = tmp_path / "floor.mcap"
+    sink = reader.write(path, path.open("wb"), Steady(), {})
+    sink.publish(Message(poses.topic, json.dumps(payload).encode(), "poses"))
+    sink.close()
+
+    assert b"PosesInFrame" in path.read_bytes()
+    assert [entry.topic for entry in open_recording(path)] == [poses.topic]
+
+
 class TestFoxglove:
     @pytest.fixture
     def channels(self, tmp_path: Path) -> dict[str, list[tuple[Any, dict[str, Any]]]]:
