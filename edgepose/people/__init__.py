@@ -1,1 +1,1 @@
-"""From poses to people over time and to events."""
+"""Tracking of people and detection of events from poses."""

@@ -6,27 +6,27 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 Pair = tuple[int, int]
-"""A person's row and a pose's column."""
+"""Row of a person and column of a pose."""
 
 
 def assign(worth: Mapping[Pair, float]) -> list[Pair]:
-    """Pair rows with columns so that what the pairs are worth adds up to the most.
+    """Return the one-to-one assignment of rows to columns with the largest total worth.
 
     Parameters
     ----------
     worth : mapping
-        From ``(row, column)`` to a worth above 0; other pairs are never made.
+        From ``(row, column)`` to a worth above 0; pairs not in it are ruled out.
 
     Returns
     -------
     list of (row, column)
-        Rising by row.
+        In ascending order of rows.
 
     Notes
     -----
-    Exact. Pairs whose row and column nobody else asks for are taken at once: nearly
-    all, since `compare` leaves 0 wherever a person cannot have gone. The rest is
-    solved by shortest augmenting paths [1]_.
+    Exact. Pairs that compete with no other pair are taken at once. These are nearly all,
+    since `compare` rules out everything beyond the gate. The rest is solved by shortest
+    augmenting paths [1]_.
 
     References
     ----------
@@ -57,7 +57,10 @@ def _assign_crowded(worth: Mapping[Pair, float]) -> list[Pair]:
 
 
 def augment(cost: list[list[float]]) -> list[tuple[int, int]]:
-    """Give each row a column of its own at the least total cost; no fewer columns than rows."""
+    """Return the (row, column) pairs of the minimum-cost assignment of every row.
+
+    `cost` must have at least as many columns as rows.
+    """
     every = range(len(cost[0]))
     row_price, column_price = [0.0] * len(cost), [0.0] * len(every)
     owner: list[int | None] = [None] * len(every)
@@ -88,8 +91,8 @@ def augment(cost: list[list[float]]) -> list[tuple[int, int]]:
 
 
 class _Path(NamedTuple):
-    """The shortest ways from one row to every column."""
+    """Shortest paths from one row to every column."""
 
     length: list[float]
     before: list[int | None]
-    """The column passed last; None where the way is direct."""
+    """Previous column on the path; None where the path is direct."""

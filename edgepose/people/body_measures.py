@@ -1,4 +1,4 @@
-"""Points and sizes of bodies: keypoints reduced to what postures and falls are read from."""
+"""Body points and sizes from keypoints: the inputs of posture and fall recognition."""
 
 from typing import Final, NamedTuple
 
@@ -12,30 +12,30 @@ Array = NDArray[np.float64]
 
 POINTS: Final = 6
 HEAD, SHOULDERS, WRISTS, HIPS, KNEES, ANKLES = range(POINTS)
-"""Rows of `Looks.points`: middles of the joints of both sides."""
+"""Rows of `Looks.points`: means of the joints of both sides."""
 
-# Parts of the stature (Drillis and Contini, as in `zones`).
+# Lengths as parts of the stature (Drillis and Contini, as in `zones`).
 TRUNK: Final = 0.288
 THIGH: Final = 0.245
 SHANK: Final = 0.246
-WIDTH: Final = 0.25  # of the shoulders, rather too wide
+WIDTH: Final = 0.25  # of the shoulders, chosen rather too large
 
 
 class Looks(NamedTuple):
-    """Observations of bodies, or of one body through time."""
+    """Measures of n observations: several bodies, or one body over time."""
 
     points: Array
     """(n, 6, 2): x and y in pixels; NaN where hidden."""
 
     width: Array
-    """(n,): of the shoulders, in pixels; NaN where hidden."""
+    """(n,): width of the shoulders in pixels; NaN where hidden."""
 
     stature: Array
-    """(n,): as tall as the longest limb suggests, in pixels; NaN without a limb."""
+    """(n,): stature in pixels, estimated from the relatively longest limb; NaN without a limb."""
 
 
 def measure(keypoints: Floats, min_score: float) -> Looks:
-    """Reduce keypoints (n, 17, 3) to what the network needs."""
+    """Return the measures of keypoints (n, 17, 3); joints below `min_score` are hidden."""
     shown = keypoints[..., 2] >= min_score
     groups = [slice(0, LEFT_SHOULDER)] + [
         slice(left, left + 2)

@@ -1,4 +1,4 @@
-"""Trackers, posture readers and event detectors made from the configuration's tables."""
+"""Builds followers and event detectors from the configuration."""
 
 from collections.abc import Iterator
 
@@ -19,17 +19,17 @@ from edgepose.people.zones import Zone
 
 
 def births(pose: PoseSettings) -> tracking.TrackerOptions:
-    """Return how tracks are made: nobody new below the score that the owner asks for."""
+    """Return the tracker options with the configured minimum pose score as birth score."""
     return tracking.TrackerOptions(birth_score=pose.least())
 
 
 def follower(config: Config, camera: schema.Camera, ids: Iterator[int] | None = None) -> Follower:
-    """Make what turns one camera's poses into people over time and events.
+    """Create the follower of one camera: tracker, smoother, readers and event detectors.
 
     Parameters
     ----------
     ids : iterator of int, optional
-        Where people's ids come from; the same one after a reload, so that none comes twice.
+        Source of track ids. Pass the same one after a reload, so that no id is used twice.
     """
     zones = [Zone.from_config(zone) for zone in camera.zones]
     return Follower(
@@ -47,7 +47,7 @@ def follower(config: Config, camera: schema.Camera, ids: Iterator[int] | None = 
 
 
 def detectors(config: Config, camera: schema.Camera) -> list[Detector]:
-    """Make the detectors that the configuration asks for."""
+    """Create the event detectors that the configuration enables."""
     zones = [Zone.from_config(zone) for zone in camera.zones]
     asked = [registry.load(row).configured(config, zones) for row in EVENTS.values()]
     lines = [Line(line.id, line.points, line.sides) for line in camera.lines]

@@ -1,4 +1,4 @@
-"""Places where a person dropped: to look again while detectors do not see who lies there."""
+"""Places where a person dropped, to search for people on the floor that detectors miss."""
 
 import math
 from collections import deque
@@ -13,14 +13,14 @@ from edgepose.skeleton import LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, RIGHT_SHOULDER
 from edgepose.timing import NS_PER_S
 from edgepose.types import Box, FallenPose, Floats, Pose, Size, Track
 
-DROP: Final = 0.5  # least drop of the shoulders, in torso lengths
-DROP_S: Final = 2.0  # within this time
-UPRIGHT_DEG: Final = 45.0  # a torso that leans less stands or sits
-UP_S: Final = 1.0  # upright for so long, the person got up
-SEARCH_S: Final = 60.0  # without a sight of the person the search ends after so long
-NEAR: Final = 1.5  # in sizes of the person: a person this near to the place is the one searched
-EDGE: Final = 0.02  # of the frame: a box this near to its edge may have left the frame
-SURE_JOINT: Final = 0.2
+DROP: Final = 0.5  # minimum drop of the shoulders within `DROP_S`, in torso lengths
+DROP_S: Final = 2.0  # length of the history in which a drop is found
+UPRIGHT_DEG: Final = 45.0  # maximum lean of the torso of a person who stands or sits
+UP_S: Final = 1.0  # a search ends when the person has been upright for this long
+SEARCH_S: Final = 60.0  # a search ends when the person has not been seen for this long
+NEAR: Final = 1.5  # body sizes: a track within this distance of the place is the same person
+EDGE: Final = 0.02  # part of the frame: a box this near to its edge may have left the frame
+SURE_JOINT: Final = 0.2  # minimum score of a joint of the torso
 
 SHOULDERS: Final = (LEFT_SHOULDER, RIGHT_SHOULDER)
 HIPS: Final = (LEFT_HIP, RIGHT_HIP)
@@ -28,23 +28,23 @@ HIPS: Final = (LEFT_HIP, RIGHT_HIP)
 
 @dataclass(slots=True, eq=False)
 class _History:
-    """The torso of one track over the last `DROP_S`."""
+    """Torso measurements of one track over the last `DROP_S`."""
 
     pose: Pose
-    """The newest."""
+    """The latest pose."""
 
     at_ns: deque[int] = field(default_factory=deque)
     shoulders: deque[float] = field(default_factory=deque)
-    """y in pixels."""
+    """y of the shoulders in pixels."""
 
     torsos: deque[float] = field(default_factory=deque)
-    """Lengths in pixels."""
+    """Lengths of the torso in pixels."""
 
     lengths: deque[float] = field(default_factory=deque)
-    """Longer sides of the body in pixels."""
+    """Longer sides of the body's bounding box in pixels."""
 
     def add(self, pose: Pose, at_ns: int) -> None:
-        """Take a sighting."""
+        """Add an observation."""
         self.pose = pose
         torso = _torso(pose.keypoints)
         if torso is not None:
@@ -57,7 +57,7 @@ class _History:
                 values.popleft()
 
     def dropped(self) -> bool:
-        """Say whether the shoulders came down by more than `DROP` torso lengths."""
+        """Whether the shoulders came down by more than `DROP` torso lengths."""
         if len(self.at_ns) < 2:
             return False
         down = self.shoulders[-1] - min(self.shoulders)
@@ -66,27 +66,27 @@ class _History:
 
 @dataclass(slots=True, eq=False)
 class _Search:
-    """One place."""
+    """The search for one person who dropped."""
 
     pose: Pose
-    """Where the person was seen last."""
+    """The last pose of the person."""
 
     length: float
-    """Of the body in pixels, before it dropped."""
+    """Length of the body in pixels, before the drop."""
 
     seen_ns: int
     up_ns: int | None = None
-    """Since when the person has been upright."""
+    """Start of the present upright period; None while the person is not upright."""
 
     visible: bool = False
     others: set[int] = field(default_factory=set)
-    """Tracks seen elsewhere: of people who come near, not of the one who fell."""
+    """Ids of tracks once seen elsewhere: people who come near, not the one who fell."""
 
 
 class FallenWatch:
-    """Remembers where tracked people dropped and were lost, or lie.
+    """Keeps the places where tracked people dropped and were lost, or lie.
 
-    It reads no clock and no picture: the same tracks give the same places.
+    Reads no clock and no picture: the same tracks give the same places.
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class FallenWatch:
         self._searches: list[_Search] = []
 
     def update(self, tracks: Sequence[Track], at_ns: int, size: Size) -> None:
-        """Take the tracks that are visible in one frame of this size."""
+        """Start, continue and end searches from one frame's visible tracks."""
         here = {track.id for track in tracks}
         for track in tracks:
             history = self._histories.setdefault(track.id, _History(track.pose))
@@ -110,11 +110,11 @@ class FallenWatch:
         self._searches = [entry for entry in self._searches if not _is_over(entry, at_ns)]
 
     def poses(self) -> list[FallenPose]:
-        """Return the places to look at."""
+        """Return the places to search, one for each person."""
         return [_place(entry) for entry in self._searches]
 
     def clear(self) -> None:
-        """Remember nothing."""
+        """Clear all histories and searches."""
         self._histories.clear()
         self._searches.clear()
 
@@ -124,7 +124,7 @@ class FallenWatch:
 
 
 def _place(search: _Search) -> FallenPose:
-    """Return the pose seen last, with a square box as large as the body was."""
+    """Return the last pose with a square box of the body's length before the drop."""
     x, y = box_around(search.pose.keypoints).centre
     side = max(search.length, *search.pose.box[2:])
     box = Box(x - side / 2, y - side / 2, side, side)
@@ -132,7 +132,7 @@ def _place(search: _Search) -> FallenPose:
 
 
 def _advance(search: _Search, tracks: Sequence[Track], at_ns: int) -> None:
-    """Go on with the person who is at the place, if one is seen."""
+    """Update a search with the most confident track near its place, if any."""
     search.others |= {track.id for track in tracks if not _is_near(search, track.pose)}
     near = [track.pose for track in tracks if track.id not in search.others]
     search.visible = bool(near)
@@ -166,7 +166,7 @@ def _is_upright(keypoints: Floats) -> bool:
 
 
 def _torso(keypoints: Floats) -> Floats | None:
-    """Return (2, 2): the middles of shoulders and hips; None where either is hidden."""
+    """Return (2, 2): midpoints of shoulders and hips; None where either is hidden."""
     middles = []
     for pair in (SHOULDERS, HIPS):
         joints = keypoints[list(pair)]
@@ -178,7 +178,7 @@ def _torso(keypoints: Floats) -> Floats | None:
 
 
 def _leaves(pose: Pose, size: Size) -> bool:
-    """Say whether a person at the edge of the frame may have gone out of it."""
+    """Whether a person is so near to the frame's edge as to have left the frame."""
     box = box_around(pose.keypoints)
     x, y = EDGE * size.width, EDGE * size.height
     inside = box.x > x and box.x + box.width < size.width - x

@@ -1,8 +1,8 @@
-"""From the picture to metres on the floor, by four points whose places are known.
+"""Positions on the floor in metres from frame pixels, calibrated by four known points.
 
-The four points give the homography between floor and picture. From it the camera's focal length
-and pose follow (square pixels, the optical axis in the middle of the picture), and with them
-heights above the floor. Lenses that bend straight lines are not corrected.
+The four points give the homography between floor and frame. The camera's focal length and pose
+follow from it (square pixels, principal point at the frame's centre), and from these heights
+above the floor. Lens distortion is not corrected.
 """
 
 from dataclasses import dataclass
@@ -19,24 +19,26 @@ from edgepose.types import Size
 Matrix = NDArray[np.float64]
 
 ANKLE_M: Final = 0.068  # ankles above the floor: 0.039 of a height of 1.75 m, as in `zones`
-FOCAL_LENGTHS: Final = (0.3, 5.0)  # of the longer side of the frame: 118 to 11 degrees
-SINGULAR: Final = 1e-9
+FOCAL_LENGTHS: Final = (0.3, 5.0)  # accepted, in longer sides of the frame: 118 to 11 degrees
+SINGULAR: Final = 1e-9  # magnitudes below it count as zero
 
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """Four points of the picture and where they are on the floor."""
+    """Four points of the frame and their positions on the floor."""
 
     points: tuple[Point, ...]
-    """Parts of the frame."""
+    """(x, y) as parts of the frame, within [0, 1]."""
 
     metres: tuple[Point, ...]
+    """Positions of the same points on the floor, in metres."""
+
     frame: str
-    """Name of the coordinate frame that positions are in."""
+    """Name of the coordinate frame of positions."""
 
     @classmethod
     def from_config(cls, floor: CameraFloor, camera: str) -> Self | None:
-        """Make it from its table of the configuration; None where no points are given."""
+        """Create a floor from its configuration table; None without points."""
         if not floor.points:
             return None
         width, depth = floor.size
@@ -44,34 +46,37 @@ class Floor:
         return cls(floor.points, floor.metres or rectangle, floor.frame or f"{camera}_floor")
 
     def view(self, size: Size) -> "FloorView":
-        """Return the floor as a camera of this frame size sees it; calculated once a size."""
+        """Return the calibration for frames of this size. Cached per size."""
         return _view(self, size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FloorView:
-    """The floor in the pixels of a frame."""
+    """Mapping between the floor and the pixels of frames of one size."""
 
     ground: Matrix
-    """(3, 3): places of ankles, (x, y, 1) in metres, to pixels."""
+    """(3, 3): homography from positions at ankle height, (x, y, 1) in metres, to pixels."""
 
     inverse: Matrix
-    """(3, 3): pixels to places of ankles."""
+    """(3, 3): homography from pixels to positions at ankle height."""
 
     projection: Matrix | None
-    """(3, 4): (x, y, z, 1) in metres to pixels; None where the points do not tell the camera."""
+    """(3, 4): from (x, y, z, 1) in metres to pixels; None where the camera is undetermined."""
 
     def position(self, pixel: Point) -> Point | None:
-        """Return where an ankle is on the floor; None above the horizon."""
+        """Return the floor position of an ankle in metres; None above the horizon."""
         x, y, scale = self.inverse @ (*pixel, 1.0)
         if abs(scale) < SINGULAR:
             return None
         place = (float(x / scale), float(y / scale))
-        # Behind the camera the projection has the other sign.
+        # The scale has the opposite sign for points behind the camera.
         return place if self.ground[2] @ (*place, 1.0) > 0 else None
 
     def height(self, place: Point, pixel: Point) -> float | None:
-        """Return how high above a place a point of the picture is, in metres."""
+        """Return the height in metres of a pixel above a floor position.
+
+        None where the camera is undetermined or the pixel's line of sight is vertical.
+        """
         if self.projection is None:
             return None
         base = self.projection @ (*place, 0.0, 1.0)
@@ -98,12 +103,12 @@ def _view(floor: Floor, size: Size) -> FloorView:
 
 
 def homography(places: tuple[Point, ...], pixels: list[Point]) -> Matrix:
-    """Return the (3, 3) matrix that maps four places onto four pixels.
+    """Return the homography (3, 3) from four floor positions to four pixels.
 
     Raises
     ------
     numpy.linalg.LinAlgError
-        When three of the points lie on a line.
+        If three of the points lie on a line.
     """
     rows, values = [], []
     for (x, y), (u, v) in zip(places, pixels, strict=True):
@@ -114,14 +119,17 @@ def homography(places: tuple[Point, ...], pixels: list[Point]) -> Matrix:
 
 
 def camera_of(plane: Matrix, size: Size) -> Matrix | None:
-    """Return the projection (3, 4) of the camera that sees a plane so; None where that is open.
+    """Return the projection (3, 4) of the camera with this floor homography.
+
+    None where the focal length is undetermined or outside of `FOCAL_LENGTHS`.
 
     Notes
     -----
-    The first two columns of a plane's homography are the images of two directions that are
-    perpendicular and of one length, which gives two equations for the focal length (Zhang, "A
-    Flexible New Technique for Camera Calibration", 2000, section 3.1, with the centre known).
-    A camera that looks straight down sees both at infinity: then it is open.
+    The first two columns of the homography are the images of two perpendicular directions of
+    equal length, which gives two equations for the focal length (Zhang, "A Flexible New
+    Technique for Camera Calibration", 2000, section 3.1, with a known principal point). If the
+    camera looks straight down, both vanishing points are at infinity and the focal length is
+    undetermined.
     """
     centre = np.array([(size.width - 1) / 2, (size.height - 1) / 2])
     shifted = plane.copy()
@@ -139,12 +147,12 @@ def camera_of(plane: Matrix, size: Size) -> Matrix | None:
 
 
 def _with_height(shifted: Matrix, focal: float, centre: Matrix) -> Matrix:
-    """Add the column of heights to a homography whose origin is the centre of the picture."""
+    """Return the projection (3, 4) from a homography relative to the frame's centre."""
     rays = shifted / np.array([[focal], [focal], [1.0]])
     scale = 2 / (np.linalg.norm(rays[:, 0]) + np.linalg.norm(rays[:, 1]))
     rays = rays * (scale if rays[2, 2] > 0 else -scale)
     up = np.cross(rays[:, 0], rays[:, 1])
-    # The camera is above the floor, whichever way the axes turn.
+    # The camera is above the floor, whether the floor axes are right- or left-handed.
     eye = -np.column_stack([rays[:, :2], up]).T @ rays[:, 2]
     up = up if eye[2] > 0 else -up
     camera = np.column_stack([rays[:, :2], up, rays[:, 2]])

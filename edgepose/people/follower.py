@@ -1,4 +1,4 @@
-"""Poses of one camera to people over time and events; needs no picture."""
+"""Tracks, zones, postures and events from the poses of one camera, without its pictures."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -17,17 +17,18 @@ from edgepose.people.zones import Zone, locate, mark_cut
 from edgepose.types import CandidatePose, Event, Pose, Size, Track
 
 WEAK: Final = 0.6
-"""Least score of a pose that continues a track, as a part of the least score of a new one."""
+"""Minimum score to continue a track, as a fraction of the score needed to start one."""
 
 Presence = Literal["nobody", "maybe", "somebody"]
-"""`maybe`: a pose that nobody has become yet. `somebody`: also who left and has not settled."""
+"""`maybe`: a pose above the birth score, not yet a confirmed track. `somebody`: a track is
+visible, or the state still reports presence, a fall or a long lie."""
 
 
 class Follower:
-    """From poses to people over time and what they do: all that needs no picture.
+    """Turns the poses of successive frames into tracks and events.
 
-    A camera's pipeline and the replay of a recording walk through the same one,
-    and it takes its time from the frames alone.
+    Used by the live pipeline and by the replay of recordings alike. Reads no clock and no
+    picture; time comes from the frames.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Follower:
         self.movement = movement or MovementReader()
         self.kinematics = kinematics or KinematicsReader()
         self.detectors = tuple(detectors)
-        """Replaced as a whole, by any thread."""
+        """Replaced as a whole, from any thread."""
 
         self._lock = threading.Lock()
         self._fallen = FallenWatch() if searches else None
@@ -60,10 +61,10 @@ class Follower:
     def follow(
         self, poses: Sequence[Pose], at_ns: int, size: Size, *, still: bool = False
     ) -> tuple[list[Track], list[Event]]:
-        """Take the poses of one frame; return its people and what has happened.
+        """Process the poses of one frame; return its visible tracks and new events.
 
-        A `still` is a picture of its own, not one moment of a movement: its people
-        count at once, and their keypoints stay where they were found.
+        Pass `still` for a single picture that is no frame of a video: its people get ids at
+        once, and keypoints are not smoothed.
         """
         with self._lock:
             weakest = WEAK * self.tracker.options.birth_score
@@ -91,14 +92,14 @@ class Follower:
         return tracks, events
 
     def admit(self, options: tracking.TrackerOptions) -> None:
-        """Follow by other options from now on; whom they might not have let in is forgotten."""
+        """Replace the tracker's options. Clears all tracks if they changed. Thread-safe."""
         with self._lock:
             if options != self.tracker.options:
                 self.tracker.options = options
                 self._forget()
 
     def forget(self, detectors: Sequence[Detector]) -> None:
-        """Know nobody any more, and go on with new detectors; any thread."""
+        """Clear all tracks and replace the event detectors. Thread-safe."""
         with self._lock:
             self._forget()
         self.detectors = tuple(detectors)
@@ -110,9 +111,10 @@ class Follower:
             self._fallen.clear()
 
     def expect(self, at_ns: int) -> list[Pose]:
-        """Return the people of the newest frame where they should be by then; any thread.
+        """Predict the poses of the latest frame's people at `at_ns`. Thread-safe.
 
-        It never waits for a frame, only while the people of one are being sorted.
+        Includes poses not yet in a track and, with fall detection, places of fallen people.
+        Blocks only while a frame's poses are being matched, never for a new frame.
         """
         with self._lock:
             known = [track.pose for track in self.tracker.predict(at_ns) if track.id in self._seen]
@@ -121,12 +123,12 @@ class Follower:
 
     @property
     def frame_id(self) -> str | None:
-        """The coordinate frame of the people's places; None without a floor."""
+        """Coordinate frame of the positions in metres; None without a floor."""
         return self.kinematics.floor.frame if self.kinematics.floor else None
 
     @property
     def presence(self) -> Presence:
-        """Whether anybody is before the camera, as far as the newest frame and events know."""
+        """Whether a person is in view, by the latest frame and the detectors' state."""
         state = self.state
         if self._seen or any(state.get(key) for key in ("occupied", "fall", "long_lie")):
             return "somebody"
@@ -134,12 +136,12 @@ class Follower:
 
     @property
     def state(self) -> dict[str, Any]:
-        """The camera's state as the detectors see it: keys of the topic `C/state`."""
+        """The merged state of all detectors: keys of the topic `C/state`."""
         return reduce(_merged, (detector.state for detector in self.detectors), {})
 
 
 def _merged(some: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """Put two parts of a state together: of one zone each detector knows other keys."""
+    """Merge two states recursively: several detectors set keys of the same zone."""
     both = {
         key: _merged(some[key], value)
         for key, value in others.items()

@@ -1,4 +1,4 @@
-"""How fast people move and which way they face, in pixels and, with a floor, in metres."""
+"""Velocity, orientation and, with a floor, position in metres of tracked people."""
 
 import math
 from collections import deque
@@ -14,26 +14,26 @@ from edgepose.skeleton import LEFT_SHOULDER, NOSE, RIGHT_SHOULDER, figure
 from edgepose.timing import NS_PER_S
 from edgepose.types import Place, Size, Track
 
-WINDOW_S: Final = 1.0  # looks that a speed is fitted to
-FEW: Final = 3  # fewer looks, or
-SHORT_S: Final = 0.3  # a shorter time, have no speed
-STANDS: Final = 0.25  # metres a second; below, the direction is that of jitter
-FORGET_S: Final = 2.0  # a track that is not seen for longer has ended
+WINDOW_S: Final = 1.0  # length of the window for the velocity fit
+FEW: Final = 3  # minimum observations for a velocity
+SHORT_S: Final = 0.3  # minimum time span for a velocity
+STANDS: Final = 0.25  # metres per second; below, the heading would be that of jitter
+FORGET_S: Final = 2.0  # a track unseen for longer is dropped
 
-SHOULDERS: Final = 0.76  # width of the shoulders in torsos, as in `posture`
-ASIDE: Final = 0.4  # of that width; narrower, the body is seen from the side
-HEAD_ASIDE: Final = 0.1  # torsos; a nose farther to a side of the shoulders tells which
+SHOULDERS: Final = 0.76  # width of the shoulders in torso lengths
+ASIDE: Final = 0.4  # part of that width; a narrower body is seen from the side
+HEAD_ASIDE: Final = 0.1  # torso lengths; minimum offset of the nose that gives the side
 
 
 @dataclass(slots=True)
 class _Course:
-    """Where one person was within the last `WINDOW_S`."""
+    """Positions of one person within the last `WINDOW_S`."""
 
     seen: deque[tuple[int, Point, Point | None]] = field(default_factory=deque)
-    """Time, ground point in pixels, and on the floor in metres."""
+    """Time, ground point in pixels, and the same point on the floor in metres."""
 
     def look(self, at_ns: int, ground: Point, place: Point | None) -> None:
-        """Take one more look."""
+        """Add an observation."""
         if self.seen and at_ns - self.seen[-1][0] > FORGET_S * NS_PER_S:
             self.seen.clear()
         self.seen.append((at_ns, ground, place))
@@ -41,16 +41,16 @@ class _Course:
             self.seen.popleft()
 
     def pixels(self) -> tuple[Point, Point] | None:
-        """Return place and velocity in pixels; None where there are too few looks."""
+        """Return position and velocity in pixels; None with too few observations."""
         return _fitted([(at_ns, ground) for at_ns, ground, _ in self.seen])
 
     def metres(self) -> tuple[Point, Point] | None:
-        """Return place and velocity on the floor; None where there are too few looks."""
+        """Return position and velocity on the floor in metres; None with too few observations."""
         return _fitted([(at_ns, place) for at_ns, _, place in self.seen if place is not None])
 
 
 def _fitted(looks: Sequence[tuple[int, Point]]) -> tuple[Point, Point] | None:
-    """Fit a straight way; return where it ends and its velocity a second."""
+    """Fit a line by least squares; return its latest position and the velocity per second."""
     if len(looks) < FEW or looks[-1][0] - looks[0][0] < SHORT_S * NS_PER_S:
         return None
     seconds = np.array([(at_ns - looks[-1][0]) / NS_PER_S for at_ns, _ in looks])
@@ -63,10 +63,10 @@ def _fitted(looks: Sequence[tuple[int, Point]]) -> tuple[Point, Point] | None:
 
 
 def facing_deg(track: Track, min_score: float = 0.3) -> float | None:
-    """Return where the front of the body points, in degrees within (-180, 180].
+    """Return the direction that the body faces, in degrees within (-180, 180].
 
     0 is towards the camera, 180 away from it, 90 to the right of the picture. None where the
-    body is seen from the side, where left and right cannot be told, or shoulders are hidden.
+    body is seen from the side, which leaves left or right open, or shoulders or hips are hidden.
     """
     points = track.pose.keypoints
     body = figure(points, min_score)
@@ -80,7 +80,7 @@ def facing_deg(track: Track, min_score: float = 0.3) -> float | None:
     if abs(width) < ASIDE:
         return None
     nose = points[NOSE]
-    if nose[2] < min_score:  # from behind it does not show to which side the body is turned
+    if nose[2] < min_score:  # from behind, the shoulders alone leave the side open
         return 180.0 if width < 0 else None
     turned = math.degrees(math.acos(max(-1.0, min(1.0, width))))
     aside = float(nose[0] - body.shoulders[0]) / torso
@@ -96,7 +96,7 @@ class KinematicsReader:
         self._people: dict[int, _Course] = {}
 
     def update(self, tracks: Sequence[Track], at_ns: int, size: Size) -> list[Track]:
-        """Return the tracks with how they move; `at_ns` is the frame's time."""
+        """Return the tracks with their kinematics set; `at_ns` is the frame's time."""
         view = self.floor.view(size) if self.floor is not None else None
         moved = [self._move(track, at_ns, view) for track in tracks]
         self._people = {
@@ -137,7 +137,10 @@ class KinematicsReader:
 
 
 def nearest_m(tracks: Sequence[Track]) -> dict[int, float]:
-    """Return how far each person's nearest other one is on the floor, by track id."""
+    """Return the distance to the nearest other person in metres, by track id.
+
+    Covers people with a floor position; empty for fewer than two.
+    """
     places = [(track.id, track.place.at) for track in tracks if track.place is not None]
     return {
         id_: min(math.dist(at, other) for other_id, other in places if other_id != id_)

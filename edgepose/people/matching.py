@@ -1,4 +1,4 @@
-"""How alike tracks and poses are."""
+"""Similarity of tracks and poses, motion prediction and the Kalman update of tracks."""
 
 import math
 from collections.abc import Sequence
@@ -18,95 +18,95 @@ STEADY: Final[Floats] = np.array(
     [0.7, 0.5, 0.5, 0.5, 0.5, 1, 1, 0.4, 0.4, 0.1, 0.1, 1, 1, 0.4, 0.4, 0.1, 0.1],
     dtype=np.float32,
 )
-"""(17,): how much each joint tells about where the whole body goes: hands least."""
+"""(17,): weight of each joint in the body's shift; wrists and ankles weigh least."""
 
 OKS_FALL: Final[Floats] = np.asarray(-1 / (2 * (2 * OKS_SIGMAS) ** 2), np.float32)
-"""(17,): what the square of a distance in sizes is multiplied by."""
+"""(17,): factor of the squared distance (in sizes) in the exponent of OKS."""
 
-SHARED_JOINTS: Final = 4  # three points of a face fit any other face nearby
-STRAY: Final = 0.15  # in sizes: a joint this far from where the body moved counts half
-SPEED: Final = 0.7  # in sizes a second, along an axis: people mostly stand; walking is 1.5
-SPEED_KEPT_S: Final = 2.0  # out of sight, people neither stop at once nor go on for ever
-UNSURE: Final = 0.1  # in sizes: how far a pose may be off its person
+SHARED_JOINTS: Final = 4  # minimum joints to compare: three points of a face fit any other face
+STRAY: Final = 0.15  # sizes: scale of the Cauchy weight; a joint with this residual weighs half
+SPEED: Final = 0.7  # sizes per second and axis: standard deviation of the velocity; walking is 1.5
+SPEED_KEPT_S: Final = 2.0  # time constant with which an unobserved velocity decays
+UNSURE: Final = 0.1  # sizes: standard deviation of a measured position
 FIRST_DOUBT: Final = np.array([[[UNSURE**2, 0], [0, SPEED**2]]], np.float32)  # see `Bodies.doubt`
-REACH: Final = 3.0  # in standard deviations: farther from the expected place is someone else
-VAGUE: Final = 0.25  # power by which an unsure place counts against a person
-BODY_FADES_S: Final = 1.0  # a hidden joint is carried along for about so long
-GROWS: Final = 0.5  # of the way to a larger size in one frame: a single stray joint is no growth
-SAME_PERSON: Final = 0.7  # OKS of two poses in one frame that are one person found twice
-SAME_MIDDLE: Final = 0.6  # in sizes: middles of boxes so far apart are two people's
-OVERSHADOWED: Final = 0.4  # OKS with a known person: too like them to be somebody new
-SAME_SHAPE: Final = 0.2  # OKS once laid over each other: less is another size or a jumble
-SAME_PLACE: Final = 0.3  # IoU from which boxes alone say "the same"
-BOX_TRUST: Final = 0.3  # a perfect box weighs as much as a mediocre pose
+REACH: Final = 3.0  # gate in standard deviations from the predicted position
+VAGUE: Final = 0.25  # exponent of the penalty for an uncertain position
+BODY_FADES_S: Final = 1.0  # time constant with which trust in hidden joints decays
+GROWS: Final = 0.5  # part of a size increase taken per frame: limits the effect of a stray joint
+SAME_PERSON: Final = 0.7  # OKS above which two poses in one frame are duplicates
+SAME_MIDDLE: Final = 0.6  # sizes: duplicates have box centres closer than this on both axes
+OVERSHADOWED: Final = 0.4  # OKS above which a new pose is a duplicate of a matched one
+SAME_SHAPE: Final = 0.2  # minimum OKS after alignment: below, size or shape differs
+SAME_PLACE: Final = 0.3  # minimum IoU of a match by boxes alone
+BOX_TRUST: Final = 0.3  # weight of the IoU: an exact box match counts as a mediocre pose match
 
 
 class Crowd(NamedTuple):
-    """The poses of one frame as arrays: however many there are, each step is one."""
+    """The poses of one frame as arrays, for vectorised steps."""
 
     keypoints: Floats
-    """(n, 3, 17): x and y in frame pixels, and scores; in this order for speed."""
+    """(n, 3, 17): x and y in frame pixels, and scores. Joints are the last axis for speed."""
 
     corners: Floats
-    """(n, 4): left, top, right, bottom of their boxes in pixels."""
+    """(n, 4): left, top, right, bottom of the boxes in pixels."""
 
     sizes: Floats
-    """(n,): how large they are, in pixels; see `geometry.extent`."""
+    """(n,): body sizes in pixels; see `geometry.extent`."""
 
 
 class Bodies(NamedTuple):
-    """Where everybody who is known was last seen and should be by now, as arrays."""
+    """The tracked bodies as arrays: last observation and predicted motion."""
 
     keypoints: Floats
-    """(n, 3, 17): as in `Crowd`; a joint that was hidden then was carried along."""
+    """(n, 3, 17): as in `Crowd`, when last seen. Hidden joints were moved with the body."""
 
     corners: Floats
     """(n, 4): as in `Crowd`."""
 
     sizes: Floats
-    """(n,): pixels. They shrink slowly, so that half a body stays as large."""
+    """(n,): pixels. They shrink slowly, so that a half-hidden body keeps its size."""
 
     way: Floats
-    """(n, 2): pixels from where the body was last seen to where it should be by now."""
+    """(n, 2): predicted offset in pixels from the last seen position."""
 
     velocity: Floats
-    """(n, 2): pixels a second."""
+    """(n, 2): pixels per second."""
 
     doubt: Floats
-    """(n, 2, 2): covariance of place and velocity along either axis, in sizes and seconds."""
+    """(n, 2, 2): covariance of position and velocity, the same for x and y; sizes, seconds."""
 
     fade: Floats
-    """(n,): what is left by now of the trust in joints that are hidden."""
+    """(n,): trust in hidden joints, within [0, 1]; decays while the body is not seen."""
 
 
 class Likeness(NamedTuple):
-    """Of k pairs of a person and a pose that are near each other."""
+    """Match scores of k pairs of a person and a pose within the gate."""
 
     row: Indices
-    """(k,): the person."""
+    """(k,): rows of the persons."""
 
     column: Indices
-    """(k,): the pose."""
+    """(k,): rows of the poses."""
 
     value: Floats
-    """(k,): 0 for "cannot be"; the larger, the more alike."""
+    """(k,): match score; 0 rules the pair out, larger is more similar."""
 
     shift: Floats
-    """(k, 2): pixels from where the person was last seen to the pose."""
+    """(k, 2): pixels from the person's last seen position to the pose."""
 
 
 Table = TypeVar("Table", Crowd, Bodies, Likeness)
 
 
 def pick(table: Table, which: Sequence[int]) -> Table:
-    """Return some rows."""
+    """Return the given rows of a table."""
     rows = np.array(which, np.intp)
     return type(table)._make(part.take(rows, 0) for part in table)
 
 
 def gather(poses: Sequence[Pose]) -> Crowd:
-    """Put poses side by side; how large they are is said by their boxes."""
-    # A third of the time that numpy.stack takes.
+    """Return poses as arrays. Sizes come from the boxes."""
+    # Takes a third of the time of numpy.stack.
     rows = np.concatenate([*(pose.keypoints for pose in poses), np.empty((0, 3), np.float32)])
     keypoints = np.ascontiguousarray(rows.reshape(-1, JOINTS, 3).transpose(0, 2, 1))
     boxes = np.array([pose.box for pose in poses], np.float32).reshape(-1, 4)
@@ -116,7 +116,7 @@ def gather(poses: Sequence[Pose]) -> Crowd:
 
 
 def begin(crowd: Crowd) -> Bodies:
-    """Return what is known of people at first sight."""
+    """Return the initial track state of poses: no motion, initial covariance."""
     number = len(crowd.sizes)
     way, velocity = np.zeros((2, number, 2), np.float32)
     doubt = FIRST_DOUBT.repeat(number, axis=0)
@@ -124,18 +124,18 @@ def begin(crowd: Crowd) -> Bodies:
 
 
 def later(bodies: Bodies, seconds: float) -> Bodies:
-    """Return bodies after a time without a look.
+    """Predict bodies `seconds` ahead without an observation.
 
     Notes
     -----
-    The velocity is an Ornstein-Uhlenbeck process [1]_: it is forgotten with the
-    time constant `SPEED_KEPT_S` and spreads to `SPEED`. So any gap between
-    frames is one exact step, and the doubt about the velocity stays bounded.
+    The velocity is an Ornstein-Uhlenbeck process [1]_: it decays with the time
+    constant `SPEED_KEPT_S`, and its standard deviation tends to `SPEED`. So a gap
+    of any length is one exact step, and the variance of the velocity stays bounded.
 
     References
     ----------
     .. [1] Uhlenbeck and Ornstein, "On the theory of the Brownian motion",
-       Physical Review 36, 1930: the variances of place and velocity
+       Physical Review 36, 1930: the variances of position and velocity
     """
     kept = math.exp(-seconds / SPEED_KEPT_S)
     reach = SPEED_KEPT_S * (1 - kept)
@@ -152,27 +152,28 @@ def later(bodies: Bodies, seconds: float) -> Bodies:
 
 
 def compare(people: Bodies, poses: Crowd, joint_score: float) -> Likeness:
-    """Compare every person, where expected, with every pose near by.
+    """Score all pairs of a predicted person and a pose within the gate.
 
     Parameters
     ----------
     people : Bodies
-        Of n, at the time of the poses.
+        n bodies, predicted to the time of the poses.
     poses : Crowd
-        Of m.
+        m poses.
+    joint_score : float
+        Keypoints below it are ignored, within [0, 1].
 
     Notes
     -----
-    For a pair, the body's shift and what is left at each joint are told apart: where
-    the whole person is may be quite unsure after a gap, how large it is and how it
-    holds itself is not. ``value = OKS(rest) * place(shift) * sharpness``: `place` is
-    heavy-tailed and 0 beyond `REACH`; `sharpness` favours a person just seen over
-    one whose whereabouts are vague. For a person and a pose that nothing else is like,
-    because too few joints are sure in both or somebody darted away, overlapping boxes
-    say it.
+    The shift of the whole body and the residual at each joint are scored separately:
+    after a gap the position is uncertain, size and posture much less so.
+    ``value = OKS(rest) * place(shift) * sharpness``: `place` is heavy-tailed and 0
+    beyond `REACH`; `sharpness` favours a recently seen person over one with an
+    uncertain position. If neither the person nor the pose has any other match (too few
+    shared joints, or a sudden movement), the IoU of the boxes gives the score.
 
-    Only pairs that are near each other are looked at, so the work grows with the
-    number of people, not with its square.
+    Only pairs within the gate are compared, so the work grows about linearly with the
+    number of people.
     """
     deviation = np.sqrt(people.doubt[:, 0, 0] + UNSURE**2)
     spread = deviation * people.sizes
@@ -201,7 +202,7 @@ def compare(people: Bodies, poses: Crowd, joint_score: float) -> Likeness:
 
 
 def near(a: Floats, b: Floats, slack: Floats) -> tuple[Indices, Indices]:
-    """Return the pairs of corners (n, 4) and (m, 4) that touch once `a` grew by `slack` (n,)."""
+    """Return the index pairs of boxes (n, 4), grown by `slack` (n,), and (m, 4) that touch."""
     grown = slack[:, None]
     low, high = a[:, :2] - grown, a[:, 2:] + grown
     touch = (low[:, None] <= b[:, 2:]) & (high[:, None] >= b[:, :2])
@@ -212,22 +213,24 @@ def near(a: Floats, b: Floats, slack: Floats) -> tuple[Indices, Indices]:
 def between(
     bodies: Floats, keypoints: Floats, sizes: Floats, joint_score: float
 ) -> tuple[Floats, Flags]:
-    """Return how pairs of people differ.
+    """Return the offsets between the joints of paired people.
 
     Parameters
     ----------
     bodies, keypoints : (k, 3, 17)
         Pairs: x and y in pixels, and scores.
     sizes : (k,)
-        How large the bodies are, in pixels.
+        Body sizes in pixels.
+    joint_score : float
+        Minimum score of a joint that is compared.
 
     Returns
     -------
     moved : (k, 3, 17)
-        Sizes along x and y from joint to joint; and 1, so that one product of it with
-        weights sums the weights too.
+        Offsets along x and y from body to pose, in sizes. The third row is 1, so that
+        one product with weights also gives the sum of the weights.
     shared : (k, 17)
-        Which joints are sure in both.
+        Whether the joint reaches `joint_score` in both.
     """
     shared = np.minimum(bodies[:, 2], keypoints[:, 2]) >= joint_score
     moved = (keypoints - bodies) / sizes[:, None, None]
@@ -236,7 +239,7 @@ def between(
 
 
 def align(moved: Floats, shared: Flags) -> tuple[Floats, Floats]:
-    """Find the shift that lays each body on its pose.
+    """Estimate the shift from each body to its pose, robust against stray joints.
 
     Parameters
     ----------
@@ -246,15 +249,14 @@ def align(moved: Floats, shared: Flags) -> tuple[Floats, Floats]:
     Returns
     -------
     shift : (k, 2, 1)
-        Sizes; 0 where no joint is sure in both.
+        In sizes; 0 where no joint is shared.
     rest : (k, 2, 17)
-        Sizes from body to pose that are left at each joint after the shift.
+        Residual of each joint after the shift, in sizes from body to pose.
 
     Notes
     -----
-    A weighted mean over joints, taken a second time with each joint weighed by the
-    Cauchy function of what was left: one joint that jumped to somebody else does not
-    move the body.
+    A weighted mean over joints, then one reweighted step with the Cauchy weight of each
+    residual: a joint that jumped to another person hardly changes the shift.
     """
     weight = shared * STEADY
     rest = moved[:, :2] - mean(weight, moved)
@@ -264,7 +266,10 @@ def align(moved: Floats, shared: Flags) -> tuple[Floats, Floats]:
 
 
 def mean(weight: Floats, points: Floats) -> Floats:
-    """Return the mean (k, 2, 1) of points ``x, y, 1`` (k, 3, 17) by weights (k, 17), or 0."""
+    """Return the weighted mean (k, 2, 1) of points ``x, y, 1`` (k, 3, 17); weights (k, 17).
+
+    0 where all weights are 0.
+    """
     total = points @ weight[:, :, None]
     return np.asarray(total[:, :2] / np.maximum(total[:, 2:], 1e-6), np.float32)
 
@@ -276,23 +281,23 @@ def squares(points: Floats) -> Floats:
 
 
 def oks_of(rest: Floats, shared: Flags, number: Floats) -> Floats:
-    """Return the OKS (k,) of pairs from their differences, as `skeleton.oks` defines it.
+    """Return the OKS (k,) of pairs from their joint offsets, as `skeleton.oks` defines it.
 
     Parameters
     ----------
     rest : (k, 2, 17)
-        Sizes, roots of the people's areas, between the joints of two people.
+        Offsets between the joints of two people, in sizes (roots of the areas).
     shared : (k, 17)
-        Joints to look at.
+        Joints to compare.
     number : (k,)
-        How many these are.
+        Number of shared joints.
     """
     each = np.exp(squares(rest) * OKS_FALL) * shared
     return np.asarray(each.sum(axis=1) / np.maximum(number, 1), np.float32)
 
 
 def overlap(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """Return the IoU (k,) of pairs of corners (k, 4) and the pixels between middles (k, 2)."""
+    """Return the IoU (k,) of paired boxes (k, 4) and the offset of their centres (k, 2)."""
     low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
     shared = np.maximum(high - low, 0).prod(axis=1)
     union = (a[:, 2:] - a[:, :2]).prod(axis=1) + (b[:, 2:] - b[:, :2]).prod(axis=1) - shared
@@ -301,11 +306,11 @@ def overlap(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 
 
 def learn(bodies: Bodies, poses: Crowd, seen: Likeness, joint_score: float) -> None:
-    """Correct the bodies that were seen, in place.
+    """Update the matched bodies in place.
 
-    Each is moved by its shift and takes over every joint that the pose shows; the
-    others stay where they are on the body and fade. Place and velocity are corrected
-    by what was seen: a Kalman filter, both axes alike.
+    Each body is moved by its shift and takes over the visible joints of the pose. Hidden
+    joints move with the body and lose trust. Position and velocity get a Kalman update
+    with the observed shift, the same gain for both axes.
     """
     row, column, _, shift = seen
     body, pose = bodies.keypoints.take(row, 0), poses.keypoints.take(column, 0)
@@ -327,7 +332,7 @@ def learn(bodies: Bodies, poses: Crowd, seen: Likeness, joint_score: float) -> N
 
 
 def alike(crowd: Crowd, row: Indices, column: Indices, joint_score: float) -> Floats:
-    """Return the OKS (k,) of pairs in one frame, given by their indices (k,)."""
+    """Return the OKS (k,) of pairs of poses in one frame, given by their indices (k,)."""
     first, second = crowd.keypoints.take(row, 0), crowd.keypoints.take(column, 0)
     moved, shared = between(first, second, crowd.sizes.take(row), joint_score)
     return oks_of(moved, shared, shared.sum(axis=1, dtype=np.float32))
@@ -336,7 +341,7 @@ def alike(crowd: Crowd, row: Indices, column: Indices, joint_score: float) -> Fl
 def overshadowed(
     crowd: Crowd, new: Sequence[int], known: Sequence[int], joint_score: float
 ) -> set[int]:
-    """Say which new poses are too like a known person's to be of somebody else."""
+    """Return the indices of new poses that duplicate a matched one (OKS > `OVERSHADOWED`)."""
     corners = crowd.corners
     first, second = near(corners[new], corners[known], np.zeros(len(new), np.float32))
     row, column = np.array(new)[first], np.array(known)[second]
@@ -344,7 +349,11 @@ def overshadowed(
 
 
 def single_out(poses: Sequence[Pose], joint_score: float) -> tuple[list[Pose], Crowd]:
-    """Return the poses, best first in an order of their own, each person once."""
+    """Suppress duplicate poses by OKS.
+
+    Returns the poses kept, by falling score (ties by box, so that the input order does
+    not matter), and the same poses as arrays.
+    """
     ranked = sorted(poses, key=lambda pose: (-pose.score, pose.box))
     crowd = gather(ranked)
     row, column = twins(crowd)
@@ -360,7 +369,7 @@ def single_out(poses: Sequence[Pose], joint_score: float) -> tuple[list[Pose], C
 
 
 def twins(crowd: Crowd) -> tuple[Indices, Indices]:
-    """Return the pairs ``row > column`` whose boxes' middles are where one person's would be."""
+    """Return the index pairs ``row > column`` of poses with box centres within `SAME_MIDDLE`."""
     middle = (crowd.corners[:, :2] + crowd.corners[:, 2:]) / 2
     apart = np.abs(middle[:, None] - middle)
     close = np.maximum(apart[:, :, 0], apart[:, :, 1]) < SAME_MIDDLE * crowd.sizes

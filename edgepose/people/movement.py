@@ -1,8 +1,8 @@
-"""Whether a person moves: more than the model's own jitter, over whatever time.
+"""Detection of movement beyond the pose model's jitter, however slow.
 
-Pose models misplace joints by a few hundredths of the body, and those of people who lie for half
-a second at a time. So the middle places of the last seconds are compared with those at the last
-movement: jitter stays around the place, and a slow movement adds up until it counts.
+Pose models misplace joints by a few hundredths of the body size, for people who lie by more and
+for half a second at a time. So the median joint positions of the last seconds are compared with
+those at the last movement: jitter averages out, and a slow movement adds up until it counts.
 """
 
 from collections import deque
@@ -17,15 +17,15 @@ from edgepose.timing import NS_PER_S
 from edgepose.types import Floats, Track
 
 # Chosen on the films of people who sit and lie; docs/events.md has the figures.
-WINDOW_S: Final = 2.0  # looks that the middle places are taken over
-FEW: Final = 3  # a joint seen in fewer looks,
-RARE: Final = 0.3  # or in a smaller part of them, has no place
-PERIOD_S: Final = 0.2  # between two comparisons
-MOVED: Final = 0.08  # of the longer side of the box; the second farthest joint decides
-SWING: Final = 0.05  # standard deviation within the window of one who moves to and fro
-LASTS_S: Final = 1.0  # a person who moved so lately is moving
-RAYLEIGH: Final = 1.7456  # median distance of normal errors in a plane, over that in a line
-FORGET_S: Final = 10.0  # a track that is not seen for longer has ended
+WINDOW_S: Final = 2.0  # length of the window for the median positions
+FEW: Final = 3  # minimum observations of a joint for a median position
+RARE: Final = 0.3  # minimum part of the observations in which that joint is visible
+PERIOD_S: Final = 0.2  # time between two comparisons
+MOVED: Final = 0.08  # of the box's longer side: displacement of the second farthest joint
+SWING: Final = 0.05  # of the box's longer side: standard deviation of a to-and-fro movement
+LASTS_S: Final = 1.0  # a person counts as moving for this long after a movement
+RAYLEIGH: Final = 1.7456  # ratio of the median normal error in two dimensions to that in one
+FORGET_S: Final = 10.0  # a track unseen for longer is dropped
 
 BODY: Final = slice(LEFT_SHOULDER, JOINTS)
 PAIRED: Final = np.array(MIRRORED[BODY]) - LEFT_SHOULDER
@@ -33,22 +33,22 @@ PAIRED: Final = np.array(MIRRORED[BODY]) - LEFT_SHOULDER
 
 @dataclass(slots=True)
 class _Looks:
-    """The last looks at one person."""
+    """The recent observations of one person."""
 
     places: deque[tuple[int, Floats]] = field(default_factory=deque)
-    """(12, 2) joints from the shoulders down in pixels, NaN where hidden."""
+    """Times and (12, 2) joints from the shoulders down in pixels, NaN where hidden."""
 
     anchor: Floats | None = None
-    """(12, 2): middle places at the last movement, in pixels."""
+    """(12, 2): median positions at the last movement, in pixels."""
 
     moved_ns: int | None = None
-    """The last movement; None before enough has been seen."""
+    """Time of the last movement; None before the first."""
 
     seen_ns: int = 0
     compared_ns: int | None = None
 
     def look(self, track: Track, at_ns: int, min_score: float) -> None:
-        """Take one more look."""
+        """Add an observation and compare, at most every `PERIOD_S`."""
         points = track.pose.keypoints[BODY]
         sure = points[:, 2:] >= min_score
         self.places.append((at_ns, np.where(sure, points[:, :2], np.nan)))
@@ -70,12 +70,12 @@ class _Looks:
             self.anchor = np.where(np.isnan(self.anchor), now, self.anchor)
 
     def moving(self, at_ns: int) -> bool:
-        """Say whether the last movement was a moment ago."""
+        """Whether the last movement was within `LASTS_S`."""
         return self.moved_ns is not None and at_ns - self.moved_ns <= LASTS_S * NS_PER_S
 
 
 def middles(places: Floats) -> Floats:
-    """Return the median (n, 2) of (looks, n, 2), NaN for joints that are seen too rarely."""
+    """Return the median (n, 2) over (looks, n, 2), NaN for joints seen too rarely."""
     least = max(min(FEW, len(places)), RARE * len(places))
     rare = (~np.isnan(places[:, :, 0])).sum(axis=0) < least
     places = np.where(rare[:, None], 0, places)
@@ -84,11 +84,11 @@ def middles(places: Floats) -> Floats:
 
 
 def nan_median(values: Floats) -> Floats:
-    """Return the median along the first axis without NaN; NaN where there is nothing else.
+    """Return the median along the first axis, ignoring NaN; NaN where all values are NaN.
 
     `numpy.nanmedian` takes 20 times as long for arrays this small.
     """
-    ordered = np.sort(values.reshape(len(values), -1), axis=0)  # NaN comes last
+    ordered = np.sort(values.reshape(len(values), -1), axis=0)  # sorts NaN last
     count = (~np.isnan(ordered)).sum(axis=0)
     column = np.arange(ordered.shape[1])
     middle = ordered[np.maximum(count - 1, 0) // 2, column] + ordered[count // 2, column]
@@ -96,9 +96,9 @@ def nan_median(values: Floats) -> Floats:
 
 
 def swing(places: Floats, middle: Floats) -> float:
-    """Return how widely (looks, n, 2) joints go to and fro, by the second widest, in pixels.
+    """Return the second largest spread of (looks, n, 2) joints in pixels.
 
-    The standard deviation if the errors were normal: stray looks do not count.
+    A standard deviation estimated from the median deviation, robust against outliers.
     """
     shown = ~np.isnan(middle[:, 0])
     if len(places) < FEW or shown.sum() < 2:
@@ -108,10 +108,10 @@ def swing(places: Floats, middle: Floats) -> float:
 
 
 def farthest(now: Floats, before: Floats) -> float:
-    """Return how far (n, 2) joints are from where they were, by the second farthest, in pixels.
+    """Return the second largest displacement of (n, 2) joints in pixels.
 
-    Models swap left and right: a joint where the other one of its pair was has not moved. A
-    joint that is hidden now or was before tells nothing.
+    Models swap left and right: the displacement is also measured to the mirrored joint, and the
+    smaller one counts. Joints hidden now or before are ignored.
     """
     same = np.hypot(*(now - before).T)
     swapped = np.hypot(*(now - before[PAIRED]).T)
@@ -128,7 +128,7 @@ class MovementReader:
         self._people: dict[int, _Looks] = {}
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Track]:
-        """Return the tracks with `moving`; `at_ns` is the frame's time."""
+        """Return the tracks with `moving` set; `at_ns` is the frame's time."""
         for track in tracks:
             self._people.setdefault(track.id, _Looks()).look(track, at_ns, self.min_score)
         self._people = {

@@ -1,4 +1,4 @@
-"""Small multi-layer perceptrons in numpy: weights from a file, one forward pass."""
+"""Inference of small multi-layer perceptrons in numpy."""
 
 from importlib import resources
 from typing import Final, NamedTuple, Self
@@ -11,17 +11,17 @@ FOLDER: Final = "edgepose.data"
 
 
 class Perceptron(NamedTuple):
-    """Dense layers with rectified linear units between them."""
+    """Dense layers with ReLU between them."""
 
     weights: tuple[Floats, ...]
-    """Each (inputs, outputs)."""
+    """One (inputs, outputs) for each layer."""
 
     biases: tuple[Floats, ...]
-    """Each (outputs,)."""
+    """One (outputs,) for each layer."""
 
     @classmethod
     def load(cls, name: str) -> Self:
-        """Read the weights that the package ships under this file name."""
+        """Load weights from a file in the package `FOLDER`."""
         with resources.files(FOLDER).joinpath(name).open("rb") as file, np.load(file) as arrays:
             layers = len(arrays.files) // 2
             weights = tuple(arrays[f"weights{n}"].astype(np.float32) for n in range(layers))
@@ -29,7 +29,7 @@ class Perceptron(NamedTuple):
         return cls(weights, biases)
 
     def logits(self, inputs: Floats) -> Floats:
-        """Map inputs (..., n) to the outputs of the last layer (..., m)."""
+        """Return the outputs (..., m) of the last layer for inputs (..., n)."""
         values = inputs
         last = len(self.weights) - 1
         for layer, (weights, biases) in enumerate(zip(self.weights, self.biases, strict=True)):

@@ -1,9 +1,9 @@
-"""Posture of a body: standing, sitting, lying, or unknown.
+"""Posture classification: standing, sitting, lying, or unknown.
 
-A small network reads single poses. It was trained on generated bodies under cameras of any
-height, with the errors of pose models (`tools/train_people_networks.py`). Its inputs are
-joints relative to the trunk in parts of the stature, so neither distance nor resolution
-matters. Bending, kneeling, crouching and crawling are none of the three and read as unknown.
+A small network classifies single poses. It was trained on generated bodies seen from cameras
+at any height, with the errors of pose models (`tools/train_people_networks.py`). Its inputs
+are joints relative to the trunk in parts of the stature, so the result does not depend on
+distance or resolution. Bending, kneeling, crouching and crawling are classified as unknown.
 """
 
 import math
@@ -22,24 +22,24 @@ from edgepose.timing import NS_PER_S
 from edgepose.types import Floats, Pose, Posture, Track
 
 POSTURES: Final[tuple[Posture, ...]] = ("standing", "sitting", "lying", "unknown")
-"""Outputs of the network; unknown is bending, kneeling, crouching and crawling."""
+"""Classes in the order of the network's outputs."""
 
 STANDING, SITTING, LYING, OTHER = range(len(POSTURES))
 WEIGHTS: Final = "postures.npz"
 INPUTS: Final = 3 * JOINTS
-FARTHEST: Final = 2.0  # statures; farther is a stray joint
-VISIBLE: Final = 2 / 3  # of the usual minimum score: joints of bodies that lie score lower
+FARTHEST: Final = 2.0  # statures: limit of the inputs; a joint farther away is stray
+VISIBLE: Final = 2 / 3  # factor of the minimum keypoint score: joints of lying people score lower
 
-LIKELY: Final = 0.6  # probability from which a single picture shows a posture
-SETTLED: Final = 0.5  # the same for the mean over time
-REMEMBERED_S: Final = 10.0  # pose models lose people who lie for seconds
+LIKELY: Final = 0.6  # minimum probability of a posture in a single picture
+SETTLED: Final = 0.5  # minimum probability of a posture in the mean over time
+REMEMBERED_S: Final = 10.0  # state is kept this long: models lose lying people for seconds
 
 
 def probabilities(keypoints: Floats, min_score: float = 0.3) -> Floats:
     """Return the probabilities (n, 4) of `POSTURES` for keypoints (n, 17, 3).
 
-    The mean over a body and its mirror image, so that left and right are alike. A body
-    whose shoulders, hips or legs are hidden does not stand or sit, as far as can be seen.
+    Averages the logits of the body and its mirror image, so left and right count the same. If
+    shoulders, hips or legs are hidden, the shares of standing and sitting go to unknown.
     """
     least = VISIBLE * min_score
     looks = measure(keypoints, least)
@@ -57,7 +57,7 @@ def probabilities(keypoints: Floats, min_score: float = 0.3) -> Floats:
 
 
 def network_inputs(keypoints: Floats, least: float) -> Floats:
-    """Return the inputs (n, INPUTS) of the network; joints that score below `least` are hidden."""
+    """Return the network's inputs (n, INPUTS); joints with a score below `least` are hidden."""
     return _inputs(keypoints, measure(keypoints, least), least)
 
 
@@ -73,7 +73,7 @@ def _inputs(keypoints: Floats, looks: Looks, least: float) -> Floats:
 
 
 def _is_whole(looks: Looks) -> NDArray[np.bool_]:
-    """Say which bodies (n,) show shoulders, hips and a part of the legs."""
+    """Whether each body (n,) shows shoulders, hips, and knees or ankles."""
     seen = ~np.isnan(looks.points[..., 0])
     return np.asarray(seen[:, SHOULDERS] & seen[:, HIPS] & (seen[:, KNEES] | seen[:, ANKLES]))
 
@@ -84,7 +84,7 @@ def _network() -> Perceptron:
 
 
 def read(pose: Pose, min_score: float = 0.3) -> Posture:
-    """Return the posture of the body in a single picture."""
+    """Classify the posture of a pose from a single picture."""
     return _likeliest(probabilities(pose.keypoints[np.newaxis], min_score)[0], LIKELY) or "unknown"
 
 
@@ -95,7 +95,7 @@ def _likeliest(shares: Floats, least: float) -> Posture | None:
 
 @dataclass(slots=True)
 class _Memory:
-    """The recent postures of one person."""
+    """Averaged class probabilities and posture of one person."""
 
     settled: Posture = "unknown"
     shares: Floats = field(default_factory=lambda: np.zeros(len(POSTURES), np.float32))
@@ -103,7 +103,7 @@ class _Memory:
 
 
 class PostureReader:
-    """Reads the posture of each track, averaged over time so that a flicker does not show."""
+    """Sets the posture of each track, averaged over time to suppress flicker."""
 
     def __init__(self, min_score: float = 0.3, settle_s: float = 0.7) -> None:
         self.min_score = min_score
@@ -111,7 +111,7 @@ class PostureReader:
         self._people: dict[int, _Memory] = {}
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Track]:
-        """Return the tracks with their posture; `at_ns` is the frame's time."""
+        """Return the tracks with `posture` set; `at_ns` is the frame's time."""
         if not tracks:
             return []
         keypoints = np.stack([track.pose.keypoints for track in tracks])
@@ -128,7 +128,10 @@ class PostureReader:
         return settled
 
     def _settle(self, id_: int, shares: Floats, at_ns: int) -> Posture:
-        """Average the probabilities with the time constant `settle_s`; the likeliest settles."""
+        """Average the probabilities with the time constant `settle_s`; return the likeliest.
+
+        Keeps the previous posture while no mean exceeds `SETTLED`.
+        """
         memory = self._people.setdefault(id_, _Memory(at_ns=at_ns))
         keep = math.exp((memory.at_ns - at_ns) / (self.settle_s * NS_PER_S))
         memory.shares = np.asarray(keep * memory.shares + (1 - keep) * shares, np.float32)

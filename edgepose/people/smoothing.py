@@ -1,8 +1,8 @@
-"""Steady keypoints: still when the person is still, prompt when the person moves.
+"""Smoothing of keypoints: strong at rest, with little delay in motion.
 
-A One-Euro filter for every joint and for the corners of the box, in pixels scaled by
-the person's size, so that near and far people and any camera are treated alike. Steps
-come from the frames' times: rates may change, frames may be missing.
+A One-Euro filter for every joint and for the corners of the box. Speeds are scaled by
+the person's size, so the filter acts the same at any distance and resolution. Time
+steps come from the frames: the rate may change and frames may be missing.
 """
 
 from collections.abc import Sequence
@@ -20,44 +20,44 @@ from edgepose.types import Box, Floats, Pose, Track
 Times = NDArray[np.int64]
 
 NEVER_NS: Final = -(2**62)
-TREMBLE: Final = 0.4  # in sizes a second: so fast the models' jitter alone makes a joint look
-TINY_S: Final = 1e-9  # the clock's own step: keeps a second look at the same time finite
+TREMBLE: Final = 0.4  # sizes per second: apparent speed of a resting joint due to model jitter
+TINY_S: Final = 1e-9  # avoids division by zero for two frames with the same time
 
 
 @dataclass(frozen=True, slots=True)
 class SmootherOptions:
-    """How still and how prompt; `docs/tracking.md` shows what these do."""
+    """Parameters of the One-Euro filter; `docs/tracking.md` shows their effect."""
 
     still_hz: float = 0.7
-    """Cut-off for a joint at rest: lower is steadier and later."""
+    """Cut-off frequency of a joint at rest: lower is steadier, with more delay."""
 
     prompt: float = 3.0
-    """Hertz by which the cut-off rises for each size of the body a second."""
+    """Increase of the cut-off frequency in hertz, per body size per second of speed."""
 
     speed_hz: float = 1.0
-    """Cut-off for the speed itself."""
+    """Cut-off frequency of the speed estimate."""
 
     joint_score: float = 0.2
-    """Keypoints below it pass as they are and leave no trace, within [0, 1]."""
+    """Keypoints below it are passed through and do not update the filter, within [0, 1]."""
 
     gap_s: float = 0.5
-    """A joint out of sight for longer starts anew."""
+    """The filter of a joint that is hidden for longer is reset."""
 
 
 class Points(NamedTuple):
-    """The filters of one person, or of several: then with (n,) in front of each shape."""
+    """Filter state of one person; of n people with (n,) in front of each shape."""
 
     smooth: Floats
-    """(19, 2): the joints, then two corners of the box; pixels."""
+    """(19, 2): filtered joints, then two corners of the box; pixels."""
 
     seen: Floats
-    """(19, 2): the same as they came last."""
+    """(19, 2): the last unfiltered values; pixels."""
 
     speed: Floats
-    """(19, 2): pixels a second."""
+    """(19, 2): filtered velocity, pixels per second."""
 
     seen_ns: Times
-    """(19,): when each came last; `NEVER_NS` at first."""
+    """(19,): time of each point's last update; `NEVER_NS` at first."""
 
 
 class Smoother:
@@ -76,8 +76,8 @@ class Smoother:
     def smooth(self, tracks: Sequence[Track], at_ns: int) -> list[Track]:
         """Return the tracks of one frame with their keypoints and boxes smoothed.
 
-        Scores stay as they are. When the time does not increase, nothing moves; a jump
-        back by more than `SmootherOptions.gap_s` starts anew.
+        Scores do not change. Without an increase of the time the filters keep their values;
+        a jump back by more than `SmootherOptions.gap_s` resets them.
         """
         self._drop_gone(at_ns)
         if not tracks:
@@ -103,14 +103,14 @@ class Smoother:
 
 
 def points_of(pose: Pose) -> Floats:
-    """Return joints and box corners with their scores (19, 3); those of the box are sure."""
+    """Return joints and box corners with scores (19, 3); box corners have score 1."""
     left, top, width, height = pose.box
     corners = [(left, top, 1), (left + width, top + height, 1)]
     return np.concatenate([pose.keypoints, np.array(corners, np.float32)])
 
 
 def dress(track: Track, points: Floats) -> Track:
-    """Return the track with these joints and box corners (19, 2)."""
+    """Return a copy of the track with the given joints and box corners (19, 2)."""
     keypoints = np.column_stack([points[:JOINTS], track.pose.keypoints[:, 2]])
     left, top, right, bottom = points[JOINTS:].ravel().tolist()
     box = Box(left, top, right - left, bottom - top)
@@ -118,33 +118,37 @@ def dress(track: Track, points: Floats) -> Track:
 
 
 def unknown(seen: Floats) -> Points:
-    """Return the filters of somebody who has just come: (19, 3) to one `Points`."""
+    """Return the initial filter state of a new person from observed points (19, 3)."""
     place = seen[:, :2]
     return Points(place, place, np.zeros_like(place), np.full(len(place), NEVER_NS))
 
 
 def step(before: Points, seen: Floats, at_ns: int, options: SmootherOptions) -> Points:
-    """Move the filters of several people on to a frame.
+    """Update the filters of n people with a frame.
 
     Parameters
     ----------
     before : Points
-        Of n people.
+        Filter state of n people.
     seen : (n, 19, 3)
         Joints and box corners of this frame, with scores.
+    at_ns : int
+        The frame's time.
+    options : SmootherOptions
+        Filter parameters.
 
     Returns
     -------
     Points
-        Points that are not sure have theirs as before.
+        The new state. Points below `SmootherOptions.joint_score` keep theirs.
 
     Notes
     -----
-    The One-Euro filter [1]_: a low-pass whose cut-off rises with speed. We differ in
-    that a step is exact for its length, ``1 - exp(-2 pi cutoff seconds)``, so that two
-    short steps do what a long one does; that speed is taken along the way, not along
-    the axes, so that turning the camera changes nothing; and that it counts in sizes
-    of the person, less the speed `TREMBLE` that jitter feigns.
+    The One-Euro filter [1]_: a low-pass whose cut-off rises with speed. Deviations from
+    the paper: the step is exact for its length, ``1 - exp(-2 pi cutoff seconds)``, so two
+    short steps equal one long step. Speed is the length of the velocity, not its value
+    per axis, so the result does not depend on the camera's rotation. Speed is measured in
+    sizes of the person, less the apparent speed `TREMBLE` of jitter.
 
     References
     ----------
@@ -171,15 +175,15 @@ def step(before: Points, seen: Floats, at_ns: int, options: SmootherOptions) -> 
 
 
 def low_pass(cutoff_hz: float | NDArray[np.floating], seconds: NDArray[np.floating]) -> Floats:
-    """Return the part of the way to the new value that a low-pass goes in a time."""
+    """Return the weight of the new value in a low-pass step of the given length."""
     return np.asarray(1 - np.exp(-2 * np.pi * cutoff_hz * seconds), np.float32)
 
 
 def mix(old: Floats, new: Floats, part: Floats) -> Floats:
-    """Return points (n, 19, 2) a part (n, 19) of the way from old to new."""
+    """Interpolate points (n, 19, 2) from old (part 0) to new (part 1); part is (n, 19)."""
     return np.asarray(old + part[:, :, None] * (new - old), np.float32)
 
 
 def choose(which: NDArray[np.bool_], yes: Floats, no: Floats) -> Floats:
-    """Take points (n, 19, 2) from `yes` where `which` (n, 19) holds, else from `no`."""
+    """Return points (n, 19, 2) from `yes` where `which` (n, 19) is true, else from `no`."""
     return np.where(which[:, :, None], yes, no)

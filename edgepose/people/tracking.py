@@ -1,10 +1,10 @@
-"""The same person through time: who in this frame is who of the frames before.
+"""Multi-person tracking: stable ids for the poses of successive frames.
 
-Each person is remembered as a body of joints that moves as a whole. A frame's
-poses are compared with the bodies moved to the frame's time, the best one-to-one
-assignment is taken, and what is left over becomes a candidate that earns its id
-by being seen again. Time comes with the frame only. `docs/tracking.md` tells why
-and shows what was measured.
+A track is a set of joints that moves as a whole. The poses of a frame are matched
+with the tracks predicted to the frame's time by an optimal one-to-one assignment.
+An unmatched pose starts a candidate, which gets an id once it has been seen again.
+Time comes only from the frames. `docs/tracking.md` has the reasons and the
+measurements.
 """
 
 import itertools
@@ -30,63 +30,63 @@ from edgepose.people.matching import (
 from edgepose.timing import NS_PER_S
 from edgepose.types import LOST_S, Box, Floats, Pose, Track
 
-CANDIDATE_S: Final = 0.2  # a candidate out of sight for longer was nobody
+CANDIDATE_S: Final = 0.2  # an unconfirmed candidate is dropped when unseen for longer
 
 
 @dataclass(frozen=True, slots=True)
 class TrackerOptions:
-    """When a pose becomes a person, and when a person is gone."""
+    """When a track starts, and when it ends."""
 
     birth_score: float = 0.25
-    """Poses below it continue a person but never start one, within [0, 1]."""
+    """Minimum score to start a track, within [0, 1]. Lower poses only continue one."""
 
     joint_score: float = 0.2
-    """Keypoints below it are not looked at, within [0, 1]."""
+    """Keypoints below it are ignored, within [0, 1]."""
 
     confirm_s: float = 0.15
-    """How long someone new is watched before there is an id; at least two frames."""
+    """Seconds before a new track gets its id; at least two frames."""
 
     lost_s: float = LOST_S
-    """How long someone out of sight keeps the id."""
+    """Seconds that an unseen track keeps its id."""
 
 
 @dataclass(slots=True, eq=False)
 class Person:
-    """Who somebody is; where stands in the same row of `Bodies`."""
+    """Identity and age of a track; its position is in the same row of `Bodies`."""
 
     score: float
     since_ns: int
     seen_ns: int
 
     id: int | None = None
-    """None while it is a candidate."""
+    """None for a candidate."""
 
     seen: int = 1
-    """Frames with it."""
+    """Frames with a matched pose."""
 
     missed: int = 0
-    """Frames without it."""
+    """Frames without one."""
 
     def see(self, pose: Pose, at_ns: int) -> None:
-        """Take a sighting."""
+        """Record a matched pose."""
         self.score, self.seen_ns = pose.score, at_ns
         self.seen += 1
 
     def age_s(self, at_ns: int) -> float:
-        """Return the seconds since the person was seen."""
+        """Return the seconds since the last matched pose."""
         return (at_ns - self.seen_ns) / NS_PER_S
 
 
 class Tracker:
-    """Gives people ids that stay; one tracker for each camera.
+    """Assigns stable ids to the people of one camera.
 
     Parameters
     ----------
     options : TrackerOptions, optional
         May be replaced between frames.
     ids : iterator of int, optional
-        Where new ids come from. Hand the same one to the next tracker of the same
-        camera, and no id is used twice.
+        Source of new ids. Pass the same one to the next tracker of the camera, so that
+        no id is used twice.
     """
 
     def __init__(
@@ -97,13 +97,13 @@ class Tracker:
         self.forget()
 
     def update(self, poses: Sequence[Pose], at_ns: int, *, at_once: bool = False) -> list[Track]:
-        """Take the poses of one frame and return the people seen in it, by id.
+        """Match the poses of one frame; return the tracks seen in it, sorted by id.
 
-        Sure poses are assigned first, doubtful ones continue whoever is left. Someone
-        out of sight is not returned, but keeps the id for `TrackerOptions.lost_s`. When the
-        time does not increase, none has passed; a jump back by more than
-        `TrackerOptions.lost_s` forgets everybody. With `at_once` somebody new has an id in the
-        first frame: of pictures there may be no second.
+        Poses from `TrackerOptions.birth_score` on are assigned first; lower ones only
+        continue tracks that are still unmatched. An unseen track is not returned, but keeps
+        its id for `TrackerOptions.lost_s`. A time not after the last frame's counts as the
+        same time; a jump back by more than `TrackerOptions.lost_s` clears all tracks. With
+        `at_once` a new track has its id in the first frame, as single pictures need.
         """
         now_ns = self._advance(at_ns)
         ranked, crowd = single_out(poses, self.options.joint_score)
@@ -119,9 +119,10 @@ class Tracker:
         return self._name(found, now_ns, watched_s=self.options.confirm_s)
 
     def predict(self, at_ns: int) -> list[Track]:
-        """Return everybody who has an id, also out of sight, where they should be by then.
+        """Predict all tracks that have an id at `at_ns`, including unseen ones, sorted by id.
 
-        Scores fall to 0 over `TrackerOptions.lost_s` without a sighting. Changes nothing.
+        Scores fall linearly to 0 over `TrackerOptions.lost_s` while a track is not seen. Does
+        not change the tracker.
         """
         if self._now_ns is None:
             return []
@@ -137,13 +138,16 @@ class Tracker:
         return sorted(tracks, key=lambda track: track.id)
 
     def forget(self) -> None:
-        """Let go of everybody: the next frame has nothing to do with the last one."""
+        """Clear all tracks and candidates."""
         self._people: list[Person] = []
         self._bodies = begin(gather([]))
         self._now_ns: int | None = None
 
     def _advance(self, at_ns: int) -> int:
-        """Return this frame's time, not before the last one's; people move on, the lost go."""
+        """Predict all bodies to this frame and drop lost tracks.
+
+        Returns the frame's time, never before that of the last frame.
+        """
         lost_ns = int(self.options.lost_s * NS_PER_S)
         if self._now_ns is None or at_ns < self._now_ns - lost_ns:
             self.forget()
@@ -155,13 +159,16 @@ class Tracker:
         return now_ns
 
     def _keep(self, wanted: Sequence[bool]) -> None:
-        """Let go of everybody who is not wanted."""
+        """Drop the rows that are not wanted."""
         if not all(wanted):
             self._people = list(itertools.compress(self._people, wanted))
             self._bodies = pick(self._bodies, np.flatnonzero(wanted).tolist())
 
     def _recognise(self, crowd: Crowd, sure: int) -> list[Pair]:
-        """Say whose each pose is, and let the bodies learn; the first `sure` poses are."""
+        """Match poses with people and update the bodies.
+
+        The first `sure` poses reach the birth score.
+        """
         if not self._people or not len(crowd.sizes):
             return []
         likeness = compare(self._bodies, crowd, self.options.joint_score)
@@ -174,7 +181,7 @@ class Tracker:
         return pairs
 
     def _pair(self, worth: Mapping[Pair, float], sure: int) -> list[Pair]:
-        """Assign the sure poses, then the doubtful ones to people with an id who are left."""
+        """Assign the first `sure` poses, then the others to unmatched tracks with an id."""
         pairs = assign({pair: value for pair, value in worth.items() if pair[1] < sure})
         taken = {row for row, _ in pairs}
         rest = {
@@ -185,7 +192,7 @@ class Tracker:
         return pairs + assign(rest)
 
     def _drop_nobodies(self, found: Container[Person], now_ns: int) -> None:
-        """Let go of candidates that were a flicker."""
+        """Drop candidates seen in too few frames or unseen for `CANDIDATE_S`."""
         for person in self._people:
             person.missed += person not in found
         self._keep(
@@ -200,7 +207,7 @@ class Tracker:
     def _begin(
         self, sure: Sequence[Pose], crowd: Crowd, known: Set[int], now_ns: int
     ) -> dict[Person, Pose]:
-        """Make candidates of new poses that are not a known one's second skeleton."""
+        """Start candidates from unmatched poses that do not duplicate a matched one."""
         new = [column for column in range(len(sure)) if column not in known]
         if new and known:
             double = overshadowed(crowd, new, sorted(known), self.options.joint_score)
@@ -214,7 +221,7 @@ class Tracker:
         return begun
 
     def _name(self, found: dict[Person, Pose], now_ns: int, *, watched_s: float) -> list[Track]:
-        """Give ids to those watched for long enough; return everybody with one."""
+        """Give ids to candidates of age `watched_s`; return the tracks that have one."""
         tracks = []
         for person, pose in found.items():
             if person.id is None and now_ns - person.since_ns >= watched_s * NS_PER_S:

@@ -1,4 +1,4 @@
-"""Zones on the floor, and where on it a person stands."""
+"""Zones on the floor, and the ground points of people."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 
-BORDER: Final = 1e-9  # parts of the frame; far below a pixel, far above the error of a float
+BORDER: Final = 1e-9  # parts of the frame: tolerance; far below a pixel, far above float error
 
-EDGE: Final = 0.015  # parts of the frame; pose models seldom reach the last pixels
+EDGE: Final = 0.015  # parts of the frame: margin; pose models seldom reach the last pixels
 
-# Lengths along the body as parts of its height H: shoulders stand at 0.818, hips at
-# 0.530, knees at 0.285 and ankles at 0.039 (Drillis and Contini 1966, as in Winter,
-# "Biomechanics and Motor Control of Human Movement", figure 4.1).
+# Heights of joints as parts of the stature: shoulders 0.818, hips 0.530, knees 0.285,
+# ankles 0.039 (Drillis and Contini 1966, as in Winter, "Biomechanics and Motor Control
+# of Human Movement", figure 4.1).
 SHANK_PER_THIGH: Final = (0.285 - 0.039) / (0.530 - 0.285)
 SHANK_PER_TORSO: Final = (0.285 - 0.039) / (0.818 - 0.530)
 LEG_PER_TORSO: Final = (0.530 - 0.039) / (0.818 - 0.530)
@@ -25,7 +25,7 @@ LEG_PER_TORSO: Final = (0.530 - 0.039) / (0.818 - 0.530)
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A named part of the floor."""
+    """A named polygon on the floor."""
 
     id: str
     polygon: tuple[Point, ...]
@@ -35,18 +35,18 @@ class Zone:
     """`rest`: lying here is no fall."""
 
     dwell_s: float = 0.0
-    """A stay of so long is told of; 0: none is."""
+    """Length of a stay in seconds that raises `zone_dwelling`; 0 for never."""
 
     min_dwell_s: float = 0.0
-    """A stay counts from this length on."""
+    """Minimum length in seconds of a stay that counts."""
 
     @classmethod
     def from_config(cls, zone: CameraZone) -> Self:
-        """Make a zone from its table of the configuration."""
+        """Create a zone from its configuration table."""
         return cls(zone.id, zone.polygon, zone.kind, zone.dwell_s, zone.min_dwell_s)
 
     def contains(self, point: Point) -> bool:
-        """Say whether a point, in parts of the frame, lies inside; the border counts."""
+        """Whether a point, in parts of the frame, lies inside or on the border."""
         inside = False
         previous = self.polygon[-1]
         for corner in self.polygon:
@@ -59,7 +59,7 @@ class Zone:
 
 
 def _on_edge(point: Point, start: Point, end: Point) -> bool:
-    """Say whether a point lies on the line between two corners."""
+    """Whether a point lies on the edge between two corners, within `BORDER`."""
     (x, y), (x0, y0), (x1, y1) = point, start, end
     along, across = (x1 - x0, y1 - y0), (x - x0, y - y0)
     length = max(abs(along[0]), abs(along[1]))
@@ -72,7 +72,7 @@ def _on_edge(point: Point, start: Point, end: Point) -> bool:
 
 
 def _crosses(point: Point, start: Point, end: Point) -> bool:
-    """Say whether a ray from the point rightward crosses the edge: even or odd decides."""
+    """Whether a rightward ray from the point crosses the edge (even-odd rule)."""
     (x, y), (x0, y0), (x1, y1) = point, start, end
     if (y0 > y) == (y1 > y):
         return False
@@ -80,25 +80,25 @@ def _crosses(point: Point, start: Point, end: Point) -> bool:
 
 
 def ground_point(pose: "Pose", min_score: float = 0.3) -> Point:
-    """Say where a person stands, in frame pixels.
+    """Return the point on the floor where a person stands, in frame pixels.
 
-    Between the ankles; of one ankle where only one is sure. Where the feet are
-    hidden, each leg is continued: from the knee by the length of the thigh, along it
-    when the leg is straight and down the picture when it is bent (a seat); from the
-    hips by the length of a leg, away from the shoulders. Where even that cannot be
-    seen, the middle of the bottom of the box.
+    The midpoint of the ankles, or the only visible ankle. Where both are hidden, each leg
+    is extended from the knee: along the thigh if the leg is straight, down the picture by
+    the length of a shank if it is bent (a seat). Where the knees are hidden too, from the
+    hips by the length of a leg, away from the shoulders. Otherwise the middle of the
+    box's lower side.
 
     Parameters
     ----------
     pose : Pose
         A person in frame pixels.
     min_score : float
-        Joints below this score are taken as hidden.
+        Joints below this score count as hidden.
 
     Returns
     -------
     (x, y)
-        In frame pixels; may lie outside the frame when the feet do.
+        In frame pixels; outside of the frame where the feet are.
     """
     from edgepose import skeleton as s
 
@@ -128,12 +128,12 @@ def ground_point(pose: "Pose", min_score: float = 0.3) -> Point:
 
 
 def _below_knee(hip: Point, knee: Point, shoulder: Point | None) -> Point:
-    """Continue a leg whose foot is hidden."""
+    """Estimate the ankle from hip and knee."""
     thigh = (knee[0] - hip[0], knee[1] - hip[1])
     if shoulder is None:
         return knee[0] + SHANK_PER_THIGH * thigh[0], knee[1] + SHANK_PER_THIGH * thigh[1]
     torso = (hip[0] - shoulder[0], hip[1] - shoulder[1])
-    # A thigh within 45 degrees of the torso's line carries on: standing or lying.
+    # A thigh within 45 degrees of the torso's direction is straight: standing or lying.
     along = torso[0] * thigh[0] + torso[1] * thigh[1]
     aside = abs(torso[0] * thigh[1] - torso[1] * thigh[0])
     if along > aside:
@@ -143,7 +143,7 @@ def _below_knee(hip: Point, knee: Point, shoulder: Point | None) -> Point:
 
 
 def _sure(points: "Floats", joints: tuple[int, ...], min_score: float) -> list[Point]:
-    """Return the positions of those joints that are sure enough, in their order."""
+    """Return the positions of the joints from `min_score` on, in order."""
     return [
         (float(points[joint, 0]), float(points[joint, 1]))
         for joint in joints
@@ -156,7 +156,7 @@ def _mean(points: Sequence[Point]) -> Point:
 
 
 def mark_cut(tracks: "Sequence[Track]", size: "Size") -> "list[Track]":
-    """Set `cut` of each track: whether the box reaches the edge of the frame."""
+    """Return the tracks with `cut` set: whether the box reaches the frame's edge."""
     return [replace(track, cut=_is_cut(track.pose, size)) for track in tracks]
 
 
@@ -170,10 +170,10 @@ def _is_cut(pose: "Pose", size: "Size") -> bool:
 def locate(
     tracks: "Sequence[Track]", zones: Sequence[Zone], size: "Size", min_score: float = 0.3
 ) -> "list[Track]":
-    """Set where each person stands, and the zones there in the order of `zones`.
+    """Return the tracks with ground point, frame size and zones set.
 
-    A foot beyond the edge of the picture counts as being at that edge, so that a zone
-    which reaches the edge also holds those whose feet are cut off by it.
+    The track's zones are in the order of `zones`. They are those at the ground point clamped to
+    the frame, so that a zone at the edge also contains people with their feet out of view.
     """
     placed = [replace(t, ground=ground_point(t.pose, min_score), frame=size) for t in tracks]
     if not zones:
@@ -183,7 +183,7 @@ def locate(
 
 def _zones_at(ground: Point, zones: Sequence[Zone], size: "Size") -> tuple[str, ...]:
     x, y = ground
-    # The first pixel's centre is (0, 0): half a pixel before it the frame begins.
+    # The centre of the first pixel is (0, 0); the frame begins half a pixel before it.
     at = _part((x + 0.5) / size.width), _part((y + 0.5) / size.height)
     return tuple(zone.id for zone in zones if zone.contains(at))
 

@@ -1,4 +1,4 @@
-"""Files of messages: written as JSON Lines or MCAP, read, and replayed."""
+"""Recordings of messages as JSON Lines or MCAP: writing, reading and replay."""
 
 from typing import Protocol
 
@@ -6,10 +6,10 @@ from edgepose.types import Message
 
 
 class Sink(Protocol):
-    """Takes messages: a file, or a client of a broker."""
+    """A destination of messages: a file, or a client of a broker."""
 
     def publish(self, message: Message) -> bool:
-        """Send one message; False when it cannot be sent now and was not taken."""
+        """Send one message; False if it was not accepted and will not be sent."""
 
     def close(self) -> None:
-        """Send what is under way and let go; twice is fine."""
+        """Send pending messages and release the destination. Idempotent."""

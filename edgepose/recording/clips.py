@@ -1,7 +1,7 @@
-"""Clips: the seconds around an event as moving skeletons, and their poses as a recording.
+"""Clips: an animation of the seconds around an event, and its poses as a recording.
 
-The last seconds of poses are kept in memory. A clip shows them with zones and lines on black,
-and on the camera's picture only where the owner has turned that on.
+The poses of the last seconds are kept in memory. A clip shows them with zones and lines on a
+black background, or on the camera's picture where the configuration enables that.
 """
 
 import logging
@@ -31,13 +31,13 @@ AFTER_S: Final = 5.0
 MAX_BYTES: Final = 200_000
 POSES_FPS: Final = 10.0
 TRIGGERS: Final = {"fall": "fall_suspected", "long_lie": "long_lie"}
-"""What `clip_on` may name, and the type of event that it means."""
+"""From values of `clip_on` to event types."""
 
 LEVELS: Final = ((480, 8, 70), (480, 5, 50), (360, 5, 35), (240, 4, 20), (160, 2, 10))
-"""Longest side in pixels, frames a second, quality: the first that keeps within `MAX_BYTES`."""
+"""Longest side in pixels, frames per second, quality; the first within `MAX_BYTES` is used."""
 
 PICTURE_PX: Final = LEVELS[0][0]
-PICTURE_QUALITY: Final = 70  # of the camera's pictures that wait for a clip
+PICTURE_QUALITY: Final = 70  # JPEG quality of the camera's pictures in memory
 AREA: Final = (90, 90, 90)
 REST: Final = (60, 90, 140)
 LINE: Final = (200, 200, 60)
@@ -45,31 +45,31 @@ LINE: Final = (200, 200, 60)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipMoment:
-    """One frame that a clip may show."""
+    """One frame in memory for a clip."""
 
     frame: Frame
-    """Without its picture."""
+    """The frame without its picture."""
 
     tracks: tuple[Track, ...]
     jpeg: bytes | None
-    """The camera's picture, made smaller; None unless the owner wants it shown."""
+    """The camera's picture, reduced; None unless clips show it."""
 
 
 class ClipRecorder:
-    """Keeps one camera's last seconds, and makes clips of them.
+    """Keeps one camera's last seconds in memory and makes clips from them.
 
     Parameters
     ----------
     topics : CameraTopics
-        Where clips go.
+        Topics of the clips.
     camera : Camera
-        Says on which events, and what is shown.
+        Settings of triggers and content.
     settings : ClipSettings
-        Where they are kept.
+        Settings of the storage on disk.
     min_score : float
         Keypoints below it are not drawn.
     publish : callable
-        Sends a message; called by a thread of its own.
+        Sends a message; called from a separate thread.
     """
 
     def __init__(
@@ -91,7 +91,10 @@ class ClipRecorder:
         self._due_ns: int | None = None
 
     def see(self, frame: Frame, tracks: Sequence[Track], events: Sequence[Event]) -> list[Message]:
-        """Take a frame; begin a clip when its time has come. Returns nothing to send now."""
+        """Add a frame; start a clip `AFTER_S` after a triggering event.
+
+        Always returns an empty list: clips are published later, from a thread.
+        """
         jpeg = None
         if self._camera.clip == "camera":
             jpeg = drawing.jpeg(drawing.shrink(frame.image, PICTURE_PX), quality=PICTURE_QUALITY)
@@ -115,14 +118,14 @@ class ClipRecorder:
     def take(self) -> list[Message]:
         """Return a clip of the last seconds and its poses; empty before the first frame.
 
-        Thread-safe; takes up to some seconds.
+        Thread-safe. Can take several seconds.
         """
         with self._lock:
             moments = list(self._moments)
         return self._messages(moments) if moments else []
 
     def forget(self) -> None:
-        """Keep nothing: the camera is paused."""
+        """Discard all frames, as for a paused camera."""
         with self._lock:
             self._moments.clear()
             self._due_ns = None
@@ -143,7 +146,7 @@ class ClipRecorder:
         ]
 
     def _lines(self, moments: Sequence[ClipMoment]) -> bytes:
-        """Return the poses as `replay` and `score` read them: a message of `C/poses` a line."""
+        """Return the poses as JSON Lines for `replay` and `score`: one `C/poses` message a line."""
         messages = (
             encoding.poses(
                 self._topics, moment.frame, moment.tracks, seq=number, latency_ms=0.0, model="clip"
@@ -153,7 +156,7 @@ class ClipRecorder:
         return b"".join(message.payload + b"\n" for message in messages)
 
     def _draw(self, moments: Sequence[ClipMoment]) -> bytes:
-        """Return the animation in the best quality that is small enough."""
+        """Return the animation at the best of `LEVELS` that fits `MAX_BYTES`, else the last."""
         content = b""
         for longest_px, fps, quality in LEVELS:
             chosen = thinned(moments, fps)
@@ -177,7 +180,7 @@ class ClipRecorder:
 
 
 def thinned(moments: Sequence[ClipMoment], fps: float) -> list[ClipMoment]:
-    """Return one moment for each step of `1 / fps` seconds, the newest before it."""
+    """Resample moments to `fps`: the latest moment at each step of `1 / fps` seconds."""
     first_ns = moments[0].frame.captured_ns
     last_ns = moments[-1].frame.captured_ns
     steps = round((last_ns - first_ns) / NS_PER_S * fps)
@@ -191,7 +194,7 @@ def thinned(moments: Sequence[ClipMoment], fps: float) -> list[ClipMoment]:
 
 
 def scaled(track: Track, scale: float) -> Track:
-    """Return a track in the pixels of a picture of another size."""
+    """Return a track in the pixels of a picture scaled by `scale`."""
     pose = track.pose
     keypoints = pose.keypoints.copy()
     keypoints[:, :2] = (keypoints[:, :2] + 0.5) * scale - 0.5
@@ -212,7 +215,10 @@ def _pixels(points: Sequence[tuple[float, float]], size: Size) -> np.ndarray:
 
 
 def keep(folder: Path, camera: str, files: dict[str, bytes], limit_mb: float) -> None:
-    """Write files into a folder of the camera, and remove its oldest ones beyond the limit."""
+    """Write files to the camera's folder and remove its oldest clips beyond the limit.
+
+    Logs a warning if the files cannot be written.
+    """
     place = folder / camera
     try:
         place.mkdir(parents=True, exist_ok=True)

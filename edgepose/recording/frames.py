@@ -1,4 +1,4 @@
-"""Frames of a recording, with poses in pixels and times in order."""
+"""Frames of a recording, with poses in pixels and monotonic times."""
 
 import logging
 from collections.abc import Iterator
@@ -17,19 +17,19 @@ from edgepose.types import Box, Frame, Pose, Size
 
 log = logging.getLogger(__name__)
 
-JUMP_S: Final = 5.0  # a clock that was set: a Pi starts without knowing the time
+JUMP_S: Final = 5.0  # a larger difference means that the clock was set: a Pi boots without time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordedPose(Pose):
-    """A pose with the id it had; None where nobody was followed."""
+    """A pose with its recorded track id; None if the recording has no tracks."""
 
     person: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordedFrame:
-    """What was seen in one frame."""
+    """Poses and metadata of one recorded frame."""
 
     device: str
     camera: str
@@ -37,16 +37,16 @@ class RecordedFrame:
     model: str
     size: Size
     at_ns: int
-    """On a clock that never goes back, in steps as the camera's."""
+    """Capture time on a monotonic clock."""
 
     unix_ns: int
-    """The same moment in wall time, as recorded: to the millisecond."""
+    """Capture time as recorded wall time, in nanoseconds with millisecond resolution."""
 
     poses: tuple[RecordedPose, ...]
 
     @property
     def frame(self) -> Frame:
-        """The frame without its picture: black, and of no size in memory."""
+        """The frame with a black picture that takes no memory."""
         shape = (self.size.height, self.size.width, 3)
         image = np.broadcast_to(np.zeros((), dtype=np.uint8), shape)
         return Frame(image, self.at_ns, self.unix_ns, self.at_ns)
@@ -55,10 +55,10 @@ class RecordedFrame:
 def frames(recording: Recording, camera: str | None = None) -> Iterator[RecordedFrame]:
     """Yield the frames of a recording in order, of one camera or of all.
 
-    Their times step as the pictures did. Where the wall clock was set meanwhile, the
-    time at which the message came says how long the step was.
+    Time steps are those of the capture times. Where the wall clock was set in between, the
+    step is that of the arrival times.
 
-    A message that is none of ours is left out with a warning: anything may have been published.
+    Skips invalid messages with a warning, since any client may publish on these topics.
     """
     clocks: dict[tuple[str, str], _Steps] = {}
     for entry in recording.entries():
@@ -83,7 +83,7 @@ def _frame(
     clocks: dict[tuple[str, str], "_Steps"],
     camera: str | None,
 ) -> RecordedFrame | None:
-    """Return the frame that a message describes; None for another kind of message."""
+    """Return the frame of a poses message; None for other messages and cameras."""
     if not entry.topic.endswith(("/poses", "/poses/msgpack")):
         return None
     message = messages.read(recording.base_topic, entry.topic, entry.payload)
@@ -108,14 +108,14 @@ def _frame(
 
 
 class _Steps:
-    """Time from frame to frame."""
+    """Monotonic frame times of one camera."""
 
     def __init__(self) -> None:
         self._before: tuple[int, int] | None = None
         self._at_ns = 0
 
     def to(self, captured_ns: int, came_ns: int) -> int:
-        """Return the time of a frame, later than that of the one before."""
+        """Return the time of a frame, always later than that of the previous frame."""
         if self._before is None:
             self._at_ns = captured_ns
         else:

@@ -1,8 +1,8 @@
 """Recordings as JSON Lines: one message a line, readable with any tool.
 
-The first line says what the file is; every other line holds when a message came, its
-topic and its payload. Each line is written out at once, so a power cut costs the last
-one only. `docs/recordings.md` describes the format.
+The first line is a header; every other line has the arrival time, topic and payload of a
+message. Each line is flushed at once, so a crash loses at most the last one.
+`docs/recordings.md` describes the format.
 """
 
 from collections.abc import Mapping
@@ -20,27 +20,27 @@ class RecordedLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message of a recording."""
 
     t: float
-    """Seconds since the recording began, when the message came."""
+    """Arrival time in seconds since the recording began."""
 
     topic: str
     payload: msgspec.Raw = msgspec.Raw(b"null")
-    """JSON as it came; a text where it was none."""
+    """The JSON payload; other text as a JSON string."""
 
     base64: bytes | None = None
-    """What is neither: a picture."""
+    """A binary payload, such as a picture."""
 
 
 class JsonlSink:
-    """Writes messages to a file.
+    """Writes messages to a JSON Lines file.
 
     Parameters
     ----------
     file : IO[bytes]
-        Where to; closed with the sink.
+        Output file; closed with the sink.
     about : Mapping
-        What the first line says besides the format.
+        Fields of the header besides the format.
     clock : Clock
-        Says when a message came.
+        Source of arrival times.
     """
 
     def __init__(self, file: IO[bytes], about: Mapping[str, Any], clock: Clock) -> None:
@@ -51,7 +51,7 @@ class JsonlSink:
         self._write({"edgepose_recording": FORMAT, **about})
 
     def publish(self, message: Message) -> bool:
-        """Write one message; False once closed."""
+        """Write one message; False after `close`."""
         if self._file.closed:
             return False
         t = round((self._clock.now_ns() - self._began_ns) / NS_PER_S, 3)
@@ -63,7 +63,7 @@ class JsonlSink:
         return True
 
     def close(self) -> None:
-        """Close the file; twice is fine."""
+        """Close the file. Idempotent."""
         self._file.close()
 
     def _write(self, line: Any) -> None:
@@ -72,7 +72,7 @@ class JsonlSink:
 
 
 def _as_json(message: Message) -> msgspec.Raw | None:
-    """Return the payload as JSON on one line; None when it is neither JSON nor text."""
+    """Return the payload as JSON on one line; None for a binary payload."""
     try:
         if message.content_type == "application/json":
             return msgspec.Raw(msgspec.json.format(message.payload, indent=-1))

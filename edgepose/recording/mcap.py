@@ -1,9 +1,10 @@
-"""Recordings as MCAP, the log format of robotics: messages, and skeletons to look at.
+"""Recordings as MCAP, a log format from robotics, with skeletons for Foxglove.
 
-Each topic is a channel of JSON with its schema. Beside every `poses` topic stand two
-that Foxglove draws by itself: `annotations` (`foxglove.ImageAnnotations`, over the
-camera's picture) and `scene` (`foxglove.SceneUpdate`, in the 3D panel, where one
-metre is the height of the picture).
+Each topic is a JSON channel with its schema. For every `poses` topic there are two more
+that Foxglove draws without configuration: `annotations` (`foxglove.ImageAnnotations`, on
+the camera's picture) and `scene` (`foxglove.SceneUpdate`, in the 3D panel, where one
+metre is the height of the picture). With a floor there is also `positions`
+(`foxglove.PosesInFrame`, in metres).
 """
 
 import base64
@@ -21,16 +22,16 @@ from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Message
 
 METADATA: Final = "edgepose"
-CHUNK: Final = 64 * 1024  # what a power cut may cost: some seconds
-UNSURE: Final = 0.3  # keypoints below are not drawn
+CHUNK: Final = 64 * 1024  # a crash loses at most one chunk: some seconds
+UNSURE: Final = 0.3  # keypoints with a lower score are not drawn
 ANNOTATED_POINTS: Final = 1  # of foxglove.PointsAnnotation
 ANNOTATED_LINES: Final = 4
 SCENE_LINES: Final = 2  # of foxglove.LinePrimitive
 EVERYTHING: Final = 1  # of foxglove.SceneEntityDeletion
 OTHER_SHAPES: Final = ("arrows", "cubes", "spheres", "cylinders", "triangles", "models")
-SCENE_LIFETIME_S: Final = 1  # a person who has gone is not left standing there
+SCENE_LIFETIME_S: Final = 1  # removes people who have left from the scene
 
-# The people of a frame in colours that are told apart in daylight and by the colour-blind
+# Colours that remain distinct in daylight and with colour blindness
 # (Okabe and Ito 2008, "Color Universal Design").
 COLOURS: Final = (
     (0.90, 0.62, 0.00),
@@ -63,7 +64,7 @@ POINT3: Final = _object(x=NUMBER, y=NUMBER, z=NUMBER)
 PLACE: Final = _object(position=POINT3, orientation=_object(x=NUMBER, y=NUMBER, z=NUMBER, w=NUMBER))
 PAIRS: Final = _array(_object(key=TEXT, value=TEXT))
 
-# Only what we fill in; readers know these by name, see
+# Only the fields written here. Readers know these schemas by name, see
 # https://docs.foxglove.dev/docs/sdk/schemas
 PICTURE: Final = "foxglove.CompressedImage"
 FOXGLOVE: Final = {
@@ -145,14 +146,14 @@ class McapSink:
     Parameters
     ----------
     file : IO[bytes]
-        Where to; closed with the sink. Without `close` the file has no index, which
-        readers can mend.
+        Output file; closed with the sink. Without `close` it has no index, which readers
+        can rebuild.
     about : Mapping
-        What to say about the recording, as a metadata record.
+        Description of the recording, written as a metadata record.
     clock : Clock
-        Says when a message came.
+        Source of arrival times.
     schemas : Mapping
-        The last level of a topic to the name and JSON Schema of its payload.
+        From the last level of a topic to the name and JSON Schema of its payload.
     """
 
     def __init__(
@@ -173,7 +174,7 @@ class McapSink:
         self._writer.add_metadata(METADATA, told)
 
     def publish(self, message: Message) -> bool:
-        """Write one message, and for poses what Foxglove draws; False once closed."""
+        """Write one message, and for poses the skeletons for Foxglove; False after `close`."""
         if self._file.closed:
             return False
         now_ns = self._clock.unix_ns()
@@ -189,7 +190,7 @@ class McapSink:
         return True
 
     def close(self) -> None:
-        """Write the index and close the file; twice is fine."""
+        """Write the index and close the file. Idempotent."""
         if not self._file.closed:
             self._writer.finish()  # type: ignore[no-untyped-call]
             self._file.close()
@@ -206,13 +207,13 @@ class McapSink:
             self._add(topic, self._channel(topic, name, FOXGLOVE[name]), times, content)
 
     def _add(self, topic: str, channel: int, times: tuple[int, int], content: Any) -> None:
-        """Write one message; `times` are when it came and when it was true."""
+        """Write one message; `times` are arrival and capture time in nanoseconds."""
         sequence = self._sequence[topic] = self._sequence.get(topic, -1) + 1
         data = msgspec.json.encode(content)
         self._writer.add_message(channel, times[0], data, times[1], sequence)
 
     def _channel(self, topic: str, name: str, schema: dict[str, Any] | None) -> int:
-        """Return the channel of a topic, begun when first asked for."""
+        """Return the channel of a topic, registered on first use."""
         if topic not in self._channels:
             known = 0
             if schema is not None:
@@ -223,11 +224,11 @@ class McapSink:
 
 
 LATEST_NS: Final = 1 << 63
-"""Times in MCAP are unsigned numbers of 64 bits; what is beyond half of them is none of ours."""
+"""Limit of capture times: half the range of MCAP's unsigned 64-bit times. Later is invalid."""
 
 
 def _as_object(message: Message, now_ns: int) -> dict[str, Any]:
-    """Return the payload as JSON channels hold it; what is no object is wrapped in one."""
+    """Return the payload as a JSON object; pictures and other text are wrapped in one."""
     if message.content_type == "image/jpeg":
         camera = message.topic.split("/")[-2]
         data = base64.b64encode(message.payload).decode()
@@ -242,7 +243,7 @@ def _as_object(message: Message, now_ns: int) -> dict[str, Any]:
 
 
 def _is_poses(payload: bytes) -> bool:
-    """Say whether a payload can be drawn: anything may be published on any topic."""
+    """Whether a payload is a valid poses message: any client may publish on the topic."""
     try:
         msgspec.json.decode(payload, type=PosesMessage)
     except (msgspec.DecodeError, RecursionError):
@@ -255,7 +256,7 @@ def _text(value: Any) -> str:
 
 
 def _captured_ns(payload: dict[str, Any], otherwise_ns: int) -> int:
-    """Return when the camera saw what a message tells of, where it says so."""
+    """Return the capture time in a payload; `otherwise_ns` if it is missing or invalid."""
     said = payload.get("captured_at") or payload.get("at")
     if not isinstance(said, str):
         return otherwise_ns
@@ -279,7 +280,7 @@ def _colour(person: dict[str, Any], place: int) -> dict[str, float]:
 
 
 def _bones(person: dict[str, Any]) -> list[tuple[float, float]]:
-    """Return the ends of the limbs whose both ends are sure, two points a limb."""
+    """Return the end points of the visible limbs, two for each limb."""
     points = person["keypoints"]
     return [
         (points[joint][0], points[joint][1])
@@ -295,7 +296,7 @@ def _title(person: dict[str, Any]) -> str:
 
 
 def annotations(payload: dict[str, Any], at_ns: int) -> dict[str, Any]:
-    """Return a frame's skeletons as `foxglove.ImageAnnotations`, in its pixels."""
+    """Return a frame's skeletons as `foxglove.ImageAnnotations`, in frame pixels."""
     points, texts = [], []
     for place, person in enumerate(payload["poses"]):
         colour = _colour(person, place)
@@ -306,7 +307,7 @@ def annotations(payload: dict[str, Any], at_ns: int) -> dict[str, Any]:
             (ANNOTATED_LINES, _bones(person), 2.0),
             (ANNOTATED_POINTS, sure, 5.0),
         ):
-            # Foxglove counts from the first pixel's corner, we from its centre.
+            # Foxglove's origin is the first pixel's corner, ours is its centre.
             corners = [{"x": x + 0.5, "y": y + 0.5} for x, y in ends]
             points.append({**line, "type": type_, "points": corners, "thickness": thickness})
         x, y, _, _ = person["bbox"]
@@ -329,7 +330,7 @@ def _about(person: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def positions(payload: dict[str, Any], at_ns: int) -> dict[str, Any]:
-    """Return where people are on the floor as `foxglove.PosesInFrame`, in metres."""
+    """Return people's positions on the floor as `foxglove.PosesInFrame`, in metres."""
     places = []
     for person in payload["poses"]:
         if "position" in person:
@@ -341,10 +342,10 @@ def positions(payload: dict[str, Any], at_ns: int) -> dict[str, Any]:
 
 
 def scene(payload: dict[str, Any], at_ns: int) -> dict[str, Any]:
-    """Return a frame's skeletons as `foxglove.SceneUpdate`: upright, before the camera.
+    """Return a frame's skeletons as `foxglove.SceneUpdate`, in an upright plane.
 
-    x points into the picture, y to its left, z up, as robots have it; one metre is
-    the picture's height and the middle of its bottom is the origin.
+    Axes as in robotics: x points into the picture, y to its left, z up. One metre is the
+    picture's height; the origin is the middle of its lower edge.
     """
     height, middle = payload["height"], payload["width"] / 2
 

@@ -1,7 +1,7 @@
-"""Recordings: messages in a file, and the frames and events that come out of it again.
+"""Reading and writing of recordings.
 
-A recording is JSON Lines or MCAP, written by `edgepose record`. The output of
-`edgepose detect --json` is one too: of poses as the model found them.
+A recording is a JSON Lines or MCAP file, written by `edgepose record`. The output of
+`edgepose detect --json` is one as well, with the poses as detected.
 """
 
 import base64
@@ -33,21 +33,21 @@ MCAP_MAGIC: Final = b"\x89MCAP0\r\n"
 GZIP_MAGIC: Final = b"\x1f\x8b"
 BASE_TOPIC: Final = "edgepose"
 DRAWN: Final = frozenset({"annotations", "positions", "scene"})
-"""Topics that an MCAP file has besides what was recorded."""
+"""Last levels of topics that an MCAP file adds for display."""
 
 WRAPPED: Final = {"availability": "text", "snapshot": "data"}
-"""Topics whose payload is no JSON, and where MCAP's JSON channels hold it."""
+"""Topics with other payloads than JSON, and the key of the payload in MCAP's JSON object."""
 
 RETAINED: Final = frozenset({"state", "status", "availability"})
 KINDS: Final[Mapping[str, Kind]] = {"event": "event", "stats": "stats"}
 
 
 UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
-"""What reading raises of a payload that is not what its topic should carry."""
+"""Exceptions raised for a payload that is invalid for its topic."""
 
 
 class RecordingError(UsageError):
-    """A file is no recording, or cannot be read as one."""
+    """A file is no recording, or cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class RecordedEntry:
     """One message of a recording."""
 
     t_s: float
-    """Seconds since the recording began, when the message came."""
+    """Arrival time in seconds since the recording began."""
 
     topic: str
     payload: bytes
@@ -63,31 +63,31 @@ class RecordedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file of messages; reading it anew gives the same messages."""
+    """A file of messages. Can be read repeatedly."""
 
     path: Path
     about: Mapping[str, Any]
-    """What the first line says; empty where there is none."""
+    """The header; empty if there is none."""
 
     @property
     def base_topic(self) -> str:
-        """First part of every topic in it."""
+        """Base topic of all messages."""
         return str(self.about.get("base_topic", BASE_TOPIC))
 
     @property
     def followed(self) -> bool:
-        """True when its people were followed and smoothed before they were recorded."""
+        """Whether the recorded poses were tracked and smoothed."""
         return self.about.get("followed") is True
 
     def entries(self) -> Iterator[RecordedEntry]:
-        """Yield the messages in the order they came.
+        """Yield the messages in order of arrival.
 
-        A last line that was cut off is left out with a warning.
+        Skips a truncated last line with a warning.
 
         Raises
         ------
         RecordingError
-            At a line that is none of a recording; names it.
+            At an invalid line; the message has its number.
         """
         with _open(self.path) as file:
             if _begins(file, MCAP_MAGIC):
@@ -97,12 +97,12 @@ class Recording:
 
 
 def open_recording(path: Path) -> Recording:
-    """Find out what a file is.
+    """Open a recording and read its header.
 
     Raises
     ------
     RecordingError
-        When it is no recording.
+        If the file is no recording or cannot be read.
     """
     if str(path) in STDIN:
         raise RecordingError(f"{path}: {NOT_STDIN}")
@@ -117,12 +117,12 @@ def open_recording(path: Path) -> Recording:
 
 
 def write(path: Path, file: IO[bytes], clock: Clock, about: Mapping[str, Any]) -> Sink:
-    """Begin a recording of the kind its name says: ``.mcap``, or JSON Lines.
+    """Return a sink that writes a recording: MCAP for the suffix ``.mcap``, else JSON Lines.
 
     Raises
     ------
     UsageError
-        When MCAP is asked for and its library is not installed.
+        If the suffix is ``.mcap`` and the MCAP library is not installed.
     """
     told = {
         "version": __version__,
@@ -142,10 +142,10 @@ def write(path: Path, file: IO[bytes], clock: Clock, about: Mapping[str, Any]) -
 
 
 def mcap_schemas() -> dict[str, tuple[str, dict[str, Any]]]:
-    """Return the name and schema of each topic's payload, in the words that readers know.
+    """Return name and JSON Schema of the payload for each last level of a topic.
 
-    Foxglove reads objects, arrays of objects and plain values; what is neither
-    (keypoints are arrays in arrays) is left out of the schema, not of the message.
+    Foxglove reads objects, arrays of objects and plain values. Other fields (keypoints are
+    arrays of arrays) are omitted from the schema, but not from the messages.
     """
     return {
         leaf: (f"edgepose.{type_.__name__}", _plain_schema(msgspec.json.schema(type_)))
@@ -231,7 +231,7 @@ def _jsonl_entries(path: Path, file: IO[bytes]) -> Iterator[RecordedEntry]:
 
 
 def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes, bool]]:
-    """Yield number, text and whether it is the last, of all lines that are not empty."""
+    """Yield number, content and whether it is the last line, for each non-empty line."""
     waiting: tuple[int, bytes] | None = None
     try:
         for number, line in enumerate(file, start=1):
@@ -240,7 +240,7 @@ def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes, bool]]:
             if waiting is not None:
                 yield (*waiting, False)
             waiting = number, line.strip()
-    except EOFError:  # a compressed file that was cut off
+    except EOFError:  # a truncated gzip file
         log.warning("%s: the compressed file was cut off; its end is left out", path)
     if waiting is not None:
         yield (*waiting, True)
@@ -265,7 +265,7 @@ def _mcap_about(file: IO[bytes]) -> dict[str, Any]:
 
 
 def _told(value: str) -> Any:
-    """Read one of the texts that an MCAP file says about itself."""
+    """Decode a metadata value of an MCAP file; plain text is returned as it is."""
     try:
         return msgspec.json.decode(value)
     except msgspec.DecodeError:
@@ -286,7 +286,7 @@ def _mcap_entries(path: Path, file: IO[bytes]) -> Iterator[RecordedEntry]:
 
 
 def _unwrapped(data: bytes, field: str) -> bytes:
-    """Return what a JSON object holds as text or in base64; anything else as it is."""
+    """Return the payload wrapped in a JSON object as text or base64; other data unchanged."""
     try:
         text: str = msgspec.json.decode(data, type=dict[str, Any])[field]
         return text.encode() if field == "text" else base64.b64decode(text)
@@ -295,7 +295,7 @@ def _unwrapped(data: bytes, field: str) -> bytes:
 
 
 def _mcap_messages(path: Path, file: IO[bytes]) -> Iterator[tuple[Any, Any]]:
-    """Yield channels and messages up to the end, or to where the file was cut off."""
+    """Yield channels and messages up to the end of the file, which may be truncated."""
     try:
         for _, channel, message in _mcap_reader(file).iter_messages(log_time_order=False):
             yield channel, message
@@ -310,7 +310,7 @@ def _mcap_errors() -> type[Exception]:
 
 
 def _mcap_reader(file: IO[bytes]) -> Any:
-    """Return a reader that goes through a file from its beginning: it may have no end."""
+    """Return a sequential reader, which does not need the index of a complete file."""
     try:
         from mcap.reader import NonSeekingReader
     except ImportError:
@@ -319,7 +319,7 @@ def _mcap_reader(file: IO[bytes]) -> Any:
 
 
 def message(topic: str, payload: bytes, *, retain: bool = False) -> Message:
-    """Return the message that a device would publish; retained only if asked for."""
+    """Return the message as a device would publish it; retained only with `retain`."""
     leaf = topic.rpartition("/")[2]
     told: Kind = "state" if leaf in RETAINED else KINDS.get(leaf, "poses")
     content = {"availability": "text/plain", "snapshot": "image/jpeg"}
@@ -341,18 +341,18 @@ def restamp(
     device: str | None = None,
     shift_ns: Callable[[int], int] | None = None,
 ) -> RecordedEntry:
-    """Put a message under another device, or at another time.
+    """Return a recorded message with another device id or other times.
 
     Parameters
     ----------
     entry : RecordedEntry
         A message of the recording.
     base_topic : str
-        What its topic begins with.
+        Base topic of the recording.
     device : str, optional
-        Takes the place of the id in the topic and in the message.
+        Replaces the device id in topic and payload.
     shift_ns : callable, optional
-        From the recorded wall time to the one to write.
+        Maps recorded wall times to new ones, in nanoseconds.
     """
     try:
         payload = msgspec.json.decode(entry.payload)
@@ -368,7 +368,7 @@ def restamp(
         payload["device"] = device
     if shift_ns is not None:
         for key in {"captured_at", "at"} & payload.keys():
-            with contextlib.suppress(TypeError, ValueError, OverflowError):  # it is none of ours
+            with contextlib.suppress(TypeError, ValueError, OverflowError):  # keep invalid times
                 payload[key] = rfc3339(shift_ns(unix_ns(payload[key])))
     return RecordedEntry(entry.t_s, topic, msgspec.json.encode(payload))
 

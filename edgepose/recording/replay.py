@@ -1,4 +1,4 @@
-"""Derives people and events of a recording again."""
+"""Recomputes tracks and events of a recording."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,14 +17,14 @@ from edgepose.types import Event, Message, Pose, Track
 
 
 class KnownPeople(Tracker):
-    """Gives people the ids that they had in the recording."""
+    """A tracker that keeps the recorded ids."""
 
     def __init__(self) -> None:
         super().__init__(tracking.TrackerOptions(birth_score=0.0))
         self._since_ns: dict[int, int] = {}
 
     def update(self, poses: Sequence[Pose], at_ns: int, *, at_once: bool = False) -> list[Track]:
-        """Take recorded poses; one without an id is left out."""
+        """Return tracks of the recorded poses; skips poses without an id."""
         return [
             Track(pose.person, pose, self._since_ns.setdefault(pose.person, at_ns))
             for pose in poses
@@ -33,19 +33,19 @@ class KnownPeople(Tracker):
 
 
 class Step(NamedTuple):
-    """What one frame of a recording brought."""
+    """Tracks, events and state from one frame of a recording."""
 
     frame: RecordedFrame
     tracks: list[Track]
     events: list[Event]
     frame_id: str | None
-    """The coordinate frame of the people's places; None without a floor."""
+    """Coordinate frame of positions in metres; None without a floor."""
 
     state: Mapping[str, Any] | None
-    """The camera's state if it is another now, else None."""
+    """The camera's state if it has changed, else None."""
 
     def messages(self, base_topic: str = BASE_TOPIC) -> Iterator[Message]:
-        """Yield what a running device would say of the frame."""
+        """Yield the messages that a running device would publish for the frame."""
         frame = self.frame
         topics = mqtt_topics.Topics(base_topic, frame.device).camera(frame.camera)
         shown = frame.frame
@@ -64,15 +64,16 @@ class Step(NamedTuple):
 
 
 def rederive(recording: Recording, config: Config) -> Iterator[Step]:
-    """Walk a recording's frames as a camera's pipeline does; the same again each time.
+    """Yield tracks, events and state of each frame, computed as in a live pipeline.
+
+    The result is deterministic.
 
     Parameters
     ----------
     recording
-        If its people were followed, they keep their ids and places; else they are
-        followed and smoothed here.
+        Tracked recordings keep ids and keypoints; others are tracked and smoothed here.
     config
-        Zones and events; a camera that it does not name has no zones.
+        Zones and events. A camera missing in it has no zones.
     """
     followers: dict[tuple[str, str], Follower] = {}
     states: dict[tuple[str, str], Mapping[str, Any]] = {}

@@ -1,6 +1,6 @@
-"""Animated pictures in WebP, which browsers and Home Assistant show.
+"""Animated WebP, supported by browsers and Home Assistant.
 
-OpenCV writes single pictures; the container of RFC 9649 holds several of them.
+OpenCV encodes single pictures; this module joins them in the container of RFC 9649.
 """
 
 from collections.abc import Sequence
@@ -11,22 +11,22 @@ import cv2
 from edgepose.types import Image
 
 MEDIA_TYPE: Final = "image/webp"
-HEADER_BYTES: Final = 12  # "RIFF", the length, "WEBP"
+HEADER_BYTES: Final = 12  # "RIFF", length, "WEBP"
 ANIMATED: Final = 0x02  # flag of VP8X
-NO_BLEND: Final = 0x02  # flag of ANMF: a frame replaces the one before
+NO_BLEND: Final = 0x02  # flag of ANMF: a frame replaces the previous one
 
 
 def animation(frames: Sequence[Image], frame_ms: int, *, quality: int) -> bytes:
-    """Write pictures of one size as an animation that repeats for ever.
+    """Encode pictures of equal size as an endlessly repeating animation.
 
     Parameters
     ----------
     frames : sequence of (height, width, 3)
-        RGB; at least one.
+        RGB, uint8; at least one.
     frame_ms : int
-        How long each is shown.
+        Duration of each frame in milliseconds.
     quality : int
-        From 1 to 100.
+        WebP quality from 1 to 100.
     """
     height, width = frames[0].shape[:2]
     canvas = _three(width - 1) + _three(height - 1)
@@ -42,7 +42,7 @@ def animation(frames: Sequence[Image], frame_ms: int, *, quality: int) -> bytes:
 
 
 def _picture(frame: Image, quality: int) -> bytes:
-    """Return the chunks of one picture, without the header of its file."""
+    """Return the WebP chunks of one picture, without the file header."""
     bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
     _, content = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, quality])
     return bytes(content)[HEADER_BYTES:]

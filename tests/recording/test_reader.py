@@ -340,7 +340,7 @@ def test_positions_drawn_for_foxglove_are_no_recorded_messages(tmp_path: Path) -
     sink.close()
 
     assert b"PosesInFrame" in path.read_bytes()
-    assert [entry.topic for entry in open_recording(path)] == [poses.topic]
+    assert [entry.topic for entry in open_recording(path).entries()] == [poses.topic]
 
 
 class TestFoxglove:

@@ -1,7 +1,7 @@
-"""What happens to people: from tracks to events and to the camera's state.
+"""Event detectors: from tracks to events and the camera's state.
 
-To add a kind of event: write `events/<kind>.py`, add one row here, inherit the
-contract test of `tests/support/contracts/event.py`; what it says stands in `TYPES`.
+To add a detector: write `events/<kind>.py`, add one row to `EVENTS`, list its event
+types in `TYPES`, and inherit the contract test of `tests/support/contracts/event.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,23 +38,23 @@ TYPES: Final = (
     "gesture",
     "line_crossed",
 )
-"""All that an event can say."""
+"""All event types."""
 
 
 class Detector(Protocol):
-    """Watches the tracks of one camera."""
+    """Derives events and state from the tracks of one camera."""
 
     @classmethod
     def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
-        """Make what the configuration asks for; None for nothing."""
+        """Create the detector from the configuration; None if it is disabled."""
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
-        """Take the people of one frame, in order of time, and say what has happened.
+        """Process the tracks of one frame and return new events.
 
-        `at_ns` is the frame's time and the only clock there is. Called for every
-        frame, also when nobody is there.
+        Called for every frame in order of time, also without tracks. `at_ns` is the
+        frame's time and the only clock.
         """
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """This detector's part of the topic `C/state`: keys of the contract, JSON-able."""
+        """This detector's keys of the topic `C/state`, JSON-serialisable."""

@@ -1,31 +1,38 @@
-"""A yes or no that is believed once it has lasted."""
+"""Debouncing of a yes-or-no observation."""
 
 from edgepose.timing import NS_PER_S
 
 
 class Settling:
-    """Follows what each frame shows, but only after it has shown it for long enough.
+    """A boolean that changes only after the new value was observed for long enough.
 
-    Time runs from the first frame on the new side, so a camera that was away does not
-    turn anything by its silence.
+    Time runs from the first frame with the new value, so a gap without frames changes
+    nothing.
+
+    Parameters
+    ----------
+    on_s, off_s : float
+        Seconds before the value turns true or false.
+    gap_s : float
+        Length of an interruption that restarts the time before turning true.
     """
 
     def __init__(self, on_s: float, off_s: float, gap_s: float = 0.0) -> None:
         self.value = False
-        """What is believed now."""
+        """The debounced value."""
 
         self.since_ns: int | None = None
-        """First frame of what is believed; None before anything was."""
+        """Time of the first frame with this value; None before the first change."""
 
         self.lasted_ns = 0
-        """How long the belief before this one held."""
+        """Duration of the previous value."""
 
         self._needed_ns = (int(off_s * NS_PER_S), int(on_s * NS_PER_S))
         self._gap_ns = int(gap_s * NS_PER_S)
         self._change = _Change()
 
     def update(self, seen: bool, at_ns: int) -> bool:
-        """Take what one frame shows; True when the belief changes with it."""
+        """Add the observation of one frame; return whether the value changed."""
         change = self._change
         if seen == self.value:
             change.doubt(at_ns)
@@ -40,7 +47,7 @@ class Settling:
         return True
 
     def end(self, at_ns: int) -> bool:
-        """Stop believing without waiting; True when something was believed."""
+        """Turn the value false at once; return whether it was true."""
         if not self.value:
             return False
         self._turn(at_ns if self._change.since_ns is None else self._change.since_ns)
@@ -48,7 +55,7 @@ class Settling:
 
     @property
     def quiet(self) -> bool:
-        """True while it says no and nothing speaks for yes: nothing is lost by forgetting it."""
+        """Whether the value is false with no change pending, so that it can be discarded."""
         return not self.value and self._change.since_ns is None
 
     def _turn(self, at_ns: int) -> None:
@@ -57,7 +64,7 @@ class Settling:
 
 
 class _Change:
-    """A change of belief on its way."""
+    """A pending change of the value."""
 
     def __init__(self) -> None:
         self.since_ns: int | None = None
@@ -66,20 +73,20 @@ class _Change:
         self._gap_from_ns: int | None = None
 
     def support(self, at_ns: int) -> None:
-        """Count a frame that speaks for the change."""
+        """Count a frame with the new value."""
         if self.since_ns is None:
             self.since_ns = at_ns
         self._for += 1
         self._gap_from_ns = None
 
     def doubt(self, at_ns: int) -> None:
-        """Count a frame that speaks against it."""
+        """Count a frame with the old value."""
         self._against += 1
         if self._gap_from_ns is None:
             self._gap_from_ns = at_ns
 
     def doubtful(self, at_ns: int, gap_ns: int) -> bool:
-        """Say whether it is over: a gap too long, or a third of the frames against it."""
+        """Whether to cancel the change: the gap is too long, or about a third of frames oppose."""
         if self.since_ns is None or self._gap_from_ns is None:
             return True
         too_long = at_ns - self._gap_from_ns >= gap_ns

@@ -1,8 +1,8 @@
-"""The last seconds of one person as a vector, for the network that recognises falls.
+"""Input vectors of the fall network: the last seconds of one person.
 
-Places are relative to the body and in parts of its stature, so that neither the distance
-to the camera nor the resolution matters. The stature is estimated from all limbs: in the
-picture a limb is at most as long as it is in the plane of the picture, so the longest counts.
+Positions are relative to the body and in parts of its stature, so they do not depend on the
+distance to the camera or the resolution. The stature is estimated from the relatively longest
+limb, since foreshortening can only make a limb look shorter.
 """
 
 from typing import Final
@@ -19,31 +19,32 @@ STEP_S: Final = 0.25
 STEPS: Final = 13
 WINDOW_S: Final = STEP_S * (STEPS - 1)
 GRID_S: Final[Array] = np.arange(1 - STEPS, 1, dtype=np.float64) * STEP_S
-GAP_S: Final = 0.5  # longest time between two looks that is interpolated
-HOLD_S: Final = 0.2  # how long a look counts before and after
-FARTHEST: Final = 3.0  # statures; farther is a stray joint
+GAP_S: Final = 0.5  # maximum time between two observations for interpolation
+HOLD_S: Final = 0.2  # an observation is extrapolated by at most this time
+FARTHEST: Final = 3.0  # statures: limit of positions; a joint farther away is stray
 INPUTS: Final = STEPS * (3 * POINTS + 1)
 
-QUANTILE: Final = 0.8  # of the statures of single looks: a stray joint makes a limb too long
+QUANTILE: Final = 0.8  # of the single statures: the maximum would be that of a stray joint
 
 
 def windows(looks: Looks, seconds: Array, ends: Array) -> tuple[Floats, Flags]:
-    """Return the inputs of the network for windows that end at some moments.
+    """Return the network's inputs for windows with the given ends.
 
     Parameters
     ----------
     looks : Looks
-        One body through time; n observations.
+        One body over time; n observations.
     seconds : (n,)
-        When, ascending.
+        Times of the observations, ascending.
     ends : (m,)
-        Ends of the windows; later looks do not count.
+        End times of the windows; later observations are ignored.
 
     Returns
     -------
     inputs : (m, INPUTS)
+        Positions, visibility and shoulder width at each step; 0 where not known.
     known : (m,)
-        Whether the window has a body of a known size.
+        Whether the window contains a body of known size.
     """
     last = np.searchsorted(seconds, ends + 1e-6)
     first = np.searchsorted(seconds, ends - WINDOW_S - GAP_S)
@@ -73,10 +74,10 @@ def windows(looks: Looks, seconds: Array, ends: Array) -> tuple[Floats, Flags]:
 
 
 def speeds(inputs: Floats) -> Floats:
-    """Return how fast the trunk moved at most within each window (n, INPUTS).
+    """Return the largest movement of the trunk within half a second, per window (n, INPUTS).
 
-    The largest way of the shoulders within half a second plus that of the hips, in statures;
-    NaN where either was not seen for so long.
+    The largest displacement of the shoulders plus that of the hips, in statures; NaN where
+    either was never seen half a second apart.
     """
     count = len(inputs)
     places = inputs[:, : 2 * STEPS * POINTS].reshape(count, STEPS, POINTS, 2)
@@ -89,9 +90,9 @@ def speeds(inputs: Floats) -> Floats:
 
 
 def _resample(seconds: Array, values: Array, ends: Array) -> tuple[Array, Flags]:
-    """Interpolate values (n, k) with NaN at the steps of each window.
+    """Interpolate values (n, k), which may be NaN, at the steps of each window.
 
-    Returns (m, STEPS, k) and (m, STEPS): whether the value is known there.
+    Returns the values (m, STEPS, k) and whether each is known (m, STEPS).
     """
     seen = ~np.isnan(values[:, 0])
     times, places = seconds[seen], values[seen]

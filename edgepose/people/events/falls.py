@@ -2,10 +2,10 @@
 
 Three events: *suspected* soon after the descent, *confirmed* when the same person is still
 down some seconds later, *recovered* when the person is up again or gone. Two small networks
-supply the evidence. One rates the last three seconds of a person (`fall_window`): did this
-body just fall? It also rates bodies that the pose model lost on the way down. The other
-reads the posture of single poses (`edgepose.people.posture`): is this body down? Their outputs
-are added up over time; no single measurement decides. docs/events.md has the results.
+supply the evidence. One rates whether the last three seconds of a person (`fall_window`) show
+a fall, also when the pose model lost the body during the descent. The other classifies the
+posture of single poses (`edgepose.people.posture`). Their outputs are averaged over time and
+added, so no single measurement decides. docs/events.md has the results.
 """
 
 import math
@@ -38,37 +38,35 @@ from edgepose.types import Event, Floats, Track
 WEIGHTS: Final = "falls.npz"
 
 
-FEWEST: Final = 3  # looks, before a window is rated
-LOST_S: Final = 2.0  # a lost person is rated for so long
-MEAN_S: Final = 0.6  # over which the ratings are averaged
-DOWN_S: Final = 0.8  # over which the posture is averaged
-DOWN_WEIGHT: Final = 1.0  # of the posture, beside the rating
-SPEED: Final = (
-    0.55  # `speeds` that speaks neither for nor against: mats, chairs and knees have less
-)
-SPEED_WEIGHT: Final = 12.0
-SPEED_RANGE: Final = (-4.0, 3.0)  # of the logit that results
-DOUBT: Final = 0.02  # bounds the logit of a posture
-DOWN_MOST: Final = 1.0  # that logit when it speaks for a fall: lying alone is none
-SUSPECT: Final = 1.2  # evidence (a logit) from which a fall is suspected
-CONFIRM: Final = 2.0  # the most evidence that a confirmed fall had in its first seconds
-RATED_S: Final = 3.0  # length of these first seconds
-BEGIN: Final = -1.0  # rating with which a fall begins
-DISARM_S: Final = 4.0  # no second suspicion so soon after the end of a fall
+FEWEST: Final = 3  # minimum observations before a window is rated
+LOST_S: Final = 2.0  # a lost person is still rated for this long
+MEAN_S: Final = 0.6  # window of the mean rating
+DOWN_S: Final = 0.8  # window of the mean posture logit
+DOWN_WEIGHT: Final = 1.0  # weight of the posture logit relative to the rating
+SPEED: Final = 0.55  # neutral value of `speeds`: getting down on mats, chairs and knees is slower
+SPEED_WEIGHT: Final = 12.0  # logit per unit of `speeds`
+SPEED_RANGE: Final = (-4.0, 3.0)  # limits of the speed's logit
+DOUBT: Final = 0.02  # added to probabilities: bounds the posture logit
+DOWN_MOST: Final = 1.0  # upper limit of the posture logit: lying alone is no fall
+SUSPECT: Final = 1.2  # minimum evidence (logit) to suspect a fall
+CONFIRM: Final = 2.0  # minimum peak evidence within `RATED_S` to confirm a fall
+RATED_S: Final = 3.0  # seconds after the beginning of a fall in which the evidence may grow
+BEGIN: Final = -1.0  # a fall begins when the rating rises above this
+DISARM_S: Final = 4.0  # minimum time from the end of a fall to the next suspicion
 
-REST_S: Final = 5.0  # length of the observation that decides about a confirmation
-FEW: Final = 8  # with fewer looks than this the body counts as lost
-STILL_DOWN: Final = -1.0  # mean `_Look.down` of a body that has not risen
-RESTING: Final = 0.075  # statures: spread of the shoulders of a body at rest; push-ups have more
-RESTING_VERTICAL: Final = 0.05
+REST_S: Final = 5.0  # window of observations that decides on the confirmation
+FEW: Final = 8  # with fewer observations the body counts as lost
+STILL_DOWN: Final = -1.0  # minimum mean `_Look.down` of a body that has not risen
+RESTING: Final = 0.075  # statures: maximum spread of resting shoulders; push-ups exceed it
+RESTING_VERTICAL: Final = 0.05  # statures: the same for the vertical part
 
-UPRIGHT_DEG: Final = 40.0
-WHOLE: Final = 0.75  # of the trunk's length; less is foreshortened
-SEAT: Final = 0.4  # statures: shoulders above ankles; 0.5 on a chair, 0.29 on the floor
-STANDS: Final = 0.85  # probability of standing that counts as up whatever the joints' distances
+UPRIGHT_DEG: Final = 40.0  # maximum lean of an upright trunk
+WHOLE: Final = 0.75  # minimum visible part of the trunk's length; less is foreshortened
+SEAT: Final = 0.4  # statures: minimum shoulders above ankles; 0.5 on a chair, 0.29 on the floor
+STANDS: Final = 0.85  # minimum probability of standing that counts as up by itself
 
-NEAR: Final = 0.9  # statures: a new track so near to a lost one continues it
-ADOPT_S: Final = 3.0  # for so long after the loss; after a fall for `gone_s`
+NEAR: Final = 0.9  # statures: a new track this near to a lost one continues it
+ADOPT_S: Final = 3.0  # maximum time since the loss without a fall; with one it is `gone_s`
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,54 +77,54 @@ class FallOptions:
     """A suspected fall is confirmed when the person is still down after this time."""
 
     recover_s: float = 1.0
-    """Being up for this long ends a fall."""
+    """A fall ends when the person has been up for this long."""
 
     gone_s: float = 60.0
     """A fallen person who is not seen for this long counts as gone."""
 
     min_keypoint_score: float = 0.3
-    """As configured for poses; falls also use joints down to two thirds of it."""
+    """The configured minimum of `[pose]`; falls also use joints down to two thirds of it."""
 
 
 class _Look(NamedTuple):
-    """One row of `Looks` and when it was."""
+    """One observation: a row of `Looks`, its time, and the posture."""
 
     at_ns: int
     points: Array
     width: float
     stature: float
     down: float
-    """Logit: how much rather the body is down than up."""
+    """Logit of the body being down rather than up."""
 
     lying: float
-    """Probability."""
+    """Probability within [0, 1]."""
 
     standing: float
-    """Probability."""
+    """Probability within [0, 1]."""
 
     cut: bool
     """Whether the frame's edge cuts the body."""
 
     def is_partial(self) -> bool:
-        """Whether the hips are hidden, or the feet probably outside of the frame."""
+        """Whether the hips are hidden, or the feet are probably outside of the frame."""
         hips, feet = np.isnan(self.points[[HIPS, ANKLES], 0]).tolist()
         return hips or (self.cut and feet)
 
 
 @dataclass(slots=True)
 class _Fall:
-    """One fall from the moment it was suspected."""
+    """A suspected or confirmed fall."""
 
     began_ns: int
     rating: float
-    """The most evidence in the first seconds, a logit."""
+    """Peak evidence within `RATED_S`, a logit."""
 
     where: Array
-    """(2,): the hips in pixels."""
+    """(2,): position of the hips in pixels."""
 
     stature: float
     looks: deque[_Look] = field(default_factory=deque)
-    """Of the last `REST_S`."""
+    """Observations of the last `REST_S`."""
 
     confirmed: bool = False
     up_since_ns: int | None = None
@@ -137,21 +135,21 @@ class _Fall:
         _drop_old(self.looks, look.at_ns, REST_S)
 
     def is_fresh(self, at_ns: int) -> bool:
-        """Whether the evidence may still grow."""
+        """Whether `RATED_S` is not over, so that the evidence may still grow."""
         return at_ns - self.began_ns <= RATED_S * NS_PER_S
 
     @property
     def seen(self) -> bool:
-        """Whether the body was seen often enough to judge how it lies."""
+        """Whether there are enough observations to judge the body's posture."""
         return len(self.looks) >= FEW
 
     @property
     def lying(self) -> float:
-        """Mean probability of lying; NaN for a body that is lost."""
+        """Mean probability of lying; NaN for a lost body."""
         return float(np.mean([look.lying for look in self.looks])) if self.seen else float("nan")
 
     def is_down(self) -> bool:
-        """Whether the body still lies, at rest, or was lost where it fell."""
+        """Whether the body is down and at rest, or was lost where it fell."""
         if self.up_since_ns is not None or self.rating < CONFIRM:
             return False
         return not self.seen or (self._mean_down() >= STILL_DOWN and self._is_at_rest())
@@ -171,30 +169,30 @@ class _Fall:
 
 @dataclass(slots=True)
 class _Person:
-    """The recent past of one track."""
+    """Recent observations and the fall of one track."""
 
     id: int
     last_ns: int
     looks: deque[_Look] = field(default_factory=deque)
     ratings: deque[tuple[int, float]] = field(default_factory=deque)
-    """Time and logit, of the last `MEAN_S`."""
+    """Times and logits of the last `MEAN_S`."""
 
     speed: float = 0.0
-    """Logit: how much rather the trunk fell than was let down."""
+    """Logit of a fast rather than a controlled descent of the trunk."""
 
     began_ns: int | None = None
-    """When the ratings rose above `BEGIN`."""
+    """Time at which the rating rose above `BEGIN`; None below it."""
 
     armed_ns: int = 0
-    """No suspicion before."""
+    """No fall is suspected before this time."""
 
     resting: bool = False
-    """In a zone of kind `rest`."""
+    """Whether the person is in a zone of kind `rest`."""
 
     fall: _Fall | None = None
 
     def mean_down(self, at_ns: int) -> float:
-        """Return the mean `_Look.down` of the last moments; 0 when the body is not seen."""
+        """Return the mean `_Look.down` of the last `DOWN_S`; 0 with too few observations."""
         first_ns = at_ns - DOWN_S * NS_PER_S
         recent = [
             min(look.down, 0.0 if look.is_partial() else DOWN_MOST)
@@ -204,13 +202,13 @@ class _Person:
         return sum(recent) / len(recent) if len(recent) >= FEWEST else 0.0
 
     def evidence(self, at_ns: int) -> float:
-        """Return the sum of all evidence for a fall."""
+        """Return the total evidence for a fall, a logit."""
         return self.descent(at_ns) + DOWN_WEIGHT * self.mean_down(at_ns)
 
     def descent(self, at_ns: int) -> float:
-        """Return what the last seconds say for a fall, minus infinity before they are rated.
+        """Return the evidence of the last seconds, a logit; minus infinity without ratings.
 
-        The speed of a body that is lost or partly visible only speaks against a fall.
+        The speed of a lost or partly visible body can only lower the evidence.
         """
         low, high = SPEED_RANGE
         seen = at_ns - self.looks[-1].at_ns < MEAN_S / 2 * NS_PER_S
@@ -224,17 +222,17 @@ class _Person:
 
     @property
     def stature(self) -> float:
-        """In pixels, NaN when unknown."""
+        """Median stature in pixels; NaN if unknown."""
         return float(np.nanmedian([look.stature for look in self.looks] or [np.nan]))
 
     def arrays(self) -> tuple[Looks, Array]:
-        """Return the looks, and when they were in seconds from the first."""
+        """Return the observations, and their times in seconds relative to the last one."""
         ats, points, widths, statures, *_ = zip(*self.looks, strict=True)
         seconds = (np.array(ats) - self.looks[-1].at_ns) / NS_PER_S
         return Looks(np.array(points), np.array(widths), np.array(statures)), seconds
 
     def add_rating(self, at_ns: int, rating: float) -> None:
-        """Remember how much the last seconds look like a fall."""
+        """Add the network's rating of the last seconds, a logit."""
         self.ratings.append((at_ns, rating))
         while at_ns - self.ratings[0][0] >= MEAN_S * NS_PER_S:
             self.ratings.popleft()
@@ -244,7 +242,7 @@ class _Person:
             self.began_ns = at_ns
 
     def mean_rating(self) -> float:
-        """Return the mean rating, minus infinity before there are enough."""
+        """Return the mean rating; minus infinity with too few ratings."""
         if (
             len(self.ratings) < 2
             or self.ratings[-1][0] - self.ratings[0][0] < MEAN_S / 2 * NS_PER_S
@@ -254,14 +252,14 @@ class _Person:
 
 
 class Evidence(NamedTuple):
-    """What speaks for a fall of one person at one moment; logits, 0 is undecided."""
+    """The evidence for a fall of one person at one moment, as logits; 0 is undecided."""
 
     person: int
     descent: float
-    """What the last seconds say; minus infinity when they were not rated."""
+    """Logit from the last seconds; minus infinity if they were not rated."""
 
     down: float
-    """Posture; 0 when the body is not seen."""
+    """Logit from the posture; 0 if the body is not seen."""
 
     visible: bool
     fallen: bool
@@ -269,7 +267,7 @@ class Evidence(NamedTuple):
 
 
 class FallDetector:
-    """Suspects, confirms and ends falls of all people of one camera."""
+    """Emits `fall_suspected`, `fall_confirmed` and `fall_recovered` for one camera."""
 
     def __init__(self, zones: Sequence[Zone] = (), options: FallOptions | None = None) -> None:
         self.options = options or FallOptions()
@@ -278,7 +276,7 @@ class FallDetector:
 
     @classmethod
     def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
-        """Make what the configuration asks for; None for nothing."""
+        """Create the detector from the configuration; None if it is disabled."""
         options = FallOptions(
             confirm_s=config.events.fall_confirm_s,
             recover_s=config.events.fall_recover_s,
@@ -289,12 +287,12 @@ class FallDetector:
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """`fall`: a fall was confirmed and is not over."""
+        """`fall`: whether any confirmed fall has not ended."""
         falls = (person.fall for person in self._people.values())
         return {"fall": any(fall is not None and fall.confirmed for fall in falls)}
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
-        """Take the people of one frame and return the fall events that it completes."""
+        """Process the tracks of one frame and return new fall events."""
         self._observe(tracks, at_ns)
         self._rate(at_ns)
         events = [event for person in self._people.values() for event in self._step(person, at_ns)]
@@ -304,7 +302,7 @@ class FallDetector:
         return events
 
     def evidence(self, at_ns: int) -> list[Evidence]:
-        """Return the evidence on everybody known, for reports on missed falls."""
+        """Return the evidence for each known person, for reports on missed falls."""
         return [
             Evidence(
                 person.id,
@@ -319,7 +317,7 @@ class FallDetector:
     # ---------------------------------------------------------- observations
 
     def _observe(self, tracks: Sequence[Track], at_ns: int) -> None:
-        """Add one look for each track."""
+        """Add one observation for each track."""
         if not tracks:
             return
         keypoints = np.stack([track.pose.keypoints for track in tracks])
@@ -344,7 +342,7 @@ class FallDetector:
                 _watch(person.fall, look)
 
     def _person(self, id_: int, points: Array, present: set[int], at_ns: int) -> _Person:
-        """Return the person of a track; a new track near a lost one continues it."""
+        """Return the state of a track; a new track near a lost one takes over its state."""
         if id_ in self._people:
             return self._people[id_]
         person = self._lost_near(points, present, at_ns) or _Person(id_, at_ns)
@@ -354,7 +352,7 @@ class FallDetector:
         return person
 
     def _lost_near(self, points: Array, present: set[int], at_ns: int) -> _Person | None:
-        """Find the person whose track was lost here: pose models lose people who fall."""
+        """Return the nearest lost person within `NEAR`: pose models lose people who fall."""
         best, nearest = None, NEAR
         for person in self._people.values():
             if person.id in present or not person.looks:
@@ -369,7 +367,7 @@ class FallDetector:
     # -------------------------------------------------------------- evidence
 
     def _rate(self, at_ns: int) -> None:
-        """Rate the last seconds of everybody who has not fallen already."""
+        """Rate the last seconds of each person without a fall, or with a fresh one."""
         rated, inputs = [], []
         for person in self._people.values():
             if person.fall is not None and not person.fall.is_fresh(at_ns):
@@ -396,7 +394,7 @@ class FallDetector:
     # ---------------------------------------------------------------- events
 
     def _step(self, person: _Person, at_ns: int) -> list[Event]:
-        """Return the event that is due for one person, if any."""
+        """Return the due event of one person, if any."""
         fall = person.fall
         if fall is None:
             return self._suspect(person, at_ns)
@@ -411,7 +409,7 @@ class FallDetector:
         return [_event("fall_confirmed", person, fall, at_ns)]
 
     def _suspect(self, person: _Person, at_ns: int) -> list[Event]:
-        """Suspect a fall when the mean rating is high enough."""
+        """Start a suspected fall when the evidence reaches `SUSPECT`."""
         if person.resting or at_ns < person.armed_ns or not person.looks:
             return []
         rating = person.evidence(at_ns)
@@ -443,7 +441,7 @@ class FallDetector:
 
 
 def _watch(fall: _Fall, look: _Look) -> None:
-    """Judge whether a fallen body is up."""
+    """Add an observation to a fall and update whether the body is up."""
     fall.add(look)
     if look.standing < STANDS and not _is_up(look.points, fall.stature):
         fall.up_since_ns = None
@@ -453,9 +451,9 @@ def _watch(fall: _Fall, look: _Look) -> None:
 
 
 def rate(inputs: Floats) -> Floats:
-    """Return the logits (n,) of windows (n, INPUTS): how much they look like a fall.
+    """Return the network's logits (n,) of a fall for windows (n, INPUTS).
 
-    The mean over the window and its mirror image, so that left and right are alike.
+    Averages each window and its mirror image, so that left and right count the same.
     """
     mirrored = inputs.copy()
     mirrored[:, 0 : 2 * POINTS * STEPS : 2] *= -1
@@ -470,7 +468,7 @@ def _network() -> Perceptron:
 
 
 def _event(kind: str, person: _Person, fall: _Fall, at_ns: int) -> Event:
-    """Make an event with what it rests on."""
+    """Create an event with its evidence."""
     lying = fall.lying
     data: dict[str, Any] = {
         "duration_s": round((at_ns - fall.began_ns) / NS_PER_S, 1),
@@ -507,9 +505,9 @@ def _drop_old(looks: deque[_Look], at_ns: int, seconds: float) -> None:
 
 
 def _spread(places: Array) -> tuple[float, float]:
-    """Return the standard deviations across and up of places (n, 2), whatever outliers do.
+    """Return robust standard deviations of places (n, 2) across and up.
 
-    From the median distance to the median, scaled for normal errors.
+    Median absolute deviations, scaled by 1.4826 for normal errors.
     """
     across, vertical = 1.4826 * np.median(np.abs(places - np.median(places, axis=0)), axis=0)
     return float(across), float(vertical)

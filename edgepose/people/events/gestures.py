@@ -1,4 +1,4 @@
-"""Gestures: rules over joints, held for long enough, once each time."""
+"""Gestures: rules over joints that raise one event each time they hold for long enough."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ from edgepose.skeleton import JOINT_NAMES
 from edgepose.timing import NS_PER_S
 from edgepose.types import Event, Track
 
-RELEASE_S: Final = 0.3  # a hand that trembles at the limit is held once, not twice
-GAP_S: Final = 0.25  # models lose a wrist in single frames
-WINDOW_S: Final = 2.0  # people wave once to twice a second: four turns or more
-TORSO_S: Final = 1.0  # people come nearer slowly; what changes faster is the model's error
-LOST_S: Final = 0.4  # what happened before a longer gap belongs to another movement
-TURNED: Final = 0.25  # shoulders nearer than this part of the torso: seen from the side
+RELEASE_S: Final = 0.3  # debounce of the release: a hand that trembles at the limit counts once
+GAP_S: Final = 0.25  # tolerated interruption: models lose a wrist in single frames
+WINDOW_S: Final = 2.0  # window for swings: four or more, as people wave once or twice a second
+TORSO_S: Final = 1.0  # time constant of the torso length: faster changes are model errors
+LOST_S: Final = 0.4  # a longer gap starts a new path of a joint
+TURNED: Final = 0.25  # torso lengths: minimum shoulder width, less is seen from the side
 
-# Shoulders are 0.259 and the torso 0.288 of the body's height (see `zones`).
+# Shoulders are 0.259 and the torso is 0.288 of the stature (see `zones`).
 TORSO_PER_SHOULDERS: Final = 0.288 / 0.259
 
 JOINT: Final = {name: index for index, name in enumerate(JOINT_NAMES)}
@@ -35,10 +35,10 @@ CARRIERS: Final = {"wrist": "elbow", "elbow": "shoulder", "knee": "hip", "ankle"
 
 
 class GestureDetector:
-    """Watches every person for every gesture.
+    """Emits `gesture` for each person and gesture.
 
-    A gesture fires once when it has been held for its time, again only after it was
-    let go and its cool-down has passed. Joints below `min_score` hold nothing.
+    A gesture fires once when it has been held for its time, and again only after a release
+    and its cool-down. A condition on joints below `min_score` does not hold.
     """
 
     def __init__(self, gestures: Sequence[Gesture], *, min_score: float = 0.3) -> None:
@@ -57,12 +57,12 @@ class GestureDetector:
 
     @classmethod
     def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
-        """Make what the configuration asks for; None for nothing."""
+        """Create the detector from the configuration; None without gestures."""
         rules = config.rules()
         return cls(rules, min_score=config.pose.min_keypoint_score) if rules else None
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
-        """Say which gestures were made."""
+        """Return the `gesture` events of one frame."""
         seen = {track.id: track for track in tracks}
         for id_ in seen:
             if id_ not in self._people:
@@ -79,7 +79,7 @@ class GestureDetector:
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """Nothing: a gesture is a moment, not a state."""
+        """Empty: gestures are events only."""
         return {}
 
     def _watch(self, id_: int, person: "_Gesturer", track: Track | None, at_ns: int) -> list[Event]:
@@ -94,7 +94,7 @@ class GestureDetector:
 
 
 class _Rule:
-    """A gesture on one side, with its sides filled in."""
+    """A gesture for one side, with the side filled into its conditions."""
 
     def __init__(self, gesture: Gesture, side: Side | None) -> None:
         self.gesture = gesture
@@ -111,7 +111,7 @@ def _rules(gesture: Gesture) -> list[_Rule]:
 
 
 class _Limbs:
-    """One person in one frame, measured in torsos."""
+    """Measures of one person in one frame, in torso lengths."""
 
     def __init__(self, track: Track, min_score: float) -> None:
         self._points = track.pose.keypoints.tolist()
@@ -120,16 +120,16 @@ class _Limbs:
         self.swings: dict[str, int] = {}
 
     def at(self, joint: str) -> tuple[float, float] | None:
-        """Return where a joint is, in pixels; None when it is not sure."""
+        """Return a joint's position in pixels; None below the minimum score."""
         x, y, score = self._points[JOINT[joint]]
         return (x, y) if score >= self._min_score else None
 
     def score(self, rule: _Rule) -> float:
-        """Return the score of the least sure joint that says so."""
+        """Return the lowest score of the rule's joints."""
         return float(min(self._points[JOINT[joint]][2] for joint in rule.joints))
 
     def holds(self, rule: _Rule) -> bool:
-        """Say whether the body does this now."""
+        """Whether the body meets all conditions of the rule."""
         return all(self._true(c) is True for c in rule.when) and not any(
             self._true(c) is True for c in rule.unless
         )
@@ -141,7 +141,7 @@ class _Limbs:
         return value > condition.limit if condition.more else value < condition.limit
 
     def measure(self, condition: Condition) -> float | None:
-        """Measure what a condition speaks of; None when it cannot be seen."""
+        """Return the value that a condition compares; None if joints are hidden."""
         first = condition.joints[0]
         if condition.measure == "swings":
             return self.swings.get(first)
@@ -150,7 +150,7 @@ class _Limbs:
         return self._apart(condition.measure, first, condition.joints[1])
 
     def _apart(self, measure: Measure, first: str, second: str) -> float | None:
-        """Measure the way from the second joint to the first."""
+        """Return a measure of the offset from the second joint to the first."""
         a, b = self.at(first), self.at(second)
         if a is None or b is None or self.torso is None:
             return None
@@ -166,7 +166,7 @@ class _Limbs:
         return -leftward if outward and leftward is not None else leftward
 
     def _torso(self) -> float | None:
-        """Return the length of the torso in pixels, from the shoulders alone if need be."""
+        """Return the torso length in pixels, estimated from the shoulders if hips are hidden."""
         left, right = self.at("left_shoulder"), self.at("right_shoulder")
         if left is None or right is None:
             return None
@@ -179,7 +179,7 @@ class _Limbs:
         return max(lengths) or None
 
     def _leftward(self, x: float, y: float) -> float | None:
-        """Return how far ``(x, y)`` torsos lead to the person's own left."""
+        """Return the component of ``(x, y)`` torso lengths towards the person's own left."""
         left, right = self.at("left_shoulder"), self.at("right_shoulder")
         if left is None or right is None or self.torso is None:
             return None
@@ -190,7 +190,7 @@ class _Limbs:
         return (x * across[0] + y * across[1]) / width
 
     def _angle(self, joint: str) -> float | None:
-        """Return the angle between the limbs that meet in a joint: 180 is straight."""
+        """Return the angle at a joint between its limbs in degrees: 180 is straight."""
         side, _, part = joint.partition("_")
         first, second = (f"{side}_{name}" for name in NEIGHBOURS[part])
         here, a, b = self.at(joint), self.at(first), self.at(second)
@@ -203,7 +203,7 @@ class _Limbs:
         return degrees(acos(max(-1.0, min(1.0, (ax * bx + ay * by) / lengths))))
 
     def sideways(self, joint: str) -> float | None:
-        """Return how far a joint is beside the one that carries it, in torsos rightward."""
+        """Return a joint's horizontal offset from its parent, in torso lengths rightward."""
         here, torso = self.at(joint), self.torso
         if here is None or torso is None:
             return None
@@ -213,14 +213,14 @@ class _Limbs:
         else:
             side, _, part = joint.partition("_")
             point = self.at(f"{side}_{CARRIERS[part]}")
-            # Arms swing in walking, and sweep aside on their way up: neither is a wave.
+            # A hanging arm swings in walking and sweeps aside when raised: no waves.
             hangs = part == "wrist" and point is not None and here[1] > point[1]
             carrier = None if point is None or hangs else point[0]
         return None if carrier is None else (here[0] - carrier) / torso
 
 
 class _Gesturer:
-    """What one person has been doing."""
+    """Gesture state of one person."""
 
     def __init__(self, rules: Sequence[_Rule], swinging: Sequence[str]) -> None:
         self._holding = [(rule, Settling(rule.gesture.hold_s, RELEASE_S, GAP_S)) for rule in rules]
@@ -230,7 +230,7 @@ class _Gesturer:
         self._torso_ns = 0
 
     def remember(self, body: _Limbs, at_ns: int) -> None:
-        """Follow the person's size, and the joints whose swings are counted."""
+        """Smooth the torso length and count the swings of oscillating joints."""
         self._measure(body, at_ns)
         for joint, path in self._paths.items():
             sideways = body.sideways(joint)
@@ -244,7 +244,7 @@ class _Gesturer:
             body.swings[joint] = count_swings(path)
 
     def _measure(self, body: _Limbs, at_ns: int) -> None:
-        """Give the body the torso it has had for a while."""
+        """Replace the body's torso length with the smoothed one."""
         if body.torso is None:
             return
         if self._torso is not None:
@@ -253,7 +253,7 @@ class _Gesturer:
         self._torso, self._torso_ns = body.torso, at_ns
 
     def held(self, body: _Limbs | None, at_ns: int) -> list[_Rule]:
-        """Return the gestures whose time is full with this frame."""
+        """Return the gestures whose hold time is complete with this frame."""
         done = [
             rule
             for rule, settling in self._holding
@@ -262,7 +262,7 @@ class _Gesturer:
         return [rule for rule in done if self._counts(rule.gesture, at_ns)]
 
     def at_rest(self, at_ns: int) -> bool:
-        """Say whether nothing is lost by forgetting the person."""
+        """Whether no gesture or cool-down is pending, so that the state can be dropped."""
         ready_ns = max(self._ready_ns.values(), default=at_ns)
         return at_ns >= ready_ns and all(settling.quiet for _, settling in self._holding)
 

@@ -1,4 +1,4 @@
-"""Lines on the floor: who crosses them, and in which direction."""
+"""Crossings of lines on the floor, with their direction."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -11,35 +11,35 @@ from edgepose.people.zones import Point
 from edgepose.timing import NS_PER_S
 from edgepose.types import Event, Size, Track
 
-SMOOTH_S: Final = 0.4  # ground points of so long give one: ankles are misplaced now and then
-SETTLE_S: Final = 0.3  # a person who is off the line for so long has crossed it, or has not
-MARGIN: Final = 0.1  # of the longer side of the box: nearer to the line is on it
-FORGET_S: Final = 10.0  # a track that is not seen for longer has ended
+SMOOTH_S: Final = 0.4  # window of the median ground point: ankles are sometimes misplaced
+SETTLE_S: Final = 0.3  # a crossing is decided after this time off the line
+MARGIN: Final = 0.1  # of the box's longer side: a person this near to the line is on it
+FORGET_S: Final = 10.0  # a track unseen for longer is dropped
 
 
 class Line(NamedTuple):
-    """A line of one or more straight pieces."""
+    """A line of one or more straight segments."""
 
     id: str
     points: tuple[Point, ...]
-    """Parts of the frame."""
+    """(x, y) as parts of the frame, within [0, 1]."""
 
     sides: tuple[str, str]
-    """What is to the left and to the right, seen in the picture along the points."""
+    """Names of the left and the right side in the picture, along the order of points."""
 
     def on(self, size: Size) -> list[Point]:
-        """Return the points in pixels of a frame."""
+        """Return the points in pixels of a frame of this size."""
         return [(x * size.width - 0.5, y * size.height - 0.5) for x, y in self.points]
 
 
 def side(start: Point, end: Point, point: Point) -> float:
-    """Return a number above 0 where the point is to the right of the way from start to end."""
+    """Return a value above 0 if the point is to the right of the line from start to end."""
     (x0, y0), (x1, y1), (x, y) = start, end, point
     return (x1 - x0) * (y - y0) - (y1 - y0) * (x - x0)
 
 
 def crossings(points: Sequence[Point], start: Point, end: Point) -> int:
-    """Count the crossings of a line on a straight way: 1 to its right, -1 to its left."""
+    """Sum the crossings of a line by a straight step: +1 to its right, -1 to its left."""
     total = 0
     for a, b in pairwise(points):
         before, after = side(a, b, start) > 0, side(a, b, end) > 0
@@ -49,7 +49,7 @@ def crossings(points: Sequence[Point], start: Point, end: Point) -> int:
 
 
 def distance(points: Sequence[Point], point: Point) -> float:
-    """Return how far a point is from a line."""
+    """Return the distance from a point to a line."""
     return min(_from_piece(a, b, point) for a, b in pairwise(points))
 
 
@@ -64,22 +64,22 @@ def _from_piece(a: Point, b: Point, point: Point) -> float:
 
 @dataclass(slots=True)
 class _Side:
-    """One person and one line."""
+    """State of one person relative to one line."""
 
     net: int = 0
-    """Crossings to the right less those to the left, since the person was off the line."""
+    """Crossings to the right minus to the left, since the last decision."""
 
     crossed_ns: int = 0
     off_since_ns: int | None = None
 
     def step(self, line: Sequence[Point], way: tuple[Point, Point], at_ns: int) -> None:
-        """Take a step of the person."""
+        """Add one step of the person."""
         if turns := crossings(line, *way):
             self.net += turns
             self.crossed_ns = at_ns
 
     def settle(self, off: bool, at_ns: int) -> int:
-        """Return the direction once the person has been off the line for long enough, else 0."""
+        """Return the direction (+1 right, -1 left) after `SETTLE_S` off the line, else 0."""
         if not off:
             self.off_since_ns = None
             return 0
@@ -93,19 +93,19 @@ class _Side:
 
 @dataclass(slots=True)
 class _Walker:
-    """Where one person was lately."""
+    """Recent ground points of one person."""
 
     seen: deque[tuple[int, Point]] = field(default_factory=deque)
     """Ground points of the last `SMOOTH_S` in pixels."""
 
     at: Point | None = None
-    """The middle of them at the last look."""
+    """Their median at the last observation."""
 
     seen_ns: int = 0
     walks: dict[str, _Side] = field(default_factory=dict)
 
     def go(self, ground: Point, at_ns: int) -> tuple[Point, Point]:
-        """Take a look; return the step since the last one."""
+        """Add an observation; return the step of the median since the last one."""
         self.seen.append((at_ns, ground))
         while at_ns - self.seen[0][0] > SMOOTH_S * NS_PER_S:
             self.seen.popleft()
@@ -116,10 +116,10 @@ class _Walker:
 
 
 class LineDetector:
-    """Tells who has crossed a line, by the way of the ground point.
+    """Emits `line_crossed` when a person's ground point has crossed a line.
 
-    Crossings to and fro cancel out until the person is off the line for `SETTLE_S`, so one who
-    turns on the line, or stands on it, counts not at all; nor does one who goes around its end.
+    Crossings to and fro cancel out until the person is off the line for `SETTLE_S`. So turning
+    back on the line, standing on it or walking around its end raises no event.
     """
 
     def __init__(self, lines: Sequence[Line]) -> None:
@@ -128,11 +128,11 @@ class LineDetector:
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """Nothing: what is counted outlives a detector."""
+        """Empty: counts of crossings are kept elsewhere, since they outlive a detector."""
         return {}
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
-        """Take the people of one frame; return who has crossed which line."""
+        """Return the `line_crossed` events of one frame."""
         events = [event for track in tracks for event in self._walk(track, at_ns)]
         self._people = {
             id_: person

@@ -1,7 +1,7 @@
 """Long lies: a person lies outside every rest zone for longer than allowed.
 
-Needs no fall to be seen: slow falls, falls out of view and people who cannot get up
-lead to the same event.
+Does not depend on a detected fall, so it also covers slow falls, falls out of view and
+people who cannot get up.
 """
 
 import math
@@ -18,43 +18,47 @@ from edgepose.types import Event, Track
 
 # Chosen on generated scenes (tests/support/homes.py); docs/events.md has the table.
 MEMORY_S: Final = 4.0  # time constant of the vote between lying and not lying
-STEP_S: Final = 1.0  # longest time that one look stands for
-BEGINS: Final = 0.6  # part of the votes for lying from which on a person lies,
-ENDS: Final = 0.3  # and below which the person does not any more
-FEW: Final = 8  # fewer looks that read as lying are no proof
-READABLE: Final = 0.15  # part of all looks since the beginning that must read as lying,
-MOSTLY: Final = 0.7  # and of those that read as any posture
-LATELY: Final = 0.5  # of `long_lie_s`: the person was seen to lie within the last part of it
+STEP_S: Final = 1.0  # maximum time that one observation is weighted with
+BEGINS: Final = 0.6  # minimum vote for lying of a long lie
+ENDS: Final = 0.3  # a lie ends when the vote falls below this
+FEW: Final = 8  # minimum observations of lying
+READABLE: Final = 0.15  # minimum part of all observations since the beginning that are of lying
+MOSTLY: Final = 0.7  # minimum part of lying in the observations with a known posture
+LATELY: Final = 0.5  # of `long_lie_s`: maximum time since the last observation of lying
 
 
 @dataclass(slots=True)
 class _Lie:
-    """What one person's looks say."""
+    """Accumulated observations of one person."""
 
     seen_ns: int
-    """The last look, of any kind."""
+    """Time of the last observation of any kind."""
 
     lying: float = 0.0
-    """Part of the recent votes for lying outside the rest zones, within [0, 1]."""
+    """Exponential mean of the votes for lying outside the rest zones, within [0, 1]."""
 
     since_ns: int | None = None
-    """The first look of the present lie; None while the person does not lie."""
+    """Time of the first observation of the present lie; None while there is none."""
 
     lay_ns: int = 0
-    """The last look that reads as lying."""
+    """Time of the last observation of lying."""
 
     looks: int = 0
+    """Observations since `since_ns`."""
+
     readable_looks: int = 0
+    """Observations with a known posture since `since_ns`."""
+
     lying_looks: int = 0
-    """Counted since `since_ns`."""
+    """Observations of lying since `since_ns`."""
 
     told: bool = False
     score: float = 0.0
     where: tuple[float, float] = (0.0, 0.0)
-    """Hips in pixels."""
+    """Position of the hips in pixels, or the centre of the box."""
 
     def look(self, track: Track, at_ns: int, *, resting: bool) -> None:
-        """Take one look at the person."""
+        """Add an observation of the person."""
         step_s = min(STEP_S, (at_ns - self.seen_ns) / NS_PER_S)
         self.seen_ns = at_ns
         self.looks += 1
@@ -81,11 +85,11 @@ class _Lie:
         self.where = (round(x, 1), round(y, 1))
 
     def end(self) -> None:
-        """Forget the present lie."""
+        """End the present lie."""
         self.since_ns, self.told = None, False
 
     def lasts(self, long_lie_s: float, at_ns: int) -> bool:
-        """Say whether the person has been lying for that long, as far as the looks tell."""
+        """Whether the observations show that the person has been lying for that long."""
         if self.since_ns is None or at_ns - self.since_ns < long_lie_s * NS_PER_S:
             return False
         lately = at_ns - self.lay_ns <= LATELY * long_lie_s * NS_PER_S
@@ -94,10 +98,10 @@ class _Lie:
 
 
 class LongLieDetector:
-    """Finds people who lie outside every rest zone for `long_lie_s`, whatever came before.
+    """Emits `long_lie` when a person lies outside every rest zone for `long_lie_s`.
 
-    Looks that read as nothing and looks without the person change nothing. A person who is
-    not seen for `gone_s` is gone.
+    Frames without the person, or with an unknown posture, do not change the vote. A person
+    unseen for `gone_s` is dropped.
     """
 
     def __init__(
@@ -110,7 +114,7 @@ class LongLieDetector:
 
     @classmethod
     def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
-        """Make what the configuration asks for; None for nothing."""
+        """Create the detector from the configuration; None if it is disabled."""
         events = config.events
         if not events.long_lie_s:
             return None
@@ -118,11 +122,11 @@ class LongLieDetector:
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """`long_lie`: a person has been lying for too long and is neither up nor gone."""
+        """`long_lie`: whether any reported long lie has not ended."""
         return {"long_lie": any(lie.told for lie in self._people.values())}
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
-        """Take the people of one frame; return the long lies that begin with it."""
+        """Return the `long_lie` events of one frame."""
         keys = self._successors.update(tracks, at_ns)
         for key, track in zip(keys, tracks, strict=True):
             lie = self._people.setdefault(key, _Lie(at_ns))

@@ -1,4 +1,4 @@
-"""Steady movements to and fro: the sine wave that fits a joint's way best."""
+"""Detection of oscillating joints by the best-fitting sine wave."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -9,22 +9,22 @@ from edgepose.timing import NS_PER_S
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-RATES_HZ: Final = np.arange(0.9, 3.01, 0.1)  # people wave once to twice a second, seldom faster
-SHORTEST_S: Final = 0.7
-FEWEST: Final = 7  # places: a trend and a wave go through any four
-PER_WAVE: Final = 2.5  # places: with fewer a quick wave looks like a slow one
-STEADY: Final = 0.5  # part of what moves that is the wave: jitter is all rates at once
-BRISK: Final = 0.35  # torsos a second: width times rate; jitter is quick or wide, seldom both
-ALIKE: Final = 1e-6  # sine and cosine less apart than this, at the moments seen, are one
+RATES_HZ: Final = np.arange(0.9, 3.01, 0.1)  # people wave once or twice a second, seldom faster
+SHORTEST_S: Final = 0.7  # minimum time span of a path
+FEWEST: Final = 7  # minimum samples: a trend and a wave fit any four exactly
+PER_WAVE: Final = 2.5  # minimum samples per period, against aliasing
+STEADY: Final = 0.5  # minimum part of the variance in the wave: jitter has a wide spectrum
+BRISK: Final = 0.35  # torsos per second: minimum width times rate; jitter seldom has both
+ALIKE: Final = 1e-6  # sine and cosine are too collinear at the sample times below this
 
 
 def count_swings(path: Sequence[tuple[int, float]]) -> int:
-    """Count the turns of a steady movement to and fro; 0 if there is none.
+    """Count the turning points of a steady oscillation; 0 if there is none.
 
     Parameters
     ----------
     path : sequence of (nanoseconds, torsos)
-        When a joint was where, in order; steps may be of any length.
+        Times and positions of a joint, in order of time; steps may be irregular.
     """
     seen = len(path)
     span_s = (path[-1][0] - path[0][0]) / NS_PER_S
@@ -36,26 +36,26 @@ def count_swings(path: Sequence[tuple[int, float]]) -> int:
     at_ns, places = zip(*path, strict=True)
     seconds = (np.array(at_ns) - at_ns[0]) / NS_PER_S
     rate_hz, width, part = _best_wave(seconds, np.array(places), rates_hz)
-    # A trend has two numbers, a wave with its rate three: they fit some of any jitter.
+    # Degrees of freedom: a trend has two parameters, a wave with its rate three.
     steady = (1 - part) / (seen - 5) <= (1 - STEADY) / (seen - 2)
     return round(2 * rate_hz * span_s) if steady and width * rate_hz >= BRISK else 0
 
 
 def _best_wave(seconds: Array, places: Array, rates_hz: Array) -> tuple[float, float, float]:
-    """Return the rate of the wave that fits best, its width, and its part of what moves.
+    """Return rate in hertz, peak-to-peak width and part of the variance of the best wave.
 
     Parameters
     ----------
     seconds, places : (N,)
-        When, and where.
+        Times and positions.
     rates_hz : (R,)
-        The rates to try.
+        Rates to try.
 
     Notes
     -----
-    A mean, a trend and a sine wave by least squares, at one rate after the other: the
-    generalised Lomb-Scargle periodogram [1]_ with a trend besides. All turns count
-    together, so it finds waves that are no wider than the jitter upon them.
+    A least-squares fit of mean, trend and sine wave at each rate: the generalised
+    Lomb-Scargle periodogram [1]_ with an added trend. It uses all samples, so it also
+    finds waves no wider than the jitter.
 
     References
     ----------
@@ -76,7 +76,7 @@ def _best_wave(seconds: Array, places: Array, rates_hz: Array) -> tuple[float, f
 
 
 def _without_trend(seconds: Array, rows: Array) -> Array:
-    """Take the mean and the trend over time out of each row of (M, N)."""
+    """Return rows (M, N) without their mean and linear trend over time."""
     since = seconds - seconds.mean()
     level = rows - rows.mean(axis=1, keepdims=True)
     return level - np.multiply.outer(level @ since / (since @ since), since)  # type: ignore[no-any-return]

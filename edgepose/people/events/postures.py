@@ -1,4 +1,4 @@
-"""Postures: who has changed theirs, and what the nearest person does."""
+"""Changes of posture, and the posture of the nearest person."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
@@ -8,16 +8,15 @@ from edgepose.people.zones import Zone
 from edgepose.timing import NS_PER_S
 from edgepose.types import Event, Posture, Track
 
-GONE_S: Final = 10.0  # models lose people who lie for seconds; the same person goes on
-ABSENT_S: Final = 1.0  # how long the state keeps the posture of one who is not seen
-LARGER: Final = 1.2  # so much larger is nearer: two of a size must not take turns
+GONE_S: Final = 10.0  # a track's posture is kept this long: models lose lying people for seconds
+ABSENT_S: Final = 1.0  # the state keeps the posture for this long after the last person
+LARGER: Final = 1.2  # hysteresis: a person this much larger replaces the nearest one
 
 
 class PostureDetector:
-    """Says `posture_changed`, and keeps the posture of the largest person in the state.
+    """Emits `posture_changed`; the state has the posture of the largest person.
 
-    "unknown" is no change: somebody who sits, is unreadable for a moment and sits
-    again has done nothing.
+    "unknown" is skipped: sitting, unknown, sitting raises no event.
     """
 
     def __init__(self) -> None:
@@ -28,16 +27,16 @@ class PostureDetector:
 
     @classmethod
     def configured(cls, config: Config, zones: Sequence[Zone]) -> Self:
-        """Make what the configuration asks for."""
+        """Create the detector from the configuration."""
         return cls()
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """`posture` of the largest person, who is mostly the nearest; "unknown" without one."""
+        """`posture` of the largest person, usually the nearest; "unknown" without one."""
         return {"posture": self._nearest}
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
-        """Compare every person with what they did before."""
+        """Return a `posture_changed` event for each changed posture."""
         self._choose(tracks, at_ns)
         events = [event for track in tracks for event in self._compare(track, at_ns)]
         self._known = {
@@ -70,5 +69,5 @@ class PostureDetector:
 
 
 def _size(track: Track) -> float:
-    """Return the longer side: a person in profile is narrow, one who lies is flat."""
+    """Return the longer side of the box: narrow for a profile, flat for a lying person."""
     return float(max(track.pose.box[2:]))

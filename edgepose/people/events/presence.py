@@ -1,4 +1,4 @@
-"""Is somebody there, how many, who came and who went."""
+"""Presence: occupancy, number of people, arrivals and departures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
@@ -9,14 +9,14 @@ from edgepose.people.zones import Zone
 from edgepose.timing import NS_PER_S
 from edgepose.types import Event, Track
 
-GAP_S: Final = 0.25  # models miss a person in single frames; two of those at 10 per second
+GAP_S: Final = 0.25  # models miss a person in single frames: tolerates two at 10 per second
 
 
 class PresenceDetector:
-    """Believes in a person who has stayed, and in an absence that has lasted.
+    """Detects arrivals and departures of people and counts them, debounced.
 
-    The count does not depend on ids: "at least one", "at least two" and so on each
-    settle by themselves, so a person whose track breaks is not counted twice.
+    The count does not depend on ids: "at least one", "at least two" and so on are
+    debounced separately, so a person whose track breaks is not counted twice.
     """
 
     def __init__(self, *, on_s: float = 0.5, off_s: float = 5.0) -> None:
@@ -28,12 +28,12 @@ class PresenceDetector:
 
     @classmethod
     def configured(cls, config: Config, zones: Sequence[Zone]) -> Self:
-        """Make what the configuration asks for."""
+        """Create the detector from the configuration."""
         events = config.events
         return cls(on_s=events.presence_on_s, off_s=events.presence_off_s)
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
-        """Say who has appeared and who has left."""
+        """Return `person_appeared` and `person_left` events."""
         self._count(len(tracks), at_ns)
         seen = {track.id: track.pose.score for track in tracks}
         self._scores.update(seen)
@@ -50,7 +50,7 @@ class PresenceDetector:
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """`occupied` and `count`; nobody is said as plainly as somebody."""
+        """`occupied` and `count`, also while there is nobody."""
         count = sum(level.value for level in self._at_least)
         return {"occupied": count > 0, "count": count}
 
@@ -71,7 +71,7 @@ class PresenceDetector:
         return Event("person_left", at_ns, person, score, {"stayed_s": stayed_s})
 
     def _forget(self) -> None:
-        """Let go of people who have left, and of glimpses."""
+        """Drop people who have left or were seen too briefly."""
         gone = [person for person, settling in self._people.items() if settling.quiet]
         for person in gone:
             del self._people[person], self._scores[person]

@@ -1,4 +1,4 @@
-"""Who stays in a zone for long."""
+"""Long stays in zones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,26 +10,26 @@ from edgepose.people.zones import Zone
 from edgepose.timing import NS_PER_S
 from edgepose.types import Event, Track
 
-LEAVES_S: Final = 1.0  # a person who is seen outside for so long has left
-LOST_S: Final = 10.0  # a person who is found again near by sooner has stayed
-STEP_S: Final = 10  # of `longest_s`: a state that changed each second would flood the broker
+LEAVES_S: Final = 1.0  # a stay ends after this time outside of the zone
+LOST_S: Final = 10.0  # a stay continues if the person is found again nearby within this time
+STEP_S: Final = 10  # resolution of `longest_s`: limits the rate of state messages
 
 
 @dataclass(slots=True)
 class _Stay:
-    """One person in one zone."""
+    """The stay of one person in one zone."""
 
     since_ns: int
     inside_ns: int
-    """The last look inside."""
+    """Time of the last observation inside."""
 
     told: bool = False
 
 
 class StayDetector:
-    """Tells who has stayed in a zone for its `dwell_s`, and how long the longest stay is.
+    """Emits `zone_dwelling` after a stay of the zone's `dwell_s`; the state has the longest stay.
 
-    A person who is lost and found again near by has stayed.
+    A stay continues when a person is lost and found again nearby.
     """
 
     def __init__(self, zones: Sequence[Zone]) -> None:
@@ -39,12 +39,12 @@ class StayDetector:
 
     @classmethod
     def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
-        """Make what the configuration asks for; None for nothing."""
+        """Create the detector from the configuration; None if it is disabled."""
         return cls(zones) if zones else None
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """`zones`: for each zone the longest stay of those inside, in steps of `STEP_S`."""
+        """`zones`: for each zone `longest_s` of present stays, rounded down to `STEP_S`."""
         longest = dict.fromkeys(self._zones, 0)
         for (_, zone), stay in self._stays.items():
             lasted_s = (stay.inside_ns - stay.since_ns) / NS_PER_S
@@ -53,7 +53,7 @@ class StayDetector:
         return {"zones": {zone: {"longest_s": seconds} for zone, seconds in longest.items()}}
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
-        """Take the people of one frame; return the stays that have become long with it."""
+        """Return the `zone_dwelling` events of one frame."""
         events: list[Event] = []
         keys = self._successors.update(tracks, at_ns)
         for key, track in zip(keys, tracks, strict=True):

@@ -1,4 +1,4 @@
-"""Stillness: people who are there and have not moved for long."""
+"""Stillness: people in view without movement for a long time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from edgepose.people.zones import Zone
 from edgepose.timing import NS_PER_S
 from edgepose.types import Event, Track
 
-MOVING_NS: Final = 5 * NS_PER_S  # a state that changed with each gesture would flood the broker
+MOVING_NS: Final = 5 * NS_PER_S  # hold time of `moving`: limits the rate of state messages
 
 
 @dataclass(slots=True)
 class _Rest:
-    """When one person moved last."""
+    """The last movement of one person."""
 
     moved_ns: int
-    """The last movement; at first the moment at which the person appeared."""
+    """Time of the last movement; initially the time of appearance."""
 
     told: bool = False
     score: float = 0.0
@@ -26,10 +26,10 @@ class _Rest:
 
 
 class StillnessDetector:
-    """Tells who has not moved for `still_s`, and who moves again.
+    """Emits `person_still` after `still_s` without movement, then `person_moved`.
 
-    Reads `moving` of the tracks. A person who is lost and found again near by has not moved
-    by that, and one who is not seen for `gone_s` is gone.
+    Uses `moving` of the tracks. Losing a person and finding them again nearby is no movement.
+    A person unseen for `gone_s` is dropped.
     """
 
     def __init__(self, *, still_s: float = 300.0, gone_s: float = 60.0) -> None:
@@ -41,13 +41,13 @@ class StillnessDetector:
 
     @classmethod
     def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
-        """Make what the configuration asks for; None for nothing."""
+        """Create the detector from the configuration; None if it is disabled."""
         events = config.events
         return cls(still_s=events.still_s, gone_s=events.fall_gone_s) if events.still_s else None
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """`moving`, and `still` with the moment of the last movement of anybody."""
+        """`moving`, `still`, and `still_since_ns`: time of the last movement of any person."""
         still = bool(self._people) and all(stay.told for stay in self._people.values())
         since_ns = max((stay.moved_ns for stay in self._people.values()), default=None)
         return {
@@ -57,7 +57,7 @@ class StillnessDetector:
         }
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
-        """Take the people of one frame; say who is still now, and who moves again."""
+        """Return the `person_still` and `person_moved` events of one frame."""
         events: list[Event] = []
         if any(track.moving for track in tracks):
             self._moved_ns = at_ns

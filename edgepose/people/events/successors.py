@@ -1,4 +1,4 @@
-"""Which new tracks continue a person who was lost near by."""
+"""Re-identification of new tracks with people lost nearby."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from typing import Final
 from edgepose.timing import NS_PER_S
 from edgepose.types import Box, Track
 
-REACH: Final = 0.75  # of the longer side of the lost person's box
+REACH: Final = 0.75  # maximum distance of box centres, in longer sides of the lost person's box
 
 
 @dataclass(slots=True)
 class _Known:
-    """Where a person was seen last."""
+    """The last observation of a person."""
 
     track: int
     box: Box
@@ -21,10 +21,10 @@ class _Known:
 
 
 class Successors:
-    """Gives each person a key that outlasts the loss of the track.
+    """Assigns each person a key that stays when the track is lost and starts again.
 
-    Models lose people who lie or sit still for longer than a track waits. A track that
-    begins where a person was lost, within `patience_s`, is the same person.
+    Models can lose people who lie or sit still for longer than a track is kept. A track
+    that begins near a lost person within `patience_s` counts as the same person.
     """
 
     def __init__(self, patience_s: float) -> None:
@@ -34,11 +34,11 @@ class Successors:
 
     @property
     def keys(self) -> frozenset[int]:
-        """The people in view and those lost for less than `patience_s`."""
+        """Keys of people in view and of those lost for at most `patience_s`."""
         return frozenset(self._known)
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[int]:
-        """Return the key of each track: the id of the person's first track."""
+        """Return each track's key: the id of the person's first track."""
         self._forget(at_ns)
         present = {track.id for track in tracks}
         for track in tracks:
@@ -59,7 +59,7 @@ class Successors:
         self._keys = {track: key for track, key in self._keys.items() if key in self._known}
 
     def _lost_near(self, track: Track, present: set[int]) -> int | None:
-        """Return the key of the nearest person who is not in view, if near enough."""
+        """Return the key of the nearest person out of view, if within `REACH`."""
         near = {
             key: dist(track.pose.box.centre, known.box.centre)
             / max(known.box.width, known.box.height, 1.0)

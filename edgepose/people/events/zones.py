@@ -1,4 +1,4 @@
-"""Who enters and leaves a zone, and how many are in it."""
+"""Entering and leaving of zones, and the number of people in each."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
@@ -9,15 +9,15 @@ from edgepose.people.zones import Zone
 from edgepose.timing import NS_PER_S
 from edgepose.types import LOST_S, Event, Track
 
-SETTLE_S: Final = 0.5  # a foot on the border must not ring the bell at 10 Hz
+SETTLE_S: Final = 0.5  # debounce time: a person on the border must not raise events at 10 Hz
 
 
 class ZoneDetector:
-    """Believes that a person is in a zone, or out of it, once that has lasted.
+    """Emits `zone_entered` and `zone_left` for each person, debounced.
 
-    Reads the zones that stand in the tracks. Events follow each person: vanishing
-    counts as leaving. A zone's count falls only after `off_s`, as the camera's does,
-    so a person who is not seen for a moment does not switch the light off.
+    Uses `zones` of the tracks. A lost track counts as leaving. A zone's count falls only
+    after `off_s`, like the camera's, so that a person missed for a moment does not switch
+    off a light.
     """
 
     def __init__(
@@ -30,11 +30,11 @@ class ZoneDetector:
 
     @classmethod
     def configured(cls, config: Config, zones: Sequence[Zone]) -> Self:
-        """Make what the configuration asks for."""
+        """Create the detector from the configuration."""
         return cls(zones, off_s=config.events.presence_off_s)
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
-        """Say who has entered or left which zone."""
+        """Return the `zone_entered` and `zone_left` events of one frame."""
         seen = {track.id: track for track in tracks}
         for person in seen:
             if person not in self._people:
@@ -52,7 +52,7 @@ class ZoneDetector:
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """`zones`: for each zone whether it is occupied and by how many."""
+        """`zones`: `occupied` and `count` of each zone."""
         counts = {
             zone: sum(level.value for level in levels) for zone, levels in self._at_least.items()
         }
@@ -68,7 +68,7 @@ class ZoneDetector:
 
 
 class _Whereabouts:
-    """One person and every zone."""
+    """State of one person in every zone."""
 
     def __init__(self, settle_s: Mapping[str, tuple[float, float]]) -> None:
         self.inside = {zone: Settling(on_s, off_s) for zone, (on_s, off_s) in settle_s.items()}
@@ -77,7 +77,7 @@ class _Whereabouts:
         self.forgotten = False
 
     def update(self, person: int, track: Track | None, at_ns: int) -> list[Event]:
-        """Take where the person is in one frame; None when not to be seen."""
+        """Process the person's track in one frame, None if not seen; return new events."""
         if track is None:
             return self._vanish(person, at_ns)
         self._missing_ns = None
@@ -89,11 +89,11 @@ class _Whereabouts:
         ]
 
     def is_seen_in(self, zone: str) -> bool:
-        """Say whether the person is in a zone, and in view."""
+        """Whether the person is in view and in the zone."""
         return self._missing_ns is None and self.inside[zone].value
 
     def _vanish(self, person: int, at_ns: int) -> list[Event]:
-        """Leave everything once the absence has lasted; models miss small people for a second."""
+        """Leave all zones after `LOST_S` of absence: models miss small people for a second."""
         if self._missing_ns is None:
             self._missing_ns = at_ns
         if at_ns - self._missing_ns < LOST_S * NS_PER_S:
