@@ -1,7 +1,7 @@
-"""How good an estimator is: OKS average precision as COCO defines it.
+"""Measures the accuracy of an estimator: OKS average precision as defined by COCO.
 
-The figures are those of the field's own library; here is what goes in and what comes
-out of it, and words for what is wrong with a set.
+The scores are computed by the library faster-coco-eval. This module reads and validates
+its input, and converts its output.
 """
 
 import json
@@ -30,91 +30,93 @@ FIGURES: Final = (
     "AR_medium",
     "AR_large",
 )
-"""In the library's order. AP and AR are means over OKS 0.50 to 0.95; medium people have
-32² to 96² pixels, large ones more."""
+"""Names of the figures in the library's order.
+
+AP and AR are means over OKS 0.50 to 0.95. Medium people have 32² to 96² pixels, large ones
+more."""
 
 PERSON: Final = 1
-"""The category's number inside."""
+"""Internal id of the category person."""
 
-PERSON_PART: Final = 0.53  # of a box is covered by the person, where no area is given (as mmpose)
-MATCHES: Final = 0.5  # OKS from which on a find is a person, for precision and recall
-INTERVAL: Final = (5, 95)  # percent
+PERSON_PART: Final = 0.53  # share of a box covered by the person, if no area is given (as mmpose)
+MATCHES: Final = 0.5  # minimum OKS of a detection with a person, for precision and recall
+INTERVAL: Final = (5, 95)  # percentiles of the confidence interval
 SEED: Final = 20260101
 
 Scores = dict[str, float | None]
-"""Figures by name, in percent; None where the set has no such people."""
+"""Figures by name, in percent; None if the set has no such people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture of a set."""
+    """One image of a set."""
 
     id: int
-    """What `Truth.data` calls it."""
+    """Image id in `Truth.data`."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """A set of pictures whose people are known."""
+    """A set of annotated images."""
 
     pictures: tuple[Picture, ...]
-    """Those that are there."""
+    """Images whose file exists."""
 
     missing: tuple[str, ...]
-    """Names of those that are not: they are left out."""
+    """Names of missing files; they are skipped."""
 
     category: int
     data: dict[str, Any]
-    """As COCO's format has it, with what many sets leave out filled in."""
+    """Annotations in COCO's format, with defaults for optional fields."""
 
     @property
     def people(self) -> int:
-        """How many people have labelled joints, crowds left out."""
+        """Number of people with labelled joints, without crowds."""
         return sum(self.count_labelled().values())
 
     def count_labelled(self) -> Counter[int]:
-        """Return how many people count, by picture."""
+        """Return the number of people with labelled joints, by image id."""
         return Counter(entry["image_id"] for entry in self.data["annotations"] if _counts(entry))
 
     def alone(self) -> list[int]:
-        """Return the pictures with exactly one person annotated, whose joints are labelled."""
+        """Return the ids of images with exactly one annotated person, with labelled joints."""
         everybody = Counter(entry["image_id"] for entry in self.data["annotations"])
         return [id_ for id_, n in self.count_labelled().items() if n == everybody[id_] == 1]
 
     def empty(self) -> set[int]:
-        """Return the pictures in which no person is annotated at all."""
+        """Return the ids of images without any annotated person."""
         filled = {entry["image_id"] for entry in self.data["annotations"]}
         return {picture.id for picture in self.pictures} - filled
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """How people are told from what is none, at one threshold."""
+    """Precision and recall of detection at one score threshold."""
 
     least: float
-    """The least score of a person."""
+    """Minimum score of a person."""
 
     right: int
     wrong: int
     people: int
-    """How many there are to be found."""
+    """Number of annotated people."""
 
     empty: int
-    """Pictures without people."""
+    """Number of images without people."""
 
     empty_found: int
-    """Of these, pictures in which a person is found."""
+    """Number of images without people in which a person is detected."""
 
     @property
     def precision(self) -> float | None:
-        """Percent of the finds that are people; None without any find."""
+        """Percentage of detections that are people; None without detections."""
         return _percent(self.right, self.right + self.wrong)
 
     @property
     def recall(self) -> float | None:
-        """Percent of the people who are found; None without any person."""
+        """Percentage of people that are detected; None without people."""
         return _percent(self.right, self.people)
 
     @property
@@ -124,7 +126,7 @@ class Detection:
 
     @property
     def false_share(self) -> float | None:
-        """Percent of the pictures without people in which one is found."""
+        """Percentage of images without people in which a person is detected."""
         return _percent(self.empty_found, self.empty)
 
 
@@ -133,14 +135,14 @@ def _percent(part: int, whole: int) -> float | None:
 
 
 def read(annotations: Path, images: Path) -> Truth:
-    """Read a set in COCO's keypoint format.
+    """Read a set of images in COCO's keypoint format.
 
     Raises
     ------
     UsageError
-        When the file is not of that format.
+        If the file is not of that format.
     SourceError
-        When none of its pictures is there.
+        If none of its images exists.
     """
     data = _parse(annotations)
     person = _person(data, annotations)
@@ -150,7 +152,7 @@ def read(annotations: Path, images: Path) -> Truth:
     people = [entry for entry in data["annotations"] if entry.get("category_id") == person["id"]]
     filled = [_filled(entry, annotations) for entry in people]
     of_set = [entry for entry in filled if str(entry.get("image_id")) in numbers]
-    # Numbered anew: the library takes a person whose id is 0 for one who was missed.
+    # Renumbered from 1, since the library treats a match with id 0 as missed.
     data["annotations"] = [
         entry | {"id": number, "category_id": PERSON, "image_id": numbers[str(entry["image_id"])]}
         for number, entry in enumerate(of_set, start=1)
@@ -167,7 +169,7 @@ def read(annotations: Path, images: Path) -> Truth:
 
 
 def detections(picture: Picture, poses: Sequence[Pose], category: int) -> list[dict[str, Any]]:
-    """Return people found in a picture in the format of COCO's results."""
+    """Return the poses of an image in COCO's result format."""
     return [
         {
             "image_id": picture.id,
@@ -182,12 +184,12 @@ def detections(picture: Picture, poses: Sequence[Pose], category: int) -> list[d
 def score(
     truth: Truth, found: Sequence[dict[str, Any]], pictures: Sequence[int] | None = None
 ) -> Scores:
-    """Compare what was found with the truth, in all pictures that are there or in some.
+    """Return the scores of detections, in all existing images or in the given ones.
 
     Raises
     ------
     EdgeposeError
-        When the library is not installed.
+        If the library is not installed.
     """
     ids = [picture.id for picture in truth.pictures] if pictures is None else list(pictures)
     return _score(truth.data, found, ids)
@@ -196,11 +198,11 @@ def score(
 def interval(
     truth: Truth, found: Sequence[dict[str, Any]], resamples: int
 ) -> tuple[float, float] | None:
-    """Return between which values AP lies in nine of ten sets like this one.
+    """Return the 90 % confidence interval of AP.
 
     Notes
     -----
-    The bootstrap: sets of as many pictures are drawn from this one with repetition.
+    Bootstrap: sets of the same number of images are drawn with replacement.
     """
     draw = np.random.default_rng(SEED)
     ids = [picture.id for picture in truth.pictures]
@@ -216,13 +218,13 @@ def interval(
 
 
 def at_threshold(truth: Truth, found: Sequence[dict[str, Any]], least: float) -> "Detection":
-    """Compare people found with a score of at least `least` with the truth.
+    """Return precision and recall of detections with a score of at least `least`.
 
     Notes
     -----
-    As in COCO's evaluation: the surest find first, each takes the most similar person that
-    is left, from an OKS of 0.5 on. Finds of crowds and of people whose joints nobody
-    labelled count neither as right nor as wrong.
+    As in COCO's evaluation: in the order of their scores, each detection is matched to the
+    most similar unmatched person with an OKS of at least 0.5. Detections of crowds and of
+    people without labelled joints count neither as right nor as wrong.
     """
     sure = sorted((e for e in found if e["score"] >= least), key=lambda entry: -entry["score"])
     right = wrong = 0
@@ -240,7 +242,7 @@ def at_threshold(truth: Truth, found: Sequence[dict[str, Any]], least: float) ->
 def _matched(
     people: Sequence[dict[str, Any]], finds: Sequence[dict[str, Any]]
 ) -> list[bool | None]:
-    """Return for each find whether it is a person; None for one that does not count."""
+    """Return for each detection whether it is a person; None if it is ignored."""
     left = [entry for entry in people if _counts(entry)]
     others = [entry for entry in people if not _counts(entry)]
     verdicts: list[bool | None] = []
@@ -256,7 +258,10 @@ def _matched(
 
 
 def _oks(person: dict[str, Any], find: dict[str, Any]) -> float:
-    """Return COCO's similarity; to a person without labelled joints, by the doubled box."""
+    """Return COCO's OKS; for a person without labelled joints, by the distance from the box.
+
+    As in COCO, the box is extended by its own width and height on each side.
+    """
     x, y, flag = np.array(person["keypoints"], dtype=float).reshape(JOINTS, 3).T
     found_x, found_y, _ = np.array(find["keypoints"], dtype=float).reshape(JOINTS, 3).T
     labelled = flag > 0
@@ -303,7 +308,7 @@ def _counts(entry: dict[str, Any]) -> bool:
 def _drawn(
     data: dict[str, Any], found: Sequence[dict[str, Any]], ids: list[int]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return a set of these pictures, each as a new one as often as it is named."""
+    """Return annotations and results of these images; repeated ids become separate images."""
     images, annotations, results = [], [], []
     for new, old in enumerate(ids, start=1):
         images.append({"id": new})
@@ -335,9 +340,10 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _numbered(images: Sequence[dict[str, Any]], path: Path) -> dict[str, int]:
-    """Return a number for the id of each picture, by the id as a text.
+    """Return an integer id for each image, by its id as a string.
 
-    Ids that are numbers stay what they are; else all are numbered: the library takes no texts.
+    Integer ids are kept. If any id is not an integer, all images are numbered, since the
+    library accepts integers only.
     """
     are_numbers = all(type(entry["id"]) is int for entry in images)
     numbers: dict[str, int] = {}
@@ -351,7 +357,7 @@ def _numbered(images: Sequence[dict[str, Any]], path: Path) -> dict[str, int]:
 
 
 def _person(data: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Return the category of people with COCO's joints."""
+    """Return the category person with COCO's keypoints."""
     for entry in data["categories"]:
         names = [str(name).replace(" ", "_") for name in entry.get("keypoints", ())]
         if entry.get("name") == "person" and names in ([], list(JOINT_NAMES)):
@@ -368,7 +374,7 @@ def _person(data: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _filled(entry: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Return an annotation with what many sets leave out."""
+    """Return an annotation with defaults for optional fields."""
     where = f"annotations {path}: annotation {entry.get('id', '?')}"
     keypoints = entry.get("keypoints") or [0] * 3 * JOINTS
     box = entry.get("bbox")

@@ -1,4 +1,4 @@
-"""How fast the whole daemon is, against the network's own bare loop in the same run."""
+"""Measures the daemon's frame rate against the network's bare loop in the same run."""
 
 import os
 import platform
@@ -37,12 +37,12 @@ from edgepose.system import process as vitals
 from edgepose.timing import NS_PER_MS, NS_PER_S
 from edgepose.types import Message
 
-SETTLE: Final = 20  # frames until the broker's session stands and caches are warm
+SETTLE: Final = 20  # frames to skip until the broker is connected and caches are warm
 
 FEWER: Final = "expected a longer video, or fewer --frames"
 HERE: Final = ("127.0.0.1", 0)
 ANSWER_S: Final = 5.0
-ASKING_S: Final = 60.0  # the page's process has to start first
+ASKING_S: Final = 60.0  # includes the start of the page's process
 
 EDGEPOSE: Final = (sys.executable, "-m", "edgepose")
 
@@ -65,67 +65,67 @@ print(next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith(
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One turn of each, right after each other: what disturbs one disturbs both."""
+    """Rates of daemon and bare loop, measured in succession under the same disturbances."""
 
     daemon_hz: float
-    """Frames a second from the source to the broker."""
+    """Frames per second from the source to the broker."""
 
     bare_hz: float
-    """The model's `invoke()` alone, in the same interpreters, with as many threads."""
+    """Calls of the model's `invoke()` per second, with the same interpreters and threads."""
 
     cpu_ms: Mapping[str, float] = field(default_factory=dict)
-    """CPU time of the daemon for one frame, by part; see `cpu.PARTS`."""
+    """CPU time of the daemon per frame, by part; see `cpu.PARTS`."""
 
     bare_cpu_ms: float = 0.0
     """CPU time of one `invoke()` alone."""
 
     @property
     def beside_ms(self) -> float:
-        """CPU time of a frame beside the network's own."""
+        """CPU time of the daemon per frame, without that of the network."""
         return self.cpu_ms[cpu.TOTAL] - self.bare_cpu_ms
 
     @property
     def ratio(self) -> float:
-        """1 means: the network is the limit and nothing else is."""
+        """Daemon rate divided by bare rate; 1 if only the network limits the daemon."""
         return self.daemon_hz / self.bare_hz
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a benchmark of one model found."""
+    """Result of a benchmark of one model."""
 
     rounds: tuple[Round, ...]
     stages_ms: dict[str, Percentiles]
     policy: str
     latencies_ms: tuple[float, ...]
-    """Of each frame of all rounds: from having read it to having it at the broker's socket."""
+    """Time from reading a frame to writing it to the broker's socket, of all rounds."""
 
     threads: int
     interpreters: int
     frames: int
 
     def cpu_ms(self, part: str) -> float:
-        """Return the CPU time of a part for one frame: the median of the rounds."""
+        """Return the CPU time of a part per frame, as the median of the rounds."""
         return statistics.median(entry.cpu_ms[part] for entry in self.rounds)
 
     @property
     def bare_cpu_ms(self) -> float:
-        """CPU time of one `invoke()` alone: the median of the rounds."""
+        """CPU time of one `invoke()` alone, as the median of the rounds."""
         return statistics.median(entry.bare_cpu_ms for entry in self.rounds)
 
     @property
     def beside_ms(self) -> float:
-        """CPU time of a frame beside the network's own: the median of the rounds."""
+        """CPU time per frame without that of the network, as the median of the rounds."""
         return statistics.median(entry.beside_ms for entry in self.rounds)
 
     @property
     def ratio(self) -> float:
-        """The median of the rounds."""
+        """Daemon rate divided by bare rate, as the median of the rounds."""
         return statistics.median(entry.ratio for entry in self.rounds)
 
 
 class Stopwatch:
-    """Counts the pose messages that reach the broker's socket, and when."""
+    """Records the times at which pose messages are written to the broker's socket."""
 
     def __init__(self, daemon: Daemon, frames: int) -> None:
         self.daemon = daemon
@@ -134,10 +134,10 @@ class Stopwatch:
         self._latencies_ms: list[float] = []
         self._spent: list[dict[str, int]] = []
         self.stages_ms: dict[str, Percentiles] = {}
-        """As the daemon counts them, of the whole run."""
+        """The daemon's own stage times of the whole run."""
 
     def published(self, message: Message) -> None:
-        """Note a message; after enough of them, ask the daemon to stop."""
+        """Record a message; stops the daemon after the required number."""
         if message.kind != "poses":
             return
         now_ns = self.daemon.state.clock.now_ns()
@@ -152,37 +152,37 @@ class Stopwatch:
 
     @property
     def short(self) -> int:
-        """How many messages are missing."""
+        """Number of missing messages."""
         return SETTLE + self._frames - len(self._moments_ns)
 
     @property
     def hz(self) -> float:
-        """Messages a second, the first ones left out."""
+        """Messages per second, without the first `SETTLE`."""
         moments = self._moments_ns[SETTLE:]
         return (len(moments) - 1) * NS_PER_S / (moments[-1] - moments[0])
 
     @property
     def cpu_ms(self) -> dict[str, float]:
-        """CPU time of a frame by part, the first ones left out."""
+        """CPU time per frame by part, without the first `SETTLE` frames."""
         before, after = self._spent
         return cpu.per_frame_ms(before, after, self._frames)
 
     @property
     def latencies_ms(self) -> list[float]:
-        """How old each message's frame was, the first ones left out."""
+        """Age of each message's frame, without the first `SETTLE`."""
         return self._latencies_ms[SETTLE:]
 
 
 def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Round | Result]:
-    """Run daemon and bare loop in turns; yield each round, then what they come to.
+    """Run daemon and bare loop alternately; yield each round, then the result.
 
-    The configuration's source is read as fast as its frames are taken. The order
-    within a round changes, so that neither always finds the warmer machine.
+    The configuration's source is read without pacing. The order within a round
+    alternates, since the second measurement runs on a warmer machine.
 
     Raises
     ------
     UsageError
-        When the source has fewer frames than are asked for.
+        If the source has fewer frames than required.
     """
     done: list[Round] = []
     latencies_ms: list[float] = []
@@ -212,12 +212,12 @@ def measure(config: Config, *, frames: int, rounds: int) -> Iterator[Round | Res
 
 
 def run_daemon(config: Config, frames: int) -> Stopwatch:
-    """Run a daemon until so many frames have reached the broker's socket.
+    """Run a daemon until `frames` frames were published after the first `SETTLE`.
 
     Raises
     ------
     UsageError
-        When the source has fewer frames than are asked for.
+        If the source has fewer frames than required.
     """
     once = _ends(config.cameras[0].source, frames)
     daemon = Daemon(config, once=once)
@@ -231,7 +231,7 @@ def run_daemon(config: Config, frames: int) -> Stopwatch:
 
 
 def _ends(source: str, frames: int) -> bool:
-    """Say whether a source ends by itself; refuse one that does so too early."""
+    """Return whether a source is finite; raises `UsageError` if it is too short."""
     with closing(sources.open_source(source, realtime=False)) as opened:
         length = opened.length
     if length is not None and length < SETTLE + frames:
@@ -241,7 +241,7 @@ def _ends(source: str, frames: int) -> bool:
 
 
 def spin(engine: AnyInterpreter, frames: int) -> tuple[float, float]:
-    """Run a network on nothing new; return inferences a second, and ms of CPU of each."""
+    """Run a network on its present input; return inferences per second and CPU ms of each."""
     started, spent_ns = time.perf_counter(), time.process_time_ns()
     engine.spin(frames)
     spent_ns = time.process_time_ns() - spent_ns
@@ -249,7 +249,7 @@ def spin(engine: AnyInterpreter, frames: int) -> tuple[float, float]:
 
 
 def summary(result: Result) -> dict[str, Any]:
-    """Return what was measured, and on what, as plain data for a file of results."""
+    """Return the measurements and the machine as plain data for a JSON file."""
     return {
         "edgepose": __version__,
         "machine": machine(),
@@ -289,7 +289,7 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 
 def machine() -> dict[str, Any]:
-    """Say what this is measured on."""
+    """Return the hardware and system of the measurement."""
     throttling = hardware.read_throttling()
     return {
         "board": _board(),
@@ -302,7 +302,7 @@ def machine() -> dict[str, Any]:
 
 
 def _board() -> str:
-    """Return the name of the board, or of the processor where there is no such name."""
+    """Return the name of the board, or of the processor if there is none."""
     model = Path("/proc/device-tree/model")
     if model.exists():
         return model.read_text("utf-8").strip("\0\n ")
@@ -314,7 +314,7 @@ def _board() -> str:
 
 @contextmanager
 def broker(url: str) -> Iterator[str]:
-    """Lend a broker: the one asked for, or the embedded one."""
+    """Yield the URL of a broker: the given one, or an embedded one if empty."""
     if url:
         _check_broker(url)
         yield url
@@ -324,7 +324,7 @@ def broker(url: str) -> Iterator[str]:
 
 
 def _check_broker(url: str) -> None:
-    """Refuse a broker that does not answer: no frame would count."""
+    """Raise `EdgeposeError` if the broker cannot be reached."""
     asked = BrokerOptions.from_url(url)
     try:
         socket.create_connection((asked.host, asked.port), timeout=ANSWER_S).close()
@@ -335,26 +335,26 @@ def _check_broker(url: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WholeProcess:
-    """What a daemon in a process of its own needs."""
+    """Start time and memory of a daemon in its own process."""
 
     first_pose_s: float
-    """From the start of the process to its first pose at a subscriber."""
+    """Time from the start of the process to its first pose at a subscriber."""
 
     memory_mb: dict[int, float]
-    """In RAM after so many frames."""
+    """Number of frames to resident memory."""
 
     service_mb: float
-    """Then, while somebody looks at its page and its numbers: with the page's process."""
+    """Resident memory at the end, while page and metrics are in use, with the page's process."""
 
     peak_mb: float
-    """The most that the daemon itself has held in RAM until then."""
+    """Peak resident memory of the daemon alone."""
 
     bare_mb: float
-    """numpy and the loaded model alone, after one inference, in another process."""
+    """Resident memory of NumPy and the loaded model alone, after one inference."""
 
 
 def whole_process(config: Config, marks: Sequence[int]) -> WholeProcess:
-    """Run the daemon as the service does, and look at it from outside."""
+    """Run the daemon in its own process and return its start time and memory."""
     with ExitStack() as ports:
         numbers, page = (ports.enter_context(socket.create_server(HERE)) for _ in range(2))
         listen = [f"127.0.0.1:{server.getsockname()[1]}" for server in (numbers, page)]
@@ -370,7 +370,7 @@ def whole_process(config: Config, marks: Sequence[int]) -> WholeProcess:
 
 @contextmanager
 def running(config: Config) -> Iterator[int]:
-    """Run the daemon in a process of its own; lend its id."""
+    """Run the daemon in its own process; yields the process id."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "edgepose.toml"
         file.write_text(toml.dump(loading.redacted(config)), "utf-8")
@@ -401,7 +401,7 @@ def _observe(
 
 
 def _bare_memory_mb(config: Config) -> float:
-    """Return what numpy and a loaded model that has run once take, and nothing else."""
+    """Return the memory of a process with NumPy and the loaded model, after one inference."""
     choice = catalog.choose(config.model.name)
     width, height = choice.size or (0, 0)
     done = subprocess.run(

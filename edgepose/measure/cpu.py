@@ -1,4 +1,4 @@
-"""CPU time of this process, by the part of the daemon that spent it."""
+"""CPU time of this process by part of the daemon."""
 
 import threading
 import time
@@ -10,8 +10,10 @@ from edgepose.timing import NS_PER_MS
 TOTAL: Final = "total"
 REST: Final = "rest"
 PARTS: Final = ("read", "prepare", "infer", "finish", "publish", REST, TOTAL)
-"""In the order of a frame's walk. `finish` is decode, follow and compose; `rest` is the main
-thread and threads that are not Python's: those of the runtime with more than one."""
+"""Parts in the order in which they process a frame.
+
+`finish` is decoding, tracking and composing messages. `rest` is the main thread and threads
+not created by Python, such as the additional threads of the TFLite runtime."""
 
 BY_THREAD: Final = {
     "source": "read",
@@ -21,11 +23,11 @@ BY_THREAD: Final = {
     "looks": "infer",
     "mqtt": "publish",
 }
-"""From a thread's name, without the camera's id and without its number, to its part."""
+"""Thread name, without camera id and number, to part."""
 
 
 def spent_ns() -> dict[str, int]:
-    """Return the CPU time of each of `PARTS` since the process began."""
+    """Return the CPU time of each of `PARTS` since the start of the process."""
     spent = dict.fromkeys(PARTS, 0)
     for thread in threading.enumerate():
         part = BY_THREAD.get(_role(thread.name))
@@ -40,7 +42,7 @@ def spent_ns() -> dict[str, int]:
 def per_frame_ms(
     before: Mapping[str, int], after: Mapping[str, int], frames: int
 ) -> dict[str, float]:
-    """Return the CPU milliseconds of each part for one frame between two calls of `spent_ns`."""
+    """Return the CPU time per frame of each part, between two results of `spent_ns`."""
     return {part: (after[part] - before[part]) / frames / NS_PER_MS for part in PARTS}
 
 

@@ -1,4 +1,4 @@
-"""How good events are: what a recording gave against what really happened."""
+"""Scores the events of a recording against labels."""
 
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -19,13 +19,13 @@ from edgepose.suggestions import unknown
 from edgepose.timing import NS_PER_S, unix_ns
 
 SECONDS_PER_DAY: Final = 86_400
-PAUSE_S: Final = 10.0  # a longer step between frames was not watched
-TOLERANCE_S: Final = 1.0  # hands that write labels are no better
+PAUSE_S: Final = 10.0  # longer gaps between frames do not count as watched
+TOLERANCE_S: Final = 1.0  # typical accuracy of manual labels
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Something that really happened."""
+    """An event that really happened, as labelled."""
 
     type: str
     start_s: float
@@ -35,12 +35,12 @@ class Label:
     camera: str | None = None
     person: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
-    """What must stand in the event's data as well: `zone`, `gesture` and so on."""
+    """Required values in the event's data: `zone`, `gesture` and so on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """Something that an event says."""
+    """A detected event."""
 
     type: str
     at_s: float
@@ -49,7 +49,7 @@ class Happened:
     data: Mapping[str, Any] = field(default_factory=dict)
 
     def tells(self, label: Label, tolerance_s: float) -> bool:
-        """Say whether this event may be what a label means."""
+        """Return whether this event matches a label."""
         return (
             self.type == label.type
             and label.camera in {None, self.camera}
@@ -61,26 +61,26 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What a person says about a recording."""
+    """All labels of a recording."""
 
     types: tuple[str, ...]
-    """What was looked for: other types are not scored."""
+    """Labelled types of events; other types are not scored."""
 
     labels: tuple[Label, ...]
     tolerance_s: float = TOLERANCE_S
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of event."""
+    """Score of one kind of event."""
 
     kind: str
     labelled: int
     found: int
-    """Labels that an event told of."""
+    """Labels with a matching event."""
 
     missed: int
     false: int
-    """Events that tell of no label, or of one already told."""
+    """Events without a label, or with one that another event matches."""
 
     precision: float | None
     """None without events."""
@@ -89,39 +89,39 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     """None without labels."""
 
     delay_s: float | None
-    """From a label's start to its event: the median."""
+    """Median time from a label's start to its event."""
 
     longest_delay_s: float | None
     false_per_day: float | None
-    """None when nothing was watched."""
+    """None if the watched time is zero."""
 
 
 def kind(type_: str, data: Mapping[str, Any]) -> str:
-    """Return the row an event counts in: each gesture has its own."""
+    """Return the kind of an event: its type, with the name for gestures."""
     return f"{type_}:{data['gesture']}" if type_ == "gesture" and "gesture" in data else type_
 
 
 class Comparison(NamedTuple):
-    """One kind of event: what happened beside what was said."""
+    """Labels and events of one kind, with their matches."""
 
     kind: str
     labels: Sequence[Label]
     events: Sequence[Happened]
-    """By time."""
+    """Events in the order of time."""
 
     pairs: Mapping[int, int]
-    """Index of a label to that of the event that told of it."""
+    """Index of a label to the index of its event."""
 
 
 def compare(labels: Labels, events: Sequence[Happened]) -> list[Comparison]:
-    """Compare events with labels, one to one, kind by kind.
+    """Match events with labels one to one, for each kind of event.
 
     Parameters
     ----------
     labels : Labels
-        What happened.
+        Labelled events.
     events : sequence of Happened
-        What was said; types that were not looked for are left out.
+        Detected events; types that are not in `labels.types` are ignored.
     """
     said = [event for event in events if event.type in labels.types]
     kinds = {kind(label.type, label.data) for label in labels.labels}
@@ -150,7 +150,7 @@ def _compare(
 
 
 def score(labels: Labels, events: Sequence[Happened], watched_s: float) -> list[Score]:
-    """Say how good each kind of event was, in the time that all cameras together were watched."""
+    """Return the score of each kind; `watched_s` is the watched time of all cameras together."""
     return [_score(compared, watched_s) for compared in compare(labels, events)]
 
 
@@ -175,7 +175,7 @@ def _score(compared: Comparison, watched_s: float) -> Score:
 def match(
     labels: Sequence[Label], events: Sequence[Happened], tolerance_s: float
 ) -> dict[int, int]:
-    """Pair labels with events so that as many as possible are paired, none twice.
+    """Return the largest one-to-one matching of labels and events.
 
     Returns
     -------
@@ -184,8 +184,8 @@ def match(
 
     Notes
     -----
-    Maximum bipartite matching by augmenting paths [1]_; events are tried in their
-    order, so a label takes the first event that leaves the others theirs.
+    Maximum bipartite matching by augmenting paths [1]_. Events are tried in their
+    order, so a label gets the earliest event that keeps the matching maximal.
 
     References
     ----------
@@ -209,7 +209,7 @@ def match(
 
 
 def watched_s(frames: Iterable[RecordedFrame]) -> float:
-    """Add up the time that each camera was watched, without pauses."""
+    """Return the watched time, summed over all cameras, without gaps above `PAUSE_S`."""
     last_ns: dict[tuple[str, str], int] = {}
     total_ns = 0
     for frame in frames:
@@ -221,27 +221,28 @@ def watched_s(frames: Iterable[RecordedFrame]) -> float:
 
 
 def happened(event: EventMessage, began_ns: int) -> Happened:
-    """Return what an event message says, in seconds since `began_ns` of wall time."""
+    """Return the event of a message, with its time in seconds since `began_ns` (wall time)."""
     at_s = (unix_ns(event.at) - began_ns) / NS_PER_S
     return Happened(event.type, at_s, event.camera, event.person, event.data)
 
 
 def read_labels(path: Path, began_ns: int, gestures: Collection[str] = tuple(BUILT_IN)) -> Labels:
-    """Read labels from TOML, or from JSON Lines with one label a line.
+    """Read labels from TOML, or from JSON Lines with one label per line.
 
     Parameters
     ----------
     path : Path
         The file; its name ends in ``.toml`` or ``.jsonl``.
     began_ns : int
-        Wall time of the recording's first frame: labels may give theirs.
+        Wall time of the recording's first frame, for labels with wall times.
     gestures : collection of str
-        Which there are.
+        Names of known gestures.
 
     Raises
     ------
     UsageError
-        Names the label, what was found and what was expected.
+        If the file or a label is invalid. The message has the label, the found and the
+        expected value.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -315,7 +316,7 @@ def _label(row: Any, where: str, began_ns: int, gestures: Collection[str]) -> La
 
 
 def _moment(value: Any, where: str, began_ns: int) -> float:
-    """Read seconds since the recording began, or a wall time, as such seconds."""
+    """Return a time in seconds since the start of the recording, from seconds or a wall time."""
     if isinstance(value, datetime | date):
         value = value.isoformat()
     if not isinstance(value, str):
@@ -353,7 +354,7 @@ COLUMNS: Final[Mapping[str, Callable[[Score], str]]] = {
 
 
 def table(scores: Sequence[Score], watched: float) -> str:
-    """Lay scores out for people."""
+    """Return the scores as a text table."""
     head = tuple(COLUMNS)
     rows = [tuple(write(one) for write in COLUMNS.values()) for one in scores]
     widths = [max(len(row[n]) for row in (head, *rows)) for n in range(len(head))]

@@ -1,4 +1,4 @@
-"""Fall events of a folder of recordings against labels: totals, false alarms, missed falls."""
+"""Scores the fall events of a folder of recordings against labels."""
 
 import tomllib
 from collections import Counter
@@ -21,9 +21,9 @@ from edgepose.types import Event
 
 RECORDINGS: Final = (".jsonl", ".jsonl.gz", ".mcap")
 LABELS: Final = ".labels.toml"
-EARLY_S: Final = 0.5  # an event may be so early against a label made by eye
-LATE_S: Final = 8.0  # after the start of a fall; a later suspicion tells of something else
-BEFORE_S: Final = 1.5  # in which a person must be found to be seen falling
+EARLY_S: Final = 0.5  # an event may precede its label, since labels are made by eye
+LATE_S: Final = 8.0  # maximum time from the start of a fall to its suspicion
+BEFORE_S: Final = 1.5  # time before a fall in which the person must be detected
 
 Stage = Literal[
     "not found before the fall",
@@ -33,16 +33,16 @@ Stage = Literal[
     "evidence too short",
     "not confirmed",
 ]
-"""Where the detection of a missed fall broke off."""
+"""Stage at which the detection of a missed fall failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FallLabel:
-    """A fall that really happened; seconds since the first frame of the recording."""
+    """A labelled fall; times in seconds since the first frame of the recording."""
 
     start_s: float
     up_s: float | None = None
-    """When the person was up again; None for one who stays down."""
+    """Time when the person is up again; None if the person stays down."""
 
     def is_confirmable(self, confirm_s: float) -> bool:
         """Whether the person stays down long enough for a confirmation."""
@@ -51,7 +51,7 @@ class FallLabel:
 
 @dataclass(frozen=True, slots=True)
 class RecordingLabels:
-    """What happens in one recording."""
+    """Labels of one recording."""
 
     group: str
     falls: tuple[FallLabel, ...]
@@ -66,7 +66,7 @@ class FallResult(msgspec.Struct, frozen=True, kw_only=True):
     confirmed_s: float | None
     confirmable: bool
     missed_at: Stage | None
-    """None for a fall that was found."""
+    """None if the fall was found."""
 
 
 class RecordingResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,14 +80,14 @@ class RecordingResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_recordings(folder: Path) -> list[tuple[Path, Path]]:
-    """Return the recordings below a folder that have labels beside them, and the labels.
+    """Return the recordings below a folder that have a label file, with these files.
 
     The labels of ``kitchen.jsonl.gz`` are in ``kitchen.labels.toml``.
 
     Raises
     ------
     UsageError
-        When there is none.
+        If there is none.
     """
     pairs = [
         (file, labels)
@@ -113,7 +113,7 @@ def read_labels(path: Path) -> RecordingLabels:
     Raises
     ------
     UsageError
-        Names the file and what was expected.
+        If the file is invalid. The message has the file and the expected content.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -158,7 +158,7 @@ class _Moment:
 
 
 def score_recording(path: Path, labels: RecordingLabels, config: Config) -> RecordingResult:
-    """Derive the fall events of one recording anew and compare them with its labels."""
+    """Recompute the fall events of one recording and return their score against its labels."""
     recording = reader.open_recording(path)
     moments = list(_moments(recording, config))
     suspected = _times(moments, "fall_suspected")
@@ -194,7 +194,7 @@ def score_recording(path: Path, labels: RecordingLabels, config: Config) -> Reco
 
 
 def _moments(recording: reader.Recording, config: Config) -> Iterator[_Moment]:
-    """Walk a recording with a fall detector for each camera."""
+    """Yield the frames of a recording with the results of a fall detector per camera."""
     detectors: dict[str, FallDetector] = {}
     first_ns: int | None = None
     for step in replay.rederive(recording, config):
@@ -222,7 +222,7 @@ def _times(moments: Sequence[_Moment], kind: str) -> list[float]:
 
 
 def _take(times: list[float], start_s: float, late_s: float) -> float | None:
-    """Remove and return the first time that tells of a fall with this start."""
+    """Remove and return the first time that matches a fall with this start."""
     for at_s in times:
         if start_s - EARLY_S <= at_s <= start_s + late_s:
             times.remove(at_s)
@@ -231,7 +231,7 @@ def _take(times: list[float], start_s: float, late_s: float) -> float | None:
 
 
 def _missed_at(moments: Sequence[_Moment], start_s: float) -> Stage:
-    """Return where the detection of a fall broke off that was not suspected."""
+    """Return the stage at which the detection of a fall without suspicion failed."""
     before = [one for one in moments if start_s - BEFORE_S <= one.at_s <= start_s]
     after = [one for one in moments if start_s < one.at_s <= start_s + LATE_S]
     if not any(one.people for one in before):
@@ -250,7 +250,7 @@ def _missed_at(moments: Sequence[_Moment], start_s: float) -> Stage:
 
 
 def report(results: Sequence[RecordingResult]) -> str:
-    """Return the totals of each group and of all, and where missed falls broke off."""
+    """Return text tables: totals of each group and of all, and stages of missed falls."""
     groups = sorted({result.group for result in results})
     head = ("group", "recordings", "hours", "falls", "suspected", "confirmed", "s to both")
     rows: list[Sequence[str]] = [(*head, "false: suspected", "confirmed", "an hour")]
@@ -305,5 +305,5 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def as_json(results: Sequence[RecordingResult]) -> Mapping[str, Any]:
-    """Return the results for programs."""
+    """Return the results as plain data for JSON."""
     return {"recordings": [msgspec.to_builtins(result) for result in results]}

@@ -1,4 +1,4 @@
-"""How much of the machine's best bare rate the daemon reaches, for any number of cameras."""
+"""Measures the daemon's frame rate as a share of the networks' own rate, by cameras."""
 
 import os
 import statistics
@@ -20,15 +20,15 @@ class Sample(NamedTuple):
     """One measurement."""
 
     hz: float
-    """Frames a second of all cameras together."""
+    """Frames per second of all cameras together."""
 
     cpu_ms: float
-    """CPU time of one frame, of all threads: other programs change it little."""
+    """CPU time of one frame, of all threads; hardly affected by other programs."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRate:
-    """The bare loop or the daemon in one arrangement."""
+    """Samples of the bare loop or the daemon in one arrangement."""
 
     cameras: int
     """0 for the bare loop."""
@@ -39,46 +39,46 @@ class MeasuredRate:
 
     @property
     def best_hz(self) -> float:
-        """The best round: what disturbs a measurement only makes it slower."""
+        """The highest rate of all rounds, since disturbances only lower it."""
         return max(sample.hz for sample in self.samples)
 
     @property
     def cpu_ms(self) -> float:
-        """The least CPU time of a frame."""
+        """The lowest CPU time of a frame."""
         return min(sample.cpu_ms for sample in self.samples)
 
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """What the bare loop reaches in each arrangement, and the daemon with cameras."""
+    """Rates of the bare loop in each arrangement, and of the daemon by number of cameras."""
 
     bare: tuple[MeasuredRate, ...]
     daemon: tuple[MeasuredRate, ...]
 
     @property
     def best(self) -> MeasuredRate:
-        """The arrangement with the machine's best bare rate."""
+        """The measurement with the highest bare rate."""
         return max(self.bare, key=lambda entry: entry.best_hz)
 
     def share(self, entry: MeasuredRate) -> float:
-        """Return the part of the best bare rate that the daemon reaches."""
+        """Return the daemon's rate as a share of the best bare rate."""
         return entry.best_hz / self.best.best_hz
 
     def cpu_share(self, entry: MeasuredRate) -> float:
-        """Return the bare loop's CPU time of a frame as a part of the daemon's.
+        """Return the ratio of the bare loop's CPU time per frame to the daemon's.
 
-        In the same arrangement. It is the share that the daemon reaches on a machine that
-        is full, also where other programs make the rates useless.
+        Both in the same arrangement. It equals the daemon's share of the bare rate on a
+        fully loaded machine, and stays valid when other programs disturb the rates.
         """
         bare = next(one for one in self.bare if one.arrangement == entry.arrangement)
         return bare.cpu_ms / entry.cpu_ms
 
 
 def measure(config: Config, *, frames: int, rounds: int) -> Iterator[MeasuredRate | Scaling]:
-    """Measure the bare loop in every arrangement, then the daemon in the best one, in turns.
+    """Measure the bare loop in every arrangement, then the daemon in the best one, in rounds.
 
-    Yields each measurement, then all of them together. The configuration has one camera,
-    which is taken several times.
+    Yields each measurement, then the combined result. The one camera of the configuration
+    is duplicated for several cameras.
     """
     bare: dict[Arrangement, list[Sample]] = {
         entry: [] for entry in arrangements(os.cpu_count() or 1)
@@ -101,7 +101,7 @@ def measure(config: Config, *, frames: int, rounds: int) -> Iterator[MeasuredRat
 
 
 def summary(scaling: Scaling) -> dict[str, Any]:
-    """Return what was measured as plain data."""
+    """Return the measurements as plain data for JSON."""
     return {
         "machine": benchmark.machine(),
         "bare": {str(entry.arrangement): _rounded(entry) for entry in scaling.bare},
@@ -129,7 +129,7 @@ def _rounded(entry: MeasuredRate) -> dict[str, float]:
 
 
 def _bare(config: Config, entry: Arrangement, frames: int) -> Sample:
-    """Run an arrangement with nothing else to do."""
+    """Measure the bare loop in an arrangement."""
     model = config.model
     engine = PoseEstimator(
         model.name, policy=model.policy, threads=entry.threads, interpreters=entry.interpreters
@@ -139,7 +139,7 @@ def _bare(config: Config, entry: Arrangement, frames: int) -> Sample:
 
 
 def _arranged(config: Config, entry: Arrangement, cameras: int) -> Config:
-    """Return the configuration with its camera so many times, in an arrangement."""
+    """Return the configuration with `cameras` copies of its camera, in an arrangement."""
     camera = config.cameras[0]
     model = replace(config.model, threads=entry.threads, interpreters=entry.interpreters)
     copies = tuple(replace(camera, id=f"{camera.id}{number}") for number in range(cameras))
@@ -147,6 +147,6 @@ def _arranged(config: Config, entry: Arrangement, cameras: int) -> Config:
 
 
 def _daemon(config: Config, frames: int) -> Sample:
-    """Run the daemon until so many frames, of all cameras together, have reached the broker."""
+    """Measure the daemon over `frames` published frames of all cameras together."""
     run = benchmark.run_daemon(config, frames)
     return Sample(run.hz, run.cpu_ms[cpu.TOTAL])

@@ -1,1 +1,1 @@
-"""TFLite files: what they hold, whether they are whole, and where they come from."""
+"""TFLite files: description, verification, catalogue and download."""

@@ -18,11 +18,11 @@ from edgepose.urls import user_path
 DATA: Final = Path(__file__).parents[1] / "data"
 DEFAULT: Final = "movenet-multipose"
 REFINER: Final = "movenet-thunder-int8"
-"""The refiner of `policy = "refine"` where none is named."""
+"""Default refiner of `policy = "refine"`."""
 
 
 class Preset(NamedTuple):
-    """Models that work together under one name."""
+    """A named combination of models."""
 
     models: str
     """``DETECTOR|DETECTOR+REFINER``."""
@@ -44,16 +44,16 @@ PRESETS: Final = {
         "the same with 16 bit weights for the second look: the most accurate",
     ),
 }
-"""docs/accuracy.md has the figures."""
+"""Presets by name; docs/accuracy.md has their accuracies."""
 
 REFINED_SCORE: Final = 0.2
-"""Least score of a person where a second look gives the score: the mean of all joints."""
+"""Minimum score of a refined person, which is the mean score of all joints."""
 
 SYSTEM: Final = Path("/var/lib/edgepose")
-"""Where the service keeps what must outlive it; fetched models are looked for there too."""
+"""State directory of the service; always searched for fetched models."""
 
 TPU_MARK: Final = "_edgetpu"
-"""The compiler for the Edge TPU puts it behind the name of the file it was given."""
+"""Suffix that the Edge TPU compiler appends to the name of its input file."""
 
 _SIZED: Final = re.compile(r"(?P<name>.+)@(?P<height>\d+)x(?P<width>\d+)")
 
@@ -70,20 +70,20 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     origin: str
     description: str
     min_pose_score: float = 0.25
-    """Least score of a person, on the model's own scale."""
+    """Minimum score of a person, on the model's own scale."""
 
     input: str = ""
-    """Height x width to set, for files that take any size; else the file's own."""
+    """Input size to set as ``HEIGHTxWIDTH``, for files that take any; empty for the file's own."""
 
     url: str = ""
-    """Where to fetch it; empty when it is bundled."""
+    """Download URL; empty for bundled models."""
 
     cpu: str = ""
-    """Of a model for the Edge TPU: the name of the one that runs in its place on the CPU."""
+    """For Edge TPU models, the name of the corresponding CPU model."""
 
     @property
     def path(self) -> Path | None:
-        """Where its file is; None when it has not been fetched."""
+        """Path of the file; None if it has not been fetched."""
         if not self.url:
             return Path(str(DATA / self.file))
         found = (folder / self.file for folder in folders())
@@ -92,17 +92,17 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a model's name stands for."""
+    """A model's file and input size, resolved from its name."""
 
     name: str
     path: Path
     size: Size | None
-    """Input size to set; None for the file's own."""
+    """Input size to set; None for the file's own size."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSet:
-    """One model, or detectors and a refiner that looks again at their detections."""
+    """One model, or detectors and a refiner of their detections."""
 
     name: str
     detectors: tuple[Choice, ...]
@@ -114,7 +114,7 @@ class ModelSet:
         return self.detectors if self.refiner is None else (*self.detectors, self.refiner)
 
     def with_refiner(self) -> "ModelSet":
-        """Return the same with a refiner: `REFINER` where there is none."""
+        """Return the set with a refiner; adds `REFINER` if it has none."""
         if self.refiner is not None:
             return self
         return ModelSet(f"{self.name}+{REFINER}", self.detectors, choose(REFINER))
@@ -122,23 +122,23 @@ class ModelSet:
 
 @cache
 def entries() -> dict[str, Entry]:
-    """Return the models that ship with edgepose or can be fetched, by name."""
+    """Return the bundled and downloadable models, by name."""
     text = (DATA / "models.toml").read_text("utf-8")
     return msgspec.convert(tomllib.loads(text), dict[str, Entry])
 
 
 def bundled() -> dict[str, Entry]:
-    """Return the models that ship with edgepose, by name."""
+    """Return the bundled models, by name."""
     return {name: entry for name, entry in entries().items() if not entry.url}
 
 
 def choose(name: str) -> Choice:
-    """Find a model by catalogue name or path, either with ``@HEIGHTxWIDTH`` behind it.
+    """Return a model by catalogue name or path, with an optional suffix ``@HEIGHTxWIDTH``.
 
     Raises
     ------
     ModelError
-        When there is no such name and no such file.
+        If there is neither such a name nor such a file.
     """
     if name == "auto":
         name = DEFAULT
@@ -155,12 +155,12 @@ def choose(name: str) -> Choice:
 
 
 def model_set(name: str) -> ModelSet:
-    """Find models by the name of one, of a preset, or ``DETECTOR|DETECTOR+REFINER``.
+    """Return the models of a model name, a preset, or ``DETECTOR|DETECTOR+REFINER``.
 
     Raises
     ------
     ModelError
-        When there is no such name and no such file, or a part is missing.
+        If there is neither such a name nor such a file, or a part is missing.
     """
     meant = PRESETS[name].models if name in PRESETS else name
     if user_path(meant).is_file() or not {"|", "+"} & set(meant):
@@ -174,7 +174,7 @@ def model_set(name: str) -> ModelSet:
 
 
 def min_pose_score(name: str) -> float | None:
-    """Return the least score of a person for a name; None for files that are not listed."""
+    """Return the minimum score of a person for a model; None if not in the catalogue."""
     plain = DEFAULT if name == "auto" else name.partition("@")[0]
     if name in PRESETS or "+" in name:
         return REFINED_SCORE
@@ -183,12 +183,12 @@ def min_pose_score(name: str) -> float | None:
 
 
 def read_file(path: Path) -> bytes:
-    """Read a model file.
+    """Return the content of a model file.
 
     Raises
     ------
     ModelError
-        When it cannot be read; says why.
+        If it cannot be read. The message has the reason.
     """
     try:
         return path.read_bytes()
@@ -198,10 +198,10 @@ def read_file(path: Path) -> bytes:
 
 
 def cpu_model(name: str) -> str | None:
-    """Return the model that runs on the CPU in place of one for the Edge TPU, if there is one.
+    """Return the CPU model that corresponds to an Edge TPU model; None if there is none.
 
-    The catalogue knows pairs; beside a file the compiler's input is looked for, which
-    has the same name without ``_edgetpu``.
+    Pairs come from the catalogue. For other files it is the file in the same folder whose
+    name lacks ``_edgetpu``: the input of the Edge TPU compiler.
     """
     if entry := entries().get(name):
         other = entries().get(entry.cpu)
@@ -212,16 +212,16 @@ def cpu_model(name: str) -> str | None:
 
 
 def for_edgetpu(name: str) -> str | None:
-    """Return the model for the Edge TPU whose twin this one is, if the catalogue knows one."""
+    """Return the Edge TPU model that corresponds to a CPU model; None if there is none."""
     return next((other for other, entry in entries().items() if entry.cpu == name), None)
 
 
 def folders() -> list[Path]:
-    """Return where fetched models are looked for; the first is where they are put."""
+    """Return the folders that are searched for fetched models; downloads go to the first."""
     given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     xdg = os.environ.get("XDG_STATE_HOME", "")
     found = [Path(given)] if given else []
-    if os.geteuid() == 0:  # whoever is root fetches for the service
+    if os.geteuid() == 0:  # models fetched as root are for the service
         found.append(SYSTEM)
     if xdg.startswith("/"):
         found.append(Path(xdg) / "edgepose")

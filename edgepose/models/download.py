@@ -1,4 +1,4 @@
-"""Fetches models: what has another checksum than the pinned one never gets the model's name."""
+"""Downloads models; a file gets its final name only if it has the pinned checksum."""
 
 import errno
 import hashlib
@@ -16,10 +16,10 @@ from edgepose._version import __version__
 from edgepose.errors import EdgeposeError
 from edgepose.models.catalog import Entry
 
-TIMEOUT_S: Final = 30.0  # without a byte
+TIMEOUT_S: Final = 30.0  # maximum time without received data
 CHUNK: Final = 1 << 16
 PART: Final = ".part"
-"""Behind the name of what is not whole yet; the next try goes on from there."""
+"""Suffix of incomplete files; the next download resumes from there."""
 
 FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 PARTIAL: Final = 206
@@ -34,28 +34,29 @@ class FetchError(EdgeposeError, OSError):
 
 
 def fetch(name: str, entry: Entry, folder: Path, progress: Progress = lambda done: None) -> Path:
-    """Bring a model here and check it.
+    """Download a model and check it; resumes an incomplete download.
 
     Parameters
     ----------
     name : str
-        What to call it in messages.
+        Name of the model in messages.
     entry : Entry
-        Where it is, how large, and its checksum.
+        URL, size and checksum.
     folder : Path
-        Where it is put; made if need be.
+        Target folder; created if missing.
     progress : callable
-        Told how many bytes are here, first of all those of an earlier try.
+        Called with the number of bytes present, first with those of an earlier download.
 
     Returns
     -------
     Path
-        The file, whole and checked.
+        The complete and checked file.
 
     Raises
     ------
     FetchError
-        With what went wrong and what to do. A part that may be gone on from stays.
+        If the download fails. The message has the reason and a remedy. An incomplete file
+        is kept if it can be resumed.
     """
     path = folder / entry.file
     part = path.with_name(path.name + PART)
@@ -77,7 +78,7 @@ def checksum(path: Path) -> str:
 
 
 def _download(name: str, entry: Entry, part: Path, progress: Progress) -> None:
-    """Write what is missing behind what is there."""
+    """Append the missing bytes to the incomplete file."""
     here = part.stat().st_size if part.exists() else 0
     if here >= entry.bytes:
         progress(here)
@@ -85,7 +86,7 @@ def _download(name: str, entry: Entry, part: Path, progress: Progress) -> None:
     with _open(entry.url, here) as answer, part.open("ab") as file:
         if (start := _begins_at(answer)) not in {0, here}:
             raise http.client.HTTPException(f"it began at byte {start} and not at {here}")
-        if start == 0:  # without Range a server begins anew
+        if start == 0:  # servers without Range support send the whole file
             file.truncate(0)
             here = 0
         progress(here)
@@ -120,7 +121,7 @@ def _begins_at(answer: Any) -> int:
 
 
 def _chunks(answer: Any) -> Iterator[bytes]:
-    """Yield what comes; a connection that breaks off ends it, as what is here may be kept."""
+    """Yield the received data; ends without an error if the connection breaks, for resuming."""
     while True:
         try:
             chunk = answer.read(CHUNK)
@@ -153,7 +154,7 @@ def _other(name: str, entry: Entry, how: str) -> str:
 
 @contextmanager
 def _told(name: str, part: Path) -> Iterator[None]:
-    """Turn what network and disk may say into sentences; what is of no use is deleted."""
+    """Convert errors of network and disk to `FetchError`; delete a file of no further use."""
     try:
         yield
     except FetchError:

@@ -1,4 +1,4 @@
-"""What a .tflite file says about itself."""
+"""`ModelInfo`: inputs, outputs and operators of a .tflite file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,17 +13,17 @@ from edgepose.models import flatbuffer, verify
 from edgepose.types import Floats, Size
 
 EDGETPU_OP: Final = "edgetpu-custom-op"
-"""The operator that holds what was compiled for the Edge TPU."""
+"""Custom operator with the code compiled for the Edge TPU."""
 
 CUSTOM: Final = 32
-"""`BuiltinOperator.CUSTOM`: the operator has a name of its own."""
+"""`BuiltinOperator.CUSTOM`: a custom operator with its own name."""
 
 VALUES_AT_MOST: Final = 1 << 28
-"""In one input or output; more is a damaged size, and would exhaust the memory."""
+"""Maximum number of values in one input or output; a damaged shape could exhaust the memory."""
 
 
 class Quantisation(NamedTuple):
-    """How whole numbers stand for real ones: ``real = scale * (stored - zero_point)``."""
+    """Quantisation parameters: ``real = scale * (stored - zero_point)``."""
 
     scale: float
     zero_point: int
@@ -35,26 +35,26 @@ class TensorInfo:
 
     name: str
     shape: tuple[int, ...]
-    """With the batch first; -1 where the file leaves a size open."""
+    """Shape with the batch first; -1 for dynamic sizes."""
 
     dtype: str
-    """numpy's name of the type: ``float32``, ``uint8``, ``int8``, ``int32``."""
+    """NumPy name of the type: ``float32``, ``uint8``, ``int8``, ``int32``."""
 
     quantisation: Quantisation | None = None
 
     signature: str = ""
-    """What the model's signature calls it; empty where the file has no signature."""
+    """Name in the model's signature; empty if the file has no signature."""
 
     default_shape: tuple[int, ...] = ()
-    """What a runtime starts with where `shape` leaves sizes open; else the same as `shape`."""
+    """Initial shape at runtime; differs from `shape` only where sizes are dynamic."""
 
     @property
     def channels_first(self) -> bool:
-        """Whether a picture's three channels come before its height and width."""
+        """Whether the three colour channels come before height and width."""
         return len(self.shape) == 4 and self.shape[1] == 3 != self.shape[3]
 
     def picture_shape(self, size: Size) -> tuple[int, int, int, int]:
-        """Return the shape of a picture of another size in this input."""
+        """Return the shape of this input for an image of another size."""
         height, width = size.height, size.width
         return (1, 3, height, width) if self.channels_first else (1, height, width, 3)
 
@@ -64,44 +64,44 @@ class ModelInfo:
     """A model's inputs and outputs, read from the file without running it."""
 
     name: str
-    """What to call it in messages: the catalogue's name or the file's."""
+    """Name in messages: the catalogue name or the file name."""
 
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
-    """In the file's order, which differs between files of one family."""
+    """Outputs in the file's order, which differs between files of one family."""
 
     custom_ops: tuple[str, ...] = ()
-    """Names of the custom operators the graph needs."""
+    """Names of the custom operators in the graph."""
 
     @property
     def input_size(self) -> Size:
-        """Width and height of the picture it takes; -1 where the file leaves it open."""
+        """Width and height of the input image; -1 for dynamic sizes."""
         shape = self.inputs[0].shape
         height, width = shape[2:] if self.inputs[0].channels_first else shape[1:3]
         return Size(width, height)
 
     @property
     def needs_edgetpu(self) -> bool:
-        """Whether it was compiled for the Edge TPU, and runs nowhere else."""
+        """Whether it was compiled for the Edge TPU, so that it needs one."""
         return EDGETPU_OP in self.custom_ops
 
     def resized(self, size: Size) -> Self:
-        """Describe the model after its picture input was given another size."""
+        """Return the description with another size of the image input."""
         picture = replace(self.inputs[0], shape=self.inputs[0].picture_shape(size))
         return replace(self, inputs=(picture, *self.inputs[1:]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outputs:
-    """What the network said: arrays as stored, in the order of the model's outputs."""
+    """Outputs of one inference: stored arrays, in the order of the model's outputs."""
 
     model: ModelInfo
-    """With the size of the picture that was really fed (`ModelInfo.resized`)."""
+    """Description with the size of the actual input (`ModelInfo.resized`)."""
 
     arrays: tuple[NDArray[Any], ...]
 
     def real(self, index: int) -> Floats:
-        """Return one output as real numbers, with the scale and zero point of the file."""
+        """Return one output as float32, dequantised with the file's scale and zero point."""
         array = self.arrays[index]
         quantisation = self.model.outputs[index].quantisation
         if quantisation is None or array.dtype.kind == "f":
@@ -113,34 +113,34 @@ class Outputs:
 
 
 def read(content: bytes, name: str) -> ModelInfo:
-    """Read what a .tflite file takes and gives, without running it.
+    """Return the inputs, outputs and custom operators of a .tflite file, without running it.
 
     Parameters
     ----------
     content : bytes
-        The whole file. It is checked first: afterwards it may be handed to a
-        runtime, also to one that does not check.
+        The whole file. It is verified first, so that it is safe to load in runtimes
+        that do not verify.
     name : str
-        What to call the model in messages.
+        Name of the model in messages.
 
     Raises
     ------
     ModelError
-        When the file is empty, foreign, cut short, damaged, or takes no picture.
+        If the file is empty, of another format, truncated, damaged, or takes no image.
     """
     verify.check(content, name)
     return _TensorReader(content, name).read()
 
 
 class _TensorReader:
-    """Reads one file; it is whole, but its numbers may still make no sense."""
+    """Reads one verified file; validates its values."""
 
     def __init__(self, content: bytes, name: str) -> None:
         self.model = flatbuffer.root(content)
         self.name = name
 
     def read(self) -> ModelInfo:
-        """Describe inputs, outputs and custom operators."""
+        """Return the description of inputs, outputs and custom operators."""
         if self.model.SubgraphsLength() < 1:
             self.refuse("it holds no graph")
         graph = self.model.Subgraphs(0)
@@ -157,7 +157,7 @@ class _TensorReader:
         return ModelInfo(self.name, inputs, outputs, tuple(dict.fromkeys(self.custom_ops())))
 
     def signatures(self) -> dict[tuple[str, int], str]:
-        """Return the names that the signatures of the main graph give to its tensors."""
+        """Return the tensor names in the signatures of the main graph."""
         names = {}
         for index in range(self.model.SignatureDefsLength()):
             signature = self.model.SignatureDefs(index)
@@ -170,7 +170,7 @@ class _TensorReader:
         return names
 
     def custom_ops(self) -> Iterator[str]:
-        """Yield the name of each custom operator that is really used."""
+        """Yield the name of each custom operator that a graph uses."""
         for graph in map(self.model.Subgraphs, range(self.model.SubgraphsLength())):
             used = {graph.Operators(i).OpcodeIndex() for i in range(graph.OperatorsLength())}
             if used and max(used) >= self.model.OperatorCodesLength():
@@ -180,7 +180,7 @@ class _TensorReader:
                     yield text(code.CustomCode())
 
     def tensor(self, graph: Any, index: int, signature: str) -> TensorInfo:
-        """Describe one input or output."""
+        """Return the description of one input or output."""
         if index < 0:
             self.refuse(f"it takes or gives tensor {index}")
         tensor = graph.Tensors(index)
@@ -202,14 +202,14 @@ class _TensorReader:
         )
 
     def dtype(self, number: int) -> str:
-        """Return numpy's name of a tensor type."""
+        """Return the NumPy name of a tensor type."""
         names = flatbuffer.dtypes()
         if number not in names:
             self.refuse(f"a tensor is of type {number}, which this version does not know")
         return names[number]
 
     def quantisation(self, parameters: Any, name: str) -> Quantisation | None:
-        """Read scale and zero point; None where the numbers stand for themselves."""
+        """Return scale and zero point; None for tensors without quantisation."""
         if parameters is None or parameters.ScaleLength() == 0:
             return None
         scale = float(parameters.Scale(0))
@@ -221,7 +221,7 @@ class _TensorReader:
         return Quantisation(scale, zero_point)
 
     def check_picture(self, inputs: tuple[TensorInfo, ...]) -> None:
-        """Refuse a model whose first input is no RGB picture."""
+        """Raise `ModelError` if the first input is no RGB image."""
         if inputs and len(inputs[0].shape) == 4 and 3 in {inputs[0].shape[1], inputs[0].shape[3]}:
             return
         found = ", ".join(f"{list(t.shape)} {t.dtype}" for t in inputs) or "nothing"
@@ -232,7 +232,7 @@ class _TensorReader:
         raise ModelError(msg)
 
     def refuse(self, why: str) -> NoReturn:
-        """Say that the file is damaged."""
+        """Raise `ModelError`: the file is damaged."""
         msg = (
             f"model {self.name}: the file is damaged ({why}); expected a whole .tflite"
             f" file; copy or download it again"
@@ -241,10 +241,10 @@ class _TensorReader:
 
 
 def whole_numbers(array: Any) -> list[int]:
-    """Return a flatbuffer vector as a list; an absent one comes as the number 0."""
+    """Return a flatbuffer vector as a list; empty if absent, which flatbuffers gives as 0."""
     return array.tolist() if isinstance(array, np.ndarray) else []
 
 
 def text(name: bytes | None) -> str:
-    """Decode a name; a damaged one must still be printable."""
+    """Decode a name; invalid UTF-8 is replaced, so that it can be printed."""
     return (name or b"").decode("utf-8", "replace")

@@ -1,8 +1,8 @@
-"""Other input sizes for networks whose up-samplings name the size that they write.
+"""Changes the input size of convolutional networks with fixed-size up-sampling.
 
-A network of convolutions takes any input. Only `RESIZE_BILINEAR` and
-`RESIZE_NEAREST_NEIGHBOR` hold the height and width of their output as numbers in the file:
-scaled in a copy of it, the runtime's own `resize_tensor_input` does the rest.
+A convolutional network takes any input size. Only `RESIZE_BILINEAR` and
+`RESIZE_NEAREST_NEIGHBOR` store the height and width of their output in the file. These
+are scaled in a copy of the file; the runtime's `resize_tensor_input` does the rest.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from edgepose.errors import ModelError
 from edgepose.models import flatbuffer
 from edgepose.types import Size
 
-STEP: Final = 32  # pixels: the input's sides are multiples, or the up-samplings do not fit
+STEP: Final = 32  # pixels; the input's sides must be multiples, or up-sampling gives other sizes
 RESIZING: Final = frozenset({"RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"})
 LOCAL: Final = RESIZING | {
     "ADD",
@@ -38,23 +38,23 @@ LOCAL: Final = RESIZING | {
     "TRANSPOSE_CONV",
     "UNPACK",
 }
-"""Operators that do the same at every place, whatever the size of the picture."""
+"""Operators that are independent of the input's size."""
 
 
 def shapes(content: bytes, size: Size) -> tuple[Size, ...]:
-    """Return the input sizes worth having for pictures of one person, `size` first.
+    """Return useful input sizes for images of one person, `size` first.
 
     Parameters
     ----------
     content : bytes
         A .tflite file that `models.info.read` has accepted.
     size : Size
-        Its own input size.
+        The file's own input size.
 
     Returns
     -------
     tuple of Size
-        A square, then 5/8 and 3/4 of it upright and lying; `size` alone where the file
+        The square, then 5/8 and 3/4 of it upright and lying. Only `size` if the file
         cannot be reshaped.
     """
     if size.width != size.height or size.width % STEP or not _is_local(content):
@@ -66,12 +66,12 @@ def shapes(content: bytes, size: Size) -> tuple[Size, ...]:
 
 
 def reshape(content: bytes, old: Size, new: Size) -> bytes:
-    """Return the file with its up-samplings scaled from one input size to another.
+    """Return the file with its up-sampling sizes scaled from one input size to another.
 
     Raises
     ------
     ModelError
-        When a size does not come out even.
+        If a scaled size is not an integer.
     """
     patched = bytearray(content)
     for height, width in _resized(patched):
@@ -92,11 +92,11 @@ def _is_local(content: bytes) -> bool:
 
 
 def _resized(content: bytearray) -> Iterator[NDArray[np.int32]]:
-    """Yield views (2, 1) into the file: height and width that each up-sampling writes."""
+    """Yield views (2, 1) into the file: the output height and width of each up-sampling."""
     seen = set()
     for array in _sizes(flatbuffer.root(content)):
         assert array is not None
-        if (place := array.ctypes.data) not in seen:  # several may share one buffer
+        if (place := array.ctypes.data) not in seen:  # operators may share a buffer
             seen.add(place)
             array.flags.writeable = True
             yield array.view("<i4").reshape(2, 1)

@@ -1,10 +1,9 @@
-"""Is this a whole .tflite file? Asked before any runtime sees it.
+"""Verifies that a .tflite file is complete and valid, before a runtime loads it.
 
-A .tflite file is a flatbuffer: tables that point at each other by byte offsets,
-and some runtimes follow an offset out of the file without looking, which kills
-the process. So every offset is followed here first. The work grows with the
-number of tables, a few thousand, and never with the weights: of those only the
-length is looked at.
+A .tflite file is a flatbuffer: tables that refer to each other by byte offsets. Some
+runtimes do not check that offsets lie within the file, and crash the process. So every
+offset is checked here first. The time is proportional to the number of tables, a few
+thousand, and independent of the weights: only their length is checked.
 """
 
 import struct
@@ -16,7 +15,8 @@ from edgepose.errors import ModelError
 IDENTIFIER: Final = b"TFL3"
 
 ENTRIES_AT_MOST: Final = 100_000
-"""Pose networks have under 4,000; without a limit a few bytes could claim billions."""
+"""Maximum number of vector entries; bounds the time on damaged files. Pose networks have
+less than 4,000."""
 
 FOREIGN: Final[Mapping[bytes, str]] = {
     b"\x89PNG": "a PNG picture",
@@ -28,7 +28,7 @@ FOREIGN: Final[Mapping[bytes, str]] = {
     b"<": "a web page",
     b"{": "JSON",
 }
-"""What is found in place of a model, by its first bytes."""
+"""Other file formats by their first bytes."""
 
 SCHEMA: Final[Mapping[str, str]] = {
     "model": "4 *operator_code *subgraph s *buffer v4 *metadata *signature",
@@ -61,11 +61,13 @@ SCHEMA: Final[Mapping[str, str]] = {
     "hlo_reduce_window": "v8 v8 v8 v8 v8 4",
     "hlo_gather": "v8 v8 v8 8 v8 1",
 }
-"""The fields of each table in the order of TFLite's `schema.fbs`: a digit is a value of
-so many bytes, ``s`` a string, ``v4`` a vector of 4-byte values, a name one table, ``*name``
-a vector of tables, ``|name`` a table whose kind the field before says, ``@`` the place of
-bytes behind the flatbuffer (files beyond 2 GB) whose length the next field says, ``#name``
-the number of such a table, ``v#name`` a vector of numbers (-1: none), ``-`` no field."""
+"""Fields of each table, in the order of TFLite's `schema.fbs`.
+
+A digit is a value of that many bytes, ``s`` a string, ``v4`` a vector of 4-byte values,
+``name`` a table, ``*name`` a vector of tables, ``|name`` a union whose type is the preceding
+field, ``#name`` the index of a table, ``v#name`` a vector of indices (-1: none), ``-`` no
+field. ``@`` is the offset of data after the flatbuffer, in files above 2 GB; its length is
+the next field."""
 
 UNIONS: Final[Mapping[str, Mapping[int, str]]] = {
     "details": {1: "custom_quantisation"},
@@ -87,15 +89,15 @@ UNIONS: Final[Mapping[str, Mapping[int, str]]] = {
         21: "composite",
     },
 }
-"""Kinds of a union with references inside; all others hold plain values."""
+"""Types of each union that contain references; all others contain scalars only."""
 
 FIELDS: Final = {name: tuple(fields.split()) for name, fields in SCHEMA.items()}
 
 WIDTHS: Final = {"1": 1, "4": 4, "8": 8, "@": 8}
-"""Bytes a field takes within its table; a reference takes four."""
+"""Bytes of a field within its table; a reference takes four."""
 
 BESIDE: Final = {"|": -1, "@": 1}
-"""Where the field is that says more about this one."""
+"""Relative index of the field with the union's type or the data's length."""
 
 VECTORS: Final = {"v1": 1, "v2": 2, "v4": 4, "v8": 8}
 
@@ -106,20 +108,20 @@ _U64: Final = struct.Struct("<Q")
 
 
 class _Layout(NamedTuple):
-    """Where a kind of table keeps its fields, as one of its vtables says."""
+    """Size and references of a table, from its vtable."""
 
     size: int
     references: tuple[tuple[int, str, int], ...]
-    """Byte within the table, kind of field, and byte of the field that says more (or 0)."""
+    """Byte offset in the table, kind of field, and byte offset of the `BESIDE` field or 0."""
 
 
 def check(content: bytes, name: str) -> int:
-    """Follow every offset of a .tflite file; return how many parts were looked at.
+    """Check every offset of a .tflite file; return the number of checked vector entries.
 
     Raises
     ------
     ModelError
-        When the file is empty, foreign, cut short or damaged.
+        If the file is empty, of another format, truncated or damaged.
     """
     refuse_foreign(content, name)
     walk = _Verifier(content, name)
@@ -129,7 +131,7 @@ def check(content: bytes, name: str) -> int:
 
 
 def refuse_foreign(content: bytes, name: str) -> None:
-    """Raise ModelError for what does not even begin like a .tflite file."""
+    """Raise `ModelError` if the content does not begin like a .tflite file."""
     if len(content) >= 8 and content[4:8] == IDENTIFIER:
         return
     kinds = (kind for start, kind in FOREIGN.items() if content.startswith(start))
@@ -144,7 +146,7 @@ def refuse_foreign(content: bytes, name: str) -> None:
 
 
 class _Verifier:
-    """One visit of every table, vector and string of a file."""
+    """Visits every table, vector and string of a file once."""
 
     def __init__(self, content: bytes, name: str) -> None:
         self.content = content
@@ -157,7 +159,7 @@ class _Verifier:
         self.layouts: dict[tuple[int, str], _Layout] = {}
 
     def table(self, at: int, kind: str) -> None:
-        """Check a table and, once each, all that it refers to."""
+        """Check a table and everything that it refers to, unless already checked."""
         if (at, kind) in self.seen:
             return
         self.seen.add((at, kind))
@@ -170,14 +172,14 @@ class _Verifier:
             self.reference(at + field, what, at + beside)
 
     def finish(self) -> None:
-        """Check the numbers of tables that were referred to before they were counted."""
+        """Check the table indices that were read before the tables were counted."""
         for kind, numbers in self.numbers.items():
             count = self.counts.get(kind, 0)
             if numbers and max(numbers) >= count:
                 self.refuse(f"{kind} {max(numbers)} is used, but there are {count}")
 
     def layout(self, at: int, kind: str) -> _Layout:
-        """Find how this table is laid out; the same for many, so looked at once."""
+        """Return the layout of a table; cached, since many tables share a vtable."""
         if at % 4 or not 0 < at <= self.size - 4:
             self.refuse(f"a table ({kind}) is said to be at byte {at} of {self.size}")
         vtable = at - _I32.unpack_from(self.content, at)[0]
@@ -187,7 +189,7 @@ class _Verifier:
         return known
 
     def read_layout(self, vtable: int, kind: str) -> _Layout:
-        """Check a vtable: its own length, the table's, then one offset a field."""
+        """Check a vtable: its length, the table's size, then one offset per field."""
         if vtable % 2 or not 0 < vtable <= self.size - 4:
             self.refuse(f"the layout of a table ({kind}) is said to be at byte {vtable}")
         length, size = _U16_2.unpack_from(self.content, vtable)
@@ -199,10 +201,10 @@ class _Verifier:
     def references(
         self, offsets: Sequence[int], size: int, kind: str
     ) -> Iterator[tuple[int, str, int]]:
-        """Check that the fields lie within their table; yield those that point elsewhere."""
+        """Check that the fields lie within their table; yield the references."""
         fields = FIELDS[kind]
         for slot, offset in enumerate(offsets):
-            # Fields that newer writers added are not known here, but lie within as well.
+            # Unknown fields of newer schemas must lie within the table too.
             what = fields[slot] if slot < len(fields) else "1"
             if not offset or what == "-":
                 continue
@@ -218,7 +220,7 @@ class _Verifier:
                 yield offset, what, offsets[beside]
 
     def reference(self, at: int, what: str, beside: int) -> None:
-        """Follow the offset at byte `at` to what it points to."""
+        """Check the target of the offset at byte `at`."""
         target = at + _U32.unpack_from(self.content, at)[0]
         if what == "s":
             self.string(target)
@@ -247,7 +249,7 @@ class _Verifier:
         return count
 
     def indices(self, at: int, kind: str) -> None:
-        """Check a vector of numbers of tables that were counted before."""
+        """Check a vector of indices of tables that are already counted."""
         count = self.vector(at, 4)
         self.claim(count)
         numbers = struct.unpack_from(f"<{count}i", self.content, at + 4)
@@ -256,7 +258,7 @@ class _Verifier:
             self.refuse(f"{kind} {max(numbers)} or {min(numbers)} is used of {there}")
 
     def string(self, at: int) -> None:
-        """Check that a string ends within the file, with the zero that C expects."""
+        """Check that a string ends within the file, with a terminating zero."""
         end = at + 4 + self.vector(at, 1)
         if end >= self.size or self.content[end]:
             self.refuse(f"a text at byte {at} has no end")
@@ -270,20 +272,20 @@ class _Verifier:
             self.table(at + 4 + 4 * index + offset, kind)
 
     def claim(self, count: int) -> None:
-        """Count entries of vectors, which a damaged file may repeat without end."""
+        """Count vector entries; limits the time on damaged files, which may repeat vectors."""
         self.entries += count
         if self.entries > ENTRIES_AT_MOST:
             self.refuse(f"its tables have more than {ENTRIES_AT_MOST} parts")
 
     def appended(self, at: int, length_at: int) -> None:
-        """Check bytes that stand behind the flatbuffer."""
+        """Check the bounds of data after the flatbuffer."""
         start = _U64.unpack_from(self.content, at)[0]
         length = _U64.unpack_from(self.content, length_at)[0]
         if start + length > self.size:
             self.refuse(f"{length} bytes from byte {start} on are behind its end")
 
     def refuse(self, why: str) -> NoReturn:
-        """Say that the file is damaged."""
+        """Raise `ModelError`: the file is damaged."""
         msg = (
             f"model {self.name}: the file is damaged or cut short ({why}); expected a whole"
             f" .tflite file; copy or download it again"

@@ -1,1 +1,1 @@
-"""From a picture to poses."""
+"""Pose estimation: from images to poses."""

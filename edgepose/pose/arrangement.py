@@ -1,8 +1,8 @@
-"""How inferences are spread over the cores: how many at a time, with how many threads each.
+"""Selects the number of interpreters and of threads per interpreter.
 
-Several interpreters with one thread each infer more frames than one with several threads;
-one with one thread takes the least CPU for a frame. What is best for a network on this
-machine is measured once and remembered.
+Several interpreters with one thread each infer more frames than one with several threads.
+One interpreter with one thread uses the least CPU per frame. The best arrangement of a
+network on this machine is measured once and stored.
 """
 
 import logging
@@ -24,49 +24,49 @@ from edgepose.timing import NS_PER_MS, NS_PER_S
 log: Final = logging.getLogger(__name__)
 
 FILE: Final = "arrangements.json"
-RUNS: Final = 4  # inferences per interpreter; the best of them counts
-MEASURING_S: Final = 2.0  # for all arrangements of one model
-SHARE: Final = 0.8  # of the best rate: beside the network there is other work
-LESS: Final = 0.95  # an arrangement must save so much CPU to be taken for that
-SMALL_BYTES: Final = 600 * 1024 * 1024  # machines of 512 MB run one interpreter
+RUNS: Final = 4  # inferences per interpreter; the fastest one is used
+MEASURING_S: Final = 2.0  # time limit for all arrangements of one model
+SHARE: Final = 0.8  # usable share of the measured rate; the rest is left to other work
+LESS: Final = 0.95  # maximum CPU ratio at which a larger arrangement is preferred
+SMALL_BYTES: Final = 600 * 1024 * 1024  # below it, as with 512 MB, one interpreter by default
 
 
 class Arrangement(NamedTuple):
-    """How inferences are spread over the cores."""
+    """Number of interpreters and of threads per interpreter."""
 
     interpreters: int
-    """Inferences at the same time."""
+    """Concurrent inferences."""
 
     threads: int
-    """Of each inference; 0 for all cores but one."""
+    """Threads of each inference; 0 for all cores but one."""
 
     def __str__(self) -> str:
         return f"{self.interpreters} x {self.threads}"
 
 
 ONE: Final = Arrangement(1, 0)
-"""One interpreter on all cores but one: what is not measured."""
+"""One interpreter on all cores but one; used without measurements."""
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What one network takes in one arrangement."""
+    """Time and CPU time of one inference in one arrangement."""
 
     ms: float
-    """From one result to the next, with all interpreters at work."""
+    """Milliseconds from one result to the next, with all interpreters running."""
 
     cpu_ms: float
-    """Of all threads, for one inference."""
+    """CPU time of one inference, summed over all threads."""
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(self.ms + other.ms, self.cpu_ms + other.cpu_ms)
 
     def times(self, count: int) -> "Cost":
-        """Return the cost of so many inferences."""
+        """Return the cost of `count` inferences."""
         return Cost(count * self.ms, count * self.cpu_ms)
 
 
 class Costs(msgspec.Struct):
-    """What was measured; worth nothing on another machine."""
+    """Measured costs; valid on one machine only."""
 
     machine: str = ""
     costs: dict[str, Cost] = {}
@@ -74,14 +74,14 @@ class Costs(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class ArrangementChoice:
-    """What was chosen, and why."""
+    """The selected arrangement, with the reason."""
 
     arrangement: Arrangement
     reason: str
 
 
 def arrangements(cores: int) -> list[Arrangement]:
-    """Return ways to spread inferences over the cores: one alone, and those that use all.
+    """Return 1 x 1 and all arrangements that use every core.
 
     Examples
     --------
@@ -93,9 +93,10 @@ def arrangements(cores: int) -> list[Arrangement]:
 
 
 def candidates(model: schema.Model, cores: int, memory_bytes: int) -> list[Arrangement]:
-    """Return the arrangements that the configuration allows on a machine, the fewest cores first.
+    """Return the arrangements that the configuration allows, the fewest cores first.
 
-    A machine with little memory runs one interpreter unless the configuration says more.
+    Machines with less than `SMALL_BYTES` of memory run one interpreter unless
+    `model.interpreters` is set.
     """
     found = arrangements(cores)
     if model.threads:
@@ -109,27 +110,27 @@ def candidates(model: schema.Model, cores: int, memory_bytes: int) -> list[Arran
 
 
 def most(model: schema.Model) -> Arrangement:
-    """Return the arrangement that uses the whole machine, as far as the configuration allows."""
+    """Return the allowed arrangement that uses the most cores."""
     allowed = candidates(model, os.cpu_count() or 1, memory_bytes())
     return max(allowed, key=lambda entry: (entry.interpreters * entry.threads, entry.interpreters))
 
 
 def memory_bytes() -> int:
-    """Return the machine's memory."""
+    """Return the machine's memory in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class ArrangementSelector:
-    """Chooses arrangements; remembers what it has measured.
+    """Selects arrangements and stores the measured costs.
 
     Parameters
     ----------
     folder : Path or None
-        The state directory; without one everything is measured again at each start.
+        The state directory; if None, everything is measured again at each start.
     machine : callable
-        Returns what measurements belong to: hardware, runtime and version.
+        Returns the hardware, runtime and version that measurements are valid for.
     ending : callable
-        Returns whether the daemon is stopping: then nothing is measured any more.
+        Returns whether the daemon is stopping; measuring then stops.
     """
 
     def __init__(
@@ -146,24 +147,24 @@ class ArrangementSelector:
     def choose(
         self, model: schema.Model, name: str, *, people: int, fps: float
     ) -> ArrangementChoice:
-        """Choose how to run a model on the CPU; may measure for seconds.
+        """Return the best arrangement of a model on the CPU; may measure for seconds.
 
         Parameters
         ----------
         model : schema.Model
-            `threads` and `interpreters` fix what is not 0.
+            Values of `threads` and `interpreters` other than 0 are fixed.
         name : str
             The model, or models, to run.
         people : int
-            Second inferences in a frame, where the model inferences twice.
+            Refinements per frame, for models with a refiner.
         fps : float
             Frames per second of all cameras.
 
         Notes
         -----
-        Of the arrangements that keep up the one with the least CPU for a frame, else the
-        quickest. They are measured from the one with the fewest threads on; the first takes
-        the least CPU, so where it keeps up no other is measured.
+        Selects the arrangement with the least CPU per frame among those that keep up; if
+        none does, the fastest. They are measured in the order of `candidates`. The first
+        uses the least CPU; if it keeps up, no other is measured.
         """
         allowed = candidates(model, os.cpu_count() or 1, memory_bytes())
         if len(allowed) == 1:
@@ -185,7 +186,7 @@ class ArrangementSelector:
         self._known = known if known and known.machine == machine else Costs(machine, {})
 
     def _cost(self, name: str, people: int, entry: Arrangement, until_s: float) -> Cost | None:
-        """Return what a frame costs; None where no time is left to measure it."""
+        """Return the cost of a frame; None if no time is left to measure it."""
         model_set = catalog.model_set(name)
         inferences = [(choice, 1, False) for choice in model_set.detectors]
         inferences += [(model_set.refiner, people, True)] if model_set.refiner else []
@@ -212,7 +213,7 @@ class ArrangementSelector:
 
 
 def choose(costs: dict[Arrangement, Cost], fps: float) -> ArrangementChoice:
-    """Choose by what was measured, given from the fewest threads on."""
+    """Select an arrangement by its measured cost; `costs` are in the order of `candidates`."""
     if not costs:
         return ArrangementChoice(ONE, "nothing was measured")
     able = [entry for entry, cost in costs.items() if _keeps_up(cost, fps)]
@@ -229,12 +230,12 @@ def choose(costs: dict[Arrangement, Cost], fps: float) -> ArrangementChoice:
 
 
 def measure(choice: catalog.Choice, entry: Arrangement, *, shaped: bool = False) -> Cost:
-    """Measure one network in one arrangement, loaded for that only.
+    """Load one network in one arrangement and return its measured cost.
 
     Parameters
     ----------
     shaped : bool
-        Whether it takes second inferences, at an input in the shape of a person.
+        Whether the network is a refiner, measured at the input size for a standing person.
     """
     count = entry.interpreters
     warm_up = Network(choice, entry.threads, interpreters=count, shaped=shaped).engine.warm_up

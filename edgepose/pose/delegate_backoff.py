@@ -14,26 +14,26 @@ BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 FIRST_S: Final = 60.0
 LONGEST_S: Final = 6 * 3600.0
-FORGET_S: Final = 24 * 3600.0  # a failure after a day of good work is a first one again
+FORGET_S: Final = 24 * 3600.0  # the back-off restarts after this time without a failure
 
 
 class FailureRecord(msgspec.Struct):
-    """What is known of one delegate."""
+    """Failures and use of one delegate."""
 
     failures: int = 0
     failed_unix_s: float = 0.0
     reason: str = ""
     in_use: str = ""
-    """Boot and process that use it; still there at the next start if that ended badly."""
+    """Boot id and process id of the user; left behind if that process crashed."""
 
 
 class Bench:
-    """Where delegates sit that failed, each time longer; outlives restarts.
+    """Exponential back-off for failed delegates, persisted across restarts.
 
     Parameters
     ----------
     folder : Path or None
-        The state directory; without one the bench is forgotten with the process.
+        The state directory; if None, failures are kept in memory only.
     """
 
     def __init__(self, folder: Path | None, clock: Clock) -> None:
@@ -45,7 +45,7 @@ class Bench:
                 self._judge_the_end(name, record)
 
     def sentence(self, name: str) -> str:
-        """Say why a delegate is not to be used now; empty when it may be."""
+        """Return why a delegate must not be used now; empty if it may be used."""
         record = self._records.get(name)
         if record is None or not record.failures or (rest_s := self._rest_s(record)) <= 0:
             return ""
@@ -53,7 +53,7 @@ class Bench:
         return f"{record.reason}{times}; to be tried again in {_duration(rest_s)}"
 
     def failed(self, name: str, reason: str) -> None:
-        """Put a delegate on the bench."""
+        """Record a failure of a delegate and start its back-off."""
         record = self._records.setdefault(name, FailureRecord())
         now_s = self._now_s()
         if now_s - record.failed_unix_s > FORGET_S:
@@ -63,12 +63,12 @@ class Bench:
         self._note.write(self._records)
 
     def enter(self, name: str) -> None:
-        """Note that a delegate is being used from now on."""
+        """Record that this process uses a delegate."""
         self._records.setdefault(name, FailureRecord()).in_use = f"{_boot()} {os.getpid()}"
         self._note.write(self._records)
 
     def leave(self, name: str) -> None:
-        """Note that it is no longer used, and nothing bad has happened."""
+        """Record that a delegate is no longer used and did not fail."""
         if record := self._records.get(name):
             record.in_use = ""
             self._note.write(self._records)
@@ -76,7 +76,7 @@ class Bench:
     def _judge_the_end(self, name: str, record: FailureRecord) -> None:
         boot, _, _ = record.in_use.partition(" ")
         record.in_use = ""
-        if boot == _boot():  # else the power went, or the machine was restarted
+        if boot == _boot():  # otherwise the machine was restarted or lost power
             reason = (
                 "edgepose ended while using it: crashed, killed, or hung until the watchdog bit"
             )
@@ -84,7 +84,7 @@ class Bench:
 
     def _rest_s(self, record: FailureRecord) -> float:
         now_s = self._now_s()
-        # A Pi starts without knowing the time: a failure cannot lie in the future.
+        # A Pi has no clock battery: after a boot the time may be before the failure.
         record.failed_unix_s = min(record.failed_unix_s, now_s)
         wait_s = min(FIRST_S * 2.0 ** (record.failures - 1), LONGEST_S)
         return record.failed_unix_s + wait_s - now_s
@@ -101,7 +101,10 @@ def _boot() -> str:
 
 
 def _is_running(user: str) -> bool:
-    """Say whether another process still uses it; in containers a new one may have its number."""
+    """Return whether another process still uses it.
+
+    False for this process's own id: containers assign the same id after each start.
+    """
     boot, _, pid = user.partition(" ")
     if boot != _boot() or not pid.isdecimal() or int(pid) == os.getpid():
         return False

@@ -1,8 +1,8 @@
-"""Tries a delegate in a child process first, and remembers which of them failed.
+"""Tries a delegate in a child process before the daemon loads it.
 
-A wrong libedgetpu ends the process that loads it, without an exception; a device may
-hang for ever. So a child goes first, and what it did not survive is left alone for a
-while, across restarts. Run as a program it is the child: ``python -m edgepose.trials``.
+A wrong libedgetpu terminates the process that loads it, without an exception, and a
+device may hang for ever. `delegate_backoff` records the failures. The child process runs
+``python -m edgepose.pose.delegate_trial``.
 """
 
 import logging
@@ -23,14 +23,14 @@ from edgepose.timing import median_ms
 
 log: Final = logging.getLogger(__name__)
 
-TRIAL_S: Final = 15.0  # USB accelerators take up to 5 s to load their firmware and come back
-GRACE_S: Final = 2.0  # a child that its own alarm did not end
-LOOK_S: Final = 0.2
+TRIAL_S: Final = 15.0  # USB accelerators need up to 5 s to load firmware and reconnect
+GRACE_S: Final = 2.0  # time after the child's alarm until the parent kills it
+LOOK_S: Final = 0.2  # interval at which `ending` is polled
 RUNS: Final = 5
 
 
 class Task(msgspec.Struct, frozen=True):
-    """What the child is to try."""
+    """Model and delegate for the child to try."""
 
     model: str
     threads: int
@@ -41,16 +41,16 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """How a trial ended."""
+    """Result of a trial."""
 
     failure: str = ""
-    """One sentence; empty when all went well."""
+    """Reason of the failure in one sentence; empty on success."""
 
     ms: float = 0.0
-    """How long an inference takes."""
+    """Duration of an inference."""
 
     harmful: bool = False
-    """Whether it would have taken the daemon down: a crash or a hang."""
+    """Whether the failure was a crash or a hang, which would stop the daemon."""
 
 
 def try_out(
@@ -61,20 +61,20 @@ def try_out(
     seconds: float = TRIAL_S,
     ending: Callable[[], bool] = lambda: False,
 ) -> Verdict:
-    """Load a delegate and run the model on it, all in a child process.
+    """Load a delegate in a child process, run the model on it, and return the result.
 
     Parameters
     ----------
     model : str
-        As `PoseEstimator` takes it.
+        As in `PoseEstimator`.
     plugin : Plugin
         The delegate.
     threads : int
-        Threads for what stays on the CPU.
+        Threads for operators that stay on the CPU.
     seconds : float
-        How long it may take.
+        Time limit.
     ending : callable
-        Says whether nobody wants to know any more.
+        Returns whether to cancel the trial.
     """
     task = Task(model, threads, plugin.library, plugin.options, plugin.op, seconds)
     command = [
@@ -90,7 +90,7 @@ def try_out(
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        start_new_session=True,  # a Ctrl-C is for us
+        start_new_session=True,  # keeps Ctrl-C from the child
     )
     until_s = time.monotonic() + seconds + GRACE_S
     while True:
@@ -99,7 +99,7 @@ def try_out(
             break
         except subprocess.TimeoutExpired as expired:
             if ending() or time.monotonic() > until_s:
-                child.kill()  # not waited for: a process within a driver may not even take that
+                child.kill()  # without wait(): a process blocked in a driver may not end
                 return _no_answer(seconds, _text(expired.stdout))
     log.debug("trial of %s: exit %s, it said: %s", plugin.library, child.returncode, noise)
     return _verdict(child.returncode, said, seconds)
@@ -131,8 +131,8 @@ def _text(output: bytes | str | None) -> str:
 
 
 def main(task: Task) -> Verdict:
-    """Be the child: say before each step what comes, and at the end how it went."""
-    # An alarm whose default action ends us also works while the library holds Python up.
+    """Run the trial in the child; prints the stage before each step and returns the verdict."""
+    # The default action of SIGALRM also ends the process while the library blocks Python.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, task.seconds)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -161,4 +161,4 @@ def _say(stage: str) -> None:
 if __name__ == "__main__":
     _say(msgspec.json.encode(main(msgspec.json.decode(sys.argv[1], type=Task))).decode())
     sys.stdout.flush()
-    os._exit(0)  # what the library does at its end is not what was asked
+    os._exit(0)  # skips the library's exit handlers, which may crash

@@ -1,8 +1,8 @@
-"""`PoseEstimator`: the one way from a picture to poses.
+"""`PoseEstimator`: estimates poses in images.
 
-The daemon, every command and `import edgepose` use it. `estimate` is `prepare`,
-`infer` and `decode` in a row, twice for policies that look twice; the daemon runs the
-three on different threads, once for each frame.
+Used by the daemon, every command and `import edgepose`. `estimate` calls `prepare`,
+`infer` and `decode`, twice for policies that refine. The daemon calls the three on
+different threads, once per frame.
 """
 
 import logging
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger(__name__)
 
-CANDIDATES: Final = 2  # candidates per requested person: the second look decides
-CANDIDATE_SCORE: Final = 0.05  # least score of a candidate, on the detector's own scale
+CANDIDATES: Final = 2  # candidates per requested person; refinement re-scores them
+CANDIDATE_SCORE: Final = 0.05  # minimum score of a candidate, on the detector's own scale
 TIMED_RUNS: Final = 3
 
 
@@ -45,13 +45,13 @@ class ModelInput:
 
     crop: Crop
     tensor: NDArray[Any] | None
-    """(1, height, width, 3) in the type of the network's input, until it is taken."""
+    """(1, height, width, 3) in the type of the network's input; None after `take`."""
 
     letterbox: Letterbox
-    """Maps from the tensor to the frame."""
+    """Mapping between the tensor and the frame."""
 
     def take(self) -> NDArray[Any]:
-        """Return the tensor and release it here: it is large and used once."""
+        """Return the tensor and drop the reference, since it is large and used once."""
         tensor, self.tensor = self.tensor, None
         assert tensor is not None, "a look is for one inference"
         return tensor
@@ -65,7 +65,7 @@ class ModelInputs:
 
 
 class Network:
-    """One model: interpreter, decoder and preprocessor."""
+    """One loaded model: interpreter, decoder and preprocessor."""
 
     def __init__(
         self,
@@ -92,11 +92,11 @@ class Network:
 
         known = catalog.min_pose_score(choice.name)
         self.min_pose_score = self.decoder.min_pose_score if known is None else known
-        """Least score of a person, on the model's own scale."""
+        """Minimum score of a person, on the model's own scale."""
 
         self.engine: AnyInterpreter = load(as_it_is, choice.size)
         self.shapes: tuple[Size, ...] = (self.engine.info.input_size,)
-        """Input sizes that it takes, its own first."""
+        """Available input sizes, the file's own first."""
 
         if shaped and content is read and plugin is None and info.input_size == self.shapes[0]:
             sizes = reshape.shapes(content, info.input_size)
@@ -111,66 +111,66 @@ class Network:
 
     @property
     def size(self) -> Size:
-        """Width and height of its input."""
+        """Width and height of the input."""
         return self.engine.info.input_size
 
     def prepare(self, image: Image, crop: Crop) -> ModelInput:
-        """Write a crop of a picture into an input."""
+        """Return a crop of an image as a model input."""
         size = crop.size or self.size
         letterbox = Letterbox.fit(crop.region, size, angle_deg=crop.angle_deg)
         return ModelInput(crop, self.preprocessor.prepare(image, letterbox), letterbox)
 
 
 class Estimator(Protocol):
-    """What a pipeline needs: `PoseEstimator`, or what stands in its place."""
+    """Interface that a pipeline needs: a `PoseEstimator` or a wrapper of one."""
 
     @property
     def uses_tracks(self) -> bool:
-        """Whether it matters to `prepare` who is known."""
+        """Whether `prepare` uses the poses of earlier frames."""
 
     def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> Any:
-        """Make a picture ready; any thread."""
+        """Return the model inputs of an image. Thread-safe."""
 
     def infer(self, inputs: Any) -> Any:
-        """Run the networks on what `prepare` made."""
+        """Run the networks on the result of `prepare`."""
 
     def decode(self, inputs: Any, outputs: Any, *, limits: Limits | None = None) -> list[Pose]:
-        """Turn what `infer` returned into poses; any thread."""
+        """Decode the result of `infer` to poses. Thread-safe."""
 
 
 class PoseEstimator:
-    """Finds people in pictures.
+    """Estimates the poses of people in images.
 
     Parameters
     ----------
     model : str or Path
-        A catalogue name, ``"auto"`` or the path of a .tflite file; behind either
-        ``@HEIGHTxWIDTH`` sets the input of models that take any size. Two of them with a
-        ``+`` between: the first detections people, the second looks again at each.
+        A catalogue name, ``"auto"`` or the path of a .tflite file. A suffix
+        ``@HEIGHTxWIDTH`` sets the input size of models that take any size. Two models
+        joined by ``+``: the first detects people, the second refines each of them.
     policy : str
-        Where to look: ``"whole"``, ``"follow"``, ``"refine"``, or ``"auto"``: what suits
-        the model.
+        Crops of a frame to infer: ``"whole"``, ``"follow"``, ``"refine"``, or ``"auto"``
+        for the policy that suits the model.
     threads : int
         Threads of one inference; 0 for all cores but one.
     interpreters : int
-        Inferences at the same time. A delegate runs one at a time all the same.
+        Maximum number of concurrent inferences. Always one with a delegate.
     limits : Limits
-        How many people, and how sure, unless a call says otherwise.
+        Default limits on the number of people and their scores.
     delegate : str or Plugin
-        What runs the networks that have anything for it: ``"cpu"``, ``"edgetpu"``, one of
-        several such as ``"edgetpu:usb:0"``, the path of a TFLite delegate, or ``"auto"``:
-        an Edge TPU if one is plugged in. It is loaded into this process, without a trial.
+        Delegate for the networks with operators for it: ``"cpu"``, ``"edgetpu"``, one of
+        several such as ``"edgetpu:usb:0"``, the path of a TFLite delegate, or ``"auto"``
+        for an Edge TPU if one is connected. It is loaded into this process, without a trial.
     upright : bool
-        Turn the crops of people who lie, so that the second network sees them upright.
+        Rotate the crops of lying people, so that the refiner gets them upright.
 
     Raises
     ------
     ModelError
-        When the model is unknown, broken or of no known family; in words.
+        If the model is unknown, broken or of no known family.
     DelegateError
-        When the delegate cannot be loaded, or does not take what it should.
+        If the delegate cannot be loaded, or does not support the model's operators.
     UsageError
-        When the policy does not suit the model.
+        If the policy does not suit the model.
     """
 
     def __init__(
@@ -202,7 +202,7 @@ class PoseEstimator:
             for choice in model_set.members
         ]
         self.interpreters = interpreters if self.engine.plugin is None else 1
-        """Inferences at the same time, of all networks together."""
+        """Maximum number of concurrent inferences, of all networks together."""
 
         self._slots = threading.BoundedSemaphore(self.interpreters)
         self._executor = _executor(self.interpreters) if len(self.networks) > 1 else None
@@ -216,11 +216,11 @@ class PoseEstimator:
             upright=upright,
         )
         self.name = model_set.name
-        """What to call the model, or the models together."""
+        """Name of the model, or of all models together."""
 
     @property
     def min_pose_score(self) -> float:
-        """Least score of a person where the limits say none: the model's own."""
+        """The model's own minimum score of a person, used where the limits set none."""
         refines = self.policy.name == "refine"
         return catalog.REFINED_SCORE if refines else self.networks[0].min_pose_score
 
@@ -236,7 +236,7 @@ class PoseEstimator:
 
     @property
     def model(self) -> ModelInfo:
-        """What the first network's file says about itself."""
+        """Description of the first network."""
         return self.engine.info
 
     @property
@@ -245,19 +245,19 @@ class PoseEstimator:
         return True
 
     def estimate(self, image: Image, *, limits: Limits | None = None) -> list[Pose]:
-        """Find the people in a picture.
+        """Return the people in an image.
 
         Parameters
         ----------
         image : (height, width, 3)
-            RGB, uint8. Pictures read by OpenCV are BGR: turn them first.
+            RGB, uint8. Images read by OpenCV are BGR; convert them first.
         limits : Limits, optional
-            Other limits for this picture.
+            Limits for this image, in place of the default ones.
 
         Returns
         -------
         list of Pose
-            In pixels of the picture, best first; empty when nobody is there.
+            In pixels of the image, best first; empty if there is no person.
         """
         limits = self._resolved(limits)
         inputs = self.prepare(image)
@@ -268,24 +268,24 @@ class PoseEstimator:
         return _within(found, limits)
 
     def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> ModelInputs:
-        """Write what is to be looked at into inputs of the networks; any thread.
+        """Return the model inputs of a frame. Thread-safe.
 
         Parameters
         ----------
         image : (height, width, 3)
             RGB, uint8.
         people : sequence of Pose
-            Who is known from the frames before, where they should be by now.
+            Poses of tracked people, predicted for this frame.
         turn : int
-            Number of the frame: whose turn it is, where not everybody is looked at again.
+            Number of the frame. Selects the people to refine where not all can be.
         """
         _check(image)
         return self._look(image, self.policy.crops(_size(image), people, turn))
 
     def infer(self, inputs: ModelInputs) -> list[Outputs]:
-        """Run the networks, once for each look; thread-safe.
+        """Run the networks once per crop. Thread-safe.
 
-        The looks of one frame run on different interpreters where there are several.
+        With several interpreters, the crops of one frame are inferred concurrently.
         """
         if self._executor is None or len(inputs.crops) == 1:
             return [self._infer(look) for look in inputs.crops]
@@ -298,10 +298,10 @@ class PoseEstimator:
     def decode(
         self, inputs: ModelInputs, outputs: Sequence[Outputs], *, limits: Limits | None = None
     ) -> list[Pose]:
-        """Turn the networks' outputs into poses in pixels of the picture; any thread.
+        """Decode the networks' outputs to poses in pixels of the image. Thread-safe.
 
-        Behind the people come candidates below the least score, for policies that look
-        again: handed to `prepare` as `CandidatePose`, they get a second look.
+        With the policy `refine`, candidates below the minimum score follow the people.
+        Passed to `prepare` as `CandidatePose`, they are refined.
         """
         limits = self._resolved(limits)
         people = self._merge(inputs, outputs, limits)
@@ -311,12 +311,12 @@ class PoseEstimator:
         return found
 
     def warm_up(self) -> None:
-        """Run the networks once on black, so that the first picture is not slow."""
+        """Run the networks once on a black image, since the first inference is slow."""
         for network in self.networks:
             network.engine.warm_up()
 
     def set_frame_budget(self, fps: float) -> None:
-        """ModelInput again at no more people than this many frames a second leave time for."""
+        """Limit detections and refinements per frame to the time available at this rate."""
         if isinstance(self.policy, Whole):
             every = policies.search_interval(1 / fps)
             self.policy = replace(self.policy, search_every=every)
@@ -343,7 +343,7 @@ class PoseEstimator:
         )
 
     def _network(self, index: int) -> Network:
-        """Return a network; the one behind all others, which only searches, is loaded here."""
+        """Return a network; the additional one for searches is loaded on first use."""
         with self._lock:
             if index == len(self.networks):
                 choice = catalog.choose(catalog.REFINER)
@@ -375,7 +375,7 @@ class PoseEstimator:
 
 
 def _executor(interpreters: int) -> "ThreadPoolExecutor | None":
-    """Make the threads that run the looks of one frame at the same time; None for one."""
+    """Return an executor for concurrent inference of one frame's crops; None if not needed."""
     if interpreters == 1:
         return None
     from concurrent.futures import ThreadPoolExecutor
@@ -389,7 +389,7 @@ def _plugin(delegate: str) -> Plugin | None:
 
 
 def to_frame(pose: ModelPose, letterbox: Letterbox) -> Pose:
-    """Map a person from model pixels to frame pixels."""
+    """Return a person in frame pixels from one in model pixels."""
     keypoints = np.empty_like(pose.keypoints)
     keypoints[:, :2] = letterbox.to_frame(pose.keypoints[:, :2])
     keypoints[:, 2] = pose.keypoints[:, 2]

@@ -19,7 +19,7 @@ from edgepose.types import Image, Pose
 
 log: Final = logging.getLogger(__name__)
 
-HANG_S: Final = 10.0  # far beyond the time of any inference
+HANG_S: Final = 10.0  # far longer than any inference
 
 Build = Callable[[Plan], PoseEstimator]
 
@@ -52,7 +52,7 @@ class FailoverEstimator:
     build : callable
         Loads the model of a plan, with its delegate.
     plan : Plan
-        What to run.
+        Model and delegate to run.
     bench : Bench
         Records failures of delegates.
     changed : callable
@@ -74,29 +74,29 @@ class FailoverEstimator:
         self._changed = changed
         self._fps = 0.0
         self._busy_since_ns: dict[int, int] = {}
-        """By thread, since when it runs a network."""
+        """Thread id to the start time of its running inference."""
 
         self._lock = threading.Lock()
         self.current = self._load(plan)
 
     @property
     def name(self) -> str:
-        """What to call the model in use."""
+        """Name of the model in use."""
         return self.current.name
 
     @property
     def engine(self) -> AnyInterpreter:
-        """What runs the first network."""
+        """Interpreter of the first network."""
         return self.current.engine
 
     @property
     def interpreters(self) -> int:
-        """How many frames can be inferred at the same time."""
+        """Maximum number of concurrent inferences."""
         return self.current.interpreters
 
     @property
     def cores(self) -> int:
-        """How many cores the networks take at most."""
+        """Maximum number of cores that the networks use."""
         return self.current.interpreters * self.current.engine.threads
 
     @property
@@ -106,16 +106,16 @@ class FailoverEstimator:
 
     @property
     def policy(self) -> Policy:
-        """Where the estimator in use looks."""
+        """Policy of the estimator in use."""
         return self.current.policy
 
     @property
     def uses_tracks(self) -> bool:
-        """Whether it matters to `prepare` who is known."""
+        """Whether `prepare` uses the poses of earlier frames."""
         return self.current.uses_tracks
 
     def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> PreparedFrame:
-        """Prepare a picture for the estimator in use. Thread-safe."""
+        """Return the model inputs of an image for the estimator in use. Thread-safe."""
         estimator = self.current
         again = None if estimator.engine.plugin is None else (image, people, turn)
         return PreparedFrame(estimator, estimator.prepare(image, people, turn), again)
@@ -140,7 +140,7 @@ class FailoverEstimator:
         self, frame: PreparedFrame, result: InferenceResult, *, limits: Limits | None = None
     ) -> list[Pose]:
         """Decode the outputs to poses. Thread-safe."""
-        inferred = result.frame  # not always `frame`: see `infer`
+        inferred = result.frame  # differs from `frame` after a switch in `infer`
         return inferred.estimator.decode(inferred.inputs, result.outputs, limits=limits)
 
     def set_frame_budget(self, fps: float) -> None:
@@ -171,12 +171,12 @@ class FailoverEstimator:
         log.warning("delegate %s; %s runs on the CPU", self.plan.reason, self.plan.model)
 
     def switch_to(self, plan: Plan) -> None:
-        """Switch to another plan, to a delegate that has passed its trial."""
+        """Switch to another plan, for example after a delegate's successful trial."""
         with self._lock:
             self._use(plan)
         if self.plan is plan:
             log.info("delegate %s: %s; model: %s", plan.delegate.name, plan.reason, plan.model)
-        else:  # it has failed after all, and is on the bench again
+        else:  # the delegate failed in spite of its trial, and is backed off again
             self._warn()
         self._changed()
 
@@ -186,13 +186,13 @@ class FailoverEstimator:
         self._changed()
 
     def release_delegate(self) -> None:
-        """Switch to the CPU, so that the delegate can be tried with another model."""
+        """Switch to the CPU, which frees the delegate for a trial with another model."""
         if self.plan.delegate.plugin is not None:
             self.close()
             self.switch_to(self.plan.without_delegate("the configuration is changing"))
 
     def close(self) -> None:
-        """Record that the delegate did not fail, unless it hangs now."""
+        """Record that the delegate did not fail, unless it is hung."""
         if self.plan.delegate.plugin is not None and not self.is_hung():
             self._bench.leave(self.plan.delegate.name)
 
@@ -204,7 +204,7 @@ class FailoverEstimator:
         self.current = estimator
 
     def _load(self, plan: Plan) -> PoseEstimator:
-        """Load the plan's model, on the CPU where the delegate fails."""
+        """Load the plan's model; on the CPU if the delegate fails."""
         delegate = plan.delegate
         if delegate.plugin is not None:
             self._bench.enter(delegate.name)

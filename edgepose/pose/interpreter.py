@@ -1,4 +1,4 @@
-"""The loaded interpreter: the only file that knows a TFLite runtime."""
+"""`Engine`: a loaded TFLite interpreter. The only file that imports a TFLite runtime."""
 
 import io
 import os
@@ -22,28 +22,28 @@ from edgepose.pose.delegates import Plugin
 from edgepose.types import Size
 
 PACKAGES: Final = ("ai_edge_litert", "tflite_runtime")
-"""The runtimes, in order of preference."""
+"""Supported runtimes, in order of preference."""
 
 MOST_THREADS: Final = 64
 
 
 class Runtime(NamedTuple):
-    """The TFLite runtime that is installed."""
+    """The installed TFLite runtime."""
 
     name: str
     version: str
     tflite: Any
-    """Its module of interpreters."""
+    """Module with `Interpreter` and `load_delegate`."""
 
 
 @cache
 def load_runtime() -> Runtime:
-    """Import the first runtime that can be imported.
+    """Import and return the first available runtime.
 
     Raises
     ------
     ModelError
-        When none is installed, or one is that cannot be imported; says why.
+        If no runtime is installed, or none can be imported. The message has the reason.
     """
     broken = ""
     for package in PACKAGES:
@@ -67,23 +67,23 @@ def load_runtime() -> Runtime:
 
 
 def runtime() -> str:
-    """Name the runtime and its version.
+    """Return the name and version of the runtime.
 
     Raises
     ------
     ModelError
-        When there is none.
+        If there is none.
     """
     return f"{load_runtime().name} {load_runtime().version}"
 
 
 def thread_count(asked: int) -> int:
-    """Turn the configuration's 0 into all cores but one: decoding and sending need it.
+    """Return the number of threads; 0 gives all cores but one, kept for other work.
 
     Raises
     ------
     UsageError
-        When no machine has so many.
+        If `asked` is negative or above `MOST_THREADS`.
     """
     if not 0 <= asked <= MOST_THREADS:
         msg = f"threads is {asked}; expected 1 to {MOST_THREADS}, or 0 for all cores but one"
@@ -92,29 +92,29 @@ def thread_count(asked: int) -> int:
 
 
 class Engine:
-    """One model in one interpreter, used by one caller at a time.
+    """One model in one TFLite interpreter; concurrent calls wait for each other.
 
     Parameters
     ----------
     content : bytes or Path
         A .tflite file that `models.read` has accepted: runtimes may crash on others.
-        A path is mapped into memory instead of copied: a small Pi is thankful.
+        A path is mapped into memory instead of copied, which saves memory.
     info : ModelInfo
-        What the file says about itself.
+        Description of the file.
     threads : int
         Threads of the network; 0 for all cores but one.
     size : Size, optional
-        Input size to set, for models that take any.
+        Input size to set, for models that take any size.
     plugin : Plugin, optional
-        A delegate to load and to hand the model to. Loading one may crash the process
-        or hold all its threads up for long: `trials` finds out beforehand.
+        A delegate to load and to run the model on. Loading may crash the process or
+        block all its threads; `delegate_trial` tries it in a child process first.
 
     Raises
     ------
     ModelError
-        When the runtime cannot prepare the model.
+        If the runtime cannot prepare the model.
     DelegateError
-        When the delegate cannot be loaded, or does not take what it should.
+        If the delegate cannot be loaded, or does not support the model's operators.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Engine:
                 if isinstance(content, bytes)
                 else {"model_path": str(content)}
             )
-            # A delegate may crash; then nothing it said must wait to be heard.
+            # With a delegate, stderr is not buffered: a crash would lose its messages.
             with (
                 nullcontext() if delegates else stderr_filter.filtered_stderr(),
                 _without_numpy_warning(),
@@ -157,7 +157,7 @@ class Engine:
         self.info = _as_loaded(info, self._interpreter)
 
     def infer(self, tensor: NDArray[Any]) -> Outputs:
-        """Run the network; other threads go on meanwhile, a second caller waits.
+        """Run the network. Thread-safe; other threads continue during the inference.
 
         Parameters
         ----------
@@ -167,30 +167,30 @@ class Engine:
         Returns
         -------
         Outputs
-            As stored by the model, copied: the next call does not touch them.
+            Copies in the model's own types; later calls do not change them.
 
         Raises
         ------
         DelegateError
-            When a delegate failed; without one a failure is a bug.
+            If the delegate failed. Without a delegate a failure is a bug.
         """
         with self._lock:
-            # Holds Python's lock throughout: to let go and ask for it again while frames
-            # are being finished would cost up to a whole switch interval.
+            # `set_tensor` and `get_tensor` keep the GIL: re-acquiring it while other threads
+            # decode would take up to a whole switch interval.
             self._interpreter.set_tensor(self._input, tensor)
-            del tensor  # the network has its own copy: the memory serves the next frame
+            del tensor  # the interpreter has a copy; frees the memory for the next frame
             self._invoke()
             arrays = tuple(self._interpreter.get_tensor(index) for index in self._outputs)
         return Outputs(self.info, arrays)
 
     def spin(self, times: int) -> None:
-        """Run the network over and over on what its input holds: what benchmarks compare with."""
+        """Run the network `times` times on its present input; the baseline of benchmarks."""
         with self._lock:
             for _ in range(times):
                 self._invoke()
 
     def warm_up(self) -> None:
-        """Run once on black: the first inference packs weights and may take long."""
+        """Run once on a black image, since the first inference packs weights and is slow."""
         tensor = self.info.inputs[0]
         self.infer(np.zeros(tensor.shape, dtype=tensor.dtype))
 
@@ -211,7 +211,7 @@ def _load(plugin: Plugin) -> Any:
         msg = f"delegate {plugin.library}: the library cannot be loaded: {_brief(error)}"
         raise DelegateError(msg) from error
     except ValueError as error:
-        # "Failed to load delegate from NAME", a line break, and what the library said, if anything
+        # "Failed to load delegate from NAME", a line break, and the library's message, if any
         said = " ".join(str(error).split("\n")[1:]).strip()
         msg = f"delegate {plugin.library}: it refuses to start: {said or 'it gives no reason'}"
         raise DelegateError(msg) from error
@@ -225,7 +225,7 @@ def _not_taken(info: ModelInfo, plugin: Plugin, error: Exception) -> str:
 
 
 def _brief(error: Exception) -> str:
-    """Return the end of a runtime's message, which grows by every earlier failure."""
+    """Return the end of a runtime's message, since it begins with all earlier failures."""
     return " ".join(str(error).split())[-200:]
 
 
@@ -235,7 +235,7 @@ def _resize(interpreter: Any, shape: tuple[int, ...]) -> None:
 
 
 def _as_loaded(info: ModelInfo, interpreter: Any) -> ModelInfo:
-    """Return the model's description with the sizes it really has now."""
+    """Return the model's description with the sizes that are set in the interpreter."""
     inputs = _with_shapes(info.inputs, interpreter.get_input_details())
     outputs = _with_shapes(info.outputs, interpreter.get_output_details())
     return replace(info, inputs=inputs, outputs=outputs)
@@ -252,7 +252,7 @@ def _with_shapes(
 
 @contextmanager
 def _without_numpy_warning() -> Iterator[None]:
-    """Drop what numpy 2 prints of a library that was built for numpy 1: an error says it too."""
+    """Drop numpy 2's warning about a library built for numpy 1; the error repeats it."""
     if _is_numpy_too_new():
         with redirect_stderr(io.StringIO()):
             yield
@@ -261,7 +261,7 @@ def _without_numpy_warning() -> Iterator[None]:
 
 
 def _is_numpy_too_new() -> bool:
-    """Say whether numpy is one that published builds of the runtime were not made for."""
+    """Return whether numpy is too new for the published builds of the runtime."""
     return load_runtime().name == "tflite-runtime" and int(np.__version__.partition(".")[0]) > 1
 
 

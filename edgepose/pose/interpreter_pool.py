@@ -1,4 +1,4 @@
-"""`InterpreterPool`: several interpreters of one model, for frames or crops at the same time."""
+"""`InterpreterPool`: several interpreters of one model, for concurrent inference."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,11 +13,11 @@ from edgepose.pose.delegates import Plugin
 
 
 class AnyInterpreter(Protocol):
-    """What runs one model: an `Engine`, or several of them."""
+    """Interface of an `Engine` or a group of them, which run one model."""
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says about itself, with the sizes that are set."""
+        """Description of the model, with the sizes that are set."""
 
     @property
     def threads(self) -> int:
@@ -28,23 +28,23 @@ class AnyInterpreter(Protocol):
         """The delegate in use."""
 
     def infer(self, tensor: NDArray[Any]) -> Outputs:
-        """Run the network once; thread-safe."""
+        """Run the network once. Thread-safe."""
 
     def spin(self, times: int) -> None:
-        """Run the network over and over on what its input holds."""
+        """Run the network `times` times on its present input."""
 
     def warm_up(self) -> None:
-        """Run the network once on black."""
+        """Run the network once on a black image."""
 
 
 class InterpreterPool:
-    """Stands in the place of one interpreter and runs as many inferences at once as it has.
+    """Runs one model in several interpreters, for concurrent inference.
 
     Parameters
     ----------
     interpreters : sequence
-        Of the same model, at least one. Which of them runs an inference is not defined:
-        their outputs for one input are equal.
+        At least one interpreter of the same model. Any of them may run an inference; their
+        outputs for one input are equal.
 
     Notes
     -----
@@ -59,7 +59,7 @@ class InterpreterPool:
 
     @property
     def info(self) -> ModelInfo:
-        """What the model says about itself, with the sizes that are set."""
+        """Description of the model, with the sizes that are set."""
         return self._all[0].info
 
     @property
@@ -75,25 +75,25 @@ class InterpreterPool:
     def infer(self, tensor: NDArray[Any]) -> Outputs:
         """Run the network on a free interpreter; waits while there is none. Thread-safe.
 
-        Raises what the interpreter raises; it is free again then.
+        Raises the interpreter's exceptions; the interpreter is then free again.
         """
         with self._borrowed() as interpreter:
             return interpreter.infer(tensor)
 
     def spin(self, times: int) -> None:
-        """Run the network that often on all interpreters together, each in its own thread."""
+        """Run the network `times` times in total, spread over all interpreters and threads."""
         shares = [len(range(first, times, len(self._all))) for first in range(len(self._all))]
         _run_all(map(partial, (one.spin for one in self._all), shares))
 
     def warm_up(self) -> None:
-        """Run every interpreter once on black, all at the same time."""
+        """Run every interpreter once on a black image, concurrently."""
         _run_all(interpreter.warm_up for interpreter in self._all)
 
     @contextmanager
     def _borrowed(self) -> Iterator[AnyInterpreter]:
         with self._released:
             self._released.wait_for(lambda: bool(self._free))
-            # The one used last: its memory is in the caches, and unused ones cost nothing.
+            # The last used one: its memory is in the CPU caches.
             interpreter = self._free.pop()
         try:
             yield interpreter

@@ -1,7 +1,7 @@
 """Policies: which network gets which crop of a frame, and how their results are merged.
 
-A policy has no state between frames: tracks come from the tracker, turns from the number
-of the frame. `docs/accuracy.md` gives the reasons and the measurements.
+A policy has no state between frames: it gets the tracks from the tracker, and takes turns
+by the frame number. `docs/accuracy.md` gives the reasons and the measurements.
 """
 
 import math
@@ -27,55 +27,55 @@ Name = Literal["whole", "follow", "refine"]
 PolicyName = Literal["auto", "whole", "follow", "refine"]
 Region = tuple[int, int, int, int]
 
-LONG_MARGIN: Final = 0.25  # of the joints' longer side, beyond both of its ends
-SHORT_MARGIN: Final = 0.2  # of the joints' longer side, beyond both ends of the shorter one
-CROP_JOINTS: Final = 0.1  # least score of the joints that a crop must hold
-LEAST_CROP_PX: Final = 32  # least side of a crop
-UPRIGHT_DEG: Final = 45.0  # a torso that leans further is turned upright in its crop
-SQUARE: Final = (Size(1, 1),)  # input shape of refiners that have no other
+LONG_MARGIN: Final = 0.25  # margin at both ends of the longer side, in longer sides
+SHORT_MARGIN: Final = 0.2  # margin at both ends of the shorter side, in longer sides
+CROP_JOINTS: Final = 0.1  # minimum score of the joints that a crop must contain
+LEAST_CROP_PX: Final = 32  # minimum side of a crop
+UPRIGHT_DEG: Final = 45.0  # minimum lean of a torso from which its crop is rotated
+SQUARE: Final = (Size(1, 1),)  # input shape of refiners without other shapes
 
-AGREEMENT: Final = 1 / 4  # of the crop: median distance up to which two poses are one person
-SURE_JOINT: Final = 0.1  # least score of the joints by which two poses are compared
-ALIKE: Final = 1.001  # ratio up to which two scales show the same detail
-DISAGREED: Final = 0.3  # factor of the score where the second look saw another person
-UNCONFIRMED: Final = 0.7  # factor of the score of a track that no detector found in this frame
+AGREEMENT: Final = 1 / 4  # maximum median distance of two poses of one person, in crop sides
+SURE_JOINT: Final = 0.1  # minimum score of the joints by which two poses are compared
+ALIKE: Final = 1.001  # maximum ratio of two scales that are treated as equal
+DISAGREED: Final = 0.3  # score factor of a detection whose refinement was rejected
+UNCONFIRMED: Final = 0.7  # score factor of a track that no detector found in this frame
 
-SAME_PERSON: Final = 0.7  # OKS of two poses that are one person
-SAME_BOX: Final = 0.5  # IoU of a detection with the search that found the same person
-SAME_SPOT: Final = 0.3  # OKS of a detection and the second look at the same person
-JOINT_SCORE: Final = 0.2  # least score of the joints by which people are told apart (tfjs)
+SAME_PERSON: Final = 0.7  # maximum OKS of two different people
+SAME_BOX: Final = 0.5  # minimum IoU of a detection and a search result of the same person
+SAME_SPOT: Final = 0.3  # minimum OKS of a detection and a refinement of the same person
+JOINT_SCORE: Final = 0.2  # minimum score of the joints that distinguish people (tfjs)
 
-CANDIDATE_LOOKS: Final = 2  # most second looks at candidates in a frame of a video
-SEARCH_SCORE: Final = 0.3  # least mean score of the joints of a person found by a search
-SEARCH_SIDE: Final = 1.5  # side of the searched square, in lengths of the body
-SEARCH_EVERY: Final = 2  # frames from one search to the next where the frame rate is unknown
+CANDIDATE_LOOKS: Final = 2  # maximum refinements of candidates per frame of a video
+SEARCH_SCORE: Final = 0.3  # minimum mean joint score of a person found by a search
+SEARCH_SIDE: Final = 1.5  # side of the searched square, in body lengths
+SEARCH_EVERY: Final = 2  # frames from one search to the next if the frame rate is unknown
 SEARCH_HZ: Final = 4.0  # searches per second
 SEARCH_ANGLES_DEG: Final = (90.0, -90.0, 0.0, 180.0)
 
-FRAME_USE: Final = 0.8  # of the time between frames; the rest is a reserve
+FRAME_USE: Final = 0.8  # usable share of the time between frames; the rest is a reserve
 
 TORSO: Final = (LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP)
-TORSO_REACH: Final = 1.9  # times the torso, to each side of the hips (tfjs `crop_utils.ts`)
-BODY_REACH: Final = 1.2  # times the farthest joint (tfjs)
+TORSO_REACH: Final = 1.9  # factor of the farthest torso joint's distance (tfjs `crop_utils.ts`)
+BODY_REACH: Final = 1.2  # factor of the farthest joint's distance (tfjs)
 
 
 class Crop(NamedTuple):
     """Part of a frame for one network."""
 
     network: int
-    """Which of the estimator's networks."""
+    """Index of the estimator's network."""
 
     region: Region
-    """x, y, width, height in frame pixels; may reach beyond the frame."""
+    """x, y, width, height in frame pixels; may exceed the frame."""
 
     person: Pose | None = None
-    """The person to look at again; None for detection."""
+    """The person to refine; None for detection."""
 
     found: bool = False
     """Whether the person was detected in this frame, not only predicted for it."""
 
     size: Size | None = None
-    """Input size to use, of a network that has several; None for its own."""
+    """Input size, for networks with several; None for the network's own."""
 
     angle_deg: float = 0.0
     """Clockwise rotation of the region about its centre."""
@@ -90,17 +90,17 @@ class CropResult(NamedTuple):
 
 
 class Policy(Protocol):
-    """What a policy must provide."""
+    """Interface of a policy."""
 
     @property
     def name(self) -> Name:
-        """Its name in the configuration."""
+        """Name in the configuration."""
 
     def crops(self, size: Size, people: Sequence[Pose], turn: int) -> list[Crop]:
-        """Return the crops of a frame of this size, with the predicted poses of its people."""
+        """Return the crops of a frame of this size; `people` are predicted for the frame."""
 
     def refine_crops(self, size: Size, found: Sequence[Pose]) -> list[Crop]:
-        """Return the crops for a second look at a still picture; empty if one look is enough."""
+        """Return the crops for refinement of a still image; empty if there is nothing to refine."""
 
     def merge(self, seen: Sequence[CropResult]) -> list[Pose]:
         """Return the people of all crops, best first."""
@@ -108,7 +108,7 @@ class Policy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """Detects people in the whole frame, and searches where a person fell."""
+    """Detects people in the whole frame, and searches the places of falls."""
 
     search_every: int = SEARCH_EVERY
     """Frames of a video from one search to the next."""
@@ -116,7 +116,7 @@ class Whole:
     name: Name = "whole"
 
     def crops(self, size: Size, people: Sequence[Pose], turn: int) -> list[Crop]:
-        """Return the whole frame, and a search where a person fell."""
+        """Return the whole frame, and a search at the place of a fall if one is due."""
         return [Crop(0, everything(size)), *searches(1, people, turn, self.search_every)]
 
     def refine_crops(self, size: Size, found: Sequence[Pose]) -> list[Crop]:
@@ -131,15 +131,15 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """Looks at the predicted place of the one person; at the whole frame without one.
+    """Crops the predicted place of one person, or the whole frame if there is no track.
 
-    Where a person fell and is lost, searches and the whole frame take turns.
+    After the loss of a fallen person, searches and the whole frame alternate.
     """
 
     name: Name = "follow"
 
     def crops(self, size: Size, people: Sequence[Pose], turn: int) -> list[Crop]:
-        """Return a crop around the surest person, or the whole frame."""
+        """Return a crop around the person with the best score, a search, or the whole frame."""
         known = tracked(people)
         if known:
             person = max(known, key=lambda pose: pose.score)
@@ -147,15 +147,15 @@ class Follow:
         return searches(0, people, turn, 2) or [Crop(0, everything(size))]
 
     def refine_crops(self, size: Size, found: Sequence[Pose]) -> list[Crop]:
-        """Return a crop around the person that the first look found."""
+        """Return a crop around the first detection."""
         crops = self.crops(size, found, 0)
         return crops if found and crops[0].region != everything(size) else []
 
     def merge(self, seen: Sequence[CropResult]) -> list[Pose]:
         """Return the person of the one crop.
 
-        A person at the crop's edge has moved on and is no other person, so the result is not
-        validated, except that of a search.
+        Results are not validated, except those of a search: a person at the crop's edge is
+        the tracked person, who has moved.
         """
         (look,) = seen
         if isinstance(look.crop.person, FallenPose):
@@ -165,26 +165,26 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class Refine:
-    """Detects people, and looks again at each with a network for one person.
+    """Detects people and refines each with a single-person network.
 
-    The cost of a frame is bounded: in video at most `looks` people are looked at again, in
-    turns, and the others keep the joints of the detectors.
+    The cost of a frame is bounded: in video at most `looks` people are refined per frame,
+    in turns; the others keep the joints of the detectors.
     """
 
     detectors: int = 1
     """Networks 0 to ``detectors - 1`` detect people; the next one is the refiner."""
 
     looks: int = 6
-    """Second looks per frame of a video; a still picture has no limit."""
+    """Maximum refinements per frame of a video; still images have no limit."""
 
     every: int = 1
-    """In video, run the detectors on every n-th frame only, unless a track has no second look."""
+    """In video, run the detectors on every n-th frame only, unless a track is not refined."""
 
     shapes: tuple[Size, ...] = SQUARE
-    """Input sizes that the refiner takes."""
+    """Available input sizes of the refiner."""
 
     upright: bool = True
-    """Turn the crops of people who lie, so that the refiner sees them upright."""
+    """Rotate the crops of lying people, so that the refiner gets them upright."""
 
     search_every: int = SEARCH_EVERY
     """Frames of a video from one search for a fallen person to the next."""
@@ -216,12 +216,12 @@ class Refine:
         return [self._crop(person)._replace(found=True) for person in found]
 
     def merge(self, seen: Sequence[CropResult]) -> list[Pose]:
-        """Merge detections and second looks.
+        """Merge detections and refinements.
 
         Notes
         -----
-        The score of a person is the mean score of all joints of the second look: it ranks
-        people better than the detectors' scores, and is comparable between detectors.
+        The score of a person is the mean score of all refined joints: it ranks people
+        better than the detectors' scores, and is comparable between detectors.
         """
         detections = [list(entry.poses) for entry in seen if entry.crop.person is None]
         looks = [entry for entry in seen if entry.crop.person is not None]
@@ -256,27 +256,27 @@ def choose(
     shapes: tuple[Size, ...] = SQUARE,
     upright: bool = True,
 ) -> Policy:
-    """Return the policy asked for, or what suits the networks.
+    """Return the requested policy; for ``auto``, the one that suits the networks.
 
     Parameters
     ----------
     asked : str
-        As the configuration has it.
+        Name in the configuration.
     model : str
-        What to call the networks in messages.
+        Name of the networks in messages.
     one : sequence of bool
-        Of each network: whether it finds one person only.
+        For each network, whether it finds one person only.
     refines : bool
-        Whether the last network looks again at the people of the others.
+        Whether the last network refines the detections of the others.
     shapes : tuple of Size
-        Input sizes that the last network takes.
+        Available input sizes of the last network.
     upright : bool
-        Whether to turn the crops of people who lie.
+        Whether to rotate the crops of lying people.
 
     Raises
     ------
     UsageError
-        When the two do not go together.
+        If the policy does not suit the networks.
     """
     if asked not in get_args(PolicyName):
         msg = f'policy is "{asked}"; expected one of: {", ".join(get_args(PolicyName))}'
@@ -307,12 +307,12 @@ def _refine(asked: PolicyName, model: str, one: Sequence[bool]) -> Refine:
 
 
 def tracked(people: Sequence[Pose]) -> list[Pose]:
-    """Return the tracked people: neither candidates nor places to search."""
+    """Return the tracked people, without candidates and places to search."""
     return [pose for pose in people if not isinstance(pose, CandidatePose | FallenPose)]
 
 
 def searches(network: int, people: Sequence[Pose], turn: int, every: int) -> list[Crop]:
-    """Return the crop of one place where a person fell, in turn; none in most frames.
+    """Return the crop of one place of a fall if a search is due; the places take turns.
 
     Parameters
     ----------
@@ -322,8 +322,8 @@ def searches(network: int, people: Sequence[Pose], turn: int, every: int) -> lis
 
     Notes
     -----
-    A lost person may lie in any direction, so the rotations take turns. A person who is
-    detected well is shown upright.
+    A lost person may lie in any direction, so the rotation of the crop changes with each
+    search. The crop of a well detected person is rotated upright.
     """
     fallen = [pose for pose in people if isinstance(pose, FallenPose)]
     plain = [pose for pose in map(partial(seen_at, people=people), fallen) if pose is not None]
@@ -345,9 +345,9 @@ def searches(network: int, people: Sequence[Pose], turn: int, every: int) -> lis
 
 
 def seen_at(place: FallenPose, people: Sequence[Pose]) -> FallenPose | None:
-    """Return the person at a place, if seen well enough to know how the body lies.
+    """Return the person at the place of a fall, if detected well enough to derive the lean.
 
-    Either the tracked person, or what the last search found there.
+    Either the tracked person, or the result of the last search.
     """
     if place.visible and mean_score(place) >= SEARCH_SCORE:
         return place
@@ -373,7 +373,7 @@ def with_searched(people: Sequence[Pose], searched: Sequence[CropResult]) -> lis
 
 
 def is_same(pose: Pose, other: Pose) -> bool:
-    """Return whether a look and a coarse detection are of one person."""
+    """Return whether a search result and a coarse detection are the same person."""
     overlaps = body_box(pose).iou(body_box(other)) > SAME_BOX
     return overlaps or likeness(pose, other) > SAME_SPOT
 
@@ -384,12 +384,12 @@ def mean_score(pose: Pose) -> float:
 
 
 def everything(size: Size) -> Region:
-    """Return the whole picture."""
+    """Return the region of the whole image."""
     return 0, 0, size.width, size.height
 
 
 def in_turn(people: Sequence[Pose], count: int, turn: int) -> list[Pose]:
-    """Return `count` of the people; over the turns each comes equally often."""
+    """Return `count` of the people, each equally often over successive turns."""
     if len(people) <= count or not count:
         return list(people[:count])
     first = turn * count % len(people)
@@ -399,22 +399,21 @@ def in_turn(people: Sequence[Pose], count: int, turn: int) -> list[Pose]:
 def person_crop(
     person: Pose, shapes: Sequence[Size] = SQUARE, angle_deg: float = 0.0
 ) -> tuple[Region, Size]:
-    """Return a region with room around a person, and the input shape that suits it.
+    """Return a region with a margin around a person, and the best input size for it.
 
     Parameters
     ----------
     person : Pose
         Joints below `CROP_JOINTS` are ignored.
     shapes : sequence of Size
-        Input sizes to choose from: the one with the fewest pixels that shows the person
-        as large as any other.
+        Available input sizes. The smallest one that gives the largest scale is selected.
     angle_deg : float
         Clockwise rotation of the region about its centre.
 
     Returns
     -------
     region : tuple of int
-        Of the aspect ratio of the input, before its rotation.
+        In the aspect ratio of the input, before the rotation.
     size : Size
         One of `shapes`.
     """
@@ -438,10 +437,10 @@ def person_crop(
 
 
 def lean(person: Pose) -> float:
-    """Return the rotation in degrees that a crop needs to show the torso upright.
+    """Return the rotation in degrees that makes the torso upright in a crop.
 
-    The clockwise angle from straight up to the line from hips to shoulders; 0 below
-    `UPRIGHT_DEG`, and where no hip or no shoulder is seen.
+    The clockwise angle from vertical to the line from hips to shoulders; 0 below
+    `UPRIGHT_DEG`, and if no hip or no shoulder is visible.
     """
     middles = []
     for pair in ([LEFT_HIP, RIGHT_HIP], [LEFT_SHOULDER, RIGHT_SHOULDER]):
@@ -460,10 +459,10 @@ def body_crop(person: Pose, size: Size) -> Region:
 
     Notes
     -----
-    As tfjs [1]_: half the side is 1.9 times the farthest torso joint or 1.2 times the
-    farthest sure joint, whichever is more, along an axis. Where no hip or no shoulder is
-    seen, tfjs looks at everything; edgepose takes a square around the
-    visible joints, as of a person at a desk.
+    As in tfjs [1]_: half the side is the larger of 1.9 times the distance of the farthest
+    torso joint and 1.2 times that of the farthest visible joint, along an axis. If no hip
+    or no shoulder is visible, tfjs uses the whole frame; edgepose uses a square around the
+    visible joints, for people at a desk.
 
     References
     ----------
@@ -494,10 +493,10 @@ def around(x: float, y: float, width: float, height: float) -> Region:
 
 
 def validate_refinement(entry: CropResult) -> Pose | None:
-    """Return the pose of the second look if it is the same person.
+    """Return the refined pose if it is the same person.
 
-    If not, a person detected in this frame is kept with a lower score, and a person who was
-    only predicted is dropped: None.
+    If not, return a person detected in this frame with a lower score, and None for a person
+    that was only predicted.
     """
     person = entry.crop.person
     assert person is not None
@@ -517,7 +516,7 @@ def agree(first: Floats, second: Floats, region: Region) -> bool:
 
 
 def drop_matched(look: Pose, detections: list[list[Pose]]) -> bool:
-    """Remove each detector's detection of this person; return whether there was one."""
+    """Remove the detections of this person from the lists; return whether there were any."""
     claimed = False
     for poses in detections:
         if not poses:
@@ -542,7 +541,7 @@ def oks_nms(poses: Iterable[Pose]) -> list[Pose]:
 def likeness(a: Pose, b: Pose) -> float:
     """Return the OKS of two poses in one frame.
 
-    By the joints from `JOINT_SCORE` on; of a weak detection by the surer half of its joints.
+    Uses the joints with at least `JOINT_SCORE`; for weak detections, the better half.
     """
     size = float(extent(np.array([body_box(b)[2:]], dtype=np.float32))[0])
     least = min(JOINT_SCORE, *(float(np.median(pose.keypoints[:, 2])) for pose in (a, b)))
@@ -550,26 +549,26 @@ def likeness(a: Pose, b: Pose) -> float:
 
 
 def body_box(pose: Pose) -> Box:
-    """Return the box around the sure joints; a network's own box is ignored."""
+    """Return the box around joints of at least `JOINT_SCORE`; ignores a network's own box."""
     return box_around(pose.keypoints, JOINT_SCORE)
 
 
 def with_frame_budget(
     policy: Refine, period_s: float, *, detect_s: float, refine_s: float
 ) -> Refine:
-    """Return the policy with as many second looks and detections as a frame has time for.
+    """Return the policy with refinements and detections limited to the time per frame.
 
     Parameters
     ----------
     period_s : float
-        From one frame to the next, of all cameras together.
+        Time between frames, of all cameras together.
     detect_s, refine_s : float
-        Duration of all detectors, and of one second look.
+        Duration of all detectors, and of one refinement.
 
     Notes
     -----
-    At least one second look is made. If it leaves no time for the detectors in every frame,
-    they run on every n-th frame, at least once a second, so that new people are detected.
+    At least one person is refined per frame. If that leaves no time for the detectors in
+    every frame, they run on every n-th frame, at least once a second.
     """
     left_s = FRAME_USE * period_s - refine_s
     seldom = max(1, round(1 / period_s))

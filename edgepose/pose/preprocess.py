@@ -1,4 +1,4 @@
-"""From a picture to the model's input: region, letterbox, resize, the model's own numbers."""
+"""Converts images to model inputs: region, letterbox, resize, normalisation."""
 
 from typing import Any, Final
 
@@ -14,19 +14,19 @@ BYTES: Final = np.arange(256)
 
 
 def use_one_thread() -> None:
-    """Keep OpenCV from taking the cores that the network runs on."""
+    """Limit OpenCV to one thread, since the network uses the other cores."""
     cv2.setNumThreads(1)
 
 
 class Preprocessor:
-    """Writes regions of pictures into inputs of one model.
+    """Converts regions of images to inputs of one model.
 
     Parameters
     ----------
     tensor : TensorInfo
         The model's input, ``[1, height, width, 3]`` or ``[1, 3, height, width]``.
     scale, shift : float, 3 floats
-        ``real = pixel * scale + shift[channel]`` is what the model wants, RGB.
+        Normalisation, RGB: ``real = pixel * scale + shift[channel]``.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class Preprocessor:
         self._channels_first = tensor.channels_first
 
     def prepare(self, image: Image, letterbox: Letterbox) -> NDArray[Any]:
-        """Return the model's input, in its own shape and type; padding is black.
+        """Return the input tensor in the model's shape and type; padding is black.
 
         Parameters
         ----------
         image : (height, width, 3)
-            RGB, uint8; not written to.
+            RGB, uint8; not modified.
         letterbox : Letterbox
-            Which region goes where; the part of it beyond the picture is black.
+            Region of the image and its place in the input; pixels outside the image are black.
         """
         left, top, width, height = letterbox.inner
         model = letterbox.model
@@ -56,7 +56,7 @@ class Preprocessor:
         inside = canvas[top : top + height, left : left + width]
         region = _turned(image, letterbox) if letterbox.angle_deg else _cut(image, letterbox.region)
         region = _halved(region, Size(width, height))
-        # Shrinking by more than two skips pixels with bilinear sampling; area does not.
+        # Bilinear sampling skips pixels when shrinking by more than 2; INTER_AREA does not.
         shrinks = region.shape[0] > 2 * height or letterbox.angle_deg != 0
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         cv2.resize(region, (width, height), dst=inside, interpolation=how)
@@ -68,7 +68,7 @@ class Preprocessor:
     def _numbers(self, canvas: Image) -> NDArray[Any]:
         if self._plain:
             return canvas
-        if self._affine is not None:  # half the time of a table
+        if self._affine is not None:  # takes half the time of a table
             scale, shift = self._affine
             return cv2.addWeighted(canvas, scale, canvas, 0, shift, dtype=cv2.CV_32F)
         if self._dtype in (np.float32, np.uint8, np.int8, np.int32):
@@ -81,7 +81,7 @@ class Preprocessor:
 def _affine(
     tensor: TensorInfo, scale: float, shift: tuple[float, float, float]
 ) -> tuple[float, float] | None:
-    """Return scale and shift where the input is float32 and all channels are alike."""
+    """Return scale and shift if the input is float32 and all channels have the same shift."""
     if tensor.dtype != "float32" or tensor.quantisation is not None or len(set(shift)) > 1:
         return None
     return scale, shift[0]
@@ -95,17 +95,17 @@ def _store(real: NDArray[np.float64], tensor: TensorInfo) -> NDArray[np.float64]
 
 
 def _nearly_bytes(stored: NDArray[np.float64]) -> bool:
-    """Say whether the stored numbers are the pixels themselves, to the step of rounding.
+    """Return whether the stored values equal the pixels within one rounding step.
 
-    Coral's models declare scale 1/128 and zero point 128 and were fed the raw bytes.
+    Coral's models declare scale 1/128 and zero point 128, and expect the raw bytes.
     """
     return bool(np.abs(stored - BYTES[:, None]).max() <= 1)
 
 
 def _halved(region: Image, size: Size) -> Image:
-    """Halve a region while its sides are even and at least twice those it lands at.
+    """Return a region, halved while its sides are even and at least twice the target size.
 
-    The mean of 2x2 pixels, repeated, takes a third of the time of `cv2.INTER_AREA` at once.
+    Repeated means of 2x2 pixels take a third of the time of a single `cv2.INTER_AREA`.
     """
     while _halves(region.shape[1], size.width) and _halves(region.shape[0], size.height):
         half = region.shape[1] // 2, region.shape[0] // 2
@@ -118,11 +118,11 @@ def _halves(side: int, least: int) -> bool:
 
 
 def _turned(image: Image, letterbox: Letterbox) -> Image:
-    """Return a rotated region upright, in a whole multiple of the size at which it lands."""
+    """Return a rotated region upright, at an integer multiple of the target size."""
     left, top, width, height = letterbox.inner
     times = max(1, int(letterbox.region[3] / height))
     matrix = letterbox.matrix
-    origin = np.array([left, top]) + 0.5 / times - 0.5  # of the first of `times` fine pixels
+    origin = np.array([left, top]) + 0.5 / times - 0.5  # centre of the first oversampled pixel
     matrix[:, 2] += matrix[:, :2] @ origin
     matrix[:, :2] /= times
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -131,7 +131,7 @@ def _turned(image: Image, letterbox: Letterbox) -> Image:
 
 
 def _cut(image: Image, region: tuple[int, int, int, int]) -> Image:
-    """Return the region as a view; with black around it where it leaves the picture."""
+    """Return the region; a view, or a copy padded with black where it exceeds the image."""
     x, y, width, height = region
     rows, columns = image.shape[:2]
     left, top = max(0, -x), max(0, -y)

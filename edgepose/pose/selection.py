@@ -1,6 +1,6 @@
 """Selects the model and the delegate, with the reasons.
 
-`auto` is decided by measurement on this machine: delegates are tried in a child process,
+`auto` is resolved by measurement on this machine: delegates are tried in a child process,
 models are timed. Timings are stored, so only the first start takes that time.
 """
 
@@ -37,21 +37,21 @@ log: Final = logging.getLogger(__name__)
 
 FILE: Final = "timings.json"
 RUNS: Final = 7
-BUSY: Final = 0.5  # processors used by other programs, above which a timing is repeated later
-SLOW_MS: Final = 250.0  # longer inferences are measured once only
-SHARE: Final = 0.8  # of the time between frames; a warm machine is slower than an idle one
+BUSY: Final = 0.5  # load of other programs, in processors, above which a timing is repeated
+SLOW_MS: Final = 250.0  # longer inferences are measured only once
+SHARE: Final = 0.8  # usable share of the time between frames; a warm machine is slower
 MEASURING_S: Final = 8.0
-HOPELESS_MS: Final = 2000.0  # no other model is measured if the quickest takes longer
+HOPELESS_MS: Final = 2000.0  # no other model is measured if the fastest takes longer
 QUICKEST: Final = {"refine": "refined-light", "whole": catalog.DEFAULT}
-"""By policy, the quickest model; `movenet-lightning-int8` for the others."""
+"""Fastest model of each policy; `movenet-lightning-int8` for the others."""
 
 BUNDLED: Final = {"one": "movenet-lightning", "many": catalog.DEFAULT}
 AUTO: Final = "auto"
 TAKEN: Final = "taken"
 UNFIT: Final = "does not find people who lie"
-LYING_LEAST: Final = 50.0  # percent of people who lie: least for `events.fall`
+LYING_LEAST: Final = 50.0  # minimum percentage of lying people found, for `events.fall`
 UNMEASURED: Final = "not measured: no time left"
-ONE_CAMERA_FPS: Final = 10.0  # the configuration's default
+ONE_CAMERA_FPS: Final = 10.0  # default frame rate of the configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +61,22 @@ class Plan:
     model: str
     delegate: Delegate
     reason: str
-    """Why this delegate, or why not the one that was asked for."""
+    """Why this delegate is used, or why the requested one is not."""
 
     fallback_model: str
-    """The model that runs without the delegate; the same where it runs on the CPU too."""
+    """Model for the CPU without the delegate; the same model if it runs on both."""
 
     model_reason: str = ""
-    """Why this model, where it was not named."""
+    """Why this model was selected; empty if it was configured."""
 
     arrangement: Arrangement = ONE
-    """How the CPU runs it."""
+    """Arrangement on the CPU."""
 
     arrangement_reason: str = ""
-    """Why so; empty where nothing was to be chosen."""
+    """Why this arrangement was selected; empty without a selection."""
 
     waits: bool = False
-    """Whether a delegate would be used if it came back: from the bench, or plugged in again."""
+    """Whether the delegate would be used again once its back-off ends or it is reconnected."""
 
     @property
     def arranged(self) -> str:
@@ -84,14 +84,14 @@ class Plan:
         return f"{self.arrangement}: {self.arrangement_reason}"
 
     def without_delegate(self, reason: str) -> "Plan":
-        """Return the plan for going on with the CPU."""
+        """Return the plan that continues on the CPU."""
         plan = replace(self, model=self.fallback_model, delegate=Cpu(), reason=reason, waits=True)
         same = self.delegate.plugin is None
         return plan if same else replace(plan, arrangement=ONE, arrangement_reason="")
 
 
 class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How well a model and a policy find people, in percent; None where it was not measured."""
+    """Accuracy of a model with a policy, in percent; None if not measured."""
 
     near: float | None = None
     """AP of people above 96² pixels."""
@@ -100,38 +100,38 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """AP of people of 32² to 96² pixels."""
 
     one: float = 0.0
-    """AP in pictures with one person."""
+    """AP in images with one person."""
 
     lying: float | None = None
-    """Share of people who lie that are found."""
+    """Share of lying people that are found."""
 
     like: str = ""
-    """The model whose figures these are, where another file of the network was measured."""
+    """Model with the same figures, if another file of the network was measured."""
 
     def of(self, people: int) -> float:
-        """Return the AP that counts where that many people are to be found."""
+        """Return the AP that applies to this maximum number of people."""
         if people == 1:
             return self.one
         return 0.0 if self.near is None or self.small is None else (self.near + self.small) / 2
 
     @property
     def fit_for_falls(self) -> bool:
-        """Whether it finds people who lie; networks that follow one person were not measured."""
+        """Whether it finds lying people; True if not measured, as with the policy `follow`."""
         return self.lying is None or self.lying >= LYING_LEAST
 
 
 class MeasuredAccuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The accuracies of `data/accuracy.toml`, all on the same pictures."""
+    """The accuracies of `data/accuracy.toml`, all measured on the same images."""
 
     pictures: str
-    """Which."""
+    """Name of the image set."""
 
     whole: dict[str, Accuracy]
     follow: dict[str, Accuracy]
     refine: dict[str, Accuracy]
 
     def by(self, policy: PolicyName) -> dict[str, Accuracy]:
-        """Return what each model reaches with a policy; `auto` is what suits the model."""
+        """Return each model's accuracy with a policy; for `auto`, with the one that suits it."""
         rows = self.whole | self.follow | self.refine
         found: dict[str, Accuracy] = rows if policy == "auto" else getattr(self, policy)
         return {name: rows[row.like] if row.like else row for name, row in found.items()}
@@ -144,7 +144,7 @@ class CandidateRow(NamedTuple):
     delegate: str
     accuracy: float
     ms: float | None
-    """For one frame with all people; None where it was not measured."""
+    """Time of one frame with the maximum number of people; None if not measured."""
 
     verdict: str
 
@@ -155,7 +155,7 @@ class Timings(msgspec.Struct):
     machine: str = ""
     ms: dict[str, float] = {}
     busy: list[str] = []
-    """Networks that were measured while other programs were busy: measured again later."""
+    """Networks measured while other programs were busy; they are measured again later."""
 
 
 class Timing(NamedTuple):
@@ -163,29 +163,29 @@ class Timing(NamedTuple):
 
     ms: float
     busy: bool
-    """Whether other programs were busy meanwhile."""
+    """Whether other programs were busy during the measurement."""
 
 
 @cache
 def accuracies() -> MeasuredAccuracy:
-    """Return how accurate the models are that `auto` chooses among."""
+    """Return the accuracies of the models that `auto` selects from."""
     text = (catalog.DATA / "accuracy.toml").read_text("utf-8")
     return msgspec.convert(tomllib.loads(text), MeasuredAccuracy)
 
 
 def is_fit_for_falls(model: str) -> bool:
-    """Return whether a model finds people who lie; True for files that were not measured."""
+    """Return whether a model finds lying people; True for files that were not measured."""
     measured = accuracies().by("auto").get(model)
     return measured is None or measured.fit_for_falls
 
 
 class ModelSelector:
-    """Makes plans; stores timings and failed delegates.
+    """Selects plans; stores timings and failures of delegates.
 
     Parameters
     ----------
     folder : Path or None
-        The state directory; without one everything is measured again at each start.
+        The state directory; if None, everything is measured again at each start.
     ending : callable
         Returns whether the program is ending.
     """
@@ -195,7 +195,7 @@ class ModelSelector:
     ) -> None:
         self.bench = Bench(folder, clock)
         self.rows: list[CandidateRow] = []
-        """How the candidates of the last `auto` were judged."""
+        """Candidates of the last `auto`, with their verdicts."""
 
         self._ending = ending
         self._note = StateFile(folder and folder / FILE, Timings)
@@ -206,19 +206,19 @@ class ModelSelector:
         self._note.write(Timings())
 
     def plan(self, config: Config, fps: float = 0.0) -> Plan:
-        """Decide what is to run; with `auto` or a delegate this may take seconds.
+        """Return the plan for a configuration; may take seconds with `auto` or a delegate.
 
         Parameters
         ----------
         config : Config
-            Names the model, the delegate and how many people there may be.
+            Has the model, the delegate and the maximum number of people.
         fps : float
-            Frames per second of all cameras; 0 where it is not known.
+            Frames per second of all cameras; 0 if unknown.
 
         Raises
         ------
         ModelError
-            When the model is unknown, or made for the Edge TPU and told to run on the CPU.
+            If the model is unknown, or made for the Edge TPU and configured for the CPU.
         """
         delegate = delegates.named(config.model.delegate)
         if config.model.name == AUTO:
@@ -228,7 +228,7 @@ class ModelSelector:
         return self._arranged(plan, config, fps)
 
     def _arranged(self, plan: Plan, config: Config, fps: float) -> Plan:
-        """Choose how many interpreters and threads run the plan's model, on the CPU only."""
+        """Return the plan with an arrangement, selected by measurement on the CPU."""
         if plan.delegate.plugin is not None:
             return replace(plan, arrangement=Arrangement(1, config.model.threads))
         choice = self._arrangements.choose(
@@ -240,7 +240,7 @@ class ModelSelector:
         return replace(plan, arrangement=choice.arrangement, arrangement_reason=choice.reason)
 
     def worth_a_try(self, config: Config, plan: Plan) -> bool:
-        """Return whether a delegate that is waited for could be tried now; cheap."""
+        """Return whether the plan's unavailable delegate could be tried again now; fast."""
         if not plan.waits:
             return False
         delegate = delegates.named(config.model.delegate)
@@ -277,7 +277,7 @@ class ModelSelector:
         return verdict
 
     def _auto(self, config: Config, delegate: Delegate, fps: float) -> Plan:
-        """Take the most accurate model that is quick enough, on whatever runs it."""
+        """Return the plan of the most accurate model that keeps up, on CPU or delegate."""
         reason = self._unusable(delegate) if delegate.plugin else 'model.delegate = "cpu"'
         cache = LatencyCache(self._note, arrangement.most(config.model), self._ending)
         selection = AutoSelection(config, fps, delegate, cache, self._try)
@@ -286,23 +286,23 @@ class ModelSelector:
         self.rows = selection.rows
         if delegate.plugin is None or delegate.plugin.op or plan.delegate.plugin:
             return plan
-        # a library that may help with any model: what is quick enough alone is so with it
+        # A library for any model: a model that keeps up on the CPU also keeps up with it.
         model = msgspec.structs.replace(config.model, name=plan.model)
         named = self._named(msgspec.structs.replace(config, model=model), delegate)
         return replace(named, model_reason=plan.model_reason)
 
 
 class AutoSelection:
-    """Selects the most accurate model that is quick enough.
+    """Selects the most accurate model that keeps up with the frame rate.
 
     Parameters
     ----------
     config : Config
-        Says how many people there may be.
+        Has the maximum number of people and the policy.
     fps : float
-        Frames per second of all cameras; 0 where it is not known.
+        Frames per second of all cameras; 0 if unknown.
     delegate : Delegate
-        What may be used besides the CPU.
+        Delegate that may be used besides the CPU.
     cache : LatencyCache
         Times models on the CPU.
     try_out : callable
@@ -319,7 +319,7 @@ class AutoSelection:
     ) -> None:
         self.rows: list[CandidateRow] = []
         self.only_on_the_cpu = ""
-        """Why the delegate is out of the question; empty while it is not."""
+        """Why the delegate cannot be used; empty if it can."""
 
         self._people = config.pose.max_people
         self._fps = fps or ONE_CAMERA_FPS
@@ -333,7 +333,7 @@ class AutoSelection:
         self._falls = config.events.fall
 
     def plan(self) -> Plan:
-        """Return the plan of the most accurate model, or of the quickest if none keeps up."""
+        """Return the plan of the most accurate model, or of the fastest if none keeps up."""
         taken: CandidateRow | None = None
         for name, accuracy in _candidates(self._people, self._policy):
             if self._falls and not accuracy.fit_for_falls:
@@ -379,7 +379,7 @@ class AutoSelection:
 
     def _timed_ms(self, name: str) -> float | None:
         if not self._cache.runs:
-            # Whenever time runs out, there is to be something to fall back to.
+            # Measured without a time limit, so that there is always a fallback.
             quickest = QUICKEST.get(self._policy, "movenet-lightning-int8")
             ms = self._cache.frame_ms(quickest, self._people, math.inf)
             self._cache.start(MEASURING_S if ms is None or ms < HOPELESS_MS else 0.0)
@@ -403,7 +403,7 @@ class AutoSelection:
 
 
 class LatencyCache:
-    """Times networks on the CPU and stores the results, within a limit of time.
+    """Times networks on the CPU within a time limit, and stores the results.
 
     A network that was measured while other programs were busy is measured again, once per run
     of the program.
@@ -420,19 +420,19 @@ class LatencyCache:
         self._again = set(self._timings.busy)
 
     def start(self, measuring_s: float) -> None:
-        """Start the limit of time; before that there is none."""
+        """Start the time limit; until then measuring is unlimited."""
         self._until_s = time.monotonic() + measuring_s
 
     @property
     def runs(self) -> bool:
-        """Whether the limit of time has started."""
+        """Whether the time limit has started."""
         return self._until_s < math.inf
 
     def frame_ms(self, name: str, people: int, most_ms: float) -> float | None:
-        """Return how long a frame takes with that many people; None where time has run out.
+        """Return the time of a frame with this number of people; None if time has run out.
 
-        It is infinite where some of the networks take more than `most_ms` already: then
-        the others are not measured, to leave time for models that are quicker.
+        Infinite if some of the networks already take more than `most_ms`. The others are
+        then not measured, to leave time for faster models.
         """
         model_set = catalog.model_set(name)
         rounds = [(choice, 1, False) for choice in model_set.detectors]
@@ -475,14 +475,14 @@ def _key(choice: catalog.Choice, *, shaped: bool) -> str:
 
 
 def _measured(choice: catalog.Choice, arranged: Arrangement, *, shaped: bool) -> Timing:
-    """Measure one network: the least of several inferences, which other work disturbs least.
+    """Measure one network; returns the minimum of several runs, least affected by other load.
 
     Parameters
     ----------
     arranged : Arrangement
-        With several interpreters, the time from one inference to the next.
+        With several interpreters, the result is the time from one inference to the next.
     shaped : bool
-        Whether it takes second looks: at an input in the shape of a person who stands.
+        Whether the network is a refiner, measured at the input size for a standing person.
     """
     count = arranged.interpreters
     warm_up = Network(choice, arranged.threads, interpreters=count, shaped=shaped).engine.warm_up
@@ -503,7 +503,7 @@ class _CpuTime(NamedTuple):
 
 
 def _cpu_s() -> _CpuTime:
-    """Read the time that all processors have worked; 0 where the kernel does not tell."""
+    """Return the busy time of all processors; 0 if `/proc/stat` cannot be read."""
     try:
         line = Path("/proc/stat").read_text("utf-8").partition("\n")[0]
     except OSError:
@@ -515,16 +515,16 @@ def _cpu_s() -> _CpuTime:
 
 
 def _others_share(before: _CpuTime, after: _CpuTime) -> float:
-    """Return how many processors other programs kept busy between two readings."""
+    """Return the load of other programs between two readings, in processors."""
     others_s = (after.all_s - before.all_s) - (after.own_s - before.own_s)
     return others_s / max(after.at_s - before.at_s, 1e-3)
 
 
 def _candidates(people: int, policy: PolicyName) -> Iterator[tuple[str, Accuracy]]:
-    """Yield the models that are here, the most accurate first; the Edge TPU's before its twin."""
+    """Yield available models, the most accurate first; an Edge TPU model before its CPU model."""
     entries = catalog.entries()
     known = accuracies().by(policy)
-    # A model for the Edge TPU counts as its twin does: it was measured on the CPU only.
+    # Edge TPU models get the accuracy of their CPU model: only that one was measured.
     known |= {name: known[e.cpu] for name, e in entries.items() if e.cpu in known}
     here = [name for name in known if name not in entries or entries[name].path]
     for name in sorted(here, key=lambda name: _rank(name, known[name], people)):
@@ -541,7 +541,7 @@ def _for_edgetpu(name: str) -> bool:
 
 
 def _pair(name: str, twin: str, plugin: Plugin) -> tuple[str | None, str]:
-    """Return the model for the delegate, None if it has nothing for it, and that for the CPU."""
+    """Return the model for the delegate, None if there is none, and the model for the CPU."""
     if not plugin.op:
         return name, (twin or catalog.cpu_model(name) or name) if _made_for_edgetpu(name) else name
     if _made_for_edgetpu(name):
@@ -558,12 +558,12 @@ def _made_for_edgetpu(name: str) -> bool:
 
 def _needs_edgetpu(choice: catalog.Choice) -> bool:
     if choice.path.parent == Path(str(catalog.DATA)):
-        return False  # and reading it would take time at each start
+        return False  # none of the bundled files does; saves reading them at each start
     return info.read(catalog.read_file(choice.path), choice.name).needs_edgetpu
 
 
 def _bundled_like(name: str) -> str:
-    """Return the bundled model for as many people, where no model for the CPU is known."""
+    """Return a bundled model for as many people, if no CPU model is known."""
     from edgepose.pose import decoders
 
     choice = catalog.choose(name)
@@ -572,7 +572,7 @@ def _bundled_like(name: str) -> str:
 
 
 def _on_cpu(target: str, fallback_model: str, reason: str) -> Plan:
-    """Return the plan without the delegate; the reason names a model that replaces another."""
+    """Return the plan for the CPU; the reason includes a replacement of the model."""
     if fallback_model != target:
         reason = f"{reason}; {fallback_model} runs in place of {target}"
     return Plan(fallback_model, Cpu(), reason, fallback_model, waits=True)

@@ -15,34 +15,34 @@ from edgepose.pose.interpreter_pool import AnyInterpreter
 from edgepose.types import Size
 
 BYTES_PER_BYTE: Final = 4.5
-"""Memory of one more interpreter, per byte of the file: 2.8 with 8 bit weights, 4.5 with
-16 bit weights, which XNNPACK unpacks to 32 bits."""
+"""Memory of an additional interpreter, per byte of the file: 2.8 with 8-bit weights, 4.5
+with 16-bit weights, which XNNPACK unpacks to 32 bits."""
 
-SHARE: Final = 1 / 8  # of the machine's memory that further shapes may take
+SHARE: Final = 1 / 8  # maximum share of the machine's memory for additional shapes
 
 
 Load = Callable[[bytes | Path, Size | None], AnyInterpreter]
-"""Loads a file's content at an input size."""
+"""Loads a model at an input size."""
 
 
 class ShapedEngine:
-    """Stands in the place of one interpreter and has one for each input size.
+    """Runs one network in one interpreter per input size.
 
     Parameters
     ----------
     own : AnyInterpreter
-        For the file's own input size.
+        Interpreter for the file's own input size.
     path : Path
-        The file.
+        The model file.
     sizes : tuple of Size
         From `reshape.shapes`: the file's own size first.
     load : callable
-        Makes further interpreters.
+        Creates additional interpreters.
 
     Notes
     -----
-    They are made when first needed: 30 to 100 ms once. Each takes about as much memory as the
-    first, so `affordable` says how many there may be.
+    Additional interpreters are created on first use, which takes 30 to 100 ms. Each needs
+    about as much memory as the first; `affordable` limits their number.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class ShapedEngine:
 
     @property
     def made(self) -> tuple[Size, ...]:
-        """Sizes for which there is an interpreter by now."""
+        """Sizes whose interpreter has been created."""
         return tuple(self._loaded)
 
     @property
     def info(self) -> ModelInfo:
-        """What the file says about itself."""
+        """Description of the file."""
         return self._own.info
 
     @property
@@ -72,20 +72,20 @@ class ShapedEngine:
 
     @property
     def plugin(self) -> Plugin | None:
-        """None: a delegate gets the file as it is."""
+        """None: delegates run the file at its own size only."""
         return self._own.plugin
 
     def infer(self, tensor: NDArray[Any]) -> Outputs:
-        """Run the network of the tensor's size; thread-safe."""
+        """Run the network at the tensor's size. Thread-safe."""
         _, height, width, _ = tensor.shape
         return self._at(Size(width, height)).infer(tensor)
 
     def spin(self, times: int) -> None:
-        """Run the network at its own size over and over."""
+        """Run the network `times` times at its own size."""
         self._own.spin(times)
 
     def warm_up(self) -> None:
-        """Run once on black at the size that people who stand take."""
+        """Run once on a black image at the size for standing people."""
         self._at(self.sizes[1]).warm_up()
 
     def _at(self, size: Size) -> AnyInterpreter:
@@ -99,7 +99,7 @@ class ShapedEngine:
 def affordable(sizes: tuple[Size, ...], file_bytes: int, memory_bytes: int) -> tuple[Size, ...]:
     """Return as many input sizes as a machine has memory for, the most useful first.
 
-    The square, narrow upright, narrow lying; then those between.
+    The order is: square, narrow upright, narrow lying, then intermediate ones.
     """
     spare = int(SHARE * memory_bytes / (BYTES_PER_BYTE * file_bytes))
     order = sizes[:1] + sizes[1::2] + sizes[2::2]

@@ -1,8 +1,8 @@
-"""Keeps what C libraries write to `stderr` by themselves off the terminal and the journal.
+"""Filters informational messages of C libraries out of `stderr`.
 
-TFLite's logger, libjpeg and libpng write to C's `stderr` and have no switch in Python. So
-that variable is pointed elsewhere for a moment. The file descriptor stays as it is: the
-log, other threads, children and the report of a crash are not affected.
+TFLite's logger, libjpeg and libpng write to C's `stderr` and cannot be silenced from
+Python, so the C variable `stderr` is redirected temporarily. The file descriptor is
+unchanged: the log, other threads, child processes and crash reports are not affected.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 REMARKS: Final = (
     b"INFO: ",  # TFLite
     b"libpng ",
-    # libjpeg's warnings (jerror.h): it goes on, and the picture is there
+    # libjpeg's warnings (jerror.h): the image is decoded in spite of them
     b"Application transferred too",
     b"Corrupt JPEG data",
     b"Inconsistent progression",
@@ -25,11 +25,11 @@ REMARKS: Final = (
     b"Unknown Adobe color",
     b"Warning: unknown JFIF",
 )
-"""How lines begin that require no action."""
+"""Prefixes of lines that require no action."""
 
 
 class Stream(NamedTuple):
-    """A stream of C that writes into memory."""
+    """A C stream that writes to memory."""
 
     file: ctypes.c_void_p
     text: ctypes.c_char_p
@@ -37,7 +37,7 @@ class Stream(NamedTuple):
 
 
 class StderrCapture:
-    """Points C's `stderr` into memory while at least one thread asks for it."""
+    """Redirects C's `stderr` to memory while at least one thread requests it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -46,14 +46,14 @@ class StderrCapture:
         self._read = 0
 
     def begin(self, stderr: ctypes.c_void_p, stream: Stream) -> None:
-        """Redirect, for one caller more."""
+        """Add a caller; the first one redirects the stream."""
         with self._lock:
             if self._users == 0:
                 self._real, stderr.value = stderr.value, stream.file.value
             self._users += 1
 
     def end(self, libc: ctypes.CDLL, stderr: ctypes.c_void_p, stream: Stream) -> bytes:
-        """Redirect for one caller less; return what nobody has been given yet."""
+        """Remove a caller, the last one restores the stream; return the text not yet returned."""
         with self._lock:
             self._users -= 1
             if self._users == 0:
@@ -63,7 +63,7 @@ class StderrCapture:
                 return b""
             written = ctypes.string_at(stream.text, size)[self._read :]
             self._read = size
-            if self._users == 0:  # else another thread may write between the reading and this
+            if self._users == 0:  # otherwise another thread may write before the rewind
                 libc.rewind(stream.file)
                 self._read = 0
             return written
@@ -74,10 +74,9 @@ _capture: Final = StderrCapture()
 
 @contextmanager
 def filtered_stderr() -> Iterator[None]:
-    """Let what C code writes to `stderr` meanwhile come afterwards, without remarks.
+    """Buffer C-level stderr and write it afterwards, without lines that begin with `REMARKS`.
 
-    In any number of threads at once. Where the C library is another than GNU's or musl's,
-    nothing happens.
+    Thread-safe. Has no effect with C libraries other than glibc and musl.
     """
     opened = _open()
     if opened is None:
@@ -93,7 +92,7 @@ def filtered_stderr() -> Iterator[None]:
 
 @cache
 def _open() -> tuple[ctypes.CDLL, ctypes.c_void_p, Stream] | None:
-    """Open the one stream, and never close it: another thread may just write to it."""
+    """Open the stream; never closed, since another thread may be writing to it."""
     try:
         libc = ctypes.CDLL(None)
         stderr = ctypes.c_void_p.in_dll(libc, "stderr")

@@ -1,7 +1,7 @@
-"""Model families: from the network's outputs to people in model pixels.
+"""Model families: decode a network's outputs to people in model pixels.
 
-To add one: write `decoders/<family>.py`, add one row here, inherit the contract
-test of `tests/support/contracts/decoder.py`.
+To add a family, write `decoders/<family>.py`, add one row here and inherit the
+contract test of `tests/support/contracts/decoder.py`.
 """
 
 from dataclasses import dataclass
@@ -19,17 +19,16 @@ DECODERS: Final = {
     "yolo pose": "edgepose.pose.decoders.yolo:YoloPoseDecoder",
     "top-down": "edgepose.pose.decoders.top_down:TopDownDecoder",
 }
-"""Family name to class; asked in this order."""
+"""Family name to class; tried in this order."""
 
 CUSTOM_OPS: Final = {
     "PosenetDecoderOp": "edgepose.pose.decoders.posenet_op:load",
 }
-"""Custom operators that do the decoder's work: what takes them out, ``(content, info)``
-to `Loaded`."""
+"""Decoding operator to the function ``(content, info) -> Loaded`` that removes it."""
 
 
 MIN_POSE_SCORE: Final = 0.25
-"""Least score of a person where neither the caller nor the catalogue says one."""
+"""Minimum score of a person where neither the caller nor the catalogue sets one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,78 +37,78 @@ class Limits:
 
     max_people: int = 6
     min_pose_score: float | None = None
-    """None: the model's own, since the scales of models differ."""
+    """Minimum score of a person; None for the model's own, since score scales differ."""
 
     single: bool = False
-    """One person at most; PoseNet takes the strongest cell of each joint: the article's way."""
+    """At most one person; PoseNet then takes the highest cell of each joint."""
 
     share: float = 1.0
-    """Part of the model's own least score to go by where `min_pose_score` is None."""
+    """Factor of the model's own minimum score, where `min_pose_score` is None."""
 
     @property
     def least(self) -> float:
-        """The least score of a person."""
+        """The minimum score of a person."""
         return self.within(MIN_POSE_SCORE)
 
     def within(self, own: float) -> float:
-        """Return the least score of a person for a model whose own is `own`."""
+        """Return the minimum score of a person for a model whose own minimum is `own`."""
         return self.share * own if self.min_pose_score is None else self.min_pose_score
 
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """How a model wants its picture: ``real = pixel * scale + shift[channel]``, RGB."""
+    """Input normalisation of a model: ``real = pixel * scale + shift[channel]``, RGB."""
 
     scale: float
     shift: tuple[float, float, float]
 
 
 class Decoder(Protocol):
-    """What a model family must provide."""
+    """Interface of a model family."""
 
     @property
     def family(self) -> str:
-        """Name for people: ``posenet``, ``movenet single``, ``movenet multi``."""
+        """Display name: ``posenet``, ``movenet single``, ``movenet multi``."""
 
     @property
     def people(self) -> int | None:
-        """The most people it can find at once; None for no limit of its own."""
+        """Maximum number of people per inference; None for no limit."""
 
     @property
     def pixels(self) -> Pixels:
-        """How it wants its picture."""
+        """Input normalisation."""
 
     @property
     def min_pose_score(self) -> float:
-        """Least score of a person, for models that are not in the catalogue."""
+        """Minimum score of a person, for models that are not in the catalogue."""
 
     @classmethod
     def recognise(cls, model: ModelInfo) -> Self | None:
-        """Return a decoder if the tensors are this family's, without guessing."""
+        """Return a decoder if the tensors are certainly of this family, else None."""
 
     def decode(self, outputs: Outputs, limits: Limits) -> list[ModelPose]:
-        """Return people in model pixels, best first; an empty list is normal."""
+        """Return people in model pixels, best first; may be empty."""
 
 
 class Loaded(NamedTuple):
-    """A model file, made ready for any runtime."""
+    """A model file prepared for any runtime, with its decoder."""
 
     content: bytes
-    """What the runtime is to load; not always what was in the file."""
+    """The model to load; differs from the file where an operator was removed."""
 
     model: ModelInfo
-    """What `content` takes and gives."""
+    """Inputs and outputs of `content`."""
 
     decoder: Decoder
 
 
 def load(content: bytes, name: str) -> Loaded:
-    """Go from the bytes of a .tflite file to what it is.
+    """Return the model and its decoder from the bytes of a .tflite file.
 
     Raises
     ------
     ModelError
-        When the file is broken or of no known family.
+        If the file is broken or of no known family.
     """
     info = models.read(content, name)
     for op in info.custom_ops:
@@ -120,12 +119,12 @@ def load(content: bytes, name: str) -> Loaded:
 
 
 def recognise(model: ModelInfo) -> Decoder:
-    """Find the family of a model from its tensors.
+    """Return the decoder of a model's family, found by its tensors.
 
     Raises
     ------
     ModelError
-        When it is of no known family; says what the outputs are.
+        If the model is of no known family. The message lists its outputs.
     """
     for row in DECODERS.values():
         decoder: Decoder | None = registry.load(row).recognise(model)

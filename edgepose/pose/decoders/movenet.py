@@ -1,7 +1,7 @@
-"""MoveNet: one person, up to six, or the bare heads of the one-person network.
+"""Decoder of MoveNet: single-person, multi-person (six) and single-person heads.
 
-The three say where joints are as parts of the input, with x and y in the order
-``y, x``. Pixels go in as they are, 0 to 255.
+All three outputs give joints as fractions of the input, in the order ``y, x``. Input
+pixels are 0 to 255, without normalisation.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from edgepose.skeleton import JOINTS
 from edgepose.types import Box, Floats, ModelPose, Size
 
 SEEN: Final = 0.2
-"""A joint above this counts for the person's score (tfjs: `MIN_CROP_KEYPOINT_SCORE`)."""
+"""Minimum score of joints in the mean of a person (tfjs: `MIN_CROP_KEYPOINT_SCORE`)."""
 
 NEARNESS: Final = 1.8
-"""Cells added to a distance before dividing by it; part of the trained network's graph."""
+"""Cells added to a distance before dividing by it, as in the published network's graph."""
 
 REACH: Final = 2
-"""Cells to each side of a joint's that are averaged where offsets have 8 bits."""
+"""Cells on each side of the joint's cell that are averaged where offsets have 8 bits."""
 
 PIXELS: Final = Pixels(1.0, (0.0, 0.0, 0.0))
 
@@ -32,7 +32,7 @@ Form = Literal["single", "multi", "heads"]
 
 
 class MoveNetHeads(NamedTuple):
-    """Which output is which, of a network that ends at its heads."""
+    """Output indices of a network that ends at its heads."""
 
     center: int
     heatmap: int
@@ -42,7 +42,7 @@ class MoveNetHeads(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MoveNetDecoder:
-    """Decodes MoveNet Lightning, Thunder and MultiPose."""
+    """Decoder of MoveNet Lightning, Thunder and MultiPose."""
 
     form: Form
     heads: MoveNetHeads | None = None
@@ -50,17 +50,17 @@ class MoveNetDecoder:
 
     @property
     def family(self) -> str:
-        """Name for people."""
+        """Display name."""
         return "movenet multi" if self.form == "multi" else "movenet single"
 
     @property
     def people(self) -> int:
-        """The most people it can find at once."""
+        """Maximum number of people per inference."""
         return 6 if self.form == "multi" else 1
 
     @property
     def min_pose_score(self) -> float:
-        """Least score of a person: the networks' scores are on different scales."""
+        """Minimum score of a person; the networks' scores are on different scales."""
         return 0.15 if self.form == "multi" else 0.35
 
     @classmethod
@@ -70,7 +70,7 @@ class MoveNetDecoder:
         Raises
         ------
         ModelError
-            When its heads cannot be told apart without guessing.
+            If the names do not distinguish the two heads of 34 channels.
         """
         shapes = [tensor.shape for tensor in model.outputs]
         pixels = choose_pixels(model.inputs[0])
@@ -99,7 +99,7 @@ class MoveNetDecoder:
 
 
 def choose_pixels(picture: TensorInfo) -> Pixels:
-    """Feed bytes as they are, also where a converter wrote another scale beside them."""
+    """Return a normalisation that keeps bytes unchanged, whatever scale a converter wrote."""
     if picture.quantisation is None or picture.dtype not in {"uint8", "int8"}:
         return PIXELS
     scale, zero_point = picture.quantisation
@@ -108,7 +108,7 @@ def choose_pixels(picture: TensorInfo) -> Pixels:
 
 
 def find_heads(model: ModelInfo, channels: Sequence[int]) -> MoveNetHeads:
-    """Return which output is which; of the two with 34 channels only a name tells."""
+    """Return the indices of the heads; the two with 34 channels differ in their names only."""
     pair = [index for index, count in enumerate(channels) if count == 34]
     for names in (
         [model.outputs[index].signature.lower() for index in pair],
@@ -134,19 +134,19 @@ def find_heads(model: ModelInfo, channels: Sequence[int]) -> MoveNetHeads:
 
 
 def decode_single(parts: Floats, size: Size) -> ModelPose:
-    """Return the one person, whose score is the mean of the joints that are seen.
+    """Return the one person, scored by the mean of the joints above `SEEN`.
 
     Parameters
     ----------
     parts : (17, 3)
-        y and x as parts of the input, and score.
+        y and x as fractions of the input, and score.
     size : Size
         The input, in model pixels.
 
     Notes
     -----
-    The network always answers with 17 joints; of an empty picture their scores are
-    low, so that none counts and the person's score is 0. As in tfjs.
+    The network always returns 17 joints. On an image without people no joint is above
+    `SEEN`, and the person's score is 0, as in tfjs.
     """
     keypoints = to_pixels(parts, size)
     scores = keypoints[:, 2]
@@ -155,13 +155,13 @@ def decode_single(parts: Floats, size: Size) -> ModelPose:
 
 
 def decode_multi(rows: Floats, size: Size) -> list[ModelPose]:
-    """Return everybody, ranked by the network's own score of the box.
+    """Return all people, ranked by the network's score of the box.
 
     Parameters
     ----------
     rows : (6, 56)
         17 times y, x, score; then the box: ymin, xmin, ymax, xmax, score. All but
-        the scores are parts of the input, also of one that was padded.
+        the scores are fractions of the input including its padding.
     size : Size
         The input, in model pixels.
     """
@@ -181,11 +181,11 @@ def decode_multi(rows: Floats, size: Size) -> list[ModelPose]:
 
 
 def to_pixels(parts: Floats, size: Size) -> Floats:
-    """Turn ``y, x, score`` in parts of the input into ``x, y, score`` in model pixels.
+    """Convert ``y, x, score`` in fractions of the input to ``x, y, score`` in model pixels.
 
-    As tfjs. Whether a part of 0 means the centre of the first pixel or its left edge
-    is not written anywhere; comparing pictures with their mirror images puts the
-    truth a tenth (Thunder) to a quarter (Lightning) of a pixel left of this.
+    As in tfjs. It is undocumented whether a fraction of 0 is the centre or the left edge
+    of the first pixel. By comparison of images with their mirror images, the correct
+    position is 0.1 (Thunder) to 0.25 (Lightning) pixels to the left of this result.
     """
     keypoints = np.empty_like(parts, dtype=np.float32)
     keypoints[:, 0] = parts[:, 1] * size.width
@@ -197,31 +197,32 @@ def to_pixels(parts: Floats, size: Size) -> Floats:
 def decode_heads(
     center: Floats, heatmap: Floats, regress: Floats, offset: Floats, *, average: bool = False
 ) -> Floats:
-    """Do what the full network does behind its heads.
+    """Return the joints of one person, as the full network computes them from its heads.
 
     Parameters
     ----------
     center : (H, W, 1)
-        How likely a person's middle is in each cell.
+        Score of a person's centre in each cell.
     heatmap : (H, W, 17)
-        How likely each joint is in each cell.
+        Score of each joint in each cell.
     regress : (H, W, 34)
-        From the middle to each joint, roughly: 17 times y, x in cells.
+        Coarse vector from the centre to each joint: 17 times y, x in cells.
     offset : (H, W, 34)
-        From a cell to the joint in it: 17 times y, x in cells.
+        Vector from a cell to the joint in it: 17 times y, x in cells.
     average : bool
-        Take the mean of the places that the cells around the joint's point to: offsets of
-        8 bits are coarse.
+        Average the joint positions given by the cells around the joint's cell, since
+        offsets of 8 bits are coarse.
 
     Returns
     -------
     (17, 3)
-        y and x as parts of the input, and score.
+        y and x as fractions of the input, and score.
 
     Notes
     -----
-    The person nearest to the middle of the picture is taken; then of each joint
-    the cell that is likely and near to where the person's middle expects it.
+    Selects the person by the centre score, weighted by the distance to the image centre;
+    then the cell of each joint by the heatmap, weighted by the distance to the position
+    that `regress` predicts.
     """
     height, width = heatmap.shape[:2]
     rows, columns = np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32)
@@ -245,21 +246,21 @@ def decode_heads(
 def mean_place(
     offsets: Floats, heatmap: Floats, y: NDArray[np.int64], x: NDArray[np.int64]
 ) -> Floats:
-    """Return (17, 2): where the cells around each joint's say it is, mean by heat squared.
+    """Return joint positions (17, 2), averaged over neighbouring cells by squared heatmap.
 
     Parameters
     ----------
     offsets : (H, W, 17, 2)
-        From each cell to each joint: y, x in cells.
+        Vector from each cell to each joint: y, x in cells.
     heatmap : (H, W, 17)
         Scores of the joints.
     y, x : (17,)
-        The joints' cells.
+        Cells of the joints.
 
     Notes
     -----
-    The network is trained on the offset in the joint's own cell, but those around point to
-    the joint too: one cell farther, the offset is 0.9 cells longer.
+    The network is trained on the offset in the joint's own cell only, but the offsets of
+    neighbouring cells point to the joint too: one cell away, the offset is 0.9 cells longer.
     """
     height, width = heatmap.shape[:2]
     reach = np.arange(-REACH, REACH + 1)
@@ -275,7 +276,7 @@ def mean_place(
 
 
 def distance(rows: Floats, columns: Floats, points: NDArray[np.floating]) -> Floats:
-    """Return how far each cell is from each of (N, 2) points ``y, x``: (H, W, N)."""
+    """Return the distance (H, W, N) of each cell from each of (N, 2) points ``y, x``."""
     y = rows[:, None] - points[:, 0].astype(np.float32)
     x = columns[:, None] - points[:, 1].astype(np.float32)
     return np.asarray(np.sqrt(y[:, None] ** 2 + x[None] ** 2))

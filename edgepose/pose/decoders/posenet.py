@@ -1,8 +1,8 @@
-"""PoseNet: heat maps, short offsets and displacements on a grid, to people.
+"""Decoder of PoseNet: heatmaps, short offsets and displacements to people.
 
-Grid cells lie `stride` model pixels apart, the first on the first pixel's centre.
-Inside this module positions are rows ``y, x`` in grid cells, until they leave it
-as ``x, y`` in model pixels.
+Grid cells are `stride` model pixels apart; the first is at the centre of the first
+pixel. Positions inside this module are ``y, x`` in grid cells; returned positions are
+``x, y`` in model pixels.
 """
 
 from collections.abc import Iterable, Sequence
@@ -61,51 +61,51 @@ EDGES: Final = (
 """Parent and child of each displacement channel; together a tree over all joints."""
 
 STRIDES: Final = (8, 16, 32)
-"""What PoseNet is published with."""
+"""Strides of published PoseNet models."""
 
 REFINEMENT_STEPS: Final = 5
-"""Times a joint's place is corrected by the short offset found there; as libcoral."""
+"""Corrections of a joint's position by the short offset there, as in libcoral."""
 
 ROOTS_AT_ONCE: Final = 96
-"""The best joints of ten people nearly always include one of each; a walk from few costs
-little less than one from many, a second walk as much again."""
+"""Root joints per walk. The 96 best roots nearly always include one of each of ten people,
+and the time of a walk hardly depends on the number of roots."""
 
 ROOTS_AT_MOST: Final = 1024
-"""Sixty people's joints; a network gone mad must not take for ever."""
+"""Maximum number of root joints, those of sixty people; bounds the time on bad outputs."""
 
 PIXELS: Final = Pixels(1 / 127.5, (-1.0, -1.0, -1.0))
-"""What the MobileNet networks were trained with: -1 for black, 1 for white."""
+"""Normalisation in training of the MobileNet networks: -1 for black, 1 for white."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoseNetOptions:
-    """How people are told apart; the values in Coral's files."""
+    """Options of `decode_multi`; the defaults are those in Coral's files."""
 
     stride: int | None = None
-    """Model pixels between grid cells; None: from the sizes of picture and grid."""
+    """Model pixels between grid cells; None to compute it from the sizes of input and grid."""
 
     score_threshold: float = 0.2
-    """Least score of a joint to start a person from, and of a person."""
+    """Minimum score of a root joint, and of a person."""
 
     nms_radius_px: float = 10.0
-    """The same joint of two people is farther apart than this, in model pixels."""
+    """Minimum distance of the same joint of two people, in model pixels."""
 
     max_detections: int = 20
-    """Most people in one picture."""
+    """Maximum number of people in one image."""
 
 
 class PoseNetHeads(NamedTuple):
-    """Which output is which, and how displacements lie in them."""
+    """Output indices of the heads."""
 
     heatmap: int
     short_offset: int
     displacements: tuple[int, ...]
-    """One output of 64 channels; or two of 32, forward and backward."""
+    """One output of 64 channels, or two of 32: forward, backward."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoseNetDecoder:
-    """Decodes every PoseNet: float or quantised, one or two displacement outputs."""
+    """Decoder of PoseNet: float or quantised, with one or two displacement outputs."""
 
     heads: PoseNetHeads
     pixels: Pixels = PIXELS
@@ -115,7 +115,7 @@ class PoseNetDecoder:
 
     @property
     def people(self) -> int:
-        """The most people it looks for."""
+        """Maximum number of people per inference."""
         return self.options.max_detections
 
     @classmethod
@@ -125,7 +125,7 @@ class PoseNetDecoder:
         Raises
         ------
         ModelError
-            When it is a PoseNet, but one that cannot be decoded without guessing.
+            If it is a PoseNet whose outputs are ambiguous or of unknown scale.
         """
         grids = [list(t.shape[1:3]) for t in model.outputs if len(t.shape) == 4]
         channels = [t.shape[3] if len(t.shape) == 4 else 0 for t in model.outputs]
@@ -143,7 +143,7 @@ class PoseNetDecoder:
         return decoder
 
     def with_options(self, options: PoseNetOptions) -> Self:
-        """Return the same decoder with other options."""
+        """Return a copy of the decoder with these options."""
         return replace(self, options=options)
 
     def decode(self, outputs: Outputs, limits: Limits) -> list[ModelPose]:
@@ -172,7 +172,7 @@ class PoseNetDecoder:
 
 
 def check_numbers(model: ModelInfo) -> None:
-    """Refuse outputs whose whole numbers have no scale, or of other types."""
+    """Raise `ModelError` unless each output is float32, or uint8 or int8 with a scale."""
     for tensor in model.outputs:
         real = tensor.dtype == "float32"
         if real or (tensor.dtype in {"uint8", "int8"} and tensor.quantisation):
@@ -186,9 +186,9 @@ def check_numbers(model: ModelInfo) -> None:
 
 
 def find_displacements(model: ModelInfo, channels: Sequence[int]) -> tuple[int, ...]:
-    """Return which outputs are the displacements, forward before backward.
+    """Return the indices of the displacement outputs, forward before backward.
 
-    Neither shape, order nor size tells two of 32 channels apart; only a name does.
+    Two outputs of 32 channels differ in their names only.
     """
     if 64 in channels:
         return (channels.index(64),)
@@ -211,10 +211,10 @@ def find_displacements(model: ModelInfo, channels: Sequence[int]) -> tuple[int, 
 
 
 def choose_pixels(picture: TensorInfo) -> Pixels:
-    """Return how to feed a picture: bytes as they are where the model was made for that.
+    """Return the normalisation: unchanged bytes if the input's scale is close to `PIXELS`.
 
-    Coral's files say scale 1/128 and zero point 128: bytes, though not quite the
-    ``(p - 127.5) / 127.5`` of the float networks.
+    Coral's files declare scale 1/128 and zero point 128, which differs slightly from
+    the ``(p - 127.5) / 127.5`` of the float networks.
     """
     quantisation = picture.quantisation
     if quantisation is None or picture.dtype not in {"uint8", "int8"}:
@@ -227,15 +227,15 @@ def choose_pixels(picture: TensorInfo) -> Pixels:
 
 
 def find_stride(model: ModelInfo, grid: Size) -> int:
-    """Return the model pixels between grid cells, from the sizes of picture and grid.
+    """Return the model pixels between grid cells, from the sizes of input and grid.
 
-    Usually ``size = (grid - 1) * stride + 1``; networks that pad inside differ by up
-    to a cell, so the nearest stride PoseNet is published with is taken.
+    Usually ``size = (grid - 1) * stride + 1``. Networks with internal padding differ by
+    up to a cell, so the nearest of `STRIDES` is used.
 
     Raises
     ------
     ModelError
-        When the two sides disagree, or none is near.
+        If width and height give different strides, or none of `STRIDES` is near.
     """
     picture = model.input_size
     sides = [
@@ -260,14 +260,14 @@ def sigmoid(logits: NDArray[Any]) -> NDArray[Any]:
 
 
 def decode_single(heatmap: Floats, short_offset: Floats, *, output_stride: int) -> ModelPose:
-    """Take the strongest grid cell of each keypoint and refine it by its offset.
+    """Return one person from the highest cell and the short offset of each joint.
 
     Parameters
     ----------
     heatmap : (H, W, 17)
-        Logits of each keypoint, one cell every `output_stride` model pixels.
+        Logits of each joint, one cell every `output_stride` model pixels.
     short_offset : (H, W, 34)
-        Vector from a cell to the keypoint, in model pixels: y in channels 0 to
+        Vector from a cell to the joint, in model pixels: y in channels 0 to
         16, x in channels 17 to 33.
     output_stride : int
         Model pixels between neighbouring cells.
@@ -280,9 +280,8 @@ def decode_single(heatmap: Floats, short_offset: Floats, *, output_stride: int) 
 
     Notes
     -----
-    ``position = cell * output_stride + short_offset[cell]`` [1]_. Keypoints of
-    two people are merged into one: use `decode_multi` unless there can be only
-    one.
+    ``position = cell * output_stride + short_offset[cell]`` [1]_. Joints of several
+    people are merged into one pose; use `decode_multi` for more than one person.
 
     References
     ----------
@@ -307,7 +306,7 @@ def decode_multi(
     output_stride: int,
     options: PoseNetOptions,
 ) -> list[ModelPose]:
-    """Find people by walking from joint to joint, starting at the strongest joints.
+    """Return people, each grown from a strong joint along the displacement vectors.
 
     Parameters
     ----------
@@ -321,20 +320,20 @@ def decode_multi(
     output_stride : int
         Model pixels between neighbouring cells.
     options : PoseNetOptions
-        When two people are one, and when one is none.
+        Thresholds and limits.
 
     Returns
     -------
     list of ModelPose
         In model pixels, best first. A person's score is the mean of the joints'
-        scores, those counted as 0 that lie on the same joint of a better person.
+        scores; joints that coincide with the same joint of a better person count as 0.
 
     Notes
     -----
     The method of libcoral's `posenet_decoder.cc` [1]_ with two differences that
-    change no result: the joints form a tree, so all starting points are walked
-    together, level by level, instead of each by a queue; and where several cells
-    score the same, as quantised ones do, the one is first whose person scores best.
+    change no result. The joints form a tree, so all roots are walked together, level
+    by level, instead of each by a queue. Roots with equal scores, common in quantised
+    models, are ordered by the score of their person.
 
     References
     ----------
@@ -368,26 +367,26 @@ def decode_multi(
 
 
 class Grid:
-    """Values on the grid that can be read between its cells: scalars, or vectors.
+    """Bilinear interpolation of scalars or vectors on the grid.
 
     Parameters
     ----------
     values : (H, W, C)
-        A channel each; of vectors the y, and the x `apart` channels further.
+        Scalars, or vectors with y in one channel and x `apart` channels after it.
     apart : int
-        0 for scalars.
+        Channels from y to x; 0 for scalars.
 
     Notes
     -----
-    Every operation on these small arrays costs a microsecond before it begins, and
-    `at` is called 50 times a picture: hence the care.
+    Optimised for few NumPy calls: each costs about a microsecond on these small
+    arrays, and `at` is called 50 times per image.
     """
 
     def __init__(self, values: Floats, *, apart: int = 0) -> None:
         height, width, channels = values.shape
         self.values = values.reshape(-1)
         self.steps = np.array([width * channels, channels], dtype=np.float32)
-        # A hair within the last cell, so that there is always a next one.
+        # Just below the last cell, so that each position has a next cell.
         self.limit = np.nextafter([[height - 1], [width - 1]], 0, dtype=np.float32)
         below, right = (height > 1) * width * channels, (width > 1) * channels
         parts = [0, apart] if apart else [0]
@@ -396,27 +395,27 @@ class Grid:
         )
 
     def at(self, place: Floats, channels: Indices) -> Floats:
-        """Read at places (2, M) within the grid, linearly between four cells: (parts, M).
+        """Interpolate at positions (2, M) within the grid; returns (1 or 2, M).
 
-        `channels` is a channel for each place plus `corners`.
+        `channels` is the channel of each position plus `corners`.
         """
         cell = np.floor(place)
         y, x = place - cell
         index = (self.steps @ cell).astype(np.intp) + channels
-        # `clip` costs less than looking, and keeps a NaN of a mad network from raising.
+        # `clip` is faster than a bounds check, and does not raise on NaN outputs.
         upper, lower = self.values.take(index, mode="clip").reshape(2, 2, -1, len(y))
         left, right = upper + (lower - upper) * y
         return np.asarray(left + (right - left) * x)
 
     def clamp(self, place: Floats) -> Floats:
-        """Keep places within the grid."""
+        """Return the positions clipped to the grid."""
         return np.asarray(np.minimum(np.maximum(place, np.float32(0)), self.limit))
 
 
 def targets(short_offset: Floats, stride: int) -> Grid:
-    """Return where each cell says that its joint is: (H, W, 34), 17 y and 17 x in cells.
+    """Return the joint positions given by each cell: (H, W, 34), 17 y and 17 x in cells.
 
-    Reading a place between the cells is the same as adding the offset read there.
+    Interpolating these positions equals adding the interpolated offset to the position.
     """
     height, width = short_offset.shape[:2]
     place = short_offset.reshape(height, width, 2, JOINTS) / np.float32(stride)
@@ -426,27 +425,27 @@ def targets(short_offset: Floats, stride: int) -> Grid:
 
 
 class Roots(NamedTuple):
-    """Joints to start a person from, best first."""
+    """Root joints to grow people from, best first."""
 
     logit: Floats
-    """(R,): of the cell."""
+    """(R,): logit of the cell."""
 
     joint: Indices
-    """(R,)"""
+    """(R,): index of the joint."""
 
     place: Floats
     """(2, R): y and x in grid cells."""
 
     def take(self, chosen: Any) -> "Roots":
-        """Return some of them."""
+        """Return the selected roots."""
         return Roots(self.logit[chosen], self.joint[chosen], self.place[:, chosen])
 
     def split(self, count: int) -> tuple["Roots", "Roots"]:
-        """Return the first few and the rest."""
+        """Return the first `count` roots and the rest."""
         return self.take(slice(None, count)), self.take(slice(count, None))
 
     def without(self, people: Iterable[Floats], radius: float) -> "Roots":
-        """Leave out those that are the same joint of someone already found."""
+        """Return the roots that do not coincide with the same joint of a found person."""
         free = np.ones(self.joint.size, dtype=bool)
         for place in people:
             free &= ~near(place[:, self.joint], self.place, radius)
@@ -454,7 +453,7 @@ class Roots(NamedTuple):
 
 
 def near(a: Floats, b: Floats, radius: float) -> NDArray[np.bool_]:
-    """Tell which of two sets of places (2, ...) are within a radius of each other."""
+    """Return whether positions (2, ...) of two sets are within a radius of each other."""
     return np.asarray(((a - b) ** 2).sum(axis=0) <= radius**2)
 
 
@@ -462,7 +461,7 @@ NO_ONE: Final[Floats] = np.empty((2, 0), dtype=np.float32)
 
 
 def find_roots(heatmap: Floats, joints: Grid, threshold: float) -> Roots:
-    """Find the cells that are the strongest of the nine around them, and strong enough."""
+    """Return the cells above the threshold that are maximal in their 3 x 3 neighbourhood."""
     # libcoral adds 1e-6 so that a threshold of 0 stays finite.
     least = np.float32(-log(1 / (threshold + 1e-6) - 1))
     strong = heatmap >= least
@@ -479,7 +478,7 @@ def find_roots(heatmap: Floats, joints: Grid, threshold: float) -> Roots:
 
 
 def highest_around(heatmap: Floats) -> Floats:
-    """Return for each cell the highest value of the nine around it, itself included."""
+    """Return the maximum of each cell's 3 x 3 neighbourhood."""
     rows = heatmap.copy()
     np.maximum(rows[1:], heatmap[:-1], out=rows[1:])
     np.maximum(rows[:-1], heatmap[1:], out=rows[:-1])
@@ -490,13 +489,13 @@ def highest_around(heatmap: Floats) -> Floats:
 
 
 def plan(root: int) -> list[tuple[int, int, int, int]]:
-    """Return the edges by which all joints are reached from one, nearest first.
+    """Return the edges from one joint to all others, nearest first.
 
     Returns
     -------
     list of tuple
-        How many edges from the root, joint already placed, joint to place, and
-        the displacement's channel of y among the 64.
+        Number of edges from the root, source joint, target joint, and the
+        displacement's channel of y among the 64.
     """
     edges = [(parent, child, k) for k, (parent, child) in enumerate(EDGES)]
     edges += [(child, parent, k + 2 * len(EDGES)) for k, (parent, child) in enumerate(EDGES)]
@@ -510,11 +509,11 @@ def plan(root: int) -> list[tuple[int, int, int, int]]:
 
 
 PLAN: Final[Indices] = np.array([plan(root) for root in range(JOINTS)])
-"""(17, 16, 4): `plan` of each joint."""
+"""(17, 16, 4): the result of `plan` for each joint."""
 
 
 def walk(roots: Roots, joints: Grid, displacement: Grid, stride: int) -> Floats:
-    """Place all joints of a person for each root: (2, R, 17) in grid cells."""
+    """Return the positions of all joints for each root: (2, R, 17) in grid cells."""
     count = roots.joint.size
     first = np.arange(count) * JOINTS
     place: Floats = np.empty((2, count * JOINTS), dtype=np.float32)
@@ -538,7 +537,7 @@ def walk(roots: Roots, joints: Grid, displacement: Grid, stride: int) -> Floats:
 
 
 def read_scores(heatmap: Grid, place: Floats) -> Floats:
-    """Return the joints' scores (R, 17) at their places (2, R, 17)."""
+    """Return the joints' scores (R, 17) at their positions (2, R, 17)."""
     joint = np.tile(np.arange(JOINTS), place.shape[1])
     logits = heatmap.at(place.reshape(2, -1), joint + heatmap.corners)
     return sigmoid(logits).reshape(-1, JOINTS)
@@ -547,7 +546,7 @@ def read_scores(heatmap: Grid, place: Floats) -> Floats:
 def accept(
     roots: Roots, place: Floats, score: Floats, radius: float, threshold: float
 ) -> list[int]:
-    """Return the roots that are people, each person once, by the best of its joints."""
+    """Return the indices of the roots of people, one per person: its best joint."""
     mean = score.mean(axis=1)
     free = mean >= threshold
     accepted = []
@@ -559,7 +558,7 @@ def accept(
 
 
 def score_people(place: Floats, score: Floats, radius: float) -> Floats:
-    """Return each person's mean score (P,); what is doubled of a better one counts 0."""
+    """Return each person's mean score (P,); joints shared with a better person count as 0."""
     mean = score.mean(axis=1)
     better = mean[:, None] < mean
     equal = (mean[:, None] == mean) & np.tri(len(mean), k=-1, dtype=bool)

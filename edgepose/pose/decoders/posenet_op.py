@@ -1,9 +1,9 @@
-"""Coral's `PosenetDecoderOp`: cut off, so that every runtime can run the model.
+"""Removes Coral's `PosenetDecoderOp`, so that every runtime can run the model.
 
-The operator does what `posenet.decode_multi` does. It is the last one of the graph
-and no stock runtime has it. Its three inputs are made the outputs of the graph by
-changing a few numbers in place: nothing moves, so what was compiled for the Edge
-TPU keeps its alignment.
+The operator is the last one of the graph and does the work of `posenet.decode_multi`;
+no stock runtime has it. Its three inputs become the outputs of the graph. The file is
+patched in place without moving data, so that operators compiled for the Edge TPU keep
+their alignment.
 """
 
 import struct
@@ -19,15 +19,17 @@ from edgepose.pose.decoders.posenet import PoseNetDecoder, PoseNetOptions
 OP: Final = "PosenetDecoderOp"
 
 HEADS: Final = 3
-"""Heat map, short offsets, displacements. A fourth, for outlines of people, is not used."""
+"""Heatmap, short offsets and displacements; the fourth, for segmentation, is not used."""
 
 OUTPUTS_SLOT: Final = 8
+"""Vtable offset of `SubGraph.outputs` in TFLite's `schema.fbs`."""
+
 OPERATORS_SLOT: Final = 10
-"""Of the table `SubGraph` in TFLite's `schema.fbs`, as `flatbuffers` counts."""
+"""Vtable offset of `SubGraph.operators` in TFLite's `schema.fbs`."""
 
 
 def load(content: bytes, info: ModelInfo) -> Loaded:
-    """Cut the operator off and return a decoder with the options it had."""
+    """Return the model without the operator, and a decoder with the operator's options."""
     content, info, options = cut(content, info)
     decoder = PoseNetDecoder.recognise(info)
     if decoder is None:
@@ -38,12 +40,12 @@ def load(content: bytes, info: ModelInfo) -> Loaded:
 
 
 def cut(content: bytes, info: ModelInfo) -> tuple[bytes, ModelInfo, PoseNetOptions]:
-    """Return the file without the operator, what it says then, and the operator's options.
+    """Return the file without the operator, its description, and the operator's options.
 
     Raises
     ------
     ModelError
-        When the operator is not the last one, or its options make no sense.
+        If the operator is not the last one, or its options are invalid.
     """
     model = flatbuffer.root(content)
     graph = model.Subgraphs(0)
@@ -59,7 +61,7 @@ def cut(content: bytes, info: ModelInfo) -> tuple[bytes, ModelInfo, PoseNetOptio
 
 
 def inputs_of_op(model: Any, graph: Any, last: int, info: ModelInfo) -> list[int]:
-    """Return the tensors the operator takes, if it is the last one and may be cut off."""
+    """Return the operator's input tensors; raises `ModelError` unless it can be removed."""
     code = model.OperatorCodes(graph.Operators(last).OpcodeIndex()) if last >= 0 else None
     heads = models.whole_numbers(graph.Operators(last).InputsAsNumpy()) if code else []
     if (
@@ -78,13 +80,13 @@ def inputs_of_op(model: Any, graph: Any, last: int, info: ModelInfo) -> list[int
 
 
 def vector_at(graph: Any, slot: int) -> int:
-    """Return the byte at which a vector of the graph begins with its length."""
+    """Return the byte offset of a vector of the graph; its length comes first."""
     table = graph._tab
     return int(table.Vector(table.Offset(slot))) - 4
 
 
 def read_options(operator: Any, info: ModelInfo) -> PoseNetOptions:
-    """Read the operator's own settings, kept in a flexbuffer map."""
+    """Return the operator's options, read from a flexbuffer map."""
     from flatbuffers import flexbuffers
 
     raw = operator.CustomOptionsAsNumpy()
@@ -97,7 +99,7 @@ def read_options(operator: Any, info: ModelInfo) -> PoseNetOptions:
             max_detections=int(found["max_detections"]),
         )
     except Exception as error:
-        # flexbuffers is read without any check of its own, so a damaged one raises anything.
+        # flexbuffers does not validate its input, so damaged data may raise any exception.
         msg = f"model {info.name}: the options of {OP} cannot be read; download the file again"
         raise ModelError(msg) from error
     if (

@@ -1,8 +1,8 @@
-"""Networks that look at a crop of one person: SimCC heads and heat maps.
+"""Decoder of top-down networks, which take a crop of one person: SimCC heads and heatmaps.
 
-RTMPose ends in SimCC heads, one classification of x and one of y for each joint. Lite-HRNet,
-PP-TinyPose, ViTPose and others end in a heat map for each joint. As refiners they get
-crops in the aspect ratio of their input.
+RTMPose ends in SimCC heads: one classification of x and one of y per joint. Lite-HRNet,
+PP-TinyPose, ViTPose and others end in a heatmap per joint. As refiners they get crops
+in the aspect ratio of their input.
 """
 
 from dataclasses import dataclass
@@ -16,31 +16,31 @@ from edgepose.pose.decoders import MIN_POSE_SCORE, Limits, Pixels
 from edgepose.skeleton import JOINTS
 from edgepose.types import Floats, ModelPose, Size
 
-MEAN: Final = (123.675, 116.28, 103.53)  # of ImageNet's pixels, RGB
-DEVIATION: Final = 57.63  # mean of ImageNet's 58.395, 57.12 and 57.375
+MEAN: Final = (123.675, 116.28, 103.53)  # mean pixel of ImageNet, RGB
+DEVIATION: Final = 57.63  # mean of ImageNet's standard deviations 58.395, 57.12 and 57.375
 
 PIXELS: Final = Pixels(
     1 / DEVIATION, (-MEAN[0] / DEVIATION, -MEAN[1] / DEVIATION, -MEAN[2] / DEVIATION)
 )
 
 STRIDES: Final = range(2, 17)
-"""Input pixels per cell of a heat map; all known networks have 4."""
+"""Allowed input pixels per heatmap cell; all known networks have 4."""
 
 BINS: Final = range(1, 5)
-"""Bins per input pixel of SimCC heads; RTMPose has 2."""
+"""Allowed bins per input pixel of SimCC heads; RTMPose has 2."""
 
-TOWARDS: Final = 0.25  # cells, from the hottest to the hotter of its neighbours (as mmpose)
+TOWARDS: Final = 0.25  # shift from the maximum to its higher neighbour, in cells (as mmpose)
 
 Form = Literal["simcc", "heatmap"]
 
 
 @dataclass(frozen=True, slots=True)
 class TopDownDecoder:
-    """Decodes SimCC heads (1, 17, bins) twice, and heat maps (1, h, w, 17) or (1, 17, h, w)."""
+    """Decoder of two SimCC heads (1, 17, bins), or heatmaps (1, h, w, 17) or (1, 17, h, w)."""
 
     form: Form
     first: int = 0
-    """Which output has the bins of x; of heat maps the only one."""
+    """Index of the output with the bins of x; 0 for heatmaps."""
 
     channels_first: bool = False
     pixels: Pixels = PIXELS
@@ -49,17 +49,17 @@ class TopDownDecoder:
 
     @property
     def family(self) -> str:
-        """Name for people."""
+        """Display name."""
         return self.form
 
     @classmethod
     def recognise(cls, model: ModelInfo) -> Self | None:
-        """Return a decoder where the outputs fit the input's width and height.
+        """Return a decoder if the outputs fit the input's width and height, else None.
 
         Raises
         ------
         ModelError
-            When nothing tells the bins of x from those of y.
+            If neither sizes nor names distinguish the bins of x from those of y.
         """
         size = model.input_size
         if min(size) < 1:
@@ -92,7 +92,7 @@ class TopDownDecoder:
         return cls("simcc", first)
 
     def decode(self, outputs: Outputs, limits: Limits) -> list[ModelPose]:
-        """Return the one person in model pixels, whose score is the mean of all joints."""
+        """Return the one person in model pixels, scored by the mean of all joints."""
         size = outputs.model.input_size
         if self.form == "simcc":
             keypoints = decode_simcc(
@@ -113,7 +113,7 @@ def decode_simcc(x: Floats, y: Floats, size: Size) -> Floats:
     Parameters
     ----------
     x, y : (17, bins)
-        How likely each joint is at each position, on a scale of 0 to 1.
+        Score of each joint at each position, within [0, 1].
     size : Size
         The input.
 
@@ -133,14 +133,14 @@ def decode_heatmap(heat: Floats, size: Size) -> Floats:
     Parameters
     ----------
     heat : (h, w, 17)
-        How likely each joint is in each cell, on a scale of 0 to 1.
+        Score of each joint in each cell, within [0, 1].
     size : Size
         The input.
 
     Notes
     -----
-    The place is the hottest cell, moved by a quarter towards the hotter neighbour along
-    either axis, as in mmpose's `MSRAHeatmap`.
+    The position is the cell with the maximum, shifted by a quarter of a cell towards the
+    higher neighbour along each axis, as in mmpose's `MSRAHeatmap`.
     """
     height, width = heat.shape[:2]
     stride = size.width / width
@@ -156,7 +156,7 @@ def decode_heatmap(heat: Floats, size: Size) -> Floats:
 
 
 def _factor(large: tuple[int, ...], small: tuple[int, ...], allowed: range) -> int:
-    """Return by which whole number one size is larger than another, both ways; 0 if by none."""
+    """Return the integer ratio of two sizes, equal along both axes; 0 if there is none."""
     if len(small) != 2 or min(small) < 1:
         return 0
     factor = large[0] // small[0]
@@ -165,7 +165,7 @@ def _factor(large: tuple[int, ...], small: tuple[int, ...], allowed: range) -> i
 
 
 def _named_x(model: ModelInfo) -> int:
-    """Return which of two outputs of equal size is x, by its name."""
+    """Return the index of the x output, by the names of two outputs of equal size."""
     names = [
         [_last_letter(tensor.signature), _last_letter(tensor.name)] for tensor in model.outputs
     ]

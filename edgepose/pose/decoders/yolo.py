@@ -1,4 +1,4 @@
-"""YOLO-pose exports: many overlapping boxes with keypoints, to people."""
+"""Decoder of YOLO-pose exports: overlapping boxes with keypoints to people."""
 
 from dataclasses import dataclass
 from typing import Final, Self
@@ -12,42 +12,43 @@ from edgepose.skeleton import JOINTS
 from edgepose.types import Box, Floats, ModelPose, Size
 
 CHANNELS: Final = 5 + 3 * JOINTS
-"""Box as centre x, y, width, height; score; 17 times x, y, visibility."""
+"""Channels: box as centre x, y, width, height; score; 17 times x, y, visibility."""
 
 SORTED_OUT: Final = 6 + 3 * JOINTS
-"""Of networks that suppress duplicates themselves: box as left, top, right, bottom; score;
-class; 17 times x, y, visibility."""
+"""Channels of exports with built-in NMS: box as left, top, right, bottom; score; class;
+17 times x, y, visibility."""
 
 LEAST_ANCHORS: Final = 21
-"""A picture of 32 pixels, the smallest, has 16 + 4 + 1. MoveNet's [1, 6, 56] is not ours."""
+"""Minimum number of boxes: 16 + 4 + 1 at 32 pixels, the smallest input. Excludes MoveNet's
+[1, 6, 56]."""
 
 STRIDES: Final = (8, 16, 32)
 """Pixels per cell of the three grids whose cells are the anchors."""
 
 IOU: Final = 0.7
-"""Boxes that share more than this are one person; the exporter's own default."""
+"""Maximum IoU of the boxes of two people; the exporter's default."""
 
 CANDIDATES_AT_MOST: Final = 300
-"""Boxes compared with each other; the exporter's own default."""
+"""Maximum number of boxes compared by NMS; the exporter's default."""
 
 LARGEST_PART: Final = 2.0
-"""Coordinates in parts of the picture lie within 0 and 1, or little beyond where they are
-guessed outside of it. No person who is found is two pixels large, or within two pixels."""
+"""Largest value that is read as a fraction of the input, otherwise as pixels. Fractions
+slightly exceed 1 for joints outside the image; no person is as small as two pixels."""
 
 MAX_STEP: Final = 0.05
-"""The coarsest step of a quantised output that leaves 20 different scores; outputs in parts
-have steps of about 0.005, those in pixels of 1 to 3."""
+"""Maximum step of a quantised output; leaves 20 different scores. Outputs in fractions
+have steps of about 0.005, outputs in pixels of 1 to 3."""
 
 PIXELS: Final = Pixels(1 / 255, (0.0, 0.0, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
 class YoloPoseDecoder:
-    """Decodes [1, 56, N], [1, N, 56] and [1, N, 57], float or quantised, in parts or pixels."""
+    """Decoder of [1, 56, N], [1, N, 56] and [1, N, 57], float or quantised."""
 
     channels_first: bool
     sorted_out: bool = False
-    """Whether the network has suppressed duplicates itself."""
+    """Whether the export has built-in NMS."""
 
     pixels: Pixels = PIXELS
     family: str = "yolo pose"
@@ -61,7 +62,7 @@ class YoloPoseDecoder:
         Raises
         ------
         ModelError
-            When it is quantised so coarsely that scores are lost.
+            If it is quantised too coarsely for scores.
         """
         if len(model.outputs) != 1 or not has_numbers(model.outputs[0]):
             return None
@@ -93,18 +94,18 @@ class YoloPoseDecoder:
 
 
 def has_numbers(tensor: TensorInfo) -> bool:
-    """Tell whether real numbers can be had from an output."""
+    """Return whether an output is float32, or integer with a scale."""
     quantised = tensor.dtype in {"uint8", "int8", "int16"} and tensor.quantisation is not None
     return tensor.dtype == "float32" or quantised
 
 
 def anchors_of(size: Size) -> int:
-    """Return how many boxes a network of this input size gives before any is suppressed."""
+    """Return the number of boxes before NMS at this input size."""
     return sum((size.width // stride) * (size.height // stride) for stride in STRIDES)
 
 
 def check_step(model: ModelInfo) -> None:
-    """Refuse a model whose scores share one coarse scale with places in pixels."""
+    """Raise `ModelError` if scores share one coarse scale with coordinates in pixels."""
     output = model.outputs[0]
     if output.quantisation is None or output.quantisation.scale <= MAX_STEP:
         return
@@ -117,16 +118,17 @@ def check_step(model: ModelInfo) -> None:
 
 
 def with_centres(rows: Floats) -> Floats:
-    """Return (N, 56), box as centre and size, of (N, 57), box as two corners and a class."""
+    """Convert (N, 57), box as two corners and a class, to (N, 56), box as centre and size."""
     low, high = rows[:, 0:2], rows[:, 2:4]
     return np.hstack([(low + high) / 2, high - low, rows[:, 4:5], rows[:, 6:]])
 
 
 def in_pixels(rows: Floats, size: Size) -> Floats:
-    """Return (N, 56) with all places in model pixels.
+    """Return (N, 56) with all coordinates in model pixels.
 
-    Exports differ, in boxes and in keypoints: some write parts of the input, some pixels,
-    some one of each, and the file does not say which. The numbers do: see `LARGEST_PART`.
+    Boxes and keypoints are in fractions of the input or in pixels, independently of each
+    other, depending on the exporter. The file does not declare the unit, so it is derived
+    from the values: see `LARGEST_PART`.
     """
     if not rows.size:
         return rows
@@ -134,7 +136,7 @@ def in_pixels(rows: Floats, size: Size) -> Floats:
     if float(rows[:, 2:4].max()) <= LARGEST_PART:
         scaled[:, [0, 2]] *= size.width
         scaled[:, [1, 3]] *= size.height
-    # The median: single keypoints are guessed far outside of the picture, or at its corner.
+    # The median, since single keypoints lie far outside the image or at its corner.
     xs, ys = rows[:, 5::3], rows[:, 6::3]
     if float(np.median(np.maximum(np.abs(xs), np.abs(ys)))) <= LARGEST_PART:
         scaled[:, 5::3] *= size.width
@@ -143,7 +145,7 @@ def in_pixels(rows: Floats, size: Size) -> Floats:
 
 
 def keep(rows: Floats) -> list[int]:
-    """Return the rows, best first, whose box is no other one's again."""
+    """Return the indices of the rows that NMS by IoU keeps, best first."""
     half = rows[:, 2:4] / 2
     low, high = rows[:, :2] - half, rows[:, :2] + half
     area = rows[:, 2] * rows[:, 3]
@@ -160,7 +162,7 @@ def keep(rows: Floats) -> list[int]:
 
 
 def to_pose(row: Floats) -> ModelPose:
-    """Turn one row of 56 numbers in model pixels into a person."""
+    """Convert one row of 56 numbers in model pixels to a person."""
     x, y, width, height, score = row[:5].tolist()
     keypoints = row[5:].reshape(JOINTS, 3).copy()
     keypoints[:, 2] = np.clip(keypoints[:, 2], 0, 1)

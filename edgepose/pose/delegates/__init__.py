@@ -1,7 +1,7 @@
-"""What may run a model besides the runtime's own kernels on the CPU.
+"""Registry of TFLite delegates, which run a model outside the runtime's CPU kernels.
 
-To add one: write `delegates/<name>.py`, add one row here, and test it as
-`tests/pose/delegates/test_registry.py` tests these.
+To add a delegate, write `delegates/<name>.py`, add one row here, and add a test as in
+`tests/pose/delegates/test_registry.py`.
 """
 
 from dataclasses import dataclass
@@ -16,44 +16,44 @@ DELEGATES: Final = {
     "edgetpu": "edgepose.pose.delegates.edgetpu:EdgeTpu",
     "a library": "edgepose.pose.delegates.library:Library",
 }
-"""Name to class; asked in this order whether a configured text is theirs."""
+"""Name to class; `parse` is tried in this order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A library that takes operators of a model over from the runtime: a TFLite delegate."""
+    """Library of a TFLite delegate, with its options."""
 
     library: str
-    """What to load: a path, or a name that the system's loader knows."""
+    """A path, or a name for the system's library loader."""
 
     options: tuple[tuple[str, str], ...] = ()
-    """Key and value, as the library names them."""
+    """Pairs of key and value, as defined by the library."""
 
     op: str = ""
-    """The custom operator it is for; empty where it may take any operator."""
+    """The custom operator that it runs; empty if it may run any operator."""
 
     def helps(self, model: ModelInfo) -> bool:
-        """Say whether the model has anything that it may take over."""
+        """Return whether the model has operators for this delegate."""
         return not self.op or self.op in model.custom_ops
 
 
 class Delegate(Protocol):
-    """What a delegate must say of itself; loading it is the engine's work."""
+    """Interface of a delegate's description; `Engine` loads the library."""
 
     @property
     def name(self) -> str:
-        """What status and log call it."""
+        """Name in status and log."""
 
     @property
     def plugin(self) -> Plugin | None:
-        """What the engine is to load; None for nothing."""
+        """Library to load; None for the CPU."""
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read `model.delegate`; None if it is another's."""
+        """Parse `model.delegate`; return None if it names another delegate."""
 
     def absent(self) -> str:
-        """Say why it cannot work now, without loading anything; empty when it may."""
+        """Return why it cannot work now, without loading it; empty if it may work."""
 
 
 def named(text: str) -> Delegate:
@@ -62,7 +62,7 @@ def named(text: str) -> Delegate:
     Raises
     ------
     ConfigError
-        When it names none.
+        If it names none.
     """
     for row in DELEGATES.values():
         delegate: Delegate | None = registry.load(row).parse(text)

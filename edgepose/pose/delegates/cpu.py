@@ -1,4 +1,4 @@
-"""The CPU: the runtime's own kernels, which are always there."""
+"""The CPU: the runtime's own kernels, which are always available."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -8,16 +8,16 @@ from edgepose.pose.delegates import Plugin
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """No delegate at all."""
+    """The CPU, without a delegate."""
 
     name: ClassVar[str] = "cpu"
     plugin: ClassVar[Plugin | None] = None
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read ``cpu``."""
+        """Parse ``cpu``."""
         return cls() if text == "cpu" else None
 
     def absent(self) -> str:
-        """Say nothing: a program that runs has a CPU."""
+        """Return an empty string: the CPU is always available."""
         return ""

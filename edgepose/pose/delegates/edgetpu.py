@@ -1,4 +1,4 @@
-"""Google's Edge TPU, driven by libedgetpu, which the runtime loads itself."""
+"""Google's Edge TPU, with the delegate libedgetpu."""
 
 import re
 import sys
@@ -12,10 +12,10 @@ from edgepose.pose.delegates import Plugin
 
 LIBRARIES: Final = {"darwin": "libedgetpu.1.dylib", "win32": "edgetpu.dll"}
 LIBRARY: Final = LIBRARIES.get(sys.platform, "libedgetpu.so.1")
-"""What the library is called on this platform."""
+"""Name of the library on this platform."""
 
 USB_IDS: Final = {("1a6e", "089a"): "before its firmware is loaded", ("18d1", "9302"): "ready"}
-"""Vendor and product of the USB accelerator; it changes them when it is first used."""
+"""USB ids of the accelerator: vendor and product; they change on first use."""
 
 USB_DEVICES: Final = Path("/sys/bus/usb/devices")
 NODES: Final = Path("/dev")
@@ -24,14 +24,14 @@ _TEXT: Final = re.compile(r"edgetpu(?::(?P<bus>usb|pci):(?P<index>\d{1,2}))?")
 
 @dataclass(frozen=True, slots=True)
 class EdgeTpu:
-    """One Edge TPU, or the first of any."""
+    """An Edge TPU by bus and number; without a bus, the first one."""
 
     bus: Literal["", "usb", "pci"] = ""
     index: int = 0
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read ``edgetpu``, ``edgetpu:usb:0`` or ``edgetpu:pci:0``; ``auto`` is the first."""
+        """Parse ``edgetpu``, ``edgetpu:usb:0`` or ``edgetpu:pci:0``; ``auto`` is ``edgetpu``."""
         if text == "auto":
             return cls()
         found = _TEXT.fullmatch(text)
@@ -42,20 +42,20 @@ class EdgeTpu:
 
     @property
     def name(self) -> str:
-        """As the configuration writes it."""
+        """Name as in the configuration."""
         return f"edgetpu:{self.bus}:{self.index}" if self.bus else "edgetpu"
 
     @property
     def plugin(self) -> Plugin:
-        """The library and the device's number.
+        """The library, with the device's number as option ``device``.
 
-        The number is always given, as ``:0`` or ``usb:0``: without one libedgetpu
-        drops all other options in silence.
+        The number is always set, as ``:0`` or ``usb:0``: without it libedgetpu silently
+        ignores all other options.
         """
         return Plugin(LIBRARY, (("device", f"{self.bus}:{self.index}"),), EDGETPU_OP)
 
     def absent(self) -> str:
-        """Say that no such device is plugged in, by what the system knows of its buses."""
+        """Return why no such device is available; empty if the system lists it."""
         buses = {"usb": list(on_usb()), "pci": list(on_pci())}
         there = buses[self.bus] if self.bus else [*buses["usb"], *buses["pci"]]
         if len(there) > self.index:
@@ -67,16 +67,16 @@ class EdgeTpu:
 
 
 def on_usb() -> Iterator[str]:
-    """Yield the place of each Edge TPU on USB."""
+    """Yield the USB device name of each Edge TPU."""
     for device in sorted(USB_DEVICES.glob("*")):
         try:
             ids = tuple((device / name).read_text().strip() for name in ("idVendor", "idProduct"))
-        except OSError:  # an interface or a hub's port, or just unplugged
+        except OSError:  # an interface, a hub port, or a device unplugged meanwhile
             continue
         if ids in USB_IDS:
             yield device.name
 
 
 def on_pci() -> Iterator[str]:
-    """Yield the node of each Edge TPU on PCIe."""
+    """Yield the device node of each Edge TPU on PCIe."""
     yield from (str(node) for node in sorted(NODES.glob("apex_*")))

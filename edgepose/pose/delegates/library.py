@@ -1,4 +1,4 @@
-"""Any other delegate: a library that exports TFLite's plug-in functions."""
+"""Any other delegate: a library with TFLite's plug-in functions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,12 @@ class Library:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read a path: whatever has a slash in it."""
+        """Parse a path: any text with a slash."""
         return cls(user_path(text)) if "/" in text else None
 
     @property
     def name(self) -> str:
-        """The path."""
+        """The path of the library."""
         return str(self.path)
 
     @property
@@ -30,5 +30,5 @@ class Library:
         return Plugin(str(self.path))
 
     def absent(self) -> str:
-        """Say that there is no such file."""
+        """Return why the library is unavailable; empty if the file exists."""
         return "" if self.path.is_file() else f"{self.path}: no such file"
