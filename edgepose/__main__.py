@@ -6,7 +6,7 @@ import signal
 def main() -> int:
     """Run one command and return the exit code; Ctrl-C prints no traceback, even during imports."""
     usual = signal.getsignal(signal.SIGINT)
-    if usual is signal.default_int_handler:  # else the parent process had SIGINT ignored
+    if usual is signal.default_int_handler:  # else the parent process set SIGINT to be ignored
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from edgepose import cli
 
