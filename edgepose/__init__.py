@@ -4,13 +4,13 @@
 >>> estimator = edgepose.PoseEstimator("posenet")
 >>> people = estimator.estimate(rgb)  # doctest: +SKIP
 
-Everything that a program may rely on is a name of this module. Names are loaded on first use,
-so that importing `edgepose` takes no time and needs no runtime.
+The public API consists of the names of this module. They are loaded on first use, so that
+importing `edgepose` is fast and needs no TFLite runtime.
 """
 
 from edgepose._version import __version__ as __version__
 
-TYPE_CHECKING = False  # `typing` would be imported for this name alone
+TYPE_CHECKING = False  # avoids importing `typing`
 if TYPE_CHECKING:
     from edgepose.camera.sources import open_source
     from edgepose.drawing import draw
@@ -74,7 +74,7 @@ _MODULES = {
     "open_source": "camera.sources",
     "subscribe": "mqtt.subscriber",
 }
-"""Where a name is defined, below `edgepose`; messages and errors are found by their endings."""
+"""Module below `edgepose` of each name; those of messages and errors follow from the name."""
 
 
 def __getattr__(name: str) -> object:

@@ -1,12 +1,12 @@
-"""Where the program starts: `edgepose`, and ``python -m edgepose``."""
+"""Entry point of `edgepose` and ``python -m edgepose``."""
 
 import signal
 
 
 def main() -> int:
-    """Run one command; Ctrl-C ends it without a word from the first moment on."""
+    """Run one command and return the exit code; Ctrl-C prints no traceback, even during imports."""
     usual = signal.getsignal(signal.SIGINT)
-    if usual is signal.default_int_handler:  # else somebody told us to ignore it
+    if usual is signal.default_int_handler:  # else the parent process set SIGINT to be ignored
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from edgepose import cli
 

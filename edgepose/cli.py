@@ -1,7 +1,7 @@
-"""The command line: a table of commands, each imported only when it is chosen.
+"""The command line: a table of commands; only the chosen command is imported.
 
-To add a command: write `commands/<name>.py` with `add_arguments` and `run`, and add
-one row here.
+To add a command, write `commands/<name>.py` with `add_arguments` and `run`, and add a row to
+`COMMANDS`.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from edgepose.suggestions import did_you_mean
 from edgepose.system import logs
 from edgepose.urls import redact
 
-INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
+INTERRUPTED: Final = 130  # 128 + SIGINT, the convention of shells
 
 
 class CommandRow(NamedTuple):
@@ -32,7 +32,7 @@ class CommandRow(NamedTuple):
 
     module: str
     help: str
-    """One line for `edgepose --help`; stands here so that nothing need be imported for it."""
+    """One line for `edgepose --help`, which thus imports no command."""
 
 
 COMMANDS: Final = {
@@ -54,20 +54,20 @@ COMMANDS: Final = {
 
 
 class Command(Protocol):
-    """What the module of a command must provide; its docstring is the help's first text."""
+    """Interface of a command's module; its docstring is the description in the help."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Say which arguments there are."""
+        """Add the command's arguments."""
 
     def run(self, args: argparse.Namespace) -> int:
-        """Do it and return the exit code."""
+        """Run the command and return the exit code."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence."""
+    """Argument parser that reports errors in one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the usage."""
+        """Raise `UsageError` instead of printing the usage."""
         choice = re.search(r"invalid choice: '?(.+?)'? \(choose from (.*)\)", message)
         if choice:
             known = re.findall(r"[^\s',]+", choice[2])
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _escape_unencodable()
     try:
         code = _run(words)
-        sys.stdout.flush()  # a reader that has gone is noticed here, not after the end
+        sys.stdout.flush()  # detects a closed pipe here, not at interpreter shutdown
     except EdgeposeError as error:
         return _say(str(error), error.exit_code, debug=debug)
     except KeyboardInterrupt:
@@ -101,9 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _escape_unencodable() -> None:
-    """Print what standard output's encoding does not have as JSON would: by its number.
+    """Print characters that standard output cannot encode as JSON escapes.
 
-    File names hold letters of any script, and bytes of no encoding at all.
+    File names may contain characters of any script and undecodable bytes.
     """
     codecs.register_error("edgepose", _escaped)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -121,7 +121,7 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
 def _run(words: list[str]) -> int:
     try:
         args, command = parse(words)
-    except SystemExit as done:  # argparse leaves so after --help and --version
+    except SystemExit as done:  # argparse exits after --help and --version
         return int(done.code or 0)
     if command is None:
         parser().print_help(sys.stderr)
@@ -131,12 +131,12 @@ def _run(words: list[str]) -> int:
 
 
 def parse(words: list[str]) -> tuple[argparse.Namespace, Command | None]:
-    """Read the command line; the command is None when none is given.
+    """Parse the command line; the command is None if none is given.
 
     Raises
     ------
     UsageError
-        When there is no such command or argument.
+        When a command or argument is unknown.
     """
     chosen = next((word for word in words if not word.startswith("-")), None)
     if chosen is not None and chosen not in COMMANDS:
@@ -150,7 +150,7 @@ def parse(words: list[str]) -> tuple[argparse.Namespace, Command | None]:
 
 
 def parser(chosen: str | None = None, command: Command | None = None) -> Parser:
-    """Build the parser: all commands by name, the chosen one with its arguments."""
+    """Build the parser with all commands; only the chosen one has its arguments."""
     top = Parser(
         prog="edgepose",
         description="Watches cameras, finds people's poses, and says so over MQTT.",
@@ -160,7 +160,9 @@ def parser(chosen: str | None = None, command: Command | None = None) -> Parser:
     top.add_argument("-V", "--version", action="version", version=f"edgepose {__version__}")
     top.add_argument("--debug", action="store_true", help="tell more; tracebacks with errors")
     top.set_defaults(known=["-V", "--version", "--debug", "--help"])
-    top.set_defaults(table=COMMANDS, build=parser)  # for what describes the command line
+    top.set_defaults(
+        table=COMMANDS, build=parser
+    )  # for `completion`, which describes the command line
     rows = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
     for name, row in COMMANDS.items():
         one = rows.add_parser(name, help=row.help, allow_abbrev=False)
@@ -170,7 +172,7 @@ def parser(chosen: str | None = None, command: Command | None = None) -> Parser:
 
 
 def _fill(one: argparse.ArgumentParser, command: Command) -> None:
-    """Give the chosen command's parser its arguments."""
+    """Add the chosen command's description and arguments to its parser."""
     one.description = command.__doc__
     one.formatter_class = argparse.RawDescriptionHelpFormatter
     one.add_argument(
@@ -184,7 +186,7 @@ def _fill(one: argparse.ArgumentParser, command: Command) -> None:
 
 
 def _options(parser: argparse.ArgumentParser) -> list[str]:
-    """Return all options of a command and of the commands below it."""
+    """Return all options of a command and of its subcommands."""
     found = list(parser._option_string_actions)
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -195,14 +197,14 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
 def _strange(
     what: str, word: str, known: Iterable[str], where: str, *, listed: bool = False
 ) -> str:
-    """Say what is not known, what was probably meant, and what there is."""
+    """Return the message for an unknown word, with a suggestion and the known words."""
     hint = did_you_mean(word.partition("=")[0], known)
     more = f"known: {', '.join(known)}" if listed else f'see "{where} --help"'
     return f'{where}: unknown {what} "{word}";{hint} {more}'
 
 
 def _say(message: str, code: int, *, debug: bool) -> int:
-    """Print the one sentence, and where it comes from if asked; of a fault the journal has both."""
+    """Print an error, with its traceback for --debug, or for a fault logged to the journal."""
     to_journal = logs.is_journal(sys.stderr)
     sentence = (
         message if message.startswith(("edgepose ", "edgepose: ")) else f"edgepose: {message}"
@@ -216,7 +218,7 @@ def _say(message: str, code: int, *, debug: bool) -> int:
 
 
 def _unexpected(error: Exception, *, debug: bool) -> int:
-    """Print what nobody foresaw: a file the system refuses, or a bug."""
+    """Print an unexpected error: a file that the system refuses, or a bug."""
     if isinstance(error, OSError) and error.filename is not None:
         return _say(f"{error.filename}: {error.strerror}", 1, debug=debug)
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -229,7 +231,10 @@ def _unexpected(error: Exception, *, debug: bool) -> int:
 
 
 def _reader_gone() -> bool:
-    """Say whether whoever read our output has gone; a lost network connection is another thing."""
+    """Return whether the reader of standard output has closed the pipe.
+
+    A `BrokenPipeError` may also come from a network connection.
+    """
     poll = select.poll()
     try:
         poll.register(sys.stdout.fileno(), 0)
@@ -239,5 +244,5 @@ def _reader_gone() -> bool:
 
 
 def _silence() -> None:
-    """Let what is still to be written go nowhere, or the interpreter complains at its end."""
+    """Redirect standard output to the null device, so that the final flush does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Deprecated: use the names of `edgepose` itself."""
+"""Deprecated; use the public names of `edgepose`."""
 
 from edgepose import registry
 

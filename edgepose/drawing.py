@@ -1,7 +1,7 @@
-"""Skeletons on pictures.
+"""Draws skeletons on images.
 
-Each person has one colour. The person's own left side is drawn in a lighter tone of
-it and the right side in a darker one, so that a mirrored picture gives itself away.
+Each person has one colour. The person's left side is drawn in a lighter tone of it and the right
+side in a darker one, which makes a mirrored image recognisable.
 """
 
 from collections.abc import Sequence
@@ -24,19 +24,20 @@ COLOURS: Final = (
     (213, 94, 0),
     (204, 121, 167),
 )
-"""RGB. Okabe and Ito, "Color Universal Design", 2008: told apart by colour-blind eyes."""
+"""RGB colours that colour-blind people can distinguish (Okabe and Ito, "Color Universal Design",
+2008)."""
 
-LEFT_TONE: Final = 0.4  # of the way to white
-RIGHT_TONE: Final = 0.3  # of the way to black
-SUBPIXEL_BITS: Final = 3  # OpenCV draws in parts of a pixel: eighths
-FAR_PX: Final = 1_000_000.0  # beyond any picture; keeps OpenCV's 32-bit coordinates whole
+LEFT_TONE: Final = 0.4  # fraction of white that is mixed in
+RIGHT_TONE: Final = 0.3  # fraction of black that is mixed in
+SUBPIXEL_BITS: Final = 3  # OpenCV draws in fractions of a pixel, here eighths
+FAR_PX: Final = 1_000_000.0  # beyond any image; larger values overflow OpenCV's 32-bit coordinates
 
 Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class _Pen:
-    """Strokes that fit the picture."""
+    """Line and text sizes that suit the image."""
 
     line_px: int
     joint_px: int
@@ -51,23 +52,23 @@ class _Pen:
 def draw(
     rgb: Image, people: Sequence[Pose | Track], *, min_score: float = 0.3, labels: bool = True
 ) -> Image:
-    """Draw people's skeletons on a copy of a picture.
+    """Return a copy of an image with people's skeletons drawn on it.
 
     Parameters
     ----------
     rgb : (height, width, 3)
-        The picture; stays as it is.
+        The image; not modified.
     people : sequence of Pose or Track
-        In pixels of the picture. A track keeps its colour from frame to frame.
+        In pixels of the image. A track keeps its colour from frame to frame.
     min_score : float
-        Joints below this score, and limbs with one such end, are not drawn.
+        Joints below this score, and limbs that end at one, are not drawn.
     labels : bool
-        Write a track's id, and its posture where it is known, above the person.
+        Whether to write a track's id, and its posture if known, above the person.
 
     Returns
     -------
     Image
-        A new picture of the same size.
+        A new image of the same size.
     """
     canvas = np.array(rgb, dtype=np.uint8, order="C")
     pen = _Pen.of(canvas)
@@ -85,13 +86,13 @@ def draw(
 def skeleton_picture(
     size: Size, people: Sequence[Pose | Track], *, min_score: float = 0.3, labels: bool = True
 ) -> Image:
-    """Draw people's skeletons on black: who does what, and nothing of the room."""
+    """Return people's skeletons on a black image, which shows nothing of the room."""
     black = np.zeros((size.height, size.width, 3), dtype=np.uint8)
     return draw(black, people, min_score=min_score, labels=labels)
 
 
 def shrink(rgb: Image, longest_px: int) -> Image:
-    """Return a picture no side of which is longer; the same one if none is."""
+    """Return an image scaled down to at most `longest_px` a side; the same object if it fits."""
     size = Size(rgb.shape[1], rgb.shape[0])
     if max(size) <= longest_px:
         return rgb
@@ -100,12 +101,12 @@ def shrink(rgb: Image, longest_px: int) -> Image:
 
 
 def jpeg(rgb: Image, *, quality: int = 85) -> bytes:
-    """Write a picture as JPEG.
+    """Encode an image as JPEG.
 
     Parameters
     ----------
     rgb : (height, width, 3)
-        The picture.
+        The image, RGB.
     quality : int
         From 1 to 100.
     """
@@ -130,20 +131,20 @@ def _draw_person(
 
 
 def visible(keypoints: Floats, min_score: float) -> NDArray[np.bool_]:
-    """Return (17,) bools: which joints are sure enough and have a place."""
-    # What is not a number compares False.
+    """Return (17,) bools: whether each joint reaches `min_score` and has a finite position."""
+    # NaN compares False.
     placed = (np.abs(keypoints[:, :2]) < FAR_PX).all(axis=1)
     return np.asarray(placed & (keypoints[:, 2] >= min_score))
 
 
 def _fixed(point: Floats) -> tuple[int, int]:
-    """Return x and y in OpenCV's parts of a pixel."""
+    """Return x and y in OpenCV's fixed-point units."""
     x, y = (point[:2] * (1 << SUBPIXEL_BITS)).round().astype(int).tolist()
     return x, y
 
 
 def _tone(colour: Colour, *joints: int) -> Colour:
-    """Lighten what is wholly on the left side, darken what is wholly on the right."""
+    """Return a lighter colour if all joints are left ones, a darker one if all are right ones."""
     sides = {JOINT_NAMES[joint].partition("_")[0] for joint in joints}
     if sides == {"left"}:
         return _mix(colour, 255, LEFT_TONE)
@@ -163,7 +164,7 @@ def _label(track: Track) -> str:
 
 
 def _write(canvas: Image, text: str, seen: Floats, colour: Colour, pen: _Pen) -> None:
-    """Write above a person's highest joint, moved so that it stays in the picture."""
+    """Write above a person's highest joint; the text is moved to stay within the image."""
     if not len(seen):
         return
     font, weight = cv2.FONT_HERSHEY_SIMPLEX, max(1, pen.line_px // 2)
@@ -171,7 +172,7 @@ def _write(canvas: Image, text: str, seen: Floats, colour: Colour, pen: _Pen) ->
     x, y = seen[seen[:, 1].argmin(), :2].tolist()
     left = int(np.clip(x - width / 2, 0, max(0, canvas.shape[1] - width)))
     base = int(np.clip(y - 3 * pen.joint_px, height, max(height, canvas.shape[0] - below)))
-    # A dark rim keeps it readable on any ground.
+    # The dark outline keeps the text readable on any background.
     for tone, extra in (((0, 0, 0), 2), (_mix(colour, 255, LEFT_TONE), 0)):
         cv2.putText(
             canvas, text, (left, base), font, pen.text_scale, tone, weight + extra, cv2.LINE_AA

@@ -1,41 +1,41 @@
-"""Every deliberate error, with its exit code.
+"""The exceptions that edgepose raises, with their exit codes.
 
-A message says where, what was found, what was expected and what to do; lower
-case, no final period. Anything else that is raised is a bug.
+A message states the place, what was found, what was expected and what to do, in lower case and
+without a final period. Any other exception is a bug.
 """
 
 from typing import ClassVar
 
 
 class EdgeposeError(Exception):
-    """What edgepose itself has to say when something cannot be done."""
+    """Base class of all errors that edgepose raises on purpose."""
 
     exit_code: ClassVar[int] = 1
 
 
 class UsageError(EdgeposeError, ValueError):
-    """The command line asks for something that does not exist."""
+    """The command line has an unknown or invalid argument."""
 
     exit_code: ClassVar[int] = 2
 
 
 class ConfigError(UsageError):
-    """A configuration file holds something that cannot be meant."""
+    """A configuration file has an unknown key or an invalid value."""
 
     def __init__(self, message: str, key: tuple[str | int, ...] = ()) -> None:
         super().__init__(message)
         self.key = key
-        """Path of the value at fault, where it is known and the message names no line."""
+        """Path of the invalid value; empty if unknown or if the message has the line."""
 
 
 class SourceError(EdgeposeError, OSError):
-    """A source of pictures cannot be opened, or ended unexpectedly."""
+    """An image source cannot be opened, or ended unexpectedly."""
 
     exit_code: ClassVar[int] = 3
 
 
 class ModelError(EdgeposeError, ValueError):
-    """A model file is missing, broken or of no known family."""
+    """A model file is missing, damaged or of an unknown family."""
 
     exit_code: ClassVar[int] = 4
 
@@ -47,13 +47,13 @@ class DelegateError(EdgeposeError, RuntimeError):
 
 
 class BrokerError(EdgeposeError, ConnectionError):
-    """The broker refused us; trying again cannot help."""
+    """The broker refused the connection permanently; retrying does not help."""
 
     exit_code: ClassVar[int] = 5
 
 
 def in_words(error: Exception) -> str:
-    """Say what is wrong with something that was sent or named, by what reading it has raised.
+    """Return the message of an exception from reading a file or message, in lower case.
 
     Examples
     --------
@@ -64,5 +64,5 @@ def in_words(error: Exception) -> str:
         return "brackets within brackets without end"
     system = error.strerror if isinstance(error, OSError) else None
     text = system or str(error) or type(error).__name__
-    # not the J of JSON
+    # keeps acronyms such as JSON
     return text[:1].lower() + text[1:] if text[1:2].islower() else text

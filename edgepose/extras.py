@@ -1,4 +1,4 @@
-"""How to install the libraries of an optional feature: by their own names."""
+"""Install commands for the libraries of optional features."""
 
 import re
 from functools import cache
@@ -17,18 +17,18 @@ def install(extra: str) -> str:
 
 @cache
 def libraries(extra: str) -> tuple[str, ...]:
-    """Return the requirements of an extra, as the package's own metadata names them.
+    """Return the requirements of an extra from the package's metadata.
 
     Raises
     ------
     ValueError
-        When there is no such extra.
+        When the extra is unknown.
     """
-    from importlib.metadata import PackageNotFoundError, requires  # 10 ms that most starts save
+    from importlib.metadata import PackageNotFoundError, requires  # takes 10 ms, rarely needed
 
     try:
         lines = requires("edgepose") or []
-    except PackageNotFoundError:  # run from a folder, without an installation
+    except PackageNotFoundError:  # run from a source folder, not installed
         return (extra,)
     marker = re.compile(rf"extra == ['\"]{re.escape(extra)}['\"]")
     found = tuple(line.partition(";")[0].strip() for line in lines if marker.search(line))

@@ -1,4 +1,4 @@
-"""Coordinate frames: from a region of a picture to the model's input and exactly back."""
+"""Transforms between frame pixels and model pixels, and boxes around keypoints."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -11,30 +11,35 @@ from edgepose.types import Box, Floats, Size
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """A region of the frame, scaled uniformly into the model's input, the rest padded.
+    """Maps a region of the frame to the model's input: uniform scale and padding.
 
-    Positions are those of pixel centres: the first pixel's centre is (0, 0), so a
-    pixel at ``i`` covers ``i - 0.5`` to ``i + 0.5``. That is the convention of the
-    grid cells of PoseNet, of `cv2.resize` and of `cv2.warpAffine`, and it makes the
-    way back exact.
+    Positions refer to pixel centres: the centre of the first pixel is (0, 0), and the pixel at
+    ``i`` covers ``i - 0.5`` to ``i + 0.5``. PoseNet's grid cells, `cv2.resize` and
+    `cv2.warpAffine` use the same convention. The mapping is exact in both directions.
     """
 
     region: tuple[int, int, int, int]
-    """x, y, width, height in whole frame pixels; may reach beyond the frame."""
+    """x, y, width, height in whole frame pixels; may extend beyond the frame."""
 
     model: Size
-    """The model's input."""
+    """Size of the model's input."""
 
     inner: tuple[int, int, int, int]
-    """x, y, width, height in whole model pixels: where the region lands."""
+    """x, y, width, height of the scaled region in whole model pixels."""
 
     angle_deg: float = 0.0
-    """Rotation of the region about its centre, clockwise in the frame. The region of a
-    person whose head points to the right is upright in the model's input at 90."""
+    """Rotation of the region about its centre, in degrees clockwise in the frame. With 90, a person
+    whose head points to the right is upright in the model's input."""
 
     @classmethod
     def fit(cls, region: tuple[int, int, int, int], model: Size, *, angle_deg: float = 0.0) -> Self:
-        """Place a region in the middle of the model's input, as large as it fits."""
+        """Return the letterbox that centres a region in the model's input, as large as fits.
+
+        Raises
+        ------
+        ValueError
+            When the region is smaller than 1 x 1 pixel.
+        """
         _, _, width, height = region
         if width < 1 or height < 1:
             msg = f"region is {width} x {height} pixels; expected at least 1 x 1"
@@ -48,12 +53,12 @@ class Letterbox:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Model pixels per frame pixel along x and y; they differ by the rounding only."""
+        """Model pixels per frame pixel along x and y; they differ only by rounding."""
         return self.inner[2] / self.region[2], self.inner[3] / self.region[3]
 
     @property
     def matrix(self) -> NDArray[np.float64]:
-        """(2, 3): the affine map from model pixels to frame pixels."""
+        """(2, 3): affine map from model pixels to frame pixels."""
         half = np.array(self.region[2:]) / 2
         turned = rotation(self.angle_deg)
         linear = turned / np.array(self.scale)
@@ -72,20 +77,20 @@ class Letterbox:
         return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], dtype=np.float32)
 
     def box_to_frame(self, box: Box) -> Box:
-        """Map a box from model pixels to the upright box around it in frame pixels."""
+        """Map a box from model pixels to its axis-aligned bounding box in frame pixels."""
         right, bottom = box.x + box.width, box.y + box.height
         corners = [(box.x, box.y), (right, box.y), (box.x, bottom), (right, bottom)]
         return _bounds(self.to_frame(np.array(corners, dtype=np.float32)))
 
 
 def rotation(angle_deg: float) -> NDArray[np.float64]:
-    """Return the (2, 2) matrix that turns ``x, y`` clockwise, y pointing down."""
+    """Return the (2, 2) matrix of a clockwise rotation of ``x, y``, with y pointing down."""
     angle = np.deg2rad(angle_deg)
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
 def box_around(keypoints: Floats, min_score: float = 0.2) -> Box:
-    """Return the box around the joints that are sure enough; around all if fewer than two are."""
+    """Return the box around the keypoints of at least `min_score`; around all if fewer than two."""
     sure = keypoints[keypoints[:, 2] >= min_score]
     return _bounds((sure if len(sure) >= 2 else keypoints)[:, :2])
 
@@ -96,10 +101,10 @@ def _bounds(points: Floats) -> Box:
 
 
 def extent(sides: Floats) -> Floats:
-    """Say how large people are in pixels, however they are turned: (n,).
+    """Return the sizes of people in pixels, (n,), independent of their orientation.
 
-    The root of the area of a box with these widths and heights (n, 2), at least half
-    the longer side: someone who lies along the view is thin, not small.
+    The size is the square root of the area of a box with these widths and heights, (n, 2), and at
+    least half the longer side: the box of a person who lies along the view is thin.
     """
     width, height = sides[:, 0], sides[:, 1]
     size = np.maximum(np.sqrt(width * height), np.maximum(width, height) / 2)

@@ -1,4 +1,4 @@
-"""Name to class: a row ``"module:Class"`` is imported when it is chosen, not before."""
+"""Lazy imports: registry rows ``"module:Class"`` and moved modules."""
 
 import warnings
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from typing import Any
 
 
 def load(row: str) -> Any:
-    """Import what a registry row ``"package.module:Name"`` names."""
+    """Import and return the object of a registry row ``"package.module:Name"``."""
     module, _, name = row.partition(":")
     return getattr(import_module(module), name)
 
 
 def moved(old: str, new: str) -> Callable[[str], Any]:
-    """Return a `__getattr__` for a module that has moved; each use warns of the new place."""
+    """Return a `__getattr__` for a moved module; each use warns and names the new module."""
 
     def find(name: str) -> Any:
         if name.startswith("__"):

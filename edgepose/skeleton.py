@@ -1,4 +1,4 @@
-"""The human skeleton: joints, limbs, left and right, and how exactly people label them."""
+"""Joints, limbs and mirroring of the human skeleton, and object keypoint similarity."""
 
 from typing import Final, NamedTuple
 
@@ -48,33 +48,33 @@ LIMBS: Final = (
     (RIGHT_HIP, RIGHT_KNEE),
     (RIGHT_KNEE, RIGHT_ANKLE),
 )
-"""Pairs of joints to draw a line between."""
+"""Pairs of joints that are connected by a line."""
 
 MIRRORED: Final = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
-"""Joint that takes the place of each when a picture is mirrored."""
+"""Index of each joint's counterpart in a mirrored image."""
 
 OKS_SIGMAS: Final[Floats] = np.array(
     [26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89], dtype=np.float32
 ) / np.float32(1000)
-"""(17,): how far annotators disagree on each joint, as a part of the person's size (COCO)."""
+"""(17,): COCO's spread of the annotations of each joint, relative to the person's size."""
 
 
 def oks(a: Floats, b: Floats, area: float, *, min_score: float = 0.0) -> float:
-    """Compare two people: 1 for the same keypoints, towards 0 for different ones.
+    """Return the object keypoint similarity of two people: 1 for equal keypoints, 0 for distant.
 
     Parameters
     ----------
     a, b : (17, 3)
         Keypoints ``x, y, score`` in the same coordinates.
     area : float
-        The person's size in the square of those coordinates.
+        The person's area in squared units of those coordinates.
     min_score : float
-        Joints below this score in either person are left out.
+        Joints below this score in either person are ignored.
 
     Returns
     -------
     float
-        Object keypoint similarity over the joints left; 0 when there are none.
+        Mean similarity of the remaining joints; 0 if none remain.
 
     References
     ----------
@@ -89,10 +89,10 @@ def oks(a: Floats, b: Floats, area: float, *, min_score: float = 0.0) -> float:
 
 
 class Figure(NamedTuple):
-    """The middles of the body's joints, ``(x, y)``; None where none of them is sure."""
+    """Midpoints of the body's joints, ``(x, y)``; None if all scores are too low."""
 
     head: Floats | None
-    """The middle of nose, eyes and ears."""
+    """Mean of nose, eyes and ears."""
 
     shoulders: Floats | None
     wrists: Floats | None
@@ -102,10 +102,10 @@ class Figure(NamedTuple):
 
 
 def figure(keypoints: Floats, min_score: float = 0.3) -> Figure:
-    """Reduce ``(17, 3)`` keypoints to the line of the body.
+    """Reduce ``(17, 3)`` keypoints to the midpoints of the body's joints.
 
-    The middle of a pair says the same for left and right swapped, which models do
-    with backs and profiles; of one joint where only that one is sure.
+    The midpoint of a pair does not change if a model swaps left and right, as it does for backs
+    and profiles. If only one joint of a pair reaches `min_score`, its position is used.
     """
     joints: list[list[float]] = keypoints.tolist()
     return Figure(
@@ -118,10 +118,10 @@ def figure(keypoints: Floats, min_score: float = 0.3) -> Figure:
 
 
 def _middle(joints: list[list[float]], min_score: float) -> Floats | None:
-    """Return the mean place of the joints that are sure; None where none is."""
+    """Return the mean position of the joints of at least `min_score`; None if there is none."""
     sure = [joint for joint in joints if joint[2] >= min_score]
     if not sure:
         return None
-    # A tenth of the time of numpy's mean, which most of the cost of a pose was.
+    # Ten times as fast as numpy's mean, which took most of the time of a pose.
     x, y = sum(joint[0] for joint in sure), sum(joint[1] for joint in sure)
     return np.array((x / len(sure), y / len(sure)), dtype=np.float32)

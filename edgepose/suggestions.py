@@ -1,29 +1,29 @@
-"""Suggestions for a word that is not known: the nearest of those that are."""
+"""Suggestions for unknown words."""
 
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from typing import Final
 
-SHOWN: Final = 60  # characters of a wrong value: enough to recognise it in the file
+SHOWN: Final = 60  # characters of an invalid value, enough to find it in the file
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that was probably meant."""
+    """Return the most similar known name; None if none is similar."""
     return next(iter(get_close_matches(name, list(known), n=1)), None)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Ask, with a blank before, for the known name that was probably meant; empty if none was."""
+    """Return a question with the most similar known name, led by a space; empty without one."""
     match = nearest(name, known)
     return f' did you mean "{match}"?' if match else ""
 
 
 def unknown(what: str, name: str, known: Collection[str]) -> str:
-    """Say that there is no such thing, which was probably meant and which there are."""
+    """Return the message for an unknown name, with a suggestion and all known names."""
     hint = did_you_mean(name, known)
     return f'unknown {what} "{shorten(name)}";{hint} known: {", ".join(sorted(known))}'
 
 
 def shorten(text: str) -> str:
-    """Cut a text to at most `SHOWN` characters, with an ellipsis where something is missing."""
+    """Return a text cut to at most `SHOWN` characters, with an ellipsis if it was longer."""
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

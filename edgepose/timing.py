@@ -1,4 +1,4 @@
-"""Time: one monotonic base for everything, wall time only in payloads."""
+"""Clocks, time formats and duration statistics. Times are monotonic; payloads use wall time."""
 
 import time
 from bisect import bisect_left
@@ -13,24 +13,24 @@ NS_PER_MS: Final = 1_000_000
 
 
 class Clock:
-    """The two clocks of this machine; stages never read them, sources and wiring do."""
+    """The monotonic and the wall clock. Sources and wiring read them; pipeline stages do not."""
 
     def now_ns(self) -> int:
-        """Return nanoseconds since boot: the clock that cameras stamp their frames with."""
+        """Return the monotonic clock in nanoseconds, the clock of cameras' time stamps."""
         return time.monotonic_ns()
 
     def unix_ns(self, at_ns: int | None = None) -> int:
-        """Return the wall time of a moment on the monotonic clock, as Unix nanoseconds.
+        """Return the Unix time in nanoseconds of a moment on the monotonic clock; default: now.
 
-        The difference between the clocks is read anew each time, because a Pi
-        starts without knowing the time and jumps once the network tells it.
+        The difference between the clocks is measured at each call: a Pi has no battery-backed
+        clock, and its wall clock jumps when NTP sets it.
         """
         now_ns = self.now_ns()
         return time.time_ns() - (now_ns - (now_ns if at_ns is None else at_ns))
 
 
 def rfc3339(unix_ns: int) -> str:
-    """Write Unix nanoseconds as RFC 3339 in UTC with milliseconds, rounded down.
+    """Format Unix nanoseconds as RFC 3339 in UTC with milliseconds, rounded down.
 
     Examples
     --------
@@ -43,9 +43,9 @@ def rfc3339(unix_ns: int) -> str:
 
 
 def median_ms(do: Callable[[], None], times: int) -> float:
-    """Return how long something takes, in ms: the median of so many times, an odd number.
+    """Return the median duration of a call in milliseconds, over `times` calls (an odd number).
 
-    `statistics` and numpy know medians too, and take longer to load than this may.
+    Does not use `statistics` or numpy: importing them takes too long here.
     """
     took_ns = []
     for _ in range(times):
@@ -55,16 +55,16 @@ def median_ms(do: Callable[[], None], times: int) -> float:
     return sorted(took_ns)[times // 2] / NS_PER_MS
 
 
-WINDOW: Final = 512  # measurements a percentile looks at; about 20 s at 25 frames a second
+WINDOW: Final = 512  # latest durations used for percentiles; about 20 s at 25 frames a second
 
 BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-"""Upper ends of the buckets that all durations are counted in: what frames take on a Pi."""
+"""Upper bounds of the histogram buckets in seconds; they cover frame times on a Pi."""
 
 BOUNDS_NS: Final = tuple(round(bound * NS_PER_S) for bound in BOUNDS_S)
 
 
 class Durations:
-    """The durations of one thing: the latest, and how many of each length there were."""
+    """Durations of one operation: a histogram of all, and percentiles of the latest `WINDOW`."""
 
     def __init__(self) -> None:
         self._ns: deque[int] = deque(maxlen=WINDOW)
@@ -72,17 +72,17 @@ class Durations:
         self._sum_ns = 0
 
     def add(self, duration_ns: int) -> None:
-        """Note one duration."""
+        """Add one duration."""
         self._ns.append(duration_ns)
         self._counts[bisect_left(BOUNDS_NS, duration_ns)] += 1
         self._sum_ns += duration_ns
 
     def histogram(self) -> tuple[list[int], float]:
-        """Return how many took no longer than each bound, all at the end; and their sum in s."""
+        """Return the cumulative counts by `BOUNDS_S` and in total, and the sum in seconds."""
         return list(accumulate(self._counts)), self._sum_ns / NS_PER_S
 
     def percentiles_ms(self) -> tuple[float, float] | None:
-        """Return the median and the 99th percentile in milliseconds; None before the first."""
+        """Return the median and the 99th percentile in milliseconds; None without durations."""
         ordered = sorted(self._ns.copy())
         if not ordered:
             return None
@@ -91,7 +91,13 @@ class Durations:
 
 
 def unix_ns(moment: str) -> int:
-    """Read RFC 3339 as Unix nanoseconds, exact to the microsecond."""
+    """Parse RFC 3339 to Unix nanoseconds, exact to the microsecond.
+
+    Raises
+    ------
+    ValueError
+        When the time is malformed or has no time zone.
+    """
     read = datetime.fromisoformat(moment)
     if read.tzinfo is None:
         msg = f"time {moment!r} has no zone"

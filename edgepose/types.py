@@ -1,9 +1,8 @@
-"""The nouns: what one stage hands to the next.
+"""Data types that the pipeline's stages exchange.
 
-A frame becomes a tensor, the network's outputs become poses, poses become
-tracks, tracks become events, all become messages. Everything here is frozen.
-Coordinates are said by the type: `Pose` is in frame pixels, `ModelPose` in
-model pixels. Positions stay floats until they are printed.
+Frames become model inputs, the network's outputs become poses, poses become tracks, tracks become
+events, all become messages. All types are immutable. The type defines the coordinates: `Pose` is
+in frame pixels, `ModelPose` in model pixels. Positions are floats until they are printed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,35 +36,35 @@ KEYPOINTS: Final = (
     "left_ankle",
     "right_ankle",
 )
-"""Names of a pose's keypoints, in COCO's order; left and right are the person's own."""
+"""Names of a pose's keypoints in COCO's order; left and right are the person's own."""
 
 Posture = Literal["standing", "sitting", "lying", "unknown"]
 NOT_FOLLOWED: Final = 0
-"""Stands for the id of a person that nobody follows."""
+"""Track id of a person in a single picture, where no tracker runs."""
 
 LOST_S: Final = 2.0
-"""How long somebody out of sight keeps the id: who comes back sooner has left nothing."""
+"""Seconds for which a lost track keeps its id; a person seen again sooner has not left."""
 
 Kind = Literal["poses", "stats", "snapshot", "answer", "state", "event"]
 
 PAYLOAD_VERSION: Final = 1
-"""Of what is published, as `v` in each payload; a change that breaks readers raises it."""
+"""Version of the payloads, published as `v`; incremented by incompatible changes."""
 
 
 class Size(NamedTuple):
-    """Width and height, in that order everywhere."""
+    """Width and height."""
 
     width: int
     height: int
 
     def within(self, longest: int) -> "Size":
-        """Return it in the same shape with no side longer than this; itself if none is."""
+        """Return the size scaled down, if needed, so that no side is longer than `longest`."""
         part = min(1.0, longest / max(self))
         return Size(max(1, round(self.width * part)), max(1, round(self.height * part)))
 
 
 class Box(NamedTuple):
-    """An upright rectangle: its top left corner and its size."""
+    """An axis-aligned rectangle: top left corner and size."""
 
     x: float
     y: float
@@ -83,7 +82,7 @@ class Box(NamedTuple):
         return self.width * self.height
 
     def iou(self, other: "Box") -> float:
-        """Return the shared part of two boxes, from 0 (apart) to 1 (the same)."""
+        """Return the intersection over union of two boxes, from 0 (disjoint) to 1 (equal)."""
         width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
         height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
         if width <= 0 or height <= 0:
@@ -94,22 +93,22 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture from a source and the moment it shows.
+    """An image from a source with its capture time.
 
     Attributes
     ----------
     image : (height, width, 3)
         RGB, uint8; never written to.
     captured_ns : int
-        When the picture was taken, in nanoseconds on the monotonic clock: all stages take
-        "now" from here. Pictures of a file are placed after each other at the file's rate.
+        Capture time in nanoseconds on the monotonic clock. All stages use it as the current time.
+        Frames of a file follow each other at the file's rate.
     unix_ns : int
-        The same moment in wall time; for payloads only.
+        The same time as Unix time in nanoseconds; for payloads only.
     read_ns : int
-        What latency counts from, on the monotonic clock: for a camera `captured_ns`, for a
-        file the moment the picture was read.
+        Start of the latency measurement, on the monotonic clock: `captured_ns` for a camera, the
+        time of reading for a file.
     name : str
-        Path of the picture where it has one of its own; empty for cameras and videos.
+        Path of a picture file; empty for cameras and videos.
     """
 
     image: Image
@@ -124,39 +123,39 @@ class Frame:
         return Size(self.image.shape[1], self.image.shape[0])
 
     def without_picture(self) -> "Frame":
-        """Return it all black: it then takes no memory, however large it is."""
+        """Return the frame with a black image of the same size that takes no memory."""
         return replace(self, image=np.broadcast_to(np.uint8(0), self.image.shape))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelPose:
-    """A person as the decoder found it, in model pixels."""
+    """A decoded person in model pixels."""
 
     keypoints: Floats
-    """(17, 3): x rightward and y down in pixels of the model's input, score in [0, 1]."""
+    """(17, 3): x to the right and y down in pixels of the model's input, score within [0, 1]."""
 
     score: float
-    """How sure the model is that this is a person, within [0, 1]."""
+    """Confidence of the detection, within [0, 1]."""
 
     box: Box | None = None
-    """Where the model itself says the person is; None when it does not say."""
+    """Box predicted by the model; None if the model predicts no boxes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pose:
-    """A person in frame pixels: what everything after the decoder reads.
+    """A person in frame pixels.
 
-    ``pose["left_elbow"]`` is one keypoint by its name, ``dict(pose)`` all of them.
+    ``pose["left_elbow"]`` is the keypoint of that name, ``dict(pose)`` has all of them.
 
     Attributes
     ----------
     keypoints : (17, 3)
         In the order of `KEYPOINTS`: x to the right and y down in pixels, score within
-        [0, 1]; float32. A keypoint outside the frame keeps its place there.
+        [0, 1]; float32. Positions may lie outside the frame.
     score : float
-        How sure the model is that this is a person, within [0, 1].
+        Confidence of the detection, within [0, 1].
     box : Box
-        Around the person: x, y, width and height in pixels.
+        Bounding box: x, y, width and height in pixels.
 
     Examples
     --------
@@ -171,140 +170,139 @@ class Pose:
     box: Box
 
     def __getitem__(self, name: str) -> Floats:
-        """Return the keypoint of this name: x, y, score."""
+        """Return the keypoint of this name, (3,): x, y, score."""
         if name not in KEYPOINTS:
             raise KeyError(unknown("keypoint", str(name), KEYPOINTS))
         keypoint: Floats = self.keypoints[KEYPOINTS.index(name)]
         return keypoint
 
     def keys(self) -> tuple[str, ...]:
-        """Return the names of all keypoints, in order."""
+        """Return the names of all keypoints in order."""
         return KEYPOINTS
 
 
 class Place(NamedTuple):
-    """Where a person is on the floor, in metres."""
+    """Position and motion of a person on the floor, in metres."""
 
     at: tuple[float, float]
-    """x and y in the coordinate frame of the floor."""
+    """(x, y) in the coordinate frame of the floor."""
 
     speed: float | None
-    """Metres a second; None before enough has been seen."""
+    """Metres a second; None until enough frames were seen."""
 
     heading_deg: float | None
-    """Where the person goes: 0 along x, 90 along y; None for one who stands."""
+    """Direction of motion in degrees: 0 along x, 90 along y; None for a person who stands."""
 
     height: float | None
-    """The middle of the head above the floor; None where the head or the camera's place is
-    not known."""
+    """Height of the head's centre above the floor; None if the head or the camera's position is
+    unknown."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CandidatePose(Pose):
-    """A detection that is no track yet: a second look decides."""
+    """A detection without a track, to be confirmed by refinement."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FallenPose(Pose):
-    """Where a person who dropped was seen last; a place to look at, not a detection.
+    """Last known position of a person who fell: a region to search, not a detection.
 
-    Its box is a square around that place, as large as the body was before.
+    The box is a square around that position, as large as the body was before the fall.
     """
 
     visible: bool = False
-    """Whether the person is seen in the newest frame."""
+    """Whether the person was detected in the latest frame."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Track:
-    """A person followed through time, as seen in one frame."""
+    """A tracked person, as seen in one frame."""
 
     id: int
-    """Stable while the person is in view; never used again while the daemon runs.
-    `NOT_FOLLOWED` for somebody in a single picture."""
+    """Constant while the person is in view; not reused while the daemon runs. `NOT_FOLLOWED` in a
+    single picture."""
 
     pose: Pose
-    """Where the person is in this frame."""
+    """The person's pose in this frame."""
 
     since_ns: int
-    """When the person was first seen."""
+    """Time of the first detection, on the frames' monotonic clock."""
 
     posture: Posture = "unknown"
-    """What the body does."""
+    """Posture of the body."""
 
     zones: tuple[str, ...] = ()
-    """Ids of the zones the person stands in."""
+    """Ids of the zones that contain the ground point."""
 
     ground: tuple[float, float] | None = None
-    """Where the person stands, in frame pixels; may lie outside the frame. None where that
-    was not looked for."""
+    """Ground point (x, y) in frame pixels; may lie outside the frame. None if not computed."""
 
     frame: Size | None = None
-    """The size of the frame that `ground` is in."""
+    """Size of the frame that `ground` refers to."""
 
     moving: bool | None = None
-    """Moved within the last second; None where that is not watched."""
+    """Whether the person moved within the last second; None if not computed."""
 
     velocity: tuple[float, float] | None = None
-    """Of `ground`, in pixels a second; None before enough has been seen."""
+    """Velocity of `ground` in pixels a second; None until enough frames were seen."""
 
     facing_deg: float | None = None
-    """Where the front points: 0 towards the camera, 180 away, 90 to the right of the picture;
-    None from the side."""
+    """Direction that the body faces: 0 towards the camera, 180 away from it, 90 to the right of the
+    image; None if seen from the side."""
 
     place: Place | None = None
-    """None without a floor, and for feet above the horizon."""
+    """Position on the floor; None without a floor calibration or for feet above the horizon."""
 
     cut: bool = False
-    """Whether the body reaches the edge of the frame, so that a part may be outside."""
+    """Whether the body reaches the edge of the frame: parts of it may be outside."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened: past tense, with its moment and its person."""
+    """An occurrence at one moment, such as a fall or a zone entered."""
 
     type: str
-    """Such as ``zone_entered``; the contract lists them."""
+    """Event type, such as ``zone_entered``."""
 
     at_ns: int
-    """When it happened, on the frames' monotonic clock."""
+    """Time of the event, on the frames' monotonic clock."""
 
     person: int | None
-    """Track id, where the event is one person's."""
+    """Track id; None if the event is not about one person."""
 
     score: float
-    """How sure we are, within [0, 1]."""
+    """Confidence, within [0, 1]."""
 
     data: Mapping[str, Any] = field(default_factory=dict)
-    """What else there is to say; JSON-able."""
+    """Further fields of the event; JSON-serialisable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Bytes for one topic."""
+    """An outgoing MQTT message."""
 
     topic: str
     payload: bytes
     kind: Kind
-    """Says what happens to it while the broker is away: of `state` the latest a topic is
-    kept, an `event` waits on disk, all others are dropped."""
+    """Delivery policy while the broker is unreachable: of `state` the latest message per topic is
+    kept, `event` waits on disk, all others are dropped."""
 
     qos: Literal[0, 1] = 0
     retain: bool = False
     expiry_s: int | None = None
-    """MQTT 5: the broker forgets it after so many seconds."""
+    """MQTT 5 message expiry interval in seconds."""
 
     content_type: str = "application/json"
 
     read_ns: int = 0
-    """`Frame.read_ns` of the frame it tells of, for measuring latency; 0 for none."""
+    """`Frame.read_ns` of the frame that the message is about, to measure latency; 0 for none."""
 
     revision: int = 0
-    """Of a state: one with a lower revision than the latest of its topic is out of date.
-    0 for messages that no other can overtake."""
+    """Order of the states of a topic: one with a lower revision than the latest is outdated. 0 for
+    messages that cannot arrive out of order."""
 
     correlation: bytes | None = None
-    """MQTT 5: of an answer, what tells the asker which question it belongs to."""
+    """MQTT 5 correlation data of a response, copied from the request."""
 
 
 Compose = Callable[[Frame, Sequence[Track], Sequence[Event]], list[Message]]
@@ -313,15 +311,15 @@ Compose = Callable[[Frame, Sequence[Track], Sequence[Event]], list[Message]]
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What came in from a topic we listen to."""
+    """A message received from a subscribed topic."""
 
     topic: str
     payload: bytes
     retained: bool
-    """True for a message that was there before we came."""
+    """Whether the broker had stored the message before the subscription."""
 
     response_topic: str | None = None
-    """MQTT 5: where the answer is wanted."""
+    """MQTT 5 response topic of a request."""
 
     correlation: bytes | None = None
-    """MQTT 5: what the answer has to carry, unchanged."""
+    """MQTT 5 correlation data, to be copied to the response."""

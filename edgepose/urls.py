@@ -1,4 +1,4 @@
-"""Where to connect and where to listen, and hiding what is secret in an address."""
+"""Parses broker URLs and listen addresses, and redacts secrets in URLs."""
 
 import re
 from contextlib import suppress
@@ -12,44 +12,44 @@ PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 
 
 class Address(NamedTuple):
-    """A place to listen on, or to connect to."""
+    """Host and port to connect to or to listen on."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        """Return ``HOST:PORT`` as URLs have it."""
+        """Return ``HOST:PORT``, with brackets around an IPv6 address."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Broker(NamedTuple):
-    """What `mqtt.url` says."""
+    """The parsed `mqtt.url`."""
 
     host: str
     """Empty for the embedded broker."""
 
     port: int | None
-    """None: the embedded broker takes a free one if the usual one is taken."""
+    """None for the embedded broker: port 1883, or a free one if it is taken."""
 
     tls: bool = False
     username: str = ""
     password: str = ""
     others: tuple[Address, ...] = ()
-    """More servers of the same cluster, for when this one is not there."""
+    """Further servers of the same cluster, tried if the first one is unreachable."""
 
     @property
     def embedded(self) -> bool:
-        """Whether we start the broker ourselves."""
+        """Whether the daemon starts its own broker."""
         return not self.host
 
 
 def address(listen: str) -> Address | None:
-    """Split ``HOST:PORT``; None when it is empty, which means off.
+    """Parse ``HOST:PORT``; return None for an empty text, which disables listening.
 
     Raises
     ------
     ValueError
-        When it is no address.
+        When the text is not an address.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def address(listen: str) -> Address | None:
 
 
 def is_local(host: str) -> bool:
-    """Say whether only this machine reaches a host.
+    """Return whether a host is a loopback address, reachable only from this machine.
 
     Examples
     --------
@@ -81,19 +81,19 @@ def is_local(host: str) -> bool:
 
 
 def broker(url: str) -> Broker:
-    """Take apart ``mqtt://user:password@host:port``, ``mqtts://…`` or ``embedded[:port]``.
+    """Parse ``mqtt://user:password@host:port``, ``mqtts://…`` or ``embedded[:port]``.
 
-    The servers of a cluster follow each other with commas: ``mqtt://one,two:1884``.
+    The servers of a cluster are separated by commas: ``mqtt://one,two:1884``.
 
     Raises
     ------
     ValueError
-        When it is no such URL.
+        When the URL has another form.
     """
     name, colon, port = url.partition(":")
     if name == EMBEDDED:
         return Broker("", _port(port) if colon else None)
-    # Only behind the password, which may hold a comma, do commas part servers.
+    # A password may contain commas, so only the part after it is split.
     end = url.rfind("@") + 1 or url.find("//") + 2
     first, *more = url[end:].split(",")
     parts = urlsplit(url[:end] + first)
@@ -111,7 +111,7 @@ def broker(url: str) -> Broker:
 def user_path(text: str) -> Path:
     """Return a path with ``~`` and ``~user`` replaced by the home directory.
 
-    A name that only begins with a tilde is kept: no user of that name has a home.
+    A name with a leading tilde is kept as it is if there is no such user.
     """
     path = Path(text)
     with suppress(RuntimeError):
@@ -120,17 +120,17 @@ def user_path(text: str) -> Path:
 
 
 def redact(text: str) -> str:
-    """Hide what is secret in the URLs within a text.
+    """Replace passwords and tokens in the URLs of a text by ``***``.
 
     Examples
     --------
     >>> redact("rtsp://admin:swordfish@192.0.2.7/live?token=abc&size=2")
     'rtsp://admin:***@192.0.2.7/live?token=***&size=2'
     """
-    # a password may hold anything, even a blank; behind a port there is none
+    # A password may contain any character, even a space; digits and a space are a port.
     text = re.sub(r"(//[^\s:/@]*):(?:\S*|(?!\d+\s)[^\n/]*)@", r"\1:***@", text)
-    text = re.sub(r"(//)[^\s:/@]+@", r"\1***@", text)  # alone it may be a token
-    # typed with a slash or the scheme left out
+    text = re.sub(r"(//)[^\s:/@]+@", r"\1***@", text)  # without a colon it may be a token
+    # URLs with a missing slash or scheme
     text = re.sub(r"((?:^|[\s/])[^\s:/@'\"]+):(?![/'\"])\S*@(?=[\w\[])", r"\1:***@", text)
     return re.sub(
         r"(?i)([?&;/_](?:\w*(?:pass|pwd|token|secret|key|auth)\w*)=)[^&#\s]+", r"\1***", text
@@ -145,7 +145,13 @@ def _port(text: str) -> int:
 
 
 def _server(parts: SplitResult) -> Address:
-    """Return the host that a URL names, and nothing on it, with its port or the usual one."""
+    """Return host and port of a URL, with the scheme's default port.
+
+    Raises
+    ------
+    ValueError
+        When there is no host, or the URL has a path, query or fragment.
+    """
     if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(redact(parts.geturl()))
     port = PORTS[parts.scheme] if parts.port is None else _port(str(parts.port))
@@ -153,6 +159,6 @@ def _server(parts: SplitResult) -> Address:
 
 
 STDIN: Final = frozenset({"-", "/dev/stdin", "/dev/fd/0"})
-"""What other programs read standard input for."""
+"""File names that other programs take for standard input."""
 
 NOT_STDIN: Final = "standard input is not read; write it to a file first, and give that"

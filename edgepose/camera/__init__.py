@@ -1,1 +1,1 @@
-"""Sources of pictures, and a camera at work."""
+"""Image sources, and the threads that process one camera."""

@@ -1,4 +1,4 @@
-"""Camera parts made from the configuration's tables."""
+"""Build a camera's parts from the configuration."""
 
 from typing import Final
 
@@ -9,30 +9,33 @@ from edgepose.config.schema import Config, PoseSettings
 from edgepose.people.follower import WEAK
 from edgepose.pose.decoders import Limits
 
-LEAST_STILL_FPS: Final = 5.0  # gestures and tracks bridge gaps of 0.2 s, not of 0.4 s
+LEAST_STILL_FPS: Final = 5.0  # gestures and tracks survive gaps of 0.2 s, not of 0.4 s
 
 
 def limits(pose: PoseSettings) -> Limits:
-    """Return what the decoder is asked for: weaker poses too, which continue a known person."""
+    """Return the decoder's limits.
+
+    The minimum score is `WEAK` times the configured one: weaker poses continue existing tracks.
+    """
     if pose.min_pose_score == "auto":
         return Limits(pose.max_people, share=WEAK)
     return Limits(pose.max_people, WEAK * pose.min_pose_score)
 
 
 def still_fps(pose: PoseSettings, fps: float) -> float:
-    """Return the frames to infer in a second while people are in view and nothing moves."""
+    """Return the inference rate in Hz while people are in view and nothing moves."""
     return pose.still_fps or max(LEAST_STILL_FPS, fps / 2)
 
 
 def view(camera: schema.Camera) -> ImageTransform:
-    """Make what turns a camera's pictures into those that are looked at."""
+    """Return the transform of a camera: rotation, mirroring, region of interest and masks."""
     return ImageTransform(
         rotate=camera.rotate, mirror=camera.mirror, roi=camera.roi, masks=camera.masks
     )
 
 
 def total_fps(config: Config) -> float:
-    """Return how many frames per second all cameras deliver at most; 0 without cameras."""
+    """Return the sum of the cameras' maximum frame rates in Hz; 0 without cameras."""
     return sum(
         sources.rate(camera.source, fps=camera.fps, realtime=camera.realtime)
         for camera in config.cameras

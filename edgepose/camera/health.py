@@ -1,4 +1,4 @@
-"""Counters and latencies, and what the watchdog asks: do frames go through."""
+"""Frame counters, state and stage durations of one camera."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,32 +10,35 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Reason = Literal["overtaken", "limit", "still", "paused"]
-"""Why a frame was not looked at: a newer one came before the network was free; the camera
-is quicker than its `fps`; nobody was there and nothing moved; the camera was paused."""
+"""Why a frame was dropped.
+
+`overtaken`: a newer frame arrived before the network was free. `limit`: the camera delivers more
+than its `fps`. `still`: the motion gate rejected it. `paused`: the camera was paused.
+"""
 
 State = Literal["starting", "online", "offline", "ended"]
 
 
 @dataclass(slots=True)
 class CameraHealth:
-    """What happened to one camera's frames since the start."""
+    """Counters, state and stage durations of one camera since the start."""
 
     state: State = "starting"
     error: str = ""
     received: int = 0
     dropped: dict[Reason, int] = field(default_factory=lambda: dict.fromkeys(get_args(Reason), 0))
-    """Frames that were not looked at, by the reason."""
+    """Number of dropped frames by reason."""
 
     processed: int = 0
     reconnects: int = 0
     stages: dict[str, Durations] = field(default_factory=dict)
     since_ns: int = 0
-    """When it began to count."""
+    """Start of the interval of the next `rate_hz`, on the monotonic clock."""
 
     _counted: int = 0
 
     def timed(self, stage: str, function: Callable[P, R], clock: Clock) -> Callable[P, R]:
-        """Wrap a stage so that its durations are noted under its name."""
+        """Return the function wrapped so that each call adds its duration to `stages[stage]`."""
         durations = self.stages.setdefault(stage, Durations())
 
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -47,7 +50,7 @@ class CameraHealth:
         return run
 
     def rate_hz(self, now_ns: int) -> float:
-        """Return frames processed a second since the last call, or since it began to count."""
+        """Return the processed frames per second since the last call, or since `since_ns`."""
         since_ns, before = self.since_ns, self._counted
         self.since_ns, self._counted = now_ns, self.processed
         if now_ns <= since_ns:

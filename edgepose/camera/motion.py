@@ -1,8 +1,8 @@
-"""Does anything move: a small grey picture against what was there a moment ago.
+"""Motion detection on small grey images against a running background.
 
-The picture is some 4800 cells. Each cell knows what it usually shows and how far it
-usually strays from that, so that neither noise in the dark nor a clock that ticks in
-a corner of the picture is a movement, but somebody who comes in is.
+The image has about 4800 cells. Each cell has a running mean and a running mean deviation. The
+threshold of a cell is a multiple of its deviation, so that sensor noise in the dark and small
+repeated movements, such as a ticking clock, are not reported as motion.
 """
 
 import math
@@ -14,17 +14,19 @@ import numpy as np
 from edgepose.timing import NS_PER_S
 from edgepose.types import Floats, Image, Size
 
-CELLS: Final = 80  # along the longer side: a person as high as a tenth of it is 8 cells high
-PIXELS: Final = 4  # looked at in each cell, along each side: their mean is less noisy than one
-SETTLE_S: Final = 2.0  # what has changed is the usual after so long; a slow walker still is not
-LEARN_S: Final = 20.0  # the same for how far a cell strays
-LEAST: Final = 3.0  # grey levels, of 255: rounding and JPEG alone reach two
-TIMES: Final = 7.0  # as far as usual, on average: over five standard deviations of noise
-ENOUGH: Final = 4  # cells: half of what one moving pixel, spread by the blur, may touch
+CELLS: Final = 80  # cells on the longer side; a person a tenth of it high covers 8 cells
+PIXELS: Final = 4  # samples per cell and side; their mean is less noisy than one sample
+SETTLE_S: Final = 2.0  # time constant of the mean; long enough to detect a slow walker
+LEARN_S: Final = 20.0  # time constant of the mean deviation
+LEAST: Final = 3.0  # minimum threshold in grey levels of 255; rounding and JPEG reach two
+TIMES: Final = 7.0  # threshold over mean deviation; more than five standard deviations of noise
+ENOUGH: Final = (
+    4  # minimum number of changed cells: about half of the 3 x 3 that the blur spreads one to
+)
 
 
 def shrink(image: Image) -> Image:
-    """Return a picture, RGB or grey, as a grey one of few cells; costs the same for any size."""
+    """Return an image, RGB or grey, as a grey thumbnail; the cost does not depend on its size."""
     size = Size(image.shape[1], image.shape[0]).within(CELLS * PIXELS)
     sampled = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
     grey = sampled if sampled.ndim == 2 else cv2.cvtColor(sampled, cv2.COLOR_RGB2GRAY)
@@ -32,7 +34,7 @@ def shrink(image: Image) -> Image:
 
 
 class Motion:
-    """Tells movement in the small pictures of one camera."""
+    """Detects motion in the thumbnails of one camera."""
 
     def __init__(self) -> None:
         self._usual: Floats | None = None
@@ -40,19 +42,20 @@ class Motion:
         self._at_ns = 0
 
     def update(self, small: Image, at_ns: int, *, learn: bool) -> bool:
-        """Take the next small picture; say whether anything has moved in it.
+        """Update the background and return whether anything moved; True for the first thumbnail.
 
         Parameters
         ----------
         small : (height, width)
-            What `shrink` made of a picture, or a part of that.
+            Thumbnail made by `shrink`, or a part of one.
         learn : bool
-            Whether nobody is in view: what moves now belongs to the room.
+            Whether to update the mean deviation. True while no person is in view: any motion is
+            then part of the background.
 
         Notes
         -----
-        The mean of all differences is taken off first: a camera that adjusts its
-        exposure moves nothing.
+        The mean of all differences is subtracted first, so that a change of the camera's exposure
+        is not motion.
         """
         grey = cast(Floats, cv2.blur(small.astype(np.float32), (3, 3)))
         if self._usual is None or self._strays is None or self._usual.shape != grey.shape:
@@ -70,5 +73,5 @@ class Motion:
 
 
 def _share(passed_s: float, constant_s: float) -> float:
-    """Return how far an exponential average goes towards the newest value."""
+    """Return the weight of the newest value in an exponential average."""
     return 1.0 - math.exp(-max(0.0, passed_s) / constant_s)

@@ -1,4 +1,4 @@
-"""The motion gate: where nothing moves, fewer frames are inferred; in an empty room very few."""
+"""The motion gate: reduces the inference rate while nothing moves."""
 
 import math
 from collections.abc import Callable
@@ -10,37 +10,39 @@ from edgepose.camera.view import ImageTransform
 from edgepose.people.follower import Presence
 from edgepose.timing import NS_PER_S
 
-JITTER: Final = 0.75  # of the time between frames: a camera's time stamps jitter
+JITTER: Final = 0.75  # fraction of the frame period: capture times jitter
 
 THUMBNAIL_INTERVAL_S: Final = 0.175
-"""Minimum seconds between two thumbnails: every fifth of a second at any frame rate."""
+"""Minimum seconds between two motion checks: about five a second at any frame rate."""
 
 STIRRED_S: Final = 2.0
 """Seconds for which every frame passes after motion."""
 
 ATTENTIVE_S: Final[dict[Presence, float]] = {"nobody": 0.0, "maybe": 2.0, "somebody": 15.0}
-"""Seconds for which the gate stays open after an inference, by whether a person was found:
-models miss people who sit still, and their last events may still have to settle."""
+"""Seconds for which the gate stays open after an inference, by the presence it found.
+
+Models miss people who sit still, and pending events need further frames.
+"""
 
 
 class MotionGate:
-    """Decides which of a camera's pictures are looked at.
+    """Decides which of a camera's frames are inferred.
 
-    It is open while a person is there, anything moves or the page shows the camera. While
-    it is closed, a few pictures a second are checked for motion. While it is open for
-    people who do not move, frames pass at `still_fps` and every other one is checked:
-    the first that shows motion passes, and so do all of the next two seconds.
+    The gate is open while a person is present, anything moves or the page shows the camera.
+    While it is closed, a few frames a second are checked for motion. While people are present
+    and do not move, frames pass at `still_fps`, and one frame between two of those is checked:
+    after motion, all frames pass for `STIRRED_S`.
 
     Parameters
     ----------
     view : ImageTransform
-        What is looked at in a picture: what moves elsewhere does not count.
+        Gives the part of the frame that is checked; motion outside of it is ignored.
     idle_fps : float
-        Pictures a second that are looked at all the same while it is closed.
+        Frames a second that pass while the gate is closed.
     still_fps : float
-        Frames a second that pass while people are there and nothing moves.
+        Frames a second that pass while people are present and nothing moves.
     watched : callable
-        Returns whether the page shows this camera now: it must not seem to hang there.
+        Returns whether the page shows this camera; then all frames pass.
     """
 
     def __init__(
@@ -62,13 +64,13 @@ class MotionGate:
         self._checked_ns = self._looked_ns = 0
 
     def allows(self, at_ns: int, thumbnail: Thumbnail | None) -> bool:
-        """Return whether the picture captured at `at_ns` is to be inferred."""
+        """Return whether the frame captured at `at_ns` passes to inference."""
         if self._stirred_until_ns is None:
             self._stirred_until_ns = at_ns + _ns(ATTENTIVE_S["somebody"])
         if at_ns - self._checked_ns >= _ns(THUMBNAIL_INTERVAL_S):
             self._check_motion(at_ns, thumbnail)
         if at_ns - self._looked_ns < self._period_ns(at_ns):
-            # Between two frames that pass, one is checked, not all of a camera of 30 Hz.
+            # One check between two frames that pass: checking all frames of a 30 Hz camera is slow.
             checked = at_ns - self._checked_ns < JITTER * self._still_ns / 2
             if checked or not self._is_still(at_ns):
                 return False
@@ -85,12 +87,12 @@ class MotionGate:
         self._attentive_until_ns = max(self._attentive_until_ns, until_ns)
 
     def reset(self) -> None:
-        """Open it, after the source was opened again."""
+        """Open the gate, after the source was reopened."""
         self._stirred_until_ns = None
 
     def _period_ns(self, at_ns: int) -> float:
-        """Return the least time from one frame that passes to the next, as things are."""
-        # Each of the two moments is written by one thread only.
+        """Return the minimum nanoseconds between two frames that pass in the present state."""
+        # No lock: each of the two attributes is written by one thread only.
         if self._stirred_until_ns is None or at_ns < self._stirred_until_ns or self._watched():
             return 0.0
         if at_ns >= self._attentive_until_ns:
@@ -98,21 +100,21 @@ class MotionGate:
         return JITTER * self._still_ns if self._is_still(at_ns) else 0.0
 
     def _is_still(self, at_ns: int) -> bool:
-        """Return whether people are there and nothing moves.
+        """Return whether people are present and nothing moves.
 
-        Not while a person may be coming or has just left: then nothing may be missed.
+        False while the presence is uncertain: all frames are needed then.
         """
         stirred = self._stirred_until_ns is None or at_ns < self._stirred_until_ns
         return not stirred and not self._alone and at_ns < self._attentive_until_ns
 
     def _check_motion(self, at_ns: int, thumbnail: Thumbnail | None) -> None:
-        """Look for motion; where there is any, everything passes for a while."""
+        """Check for motion; extends the time for which every frame passes."""
         self._checked_ns = at_ns
         if self._stirs(at_ns, thumbnail):
             self._stirred_until_ns = max(self._stirred_until_ns or 0, at_ns + _ns(STIRRED_S))
 
     def _stirs(self, at_ns: int, thumbnail: Thumbnail | None) -> bool:
-        """Say whether anything moves, as far as can be seen, in the part that is looked at."""
+        """Return whether anything moves in the region of interest; True without a thumbnail."""
         image = thumbnail() if thumbnail else None
         if image is None:
             return True

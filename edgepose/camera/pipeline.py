@@ -1,4 +1,4 @@
-"""The order of the stages; one frame's walk."""
+"""The stages of one camera's frames, in order."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -12,21 +12,21 @@ from edgepose.timing import Clock
 from edgepose.types import Compose, Frame, Message, Pose
 
 STAGES: Final = ("show", "prepare", "infer", "decode", "follow", "compose", "publish")
-"""What is timed, in the order of a frame's walk."""
+"""Names of the timed stages, in the order in which a frame passes them."""
 
 
 class Pipeline:
-    """One camera's walk from pixels to messages; the nouns of `structures` pass between the lines.
+    """Turns one camera's frames into messages.
 
-    `process` is the whole of it. The daemon runs its three parts on three
-    threads, in this order, so that preparing the next frame and finishing the
-    last one overlap the network.
+    `process` runs all stages. The daemon runs the parts before, in and after the network on
+    three threads, so that preparing the next frame and finishing the last one overlap the
+    inference. The values between the stages are defined in `edgepose.types`.
 
     Parameters
     ----------
     keeps_picture : bool
-        Whether composing shows the camera's picture; else it goes as soon as it is
-        prepared, because several frames are under way and each is a megabyte.
+        Whether `compose` needs the image. If not, the image is released after `prepare`:
+        several frames are in progress, and each takes about a megabyte.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class Pipeline:
         keeps_picture: bool = False,
     ) -> None:
         self.limits: Limits | None = None
-        """Limits of this camera where they differ from the configured ones."""
+        """Decoder limits of this camera; None for those of the estimator."""
 
         self._estimator = estimator
         self._follower = follower
         self._view = view or ImageTransform()
         self._keeps_picture = keeps_picture
         self._turn = 0
-        # Timed here, once, so that the walk below stays clean.
+        # Timing is added here once, so that `process` shows only the order of the stages.
         plain, show = self._view.is_identity, self._view.apply
         self.transform = show if plain else health.timed("show", show, clock)
         self.prepare = health.timed("prepare", self._prepare, clock)
@@ -59,29 +59,29 @@ class Pipeline:
 
     @property
     def presence(self) -> Presence:
-        """Whether people are in view of the camera."""
+        """Whether people are in view of the camera: `nobody`, `maybe` or `somebody`."""
         return self._follower.presence
 
     def process(self, frame: Frame) -> list[Message]:
-        """Walk one frame from pixels to messages."""
+        """Run all stages on one frame and return its messages."""
         frame = self.transform(frame)
         inputs = self.prepare(frame)
         outputs = self.infer(inputs)
         return self.finish(self.drop_image(frame), inputs, outputs)
 
     def drop_image(self, frame: Frame) -> Frame:
-        """Return the frame without its picture, unless that is needed after the inference."""
+        """Return the frame without its image, unless `compose` needs the image."""
         return frame if self._keeps_picture else frame.without_picture()
 
     def finish(self, frame: Frame, inputs: Any, outputs: Any) -> list[Message]:
-        """Walk the part behind the network."""
+        """Run the stages after the network and return the frame's messages."""
         poses = self.decode(frame, inputs, outputs)
         still = bool(frame.name)
         tracks, events = self.follow(poses, frame.captured_ns, frame.size, still=still)
         return self.compose(frame, tracks, events)
 
     def _prepare(self, frame: Frame) -> Any:
-        """Look where the people of the newest frame should be by now."""
+        """Prepare the model inputs, from the predicted poses where the estimator uses tracks."""
         self._turn += 1
         people = self._follower.expect(frame.captured_ns) if self._estimator.uses_tracks else ()
         in_roi = self._view.to_roi(people, frame.size)

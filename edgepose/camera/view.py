@@ -25,19 +25,19 @@ TURNS: Final = {
     180: cv2.ROTATE_180,
     270: cv2.ROTATE_90_COUNTERCLOCKWISE,
 }
-FINE: Final = 4  # bits below the pixel that corners of masks are drawn with
+FINE: Final = 4  # fractional bits of mask corners in `cv2.fillPoly`
 BLACK: Final = (0, 0, 0)
 
 
 class ImageTransform:
-    """Transforms one camera's pictures; costs nothing where nothing is configured.
+    """Transforms one camera's frames; returns them unchanged if nothing is configured.
 
     Parameters
     ----------
     rotate : int
         Degrees clockwise, before everything else: 0, 90, 180 or 270.
     mirror : bool
-        Swap left and right of the picture. The people in it keep theirs.
+        Mirror the image. `to_frame` swaps left and right keypoints back.
     roi : 4 floats
         x, y, width and height of the region of interest, as parts of the frame.
     masks : sequence of polygons
@@ -59,17 +59,17 @@ class ImageTransform:
 
     @property
     def is_identity(self) -> bool:
-        """Whether pictures are passed on unchanged."""
+        """Whether `apply` returns frames unchanged."""
         return self._turn is None and not self._mirror and not self._masks
 
     def apply(self, frame: Frame) -> Frame:
-        """Return the transformed frame; the same object where nothing is changed."""
+        """Return the transformed frame; the same object if `is_identity`."""
         if self.is_identity:
             return frame
         return replace(frame, image=self.apply_to_image(frame.image))
 
     def apply_to_image(self, taken: Image) -> Image:
-        """Return a transformed picture, RGB or grey."""
+        """Return a transformed image, RGB or grey."""
         image = taken
         if self._turn is not None:
             image = cast(Image, cv2.rotate(image, self._turn))
@@ -82,7 +82,7 @@ class ImageTransform:
         return image
 
     def crop_to_roi(self, image: Image) -> Image:
-        """Return the region of interest of a transformed picture, without a copy."""
+        """Return the region of interest of a transformed image as a view of the same memory."""
         if self._roi is None:
             return image
         x, y, width, height = region(self._roi, Size(image.shape[1], image.shape[0]))
@@ -91,8 +91,8 @@ class ImageTransform:
     def to_roi(self, people: Sequence[Pose], size: Size) -> Sequence[Pose]:
         """Convert poses from a transformed frame of this size to its region of interest.
 
-        In a mirrored picture the network takes a left hand for a right one: left and right
-        keypoints are swapped.
+        Left and right keypoints are swapped if the image is mirrored, because the network takes a
+        mirrored left hand for a right one.
         """
         return self._shift(people, size, -1)
 
@@ -114,7 +114,7 @@ class ImageTransform:
 
 
 def region(roi: Parts, size: Size) -> tuple[int, int, int, int]:
-    """Return parts of a frame in whole pixels: x, y, width, height; never empty.
+    """Return a region of interest in whole pixels: x, y, width, height, at least 1 x 1.
 
     Examples
     --------
@@ -135,6 +135,6 @@ def _span(start: float, length: float, pixels: int) -> tuple[int, int]:
 def _blacken(image: Image, mask: Floats) -> None:
     """Black out a polygon; rounds outward, so that the mask never shows too much."""
     size = np.array((image.shape[1], image.shape[0]))
-    # Corners are edges of pixels here, and OpenCV's numbers are middles of pixels.
+    # Mask corners refer to pixel edges, OpenCV's coordinates to pixel centres.
     corners = np.round((mask * size - 0.5) * 2**FINE).astype(np.int32)
     cv2.fillPoly(image, [corners], BLACK, shift=FINE)

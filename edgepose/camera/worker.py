@@ -1,4 +1,4 @@
-"""One configured camera at work: its threads, from the source to the outbox."""
+"""The threads of one configured camera, from the source to the publisher."""
 
 import logging
 import threading
@@ -20,26 +20,27 @@ from edgepose.types import Frame, Message
 
 log: Final = logging.getLogger(__name__)
 
-READY: Final = 2  # frames per camera beyond those in an interpreter: one prepared, one inferred
-LATE_S: Final = 3.0  # more than the first inferences take
+READY: Final = 2  # frames beyond those in an interpreter: one prepared, one inferred
+LATE_S: Final = 3.0  # longer than the first, slow inferences delay a file
 RETRY_S: Final = (0.5, 1, 2, 5, 10, 30)  # retry quickly at first, then every 30 s
-SETTLED_S: Final = 5.0  # a stream that ends sooner is waited for longer each time
+SETTLED_S: Final = 5.0  # a stream that ends sooner counts as a failure for the retry delay
 
 
 @dataclass(slots=True, eq=False)
 class InferenceJob:
-    """A frame on its way through the shared interpreters."""
+    """A prepared frame for the shared interpreters, and its result."""
 
     camera: "CameraWorker"
     frame: Frame
     inputs: Any
-    """What the estimator's `prepare` made of the frame, and below what its `infer` returned."""
+    """Result of the estimator's `prepare`."""
 
     outputs: Any = None
+    """Result of the estimator's `infer`; None before the inference."""
 
 
 def joined(threads: Iterable[threading.Thread], timeout_s: float) -> bool:
-    """Wait for the end of threads, no longer for many than for one; False if any goes on."""
+    """Join threads within one common timeout; return False if any is still alive."""
     end_s = time.monotonic() + timeout_s
     for thread in threads:
         thread.join(max(0.0, end_s - time.monotonic()))
@@ -47,28 +48,29 @@ def joined(threads: Iterable[threading.Thread], timeout_s: float) -> bool:
 
 
 class CameraWorker:
-    """Runs one pipeline: a thread reads, one prepares, one finishes; interpreters are shared.
+    """Runs one pipeline in three threads: read, prepare and finish. Interpreters are shared.
 
     Parameters
     ----------
     id : str
         The camera's id in the configuration.
     open_source : callable
-        Opens the source anew; called again after the source was lost.
+        Opens the source; called again after the source was lost.
     live : bool
-        Whether the source is one that keeps only its newest frame.
+        Whether only the newest frame of the source is kept.
     runs_on : bool
-        Whether its frames pass unseen while it is paused; else they wait.
+        Whether the source continues while the camera is paused and its frames are dropped. If
+        False, reading waits until the camera is resumed.
     once : bool
-        Whether a source with an end is not opened again when it has failed.
+        Whether to give up a source that is not live after an error, instead of reopening it.
     max_fps : float
-        Upper limit for live sources; frames in between are left out.
+        Upper limit of the frame rate of a live source; excess frames are dropped.
     gate : MotionGate, optional
-        Decides which frames of an empty room are left out.
+        Drops frames while nothing moves.
     engine_threads : int
-        How many cores the network takes; the camera's threads keep to the others.
+        Number of cores that the network uses; the camera's threads are pinned to the others.
     interpreters : int
-        How many frames may be in the network at the same time.
+        Number of frames that may be inferred at the same time.
     publish : callable
         Called with each message of the camera.
     changed : callable
@@ -117,11 +119,11 @@ class CameraWorker:
         self._began_ns: int | None = None
         self._settled = False
         self._short_streams = 0
-        self._told_late = live or not runs_on  # those are never late
+        self._told_late = live or not runs_on  # these sources cannot fall behind
         self._frames: LatestSlot[Frame] = LatestSlot(newest_wins=live)
         self._jobs: InOrder[InferenceJob] = InOrder(interpreters + READY)
         self.tried = threading.Event()
-        """Set once the source has delivered, failed or ended for the first time."""
+        """Set when the source has delivered a frame, failed or ended for the first time."""
 
         self.threads = [
             threading.Thread(target=self._guarded, args=(work,), name=f"{id}:{name}", daemon=True)
@@ -138,7 +140,7 @@ class CameraWorker:
             thread.start()
 
     def pause(self, paused: bool) -> None:
-        """Look at no frame, or go on."""
+        """Pause or resume the processing of frames."""
         self._paused = paused
         if paused:
             self._awake.clear()
@@ -146,15 +148,15 @@ class CameraWorker:
             self._awake.set()
 
     def pace(self, max_fps: float) -> None:
-        """Look at no more frames a second than this."""
+        """Set the maximum frame rate in Hz."""
         self._period_ns = NS_PER_S / max_fps
 
     def answer(self, job: InferenceJob) -> None:
-        """Take a frame back from an interpreter; in any order, by any thread."""
+        """Accept an inferred job, in any order. Thread-safe."""
         self._jobs.done(job)
 
     def close(self) -> None:
-        """Stop the source and let the threads run dry; twice is fine."""
+        """Stop the source and let the threads finish their frames. Idempotent."""
         self._stop.set()
         self._awake.set()
         if self._source is not None:
@@ -164,7 +166,7 @@ class CameraWorker:
 
     @property
     def ended(self) -> bool:
-        """Whether the source is not opened again, and its last frame is through."""
+        """Whether the source will not be reopened and its last frame is processed."""
         return self.health.state in {"ended", "offline"} and not self.threads[-1].is_alive()
 
     def _guarded(self, work: Callable[[], None]) -> None:
@@ -175,7 +177,7 @@ class CameraWorker:
             self._failure.report(error)
 
     def _read(self) -> None:
-        """Put the source's frames into the slot; one that fails is opened again for ever."""
+        """Put the source's frames into the slot; reopen the source after each failure."""
         failures = 0
         while not self._stop.is_set():
             self._began_ns, self._settled = None, False
@@ -194,7 +196,7 @@ class CameraWorker:
         self._frames.close()
 
     def _read_once(self) -> str:
-        """Read until the source ends; say why, but for the end of a file."""
+        """Read until the source ends; return the error, empty for the end of a file."""
         try:
             self._source = self._open_source()
             with closing(self._source):
@@ -215,7 +217,7 @@ class CameraWorker:
             self.health.dropped["overtaken"] = self._frames.dropped
 
     def _tell_if_late(self, frame: Frame, began_ns: int) -> None:
-        """Say once that a file at its own rate has more frames than can be looked at."""
+        """Warn once if a file played at its own rate delivers more frames than can be processed."""
         late_s = (frame.read_ns - frame.captured_ns) / NS_PER_S
         if self._told_late or late_s < LATE_S:
             return
@@ -231,7 +233,7 @@ class CameraWorker:
         )
 
     def _deliver(self, at_ns: int) -> int:
-        """Note that the source delivers; return when it began to."""
+        """Record that the source delivers; return the time of its first frame."""
         self._began_ns = at_ns if self._began_ns is None else self._began_ns
         self._settled = at_ns - self._began_ns >= SETTLED_S * NS_PER_S
         if self._settled or self._short_streams == 0:
@@ -239,7 +241,7 @@ class CameraWorker:
         return self._began_ns
 
     def _accept(self, at_ns: int, thumbnail: Thumbnail | None = None, /) -> bool:
-        """Count a picture, and decide before it is decoded whether it is processed."""
+        """Count a frame and return whether to process it; called before it is decoded."""
         if self._stop.is_set():
             return True  # so that the source yields, and `_put_all` ends
         self.health.received += 1
@@ -249,11 +251,11 @@ class CameraWorker:
         return reason is None
 
     def _rejection_reason(self, at_ns: int, thumbnail: Thumbnail | None) -> Reason | None:
-        """Return why a picture is dropped before it is decoded; None where it is not."""
+        """Return why a frame is dropped before it is decoded; None if it is processed."""
         if self._paused and not self._rest():
             self._deliver(at_ns)
             return "paused"
-        # A camera's time stamps jitter: a frame a quarter early still counts.
+        # Capture times jitter: a frame may be a quarter of the period early.
         if self.live and at_ns < self._next_ns - self._period_ns / 4:
             return "limit"
         if self._gate is not None and not self._gate.allows(at_ns, thumbnail):
@@ -262,14 +264,14 @@ class CameraWorker:
         return None
 
     def _rest(self) -> bool:
-        """Leave a frame out, unless it can wait; say whether it is looked at after all."""
+        """Return False for a source that runs on; else wait for the resume and return True."""
         if self._runs_on:
             return False
         self._awake.wait()
         return True
 
     def _prepare(self) -> None:
-        """Make the newest frame ready as soon as an interpreter can soon take it."""
+        """Prepare the newest frame each time an interpreter is about to become free."""
         while self._jobs.wait_for_room() and self._lanes.wait_until_free(self.id):
             frame = self._frames.take()
             if frame is None:
@@ -283,7 +285,7 @@ class CameraWorker:
         self._jobs.end()
 
     def _finish(self) -> None:
-        """Turn the interpreters' outputs into messages, in the order of the frames."""
+        """Publish the messages of inferred frames, in the order of capture."""
         while (job := self._jobs.take()) is not None:
             for message in self.pipeline.finish(job.frame, job.inputs, job.outputs):
                 self._publish(message)

@@ -1,4 +1,4 @@
-"""Commands: one small file each."""
+"""The commands, one file each, and arguments that several of them share."""
 
 import argparse
 import math
@@ -14,7 +14,7 @@ Number = TypeVar("Number", int, float)
 
 
 def count(number: int, one: str, many: str = "") -> str:
-    """Write a number with its noun.
+    """Return a number with its noun.
 
     Examples
     --------
@@ -25,7 +25,7 @@ def count(number: int, one: str, many: str = "") -> str:
 
 
 def ranged(kind: type[Number], low: float, high: float = math.inf) -> Callable[[str], Number]:
-    """Return what reads a number of the command line, and refuses what can only be a mistake.
+    """Return an `argparse` type for numbers within a range, with a clear error message.
 
     Examples
     --------
@@ -49,15 +49,15 @@ def ranged(kind: type[Number], low: float, high: float = math.inf) -> Callable[[
 
 
 def add_config(parser: argparse.ArgumentParser, what: str = "configuration file") -> None:
-    """Declare which configuration is read."""
+    """Add the option for the configuration file."""
     parser.add_argument(
         "-c", "--config", type=Path, metavar="FILE", help=f"{what}; default {DEFAULT_FILE}"
     )
 
 
 def add_broker(parser: argparse.ArgumentParser) -> None:
-    """Declare where the broker is: with `add_config`, for the default."""
-    from edgepose.mqtt.subscriber import DEFAULT_URL  # numpy: other commands need not wait for it
+    """Add the options for the broker. The default needs `add_config`, too."""
+    from edgepose.mqtt.subscriber import DEFAULT_URL  # late, as it imports numpy
 
     parser.add_argument(
         "--mqtt",
@@ -70,7 +70,7 @@ def add_broker(parser: argparse.ArgumentParser) -> None:
 
 
 def add_topics(parser: argparse.ArgumentParser) -> None:
-    """Declare what is listened to."""
+    """Add the options for device, camera and base topic."""
     parser.add_argument("--device", metavar="D", help="only this device")
     parser.add_argument("--camera", metavar="C", help="only this camera")
     parser.add_argument(
@@ -81,9 +81,9 @@ def add_topics(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser, default: str = "auto") -> None:
-    """Declare which model looks where."""
+    """Add the options for the model and its policy."""
     from edgepose.models.catalog import DEFAULT
-    from edgepose.pose.policies import PolicyName  # numpy: other commands need not wait for it
+    from edgepose.pose.policies import PolicyName  # late, as it imports numpy
 
     parser.add_argument(
         "-m",
@@ -98,7 +98,7 @@ def add_model(parser: argparse.ArgumentParser, default: str = "auto") -> None:
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
-    """Declare how many threads the network has."""
+    """Add the option for the number of threads of an inference."""
     parser.add_argument(
         "--threads",
         type=ranged(int, 0, 64),
@@ -109,7 +109,7 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 
 def add_interpreters(parser: argparse.ArgumentParser) -> None:
-    """Declare how many inferences run at the same time."""
+    """Add the option for the number of concurrent inferences."""
     parser.add_argument(
         "--interpreters",
         type=ranged(int, 1, 16),
@@ -120,7 +120,7 @@ def add_interpreters(parser: argparse.ArgumentParser) -> None:
 
 
 def add_min_score(parser: argparse.ArgumentParser) -> None:
-    """Declare the least score of a person."""
+    """Add the option for the minimum score of a person."""
     parser.add_argument(
         "--min-score",
         type=ranged(float, 0, 1),

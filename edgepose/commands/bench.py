@@ -1,4 +1,4 @@
-"""Measure the whole daemon against the model's bare loop, stage by stage."""
+"""Compare the daemon's speed with a bare inference loop, stage by stage."""
 
 import argparse
 import hashlib
@@ -17,12 +17,12 @@ from edgepose.models import catalog
 if TYPE_CHECKING:
     from edgepose.measure import benchmark, scaling
 
-SWITCH_S: Final = 0.0005  # as the daemon sets it
-MARKS: Final = (200, 500, 1000, 2000)  # frames after which memory is looked at
+SWITCH_S: Final = 0.0005  # seconds, the same value as in the daemon
+MARKS: Final = (200, 500, 1000, 2000)  # frames after which memory is measured
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument(
         "-m", "--model", metavar="NAME", default=catalog.DEFAULT, help="the model to measure"
     )
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure one model and print what was found."""
+    """Measure one model and print the results."""
     if catalog.model_set(args.model).refiner is not None:
         msg = f"bench: {args.model} is several models; expected one, to compare with its bare loop"
         raise UsageError(msg)
@@ -107,7 +107,7 @@ def _run_scaling(args: argparse.Namespace) -> int:
 
 
 def _scaling_page(model: str, result: "scaling.Scaling") -> str:
-    """Print the best round of each; what disturbs a round only makes it slower."""
+    """Return the table of the best rounds: disturbances only make a round slower."""
     lines = [
         f"{model}, interpreters x threads, best of {len(result.daemon[0].samples)} rounds",
         "",

@@ -1,4 +1,4 @@
-"""The broker that `watch`, `record` and `replay` connect to."""
+"""Selects the broker for `watch`, `record` and `replay`."""
 
 import argparse
 import os
@@ -12,28 +12,28 @@ from edgepose.errors import UsageError
 from edgepose.mqtt.subscriber import DEFAULT_URL
 from edgepose.urls import PORTS, broker
 
-LOOPBACK: Final = "127.0.0.1"  # where the embedded broker listens
+LOOPBACK: Final = "127.0.0.1"  # address of the embedded broker
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerChoice:
-    """A broker's URL, and how to log in to it."""
+    """A broker's URL and login."""
 
     url: str
     settings: dict[str, Any]
-    """Of `edgepose.mqtt.options.BrokerOptions.from_url`."""
+    """Keyword arguments of `edgepose.mqtt.options.BrokerOptions.from_url`."""
 
     base_topic: str
     """First part of the topics."""
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Self:
-        """Take the broker of ``--mqtt``, else the configuration's, else this machine's.
+        """Return the broker of ``--mqtt``, else of the configuration, else on this machine.
 
         Raises
         ------
         UsageError
-            When the configuration or the broker's address cannot be used.
+            When the configuration or the broker's address is invalid.
         """
         if args.mqtt is not None:
             return cls._of_url(args.mqtt, args)
@@ -69,7 +69,7 @@ class BrokerChoice:
 
 
 def _is_configured() -> bool:
-    """Say whether this machine has a configuration; one that may not be read is one."""
+    """Return whether this machine has a configuration, even one that this user may not read."""
     try:
         return loading.DEFAULT_FILE.exists()
     except PermissionError:

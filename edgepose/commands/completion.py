@@ -15,12 +15,12 @@ from edgepose.commands.syntax import Argument, Syntax
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("shell", choices=SHELLS, help="the shell to complete in")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the shell's script."""
+    """Print the completion script for a shell."""
     from edgepose.commands.syntax import program
     from edgepose.models import catalog
 
@@ -116,7 +116,7 @@ def _alternatives(commands: Sequence[Syntax]) -> str:
 
 
 def _offers(argument: Argument, models: Sequence[str]) -> Sequence[str]:
-    """Return the values that an argument may have, as far as they are known."""
+    """Return the known values of an argument; empty if any value is allowed."""
     if argument.choices:
         return argument.choices
     named = {*argument.flags, argument.metavar.lower()}
@@ -124,7 +124,7 @@ def _offers(argument: Argument, models: Sequence[str]) -> Sequence[str]:
 
 
 def _with_values(commands: Sequence[Syntax]) -> Iterator[tuple[str, Argument]]:
-    """Yield the options that take a value, with the words that stand before it."""
+    """Yield each option that takes a value, with a shell pattern of the words before it."""
     for command in commands:
         for option in command.options:
             if option.metavar:
@@ -169,7 +169,7 @@ def _escaped(word: str) -> str:
 
 
 def _fish_condition(command: Syntax) -> str:
-    """Return the start of a line that holds right behind a command."""
+    """Return the start of a `complete` line that applies directly after a command."""
     if len(command.path) == 1:
         return "complete -c edgepose -n __fish_use_subcommand"
     seen = [f"__fish_seen_subcommand_from {word}" for word in command.path[1:]]
@@ -192,7 +192,7 @@ def _fish_option(option: Argument, models: Sequence[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a word that none of the three shells changes."""
+    """Return a text quoted for all three shells."""
     return "'" + text.replace("'", "'\\''") + "'"
 
 

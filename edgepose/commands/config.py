@@ -22,7 +22,7 @@ DEMO: Final = "demo://"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say which arguments there are."""
+    """Add the command's arguments."""
     verbs = parser.add_subparsers(metavar="check|show|init|schema|docs", required=True)
 
     check = verbs.add_parser("check", help="say whether a file is good")
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what the verb says."""
+    """Run the subcommand."""
     args.verb(args)
     return 0
 
@@ -83,7 +83,7 @@ def _init(args: argparse.Namespace) -> None:
 
 
 def _check_starter(text: str, source: str) -> None:
-    """Refuse a source or broker that the file would be refused for."""
+    """Raise if `config check` would refuse the source or broker in the new file."""
     from edgepose.camera import sources
 
     sources.check(source)
@@ -93,12 +93,12 @@ def _check_starter(text: str, source: str) -> None:
 
 
 def _source(asked: str) -> str:
-    """Put the first camera of this machine for `auto`, and the clip where there is none."""
+    """Replace `auto` by the first attached camera, or by the demo clip without a camera."""
     if asked != AUTO:
         return asked
     from edgepose.camera.sources import (
         picamera2,
-        v4l2,  # OpenCV: `check` need not wait for it
+        v4l2,  # late, as it imports OpenCV
     )
 
     return next(iter([*picamera2.attached(), *v4l2.attached()]), DEMO)
@@ -114,7 +114,7 @@ def _docs(args: argparse.Namespace) -> None:
 
 
 def check(found: Config, origin: Origin) -> None:
-    """Refuse what `edgepose run` would, and files that cannot be read; cameras are not opened.
+    """Raise for what `edgepose run` refuses and for unreadable files. Opens no camera.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def check(found: Config, origin: Origin) -> None:
 
 
 def check_broker(found: Config) -> None:
-    """Refuse a password or certificate file that holds something else."""
+    """Raise `ConfigError` if a password or certificate file is invalid."""
     from edgepose.mqtt.options import BrokerOptions
 
     if not urls.broker(found.mqtt.url).embedded:
@@ -142,7 +142,7 @@ def check_broker(found: Config) -> None:
 
 
 def check_model(model: Model) -> None:
-    """Refuse a model that is unknown, not here, or no model."""
+    """Raise if the model is unknown, not downloaded or invalid, or does not suit the policy."""
     from edgepose.models import catalog
     from edgepose.pose import decoders, policies
 
@@ -157,7 +157,7 @@ def check_model(model: Model) -> None:
 
 
 def summary(found: Config) -> str:
-    """Say in a few lines what the daemon would do."""
+    """Return a few lines that summarise the configuration."""
     zones = sum(len(camera.zones) for camera in found.cameras)
     cameras = [f"  {camera.id}: {redact(camera.source)}" for camera in found.cameras]
     discovery = "on" if found.homeassistant.discovery else "off"
@@ -172,7 +172,7 @@ def summary(found: Config) -> str:
 
 
 def _write(file: Path, text: str, *, force: bool) -> None:
-    """Write the file as a whole or not at all."""
+    """Write the file; with `force` an existing file is replaced atomically."""
     try:
         file.parent.mkdir(exist_ok=True)
         if force:

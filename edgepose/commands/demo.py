@@ -1,7 +1,7 @@
-"""Show the real daemon at work: bundled clip, bundled model, and a broker of its own.
+"""Run the daemon with the bundled clip and model and its own broker.
 
-What is printed is what any MQTT client would receive. The page shows it too, and zones
-drawn there are in force at once. Ctrl-C ends all of it, and no setting is remembered.
+Prints the messages that any MQTT client would receive. The page shows them too; zones drawn
+there apply at once. Ctrl-C stops everything. Settings are not stored.
 """
 
 import argparse
@@ -31,15 +31,15 @@ LOOK_S: Final = 0.1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("--source", metavar="URI", default="demo://", help="look at this instead")
     parser.add_argument("--model", metavar="NAME", default="auto", help="with this model")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Start a daemon with its broker, print what is published, and end it with us."""
+    """Start a daemon with its broker, print its messages, and stop it at the end."""
     sources.check(args.source)
-    # whoever stops us with `kill` means the whole demo
+    # SIGTERM must stop the daemon, too
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="edgepose-") as folder:
         file, broker = Path(folder) / "demo.toml", _free("broker", Address(HOST, PORTS["mqtt"]))
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def configuration(source: str, broker: Address) -> str:
-    """Write what the daemon is to do: one camera, on ports that nobody else has."""
+    """Return the daemon's configuration as TOML: one camera, and free ports."""
     usual = Config()
     page, metrics = address(usual.web.listen), address(usual.metrics.listen)
     assert page is not None
@@ -72,7 +72,7 @@ def configuration(source: str, broker: Address) -> str:
 
 
 def _free(what: str, usual: Address) -> Address:
-    """Return where to listen: elsewhere than usual if somebody, such as a service, is there."""
+    """Return the usual address, or one with a free port if the usual port is taken."""
     found = or_another(usual)
     if found != usual:
         log.warning("%s: port %d is taken; taking %d", what, usual.port, found.port)
@@ -80,7 +80,7 @@ def _free(what: str, usual: Address) -> Address:
 
 
 def _follow(daemon: subprocess.Popen[bytes], broker: Address) -> int:
-    """Print what is published until Ctrl-C, or until the daemon ends; return how it did."""
+    """Print messages until Ctrl-C or the daemon's end; return its exit code, 0 for Ctrl-C."""
     try:
         while daemon.poll() is None and not _answers(broker):
             time.sleep(LOOK_S)

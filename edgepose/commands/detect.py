@@ -1,8 +1,8 @@
 """Find people in pictures, folders, globs and videos, without a broker.
 
-Without options one readable line a picture; --json prints the message that the
-daemon would publish, and the name of the file with it; -o writes annotated pictures
-or a video. What is written when Ctrl-C comes is complete.
+By default prints one readable line for each picture. --json prints the messages that the
+daemon would publish, with the name of the file. -o writes annotated pictures or a video;
+after Ctrl-C the written files are complete.
 """
 
 import argparse
@@ -36,12 +36,12 @@ from edgepose.urls import redact
 log: Final = logging.getLogger(__name__)
 
 TOPICS: Final = topics.Topics("edgepose", "detect").camera("detect")
-MODEL: Final = "refined"  # finds small people too, and a picture can take its time
-FPS: Final = 25.0  # of an annotated video whose source does not say its own
+MODEL: Final = "refined"  # slower, but also finds small people
+FPS: Final = 25.0  # for an annotated video if the source has no frame rate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("source", nargs="+", metavar="SOURCE", help="picture, folder, glob, video")
     add_model(parser, MODEL)
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="picture, folder or video")
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look at every source in turn; go on after one that cannot be read."""
+    """Process each source in turn; continue after one that cannot be read."""
     limits = Limits(args.max_people, args.min_score, single=args.single)
     estimator = PoseEstimator(args.model, policy=args.policy, threads=args.threads, limits=limits)
     output = OutputWriter(args.output) if args.output else None
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class DetectedFrame:
-    """One source's way from frames to lines, messages and pictures."""
+    """Turns the frames of sources into lines, messages and annotated pictures."""
 
     def __init__(
         self, estimator: PoseEstimator, output: OutputWriter | None, args: argparse.Namespace
@@ -100,7 +100,7 @@ class DetectedFrame:
         self._seq = 0
 
     def run(self, source: Source, uri: str) -> None:
-        """Look at all frames of a source."""
+        """Process all frames of a source."""
         fps = source.fps or FPS
         if self._output is not None and self._args.source == [uri]:
             self._output.require_capacity(source.length)
@@ -116,7 +116,7 @@ class DetectedFrame:
             self._output.end_of_source()
 
     def _look(self, frame: Frame) -> list[Track]:
-        """Return the people of a frame: followed in a video, each for itself in a picture."""
+        """Return the people of a frame: tracked in a video, without ids in a picture."""
         poses = self._estimator.estimate(frame.image)
         if frame.name:
             tracks = [Track(NOT_FOLLOWED, pose, frame.captured_ns) for pose in poses]
@@ -140,8 +140,8 @@ class DetectedFrame:
 
 
 def _with_file(payload: bytes, name: str) -> str:
-    """Return a message as JSON, with the name of the picture or film that it describes."""
-    file = os.fsencode(name).decode("utf-8", "replace")  # names may be bytes of no encoding
+    """Return a message as JSON, with the name of its picture or video added."""
+    file = os.fsencode(name).decode("utf-8", "replace")  # names may contain undecodable bytes
     return payload.decode().removesuffix("}") + ',"file":' + json.dumps(file) + "}"
 
 
@@ -160,7 +160,7 @@ def _person(track: Track) -> str:
 
 
 def _with_progress(source: Source, uri: str, *, json_follows: bool) -> Iterator[Frame]:
-    """Show a progress bar while the work is long and somebody watches the terminal."""
+    """Show a progress bar on a terminal, except for a source of one frame."""
     shown = sys.stderr.isatty() and (json_follows or not sys.stdout.isatty())
     yield from tqdm(
         source.frames(),

@@ -1,7 +1,7 @@
-"""Check everything the daemon needs, and say what to do about what is amiss.
+"""Check everything that the daemon needs, and print how to fix what fails.
 
-While the service runs it is asked. While it does not, root looks as the service would: as
-its user, with its password for the broker and its state directory.
+If the service runs, its own checks are printed. If it does not run, root checks as the
+service's user, with the service's broker password and state directory.
 """
 
 import argparse
@@ -30,14 +30,14 @@ AS_SERVICE: Final = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say which arguments there are."""
+    """Add the command's arguments."""
     add_config(parser)
     parser.add_argument("--json", action="store_true", help="for programs, and for support")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print each finding as soon as it is there; 1 if anything fails."""
-    logs.configure("debug" if args.debug else "error")  # what is amiss is a finding
+    """Print each finding as soon as it is available; return 1 if any check fails."""
+    logs.configure("debug" if args.debug else "error")  # warnings are printed as findings
     findings = []
     for finding in _findings(args):
         findings.append(finding)
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
-    """Ask the service if it runs, and look at everything ourselves if not."""
+    """Yield the running service's findings; without one, run the checks here."""
     of_service = args.config in {None, DEFAULT_FILE}
     told = report_socket.ask() if of_service else None
     if told is None and of_service and os.geteuid() == 0 and has_service():
@@ -62,7 +62,7 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
 
 
 def has_service() -> bool:
-    """Say whether the service may be installed: a service manager runs, and its user is there."""
+    """Return whether the service seems installed: systemd runs; user and configuration exist."""
     try:
         pwd.getpwnam(USER)
     except KeyError:
@@ -71,13 +71,13 @@ def has_service() -> bool:
 
 
 def look_as_service(args: argparse.Namespace) -> NoReturn:
-    """Become the same command, run by the service manager with what the service has."""
+    """Replace this process by the same command, run by systemd as the service's user."""
     words = ["--debug"] * args.debug + ["doctor"] + ["--json"] * args.json
     command = [*AS_SERVICE.split(), sys.executable, "-m", "edgepose", *words]
     os.execvp(command[0], command)
 
 
 def line(finding: Finding) -> str:
-    """Write one finding for people, and below it what to do."""
+    """Return one finding as text, with its remedy on the next line."""
     text = f"{finding.verdict:<{len(INDENT)}}{finding.check}: {finding.found}"
     return f"{text}\n{INDENT}-> {finding.mend}" if finding.mend else text

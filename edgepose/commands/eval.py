@@ -1,10 +1,10 @@
-"""Measure accuracy: OKS AP and AR as COCO defines them, on any set in COCO's format.
+"""Measure accuracy: OKS AP and AR as defined by COCO, on any data set in COCO's format.
 
-AP and AR are of up to 20 people a picture, the doubtful ones too, as in COCO's own
-evaluation: the order counts and not a threshold. Precision, recall, F1 and the share of
-empty pictures in which a person is found are those at the threshold in force. Pictures
-that are not in the folder are left out and named. With few pictures ask for --bootstrap: it
-tells how little the figures say.
+AP and AR count up to 20 people a picture, including those with low scores, as COCO's own
+evaluation does: they depend on the order of the scores, not on a threshold. Precision,
+recall, F1 and the share of empty pictures with a false detection are measured at the
+threshold in force. Pictures missing from the folder are skipped and listed. For small data
+sets use --bootstrap, which prints an interval for AP.
 """
 
 import argparse
@@ -29,11 +29,11 @@ from edgepose.pose.preprocess import use_one_thread
 
 log: Final = logging.getLogger(__name__)
 
-NAMED: Final = 3  # missing pictures named in the log; the rest are counted
+NAMED: Final = 3  # number of missing pictures that the log lists by name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="the pictures")
     parser.add_argument(
         "--annotations", type=Path, required=True, metavar="COCO.json", help="who is in them"
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look at every picture, compare, print."""
+    """Run the model on every picture and print the accuracy."""
     truth = accuracy.read(args.annotations, args.images)
     if truth.missing:
         names = ", ".join(truth.missing[:NAMED]) + (", …" if truth.missing[NAMED:] else "")
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def look(estimator: PoseEstimator, truth: Truth) -> tuple[list[dict[str, Any]], list[float]]:
-    """Find people in all pictures; return them in COCO's format, and the times it took."""
+    """Return the people in all pictures, in COCO's format, and the milliseconds per picture."""
     use_one_thread()
     estimator.warm_up()
     found, times_ms = [], []
@@ -112,7 +112,7 @@ def summary(
     times_ms: list[float],
     resamples: int,
 ) -> dict[str, Any]:
-    """Return all figures as plain data."""
+    """Return all results as JSON-serialisable data."""
     alone = truth.alone()
     interval = accuracy.interval(truth, found, resamples) if resamples else None
     return {
@@ -135,7 +135,7 @@ def summary(
 
 
 def threshold(detection: Detection) -> dict[str, Any]:
-    """Return what holds at the threshold in force as plain data."""
+    """Return the results at the current threshold as JSON-serialisable data."""
     figures = {
         "precision": detection.precision,
         "recall": detection.recall,
@@ -147,12 +147,12 @@ def threshold(detection: Detection) -> dict[str, Any]:
 
 
 def rounded(scores: Scores) -> dict[str, float | None]:
-    """Return figures with one decimal: the sets are too small for more."""
+    """Return scores rounded to one decimal: the data sets are too small for more."""
     return {name: None if value is None else round(value, 1) for name, value in scores.items()}
 
 
 def table(report: dict[str, Any]) -> str:
-    """Return the figures for people."""
+    """Return the results as a readable table."""
     lines = [
         f"{report['model']}, policy {report['policy']}, {count(report['threads'], 'thread')}: "
         f"{count(report['pictures'], 'picture')}, "
@@ -172,7 +172,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def detected(figures: dict[str, Any]) -> str:
-    """Return one sentence on what is found at the threshold in force."""
+    """Return one sentence with the results at the current threshold."""
     named = ("precision", "recall", "F1")
     text = ", ".join(f"{name} {_shown(figures[name])}" for name in named)
     text = f"from a score of {figures['min_score']:g}: {text}"
@@ -187,5 +187,5 @@ def _shown(figure: float | None) -> str:
 
 
 def line(title: str, cells: Any) -> str:
-    """Return one row of the table; a dash where the set has no such people."""
+    """Return one row of the table; a dash for sizes of people that the data set lacks."""
     return f"{title:16}" + "".join(f"{'-' if cell is None else cell:>10}" for cell in cells)

@@ -1,4 +1,4 @@
-"""Writes films: H.264 at the pictures' own times with PyAV, MPEG-4 at one rate without."""
+"""Writes video files: H.264 with a time for each frame (PyAV), or MPEG-4 at a fixed rate."""
 
 import logging
 import tempfile
@@ -17,31 +17,31 @@ from edgepose.types import Image, Size
 log = logging.getLogger(__name__)
 
 ENCODERS: Final = ("libx264", "libvpx-vp9", "mpeg4")
-"""In order of preference; browsers play the first two."""
+"""Encoders in order of preference; browsers play the first two."""
 
 OPTIONS: Final = {
-    # Pictures in another order than they are shown make an uneven film seem shorter.
+    # No B-frames: reordered frames make a video of varying rate seem shorter.
     "libx264": {"preset": "veryfast", "crf": "20", "bf": "0"},
     "libvpx-vp9": {"crf": "30"},
 }
 TICK: Final = Fraction(1, 90_000)
-"""The usual unit of time in films: all common rates are whole numbers of it."""
+"""Time base in seconds, 90 kHz: the periods of all common frame rates are multiples of it."""
 
 MIN_FPS: Final = 1.0
 
 
 class FilmWriter(Protocol):
-    """A film that is being written."""
+    """Interface of an open video file."""
 
     def write(self, rgb: Image, at_ns: int) -> None:
-        """Add a picture; of another size than the first, it is scaled.
+        """Add a frame; it is scaled if its size differs from the first.
 
         Parameters
         ----------
         rgb : (height, width, 3)
             RGB, uint8.
         at_ns : int
-            When it is to be shown, from the beginning of the film.
+            Presentation time from the beginning of the video.
         """
 
     def close(self) -> None:
@@ -49,21 +49,21 @@ class FilmWriter(Protocol):
 
 
 def open_writer(path: Path, size: Size, fps: float) -> FilmWriter:
-    """Begin a film.
+    """Create a video file.
 
     Parameters
     ----------
     path : Path
-        Of any name; its ending chooses the container. The folder is made.
+        The extension selects the container. Missing folders are created.
     size : Size
-        Of its pictures.
+        Size of the frames.
     fps : float
-        How many pictures a second there are on average.
+        Average frames per second.
 
     Raises
     ------
     UsageError
-        When it cannot be written.
+        When the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -86,7 +86,7 @@ def open_writer(path: Path, size: Size, fps: float) -> FilmWriter:
 
 
 class AvWriter:
-    """A film in H.264, or the next best that PyAV has; AVI holds JPEG pictures."""
+    """Writes H.264, or the next of `ENCODERS` that PyAV has; Motion JPEG for AVI."""
 
     def __init__(self, path: Path, size: Size, fps: float) -> None:
         import av
@@ -94,7 +94,7 @@ class AvWriter:
         av.logging.set_level(None)
         self._is_avi = path.suffix.lower() == ".avi"
         encoder = "mjpeg" if self._is_avi else next(e for e in ENCODERS if e in av.codecs_available)
-        # The index before the pictures: a browser plays while it loads.
+        # The index comes before the frames, so that browsers play while loading.
         head = {"movflags": "+faststart"} if path.suffix.lower() in {".mp4", ".mov"} else {}
         self._container = av.open(f"file:{path}", "w", options=head)
         rate = Fraction(fps).limit_denominator(1001)
@@ -102,14 +102,14 @@ class AvWriter:
         self._size = Size(size.width + size.width % 2, size.height + size.height % 2)
         self._stream.width, self._stream.height = self._size
         self._stream.pix_fmt = "yuvj420p" if self._is_avi else "yuv420p"
-        # AVI has a place for each picture of its rate, and nothing between them.
+        # AVI has a fixed frame rate.
         self._tick = 1 / rate if self._is_avi else TICK
         self._stream.time_base = self._stream.codec_context.time_base = self._tick
         self._duration = max(1, round(1 / rate / self._tick))
         self._last = -1
 
     def write(self, rgb: Image, at_ns: int) -> None:
-        """Add a picture at its time, or as soon after the one before as the container can."""
+        """Add a frame at its time, at least one tick after the previous frame."""
         import av
 
         frame = av.VideoFrame.from_ndarray(_sized(rgb, self._size), format="rgb24")
@@ -124,7 +124,7 @@ class AvWriter:
 
 
 class CvWriter:
-    """A film in MPEG-4, or in JPEG pictures for AVI, through OpenCV; at one rate throughout."""
+    """Writes MPEG-4, or Motion JPEG for AVI, with OpenCV at a fixed frame rate."""
 
     def __init__(self, path: Path, size: Size, fps: float) -> None:
         self._size = size
@@ -139,7 +139,7 @@ class CvWriter:
             raise UsageError(f"-o {path}: OpenCV cannot write such a film; expected another ending")
 
     def write(self, rgb: Image, at_ns: int) -> None:
-        """Add a picture after the one before."""
+        """Add a frame after the previous one; `at_ns` is not used."""
         self._video.write(cv2.cvtColor(_sized(rgb, self._size), cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ class CvWriter:
 
 
 def _sized(rgb: Image, size: Size) -> Image:
-    """Return a picture of this size: scaled, or with its last row or column once more."""
+    """Return an image of this size: scaled, or with the last row or column duplicated."""
     right, below = size.width - rgb.shape[1], size.height - rgb.shape[0]
     if (right, below) == (0, 0):
         return rgb

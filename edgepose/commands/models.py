@@ -1,4 +1,4 @@
-"""List the models that are known, fetch one, say what is in any .tflite, or how `auto` chooses."""
+"""List known models, download them, describe a .tflite file, or show what `auto` selects."""
 
 import argparse
 import hashlib
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Add the command's arguments."""
     parser.set_defaults(verb="list")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List the catalogue, show or fetch a model, or choose one."""
+    """List the catalogue, describe or download models, or show the automatic selection."""
     if args.verb == "show":
         description = describe(args.model)
         print(json.dumps(description, indent=2) if args.json else page(description))
@@ -62,7 +62,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def fetch(names: list[str], folder: Path) -> None:
-    """Download models, each with its twin for the CPU, and say where they are."""
+    """Download models, each with its CPU variant, and print their paths.
+
+    Raises
+    ------
+    UsageError
+        When a name is that of a file.
+    """
     entries = catalog.entries()
     for name in names:
         if name not in entries and name not in catalog.PRESETS:
@@ -89,7 +95,7 @@ def _fetch(name: str, entry: catalog.Entry, folder: Path) -> Path:
 
 
 def choose(file: Path | None, *, as_json: bool, anew: bool) -> str:
-    """Measure what was not measured yet, and say what `auto` takes and why."""
+    """Measure the models that have no timing yet; return what `auto` selects and why."""
     import msgspec
 
     from edgepose.camera.build import total_fps
@@ -128,7 +134,7 @@ def _judgement(selector: "ModelSelector", plan: "Plan") -> str:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Read a model's files and say everything they say about themselves."""
+    """Return the metadata of a model's files as JSON-serialisable data."""
     model_set = catalog.model_set(name)
     if model_set.refiner is None:
         return _described(model_set.detectors[0])
@@ -170,7 +176,7 @@ def _family(content: bytes, name: str) -> str:
 
 
 def _decoded(content: bytes, info: ModelInfo) -> tuple[TensorInfo, ...]:
-    """Return what is decoded in place of the outputs, where an operator is taken out."""
+    """Return the decoded tensors, if a custom operator was removed; else empty."""
     try:
         taken = decoders.load(content, info.name).model.outputs
     except ModelError:
@@ -179,7 +185,7 @@ def _decoded(content: bytes, info: ModelInfo) -> tuple[TensorInfo, ...]:
 
 
 def page(description: dict[str, Any]) -> str:
-    """Return what `describe` found for people."""
+    """Return the result of `describe` as readable text."""
     if "looker" not in description:
         return _page(description)
     pages = [_page(found) for found in [*description["finders"], description["looker"]]]
@@ -218,7 +224,7 @@ def _tensor(tensor: TensorInfo) -> str:
 
 
 def _together(name: str) -> catalog.Entry:
-    """Describe models that work together as if they were one."""
+    """Return a catalogue entry for a preset of several models."""
     pair, entries = catalog.PRESETS[name], catalog.entries()
     files = {choice.path: choice for choice in catalog.model_set(name).members}
     licences = sorted({entries[choice.name.partition("@")[0]].licence for choice in files.values()})

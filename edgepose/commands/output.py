@@ -1,4 +1,4 @@
-"""Writes annotated pictures and videos; a file is complete, however the command ends."""
+"""Writes annotated pictures and videos; files are complete even after Ctrl-C."""
 
 import re
 from pathlib import Path
@@ -16,17 +16,17 @@ VIDEOS: Final = (".mp4", ".avi", ".mkv", ".mov")
 
 
 class OutputWriter:
-    """Writes annotated frames to one picture, one video, or a folder of both.
+    """Writes annotated frames to one picture, one video, or a folder of pictures and videos.
 
     Parameters
     ----------
     output : Path
-        A name that ends like a picture's or a video's is that file; else a folder.
+        A file if the extension is that of a picture or video; else a folder.
 
     Raises
     ------
     UsageError
-        When it ends like a file of another kind.
+        When the extension is that of another kind of file.
     """
 
     def __init__(self, output: Path) -> None:
@@ -46,12 +46,12 @@ class OutputWriter:
         self._offset_ns = self._next_ns = 0
 
     def require_capacity(self, frames: int | None) -> None:
-        """Refuse, before any work is done, more frames than one picture file can hold.
+        """Raise `UsageError`, before any work, if one picture file must hold several frames.
 
         Parameters
         ----------
         frames : int or None
-            How many there will be; None where that is not known.
+            Number of frames to come; None if unknown.
         """
         if self._is_file and self._ending in PICTURES and (frames != 1 or self._expected):
             raise UsageError(self._one_picture())
@@ -66,14 +66,14 @@ class OutputWriter:
         Parameters
         ----------
         source : str
-            Path or address of the picture or the video that the frame is from.
+            Path or URL of the frame's picture or video.
         fps : float
-            That video's frames a second.
+            The video's frame rate in Hz.
 
         Raises
         ------
         UsageError
-            When it does not fit what was asked for, or would write over its own source.
+            When the frame does not fit the output, or the output is the source file.
         """
         if frame.name and not (self._is_file and self._ending in VIDEOS):
             self._put_picture(Path(source), annotated)
@@ -81,13 +81,13 @@ class OutputWriter:
             self._put_frame(annotated, frame, Path(source), fps)
 
     def end_of_source(self) -> None:
-        """Complete the video of the source that has ended, unless one file takes them all."""
+        """Complete the video of the source, unless all sources go to one file."""
         self._began_ns, self._offset_ns = None, self._next_ns
         if not self._is_file:
             self.close()
 
     def close(self) -> None:
-        """Complete the open video; idempotent."""
+        """Complete the open video. Idempotent."""
         if self._video is not None:
             self._video.close()
             self._video = None
@@ -120,7 +120,7 @@ class OutputWriter:
         self._next_ns = at_ns + round(NS_PER_S / fps)
 
     def _free(self, stem: str, ending: str) -> Path:
-        """Return a path in the folder that no other picture of this run has."""
+        """Return a path in the folder that was not used yet in this run."""
         path, number = self._output / f"{stem}{ending}", 2
         while path in self._taken:
             path, number = self._output / f"{stem}-{number}{ending}", number + 1
@@ -128,7 +128,7 @@ class OutputWriter:
 
 
 def looks_like_a_file(output: Path) -> bool:
-    """Return whether a name is that of a file of a kind that cannot be written."""
+    """Return whether a name has the extension of a file type that is not supported."""
     ending = output.suffix.lower()
     return (
         re.fullmatch(r"\.[a-z][a-z0-9]{1,4}", ending) is not None
@@ -138,14 +138,14 @@ def looks_like_a_file(output: Path) -> bool:
 
 
 def _keep_source(source: Path, path: Path) -> None:
-    """Refuse to overwrite the source."""
+    """Raise `UsageError` if the output is the source file."""
     if source.exists() and path.exists() and path.samefile(source):
         msg = f"-o {path}: is the source itself; expected another name or folder"
         raise UsageError(msg)
 
 
 def _write(path: Path, rgb: Image) -> None:
-    """Write a picture under another name and give it its own when it is whole."""
+    """Write a picture atomically, through a temporary file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     done, encoded = cv2.imencode(path.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     if not done:

@@ -1,7 +1,7 @@
-"""Record what running devices publish: JSON Lines, or MCAP for robotics.
+"""Record the messages of running devices, as JSON Lines or as MCAP for robotics.
 
-The file holds poses, states and events, no picture. `edgepose replay` plays it back,
-`edgepose score` measures events by it; it is the way to report a false alarm.
+The file contains poses, states and events, but no images. `edgepose replay` publishes it
+again, and `edgepose score` evaluates events with it. Attach one to reports of false alarms.
 """
 
 import argparse
@@ -29,12 +29,12 @@ from edgepose.types import Received
 Inbox = queue.SimpleQueue[Received | BrokerError]
 
 WAKE_S: Final = 0.2
-PATIENCE_S: Final = 10.0  # with --for: somebody waits for the end
-HEARING_S: Final = 1.0  # retained messages come at once, poses several times a second
+PATIENCE_S: Final = 10.0  # upper limit of the wait for the broker with --for
+HEARING_S: Final = 1.0  # long enough for retained messages and poses
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Add the command's arguments."""
     add_broker(parser)
     add_config(parser, "where the broker is")
     add_topics(parser)
@@ -56,13 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def link(choice: BrokerChoice, name: str, failures: queue.SimpleQueue[Any]) -> MqttClient:
-    """Make the way to the broker; its refusal is put into the queue."""
+    """Return a client for the broker; its errors are put into the queue."""
     options = BrokerOptions.from_url(choice.url, client_id=name, **choice.settings)
     return MqttClient(options, on_failure=failures.put)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Record until Ctrl-C, SIGTERM or the end of the time; the file is complete then."""
+    """Record until Ctrl-C, SIGTERM or the time limit; the file is then complete."""
     choice = BrokerChoice.of(args)
     args.base_topic = choice.base_topic
     counts: Counter[str] = Counter()
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 def _record(
     args: argparse.Namespace, choice: BrokerChoice, file: IO[bytes], counts: Counter[str]
 ) -> str:
-    """Fill the file and count by topic; return why, where nothing came of what was asked for."""
+    """Record messages and count them by topic; return the error if no requested one arrived."""
     received: Inbox = queue.SimpleQueue()
     source = link(choice, "edgepose-record", received)
     for topic in filters(args.base_topic, args.device, args.camera):
@@ -108,13 +108,13 @@ def _record(
 
 
 def _came(args: argparse.Namespace, topics: Iterable[str]) -> bool:
-    """Say whether something came, of the camera if one is asked for."""
+    """Return whether a message arrived, from the requested camera if there is one."""
     below = (topic.removeprefix(f"{args.base_topic}/").split("/") for topic in topics)
     return any(args.camera in {None, parts[1]} for parts in below)
 
 
 def _nothing(args: argparse.Namespace, source: MqttClient, waited_s: float) -> str:
-    """Say what was waited for in vain, and who is there instead."""
+    """Return the error for a recording without messages, with the devices that were found."""
     address = source.options.address
     if not source.connected:
         reason = f" ({source.trouble})" if source.trouble else ""
@@ -129,7 +129,7 @@ def _nothing(args: argparse.Namespace, source: MqttClient, waited_s: float) -> s
 
 
 def _heard(source: MqttClient, base_topic: str) -> list[str]:
-    """Listen for a moment who else is there: devices with their cameras."""
+    """Return the active ``DEVICE/CAMERA`` names, after listening for `HEARING_S`."""
     topics: queue.SimpleQueue[str] = queue.SimpleQueue()
     for leaf in ("availability", "poses"):
         source.subscribe(f"{base_topic}/+/+/{leaf}", lambda came: topics.put(came.topic))
@@ -139,7 +139,7 @@ def _heard(source: MqttClient, base_topic: str) -> list[str]:
 
 
 def _pump(received: Inbox, sink: Sink, counts: Counter[str], seconds: float | None) -> None:
-    """Write what comes until the time is over."""
+    """Write messages as they arrive, until the time limit."""
     end_s = None if seconds is None else time.monotonic() + seconds
     while end_s is None or time.monotonic() < end_s:
         with contextlib.suppress(queue.Empty):
@@ -147,7 +147,7 @@ def _pump(received: Inbox, sink: Sink, counts: Counter[str], seconds: float | No
 
 
 def _drain(received: Inbox, sink: Sink, counts: Counter[str]) -> None:
-    """Write what has come already."""
+    """Write the messages that are still in the queue."""
     with contextlib.suppress(queue.Empty):
         while True:
             _write(received.get_nowait(), sink, counts)
@@ -162,7 +162,7 @@ def _write(came: Received | BrokerError, sink: Sink, counts: Counter[str]) -> No
 
 @contextlib.contextmanager
 def _output(path: Path, counts: Counter[str]) -> Iterator[IO[bytes]]:
-    """Open the file; it goes again when nothing came into it."""
+    """Open the output file, and delete it at the end if it is empty."""
     if str(path) == "-":
         with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output:
             yield output

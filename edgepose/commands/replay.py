@@ -1,8 +1,8 @@
-"""Publish a recording again, as fast as it was or at another speed.
+"""Publish a recording again, at its original or another speed.
 
-Times stay as recorded unless --now shifts them. Nothing is retained unless --retain
-asks for it, so no broker remembers a device that is not there. With --events poses
-alone are read, and events and states are found anew by this version.
+Times are those of the recording unless --now shifts them. Messages are retained only with
+--retain, so that the broker does not keep a device that does not exist. --events reads only
+the poses and computes events and states with this version.
 """
 
 import argparse
@@ -27,11 +27,11 @@ from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Message
 
 AGAIN_S: Final = 0.05
-PATIENCE_S: Final = 10.0  # a broker that takes nothing for so long has gone
+PATIENCE_S: Final = 10.0  # the broker counts as lost if it accepts nothing for so long
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("recording", type=Path, metavar="FILE", help="JSON Lines or MCAP")
     add_broker(parser)
     parser.add_argument("--device", metavar="D", help="publish as this device")
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Publish until the end of the file."""
+    """Publish or print the recording."""
     if args.device is not None:
         check_names(args.device)
     source = reader.open_recording(args.recording)
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _rederived(source: Recording, file: Path | None) -> Iterator[RecordedEntry]:
-    """Yield what this version says of the poses, at the times of their frames."""
+    """Yield the messages that this version derives from the poses, at the times of their frames."""
     config = loading.load_with_overrides(file)
     began_ns: int | None = None
     for step in replay.rederive(source, config):
@@ -95,14 +95,14 @@ def _rederived(source: Recording, file: Path | None) -> Iterator[RecordedEntry]:
 def _restamped(
     entries: Iterator[RecordedEntry], source: Recording, args: argparse.Namespace
 ) -> Iterator[RecordedEntry]:
-    """Yield entries with the device and the times that are asked for."""
+    """Yield entries with device id and times changed as requested."""
     shift = _shift(source, args.speed) if args.now else None
     for entry in entries:
         yield reader.restamp(entry, source.base_topic, device=args.device, shift_ns=shift)
 
 
 def _shift(source: Recording, speed: float) -> Callable[[int], int]:
-    """Return the way from recorded wall time to the one at which it is published."""
+    """Return the function from recorded Unix time to the time of publishing, in nanoseconds."""
     first = next(frames.frames(source), None)
     began_ns = 0 if first is None else first.unix_ns
     now_ns = Clock().unix_ns()
@@ -110,7 +110,7 @@ def _shift(source: Recording, speed: float) -> Callable[[int], int]:
 
 
 def _paced(entries: Iterator[RecordedEntry], speed: float) -> Iterator[RecordedEntry]:
-    """Yield entries when their time has come; one behind its time at once."""
+    """Yield entries at their times; late ones at once."""
     began_s = time.monotonic()
     for entry in entries:
         wait_s = began_s + entry.t_s / speed - time.monotonic() if speed else 0.0
@@ -130,7 +130,13 @@ def _connect(sink: MqttClient) -> None:
 
 
 def _publish(sink: MqttClient, message: Message) -> None:
-    """Hand a message over, waiting for a broker that is slow."""
+    """Publish a message; retry while the broker is slow.
+
+    Raises
+    ------
+    EdgeposeError
+        When the broker accepts nothing for `PATIENCE_S`.
+    """
     end_s = time.monotonic() + PATIENCE_S
     while not sink.publish(message):
         if time.monotonic() > end_s:

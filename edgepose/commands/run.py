@@ -1,4 +1,4 @@
-"""Watch the cameras and say over MQTT what is seen: the daemon, in the foreground."""
+"""Run the daemon in the foreground: process the cameras and publish results over MQTT."""
 
 import argparse
 import logging
@@ -11,11 +11,11 @@ from edgepose.commands import add_config
 from edgepose.config.loading import Origin
 from edgepose.system import logs
 
-SWITCH_S: Final = 0.0005  # the engine's thread must not wait 5 ms for another one's Python
+SWITCH_S: Final = 0.0005  # seconds; Python's default of 5 ms delays the inference thread
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Add the command's arguments."""
     add_config(parser)
     parser.add_argument("--source", metavar="URI", default="", help="look at this instead")
     parser.add_argument("--model", metavar="NAME", default="", help="with this model")
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run until stopped by a signal."""
+    """Run until stopped by a signal or, with --once, until the sources end."""
     origin = Origin(
         file=str(args.config or ""),
         source=args.source,
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from edgepose.system import process
 
     process.configure_malloc()
-    # after the configuration is known to be good: these imports take most of the start
+    # imported after the check of the configuration: these imports take most of the start
     from edgepose.pose import preprocess
     from edgepose.service.daemon import Daemon
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         daemon.run()
     finally:
         if daemon.stuck:
-            # The library that hangs would hold up the end, or crash it.
+            # A normal exit would wait for the hung library, or crash in it.
             logging.shutdown()
             os._exit(int(daemon.failed))
     return 0

@@ -1,10 +1,9 @@
-"""Score events: a recording against labels of what really happened.
+"""Score events: compare a recording with labels of the actual events.
 
-The recorded poses are walked through this version's events, with the zones and
-events of the configuration, and compared with the labels, one to one. Other
-versions and other settings can so be compared on the same recording. A folder of
-recordings is scored for falls: totals of each group, false alarms an hour, and where
-the detection of missed falls broke off.
+This version computes events from the recorded poses, with the zones and events of the
+configuration, and matches them one to one with the labels. This compares
+versions and settings on the same recording. For a folder of recordings, falls are scored:
+totals of each group, false alarms an hour, and the stage that rejected missed falls.
 """
 
 import argparse
@@ -26,7 +25,7 @@ from edgepose.recording.reader import Recording
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument(
         "recording",
         type=Path,
@@ -48,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print precision, recall, delay and false alarms a day for each kind of event."""
+    """Print precision, recall, delay and false alarms a day for each event type."""
     if args.recording.is_dir():
         return _score_folder(args)
     if args.labels is None:
@@ -74,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _score_folder(args: argparse.Namespace) -> int:
-    """Print how well the falls in a folder of recordings are found."""
+    """Print the fall detection scores of a folder of recordings."""
     if args.labels or args.recorded:
         msg = f"{args.recording} is a folder: its labels are beside the recordings, --json only"
         raise UsageError(msg)
@@ -91,7 +90,7 @@ def _score_folder(args: argparse.Namespace) -> int:
 
 
 def _gestures(said: Iterable[EventMessage]) -> set[str]:
-    """Return the gestures that were made: in a recording there may be others than we know."""
+    """Return the gestures of the events; recordings may contain ones that are not configured."""
     return {str(event.data["gesture"]) for event in said if event.type == "gesture"}
 
 

@@ -1,4 +1,4 @@
-"""The command line as data: what completions, the manual page and the documentation are made of."""
+"""The command line as data, for completions, the manual page and the documentation."""
 
 import argparse
 import re
@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Final, Protocol
 
 FILES: Final = re.compile(r"FILE|DIR|OUT|PATH|SOURCE|URI|PICTURE|RECORDING", re.IGNORECASE)
-"""Metavars of values that are paths of files, or may be."""
+"""Matches metavars of values that are, or may be, file paths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +19,15 @@ class Argument:
     """Such as ``-c`` and ``--config``; empty for a positional argument."""
 
     metavar: str
-    """Placeholder of the value; empty where there is none."""
+    """Placeholder of the value; empty for an option without a value."""
 
     help: str
     choices: tuple[str, ...] = ()
-    """All values it takes; empty for any."""
+    """All permitted values; empty if any value is permitted."""
 
     @property
     def takes_file(self) -> bool:
-        """Whether its value is, or may be, the path of a file."""
+        """Whether the value is, or may be, a file path."""
         return not self.choices and FILES.search(self.metavar) is not None
 
 
@@ -36,20 +36,20 @@ class Syntax:
     """A command, or the program itself."""
 
     path: tuple[str, ...]
-    """Such as ``edgepose config check``."""
+    """The words of the command, such as ``edgepose config check``."""
 
     summary: str
-    """One line."""
+    """Description in one line."""
 
     text: str
-    """What it does, in paragraphs."""
+    """Description in paragraphs."""
 
     options: tuple[Argument, ...]
     positionals: tuple[Argument, ...]
     commands: tuple["Syntax", ...] = ()
 
     def all(self) -> Iterator["Syntax"]:
-        """Yield this command and all below it."""
+        """Yield this command and all its subcommands."""
         yield self
         for command in self.commands:
             yield from command.all()
@@ -60,24 +60,24 @@ class OptionRow(Protocol):
 
     @property
     def module(self) -> str:
-        """Where it is."""
+        """Name of the command's module."""
 
     @property
     def help(self) -> str:
-        """One line."""
+        """Description in one line."""
 
 
 def program(
     table: Mapping[str, OptionRow], build: Callable[..., argparse.ArgumentParser]
 ) -> Syntax:
-    """Return the whole command line; imports every command.
+    """Return the syntax of the whole command line. Imports every command.
 
     Parameters
     ----------
     table : mapping
         The commands by name: `edgepose.cli.COMMANDS`.
     build : callable
-        Makes the parser with one command's arguments: `edgepose.cli.parser`.
+        Builds the parser with one command's arguments: `edgepose.cli.parser`.
     """
     top = _read(build(), ("edgepose",), "")
     commands = []
@@ -91,7 +91,7 @@ def program(
 def _choices(
     parser: argparse.ArgumentParser,
 ) -> Iterator[tuple[dict[str, argparse.ArgumentParser], dict[str, str]]]:
-    """Yield the commands below a parser, and their one-line helps."""
+    """Yield the subcommands of a parser and their one-line descriptions, by name."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             helps = {choice.dest: choice.help or "" for choice in action._choices_actions}

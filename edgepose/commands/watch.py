@@ -1,4 +1,4 @@
-"""Show the messages of running devices: a live table in a terminal, a line each elsewhere."""
+"""Show the messages of running devices: a live table in a terminal, else one line each."""
 
 import argparse
 import shutil
@@ -25,7 +25,7 @@ from edgepose.urls import redact
 
 REFRESH_S: Final = 0.2
 RATE_OVER_S: Final = 5.0
-SILENT_S: Final = 3.0  # then the table says that nothing comes
+SILENT_S: Final = 3.0  # after this time without messages the table shows a notice
 EVENTS_SHOWN: Final = 5
 HOME: Final = "\x1b[H"
 CLEAR_LINE: Final = "\x1b[K"
@@ -34,14 +34,14 @@ CLEAR_ALL: Final = "\x1b[2J"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say which arguments there are."""
+    """Add the command's arguments."""
     add_broker(parser)
     add_config(parser, "where the broker is")
     add_topics(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Listen until Ctrl-C."""
+    """Show messages until Ctrl-C."""
     choice = BrokerChoice.of(args)
     subscription = Subscription(
         choice.url,
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def follow(subscription: Subscription, where: str) -> None:
-    """Show what comes until Ctrl-C, or until the subscription is closed."""
+    """Show messages until Ctrl-C, or until the subscription is closed."""
     live = sys.stdout.isatty()
     try:
         if live:
@@ -70,7 +70,7 @@ def follow(subscription: Subscription, where: str) -> None:
 
 
 def _show(subscription: Subscription, where: str) -> None:
-    """Draw the table again and again; also when nothing comes, because that is news too."""
+    """Redraw the table every `REFRESH_S`, also without messages, to show that none arrive."""
     table = LiveTable(time.monotonic)
     print(CLEAR_ALL, end="")
     drawn_s = 0.0
@@ -89,12 +89,12 @@ def _show(subscription: Subscription, where: str) -> None:
 
 
 class LiveTable:
-    """The latest of each camera, as rows of text.
+    """The latest messages of each camera, as rows of text.
 
     Parameters
     ----------
     now_s : callable
-        Seconds on a clock that only goes forward.
+        Returns seconds of a monotonic clock.
     """
 
     def __init__(self, now_s: Callable[[], float]) -> None:
@@ -108,7 +108,7 @@ class LiveTable:
         self._events: deque[EventMessage] = deque(maxlen=EVENTS_SHOWN)
 
     def add(self, message: AnyMessage) -> None:
-        """Note a message."""
+        """Add a message to the table."""
         match message:
             case PosesMessage():
                 key = (message.device, message.camera)
@@ -127,7 +127,7 @@ class LiveTable:
                 pass
 
     def rows(self) -> list[str]:
-        """Return the table as it stands now."""
+        """Return the current rows of the table."""
         keys = sorted({*self._latest, *self._states})
         if not keys and not self._events:
             return ["nothing yet"]
@@ -159,7 +159,7 @@ class LiveTable:
         return "FALL" if state is not None and state.fall else ""
 
     def _rate(self, key: tuple[str, str]) -> float:
-        """Return frames a second over the last seconds."""
+        """Return the frame rate in Hz over the last `RATE_OVER_S`."""
         arrivals, now_s = self._arrivals[key], self._now_s()
         while arrivals and arrivals[0] < now_s - RATE_OVER_S:
             arrivals.popleft()
@@ -168,12 +168,12 @@ class LiveTable:
 
 
 def harmless(text: str) -> str:
-    """Return text without what a terminal would obey: anybody may publish anything."""
+    """Return text without control characters: published text is untrusted."""
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def person(one: PersonMessage) -> str:
-    """Say a person in a few words."""
+    """Return a short description of a person."""
     name = "someone" if one.id is None else f"#{one.id}"
     x, y, width, height = one.bbox
     zones = f" in {', '.join(one.zones)}" if one.zones else ""
@@ -182,7 +182,7 @@ def person(one: PersonMessage) -> str:
 
 
 def line(message: AnyMessage) -> str:
-    """Say a message in one line."""
+    """Return a message as one line of text."""
     match message:
         case PosesMessage():
             people = "; ".join(person(one) for one in message.poses) or "nobody"

@@ -2,8 +2,8 @@
 
 A token is needed where web.listen is open to other machines, or where a proxy forwards
 requests. It is printed once; only a hash is stored. A new token replaces the old one and
-ends its sessions. The token made with --read-only is for programs: it opens the API below
-/api/v1/ and nothing else.
+ends its sessions. The token made with --read-only is for programs: it gives access only
+to the API below /api/v1/.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from edgepose.web import tokens
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Add the command's arguments."""
     verbs = parser.add_subparsers(metavar="token", required=True)
     token = verbs.add_parser("token", help="make a token and print it")
     token.add_argument(
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make a token and print it, alone on its line."""
+    """Create a token and print it on a line of its own."""
     file = _folder(args.config) / (tokens.READ_FILE if args.read_only else tokens.FILE)
     try:
         token = tokens.make(file)
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _folder(file: Path | None) -> Path:
-    """Return the state folder of the daemon with this configuration."""
+    """Return the state folder of the daemon that uses this configuration."""
     of_service = file in {None, DEFAULT_FILE} and os.geteuid() == 0 and catalog.SYSTEM.is_dir()
     if of_service and not os.environ.get(storage.VARIABLE):
         return catalog.SYSTEM

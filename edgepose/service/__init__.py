@@ -1,1 +1,1 @@
-"""The daemon: wiring, cameras, inference, reload, status."""
+"""The daemon: wiring, cameras, inference, reload and status."""

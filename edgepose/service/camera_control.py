@@ -1,4 +1,4 @@
-"""Applies settings to one camera while it runs."""
+"""Applies settings to a running camera."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ from edgepose.recording.clips import ClipRecorder
 from edgepose.types import Message
 
 REPLACED: Final = ("falls", "gestures")
-"""Detectors that settings replace; the others keep the people they know."""
+"""Detectors that are replaced when settings change; all others keep their state."""
 
 
 class CameraControl:
@@ -28,7 +28,7 @@ class CameraControl:
     camera : CameraWorker
         The running camera.
     follower, composer, snapshots, clips
-        Its stages after the network that depend on settings.
+        The stages after the network that depend on settings.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class CameraControl:
     def apply(
         self, config: Config, camera: CameraTable, settings: CameraSettings, *, paused: bool
     ) -> Message:
-        """Apply settings and return the camera's state with them."""
+        """Apply settings and return the camera's new state message."""
         pose = config.pose
         self.camera.pace(camera.fps)
         self.camera.pipeline.limits = limits(pose)
@@ -64,7 +64,7 @@ class CameraControl:
         return self._composer.tell()
 
     def state_message(self) -> Message:
-        """Return the camera's state; thread-safe."""
+        """Return the camera's state message. Thread-safe."""
         return self._composer.tell()
 
     def _clear(self, config: Config, camera: CameraTable) -> None:

@@ -15,22 +15,22 @@ from edgepose.service.state import DaemonState
 from edgepose.service.status import publish_status
 from edgepose.types import Message
 
-CLOSE_S: Final = 1.0  # for the threads of all cameras; the contract gives five seconds in all
+CLOSE_S: Final = 1.0  # for the threads of all cameras; the daemon has five seconds to stop
 
 
 def with_min_pose_score(config: Config, own: float) -> Config:
-    """Return the configuration with a number where it says `auto`: the model's `own`."""
+    """Return the configuration with `auto` replaced by `own`, the model's minimum pose score."""
     replace = msgspec.structs.replace
     return replace(config, pose=replace(config.pose, min_pose_score=config.pose.least(own)))
 
 
 class CameraSet:
-    """The cameras of a daemon; started and stopped by the main thread.
+    """The cameras of a daemon. Only the main thread starts and stops them.
 
     Parameters
     ----------
     state : DaemonState
-        Its `cameras` are filled and emptied here.
+        Holds the running cameras in `cameras`, which this class updates.
     """
 
     def __init__(self, state: DaemonState) -> None:
@@ -38,25 +38,25 @@ class CameraSet:
         self._lock = threading.Lock()
         self._budget_is_old = True
         self.stuck = False
-        """Whether a camera's thread did not end: it waits within a library."""
+        """Whether a camera's thread did not end because a library call blocks."""
 
     def start(self, id_: str) -> None:
-        """Make and start one configured camera."""
+        """Build and start one configured camera."""
         state = self._state
         with self._lock:
             control = wiring.camera(state, id_, self._changed)
             state.cameras[id_] = control
-            control.camera.health.rate_hz(state.clock.now_ns())  # begins to count frames here
+            control.camera.health.rate_hz(state.clock.now_ns())  # starts the rate measurement
             self._apply(id_)
         control.camera.start()
 
     def stop_capture(self) -> None:
-        """Close every source; frames under way still come through."""
+        """Close all sources; frames in progress are still processed."""
         for control in self._state.running_cameras():
             control.camera.close()
 
     def stop(self, id_: str) -> None:
-        """End one camera and publish that it is offline."""
+        """Stop one camera and publish that it is offline."""
         with self._lock:
             camera = self._state.cameras.pop(id_).camera
         camera.close()
@@ -65,13 +65,21 @@ class CameraSet:
         self._publish_availability(id_)
 
     def stop_all(self) -> None:
-        """End every camera."""
+        """Stop all cameras."""
         self.stop_capture()
         for id_ in list(self._state.cameras):
             self.stop(id_)
 
     def replace_changed(self, old: Config, *, every: bool) -> None:
-        """Restart the cameras that a new configuration changes, or every one; add and remove."""
+        """Restart changed cameras, start new ones and stop removed ones.
+
+        Parameters
+        ----------
+        old : Config
+            The configuration that the running cameras were built from.
+        every : bool
+            Whether to restart all cameras.
+        """
         new = self._state.config
         was = {settings.id: settings for settings in old.cameras}
         now = {settings.id: settings for settings in new.cameras}
@@ -88,13 +96,13 @@ class CameraSet:
         for id_ in now:
             if id_ not in self._state.cameras:
                 self.start(id_)
-            elif old.model != new.model:  # its own minimum score may be another one
+            elif old.model != new.model:  # the new model may have another minimum score
                 with self._lock:
                     self._apply(id_)
         self._budget_is_old = True
 
     def apply_settings(self, id_: str, settings: Settings) -> None:
-        """Store settings that came over MQTT and apply them once the camera runs; thread-safe."""
+        """Store settings and apply them, now or when the camera starts. Thread-safe."""
         with self._lock:
             self._state.broker.overrides.store(id_, settings)
             self._apply(id_)
@@ -102,10 +110,10 @@ class CameraSet:
         self._state.wake.set()
 
     def update_frame_budget(self) -> None:
-        """Give the estimator the frame rate in force, if it has changed; may measure for seconds.
+        """Pass the total frame rate to the estimator if it may have changed.
 
-        On the main thread, because a measurement on the network's thread would hold up
-        keepalives and acknowledgements.
+        The estimator may measure for seconds. Call this on the main thread: on the MQTT thread a
+        measurement would delay keepalives and acknowledgements.
         """
         if not self._budget_is_old:
             return
@@ -114,12 +122,12 @@ class CameraSet:
             self._state.estimator.set_frame_budget(fps)
 
     def wait_until_tried(self) -> None:
-        """Wait until every source has been tried.
+        """Wait until each source has delivered a frame, failed or ended.
 
         Raises
         ------
         SourceError
-            When no source can be used.
+            When all sources have failed.
         """
         cameras = [control.camera for control in self._state.running_cameras()]
         for camera in cameras:
@@ -133,7 +141,7 @@ class CameraSet:
             raise SourceError(msg)
 
     def have_looked(self) -> bool:
-        """Whether a frame has gone all the way, or no camera delivers one to look at."""
+        """Whether a frame was processed, or no camera that is not paused is online."""
         controls = self._state.running_cameras()
         looking = [
             control
@@ -144,12 +152,12 @@ class CameraSet:
         return not looking or any(control.camera.health.processed for control in controls)
 
     def have_ended(self) -> bool:
-        """Whether every source has come to its end.
+        """Whether all sources have ended.
 
         Raises
         ------
         SourceError
-            When they have, and one of them has failed.
+            When all have ended and one of them has failed.
         """
         cameras = [control.camera for control in self._state.running_cameras()]
         if not all(camera.ended for camera in cameras):
@@ -159,7 +167,7 @@ class CameraSet:
         return True
 
     def _apply(self, id_: str) -> None:
-        """Apply the settings in force to a camera that runs, and publish its state."""
+        """Apply the current settings to a camera, if it runs, and publish its state."""
         state = self._state
         table = next((entry for entry in state.config.cameras if entry.id == id_), None)
         control = state.cameras.get(id_)
@@ -170,18 +178,18 @@ class CameraSet:
         config = with_min_pose_score(config, state.estimator.min_pose_score)
         settings, paused = overrides.current_settings(config, camera), overrides.is_paused(id_)
         message = control.apply(config, camera, settings, paused=paused)
-        # Before the first frame it is unknown whether the room is empty.
+        # Before the first frame the state is unknown.
         if paused or control.camera.health.state != "starting":
             state.broker.publisher.put(message)
 
     def _changed(self, camera: CameraWorker) -> None:
-        """Publish that a camera came or went; called by the camera's threads."""
+        """Publish a camera's availability and the status; called by the camera's threads."""
         self._publish_availability(camera.id)
         publish_status(self._state)
         self._state.wake.set()
 
     def _publish_availability(self, id_: str) -> None:
-        """Publish whether the camera of this id delivers; one that was stopped does not."""
+        """Publish whether the camera of this id is online; a stopped camera is offline."""
         broker = self._state.broker
 
         def compose() -> Message:

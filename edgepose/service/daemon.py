@@ -1,4 +1,4 @@
-"""The daemon: opens, runs, watches, reloads, closes."""
+"""The daemon: starts, supervises, reloads and stops all parts."""
 
 import logging
 from typing import Final
@@ -25,28 +25,28 @@ from edgepose.web.bridge.launcher import PageLauncher
 log: Final = logging.getLogger(__name__)
 
 STATS_S: Final = 10.0
-SUPERVISE_S: Final = 2.0  # how often the delegate and the service manager's watchdog are served
-START_POLL_S: Final = 0.1  # the same until the service manager was told that all is ready
-RELOAD_S: Final = 90.0  # a new model may be tried on a delegate, timed and loaded
-CLOSE_S: Final = 1.0  # for the threads, and for the broker; the contract gives five in all
+SUPERVISE_S: Final = 2.0  # period of the delegate check and of the watchdog message to systemd
+START_POLL_S: Final = 0.1  # the same period until `ready` was sent to systemd
+RELOAD_S: Final = 90.0  # upper limit: a new model is tried on a delegate, timed and loaded
+CLOSE_S: Final = 1.0  # each for the threads and the broker; the daemon has five seconds to stop
 
 
 class Daemon:
-    """Everything that runs, from the cameras to the broker.
+    """Runs all parts, from the cameras to the broker.
 
     Parameters
     ----------
     config : Config
-        What to run.
+        The configuration to run.
     once : bool
-        Stop when all sources have ended.
+        Whether to stop when all sources have ended.
     origin : Origin, optional
-        Where the configuration is read again when asked to reload.
+        Where a reload reads the configuration from.
 
     Raises
     ------
     ConfigError
-        When a source or a file that the configuration names is not good.
+        When the configuration has an invalid source or names an unusable file.
     """
 
     def __init__(
@@ -83,24 +83,24 @@ class Daemon:
 
     @property
     def stuck(self) -> bool:
-        """Whether a thread was left behind within a library: it cannot be ended."""
+        """Whether a thread cannot be ended because a library call blocks."""
         return self._cameras.stuck or self._inference.stuck
 
     def stop(self) -> None:
-        """Ask the daemon to end; from any thread or signal handler."""
+        """Request the daemon to stop. Safe in any thread and in signal handlers."""
         self.state.stop()
 
     def reload(self) -> None:
-        """Ask the daemon to read its configuration again; from any thread or signal handler."""
+        """Request a reload of the configuration. Safe in any thread and in signal handlers."""
         self.state.request_reload()
 
     def run(self) -> None:
-        """Run until stopped, or to the end of the sources where that is asked for.
+        """Run until stopped, or with `once` until all sources have ended.
 
         Raises
         ------
         EdgeposeError
-            When there is no usable source or model, or the broker refuses the login.
+            When no source or model can be used, or the broker refuses the login.
         """
         try:
             self._open()
@@ -111,7 +111,7 @@ class Daemon:
             raise self.state.failure.error
 
     def _open(self) -> None:
-        """Start everything; the broker is connected while the model loads."""
+        """Start all parts; the broker connects while the model loads."""
         state = self.state
         self._service.status("starting")
         self._page.configure(state.config)
@@ -128,7 +128,7 @@ class Daemon:
         self._report_socket.open()
 
     def _start_link(self) -> None:
-        """Subscribe to commands, show messages on the page, and connect."""
+        """Subscribe to commands, pass messages to the page, and connect to the broker."""
         publisher = self.state.broker.publisher
         for topic in self._commands.filters:
             publisher.subscribe(topic, self._commands.take)
@@ -146,7 +146,7 @@ class Daemon:
             return wiring.estimator(config, state.selector, state.clock, changed)
 
     def _watch(self) -> None:
-        """Supervise until the end; reload when asked; publish statistics every ten seconds."""
+        """Supervise the parts until the daemon stops: reload on request, publish statistics."""
         state = self.state
         while not state.stopping.is_set() and not self.failed:
             due_ns = self._stats_ns + int(STATS_S * NS_PER_S)
@@ -166,7 +166,7 @@ class Daemon:
                 return
 
     def _notify_service_manager(self) -> None:
-        """Report `ready` once everything has been tried, and from then on that frames pass."""
+        """Send `ready` to systemd when broker and cameras were tried; then watchdog messages."""
         publisher = self.state.broker.publisher
         if not self._service.is_ready and publisher.tried and self._cameras.have_looked():
             self._service.ready(sentence(self.state))
@@ -193,7 +193,7 @@ class Daemon:
         self._page.send_reloaded(asked, error)
 
     def _apply(self, changes: Changes) -> None:
-        """Put a prepared configuration into force."""
+        """Switch to a prepared configuration."""
         state, old = self.state, self.state.config
         if changes.broker:
             self._replace_broker(changes.config)
@@ -210,9 +210,9 @@ class Daemon:
         self._page.configure(state.config)
 
     def _replace_broker(self, new: Config) -> None:
-        """Connect to another broker, or under another name; to the old one where that fails."""
+        """Connect with the new broker settings; on failure restore the old ones and raise."""
         state = self.state
-        self._cameras.stop_all()  # events from now on belong to the new broker
+        self._cameras.stop_all()  # later events belong to the new broker
         state.broker.discovery.close()
         state.broker.publisher.close(CLOSE_S)
         try:
@@ -225,7 +225,7 @@ class Daemon:
         self._start_link()
 
     def _close(self) -> None:
-        """Stop capture, let frames under way come through, publish `offline`, close everything."""
+        """Stop capture, finish the frames in progress, publish `offline` and close all parts."""
         state = self.state
         state.stopping.set()
         log.info("stopping")

@@ -1,4 +1,4 @@
-"""The inference threads, and what replaces one when a delegate hangs."""
+"""The inference threads, and their replacement when a delegate hangs."""
 
 import logging
 import threading
@@ -18,12 +18,12 @@ log: Final = logging.getLogger(__name__)
 
 
 class InferenceLoop:
-    """Runs prepared frames through the model, each interpreter in a thread of its own.
+    """Infers prepared frames, with one thread for each interpreter.
 
     Parameters
     ----------
     state : DaemonState
-        Its `lanes` hold the frames; a failure is reported to its `failure`.
+        `lanes` supplies the frames; `failure` receives errors.
     """
 
     def __init__(self, state: DaemonState) -> None:
@@ -32,25 +32,25 @@ class InferenceLoop:
         self._left_behind: list[InferenceWorker] = []
         self._trial: DelegateTrial | None = None
         self.stuck = False
-        """Whether a thread was left behind within a library."""
+        """Whether a thread cannot be ended because a library call blocks."""
 
     def start(self) -> None:
         """Start a thread for each interpreter."""
         self._match_interpreters()
 
     def is_passing(self) -> bool:
-        """Return False if any frame was in an interpreter at the last call and still is."""
+        """Return False if an inference that ran at the previous call still runs."""
         passing = [worker.watchdog.is_progressing() for worker in self._workers]
         return all(passing)
 
     def close(self, timeout_s: float) -> None:
-        """End the threads; sets `stuck` where one does not end in time."""
+        """Stop the threads; sets `stuck` if one does not end in time."""
         self._state.lanes.close()
         threads = [worker.thread for worker in self._workers + self._left_behind]
         self.stuck |= not joined(threads, timeout_s) or self._trial is not None
 
     def supervise(self) -> None:
-        """Replace a delegate that hangs by the CPU; return to one that can be used again."""
+        """Replace a hung delegate by the CPU, and return to a delegate that works again."""
         estimator, selector = self._state.estimator, self._state.selector
         if estimator.is_hung():
             log.warning("delegate %s: hangs", estimator.plan.delegate.name)
@@ -67,7 +67,7 @@ class InferenceLoop:
         self._match_interpreters()
 
     def _replace_busy(self) -> None:
-        """Leave busy threads behind; others infer the frames that those were given."""
+        """Abandon the busy threads and start new ones with the same frames."""
         self.stuck = True
         busy = [worker for worker in self._workers if worker.job is not None]
         for worker in busy:
@@ -76,7 +76,7 @@ class InferenceLoop:
             self._workers.append(InferenceWorker(self._state, worker.job))
 
     def _match_interpreters(self) -> None:
-        """Have as many threads as the estimator in use has interpreters."""
+        """Start or retire threads so that there is one for each interpreter."""
         count = self._state.estimator.interpreters
         for worker in self._workers[count:]:
             worker.is_retired = True
@@ -88,7 +88,7 @@ class InferenceLoop:
 
 
 class InferenceWorker:
-    """A thread that infers one frame after the other; starts at once.
+    """A thread that infers one frame after the other; starts on creation.
 
     Parameters
     ----------
@@ -99,14 +99,14 @@ class InferenceWorker:
     def __init__(self, state: DaemonState, job: InferenceJob | None = None) -> None:
         self._state = state
         self.job = job
-        """The frame in the network; None between frames."""
+        """The job that is being inferred; None between jobs."""
 
         self.watchdog = InferenceWatchdog()
         self.is_abandoned = False
-        """Its frame was given to another worker; its result does not count."""
+        """Whether its job was passed to another worker; its result is ignored then."""
 
         self.is_retired = False
-        """It ends after the frame it infers, or the next one."""
+        """Whether to end after the current job, or the next one if idle."""
 
         self.thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self.thread.start()
@@ -126,12 +126,12 @@ class InferenceWorker:
                 job.camera.answer(job)
                 self.watchdog.finish()
                 job = None if self.is_retired else self._state.lanes.take()
-        except Exception as error:  # handed to the main thread, which raises it
+        except Exception as error:  # the main thread raises it
             self._state.failure.report(error)
 
 
 class DelegateTrial:
-    """Makes a plan with a delegate in a thread of its own, while the CPU goes on.
+    """Tries a delegate again in a separate thread, while inference continues on the CPU.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How many people have crossed each line; outlives a restart."""
+"""Counts of people who crossed each line, persisted across restarts."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -9,22 +9,22 @@ from edgepose.system.storage import StateFile
 from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Event
 
-PERIOD_S: Final = 60.0  # between two writes: counts of a busy door must not wear an SD card out
+PERIOD_S: Final = 60.0  # minimum between two writes, to limit the wear of SD cards
 
 Sides = dict[str, int]
-"""By the side that people crossed to."""
+"""Number of crossings by destination side."""
 
 NotedCounts = dict[str, dict[str, Sides]]
-"""By camera and line."""
+"""Counts by camera id and line id."""
 
 
 class LineCounts:
-    """Counts the events `line_crossed` of all cameras; thread-safe.
+    """Counts the `line_crossed` events of all cameras. Thread-safe.
 
     Parameters
     ----------
     note : StateFile
-        Stores them; of type `NotedCounts`. A crash loses what was counted in the last `PERIOD_S`.
+        Stores the counts, of type `NotedCounts`. A crash loses those of the last `PERIOD_S`.
     """
 
     def __init__(self, note: StateFile, clock: Clock) -> None:
@@ -35,7 +35,7 @@ class LineCounts:
         self._written_ns = clock.now_ns()
 
     def count(self, camera: Camera, events: Sequence[Event]) -> Mapping[str, Sides]:
-        """Count the events of one camera and return its counts, by line."""
+        """Add the events of one camera and return its counts by line."""
         crossed = [event.data for event in events if event.type == "line_crossed"]
         with self._lock:
             for data in crossed:
@@ -48,7 +48,7 @@ class LineCounts:
         return counts
 
     def reset(self, camera: Camera, line: str | None = None) -> Mapping[str, Sides]:
-        """Set the counts of one line, or of all lines of a camera, to 0; return the counts."""
+        """Reset the counts of one line, or of all lines, of a camera; return its counts by line."""
         with self._lock:
             lines = self._counts.get(camera.id, {})
             kept = {id_: sides for id_, sides in lines.items() if line not in {None, id_}}
@@ -58,7 +58,7 @@ class LineCounts:
         return counts
 
     def store(self) -> None:
-        """Write the counts to disk, if they have changed."""
+        """Write the counts to disk if they have changed."""
         with self._lock:
             self._written_ns = self._clock.now_ns()
             self._note.write(self._counts)

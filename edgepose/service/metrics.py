@@ -1,6 +1,7 @@
-"""The daemon's numbers for Prometheus.
+"""The daemon's metrics for Prometheus.
 
-Nothing is loaded or computed before the first request. The parts that do the work count.
+Libraries are loaded and metrics computed on request only. The counters are those of the parts
+themselves.
 """
 
 import logging
@@ -23,17 +24,17 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger(__name__)
 
-CLOSE_S: Final = 2.0  # a collection may be running
+CLOSE_S: Final = 2.0  # time for a running collection
 BOUNDS: Final = (*map(str, BOUNDS_S), "+Inf")
 
 
 class MetricsServer:
-    """Serves the current numbers over HTTP, in a thread of its own.
+    """Serves the metrics over HTTP in a separate thread.
 
     Parameters
     ----------
     collect : callable
-        Returns the numbers; called in another thread, one call at a time.
+        Returns the metrics; called in another thread, one call at a time.
     """
 
     def __init__(self, collect: Callable[[], Iterable["Metric"]]) -> None:
@@ -43,7 +44,7 @@ class MetricsServer:
         self._thread: threading.Thread | None = None
 
     def listen(self, where: str) -> None:
-        """Listen on ``HOST:PORT``; on nothing if it is empty."""
+        """Listen on ``HOST:PORT``; stop listening if it is empty."""
         if where == self._where:
             return
         self.close()
@@ -62,7 +63,7 @@ class MetricsServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop listening. Calling it twice is fine."""
+        """Stop listening. Idempotent."""
         listener, self._listener, self._where = self._listener, None, ""
         if listener is not None and self._thread is not None:
             listener.shutdown(socket.SHUT_RDWR)  # wakes the thread, which closes it
@@ -70,7 +71,7 @@ class MetricsServer:
 
 
 def _serve(listener: socket.socket, collect: Callable[[], Iterable["Metric"]]) -> None:
-    """Answer requests until the socket is shut down. Loads what that takes with the first one."""
+    """Answer requests until the socket is shut down. Imports the HTTP server on the first one."""
     with listener:
         waiting = select.poll()
         waiting.register(listener, select.POLLIN)

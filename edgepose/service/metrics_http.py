@@ -1,4 +1,4 @@
-"""The HTTP server of the metrics: each connection has a time limit of its own."""
+"""The HTTP server of the metrics, with a time limit for each connection."""
 
 import asyncio
 import contextlib
@@ -21,18 +21,18 @@ log: Final = logging.getLogger(__name__)
 log.addFilter(RepeatFilter())
 
 LIMITS: Final = ConnectionLimits(total=32, per_network=8, request_s=10.0)
-"""The time is for all of a connection: request, numbers and answer."""
+"""Limits of connections; the time limit covers request, collection and response."""
 
 HEAD_BYTES: Final = 8192
 UNKNOWN_VERSION: Final = re.compile(r"version=(?!\s*\d+(\.\d+)*\s*([;,]|$))")
-"""In an Accept header: prometheus_client fails on versions that are not numbers."""
+"""A version in an Accept header that is not a number: prometheus_client raises on it."""
 
 Collect = Callable[[], Iterable[Metric]]
 WsgiApp = Callable[[dict[str, Any], Callable[..., None]], Iterable[bytes]]
 
 
 def serve(listener: socket.socket, collect: Collect) -> None:
-    """Answer requests in this thread until the listener is shut down."""
+    """Answer requests in the calling thread until the listener is shut down."""
     asyncio.run(_serve(listener, _app(collect)))
 
 
@@ -56,7 +56,7 @@ async def _serve(listener: socket.socket, app: WsgiApp) -> None:
 
 
 async def _answer(reader: asyncio.StreamReader, app: WsgiApp, collecting: asyncio.Lock) -> bytes:
-    """Read one request and return the whole answer; nothing where the client hung up."""
+    """Read one request and return the response; empty if the client disconnected."""
     try:
         environ = _environ(await reader.readuntil(b"\r\n\r\n"))
     except asyncio.IncompleteReadError:
@@ -74,12 +74,12 @@ async def _answer(reader: asyncio.StreamReader, app: WsgiApp, collecting: asynci
 
 
 def _environ(head: bytes) -> dict[str, Any]:
-    """Return the WSGI variables of a request that the application reads.
+    """Return the WSGI environment of a request, with the variables that the application reads.
 
     Raises
     ------
     ValueError, HTTPException
-        When the head is not one of HTTP.
+        When the head is not valid HTTP.
     """
     line, _, rest = head.partition(b"\r\n")
     method, target, version = line.decode("ascii").split(" ")

@@ -1,6 +1,6 @@
-"""Settings changed by `C/set`, on top of the configuration file; they outlive a restart.
+"""Settings changed by `C/set`, which override the configuration file across restarts.
 
-A paused camera stays paused after a power cut: it may be in a bedroom.
+For privacy, a paused camera stays paused after a power failure.
 """
 
 from typing import Final
@@ -22,7 +22,7 @@ class Overrides:
     Parameters
     ----------
     file : StateFile
-        Where they are stored; of type `StoredSettings`.
+        Stores the settings, of type `StoredSettings`.
     """
 
     def __init__(self, file: StateFile) -> None:
@@ -53,12 +53,12 @@ class Overrides:
         return config, replace(camera, **fps)
 
     def total_fps(self, config: Config) -> float:
-        """Return the frame rate of all cameras that are not paused together."""
+        """Return the sum of the frame rates in Hz of all cameras that are not paused."""
         looking = [camera for camera in config.cameras if not self.is_paused(camera.id)]
         return sum(self.apply_to(config, camera)[1].fps for camera in looking)
 
     def current_settings(self, config: Config, camera: Camera) -> CameraSettings:
-        """Return a camera's settings in force, as published in `C/state`."""
+        """Return a camera's current settings, as published in `C/state`."""
         config, camera = self.apply_to(config, camera)
         return CameraSettings(
             fps=camera.fps,

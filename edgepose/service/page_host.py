@@ -1,4 +1,4 @@
-"""The daemon as the page sees it: an implementation of `web.bridge.launcher.PageHost`."""
+"""The daemon's implementation of `web.bridge.launcher.PageHost`."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from edgepose.types import Frame
 
 
 class DaemonPageHost:
-    """Gives the page the state of a daemon and passes its commands on.
+    """Gives the page access to a daemon's state and commands.
 
     Parameters
     ----------
@@ -25,12 +25,12 @@ class DaemonPageHost:
 
     @property
     def config(self) -> Config:
-        """The configuration in force."""
+        """The current configuration."""
         return self._state.config
 
     @property
     def origin(self) -> Origin | None:
-        """Where the configuration is read again."""
+        """Where a reload reads the configuration from; None without a file."""
         return self._state.origin
 
     @property
@@ -40,14 +40,14 @@ class DaemonPageHost:
 
     @property
     def engine_threads(self) -> int:
-        """How many cores the model takes; 0 before it is loaded."""
+        """Number of cores that the model uses; 0 before it is loaded."""
         return self._state.engine_threads
 
     def show_cameras(self, cameras: frozenset[str]) -> None:
-        """Take which cameras the page shows: their motion gates stay open."""
+        """Set which cameras the page shows; their motion gates stay open."""
         self._state.shown_cameras = cameras
 
     def newest_frame(self, camera: str) -> Frame | None:
-        """Return the frame that a camera's latest message is about, with its picture."""
+        """Return the frame, with its image, of a camera's latest message; None if there is none."""
         control = self._state.cameras.get(camera)
         return None if control is None else control.snapshots.newest

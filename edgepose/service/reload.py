@@ -1,4 +1,4 @@
-"""Prepares a changed configuration: everything is built and checked before anything is replaced."""
+"""Prepares a reload: the new parts are built and checked before old ones are replaced."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from edgepose.service.state import DaemonState
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Changes:
-    """A configuration that is good, and what it replaces."""
+    """A checked configuration and the parts built for it."""
 
     config: Config
     estimator: FailoverEstimator
-    """The one in use where the model does not change."""
+    """The present estimator if the model does not change."""
 
     broker: bool
-    """Whether the connection to the broker is replaced."""
+    """Whether the connection to the broker must be replaced."""
 
 
 def prepare(state: DaemonState, load: Callable[[Config], FailoverEstimator]) -> Changes:
-    """Read the configuration again and build what it needs.
+    """Read the configuration and build the parts that it changes.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def prepare(state: DaemonState, load: Callable[[Config], FailoverEstimator]) -> 
     Raises
     ------
     EdgeposeError
-        When the file is not good, one of the files it names cannot be read, or its model
-        cannot be loaded. Nothing has been replaced then.
+        When the file is invalid, a file that it names cannot be read, or its model cannot be
+        loaded. No part has been replaced then.
     """
     config, old = state.read_config(), state.config
     broker = (old.mqtt, old.device, old.homeassistant) != (

@@ -1,4 +1,4 @@
-"""Answers the requests of `mqtt.requests.REQUESTS`."""
+"""Handlers of the requests in `mqtt.requests.REQUESTS`."""
 
 from collections.abc import Callable, Mapping
 
@@ -17,7 +17,7 @@ from edgepose.timing import rfc3339
 
 
 def request_handlers(state: DaemonState) -> Mapping[str, RequestHandler]:
-    """Return the function for each request, by its name."""
+    """Return the handlers by request type."""
     return {
         "ping": lambda _: Pong(rfc3339(state.clock.unix_ns())),
         "info": lambda _: status_message(_loaded(state)),
@@ -60,7 +60,13 @@ def _loaded(state: DaemonState) -> DaemonState:
 def _for_cameras(
     state: DaemonState, request: SnapshotRequest, send: Callable[[DaemonState, str], str]
 ) -> dict[str, str]:
-    """Send pictures; a camera that has none to show is an error only when it was named."""
+    """Send a picture of each camera; return topics by camera.
+
+    Raises
+    ------
+    CommandError
+        When the requested camera, or every camera, has no picture.
+    """
     asked = [request.camera] if request.camera is not None else list(state.cameras)
     taken = {}
     for id_ in asked:
@@ -109,7 +115,7 @@ def _picture(state: DaemonState, id_: str) -> str:
 
 
 def _reset_lines(state: DaemonState, request: ResetLinesRequest) -> LinesReset:
-    """Set counts to 0 and publish the state of their cameras."""
+    """Reset line counts and publish the states of their cameras."""
     if request.camera is not None:
         _known_camera(state, request.camera)
     cameras = [c for c in state.config.cameras if request.camera in {None, c.id}]
@@ -125,7 +131,7 @@ def _reset_lines(state: DaemonState, request: ResetLinesRequest) -> LinesReset:
 
 
 def _reload(state: DaemonState) -> Reloading:
-    """Refuse a file that is not good at once; what shows later only is logged."""
+    """Request a reload; refuse an invalid file at once. Later errors are logged."""
     try:
         state.read_config()
     except EdgeposeError as error:

@@ -1,4 +1,4 @@
-"""What a running daemon holds, in one place for the modules of `service`."""
+"""The state of a running daemon, shared by the modules of `service`."""
 
 import threading
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from edgepose.types import Message
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BrokerConnection:
-    """All that belongs to one broker and one device id; a reload may replace it as a whole."""
+    """The parts that belong to one broker and device id; a reload may replace them together."""
 
     topics: Topics
     publisher: Publisher
@@ -40,16 +40,16 @@ class BrokerConnection:
 class DaemonState:
     """The parts of a running daemon.
 
-    The main thread alone replaces `config`, `broker` and `loaded_estimator`, and adds and
-    removes `cameras`; other threads read them.
+    Only the main thread replaces `config`, `broker` and `loaded_estimator` and adds and removes
+    `cameras`; other threads read them.
     """
 
     config: Config
     origin: Origin | None
-    """Where the configuration is read again; None where there is no file."""
+    """Where a reload reads the configuration from; None without a file."""
 
     once: bool
-    """Stop when all sources have ended."""
+    """Whether to stop when all sources have ended."""
 
     clock: Clock
     started_ns: int
@@ -57,14 +57,14 @@ class DaemonState:
     broker: BrokerConnection
     selector: ModelSelector
     loaded_estimator: FailoverEstimator | None
-    """None until the model is loaded; the broker is connected before it."""
+    """None until the model is loaded, which the broker connection does not wait for."""
 
     cameras: dict[str, CameraControl]
     ids: dict[str, Iterator[int]]
-    """By camera, where track ids come from; outlives a reload, so that none is used twice."""
+    """Generators of track ids by camera; kept across reloads, so that ids are not reused."""
 
     lanes: FairQueue[InferenceJob]
-    """Prepared frames that wait for the inference thread."""
+    """Prepared frames that wait for an inference thread."""
 
     inference_times: Durations
     failure: FirstError
@@ -72,14 +72,20 @@ class DaemonState:
     """Wakes the main thread."""
 
     shown_cameras: frozenset[str]
-    """Cameras that the page shows now; their motion gates stay open."""
+    """Ids of the cameras that the page shows; their motion gates stay open."""
 
     stopping: threading.Event
     reload_requested: threading.Event
 
     @property
     def estimator(self) -> FailoverEstimator:
-        """The estimator; an error before it is loaded."""
+        """The loaded estimator.
+
+        Raises
+        ------
+        RuntimeError
+            When the model is not loaded yet.
+        """
         if self.loaded_estimator is None:
             msg = "the model is not loaded yet"
             raise RuntimeError(msg)
@@ -87,29 +93,29 @@ class DaemonState:
 
     @property
     def engine_threads(self) -> int:
-        """How many cores the model takes; 0 before it is loaded."""
+        """Number of cores that the model uses; 0 before it is loaded."""
         return self.loaded_estimator.cores if self.loaded_estimator else 0
 
     @property
     def camera_ids(self) -> set[str]:
-        """Ids of the configured cameras, whether they run yet or not."""
+        """Ids of all configured cameras, running or not."""
         return {camera.id for camera in self.config.cameras}
 
     def running_cameras(self) -> list[CameraControl]:
-        """Return the cameras that run now; thread-safe."""
+        """Return the running cameras. Thread-safe."""
         return list(self.cameras.values())
 
     def answer(self, message: Message) -> bool:
-        """Send a message now, or drop it; False where there is no session; thread-safe."""
+        """Send a message, or drop it and return False without a session. Thread-safe."""
         return self.broker.publisher.answer(message)
 
     def read_config(self) -> Config:
-        """Read the configuration file again.
+        """Read the configuration file; return the present configuration without one.
 
         Raises
         ------
         EdgeposeError
-            When it is not good; the message says where.
+            When the file is invalid; the message has the position.
         """
         if self.origin is None:
             return self.config
@@ -118,11 +124,11 @@ class DaemonState:
         return config
 
     def stop(self) -> None:
-        """Ask the main thread to end; from any thread or signal handler."""
+        """Request the main thread to stop. Safe in any thread and in signal handlers."""
         self.stopping.set()
         self.wake.set()
 
     def request_reload(self) -> None:
-        """Ask the main thread to reload; from any thread or signal handler."""
+        """Request the main thread to reload. Safe in any thread and in signal handlers."""
         self.reload_requested.set()
         self.wake.set()

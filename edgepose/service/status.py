@@ -1,4 +1,4 @@
-"""What runs and how fast: status and statistics over MQTT, and one sentence for systemd."""
+"""Status and statistics for MQTT, and the status line for systemd."""
 
 from edgepose._version import __version__
 from edgepose.camera.pipeline import STAGES
@@ -19,13 +19,13 @@ from edgepose.timing import NS_PER_S, Durations, rfc3339
 
 
 def publish_status(state: DaemonState) -> None:
-    """Publish what runs here; retained; thread-safe."""
+    """Publish the retained status message. Thread-safe."""
     broker = state.broker
     broker.publisher.put_latest(lambda: encoding.status(broker.topics, status_message(state)))
 
 
 def status_message(state: DaemonState) -> StatusMessage:
-    """Describe the model, its delegate and each camera; needs a loaded model."""
+    """Return the status of model, delegate and cameras. The model must be loaded."""
     config, topics, plan = state.config, state.broker.topics, state.estimator.plan
     packed = config.mqtt.encoding == "msgpack"
     return StatusMessage(
@@ -53,14 +53,14 @@ def status_message(state: DaemonState) -> StatusMessage:
 
 
 class StatsPublisher:
-    """Publishes the statistics of the time since the last message."""
+    """Publishes statistics of the interval since the previous message."""
 
     def __init__(self, state: DaemonState) -> None:
         self._state = state
         self._processor = process.Processor()
 
     def publish(self) -> StatsMessage:
-        """Publish statistics and return them; called by one thread."""
+        """Publish statistics and return them. Not thread-safe."""
         state, now_ns = self._state, self._state.clock.now_ns()
         throttling = hardware.THROTTLING.latest()
         stats = StatsMessage(
@@ -96,7 +96,7 @@ def _camera_stats(state: DaemonState, camera: CameraWorker, now_ns: int) -> Came
 
 
 def stages_ms(state: DaemonState) -> dict[str, Percentiles]:
-    """Return the duration of each stage in milliseconds, in the order of the pipeline."""
+    """Return the percentiles of each stage in milliseconds, in the order of the pipeline."""
     measured = {"infer": state.inference_times, "publish": state.broker.publisher.publishing}
     for control in state.running_cameras():
         for stage, durations in control.camera.health.stages.items():
@@ -107,7 +107,7 @@ def stages_ms(state: DaemonState) -> dict[str, Percentiles]:
 
 
 def sentence(state: DaemonState, fps: float | None = None) -> str:
-    """Say in one sentence what runs, at which rate, and what is wrong."""
+    """Return one line with frame rate, model, delegate and problems."""
     parts = [] if fps is None else [f"{fps:.1f} frames a second"]
     parts.append(f"{state.estimator.name} on {state.estimator.plan.delegate.name}")
     if not state.broker.publisher.connected:

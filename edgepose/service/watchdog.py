@@ -1,8 +1,8 @@
-"""Whether inferences finish, for the service manager's watchdog."""
+"""Detection of inferences that hang, for systemd's watchdog."""
 
 
 class InferenceWatchdog:
-    """Detects an inference that does not finish; written by one thread, read by another."""
+    """Detects an inference that does not finish. One thread writes, another one reads."""
 
     def __init__(self) -> None:
         self._started = 0
@@ -19,9 +19,9 @@ class InferenceWatchdog:
         self._busy = False
 
     def is_progressing(self) -> bool:
-        """Return False if the same inference runs as at the last call.
+        """Return False if the inference that ran at the previous call still runs.
 
-        Without frames there is no inference, and that is no stall.
+        Without frames no inference runs, and the result is True.
         """
         running = self._started if self._busy else 0
         stuck = running > 0 and running == self._checked

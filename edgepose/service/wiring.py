@@ -1,4 +1,4 @@
-"""Turns the configuration into objects; the only place that does."""
+"""Builds all objects from the configuration (composition root)."""
 
 import itertools
 import logging
@@ -50,7 +50,7 @@ log: Final = logging.getLogger(__name__)
 
 
 def new_state(config: Config, origin: Origin | None, *, once: bool, clock: Clock) -> DaemonState:
-    """Make the state of a daemon that does not run yet; raises what `connect` raises."""
+    """Build the state of a daemon before it runs. Raises the errors of `connect`."""
     wake, stopping = WakeEvent(), threading.Event()
     failure = FirstError(wake.set)
     folder = storage.state_directory(config.device.id)
@@ -79,12 +79,12 @@ def new_state(config: Config, origin: Origin | None, *, once: bool, clock: Clock
 def connect(
     config: Config, clock: Clock, refused: Callable[[BrokerError], None]
 ) -> BrokerConnection:
-    """Make everything that belongs to the configured broker; `publisher.start` connects it.
+    """Build the parts for the configured broker; `publisher.start` connects them.
 
     Parameters
     ----------
     refused : callable
-        Called when the broker refuses the login and trying again cannot help.
+        Called when the broker refuses the login and retrying does not help.
 
     Raises
     ------
@@ -120,11 +120,11 @@ def connect(
 def make_publisher(
     config: Config, topics: Topics, clock: Clock, refused: Callable[[BrokerError], None]
 ) -> Publisher:
-    """Make outbox, client and, where it is asked for, the embedded broker; raises as `connect`."""
+    """Build outbox, client and, if configured, the embedded broker. Raises as `connect`."""
     queue = spool(config, clock)
     try:
         embedded = embedded_broker(config)
-        # Two processes with one session name would disconnect each other for ever.
+        # Two clients with the same session name would disconnect each other repeatedly.
         name = session(config) if queue.is_ours else None
         client = sink(config, topics, embedded, refused, name)
     except BaseException:
@@ -134,7 +134,7 @@ def make_publisher(
 
 
 def announce(connection: BrokerConnection, config: Config) -> None:
-    """Publish discovery and note the retained topics of the configured cameras."""
+    """Publish discovery and record the retained topics of the configured cameras."""
     connection.discovery.configure(config, connection.topics)
     connection.stale_topics.configure(topics_of(config, connection.topics))
 
@@ -181,7 +181,7 @@ def camera(
     id_: str,
     changed: Callable[[CameraWorker], None],
 ) -> CameraControl:
-    """Make one configured camera, ready to start, with the controls that change it.
+    """Build one configured camera and its control; the camera is not started.
 
     Parameters
     ----------
@@ -251,25 +251,25 @@ def camera(
 
 
 def embedded_broker(config: Config) -> EmbeddedBroker | None:
-    """Start the embedded broker where the configuration asks for it."""
+    """Start and return the embedded broker; None if it is not configured."""
     if not urls.broker(config.mqtt.url).embedded:
         return None
     return EmbeddedBroker.from_url(config.mqtt.url).start()
 
 
 def spool(config: Config, clock: Clock) -> Spool:
-    """Make the queue of events on disk."""
+    """Build the queue of events on disk."""
     folder = _state_folder(config)
     return Spool(folder and folder / "spool", clock)
 
 
 def overrides(config: Config) -> Overrides:
-    """Make the settings that were changed over MQTT."""
+    """Build the store of settings that were changed over MQTT."""
     return Overrides(state_file(config, "settings.json", StoredSettings))
 
 
 def stale_topic_cleaner(config: Config, publisher: Publisher, clock: Clock) -> StaleTopicCleaner:
-    """Make the cleaner of retained topics; it remembers them only for one process a device."""
+    """Build the cleaner of retained topics; only the device's first process stores them on disk."""
     stored = (
         state_file(config, "retained.json", list[str])
         if publisher.outbox.is_exclusive
@@ -283,13 +283,13 @@ def stale_topic_cleaner(config: Config, publisher: Publisher, clock: Clock) -> S
 
 
 def state_file(config: Config, name: str, type_: Any) -> StateFile:
-    """Make a file of state in the device's folder."""
+    """Return a state file in the device's folder; without a folder it stores nothing."""
     folder = _state_folder(config)
     return StateFile(folder and folder / name, type_)
 
 
 def _state_folder(config: Config) -> Path | None:
-    """Return the device's folder; None with the embedded broker, which keeps nothing either."""
+    """Return the device's state folder; None with the embedded broker, which stores nothing."""
     if urls.broker(config.mqtt.url).embedded:
         return None
     return storage.state_directory(config.device.id)
@@ -302,7 +302,7 @@ def sink(
     refused: Callable[[BrokerError], None],
     session: str | None,
 ) -> MqttClient:
-    """Make the client of the configured broker, or of the embedded one."""
+    """Build the client of the configured broker, or of the embedded one."""
     options = replace(
         BrokerOptions.from_config(config, own),
         availability_topic=topics.availability,
@@ -313,7 +313,7 @@ def sink(
 
 
 def session(config: Config) -> str:
-    """Return the name of the broker's session; the same after a restart."""
+    """Return the name of the MQTT session, persisted across restarts."""
     stored = state_file(config, "session.json", str)
     name: str = stored.read() or secrets.token_hex(4)
     stored.write(name)
