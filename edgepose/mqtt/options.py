@@ -165,8 +165,8 @@ def tls_context(options: BrokerOptions) -> ssl.SSLContext:
     except ssl.SSLError as error:
         raise _file_error("ca_file", options.ca_file, f"no certificate ({error.reason})") from None
     if options.ca_file is not None:
-        # Python 3.13 refuses authorities without keyUsage, as many recipes make them. Whoever
-        # names the authority trusts it; all that matters for safety is still verified.
+        # Python 3.13 refuses authorities without keyUsage, which many tutorials create. The
+        # configured authority is trusted; signatures, names and dates are still verified.
         context.verify_flags &= ~ssl.VerifyFlags.VERIFY_X509_STRICT
     if options.cert_file is not None:
         _load_own_certificate(context, options)

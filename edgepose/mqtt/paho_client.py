@@ -22,9 +22,7 @@ from edgepose.mqtt.options import BrokerOptions
 from edgepose.types import PAYLOAD_VERSION, Message, Received
 
 CONNECT_TIMEOUT_S: Final = 5.0  # per address of the broker, and again for its answer
-SEND_BUFFER: Final = (
-    64 * 1024
-)  # limits the kernel's queue: bytes in it arrive late on a slow network
+SEND_BUFFER: Final = 64 * 1024  # bytes in the kernel's queue arrive late on a slow network
 MAX_UNACKNOWLEDGED: Final = 1000
 WILL_DELAY_S: Final = 3  # a reconnection within this time cancels the last will
 SESSION_S: Final = 60  # longer than the delay of the will; the broker queues commands meanwhile

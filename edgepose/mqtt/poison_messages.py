@@ -148,7 +148,7 @@ class PoisonMessages:
             del self._holds[suspect.topic]
 
     def _drop_old(self) -> None:
-        """Drop messages older than `SUSPECT_S`, up to the first that is not acknowledged."""
+        """Count messages older than `SUSPECT_S` as accepted, up to the first pending one."""
         oldest_s = self._now_s() - SUSPECT_S
         while self._suspects:
             first = self._suspects[0]

@@ -94,7 +94,7 @@ class Publisher:
         self._published.append(listener)
 
     def on_cleared(self, listener: Callable[[str], None]) -> None:
-        """Add a listener for retained topics that were cleared, or that the broker refuses to clear."""
+        """Add a listener for the broker's answers to cleared retained topics."""
         self._cleared.append(listener)
 
     def answer(self, message: Message) -> bool:

@@ -33,10 +33,7 @@ from edgepose.types import Message, Received
 log = logging.getLogger(__name__)
 
 LOOP_S: Final = 1.0  # interval at which paho checks the keepalive
-ASK_AGAIN_S: Final = (
-    5.0,
-    300.0,
-)  # first and longest pause; a cluster without one node refuses topics temporarily
+ASK_AGAIN_S: Final = (5.0, 300.0)  # first and longest; a cluster may refuse topics temporarily
 BLOCKED_S: Final = 0.5  # the network is blocked if nothing could be written for this time
 HEADERS: Final = 100  # bytes of a message besides topic and payload, rounded up
 UNSPECIFIED: Final = 0x80  # paho's code for a connection that ended without a reason code
@@ -360,7 +357,7 @@ class Session:
             if acknowledged is not None:
                 acknowledged(False)
             return True
-        # Locked until the number is stored: the acknowledgement may arrive before `publish` returns.
+        # Locked until the number is stored: the acknowledgement may arrive before that.
         with self._changed:
             if self._careful and (self._unacknowledged or self._queued):
                 return self._queue(message, size, acknowledged)
@@ -391,7 +388,7 @@ class Session:
         return True
 
     def _is_held(self, message: Message, size: int) -> bool:
-        """Return whether a message must not be sent; reports one that exceeds the broker's limit."""
+        """Return whether a message must not be sent; reports one that is too large."""
         most = self.limits.packet_bytes
         if most is not None and size > most:
             reason = f"{size} bytes are more than it takes ({most}); raise its limit"

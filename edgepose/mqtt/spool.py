@@ -122,7 +122,7 @@ class Spool:
         return not self._unsent
 
     def next(self) -> SpooledEvent | None:
-        """Return the oldest event that can be sent and mark it as in flight; None if there is none."""
+        """Return the oldest event that can be sent, if any, and mark it as in flight."""
         now_ns = self._clock.now_ns()
         self._apply_limits(now_ns)
         while self.is_ready:

@@ -273,7 +273,7 @@ class SegmentFolder:
         self._failed = True
 
     def _delete_done(self) -> None:
-        """Delete finished segments, oldest first: later ones hold the "done" records of earlier ones."""
+        """Delete finished segments, oldest first: later ones hold their "done" records."""
         while self._segments and not self._segments[0].waiting:
             if len(self._segments) == 1 and self._handle is not None:
                 return
