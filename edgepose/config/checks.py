@@ -12,13 +12,13 @@ from edgepose.errors import ConfigError
 from edgepose.urls import address, broker
 
 RESERVED: Final = frozenset({"availability", "status", "stats", "request", "response"})
-"""Topics of the device: a camera of that name would stand in their place."""
+"""Topics of the device, which a camera's id must not equal."""
 
-TOLERANCE: Final = 1e-6  # 0.1 + 0.9 may be a little more than 1
+TOLERANCE: Final = 1e-6  # 0.1 + 0.9 may slightly exceed 1
 
 
 def semantic_errors(config: Config) -> Iterator[Problem]:
-    """Yield values that do not fit together; single types cannot express these rules."""
+    """Yield problems between values, which the types of single fields cannot express."""
     yield from _mqtt(config.mqtt)
     yield from _listening(config)
     yield from _proxies(config.web.trusted_proxies)
@@ -44,7 +44,7 @@ def _mqtt(mqtt: Mqtt) -> Iterator[Problem]:
     except ValueError:
         what = 'mqtt://HOST:PORT, mqtts://HOST:PORT, "embedded" or "embedded:PORT"'
         path = ("mqtt", "url")
-        # Before an "@" stands a password, also in what is no URL.
+        # The part before "@" may be a password, even in an invalid URL.
         found = mqtt.url.rpartition("@")[-1]
         found = mqtt.url if found == mqtt.url else f"***@{found}"
         yield Problem(path, expected(path, found, what))
@@ -85,7 +85,7 @@ def _gestures(own: Sequence[GestureRule]) -> Iterator[Problem]:
 
 
 def _duplicate_ids(ids: Sequence[tuple[toml.Path, str]]) -> Iterator[Problem]:
-    """Yield ids that an earlier table of the same kind uses."""
+    """Yield a problem for each id that an earlier table of the same kind uses."""
     first: dict[str, toml.Path] = {}
     for path, id_ in ids:
         if first.setdefault(id_, path) != path:
@@ -125,7 +125,7 @@ def _floor(path: toml.Path, floor: CameraFloor) -> Iterator[Problem]:
 
 
 def _flat(points: tuple[tuple[float, float], ...]) -> bool:
-    """Say whether four points are no four corners of a convex shape, in order."""
+    """Return whether four points are not the corners of a convex shape in order."""
     turns = [
         (b[0] - a[0]) * (c[1] - b[1]) - (b[1] - a[1]) * (c[0] - b[0])
         for a, b, c in zip(points, points[1:] + points[:1], points[2:] + points[:2], strict=True)
@@ -143,7 +143,7 @@ def _line(path: toml.Path, line: CameraLine) -> Iterator[Problem]:
 
 
 def _polygon(path: toml.Path, corners: Sequence[tuple[float, float]]) -> Iterator[Problem]:
-    """Yield polygons whose edges cross: their inside is not defined."""
+    """Yield a problem if edges of a polygon cross: its inside is not defined then."""
     edges = list(zip(corners, [*corners[1:], corners[0]], strict=True))
     if crossing := _crossing(edges):
         i, j = crossing
@@ -159,10 +159,10 @@ Edge = tuple[tuple[float, float], tuple[float, float]]
 
 
 def _crossing(edges: Sequence[Edge]) -> tuple[int, int] | None:
-    """Return the numbers, from 1, of two edges that cross; None where none do.
+    """Return the numbers, from 1, of two edges that cross; None if there are none.
 
-    A sweep along the axis on which edges are shorter compares only edges whose ranges on it
-    overlap: fast for drawn polygons of thousands of corners.
+    Sweeps along the axis on which edges are shorter, and compares only edges whose ranges
+    overlap. This is fast for hand-drawn polygons with thousands of corners.
     """
     lengths = [sum(abs(b[axis] - a[axis]) for a, b in edges) for axis in (0, 1)]
     axis = lengths.index(min(lengths))

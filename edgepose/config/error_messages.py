@@ -38,7 +38,7 @@ SYNTAX: Final = {
     "Illegal character '\\n'": 'the text has no closing quote, or needs """ for several lines',
     "Unescaped": "a backslash in double quotes is written twice; or use single quotes",
 }
-"""How tomllib's messages begin, and what to do."""
+"""Remedies, by the beginning of tomllib's messages."""
 
 
 PASSWORD: Final = (
@@ -59,7 +59,7 @@ class Problem(NamedTuple):
 
 
 def syntax(message: str, where: str) -> str:
-    """Convert tomllib's message to ours, with the line in front."""
+    """Convert a message of tomllib to edgepose's format, which begins with the line."""
     match = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message)
     what, line, column = match.groups() if match else (message.partition(";")[0], None, None)
     mend = next((mend for begin, mend in SYNTAX.items() if what.startswith(begin)), "")
@@ -77,8 +77,8 @@ def expected(path: toml.Path, found: Any, what: str) -> str:
 def decode(data: Mapping[str, Any], root: type[Root]) -> tuple[Root | None, list[Problem]]:
     """Decode plain data to a structure of type `root`; return it and the problems.
 
-    The structure is None where there are problems; they stand in the order in which to
-    solve them: a misspelt key comes before the value that it hides.
+    The structure is None if there are problems. They are in the order in which to solve them: a
+    misspelt key comes before the missing value that it causes.
     """
     problems = [*_unknown(data, root, ()), *_not_finite(data, ())]
     if problems:
@@ -90,7 +90,7 @@ def decode(data: Mapping[str, Any], root: type[Root]) -> tuple[Root | None, list
 
 
 def _unknown(data: Any, root: type[Struct], path: toml.Path) -> Iterator[Problem]:
-    """Yield unknown keys; values that are no tables are left to the type check."""
+    """Yield unknown keys. Values that should be tables are left to the type check."""
     for place, found, table in _tables(data, root, path):
         known = [item.encode_name for item in msgspec.structs.fields(table)]
         strange = [key for key in found if key not in known]
@@ -115,7 +115,7 @@ def _tables(
 
 
 def _strange(strange: list[str], known: list[str], path: toml.Path, root: type[Struct]) -> str:
-    """Return the message for unknown keys, with likely and known ones."""
+    """Return the message for unknown keys, with suggestions and the known keys."""
     place = f"{toml.spell(path)}: " if path else ""
     if "password" in strange:
         return place + PASSWORD
@@ -128,7 +128,7 @@ def _strange(strange: list[str], known: list[str], path: toml.Path, root: type[S
 
 
 def _owners(key: str, root: type[Struct]) -> list[str]:
-    """Return the headers of the tables right below the root that have a key."""
+    """Return the headers of the top-level tables that have a key of this name."""
     found = []
     for item in msgspec.structs.fields(root):
         table = table_in(item.type)
@@ -143,7 +143,7 @@ def _and(names: Iterable[str]) -> str:
 
 
 def table_in(kind: Any) -> type[Struct] | None:
-    """Return the table that a field's type is, or is a list of."""
+    """Return the table type of a field, or of the elements of its list; else None."""
     if isinstance(kind, type) and issubclass(kind, Struct):
         return kind
     return next(filter(None, map(table_in, getattr(kind, "__args__", ()))), None)
@@ -186,7 +186,7 @@ def describe(path: toml.Path, root: type[Struct]) -> str:
 
 
 def _words(kind: Any, path: toml.Path) -> str:
-    """Describe a type: by its own description, or by its structure."""
+    """Describe a type with its own description if it has one, else by its structure."""
     match kind:
         case Metadata(extra_json_schema={"description": str() as words}):
             return words
@@ -203,7 +203,7 @@ def _words(kind: Any, path: toml.Path) -> str:
 
 
 def _plain(kind: Any) -> str:
-    """Describe a type without parts."""
+    """Describe a simple type."""
     match kind:
         case IntType(ge=low, le=high) | FloatType(ge=low, le=high):
             least = "" if low is None else f" from {low}"
@@ -220,7 +220,7 @@ def _header(path: toml.Path) -> str:
 
 
 def _step(kind: Any, step: str | int) -> Any:
-    """Follow one step of a path through the types."""
+    """Return the type one step down a path."""
     while isinstance(kind, Metadata):
         kind = kind.type
     if isinstance(step, str):

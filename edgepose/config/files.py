@@ -1,4 +1,4 @@
-"""Finds files that a configuration names and that cannot be read."""
+"""Finds files named in a configuration that cannot be read."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +10,9 @@ from edgepose.errors import in_words
 
 
 def missing_files(config: Config) -> Iterator[Problem]:
-    """Yield a problem for each named file that is not there or cannot be read.
+    """Yield a problem for each named file that is missing or cannot be read.
 
-    Models and sources are left out: the packages that open them check them.
+    Models and sources are not included; the packages that open them check them.
     """
     for table in ("mqtt", "web"):
         for key in ("password_file", "ca_file", "cert_file", "key_file"):

@@ -8,10 +8,10 @@ A condition compares two joints or measures one:
     distance left_wrist right_wrist < 0.3
     swings left_wrist > 2
 
-Lengths are parts of the torso (shoulders to hips, half a metre in an adult), angles
-are degrees. `above` and `below` follow the picture, `left_of`, `right_of` and `outside`
-the person: their own left, also when they turn their back. A joint without a side
-(`wrist`, and `other_wrist` for the one across) is tried on the left and on the right.
+Lengths are in torso lengths (shoulders to hips, half a metre in an adult), angles in degrees.
+`above` and `below` refer to the picture; `left_of`, `right_of` and `outside` to the person's own
+left and right, also when seen from behind. A joint without a side (`wrist`, and `other_wrist`
+for the opposite one) is evaluated for the left and for the right.
 """
 
 from collections.abc import Sequence
@@ -33,14 +33,14 @@ JOINT_WORDS: Final = (
     *(f"other_{joint}" for joint in PAIRED),
 )
 BENDING: Final = ("shoulder", "elbow", "hip", "knee")
-"""Joints that have an angle: between the limbs that meet there."""
+"""Joints with an angle, measured between the two limbs that meet there."""
 
 SWINGING: Final = ("nose", "elbow", "wrist", "knee", "ankle")
-"""Joints whose swings are counted: sideways, against the joint that carries them."""
+"""Joints whose sideways swings relative to their parent joint are counted."""
 
 RELATIONS: Final = ("above", "below", "left_of", "right_of", "outside", "level_with")
 MEASURES: Final = ("angle", "distance", "swings")
-LEVEL: Final = 0.3  # parts of the torso; a stretched arm 15 degrees off the level
+LEVEL: Final = 0.3  # torso lengths; a stretched arm 15 degrees off horizontal
 
 FORMS: Final = (
     '"JOINT above|below|left_of|right_of|outside JOINT [by LENGTH]", '
@@ -51,20 +51,20 @@ FORMS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A measure of the body on one side of a limit."""
+    """A body measure that must be above or below a limit."""
 
     text: str
-    """As it was written."""
+    """The condition as written in the configuration."""
 
     measure: Measure
     joints: tuple[str, ...]
-    """Names out of `JOINT_WORDS`."""
+    """Names from `JOINT_WORDS`."""
 
     more: bool
     """True: holds above the limit; False: below it."""
 
     limit: float
-    """Parts of the torso for lengths, degrees for angles, a number for swings."""
+    """Torso lengths, degrees for angles, a count for swings."""
 
     @property
     def sided(self) -> bool:
@@ -72,7 +72,7 @@ class Condition:
         return all(joint == "nose" or joint.startswith(SIDES) for joint in self.joints)
 
     def on(self, side: Side) -> "Condition":
-        """Return the condition with sides for the joints that have none."""
+        """Return the condition with this side for the joints without one."""
         other = SIDES[1 - SIDES.index(side)]
         joints = tuple(_with_side(joint, side, other) for joint in self.joints)
         return Condition(self.text, self.measure, joints, self.more, self.limit)
@@ -88,24 +88,24 @@ def _with_side(joint: str, side: Side, other: Side) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Gesture:
-    """A rule: what the body does, for how long, and how often it counts."""
+    """A gesture rule: conditions, holding time and cooldown."""
 
     id: str
     when: tuple[Condition, ...]
-    """All of these hold; a joint that is not sure holds nothing."""
+    """Conditions that must all hold; one with an uncertain joint does not hold."""
 
     unless: tuple[Condition, ...] = ()
-    """And none of these; a joint that is not sure stands in no way."""
+    """Conditions of which none may hold; one with an uncertain joint does not hold."""
 
     hold_s: float = 0.7
-    """How long it must be held."""
+    """Seconds that the gesture must be held."""
 
     cooldown_s: float = 2.0
-    """How long after it the same person's same gesture does not count."""
+    """Seconds after a gesture in which the same gesture of the same person is ignored."""
 
     @property
     def sided(self) -> bool:
-        """True when every joint names its side; else it is tried on both."""
+        """True when every joint names its side; otherwise the rule is evaluated for both sides."""
         return all(condition.sided for condition in (*self.when, *self.unless))
 
     @classmethod
@@ -117,12 +117,12 @@ class Gesture:
         hold_s: float = 0.7,
         cooldown_s: float = 2.0,
     ) -> "Gesture":
-        """Read a rule from its sentences.
+        """Parse a rule from the sentences of its conditions.
 
         Raises
         ------
         ConfigError
-            Names the sentence, the word found and the words expected.
+            Names the sentence, the unexpected word and the expected words.
         """
         if not when:
             msg = f"gesture {id!r}: when is empty; expected at least one condition like {FORMS}"
@@ -141,12 +141,12 @@ class Gesture:
 
 
 def parse_condition(text: str) -> Condition:
-    """Read one sentence.
+    """Parse one condition.
 
     Raises
     ------
     ConfigError
-        Names the word found and the words expected.
+        Names the unexpected word and the expected words.
 
     Examples
     --------
@@ -169,7 +169,7 @@ def parse_condition(text: str) -> Condition:
 
 
 def _related(text: str, words: list[str]) -> Condition:
-    """Read ``JOINT relation JOINT [by|within LENGTH]``."""
+    """Parse ``JOINT relation JOINT [by|within LENGTH]``."""
     first, relation, second = words[:3]
     level = relation == "level_with"
     for joint in (first, second):
@@ -197,7 +197,7 @@ def _related(text: str, words: list[str]) -> Condition:
 
 
 def _measured(text: str, words: list[str]) -> Condition:
-    """Read ``angle JOINT > N``, ``distance JOINT JOINT > N`` or ``swings JOINT > N``."""
+    """Parse ``angle JOINT > N``, ``distance JOINT JOINT > N`` or ``swings JOINT > N``."""
     measure = words[0]
     count = 2 if measure == "distance" else 1
     if len(words) != count + 3:
@@ -234,7 +234,7 @@ def _number(text: str, word: str) -> float:
         number = float(word)
     except ValueError:
         number = float("nan")
-    if not abs(number) < 1000:  # refuses nan too
+    if not abs(number) < 1000:  # also refuses NaN
         msg = f"condition {text!r}: found {word!r}; expected a number between -1000 and 1000"
         raise ConfigError(msg)
     return number
@@ -250,15 +250,15 @@ LYING: Final = (
     "right_shoulder below right_hip by -0.4",
     "nose below left_shoulder by -0.15",
 )
-"""True unless the shoulders are clearly above the hips and below the face: arms over the
-head are no raised hands then."""
+"""True unless the shoulders are clearly above the hips and below the face. If true, arms beside
+the head are not raised hands."""
 
 BUILT_IN: Final = {
     gesture.id: gesture
     for gesture in (
         Gesture.parse(
             "hand_raised",
-            # A hand at the ear or in the hair has a sharper elbow.
+            # The elbow is bent more sharply when a hand is at the ear or in the hair.
             ["wrist above shoulder by 0.4", "wrist above elbow by 0.2", "angle elbow > 80"],
             unless=["other_wrist above other_shoulder by 0.2", "swings wrist > 1", *LYING],
             hold_s=1.2,
@@ -276,7 +276,7 @@ BUILT_IN: Final = {
         Gesture.parse(
             "wave",
             ["wrist above elbow by 0.25", "swings wrist > 3"],
-            hold_s=0.4,  # the turns take their own time before
+            hold_s=0.4,  # the swings take additional time before
             cooldown_s=3.0,
         ),
         Gesture.parse(
@@ -299,15 +299,15 @@ BUILT_IN: Final = {
                     f"{side}_wrist level_with {side}_shoulder within 0.45",
                     f"{side}_wrist outside {side}_shoulder by 0.5",
                     f"angle {side}_elbow > 110",
-                    f"{other}_wrist {side}_of {other}_shoulder by -0.5",  # else a T
-                    # A stretched arm seen aslant may as well point at the camera.
+                    f"{other}_wrist {side}_of {other}_shoulder by -0.5",  # otherwise the person forms a T
+                    # A stretched arm that appears short may point at the camera.
                     "distance left_shoulder right_shoulder > 0.6",
                 ],
-                # A forearm that points up greets.
+                # A forearm that points up is a greeting.
                 unless=[f"{side}_wrist above {side}_elbow by 0.35", *LYING],
             )
             for side, other in (("left", "right"), ("right", "left"))
         ),
     )
 }
-"""Gestures that are there by name."""
+"""Built-in gestures by name."""

@@ -23,7 +23,7 @@ AnyTable = TypeVar("AnyTable", bound="Table")
 
 
 def load(path: Path) -> Config:
-    """Read a configuration file; its relative paths start at its folder."""
+    """Return the configuration of a file; relative paths in it are relative to its folder."""
     config, folder = loads(_read(path), str(path)), path.parent.absolute()
     mqtt, model, replace = config.mqtt, config.model, msgspec.structs.replace
     files = ("password_file", "ca_file", "cert_file", "key_file")
@@ -47,22 +47,22 @@ def load(path: Path) -> Config:
 
 
 def _below(folder: Path, table: AnyTable, files: Sequence[str]) -> AnyTable:
-    """Return a table with these keys as absolute paths."""
+    """Return a table in which the paths of these keys are absolute."""
     named = {name: str(folder / found) for name in files if (found := getattr(table, name))}
     return msgspec.structs.replace(table, **named)
 
 
 def loads(text: str, where: str) -> Config:
-    """Read a configuration from TOML; `where` names it in errors.
+    """Return the configuration of a TOML text; `where` names the text in errors.
 
     Raises
     ------
     ConfigError
-        With the line, the key, what was found and what was expected.
+        Names the line, the key, the value found and the values expected.
     """
     try:
         data = tomllib.loads(text)
-    except ValueError as error:  # also for a number with thousands of digits
+    except ValueError as error:  # also raised for a number with thousands of digits
         raise ConfigError(error_messages.syntax(str(error), where)) from None
     except RecursionError:
         msg = f"{where}: brackets within brackets without end; expected a few levels of them"
@@ -77,7 +77,7 @@ def loads(text: str, where: str) -> Config:
 def validate(data: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
     """Build a configuration from plain data; return it and all problems.
 
-    The configuration is None where the data cannot even be read as one.
+    The configuration is None if the data does not match the schema.
     """
     config, problems = error_messages.decode(data, Config)
     return config, [*problems, *(semantic_errors(config) if config else ())]
@@ -88,8 +88,8 @@ def load_with_overrides(
 ) -> Config:
     """Return the configuration of a file with the overrides of the command line.
 
-    Without a file the usual one is read if it exists. A source takes the place of all
-    cameras; if exactly one is configured, its other settings stay.
+    Without a file the default one is read if it exists. A source replaces all cameras; if
+    exactly one camera is configured, its other settings are kept.
     """
     config = load(file or DEFAULT_FILE) if file or DEFAULT_FILE.is_file() else Config()
     replace = msgspec.structs.replace
@@ -106,24 +106,30 @@ def load_with_overrides(
 
 
 class Origin(Struct, frozen=True, kw_only=True):
-    """Where a configuration comes from: a file, and overrides of the command line."""
+    """Origin of a configuration: a file and the overrides of the command line."""
 
     file: str = ""
-    """Empty: the usual one, if it exists."""
+    """Path of the file. Empty: the default one, if it exists."""
 
     source: str = ""
     model: str = ""
     mqtt: str = ""
     debug: bool = False
-    """Whether the log level is debug, whatever the file says."""
+    """Whether to use log level debug regardless of the file."""
 
     @property
     def path(self) -> Path:
-        """The file, whether it exists or not."""
+        """Path of the file, which may not exist."""
         return Path(self.file) if self.file else DEFAULT_FILE
 
     def read(self) -> Config:
-        """Read the configuration to run; raises where it has no camera."""
+        """Return the configuration to run.
+
+        Raises
+        ------
+        ConfigError
+            When it is invalid or has no camera.
+        """
         config = load_with_overrides(
             Path(self.file) if self.file else None,
             source=self.source,
@@ -138,12 +144,12 @@ class Origin(Struct, frozen=True, kw_only=True):
         return config
 
     def locate(self, path: toml.Path) -> str:
-        """Return file, line and key of a value; empty where the file does not hold it."""
+        """Return file, line and key of a value; empty if it is not in the file."""
         where = self.line(path)
         return f"{where}{toml.spell(path)}: " if where else ""
 
     def line(self, path: toml.Path) -> str:
-        """Return file and line of a value, to begin a message with; empty where it has none."""
+        """Return file and line of a value as a message prefix; empty if it is not in the file."""
         above = {"camera": self.source, "model": self.model}
         if not path or above.get(str(path[0])) or not self.path.is_file():
             return ""
@@ -153,9 +159,9 @@ class Origin(Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def with_config_location(origin: Origin | None, *path: str | int) -> Iterator[None]:
-    """Prefix errors raised within with file, line and key of the value at fault.
+    """Prefix errors raised in the block with file, line and key of the invalid value.
 
-    An error that knows and names its key is located there, any other at `path`.
+    An error that names its key is located at that key, any other error at `path`.
     """
     try:
         yield
@@ -168,7 +174,7 @@ def with_config_location(origin: Origin | None, *path: str | int) -> Iterator[No
 
 
 def _reach(mqtt: Mqtt, url: str) -> Mqtt:
-    """Replace the broker; without TLS the certificates of the configured one are dropped."""
+    """Return the table with another broker URL; without TLS, the certificates are removed."""
     other = msgspec.structs.replace(mqtt, url=url)
     if url.startswith("mqtts:"):
         return other
@@ -176,7 +182,7 @@ def _reach(mqtt: Mqtt, url: str) -> Mqtt:
 
 
 def require_cameras(config: Config, file: Path) -> None:
-    """Raise an error where no camera is configured."""
+    """Raise an error if no camera is configured."""
     if config.cameras:
         return
     if not file.exists():
@@ -186,7 +192,7 @@ def require_cameras(config: Config, file: Path) -> None:
 
 
 def redacted(config: Config) -> dict[str, Any]:
-    """Return the values in force as plain data, without secrets."""
+    """Return the current values as plain data, without secrets."""
     data: dict[str, Any] = msgspec.to_builtins(config)
     data["mqtt"]["url"] = redact(config.mqtt.url)
     for camera in data["camera"]:
@@ -196,7 +202,7 @@ def redacted(config: Config) -> dict[str, Any]:
 
 def _read(path: Path) -> str:
     try:
-        # Editors on Windows put a mark in front, which TOML does not know.
+        # Editors on Windows write a byte order mark, which TOML does not allow.
         return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except FileNotFoundError:
         msg = _missing(path)

@@ -1,7 +1,7 @@
 """The reference of all keys, generated from the structures of `edgepose.config.schema`.
 
-The commented starter, the page `docs/config.md` and the JSON Schema cannot grow
-stale: they are written from the fields, their defaults and the texts below them.
+The commented starter file, the page `docs/config.md` and the JSON Schema are generated from the
+fields, their defaults and the texts below them, so that they stay up to date.
 """
 
 import ast
@@ -90,28 +90,28 @@ class Key(NamedTuple):
 
     name: str
     text: str
-    """What it means, in one paragraph."""
+    """Description, one paragraph."""
 
     default: Any
-    """NODEFAULT where it must be given."""
+    """Default value; NODEFAULT if the key is required."""
 
     example: Any
-    """A value to start from: the default, unless the type names a better one."""
+    """Example value: from the type if it names one, else the default."""
 
     accepts: str
-    """What may stand there, in words."""
+    """Description of the allowed values."""
 
     fixed: bool
-    """False where the default is the host name."""
+    """False if the default is the host name."""
 
 
 def tables() -> Iterator[tuple[toml.Path, type[Struct]]]:
-    """Yield the tables in the file's order; a 0 follows a table that may be repeated."""
+    """Yield the tables in the file's order; the path of a repeatable table ends with 0."""
     yield from _below(config.Config, ())
 
 
 def keys(table: type[Struct], path: toml.Path) -> list[Key]:
-    """Return the keys of a table that are no tables themselves."""
+    """Return the keys of a table that are not tables."""
     texts, hints = texts_of(table), get_type_hints(table, include_extras=True)
     found = [
         Key(
@@ -129,7 +129,7 @@ def keys(table: type[Struct], path: toml.Path) -> list[Key]:
 
 
 def starter(source: str, broker: str = "") -> str:
-    """Return a commented file with one camera, this broker if any, and every key there is."""
+    """Return a commented file with all keys, one camera and, if given, this broker."""
     chosen = {(config.Camera, "source"): source, (config.Mqtt, "url"): broker}
     parts = [BEGIN]
     for path, table in tables():
@@ -181,7 +181,7 @@ def _rows(table: type[Struct], path: toml.Path) -> Iterator[str]:
 
 
 PLAIN: Final = ("a text in quotes", "true or false", "a text that is not empty")
-"""What the default already says."""
+"""Descriptions that are omitted because the default already shows them."""
 
 
 def _below(table: type[Struct], path: toml.Path) -> Iterator[tuple[toml.Path, type[Struct]]]:
@@ -196,7 +196,7 @@ def _below(table: type[Struct], path: toml.Path) -> Iterator[tuple[toml.Path, ty
 
 
 def texts_of(struct: type[Struct]) -> dict[str, str]:
-    """Return the text below each of its fields, those that it inherits included."""
+    """Return the text below each field of a struct, including inherited ones."""
     own = [base for base in reversed(struct.__mro__) if base.__module__.startswith("edgepose.")]
     texts = (_texts(base.__module__).get(base.__name__, {}) for base in own)
     return {field: text for each in texts for field, text in each.items()}
@@ -204,7 +204,7 @@ def texts_of(struct: type[Struct]) -> dict[str, str]:
 
 @cache
 def _texts(module: str) -> Mapping[str, Mapping[str, str]]:
-    """Read the text under each field of a module's classes, by class and field."""
+    """Return the text below each field of a module's classes, by class and field."""
     tree = ast.parse(inspect.getsource(sys.modules[module]))
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     return {node.name: dict(_under(node)) for node in classes}
@@ -224,7 +224,7 @@ def _default(item: msgspec.structs.FieldInfo) -> Any:
 
 
 def _example(item: msgspec.structs.FieldInfo, hint: Any) -> Any:
-    """Return the first example its type names, else the default."""
+    """Return the first example of the field's type, else the default."""
     notes = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
     examples = [example for note in notes for example in getattr(note, "examples", None) or ()]
     return examples[-1] if examples else _default(item)

@@ -1,8 +1,8 @@
 """The configuration: one frozen structure for each table of the TOML file.
 
-The text under each field is what `docs/config.md`, `edgepose config init` and the
-JSON Schema say about the key; the type is what is checked. To add a key, add a
-field with a default and such a text: nothing else is to be done.
+`docs/config.md`, `edgepose config init` and the JSON Schema are generated from the text under
+each field; values are validated against its type. To add a key, add a field with a default and
+a text; no other file changes.
 """
 
 import re
@@ -13,7 +13,7 @@ from msgspec import Meta, Struct, field
 
 from edgepose.config.gesture_rules import BUILT_IN, Gesture
 
-# "$" alone would let a final line break through.
+# "$" alone would accept a final line break.
 Id = Annotated[
     str,
     Meta(
@@ -74,7 +74,7 @@ Sentence = Annotated[str, Meta(description='a condition such as "wrist above sho
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of the file."""
+    """Base class of the tables; refuses unknown keys."""
 
 
 def host_id() -> str:
@@ -84,17 +84,17 @@ def host_id() -> str:
 
 
 class Device(Table, frozen=True, kw_only=True):
-    """This daemon, as brokers and Home Assistant know it."""
+    """Identity of this daemon on MQTT and in Home Assistant."""
 
     id: Annotated[Id, Meta(examples=["hall-pi"])] = field(default_factory=host_id)
-    """Stands in every topic. Not given: the host name."""
+    """Part of every topic. Default: the host name."""
 
     name: str = ""
-    """The name to show. Empty: the id."""
+    """Display name. Empty: the id."""
 
     @property
     def title(self) -> str:
-        """The name to show."""
+        """The display name; the id if no name is configured."""
         return self.name or self.id
 
 
@@ -103,50 +103,50 @@ class Mqtt(Table, frozen=True, kw_only=True):
 
     url: Text = "mqtt://localhost:1883"
     """`mqtt://HOST:PORT`, `mqtts://HOST:PORT` for TLS, or `embedded` or `embedded:PORT` to
-    start a broker that only this machine reaches: mosquitto where it is installed, else amqtt
-    (extra `broker`). For a cluster several servers: `mqtt://HOST:PORT,HOST:PORT`; where one
-    does not answer, the next is tried."""
+    start a broker that only this machine can reach: mosquitto if it is installed, else amqtt
+    (extra `broker`). Several servers of a cluster: `mqtt://HOST:PORT,HOST:PORT`; if one does
+    not answer, the next one is tried."""
 
     username: str = ""
-    """Empty: the broker asks for none."""
+    """User name. Empty: the broker requires none."""
 
     password_file: str = ""
-    """A file that holds nothing but the password. Without it, the systemd credential
-    `mqtt-password` or the environment's `EDGEPOSE_MQTT_PASSWORD` is taken."""
+    """A file that contains only the password. Empty: the systemd credential `mqtt-password` or
+    the environment variable `EDGEPOSE_MQTT_PASSWORD` is used."""
 
     client_id: ClientId = ""
-    """The client id, for brokers that accept certain ones only. Empty: `edgepose-`, the
-    device's id and a random part. Two clients with one id end each other's sessions."""
+    """The client id, for brokers that accept only certain ids. Empty: `edgepose-`, the
+    device's id and a random part. Two clients with the same id end each other's sessions."""
 
     ca_file: str = ""
-    """Certificate of the authority that signed the broker's, in PEM. Empty: those the
-    system trusts."""
+    """PEM file of the certificate authority that signed the broker's certificate. Empty: the
+    authorities that the system trusts."""
 
     cert_file: str = ""
-    """Our own certificate in PEM, for brokers that ask for one."""
+    """PEM file of the client certificate, for brokers that require one."""
 
     key_file: str = ""
-    """The key to `cert_file`. Empty: it stands in the same file."""
+    """PEM file of the private key. Empty: the key is in `cert_file`."""
 
     base_topic: Topic = "edgepose"
-    """First part of every topic: `base_topic/device/camera/poses`."""
+    """Prefix of every topic: `base_topic/device/camera/poses`."""
 
     protocol: Annotated[Literal[5, 4], Meta(description="5, or 4 for MQTT 3.1.1")] = 5
-    """5, falling back to 3.1.1 when the broker refuses; 4 forces 3.1.1."""
+    """MQTT version. 5 falls back to 3.1.1 if the broker refuses it; 4 forces 3.1.1."""
 
     encoding: Literal["json", "msgpack"] = "json"
-    """`msgpack`: poses are said in MessagePack too, on a topic of its own that ends in
+    """`msgpack`: poses are also published as MessagePack, on a separate topic that ends in
     `poses/msgpack`."""
 
 
 class HomeAssistant(Table, frozen=True, kw_only=True):
-    """Home Assistant, which finds the device by itself."""
+    """MQTT discovery for Home Assistant."""
 
     discovery: bool = True
-    """Tell Home Assistant which entities there are."""
+    """Publish the discovery message, from which Home Assistant creates the entities."""
 
     prefix: Topic = "homeassistant"
-    """Home Assistant's own setting of the same name."""
+    """Discovery prefix; must equal the setting of the same name in Home Assistant."""
 
 
 class Model(Table, frozen=True, kw_only=True):
@@ -157,8 +157,8 @@ class Model(Table, frozen=True, kw_only=True):
     for this hardware."""
 
     twin: str = ""
-    """The model to run on the CPU in place of one for the Edge TPU. Empty: the one that the
-    catalogue knows, or the file of the same name without `_edgetpu`."""
+    """The model to run on the CPU instead of an Edge TPU model. Empty: the one named in the
+    catalogue, or the file of the same name without `_edgetpu`."""
 
     delegate: Annotated[
         str,
@@ -167,31 +167,32 @@ class Model(Table, frozen=True, kw_only=True):
             description='"auto", "cpu", "edgetpu", "edgetpu:usb:0" or the path of a library',
         ),
     ] = "auto"
-    """`auto`, `cpu`, `edgetpu`, one of several such as `edgetpu:usb:0`, or the path of a
-    library that is a TFLite delegate."""
+    """`auto`, `cpu`, `edgetpu`, a certain device such as `edgetpu:usb:0`, or the path of a
+    TFLite delegate library."""
 
     threads: Annotated[int, Meta(ge=0, le=64, description="a whole number from 0 to 64")] = 0
-    """Threads of the CPU that run one inference. 0: chosen with `interpreters`."""
+    """CPU threads per inference. 0: chosen together with `interpreters`."""
 
     interpreters: Annotated[int, Meta(ge=0, le=16, description="a whole number from 0 to 16")] = 0
-    """Inferences on the CPU at the same time, each with `threads` threads: of several frames,
-    or of several crops of one frame. Each takes the memory of the network once more. 0: chosen
-    by measuring on this machine: the least CPU that keeps up with the cameras."""
+    """Concurrent inferences on the CPU, each with `threads` threads: on several frames, or on
+    several crops of one frame. Each needs its own copy of the network in memory. 0: measured on
+    this machine; the setting with the lowest CPU load that keeps up with the cameras."""
 
     policy: Literal["auto", "whole", "follow", "refine"] = "auto"
-    """Where to look: at the `whole` picture; `follow` the one person found before; find
-    people, then `refine` each by a second look; or `auto`."""
+    """Region given to the network: `whole`, the whole picture; `follow`, a crop around the person
+    of the previous frame; `refine`, the whole picture, then a crop of each person found; or
+    `auto`."""
 
 
 UNKNOWN_MODEL_SCORE: Final = 0.2
-"""Minimum score to start a track where the model is not known, as in a recording."""
+"""Minimum score to start a track if the model is unknown, as in a recording."""
 
 
 class PoseSettings(Table, frozen=True, kw_only=True):
     """Thresholds for people and keypoints."""
 
     max_people: Annotated[int, Meta(ge=1, le=30, description="a whole number from 1 to 30")] = 6
-    """The most people to report in one frame."""
+    """Maximum number of people reported per frame."""
 
     min_pose_score: Annotated[
         Part | Literal["auto"], Meta(description='a number from 0 to 1, or "auto"')
@@ -202,16 +203,16 @@ class PoseSettings(Table, frozen=True, kw_only=True):
     still_fps: Annotated[float, Meta(ge=0, le=240, description="frames a second from 0 to 240")] = (
         0.0
     )
-    """While people are in view of a live camera and nothing moves, infer only so many frames
-    a second; all again from the first frame that shows motion. 0: half of the camera's `fps`,
-    but at least 5. Needs the camera's `motion_gate`."""
+    """Frames per second to process while people are in view of a live camera but nothing moves.
+    The first frame with motion restores the full rate. 0: half of the camera's `fps`, but at
+    least 5. Requires the camera's `motion_gate`."""
 
     min_keypoint_score: Part = 0.3
-    """Keypoints below this score are sent, but posture, events and pictures do not rely on
-    them."""
+    """Minimum score of the keypoints used for posture, events and pictures. Keypoints below it
+    are still sent."""
 
     smoothing: Literal["one-euro", "off"] = "one-euro"
-    """Take the tremor out of the keypoints, or send them as the model finds them."""
+    """`one-euro`: remove jitter from the keypoints. `off`: send them as the model returns them."""
 
     def least(self, own: float = UNKNOWN_MODEL_SCORE) -> float:
         """Return the minimum score to start a track, for a model whose own is `own`."""
@@ -219,37 +220,37 @@ class PoseSettings(Table, frozen=True, kw_only=True):
 
 
 class CameraZone(Table, frozen=True, kw_only=True):
-    """A part of the floor in one camera's frame."""
+    """A polygon on the floor, in one camera's frame."""
 
     id: Annotated[Id, Meta(examples=["sofa"])]
-    """Stands in messages."""
+    """Identifies it in messages."""
 
     name: str = ""
-    """What people call it, in any letters. Empty: made from the id."""
+    """Display name; any characters. Empty: derived from the id."""
 
     polygon: Polygon
-    """Corners as parts of the frame: [0, 0] is its top left, [1, 1] its bottom right. A
-    person is where the feet are."""
+    """Corners as fractions of the frame: [0, 0] is its top left, [1, 1] its bottom right. A
+    person's position is the point between the ankles."""
 
     kind: Literal["area", "rest"] = "area"
-    """`rest`: lying here is no fall, as on a sofa or a bed."""
+    """`rest`: lying here is not a fall, as on a sofa or a bed."""
 
     dwell_s: Seconds = 0.0
-    """Seconds inside after which a person's stay is worth an event. 0: off."""
+    """Seconds inside after which a dwell event is sent. 0: off."""
 
     min_dwell_s: Seconds = 0.0
-    """Seconds that a person must be inside before the zone counts it: those who pass through
-    do not occupy it."""
+    """Seconds that a person must be inside before the zone counts them; people who only pass
+    through do not occupy it."""
 
 
 class CameraLine(Table, frozen=True, kw_only=True):
     """A line on the floor in one camera's frame; people who cross it are counted."""
 
     id: Annotated[Id, Meta(examples=["door"])]
-    """Stands in messages."""
+    """Identifies it in messages."""
 
     name: str = ""
-    """What people call it, in any letters. Empty: made from the id."""
+    """Display name; any characters. Empty: derived from the id."""
 
     points: Annotated[
         tuple[Point, ...],
@@ -260,13 +261,14 @@ class CameraLine(Table, frozen=True, kw_only=True):
             examples=[[[0.2, 0.9], [0.8, 0.9]]],
         ),
     ]
-    """Points along the line as parts of the frame. A person is where the feet are."""
+    """Points along the line as fractions of the frame. A person's position is the point between
+    the ankles."""
 
     sides: Annotated[
         tuple[Id, Id],
         Meta(description="two different ids", examples=[["street", "hall"]]),
     ] = ("left", "right")
-    """What is to the left and to the right of the line, seen in the picture along its points."""
+    """Names of the sides left and right of the line, in the picture, looking along its points."""
 
 
 Metres = Annotated[float, Meta(ge=-1000, le=1000, description="metres from -1000 to 1000")]
@@ -275,7 +277,7 @@ Length = Annotated[float, Meta(gt=0, le=1000, description="metres above 0, up to
 
 
 class CameraFloor(Table, frozen=True, kw_only=True):
-    """The floor in metres, by four points whose places are known: positions, speeds and heights."""
+    """Floor calibration by four known points; adds positions, speeds and heights in metres."""
 
     points: Annotated[
         tuple[Point, ...],
@@ -284,17 +286,17 @@ class CameraFloor(Table, frozen=True, kw_only=True):
             examples=[[[0.3, 0.6], [0.7, 0.6], [0.9, 0.95], [0.1, 0.95]]],
         ),
     ] = ()
-    """Four points on the floor as parts of the frame, in order around. Empty: no metres."""
+    """Four points on the floor as fractions of the frame, in order around. Empty: no metres."""
 
     size: Annotated[
         tuple[Length, Length],
         Meta(description="two lengths [first, second] in metres", examples=[[2.0, 3.0]]),
     ] = (1.0, 1.0)
-    """Of a rectangle: the lengths from the first point to the second, along x, and from the
+    """Size of the rectangle in metres: from the first point to the second, along x, and from the
     second to the third, along y. The first point is [0, 0]."""
 
     metres: Annotated[tuple[Place, ...], Meta(description="four places [x, y] in metres")] = ()
-    """The places of the four points where they are no rectangle."""
+    """Positions of the four points in metres, if they do not form a rectangle."""
 
     frame: Annotated[
         str,
@@ -304,13 +306,13 @@ class CameraFloor(Table, frozen=True, kw_only=True):
 
 
 class Camera(Table, frozen=True, kw_only=True):
-    """Where pictures come from; repeat the table for each camera."""
+    """A source of pictures with its zones; repeat the table for each camera."""
 
     id: Annotated[Id, Meta(examples=["camera"])]
-    """Stands in this camera's topics; each camera has its own."""
+    """Part of this camera's topics; unique."""
 
     name: str = ""
-    """What people call it, in any letters. Empty: made from the id."""
+    """Display name; any characters. Empty: derived from the id."""
 
     source: Annotated[Text, Meta(examples=["demo://"])]
     """`picamera2://0` for a camera of the Pi, `/dev/video0` for one on USB, `rtsp://…`,
@@ -319,60 +321,62 @@ class Camera(Table, frozen=True, kw_only=True):
     fps: Annotated[float, Meta(ge=0.1, le=240, description="frames a second from 0.1 to 240")] = (
         10.0
     )
-    """The most frames of a camera to look at in a second. Videos and the demo come at their
-    own rate, every frame."""
+    """Maximum frames per second to process from a camera. Videos and the demo run at their own
+    rate, and every frame is processed."""
 
     motion_gate: bool = True
-    """With no person in view and no motion, process only `idle_fps` frames a second of a live
-    camera. A person who comes in is detected at once. Files are always processed in full."""
+    """With no person in view and no motion, process only `idle_fps` frames per second of a
+    live camera. A person who comes in is detected at once. Files are always processed in full."""
 
     idle_fps: Annotated[
         float, Meta(ge=0.02, le=240, description="frames a second from 0.02 to 240")
     ] = 0.2
-    """Frames to look at in a second while the motion gate is closed."""
+    """Frames per second to process while there is neither a person nor motion."""
 
     realtime: bool = True
-    """Files at their own rate; false: as fast as they can be processed."""
+    """Play files at their own rate. false: as fast as they can be processed."""
 
     rotate: Annotated[Literal[0, 90, 180, 270], Meta(description="0, 90, 180 or 270 degrees")] = 0
-    """Degrees clockwise, before everything else."""
+    """Clockwise rotation in degrees, applied before all else."""
 
     mirror: bool = False
-    """Swap left and right of the picture, after `rotate`. The people in it keep theirs."""
+    """Mirror the picture horizontally, after `rotate`. The left and right keypoints of people
+    remain correct."""
 
     roi: Annotated[
         tuple[Part, Part, Part, Part],
         Meta(description="[x, y, width, height] within the frame, from 0 to 1"),
     ] = (0.0, 0.0, 1.0, 1.0)
-    """Only this part is looked at: x, y, width, height as parts of the frame."""
+    """Region to process: x, y, width and height as fractions of the frame."""
 
     masks: tuple[Polygon, ...] = ()
-    """Polygons that are blacked out before anything sees the picture: the model, and
-    whoever gets a picture of the camera."""
+    """Polygons that are blacked out in each frame before the model runs and before any picture is
+    sent."""
 
     snapshot: Literal["skeleton", "camera"] = "skeleton"
-    """What pictures over MQTT show: the `skeleton` on black, or the `camera`'s picture
-    with the skeletons on it. Whoever may read the broker sees them."""
+    """Content of pictures over MQTT: `skeleton`, skeletons on black, or `camera`, the camera's
+    picture with skeletons on it. All clients that may read from the broker can see them."""
 
     snapshot_on: tuple[Literal["fall", "gesture"], ...] = ()
-    """Events with which a picture is sent, besides pictures on request."""
+    """Events that trigger a picture, in addition to pictures on request."""
 
     clip_on: tuple[Literal["fall", "long_lie"], ...] = ("fall", "long_lie")
-    """Events that a clip of the seconds around them is sent with. Empty: clips are sent on
-    request only."""
+    """Events that trigger a clip of the seconds around them. Empty: clips are sent on request
+    only."""
 
     clip: Literal["skeleton", "camera"] = "skeleton"
-    """What clips show: the `skeleton` on black, or the `camera`'s picture with the skeletons on
-    it, whose last ten seconds are then kept in memory. Whoever may read the broker sees them."""
+    """Content of clips: `skeleton`, skeletons on black, or `camera`, the camera's picture with
+    skeletons on it; the last ten seconds of pictures are then kept in memory. All clients that
+    may read from the broker can see them."""
 
     zones: tuple[CameraZone, ...] = field(default=(), name="zone")
-    """Parts of the floor to tell apart."""
+    """Zones on the floor."""
 
     lines: tuple[CameraLine, ...] = field(default=(), name="line")
     """Lines on the floor at which people are counted."""
 
     floor: CameraFloor = CameraFloor()
-    """Four points of the floor and their places in metres."""
+    """Floor calibration for positions in metres."""
 
 
 class Events(Table, frozen=True, kw_only=True):
@@ -385,45 +389,45 @@ class Events(Table, frozen=True, kw_only=True):
     """Seconds without a person in view before presence turns off."""
 
     fall: bool = True
-    """Watch for falls."""
+    """Detect falls."""
 
     fall_confirm_s: Seconds = 10.0
     """Seconds after which a suspected fall is confirmed, if the person is still down."""
 
     fall_recover_s: Seconds = 1.0
-    """Seconds that the person must be up again, on the feet or on a seat, to end a fall."""
+    """Seconds that the person must be standing or sitting again to end a fall."""
 
     fall_gone_s: Seconds = 60.0
-    """Seconds after which a fall ends when the person is not seen any more."""
+    """Seconds after which a fall ends if the person is no longer in view."""
 
     long_lie_s: Seconds = 60.0
-    """Seconds after which lying outside every zone of kind `rest` is a long lie, whether a
-    fall was seen or not. 0: off."""
+    """Seconds after which lying outside every zone of kind `rest` is a long lie, with or without
+    a detected fall. 0: off."""
 
     still_s: Seconds = 300.0
-    """Seconds without a movement after which a person is still. 0: off."""
+    """Seconds without movement after which a person counts as still. 0: off."""
 
     gestures: tuple[BuiltIn, ...] = ("hand_raised", "wave", "both_hands_up", "t_pose")
-    """The built-in gestures to watch for; those of [[gesture]] are watched for as well."""
+    """Built-in gestures to detect, in addition to those of [[gesture]]."""
 
 
 class Clips(Table, frozen=True, kw_only=True):
     """Clips of the seconds around an event."""
 
     keep: str = ""
-    """A folder to write them to, with their poses as a recording. Empty: they are not kept."""
+    """Folder in which clips are stored, with their poses as a recording. Empty: not stored."""
 
     keep_mb: Annotated[
         float, Meta(ge=0.5, le=100_000, description="megabytes from 0.5 to 100000")
     ] = 50.0
-    """The most that a camera's clips may take in it; the oldest are removed."""
+    """Maximum size of one camera's clips in that folder; the oldest clips are deleted."""
 
 
 class GestureRule(Table, frozen=True, kw_only=True):
-    """A gesture of your own; repeat the table for each one."""
+    """A user-defined gesture; repeat the table for each one."""
 
     id: Annotated[Id, Meta(examples=["hand_on_head"])]
-    """Names it in events; that of a built-in gesture takes its place."""
+    """Name in events. The id of a built-in gesture replaces that gesture."""
 
     when: Annotated[
         tuple[Sentence, ...],
@@ -433,19 +437,25 @@ class GestureRule(Table, frozen=True, kw_only=True):
             examples=[["wrist above nose by 0.1", "angle elbow < 90"]],
         ),
     ]
-    """All of these must hold, such as `wrist above shoulder by 0.4`."""
+    """Conditions that must all hold, such as `wrist above shoulder by 0.4`."""
 
     unless: tuple[Sentence, ...] = ()
-    """None of these may hold."""
+    """Conditions of which none may hold."""
 
     hold_s: Seconds = 0.7
-    """Seconds that it must be held."""
+    """Seconds that the gesture must be held."""
 
     cooldown_s: Seconds = 2.0
-    """Seconds after it in which the same person's does not count again."""
+    """Seconds after a gesture in which the same gesture of the same person is ignored."""
 
     def rule(self) -> Gesture:
-        """Return the rule as the detector knows it; an error names the wrong sentence."""
+        """Return the parsed rule.
+
+        Raises
+        ------
+        ConfigError
+            Names the invalid condition.
+        """
         return Gesture.parse(self.id, self.when, self.unless, self.hold_s, self.cooldown_s)
 
 
@@ -453,51 +463,52 @@ class Metrics(Table, frozen=True, kw_only=True):
     """Metrics for Prometheus."""
 
     listen: str = "127.0.0.1:9464"
-    """`HOST:PORT` to serve them on. Empty: off."""
+    """`HOST:PORT` of the metrics server. Empty: off."""
 
 
 class Web(Table, frozen=True, kw_only=True):
-    """The daemon's own page: live skeletons, and an editor of zones; needs the extra `web`."""
+    """The web page with live skeletons and a zone editor; requires the extra `web`."""
 
     listen: str = "127.0.0.1:8600"
-    """`HOST:PORT` to serve it on. Empty: off. Beyond this machine a token is required:
-    `edgepose web token` makes one."""
+    """`HOST:PORT` of the page. Empty: off. Requests from other machines require a token;
+    `edgepose web token` creates one."""
 
     picture: bool = False
     """Show the camera's picture behind the skeletons."""
 
     hosts: tuple[Host, ...] = ()
-    """Names by which people reach the page, beyond addresses, `localhost` and this machine's
-    own name: those of a proxy, or of your network's name server. Other names are refused."""
+    """Host names under which the page is served, in addition to IP addresses, `localhost` and
+    this machine's host name, such as the name of a proxy or a DNS name. Other names are
+    refused."""
 
     url: PageUrl = ""
-    """Address of the page for the link *Visit* in Home Assistant. Empty: made from `hosts` and
-    `listen`, if other machines reach the page."""
+    """URL of the page for the link *Visit* in Home Assistant. Empty: derived from `hosts` and
+    `listen`, if other machines can reach the page."""
 
     trusted_proxies: tuple[IpAddress, ...] = ()
-    """Addresses of proxies that authenticate their users themselves, such as Home Assistant's
-    ingress. Their requests need no token. Requests from all other addresses do."""
+    """IP addresses of proxies that authenticate their users themselves, such as Home Assistant's
+    ingress. Their requests need no token."""
 
     cert_file: str = ""
-    """Certificate for HTTPS in PEM, with those between it and its authority. Empty: HTTP."""
+    """PEM file of the HTTPS certificate, with its intermediate certificates. Empty: HTTP."""
 
     key_file: str = ""
-    """The key to `cert_file`. Empty: it stands in the same file."""
+    """PEM file of the private key. Empty: the key is in `cert_file`."""
 
 
 class Log(Table, frozen=True, kw_only=True):
     """The daemon's log."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """The lowest level that is logged."""
+    """Minimum level of the records that are logged."""
 
     format: Literal["auto", "json"] = "auto"
-    """`auto`: with priorities and fields for systemd's journal, readable in a terminal;
-    `json`: one object a line."""
+    """`auto`: structured records in systemd's journal, readable text in a terminal. `json`: one
+    JSON object per line."""
 
 
 class Config(Table, frozen=True, kw_only=True):
-    """The whole file; every table and almost every key may be left out."""
+    """The whole file; every table and almost every key is optional."""
 
     device: Device = field(default_factory=Device)
     mqtt: Mqtt = Mqtt()
@@ -513,6 +524,6 @@ class Config(Table, frozen=True, kw_only=True):
     log: Log = Log()
 
     def rules(self) -> tuple[Gesture, ...]:
-        """Return the gestures to watch for: the built-in ones asked for and all own ones."""
+        """Return the gestures to detect: the selected built-in ones and all user-defined ones."""
         named = {name: BUILT_IN[name] for name in self.events.gestures}
         return tuple((named | {own.id: own.rule() for own in self.gestures}).values())

@@ -1,4 +1,4 @@
-"""Reads the broker's password."""
+"""Reads the password for the broker."""
 
 import os
 from pathlib import Path
@@ -14,11 +14,10 @@ PASSWORD_VARIABLE: Final = "EDGEPOSE_MQTT_PASSWORD"
 
 
 def login(mqtt: Mqtt) -> tuple[str, str | None]:
-    """Return user name and password for the broker; empty and None where there is none.
+    """Return user name and password for the broker; empty and None if not configured.
 
-    The password comes from the URL, `password_file`, the systemd credential or the
-    environment, whichever is there first. It is read anew each time, so that a
-    reload takes a changed one.
+    The password is the first one found in the URL, `password_file`, the systemd credential and
+    the environment. It is not cached, so that a reload uses a changed password.
     """
     asked = broker(mqtt.url)
     username = asked.username or mqtt.username
@@ -33,7 +32,7 @@ def login(mqtt: Mqtt) -> tuple[str, str | None]:
 
 
 def secret(config: Config) -> str | None:
-    """Return the broker's password; None where there is none. Never log it."""
+    """Return the password for the broker; None if there is none. Never log it."""
     return login(config.mqtt)[1]
 
 

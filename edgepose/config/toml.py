@@ -1,7 +1,7 @@
 """The line of each key in a TOML text, and a TOML writer.
 
-`tomllib` returns no positions and does not write. `lines` is small because it only reads
-texts that are known to be valid TOML.
+`tomllib` returns no positions and has no writer. `lines` is short because it reads only texts
+that are known to be valid TOML.
 """
 
 import json
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 Path = tuple[str | int, ...]
-"""Where a value stands: ``("camera", 0, "rotate")``."""
+"""Path of a value, for example ``("camera", 0, "rotate")``."""
 
 BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 BARE_VALUE: Final = re.compile(r"[^,\]}#\r\n]+")  # numbers, booleans and dates
@@ -24,9 +24,9 @@ STRINGS: Final = (
     re.compile(r'"(?:[^"\\\n]|\\.)*"'),
     re.compile(r"'[^'\n]*'"),
 )
-"""Long ones first: two quotes begin also a long string."""
+"""Long strings first: their quotes also match an empty short string."""
 
-DELETE: Final = "\x7f"  # the one control character that JSON lets stand and TOML does not
+DELETE: Final = "\x7f"  # the one control character that JSON does not escape and TOML forbids
 
 
 def spell(path: Path) -> str:
@@ -44,7 +44,7 @@ def spell(path: Path) -> str:
 def line_of(text: str, path: Path) -> int | None:
     """Return the line, from 1, of a value or of the nearest table around it.
 
-    None when not even its table is written there.
+    None if neither is in the text.
     """
     known = lines(text)
     around = (path[:length] for length in range(len(path), 0, -1))
@@ -52,7 +52,7 @@ def line_of(text: str, path: Path) -> int | None:
 
 
 def lines(text: str) -> dict[Path, int]:
-    """Return the line, from 1, of everything a good TOML text defines."""
+    """Return the lines, from 1, of all keys and tables of a valid TOML text."""
     return _TomlReader(text).read()
 
 
@@ -65,7 +65,7 @@ class _TomlReader:
         self.breaks = [match.start() for match in re.finditer("\n", text)]
         self.found: dict[Path, int] = {}
         self.tables: dict[Path, int] = {}
-        """How often each ``[[table]]`` has begun so far."""
+        """Number of headers of each ``[[table]]`` so far."""
 
     def read(self) -> dict[Path, int]:
         """Read to the end; stops early in a text that is not TOML."""
@@ -83,7 +83,7 @@ class _TomlReader:
         return self.found
 
     def _header(self) -> Path:
-        """Read ``[a.b]`` or ``[[a.b]]`` after its first bracket; return where its keys stand."""
+        """Read ``[a.b]`` or ``[[a.b]]`` after its first bracket; return the path of the table."""
         line = self._line()
         repeated = self._take("[")
         *parents, last = self._keys()
@@ -99,7 +99,7 @@ class _TomlReader:
         return path
 
     def _inside(self, keys: Sequence[str], line: int) -> Path:
-        """Follow keys from the top into the newest entry of each repeated table."""
+        """Return the path of a table, with the index of the last entry of each repeated table."""
         path: Path = ()
         for key in keys:
             path = (*path, key)
@@ -147,7 +147,7 @@ class _TomlReader:
             self._skip(BARE_VALUE)
 
     def _list(self, path: Path) -> None:
-        """Read the values of a list after its bracket."""
+        """Read a list after its opening bracket."""
         self._skip(BETWEEN)
         index = 0
         while self.at < len(self.text) and not self._take("]"):
@@ -161,7 +161,7 @@ class _TomlReader:
                 return
 
     def _inline(self, path: Path) -> None:
-        """Read the pairs of an inline table after its brace."""
+        """Read an inline table after its opening brace."""
         self._skip(BETWEEN)
         while self.at < len(self.text) and not self._take("}"):
             before = self.at
@@ -181,7 +181,7 @@ class _TomlReader:
         return match[0]
 
     def _take(self, mark: str) -> bool:
-        """Step over a mark and the space before it, if it is there."""
+        """Skip a mark and the space before it; return whether the mark is there."""
         space = SPACE.match(self.text, self.at)
         start = space.end() if space else self.at
         if not mark or not self.text.startswith(mark, start):
@@ -233,7 +233,7 @@ def _table(data: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
 
 
 def _tables(found: Any) -> Sequence[Mapping[str, Any]]:
-    """Return the tables that a value consists of; empty for other values."""
+    """Return the tables of a value, which is a table or a list of tables; else empty."""
     if isinstance(found, Mapping):
         return [found]
     listed = isinstance(found, Sequence) and not isinstance(found, str)

@@ -1,8 +1,8 @@
 """Changes values in a TOML text and keeps comments, order and spaces.
 
-A text is a row of blocks, each from a header such as ``[[camera]]`` to the next. Values
-within a block are changed by tomlkit; whole lines and blocks are put in and taken out
-here, because it is the comments around them that tell where they belong.
+A text is a sequence of blocks, each from a header such as ``[[camera]]`` to the next. tomlkit
+changes values within a block. Whole lines and blocks are inserted and removed here, because their
+position depends on the comments around them.
 """
 
 import re
@@ -19,10 +19,10 @@ from edgepose.config.toml import Path
 
 HEADER: Final = re.compile(r"\s*\[[^\[\]{}]+\]\s*(#.*)?|\s*\[\[[^\[\]{}]+\]\]\s*(#.*)?")
 SAID: Final = re.compile(r"\s*[^\s#].*", re.DOTALL)
-"""A line with more than a comment on it."""
+"""A line with content other than a comment."""
 
 SWITCHED_OFF: Final = re.compile(r"\s*#\s*(\[+[\w.]+\]+\s*|(?P<key>\w+)\s*=.*)", re.DOTALL)
-"""A setting that is commented out: it belongs to the table above it."""
+"""A setting that is commented out, which belongs to the table above it."""
 
 
 class UnusualError(ValueError):
@@ -31,34 +31,34 @@ class UnusualError(ValueError):
 
 @dataclass(eq=False)
 class Block:
-    """A table's lines, with what stands between it and the next one."""
+    """The lines of a table, up to the next header."""
 
     path: Path
-    """Of the table; empty for what stands before the first."""
+    """Path of the table; empty for the lines before the first header."""
 
     lines: list[str]
-    """Each with its end."""
+    """Lines, each with its line end."""
 
     @property
     def said(self) -> int:
-        """How many lines it takes to the end of the last value."""
+        """Number of lines up to the end of the last value."""
         return max((i for i, line in enumerate(self.lines, 1) if SAID.fullmatch(line)), default=0)
 
     @property
     def own(self) -> int:
-        """How many lines belong to this table; what follows, to the next one."""
+        """Number of lines that belong to this table; the rest belongs to the next one."""
         off = (i for i, line in enumerate(self.lines, 1) if SWITCHED_OFF.fullmatch(line))
         return max(self.said, *off, 0)
 
     @property
     def indent(self) -> str:
-        """What stands before each of its keys."""
+        """Indentation of its keys."""
         keys = self.lines[1 : self.said] or self.lines[:1]
         first = next((line for line in keys if SAID.fullmatch(line)), "")
         return first[: len(first) - len(first.lstrip())]
 
     def put(self, keys: Sequence[str], value: Any) -> None:
-        """Set a value, by its path below this table."""
+        """Set the value of a path below this table."""
         said = self.said
         text = "".join(self.lines[:said])
         document = tomlkit.parse(text)
@@ -76,7 +76,7 @@ class Block:
         self.lines[:said] = document.as_string().splitlines(keepends=True)
 
     def _add(self, key: str, value: Any) -> None:
-        """Add a line: below the one that is switched off, if there is one, or at the end."""
+        """Add a line: below the same key where it is commented out, else at the end."""
         place = self.said
         for number, line in enumerate(self.lines, 1):
             off = SWITCHED_OFF.fullmatch(line)
@@ -88,7 +88,7 @@ class Block:
         self.lines.insert(place, f"{self.indent}{key} = {toml.value(value)}\n")
 
     def end_line(self) -> None:
-        """End the last line, where a file ends without."""
+        """Add a line end to the last line if it has none."""
         if self.lines and not self.lines[-1].endswith("\n"):
             self.lines[-1] += "\n"
 
@@ -103,11 +103,11 @@ class Text:
         return "".join(line for block in self.blocks for line in block.lines)
 
     def block(self, path: Path) -> Block | None:
-        """Return a table's block; None where it has no header of its own."""
+        """Return a table's block; None if the table has no header."""
         return next((block for block in self.blocks if block.path == path), None)
 
     def put(self, path: Path, key: str, value: Any) -> None:
-        """Set a key of a table; the table is made if there is none."""
+        """Set a key of a table; adds the table if it does not exist."""
         block = self.block(path)
         if block is not None:
             block.put((key,), value)
@@ -124,7 +124,7 @@ class Text:
         self.blocks.append(Block(path, lines))
 
     def append(self, path: Path, name: str, table: Mapping[str, Any]) -> None:
-        """Add a table ``[[path.name]]`` below another, after those that are there."""
+        """Add a table ``[[path.name]]`` below another one, after the existing ones."""
         below = [block for block in self.blocks if block.path[: len(path)] == path]
         if not below:
             raise UnusualError(toml.spell(path))
@@ -146,7 +146,7 @@ class Text:
         self.blocks.insert(self.blocks.index(last) + 1, new)
 
     def remove(self, block: Block) -> None:
-        """Remove a table; comments around it stay."""
+        """Remove a table; comments around it are kept."""
         before = self.blocks[self.blocks.index(block) - 1]
         before.lines += block.lines[block.said :]
         self.blocks.remove(block)
@@ -178,7 +178,7 @@ def _at(data: Any, path: Path) -> Any:
 
 
 def _steps(data: Any, path: Path) -> Iterator[str | int]:
-    """Follow a path where only this one block is there: of a list it is the first then."""
+    """Yield the steps of a path within a single block, in which list indices are 0."""
     for step in path:
         if isinstance(step, int) and not isinstance(data, list):
             continue
@@ -188,7 +188,7 @@ def _steps(data: Any, path: Path) -> Iterator[str | int]:
 
 
 def _adapt(array: Array, wanted: Sequence[Any]) -> bool:
-    """Change a list in place where it differs; False where that is not possible."""
+    """Change a list in place where it differs; return False if that is not possible."""
     old = array.unwrap()
     head = _alike(old, wanted)
     shorter = min(len(old), len(wanted)) - head
@@ -206,7 +206,7 @@ def _adapt(array: Array, wanted: Sequence[Any]) -> bool:
 
 
 def _alike(some: Sequence[Any], others: Sequence[Any]) -> int:
-    """Return how many elements are equal from the beginning."""
+    """Return the length of the common prefix of two sequences."""
     pairs = enumerate(zip(some, others, strict=False))
     different = (index for index, (one, other) in pairs if one != other)
     return next(different, min(len(some), len(others)))

@@ -20,7 +20,7 @@ from edgepose.system import storage
 from edgepose.timing import Clock
 from edgepose.types import Received
 
-BROKER_S: Final = 12.0  # five for the connection and five for the answer
+BROKER_S: Final = 12.0  # 5 s for the connection, 5 s for the answer, and a margin
 RETAINED_S: Final = 1.0  # a broker sends retained messages at once
 STATS_S: Final = 11.0  # a device sends statistics every ten seconds
 NO_PASSWORD: Final = (
@@ -31,13 +31,13 @@ CHANGE: Final = f"change it below [mqtt] of the configuration, then: {RESTART}"
 
 
 def broker(config: Config) -> Finding:
-    """Log in with another client id than the daemon, so that its session goes on."""
+    """Log in with a client id other than the daemon's, so that its session continues."""
     with closing(findings(config)) as found:
         return next(found)
 
 
 def findings(config: Config) -> Generator[Finding]:
-    """Log in, and look for another device of this id while none runs on this machine."""
+    """Log in and, unless a daemon runs here, search for another device with this id."""
     if urls.broker(config.mqtt.url).embedded:
         yield _embedded()
         return
@@ -87,7 +87,7 @@ def _login(config: Config, sink: MqttClient) -> Finding:
 
 
 class _OtherDevice:
-    """Listens for a device of this id."""
+    """Subscribes to the topics of this device id."""
 
     def __init__(self, config: Config, sink: MqttClient) -> None:
         topics = Topics(config.mqtt.base_topic, config.device.id)
@@ -101,12 +101,12 @@ class _OtherDevice:
             self._online.set()
 
     def is_heard(self) -> bool:
-        """Wait for its statistics where the broker calls it online."""
+        """Return whether the other device sends statistics; waits for them if it is online."""
         return self._online.wait(RETAINED_S) and self._heard.wait(STATS_S)
 
 
 def duplicate(device: str) -> Finding:
-    """Return the finding for a second device of this id."""
+    """Return the finding for a second device with this id."""
     mend = f"change device.id of one of them, then: {RESTART}"
     return Finding("device id", "warn", duplicate_device.warning(device), mend)
 
@@ -119,8 +119,8 @@ def _remedy_login(config: Config) -> str:
 
 
 def _remedy_connection(config: Config, trouble: str) -> str:
-    """Return what to do where no broker answers; the daemon tries again for ever."""
-    if ";" in trouble:  # it names the remedy itself
+    """Return the remedy if no broker answers; the daemon itself keeps trying."""
+    if ";" in trouble:  # the message already names the remedy
         return CHANGE
     asked = urls.broker(config.mqtt.url)
     if urls.is_local(asked.host):

@@ -1,7 +1,7 @@
-"""Checks everything the daemon needs, one after the other.
+"""Checks all that the daemon needs, one check after the other.
 
-Each check returns findings: what was checked, the verdict, and what to do. None of them
-changes anything, and none raises.
+Each check returns findings with the subject, the verdict and the remedy. Checks change nothing
+and do not raise.
 """
 
 import os
@@ -32,8 +32,8 @@ from edgepose.system import hardware, sockets, storage
 from edgepose.types import Frame
 from edgepose.web import requirements
 
-PICTURE_S: Final = 15.0  # network cameras take seconds to their first picture
-LEAST_MB: Final = 100  # of disk: the journal alone takes some
+PICTURE_S: Final = 15.0  # network cameras need seconds for the first picture
+LEAST_MB: Final = 100  # of free disk space; the journal also needs some
 CAMERA_MENDS: Final = {
     "demo": "install edgepose again: its own clip is missing",
     "file": "correct the path in the configuration, or let this user read what is there",
@@ -48,12 +48,12 @@ STREAM_MEND: Final = (
 
 
 def run_checks(file: Path | None) -> Iterator[Finding]:
-    """Run all checks; without a good configuration those that need none."""
+    """Run all checks; without a valid configuration only those that need none."""
     return readable(_findings(file))
 
 
 def readable(findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Yield findings without secrets, and with complete shell commands."""
+    """Yield findings with secrets removed and shell commands completed."""
     sudo = "" if os.access(sys.prefix, os.W_OK) else "sudo "
     for finding in findings:
         found, mend = (
@@ -89,7 +89,7 @@ def _of_configuration(config: Config, path: Path) -> Iterator[Finding]:
 
 
 def read(path: Path) -> tuple[Config | None, Finding]:
-    """Read the configuration and return it with the finding."""
+    """Return the configuration, None if it is invalid, and the finding."""
     try:
         config = loading.load(path)
         loading.require_cameras(config, path)
@@ -108,7 +108,7 @@ def _mend_file(path: Path) -> str:
 
 
 def secrets(path: Path) -> Finding:
-    """Check whether every user may read passwords in the file."""
+    """Check whether all users can read passwords in the file."""
     check = "permissions"
     text = path.read_text("utf-8", "replace")
     open_to_all = path.stat().st_mode & stat.S_IROTH
@@ -168,7 +168,7 @@ def _first_picture(camera: Camera, got: list[Frame | Exception]) -> None:
 
 
 def live_page(config: Config, *, runs: bool) -> Finding:
-    """Check whether the page is served, or what it needs."""
+    """Check whether the page is served, or what is missing for it."""
     listen, tls = config.web.listen, bool(config.web.cert_file)
     place = urls.address(listen)
     if place is None:

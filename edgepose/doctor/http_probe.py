@@ -1,4 +1,4 @@
-"""Checks over HTTP whether an edgepose daemon answers on this machine."""
+"""HTTP requests that check whether an edgepose daemon answers on this machine."""
 
 import http.client
 import ssl
@@ -7,7 +7,7 @@ from typing import Final
 
 from edgepose.urls import Address
 
-WAIT_S: Final = 5.0  # the page starts a process first
+WAIT_S: Final = 5.0  # the page first starts a process
 HERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Addresses to connect to for listeners on all interfaces."""
 
@@ -25,7 +25,7 @@ def is_page(place: Address, *, tls: bool) -> bool:
 
 
 def _ask(place: Address, path: str, *, tls: bool = False) -> tuple[str, str]:
-    """Return the Server header and the body of an answer; empty where there is none."""
+    """Return the Server header and the body of a response; empty if there is none."""
     host = HERE.get(place.host, place.host)
     make = _trusting if tls else http.client.HTTPConnection
     try:
@@ -38,7 +38,7 @@ def _ask(place: Address, path: str, *, tls: bool = False) -> tuple[str, str]:
 
 
 def _trusting(host: str, port: int, *, timeout: float) -> http.client.HTTPConnection:
-    """Connect to our own server without verifying the name in its certificate."""
+    """Return a connection that does not verify the certificate: it is this machine's own."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)

@@ -1,7 +1,7 @@
 """The checks of `edgepose doctor` inside a running daemon.
 
-What the daemon holds (model, delegate, cameras) is reported from its state and not opened a
-second time; all else is checked as by the command.
+Model, delegate and cameras are in use by the daemon: they are reported from its state instead of
+being opened again. All other checks are those of the command.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -22,25 +22,25 @@ from edgepose.system import hardware
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunningDaemon:
-    """What the report reads of a running daemon."""
+    """State of a running daemon that the report uses."""
 
     config: Config
     origin: Origin | None
     read_config: Callable[[], Config]
-    """Reads the configuration file again; raises `EdgeposeError` where it is not good."""
+    """Reads the configuration file again; raises `EdgeposeError` if it is invalid."""
 
     model: str
     plan: Plan
     infer_ms: tuple[float, float] | None
-    """Median and 99th percentile of an inference; None before the first."""
+    """Median and 99th percentile of the inference time; None before the first inference."""
 
     cameras: Mapping[str, CameraHealth]
     paused: Collection[str]
     refused_topics: Mapping[str, str]
-    """Topics that the broker has refused, and why."""
+    """Reasons of topics that the broker has refused, by topic."""
 
     has_duplicate: bool
-    """Whether another device with this device's id was heard within the last minute."""
+    """Whether another device with the same id has sent statistics within the last minute."""
 
 
 def report(daemon: RunningDaemon) -> Report:
@@ -70,7 +70,7 @@ def _findings(daemon: RunningDaemon) -> Iterator[Finding]:
 
 
 def file(daemon: RunningDaemon) -> Finding:
-    """Check whether the file is valid and in force."""
+    """Check whether the file is valid and the daemon uses its current content."""
     try:
         found = daemon.read_config()
     except EdgeposeError as error:
@@ -85,7 +85,7 @@ def file(daemon: RunningDaemon) -> Finding:
 
 
 def model(daemon: RunningDaemon) -> Finding:
-    """Report the model and its time per frame."""
+    """Report the model and its inference time."""
     name, took_ms = daemon.model, daemon.infer_ms
     if took_ms is None:
         return Finding("model", "ok", f"{name}: has not looked at a frame yet")
@@ -115,7 +115,7 @@ def source(id_: str, health: CameraHealth, *, paused: bool) -> Finding:
 
 
 def broker(daemon: RunningDaemon) -> Finding:
-    """Log in once more and report the topics that the broker refused."""
+    """Check the login again, and report the topics that the broker refused."""
     finding = doctor_broker.broker(daemon.config)
     refused = daemon.refused_topics
     if finding.verdict != "ok" or not refused:

@@ -11,12 +11,12 @@ from edgepose.system import hardware
 from edgepose.system.hardware import Throttling
 
 ASK_S: Final = 5.0  # the service manager answers at once
-HOT_C: Final = 80.0  # where a Raspberry Pi begins to slow down
+HOT_C: Final = 80.0  # a Raspberry Pi slows down from here on
 TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronised
 
 
 def service() -> Iterator[Finding]:
-    """Check the service, where it is installed."""
+    """Check the service, if it is installed."""
     told = _unit()
     if told.get("LoadState") != "loaded":
         return
@@ -33,14 +33,14 @@ def service() -> Iterator[Finding]:
 
 
 def _unit() -> dict[str, str]:
-    """Return the service manager's properties of the service; empty where there is none."""
+    """Return the service manager's properties of the service; empty if it is unknown."""
     asked = "--property=LoadState,ActiveState,SubState,ExecMainStatus"
     lines = _said_by("systemctl", "show", "edgepose", asked).splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def _said_by(*command: str) -> str:
-    """Return the output of a system program; empty where it is missing or fails."""
+    """Return the output of a system program; empty if it is missing or fails."""
     try:
         return subprocess.run(
             command, capture_output=True, text=True, timeout=ASK_S, check=True
@@ -51,9 +51,9 @@ def _said_by(*command: str) -> str:
 
 def clock() -> Finding:
     """Check whether the clock is synchronised."""
-    # struct timex, zeroed: to look and not to set; 208 bytes on 64-bit machines
+    # struct timex of zeros reads the clock without setting it; 208 bytes on 64-bit machines
     kept = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
-    if kept < 0:  # the service may not ask the kernel; timedatectl may
+    if kept < 0:  # the service may not call adjtimex; timedatectl may
         told = _said_by("timedatectl", "show", "--property=NTPSynchronized", "--value").strip()
         kept = {"yes": 0, "no": TIME_ERROR}.get(told, kept)
     if kept == TIME_ERROR:

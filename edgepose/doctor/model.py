@@ -23,11 +23,11 @@ from edgepose.timing import Clock
 NODES: Final = Path("/dev/bus/usb")
 SMALL_MODEL: Final = "movenet-lightning-int8"
 FIT_MODELS: Final = 'model.name = "auto", "refined-light" or "movenet-multipose"'
-"""For homes in which falls are watched for."""
+"""Models recommended for fall detection."""
 
 
 def runtime(*, tried: bool = False) -> Finding:
-    """Say which TFLite runtime there is; one that is not in use yet prepares a small model."""
+    """Check the TFLite runtime; unless `tried`, it has to load a small model."""
     try:
         name = interpreter.runtime()
         if not tried:
@@ -39,7 +39,7 @@ def runtime(*, tried: bool = False) -> Finding:
 
 
 def model(config: Config, origin: Origin | None = None) -> Finding:
-    """Load the model and run it once on the CPU; for an Edge TPU model, its CPU twin."""
+    """Run the model once on the CPU; for an Edge TPU model, its CPU counterpart."""
     name = _spoken(config).model.name
     try:
         with with_config_location(origin, "model", "name"):
@@ -67,7 +67,7 @@ def model(config: Config, origin: Origin | None = None) -> Finding:
 
 
 def delegate(config: Config) -> Finding:
-    """Run the model once on the delegate, in a child process: a wrong library crashes."""
+    """Run the model once on the delegate, in a child process: a wrong library may crash it."""
     wanted = delegates.named(config.model.delegate)
     if wanted.plugin is None:
         return Finding("delegate", "ok", 'model.delegate = "cpu": none is asked for')
@@ -96,7 +96,7 @@ def _tried(config: Config, library: str, *, asked: bool) -> Finding:
 
 
 def _closed_usb() -> str:
-    """Return the node of a USB Edge TPU that this user may not open; empty where there is none."""
+    """Return the device node of a USB Edge TPU that this user cannot open; else empty."""
     for place in edgetpu.on_usb():
         device = edgetpu.USB_DEVICES / place
         numbers = [int((device / name).read_text()) for name in ("busnum", "devnum")]
@@ -107,7 +107,7 @@ def _closed_usb() -> str:
 
 
 def _spoken(config: Config) -> Config:
-    """Return a configuration with a named model: `auto` would measure all of them first."""
+    """Return the configuration with a named model: `auto` would first measure all models."""
     name = catalog.DEFAULT if config.model.name == AUTO else config.model.name
     return _with(config, name, config.model.delegate)
 

@@ -1,8 +1,8 @@
-"""A socket in the runtime directory, where `edgepose doctor` asks the service that runs.
+"""A socket in the runtime directory from which `edgepose doctor` reads the service's report.
 
-Another process cannot open what the service holds (a camera, a delegate, a password)
-beside it. Whoever connects gets one report, as JSON; it holds nothing that others on
-this machine may not know.
+While the service runs, no other process can open its camera, delegate or password file. Each
+connection gets one report as JSON. All users of the machine may connect; the report contains
+nothing confidential.
 """
 
 import logging
@@ -22,20 +22,20 @@ log: Final = logging.getLogger(__name__)
 
 VARIABLE: Final = "RUNTIME_DIRECTORY"  # systemd's, from RuntimeDirectory= in the unit
 SERVICE: Final = Path("/run/edgepose")
-"""The directory that the unit asks for."""
+"""The runtime directory of the unit."""
 
 NAME: Final = "doctor"
 OPEN_TO_ALL: Final = 0o666  # every user of the machine may ask
-ANSWER_S: Final = 60.0  # the broker's check may take 12 s, and another request may be served first
+ANSWER_S: Final = 60.0  # the broker's check may take 12 s, and requests are served one by one
 
 
 class Hatch:
-    """Answers each connection in turn with the report; needs the runtime directory.
+    """Answers connections with the report, one at a time; needs the runtime directory.
 
     Parameters
     ----------
     report : callable
-        Looks at everything; called in a thread of its own.
+        Runs all checks and returns the report; called in its own thread.
     """
 
     def __init__(self, report: Callable[[], Report]) -> None:
@@ -63,8 +63,8 @@ class Hatch:
         """Close the socket; may be called twice."""
         listener, self._listener = self._listener, None
         if listener is not None:
-            with suppress(OSError):  # it may not have listened
-                listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits
+            with suppress(OSError):  # not listening
+                listener.shutdown(socket.SHUT_RDWR)  # wakes the waiting thread
             listener.close()
 
     def _serve(self, listener: socket.socket) -> None:
@@ -78,7 +78,7 @@ class Hatch:
 
 
 def ask() -> Report | None:
-    """Return the report of the service on this machine; None where none answers."""
+    """Return the report of the service on this machine; None if no service answers."""
     path = Path(os.environ.get(VARIABLE) or SERVICE) / NAME
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(ANSWER_S)

@@ -1,1 +1,1 @@
-"""Everything between messages and the broker."""
+"""The MQTT client side: topics, payloads, connection, outbox, spool and discovery."""

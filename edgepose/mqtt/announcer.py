@@ -14,12 +14,12 @@ from edgepose.system.storage import StateFile
 from edgepose.types import Message, Received
 
 BIRTH: Final = b"online"
-DELAY_S: Final = (0.5, 3.0)  # random, so that all devices of a house do not answer at once
+DELAY_S: Final = (0.5, 3.0)  # random, so that not all devices of a house answer at once
 FORGET_S: Final = 3.0  # Home Assistant needs 0.5 s when it loads a platform for the first time
 
 
 class DiscoveryState(msgspec.Struct):
-    """The discovery message that Home Assistant may know."""
+    """The last published discovery message."""
 
     topic: str
     device: dict[str, Any]
@@ -27,14 +27,14 @@ class DiscoveryState(msgspec.Struct):
 
     components: dict[str, Component] = {}
     removing: dict[str, Component] = msgspec.field(default_factory=dict, name="going")
-    """Removed components, until Home Assistant has certainly deleted them."""
+    """Removed components that Home Assistant may not have deleted yet."""
 
     tried: bool = False
-    """Whether they were removed at a start, when Home Assistant may not have been running."""
+    """Whether `removing` was already removed at a start; Home Assistant may have been off then."""
 
 
 class DiscoveryPublisher:
-    """Publishes the discovery message, again at each birth message, and removes old components.
+    """Publishes the discovery message, also after each birth message; removes old components.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class DiscoveryPublisher:
         self._connected = False
 
     def configure(self, config: Config, topics: Topics) -> None:
-        """Publish the configured components, or remove the device where discovery is off."""
+        """Publish the configured components, or remove the device if discovery is off."""
         with self._lock:
             asked = config.homeassistant.discovery
             self._wanted = (config, components(config, topics) if asked else {})
@@ -77,25 +77,25 @@ class DiscoveryPublisher:
                 self._announce(born=False)
 
     def connected(self) -> None:
-        """Continue a removal that needs a session."""
+        """Note the begin of a session, and continue a removal that waits for it."""
         with self._lock:
             self._connected = True
             if self._known is not None and self._known.removing and not self._known.tried:
                 self._later(self._forget_s, self._finish)
 
     def disconnected(self) -> None:
-        """Suspend removals until the next session."""
+        """Note the end of a session; suspends removals until the next one."""
         with self._lock:
             self._connected = False
 
     def on_birth(self, received: Received) -> None:
-        """Publish everything again after a birth message of Home Assistant."""
+        """Handle Home Assistant's birth message: publish everything again."""
         if received.payload == BIRTH and not received.retained:
             with self._lock:
                 self._later(random.uniform(*self._delay_s), self._born)
 
     def close(self) -> None:
-        """Cancel everything that is scheduled."""
+        """Cancel all scheduled messages."""
         with self._lock:
             self._closed = True
             for timer in self._timers:
@@ -109,7 +109,7 @@ class DiscoveryPublisher:
             self._known = None
 
     def _merge(self) -> None:
-        """Store the wanted components, and which of the published ones to remove."""
+        """Store the configured components and the published ones that must be removed."""
         assert self._wanted is not None
         config, wanted = self._wanted
         known = self._known or DiscoveryState(topic(config), {})
@@ -120,7 +120,7 @@ class DiscoveryPublisher:
         self._note.write(self._known)
 
     def _announce(self, *, born: bool) -> None:
-        """Publish all components, those to remove included; a second message then removes these."""
+        """Publish all components, including removed ones, which a second message deletes."""
         known = self._known
         if known is None:
             return
@@ -133,7 +133,7 @@ class DiscoveryPublisher:
             self._later(self._forget_s, self._forget if born else self._finish)
 
     def _finish(self) -> None:
-        """Remove components at a start; repeated at the next birth message."""
+        """Remove components at a start; done again after the next birth message."""
         with self._lock:
             known = self._known
             if known is None or not self._connected or self._closed:
@@ -143,7 +143,7 @@ class DiscoveryPublisher:
             self._note.write(known)
 
     def _forget(self) -> None:
-        """Remove components after a birth message: Home Assistant has received it, so for good."""
+        """Remove components for good after a birth message: Home Assistant is running then."""
         with self._lock:
             known = self._known
             if known is None or not self._connected or self._closed:

@@ -1,7 +1,7 @@
-"""What goes over MQTT, for machines: JSON Schemas and an AsyncAPI document.
+"""JSON Schemas of the payloads and an AsyncAPI document of all topics.
 
-Both are generated from the structs that payloads are written from and read into, and from
-the topics that the daemon uses, so they cannot say anything else than it does.
+Both are generated from the structs that encode and decode the payloads and from the topics that
+the daemon uses, so they cannot differ from its behaviour.
 """
 
 from collections.abc import Iterator, Mapping
@@ -100,36 +100,36 @@ missing. docs/mqtt.md tells it for people."""
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A topic and what it carries."""
+    """A topic and its payload."""
 
     name: str
     topic: str
-    """With names in braces where it is another for each device or camera."""
+    """Topic with the parts that depend on device or camera as names in braces."""
 
     says: str
-    """What it is for, in one sentence."""
+    """Description, one sentence."""
 
     payload: Any
-    """A struct, or the schema of what is none."""
+    """Struct of the payload, or the schema if there is no struct."""
 
     qos: int = 0
     retain: bool = False
     takes: bool = False
-    """The device listens here, and does not speak."""
+    """Whether the device subscribes to the topic, and does not publish to it."""
 
     content_type: str = JSON
     expiry_s: int | None = None
     answers: str = ""
-    """The channel on which it is answered."""
+    """Name of the channel of the answer."""
 
     @property
     def typed(self) -> bool:
-        """Whether the payload is one of our structs."""
+        """Whether the payload is a struct."""
         return not isinstance(self.payload, dict)
 
 
 def channels() -> Iterator[Channel]:
-    """Yield every topic that a device speaks or listens on."""
+    """Yield every topic that a device publishes or subscribes to."""
     topics = Topics("{base}", "{device}")
     yield from _of_device(topics)
     yield from _of_camera(topics.camera("{camera}"))
@@ -199,7 +199,7 @@ def _of_home_assistant() -> Iterator[Channel]:
 
 
 def schemas() -> dict[str, Schema]:
-    """Return a JSON Schema for each kind of payload that is JSON, by the name of its file."""
+    """Return the JSON Schema of each JSON payload, by file name."""
     found = {}
     for channel in channels():
         if channel.typed and channel.content_type == JSON:
@@ -300,7 +300,7 @@ def _message(channel: Channel, payload: Schema) -> dict[str, Any]:
 
 
 def _explain(components: dict[str, Schema]) -> None:
-    """Put the texts below the structs' fields into their schemas."""
+    """Add the texts below the structs' fields to their schemas."""
     named = {
         name: found
         for module in (messages, requests, hardware)
@@ -312,7 +312,7 @@ def _explain(components: dict[str, Schema]) -> None:
 
 
 def _draft_7(part: Any) -> Any:
-    """Write tuples as AsyncAPI's schemas do, which are those of draft 7."""
+    """Convert tuples to JSON Schema draft 7, which AsyncAPI uses."""
     if isinstance(part, list):
         return [_draft_7(each) for each in part]
     if not isinstance(part, dict):

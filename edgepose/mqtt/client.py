@@ -1,9 +1,9 @@
-"""MQTT: one connection that comes back by itself, and nothing queued while it is away.
+"""An MQTT client that reconnects by itself and queues nothing while offline.
 
-Each session has a client of its own, which ends with it. What the broker has not
-acknowledged by then is not sent again from here: its owner (the spool for events, the
-outbox for states) sends it again in the next session. `MqttClient` makes sessions one after
-the other in one thread; `edgepose.mqtt.connection` decides what comes next.
+`MqttClient` runs one session after the other in one thread; `edgepose.mqtt.connection` decides
+what follows each. Every session has its own connection. Messages that the broker has not
+acknowledged when a session ends are not resent here: their owner (the spool for events, the
+outbox for states) sends them in the next session.
 """
 
 import logging
@@ -39,28 +39,28 @@ from edgepose.mqtt.session import PACKET_TOO_LARGE, Acknowledged, Listener, Sess
 from edgepose.types import Message, Received
 
 log = logging.getLogger(__name__)
-DISCONNECT_TIMEOUT_S: Final = 1.0  # what a broker that hangs may cost at the end
-JOIN_S: Final = 0.4  # from "disconnect" to the end of the thread
+DISCONNECT_TIMEOUT_S: Final = 1.0  # wait for an unresponsive broker in `close`
+JOIN_S: Final = 0.4  # wait for the thread after the disconnect packet
 
 ONLINE: Final = b"online"
 Hook = Callable[[], None]
 
 
 class MqttClient:
-    """Publishes to a broker, for as long as it takes to reach one.
+    """Publishes to and subscribes at a broker; reconnects until closed.
 
     Parameters
     ----------
     options : BrokerOptions
         Where the broker is, and how to log in.
     on_failure : callable
-        Called in the network thread when the broker refuses the login and no attempt
-        will follow.
+        Called in the network thread when the broker refuses the login and no further attempt
+        follows.
 
     Notes
     -----
-    Hooks and listeners run in the network thread: they may publish, and must not
-    wait for anything that needs the network.
+    Hooks and listeners run in the network thread: they may publish, but must not wait for the
+    network.
     """
 
     def __init__(
@@ -70,14 +70,14 @@ class MqttClient:
             options = replace(options, context=tls_context(options))
         self.options = options
         self.refused: dict[str, str] = {}
-        """Topics on which the broker refuses our messages, and its reason."""
+        """Topics to which the broker refuses messages, with its reason."""
 
         self._on_failure = on_failure
         self._policy = RetryPolicy(options.protocol, options.retry_refused)
         self._connection = Connection(attempt=Attempt(options.protocol))
-        # The same for all our connections: a broker then ends a half-open one before it
-        # accepts the next. With MQTT 5 the session goes on, and no last will is carried out;
-        # with 3.1.1 it comes before our birth message.
+        # The same id for all connections: the broker then closes a half-open one before it
+        # accepts the next. With MQTT 5 the session continues and no last will is sent; with
+        # 3.1.1 the last will is sent before the birth message.
         self.client_id = self._new_client_id(options.session)
         self._poison = PoisonMessages()
         self._listeners: list[tuple[str, Listener]] = []
@@ -88,7 +88,7 @@ class MqttClient:
         self._changed = threading.Condition()
         self._session: Session | None = None
         self._attempted: Session | None = None
-        # Devices begin at different servers of a cluster, and go on to the next.
+        # Random, so that devices begin at different servers of a cluster.
         self._server = random.randrange(1 + len(options.others))
         self._at = options.at(self._server)
         self._thread = threading.Thread(target=self._keep_connected, name="mqtt", daemon=True)
@@ -99,12 +99,12 @@ class MqttClient:
         return f"{self.options.client_id}-{session or secrets.token_hex(4)}"
 
     def start(self) -> None:
-        """Begin to connect, in the background; an absent broker is no error."""
+        """Begin to connect in the background; an unreachable broker is not an error."""
         self._thread.start()
 
     @property
     def state(self) -> State:
-        """What the connection is doing."""
+        """State of the connection."""
         return self._connection.state
 
     @property
@@ -120,7 +120,7 @@ class MqttClient:
 
     @property
     def failure(self) -> BrokerError | None:
-        """The broker's refusal, where no attempt follows."""
+        """The broker's refusal if no further attempt follows; else None."""
         connection = self._connection
         if connection.state is not State.FAILED:
             return None
@@ -128,29 +128,29 @@ class MqttClient:
 
     @property
     def protocol(self) -> int | None:
-        """5, or 4 for 3.1.1; None while there is no session."""
+        """Protocol of the session: 5, or 4 for 3.1.1; None without a session."""
         session = self._session
         return None if session is None else session.attempt.protocol
 
     @property
     def lacks(self) -> tuple[str, ...]:
-        """What the broker does not offer, in words; empty while there is no session."""
+        """Features that the broker lacks, as text; empty without a session."""
         session = self._session
         return () if session is None else session.lacks()
 
     def on_connect(self, hook: Hook) -> None:
-        """Add something to do in each new session: publish what the broker must know."""
+        """Add a function to call at the begin of each session, for example to publish states."""
         self._on_connect.append(hook)
 
     def on_disconnect(self, hook: Hook) -> None:
-        """Add something to do after each session; unacknowledged messages are its owner's again."""
+        """Add a function to call after each session; unacknowledged messages must be sent again."""
         self._on_disconnect.append(hook)
 
     def subscribe(self, topic: str, listener: Listener, *, others_only: bool = False) -> None:
-        """Listen to a topic or filter, in this session and all that follow.
+        """Subscribe to a topic or filter, in this session and all that follow.
 
-        Filters that overlap without being the same may bring a message twice: the
-        broker sends it once for each.
+        Different filters that overlap may deliver a message twice: the broker may send it
+        once per filter.
 
         Parameters
         ----------
@@ -159,8 +159,8 @@ class MqttClient:
         listener : callable
             Called with each message.
         others_only : bool
-            Listens for other clients: our own messages are left out where MQTT 5 is spoken,
-            and a refusal by the broker is not reported.
+            Receive only messages of other clients (with MQTT 5). A refusal by the broker is
+            not reported.
         """
         with self._changed:
             known = topic in self._topics()
@@ -171,23 +171,23 @@ class MqttClient:
                 self._session.subscribe(topic, others_only=others_only)
 
     def publish(self, message: Message, on_acknowledged: Acknowledged | None = None) -> bool:
-        """Hand one message over; False when it was not taken, because we are offline or blocked.
+        """Queue one message for sending; return False while offline or blocked.
 
         Parameters
         ----------
         message : Message
-            With QoS 0 it is on its way now, or never.
+            With QoS 0 it is never sent again.
         on_acknowledged : callable
-            For QoS 1: called in the network thread once the broker has answered. When
-            the session ends first it is never called, and the message may or may not
-            have arrived: send it again in the next one. Where the broker takes QoS 0 only,
-            it is called once the message is on its way.
+            For QoS 1: called in the network thread when the broker has answered. If the
+            session ends first it is never called, and the message may or may not have
+            arrived: send it again in the next session. If the broker supports only QoS 0, it
+            is called when the message has been written.
         """
         session = self._session
         return session is not None and session.publish(message, on_acknowledged)
 
     def wait_connected(self, timeout_s: float) -> bool:
-        """Wait for a session; False when there is none in time, or never will be."""
+        """Wait for a session; return False on timeout, or if no attempt follows."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._session is not None or self._connection.is_over, timeout_s
@@ -195,23 +195,23 @@ class MqttClient:
             return self._session is not None
 
     def wait_subscribed(self, timeout_s: float) -> bool:
-        """Wait until the broker lets us listen; False when it does not in time, or never will."""
+        """Wait until the broker has answered all subscriptions; return False on timeout."""
         connected = self.wait_connected(timeout_s)
         session = self._session
         return connected and session is not None and session.wait_subscribed(timeout_s)
 
     def wait_tried(self, timeout_s: float) -> bool:
-        """Wait for the end of the first attempt, whatever came of it."""
+        """Wait until the first attempt has succeeded or failed."""
         with self._changed:
             return self._changed.wait_for(lambda: self._connection.tried, timeout_s)
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until the broker has acknowledged all it was given; False when it has not."""
+        """Wait until the broker has acknowledged all messages; return False on timeout."""
         session = self._session
         return session is not None and session.flush(timeout_s)
 
     def close(self) -> None:
-        """Say goodbye and let go, within two seconds even when the broker hangs; twice is fine."""
+        """Disconnect within two seconds, even from an unresponsive broker. May be called twice."""
         self._closing.set()
         session = self._session
         if session is not None:
@@ -240,7 +240,7 @@ class MqttClient:
             call_guarded(self._on_failure, failure)
 
     def _begin_attempt(self) -> bool:
-        """Go on to an attempt; False when none follows."""
+        """Go to the next attempt; return False if none follows."""
         if not self._connection.is_over:
             self._advance(Closing() if self._closing.is_set() else Started())
         return not self._connection.is_over
@@ -254,7 +254,7 @@ class MqttClient:
         return backoff_s(self._connection.failures, self.options.retry_s, part)
 
     def _advance(self, event: Event) -> None:
-        """Go to the next state, and say what an operator has to know of it."""
+        """Go to the next state and log what an operator needs to know."""
         before = self._connection
         with self._changed:
             self._connection = after = transition(before, event, self._policy)
@@ -299,7 +299,7 @@ class MqttClient:
     # From the session, in the network thread
 
     def session_opened(self, session: Session) -> None:
-        """Say `online`, subscribe, and let everybody publish."""
+        """Publish `online`, subscribe, and call the hooks."""
         self._announce(session, ONLINE)
         with self._changed:
             for topic in self._topics():
@@ -311,11 +311,11 @@ class MqttClient:
             call_guarded(hook)
 
     def session_settled(self) -> None:
-        """End an outage."""
+        """Note that the session is stable: the outage is over."""
         self._advance(Settled())
 
     def dispatch(self, received: Received) -> None:
-        """Hand a message to its listeners."""
+        """Pass a message to its listeners."""
         if received.topic == self.options.availability_topic and received.payload != ONLINE:
             self._reassert_online()
         for topic, listener in self._listeners:
@@ -323,7 +323,7 @@ class MqttClient:
                 call_guarded(listener, received)
 
     def note_refused(self, topic: str, reason: str) -> None:
-        """Log once that the broker does not take a topic."""
+        """Log once that the broker refuses a topic."""
         if topic in self._others_only:
             log.debug("mqtt: the broker refuses %s: %s", topic, reason)
             return
@@ -332,7 +332,7 @@ class MqttClient:
         self.refused[topic] = reason
 
     def note_granted(self, topic: str) -> None:
-        """Log once that the broker takes a topic after all."""
+        """Log once that the broker accepts a topic that it refused before."""
         if self.refused.pop(topic, None) is not None:
             log.info("mqtt: the broker grants %s now", topic)
 
@@ -347,8 +347,8 @@ class MqttClient:
             session.publish(message, None)
 
     def _reassert_online(self) -> None:
-        # The last will of our predecessor, when the broker notices late that its line was
-        # dead: it would call us offline for as long as we are well.
+        # The broker may send the last will of an earlier connection late: without this, the
+        # device would stay `offline` although it is connected.
         if self._session is not None and not self._closing.is_set():
             log.debug("mqtt: the broker says offline while we are online; publishing online")
             self._announce(self._session, ONLINE)
@@ -376,7 +376,7 @@ class MqttClient:
                 self._log_away(before, after, event.end)
 
     def _log_away(self, before: Connection, after: Connection, end: SessionEnd) -> None:
-        """Report an outage once, and again only for what the user has to change."""
+        """Log an outage once, and again only for a reason that needs the user."""
         known = before.reported
         level = (
             logging.DEBUG
@@ -398,7 +398,7 @@ class MqttClient:
             )
 
     def _refusal(self, connection: Connection) -> str:
-        """Return the sentence for a refused login, with what to change."""
+        """Return the log message for a refused login, with the remedy."""
         options = self.options
         user = f"user {options.username!r}" if options.username else "no user name"
         refused = (

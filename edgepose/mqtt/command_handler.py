@@ -1,4 +1,4 @@
-"""Handles commands on `C/set` and `B/request/<name>`: validates, limits and answers them."""
+"""Validates, rate-limits, executes and answers commands on `C/set` and `B/request/<name>`."""
 
 import logging
 import threading
@@ -28,26 +28,26 @@ from edgepose.types import Message, Received
 log: Final = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 16 * 1024
-FORGET_S: Final = 600.0  # until the same reason is logged again
+FORGET_S: Final = 600.0  # pause before the same reason is logged again
 
 
 class CommandHandler:
-    """Handles commands from the broker; a refused one changes nothing.
+    """Handles commands from the broker; a refused command changes nothing.
 
     Parameters
     ----------
     topics : callable
-        Returns the topics of the device; others after a reload.
+        Returns the topics of the device, which may change with a reload.
     cameras : callable
         Returns the ids of the configured cameras.
     apply : callable
         Applies validated settings to a camera, by its id.
     handlers : mapping
-        By the name of a request, the function that handles it.
+        Function that handles a request, by the request's name.
     requests : mapping
-        By name, what each request takes.
+        Type of each request, by name.
     answer : callable
-        Sends a message now or never: a late answer is of no use.
+        Sends a message at once or drops it: a late answer is useless.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class CommandHandler:
         self._said: dict[str, int] = {}
         self._running: set[str] = set()
         self.refused = 0
-        """Commands that were refused."""
+        """Number of refused commands."""
 
     @property
     def _topics(self) -> Topics:
@@ -82,7 +82,7 @@ class CommandHandler:
         return (f"{self._topics.prefix}/+/set", self._topics.request("+"))
 
     def take(self, received: Received) -> None:
-        """Carry out a command or refuse it; never raises for its content."""
+        """Execute or refuse a command; does not raise for its content."""
         prefix = f"{self._topics.prefix}/"
         if not received.topic.startswith(prefix):
             return
@@ -143,7 +143,7 @@ class CommandHandler:
             self._respond(where, received, Response(id_, ok=True, data=data))
 
     def _begin(self, name: str, do: Callable[[], None]) -> None:
-        """Run a slow request in a thread of its own, one of a kind at a time."""
+        """Run a slow request in its own thread, one request of a kind at a time."""
         if name in self._running:
             raise CommandError(f"{name} is running; wait for its answer", "running")
         self._running.add(name)
@@ -195,7 +195,7 @@ class CommandHandler:
         return True
 
     def _respond(self, usual: str | None, received: Received, response: Response[Any]) -> None:
-        """Answer where the sender wants it, or on the request's own topic; `set` has none."""
+        """Answer on the sender's response topic, else on the request's; `set` has none."""
         where = received.response_topic or usual
         if where is None:
             return
@@ -206,7 +206,7 @@ class CommandHandler:
         self._answer(Message(where, content, "answer", qos=1, correlation=received.correlation))
 
     def _may_answer_on(self, where: str) -> bool:
-        """Say whether an answer may go to a topic: no wildcards, and none that we subscribe to."""
+        """Return whether an answer may be sent to a topic: no wildcard, no subscribed topic."""
         if not where or where.startswith("$") or set(where) & {"+", "#", "\0"}:
             return False
         mine = where.startswith(f"{self._topics.prefix}/")
@@ -214,7 +214,7 @@ class CommandHandler:
 
 
 def _id(payload: bytes) -> Id | UnsetType:
-    """Return the id of a request, also of an invalid one."""
+    """Return the id of a request, even of an invalid one."""
     try:
         return msgspec.json.decode(payload, type=_OnlyId).id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -226,6 +226,6 @@ class _OnlyId(Struct):
 
 
 def _short(text: str) -> str:
-    """Return text from outside for a message: printable and at most 200 letters."""
+    """Return foreign text for a message: printable, at most 200 characters."""
     plain = "".join(character if character.isprintable() else "?" for character in text)
     return plain if len(plain) <= 200 else f"{plain[:200]}…"

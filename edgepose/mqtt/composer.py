@@ -1,4 +1,4 @@
-"""Messages of one camera from its poses, people and events."""
+"""Composes the messages of one camera from its poses, people and events."""
 
 import itertools
 import threading
@@ -14,22 +14,22 @@ from edgepose.timing import NS_PER_MS, Clock
 from edgepose.types import Compose, Event, Frame, Message, Track
 
 REVISIONS: Final = itertools.count(1)
-"""Shared by all cameras: one that a reload starts anew does not begin with low numbers."""
+"""Revision numbers of states, shared by all cameras so that they keep rising after a reload."""
 
 
 class Composer:
-    """Puts what a frame brought into messages for one camera's topics.
+    """Composes the messages of each frame for one camera's topics.
 
     Parameters
     ----------
     extra : mapping, optional
-        Keys of `C/state` that no detector knows.
+        Keys of `C/state` that do not come from a detector.
     picture : callable, optional
-        Takes what `compose` takes and returns pictures to send with it.
+        Called with the arguments of `compose`; returns pictures to send as well.
     packed : bool
-        Whether poses are said in MessagePack too.
+        Whether poses are also sent as MessagePack.
     counted : callable, optional
-        Takes the events of a frame, counts them and returns `lines` of `C/state`; thread-safe.
+        Counts the events of a frame and returns `lines` of `C/state`; thread-safe.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Composer:
     def compose(
         self, frame: Frame, tracks: Sequence[Track], events: Sequence[Event]
     ) -> list[Message]:
-        """Return the frame's poses, what has happened, and the state if it is another now."""
+        """Return the messages of a frame: poses, events, and the state if it changed."""
         self._seq += 1
         self._frame = frame.without_picture()
         latency_ms = (self._clock.now_ns() - frame.read_ns) / NS_PER_MS
@@ -90,22 +90,22 @@ class Composer:
         return composed
 
     def forget(self) -> None:
-        """Know nothing of the camera until its next frame; any thread."""
+        """Reset the state to that of no frame. Thread-safe."""
         self._seen = {}
 
     def tell(self) -> Message:
-        """Return the camera's state; thread-safe."""
+        """Return the `C/state` message. Thread-safe."""
         with self._lock:
             return self._compose_state()
 
     def _compose_state(self) -> Message:
-        """Read and number the state; the outbox drops one that a later one overtook."""
+        """Compose and number the state; the outbox drops a state older than the last one sent."""
         self._state = self._now()
         message = encoding.state(self._topics, [self._state], self._frame)
         return replace(message, revision=next(REVISIONS))
 
     def _now(self) -> dict[str, Any]:
-        """Return the state; while paused it says that no person is there."""
+        """Return the fields of the state; while paused, those for no person."""
         empty: dict[str, Any] = {"zones": {zone.id: {} for zone in self._follower.zones}}
         seen = {} if self.extra.get("paused") else self._seen
         return {**empty, "lines": self._counted(()), **seen, **self.extra}

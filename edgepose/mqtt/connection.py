@@ -1,17 +1,17 @@
 """States of the connection to the broker, and the one function that changes them.
 
-Pure: no network, no clock, no log. `edgepose.mqtt.client` carries out what a state asks for.
+Pure: no network, no clock, no log. `edgepose.mqtt.client` acts on the states.
 """
 
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-STABLE_SESSION_S: Final = 10.0  # a session that lasts so long ends an outage
+STABLE_SESSION_S: Final = 10.0  # a session of this length ends an outage
 REFUSAL_PATIENCE_S: Final = 300.0  # a broker may refuse while its user database starts
-MAX_SHORT_SESSIONS: Final = 3  # in a row; then another client may use our client id
-V5_RETRIES: Final = 3  # failures after which a broker that spoke MQTT 5 is asked for 3.1.1
-FULL_RETRIES: Final = 2  # failures after which a broker of 3.1.1 that hangs up is asked for less
+MAX_SHORT_SESSIONS: Final = 3  # in a row; then another client may use this client id
+V5_RETRIES: Final = 3  # failures before a broker that accepted MQTT 5 is tried with 3.1.1
+FULL_RETRIES: Final = 2  # failures before a 3.1.1 broker is tried with fewer features
 
 UNSUPPORTED_PROTOCOL: Final = 0x84
 CLIENT_ID_REFUSED: Final = 0x85
@@ -19,17 +19,17 @@ RETAIN_UNSUPPORTED: Final = 0x9A
 QOS_UNSUPPORTED: Final = 0x9B
 REFUSALS: Final = frozenset({CLIENT_ID_REFUSED, 0x86, 0x87, 0x8A, 0x8C})
 """Reason codes of MQTT 5 (those of 3.1.1 are translated): the client id, user name or
-password is wrong, we are not authorised, banned, or use the wrong method."""
+password is wrong, or the client is not authorised, banned, or uses the wrong method."""
 
 
 class State(Enum):
-    """What the connection is doing."""
+    """State of the connection."""
 
     CONNECTING = "connecting"
     """An attempt is under way, or about to begin."""
 
     CONNECTED = "connected"
-    """The broker has accepted us."""
+    """The broker has accepted the connection."""
 
     STABLE = "stable"
     """The session has lasted `STABLE_SESSION_S`: the outage before it is over."""
@@ -49,19 +49,19 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What an attempt asks the broker for."""
+    """Features that an attempt requests from the broker."""
 
     protocol: int = 5
     """5, or 4 for MQTT 3.1.1."""
 
     qos: int = 1
-    """The highest quality of service in use. 0 where the broker takes no other."""
+    """Maximum quality of service. 0 if the broker supports no other."""
 
     retain: bool = True
-    """Whether messages are retained. False where the broker retains none."""
+    """Whether messages are retained. False if the broker does not support it."""
 
     def reduced(self, code: int | None) -> "Attempt":
-        """Return what is left to ask for after a refusal with this reason code."""
+        """Return the features to request after a refusal with this reason code."""
         if code == QOS_UNSUPPORTED:
             return replace(self, qos=0)
         if code == RETAIN_UNSUPPORTED:
@@ -83,33 +83,33 @@ class SessionEnd:
 
     reason: str
     code: int | None = None
-    """The broker's own, where it gave one."""
+    """The broker's reason code, if it sent one."""
 
     needs_user: bool = False
-    """Waiting does not help: the configuration has to change."""
+    """Whether the user has to change something; retrying alone does not help."""
 
     protocol_suspect: bool = False
-    """The broker refused the version, hung up or gave no answer: it may know 3.1.1 only.
+    """The broker refused the version, disconnected or did not answer: it may support only 3.1.1.
     (amqtt does not answer when a connect packet of a newer version holds a last will.)"""
 
     hung_up: bool = False
-    """The other side ended the connection, maybe because of a message."""
+    """The broker ended the connection, possibly because of a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """What does not change while a connection lives."""
+    """Constant settings for `transition`."""
 
     protocol: int = 5
-    """The newest to ask for."""
+    """Newest protocol version to request."""
 
     retry_refused: bool = False
-    """Whether attempts go on where the broker refused the login before it ever accepted it."""
+    """Whether to keep trying if the broker refuses the login and has never accepted it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The connection at one moment."""
+    """Immutable snapshot of the connection."""
 
     state: State = State.CONNECTING
     attempt: Attempt = Attempt()
@@ -120,25 +120,25 @@ class Connection:
     """Sessions in a row that ended before they were stable."""
 
     accepted_protocol: int | None = None
-    """Of the last session; None before the broker ever accepted us."""
+    """Protocol of the last session; None before the first."""
 
     refused_since_s: float | None = None
-    """First refusal since the last session; None where there was none."""
+    """Time of the first refusal since the last session; None if there was none."""
 
     reason: str = ""
     """Why the last attempt or session ended; empty while there is a session."""
 
     code: int | None = None
-    """The broker's own for `reason`, where it gave one."""
+    """The broker's code for `reason`, if it sent one."""
 
     reported: frozenset[str] = frozenset()
     """Reasons that were logged in this outage."""
 
     client_id_number: int = 0
-    """Goes up when another client seems to use our client id."""
+    """Increased when another client seems to use the same client id."""
 
     tried: bool = False
-    """Whether an attempt has ended, one way or the other."""
+    """Whether an attempt has succeeded or failed."""
 
     @property
     def is_open(self) -> bool:
@@ -147,7 +147,7 @@ class Connection:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the broker refused the login when it was last asked."""
+        """Whether the broker refused the last login."""
         return self.code in REFUSALS
 
     @property
@@ -163,7 +163,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The broker has accepted us."""
+    """The broker has accepted the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +248,7 @@ def _waiting(now: Connection, end: SessionEnd, policy: RetryPolicy) -> Connectio
     return replace(
         now,
         state=State.WAITING,
-        # What the broker did not take is asked for again: it may take it now.
+        # Request all features again: the broker may support them now.
         attempt=Attempt(policy.protocol),
         failures=now.failures + 1,
         reason=end.reason,
@@ -270,9 +270,10 @@ def _attempt_failed(now: Connection, event: Ended, policy: RetryPolicy) -> Conne
 
 
 def _refused(waiting: Connection, at_s: float, policy: RetryPolicy) -> Connection:
-    """Return how to go on after a refused login: soon, in minutes, or not at all.
+    """Return the next state after a refused login: retry soon, in minutes, or never.
 
-    A broker that accepted us before may refuse for a while, counted from its first refusal.
+    A broker that accepted the login before is retried soon for `REFUSAL_PATIENCE_S` after its
+    first refusal.
     """
     since_s = at_s if waiting.refused_since_s is None else waiting.refused_since_s
     was_accepted = waiting.accepted_protocol is not None
@@ -286,7 +287,7 @@ def _refused(waiting: Connection, at_s: float, policy: RetryPolicy) -> Connectio
 
 
 def _try_at_once(now: Connection, end: SessionEnd) -> Attempt | None:
-    """Return what else to ask the same broker for; None where that cannot help."""
+    """Return another request for the same broker to try at once; None if that cannot help."""
     reduced = now.attempt.reduced(end.code)
     if reduced != now.attempt:
         return reduced
@@ -298,9 +299,10 @@ def _try_at_once(now: Connection, end: SessionEnd) -> Attempt | None:
 
 
 def _may_be_older(now: Connection, end: SessionEnd) -> bool:
-    """Say whether MQTT 3.1.1 is worth an attempt.
+    """Return whether to try MQTT 3.1.1.
 
-    A broker that spoke MQTT 5 and gives no answer is more likely ill than older.
+    A broker that has accepted MQTT 5 before and does not answer now is more likely faulty than
+    outdated.
     """
     if not end.protocol_suspect:
         return False

@@ -1,13 +1,12 @@
-"""The discovery message from which Home Assistant makes a device and its entities.
+"""The discovery message from which Home Assistant creates a device and its entities.
 
-The device form of MQTT discovery. Templates read the values from the topics that exist
-anyway, so nothing is published twice.
+This is the device form of MQTT discovery. Templates read the values from the existing topics,
+so that no value is published twice.
 
-Home Assistant forgets an entity only when it is told of one that it knows and then,
-in a second message, that this one is only a platform any more. Whether it listened
-is known for sure only after its birth message. So what was announced is noted in
-the state directory, and what is to go is announced once more and then taken away:
-at the start, and again at the next birth message, after which it is forgotten.
+Home Assistant deletes an entity only after a message that contains it and a second message in
+which only its platform is left. It certainly receives both only after its birth message. So the
+published components are stored in the state directory. A removed one is published once more and
+then removed: at the start, and again at the next birth message. Then it is dropped from the file.
 """
 
 import socket
@@ -23,7 +22,7 @@ from edgepose.mqtt.topics import CameraTopics, Topics
 from edgepose.urls import Address, address, is_local
 
 BOARD: Final = Path("/proc/device-tree/model")
-STALE_S: Final = 60  # a gesture that waited in the spool must not switch a lamp
+STALE_S: Final = 60  # a gesture delayed in the spool must not switch a lamp
 EXPIRES_S: Final = 45  # stats come every ten seconds
 
 FALLS: Final = ("fall_suspected", "fall_confirmed", "fall_recovered")
@@ -38,7 +37,7 @@ def topic(config: Config) -> str:
 
 
 def components(config: Config, topics: Topics) -> dict[str, Component]:
-    """Return every entity by its key; keys never change, so `unique_id` does not either."""
+    """Return every entity by its key. Keys, and so each `unique_id`, never change."""
     found = dict(_of_device(topics))
     for camera in config.cameras:
         for key, entity in _of_camera(config, camera, topics):
@@ -66,14 +65,14 @@ def device(config: Config) -> dict[str, Any]:
 
 
 def page_url(web: Web) -> str | None:
-    """Return the page's URL for other machines; None where it is not reachable from them."""
+    """Return the page's URL for other machines; None if they cannot reach it."""
     place = address(web.listen)
     if place is not None and web.url:
         return web.url
     if place is None or (is_local(place.host) and not web.hosts):
         return None
     if is_local(place.host):
-        return f"https://{web.hosts[0]}"  # a proxy's, which is there for TLS
+        return f"https://{web.hosts[0]}"  # the name of a proxy, which is assumed to provide TLS
     anywhere = place.host in {"0.0.0.0", "::"}
     own = f"{socket.gethostname().partition('.')[0]}.local" if anywhere else place.host
     host = web.hosts[0] if web.hosts else own
@@ -94,7 +93,7 @@ def board(path: Path = BOARD) -> str:
 
 
 def called(named: Camera | CameraZone | CameraLine) -> str:
-    """Return what people call a camera, zone or line."""
+    """Return the display name of a camera, zone or line."""
     return named.name or title(named.id)
 
 
@@ -291,7 +290,7 @@ def _long_lie(place: str, where: CameraTopics) -> Component:
 
 
 def _still(place: str, where: CameraTopics) -> Component:
-    """Return the sensor of no movement; the time of the last one is its attribute `since`."""
+    """Return the sensor for stillness; its attribute `since` is the time of the last movement."""
     since = "{{ {'since': value_json.still_since | default(none)} | to_json }}"
     condition = "value_json.still | default(false)"
     return {
@@ -326,7 +325,7 @@ def _people(where: CameraTopics, name: str, count: str) -> Component:
     }
 
 
-# Events have no availability: a plain state trigger would fire at each return.
+# Without availability: a plain state trigger would fire after each reconnection.
 
 
 def _fall_event(place: str, where: CameraTopics) -> Component:
@@ -370,7 +369,7 @@ def _gesture_event(place: str, where: CameraTopics, gestures: list[str]) -> Comp
 
 
 def _event(condition: str, type_: str, more: str = "") -> str:
-    """Return the template of an event entity; an event that is sent again counts once."""
+    """Return the template of an event entity; it ignores an event that is sent again."""
     return (
         f"{{% if {condition} and value_json.id != state_attr(entity_id, 'id') %}}"
         f"{{{{ {{'event_type': {type_}, 'id': value_json.id, 'person': value_json.person,"
@@ -504,7 +503,7 @@ def _named(place: str, what: str) -> str:
 
 
 def _within(place: str, named: CameraZone | CameraLine) -> str:
-    """Return the name of a part of a camera's picture; given names keep their letters."""
+    """Return the entity name of a zone or line; configured names keep their case."""
     if named.name or not place:
         return f"{place} {called(named)}".strip()
     return _named(place, called(named))

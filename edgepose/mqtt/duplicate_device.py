@@ -1,8 +1,8 @@
-"""Finds a second device with this device's id on the same broker.
+"""Detects a second device with this device's id on the same broker.
 
-Two devices of one id write the same topics: their poses mix and each overwrites the other's
-states. A device hears its own `B/stats` topic; statistics that it has not sent itself come
-from another one that is alive: they are never retained and never queued.
+Two devices with the same id publish to the same topics: their poses mix, and each overwrites the
+other's states. A device subscribes to its own `B/stats` topic. Statistics that it has not sent
+itself come from another running device, because they are never retained or queued.
 """
 
 import logging
@@ -17,26 +17,26 @@ from edgepose.types import Message, Received
 
 log: Final = logging.getLogger(__name__)
 
-REMEMBERED: Final = 8  # own messages; those of MQTT 3.1.1 come back, the latest within seconds
+REMEMBERED: Final = 8  # own messages; with MQTT 3.1.1 the broker sends them back within seconds
 RECENT_S: Final = 60.0  # a second device sends statistics every ten seconds
 
 
 def log_warning(sentence: str) -> None:
-    """Write a sentence to the log."""
+    """Log the warning."""
     log.warning("mqtt: %s", sentence)
 
 
 class DuplicateDevice:
-    """Compares the statistics that arrive with those that were sent. Thread-safe.
+    """Compares received statistics with sent ones. Thread-safe.
 
     Parameters
     ----------
     topics : Topics
-        Of the device.
+        Topics of the device.
     clock : Clock
-        For how long ago the other device was heard.
+        Measures the time since the other device's last message.
     found : callable
-        Takes the sentence about the other device, once.
+        Called once with a warning about the other device.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class DuplicateDevice:
         self._heard_ns: int | None = None
 
     def note_sent(self, message: Message) -> None:
-        """Remember what is about to be sent, if it is statistics."""
+        """Store a message that will be sent, if it holds statistics."""
         if message.topic == self.topic:
             with self._lock:
                 self._sent.append(message.payload)
 
     def on_message(self, received: Received) -> None:
-        """Compare statistics that arrive; warns of the first that are not ours."""
+        """Compare received statistics; warns once about those of another device."""
         with self._lock:
             if received.retained or received.payload in self._sent:
                 return
@@ -67,14 +67,14 @@ class DuplicateDevice:
 
     @property
     def is_present(self) -> bool:
-        """Whether another device was heard within the last minute."""
+        """Whether another device has sent statistics within the last minute."""
         with self._lock:
             heard_ns = self._heard_ns
         return heard_ns is not None and self._clock.now_ns() - heard_ns < RECENT_S * NS_PER_S
 
 
 def warning(device: str) -> str:
-    """Return the sentence that names the id and what to do."""
+    """Return the warning, with the id and the remedy."""
     return (
         f'another device with the id "{device}" sends to this broker; their poses mix and each'
         " overwrites the other's states; give each device its own device.id"

@@ -1,9 +1,9 @@
-"""The embedded broker: a small MQTT server on the loopback, in processes of its own.
+"""The embedded broker: a small MQTT server on the loopback interface, in a child process.
 
-For trying things out and for a device without a network around it. It asks for no password,
-keeps nothing on disk and ends with its parent however that ends. It is mosquitto where that is
-installed, else amqtt, which speaks MQTT 3.1.1 only. Run as a program this module is the child
-that watches the parent: ``python -m edgepose.mqtt.embedded_broker PORT [MOSQUITTO]``.
+It is meant for tests and for a device without a network. It requires no password, stores nothing
+on disk and ends with its parent, also after a crash. It is mosquitto if that is installed, else
+amqtt, which supports only MQTT 3.1.1. The child process is this module:
+``python -m edgepose.mqtt.embedded_broker PORT [MOSQUITTO]``.
 """
 
 import logging
@@ -25,20 +25,22 @@ log = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
 USUAL_PORT: Final = urls.PORTS["mqtt"]
-START_S: Final = 15.0  # takes 0.3 s; a Pi that boots may need longer
-CHECK_S: Final = 1.0  # how often the child checks its parent when the pipe does not tell
+START_S: Final = 15.0  # usually takes 0.3 s; longer while a Pi boots
+CHECK_S: Final = 1.0  # interval at which the child checks the id of its parent
 POLL_S: Final = 0.02
-PATH: Final = f"{os.environ.get('PATH', '')}:/usr/sbin"  # Debian's place, not on a user's path
+PATH: Final = (
+    f"{os.environ.get('PATH', '')}:/usr/sbin"  # Debian installs it there; not in users' PATH
+)
 AMQTT_PROTOCOL: Final = 4  # MQTT 3.1.1
 
 
 def find_mosquitto() -> str | None:
-    """Return where mosquitto is installed."""
+    """Return the path of mosquitto; None if it is not installed."""
     return shutil.which("mosquitto", path=PATH)
 
 
 def missing_requirement() -> tuple[str, str] | None:
-    """Return what the broker lacks and what to do; None where it can start."""
+    """Return what the broker lacks and the remedy; None if it can start."""
     if find_mosquitto() is not None or find_spec("amqtt") is not None:
         return None
     remedy = f"sudo apt install mosquitto, or {extras.install('broker')}"
@@ -46,12 +48,12 @@ def missing_requirement() -> tuple[str, str] | None:
 
 
 class EmbeddedBroker:
-    """The broker as its parent sees it; a context manager.
+    """Starts and stops the broker; a context manager.
 
     Parameters
     ----------
     port : int, optional
-        None: the usual port, or a free one when that is taken.
+        None: the default port, or a free one if that is in use.
     """
 
     def __init__(self, port: int | None = None) -> None:
@@ -68,16 +70,16 @@ class EmbeddedBroker:
 
     @property
     def url(self) -> str:
-        """Where clients find it."""
+        """URL for clients."""
         return f"mqtt://{HOST}:{self.port}"
 
     def start(self) -> Self:
-        """Start it and wait until it listens.
+        """Start the broker and wait until it listens.
 
         Raises
         ------
         ConfigError
-            When neither program is installed or the port that was asked for is taken.
+            When neither program is installed, or the requested port is in use.
         """
         missing = missing_requirement()
         if missing is not None:
@@ -86,7 +88,7 @@ class EmbeddedBroker:
         wanted = "" if self._wanted is None else str(self._wanted)
         child = [sys.executable, "-m", "edgepose.mqtt.embedded_broker", wanted]
         command = [*child, *([self._mosquitto] if self._mosquitto else [])]
-        # In a session of its own, so that Ctrl-C reaches us first and our goodbye reaches it.
+        # In its own session: Ctrl-C must not end it before the daemon has disconnected.
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -114,7 +116,7 @@ class EmbeddedBroker:
         raise EdgeposeError(msg)
 
     def close(self) -> None:
-        """End it; twice is fine."""
+        """Stop the broker. May be called twice."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -136,7 +138,7 @@ class EmbeddedBroker:
 
 
 def _free(port: int) -> int | None:
-    """Return the port where it is free (0: any free one)."""
+    """Return the port if it is free (0: any free port); else None."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -152,9 +154,10 @@ async def _listen(port: int) -> Any:
     from amqtt.mqtt.connect import ConnectPacket, ConnectPayload
 
     class OldConnect(ConnectPayload):  # type: ignore[misc]  # the library has no types
-        """Leaves unread what newer clients lay out otherwise: they are refused, and speak 3.1.1.
+        """Does not read connect payloads of other MQTT versions: such clients are refused.
 
-        That of amqtt 0.12 takes it for a very long name, and waits for its end.
+        amqtt 0.12 misreads the MQTT 5 payload as a very long string and waits for its end. A
+        refused client falls back to 3.1.1.
         """
 
         @classmethod
@@ -166,10 +169,9 @@ async def _listen(port: int) -> Any:
     ConnectPacket.PAYLOAD = OldConnect
 
     class OwnMessagesOnly(Broker):  # type: ignore[misc]  # the library has no types
-        """Gives a client the retained messages that it subscribes to.
+        """Sends a client only the retained messages that it subscribes to.
 
-        That of amqtt 0.12 gives each one that connects those that others subscribe
-        to as well.
+        amqtt 0.12 also sends each new client those that other clients subscribe to.
         """
 
         async def _publish_retained_messages_for_subscription(
@@ -187,10 +189,10 @@ async def _listen(port: int) -> Any:
 
 
 async def _parent_gone(parent: int) -> None:
-    """Wait for the end of the parent.
+    """Wait for the end of the parent process.
 
-    Its end of our input closes with it, unless a child that it forked holds that
-    open: so the parent's id is checked as well.
+    The pipe to standard input closes with the parent, unless another child of it keeps the pipe
+    open. So the parent's process id is checked as well.
     """
     import asyncio
 
@@ -204,7 +206,7 @@ async def _parent_gone(parent: int) -> None:
 
 
 def _choose_port(wanted: int | None) -> int | None:
-    """Return the port to use; None where the one that was asked for is taken."""
+    """Return the port to use; None if the requested one is in use."""
     if wanted is not None:
         return _free(wanted)
     return _free(USUAL_PORT) or _free(0)
@@ -218,7 +220,7 @@ async def _serve_amqtt(port: int) -> None:
 
 
 def _serve_mosquitto(program: str, port: int) -> None:
-    """Run mosquitto until the parent is gone. Without a file it serves the loopback only."""
+    """Run mosquitto until the parent ends. Without a file it listens on the loopback only."""
     parent = os.getppid()
     broker = subprocess.Popen(
         [program, "-p", str(port)],
@@ -238,7 +240,7 @@ def _serve_mosquitto(program: str, port: int) -> None:
 
 
 def _stop(broker: subprocess.Popen[bytes]) -> NoReturn:
-    broker.kill()  # it keeps nothing, so nothing needs tidying up: clients see the end at once
+    broker.kill()  # it stores nothing, and clients notice the end at once
     broker.wait()
     os._exit(0)
 
@@ -249,7 +251,7 @@ def _answers(port: int) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Serve until the parent is gone."""
+    """Serve until the parent ends."""
     wanted, *mosquitto = arguments
     port = _choose_port(int(wanted) if wanted else None)
     if port is None:
@@ -257,9 +259,9 @@ def main(arguments: list[str]) -> int:
         return 1
     if mosquitto:
         _serve_mosquitto(mosquitto[0], port)
-    import asyncio  # brings megabytes, which mosquitto does not need
+    import asyncio  # needs megabytes; not imported for mosquitto
 
-    # What amqtt logs of each client is of no use where things are only tried out.
+    # amqtt logs each client, which is of no use here.
     logging.disable(logging.CRITICAL)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     asyncio.run(_serve_amqtt(port))

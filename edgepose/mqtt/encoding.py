@@ -1,4 +1,4 @@
-"""Results to payloads: JSON and MessagePack."""
+"""Encodes results as JSON and MessagePack payloads."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ METRE_DECIMALS: Final = 2
 
 
 def _plain(value: Any) -> Any:
-    """Convert numpy's numbers and arrays for msgspec's encoder."""
+    """Convert NumPy scalars and arrays for msgspec's encoder."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     msg = f"{type(value).__name__} cannot be written as JSON"
@@ -109,7 +109,7 @@ def _people(people: Sequence[Track | Pose]) -> list[PersonMessage]:
 
 
 def _motion(track: Track, nearest: Mapping[int, float]) -> dict[str, Any]:
-    """Return the fields that tell how a person moves; those that are not known are left out."""
+    """Return the fields about a person's movement; unknown ones are omitted."""
     known: dict[str, Any] = {"moving": track.moving, "facing": _decimals(track.facing_deg, 0)}
     known["velocity"] = _pair(track.velocity, COORDINATE_DECIMALS)
     if (place := track.place) is not None:
@@ -124,7 +124,7 @@ def _motion(track: Track, nearest: Mapping[int, float]) -> dict[str, Any]:
 
 
 def _decimals(value: float | None, decimals: int) -> float | None:
-    """Round a number; None where it is none."""
+    """Round a number; None stays None."""
     return None if value is None or not np.isfinite(value) else round(value, decimals) + 0.0
 
 
@@ -144,18 +144,18 @@ def poses(
     model: str,
     frame_id: str | None = None,
 ) -> Message:
-    """Return the `C/poses` message of a frame, with an empty list where it shows no person.
+    """Return the `C/poses` message of a frame; its list is empty without people.
 
     Parameters
     ----------
     people
-        Tracks, or poses without tracking: their `id` is null.
+        Tracks, or poses without tracking, whose `id` is null.
     seq
-        Counts the processed frames of this camera.
+        Sequence number of this camera's processed frames.
     latency_ms
-        From `frame.read_ns` to now.
+        Time from `frame.read_ns` to now.
     frame_id
-        The coordinate frame of the positions; None without a floor.
+        Coordinate frame of the positions; None without a floor.
     """
     message = PosesMessage(
         device=camera.device,
@@ -175,7 +175,7 @@ def poses(
 
 
 def packed(camera: CameraTopics, poses: Message) -> Message:
-    """Return a `C/poses` message again as MessagePack."""
+    """Convert a `C/poses` message to MessagePack."""
     return replace(
         poses,
         topic=camera.poses_msgpack,
@@ -185,7 +185,7 @@ def packed(camera: CameraTopics, poses: Message) -> Message:
 
 
 def event(camera: CameraTopics, happened: Event, frame: Frame) -> Message:
-    """Return the `C/event` message; the frame relates its clock to wall time."""
+    """Return the `C/event` message; the frame provides the wall time of its clock."""
     unix_ns = frame.unix_ns + happened.at_ns - frame.captured_ns
     message = EventMessage(
         id=event_id(camera, happened, unix_ns),
@@ -201,9 +201,9 @@ def event(camera: CameraTopics, happened: Event, frame: Frame) -> Message:
 
 
 def event_id(camera: CameraTopics, happened: Event, unix_ns: int) -> str:
-    """Return an id made from the event's content, the same when it is sent or replayed again.
+    """Return an id derived from the event's content, so that resending or replaying keeps it.
 
-    `data` is part of it: one step may enter two zones.
+    It depends on `data`, since a person may enter two zones in the same frame.
     """
     what = (camera.device, camera.camera, happened.type, happened.person, unix_ns, happened.data)
     return hashlib.blake2s(_ORDERED.encode(what), digest_size=10).hexdigest()
@@ -214,8 +214,8 @@ def state(
 ) -> Message:
     """Return the `C/state` message from the parts of all detectors; missing keys get defaults.
 
-    A key that ends in `_ns` holds a moment on the frames' clock and becomes wall time, by
-    the frame given, under its name without the ending; without a frame it is left out.
+    A key that ends in `_ns` holds a time of the frames' clock. It is converted to wall time with
+    the given frame and loses the suffix; without a frame it is omitted.
     """
     known: dict[str, Any] = {}
     for key, value in (item for part in parts for item in part.items()):

@@ -1,8 +1,8 @@
 """Typed payloads of all topics, and the reader that decodes them.
 
-Payloads are encoded from the structs, readers decode into them, and the JSON Schemas are
-generated from them. A reader ignores unknown fields, so fields may be added; any other
-change raises `PAYLOAD_VERSION`.
+Payloads are encoded from these structs and decoded into them, and the JSON Schemas are
+generated from them. Decoding ignores unknown fields, so fields may be added; any other change
+requires a higher `PAYLOAD_VERSION`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,32 +35,32 @@ class PersonMessage(msgspec.Struct, frozen=True, kw_only=True):
     posture: Posture = "unknown"
     zones: list[str] = []
     moving: bool | msgspec.UnsetType = msgspec.UNSET
-    """Moved within the last second; left out where people are not followed."""
+    """Moved within the last second; omitted without tracking."""
 
     velocity: tuple[float, float] | msgspec.UnsetType = msgspec.UNSET
-    """Of the point on the ground, in pixels a second; left out until it is known."""
+    """Velocity of the ground point in pixels per second; omitted until it is known."""
 
     facing: float | msgspec.UnsetType = msgspec.UNSET
     """Degrees from the camera's direction: 0 towards it, 180 away, 90 to the right of the
-    picture; left out from the side."""
+    picture; omitted when the person is seen from the side."""
 
     position: tuple[float, float] | msgspec.UnsetType = msgspec.UNSET
-    """x and y on the floor in metres, in `frame_id`; left out without a floor."""
+    """x and y on the floor in metres, in the frame `frame_id`; omitted without a floor."""
 
     speed: float | msgspec.UnsetType = msgspec.UNSET
-    """Metres a second on the floor; left out until it is known."""
+    """Speed on the floor in metres per second; omitted until it is known."""
 
     heading: float | msgspec.UnsetType = msgspec.UNSET
-    """Where the person goes, in degrees: 0 along x, 90 along y; left out for one who stands."""
+    """Direction of movement in degrees: 0 along x, 90 along y; omitted while standing."""
 
     height: float | msgspec.UnsetType = msgspec.UNSET
-    """The middle of the head above the floor in metres; left out where it is not known."""
+    """Height of the middle of the head above the floor in metres; omitted if unknown."""
 
     nearest: float | msgspec.UnsetType = msgspec.UNSET
-    """Metres on the floor to the nearest other person; left out for one who is alone."""
+    """Distance on the floor to the nearest other person in metres; omitted if there is none."""
 
     keypoints: Annotated[list[Keypoint], msgspec.Meta(min_length=17, max_length=17)]
-    """17 in COCO's order; also those below the minimum score."""
+    """17 keypoints in COCO order, including those below the minimum score."""
 
 
 class PosesMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,17 +70,17 @@ class PosesMessage(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     camera: str
     seq: int
-    """Counts the processed frames of this camera."""
+    """Sequence number of this camera's processed frames."""
 
     captured_at: Timestamp
     latency_ms: float
-    """From the moment of the picture to this message."""
+    """Milliseconds from the capture of the frame to this message."""
 
     width: int
     height: int
     model: str
     frame_id: str | msgspec.UnsetType = msgspec.UNSET
-    """The coordinate frame of the positions; left out without a floor."""
+    """Coordinate frame of the positions; omitted without a floor."""
 
     poses: list[PersonMessage]
 
@@ -91,11 +91,11 @@ class ZoneState(msgspec.Struct, frozen=True, kw_only=True):
     occupied: bool = False
     count: int = 0
     longest_s: int = 0
-    """The longest stay of those inside, in steps of 10 s."""
+    """Longest stay of the people inside in seconds, in steps of 10."""
 
 
 class CameraSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What `C/set` may change, as it is in force now."""
+    """Current values of the settings that `C/set` can change."""
 
     fps: float
     min_pose_score: Score
@@ -120,18 +120,18 @@ class StateMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A person has moved within the last 5 s."""
 
     still: bool = False
-    """There are people, and none of them has moved for `events.still_s`."""
+    """People are in view, and none of them has moved for `events.still_s`."""
 
     still_since: Timestamp | None = None
-    """The last movement, while `still`."""
+    """Time of the last movement, while `still`."""
 
     posture: Posture = "unknown"
     zones: dict[str, ZoneState] = {}
     lines: dict[str, dict[str, int]] = {}
-    """By line and the side crossed to: how many people, also before the last start."""
+    """Number of people by line and by the side crossed to; kept across restarts."""
 
     paused: bool = False
-    """No frame of this camera is processed; all other fields say that no person is there."""
+    """No frame of this camera is processed; the other fields have the values for no person."""
 
     settings: CameraSettings | None = None
 
@@ -141,7 +141,7 @@ class EventMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     v: int = PAYLOAD_VERSION
     id: str
-    """The same when the event is sent again: tells a repetition from a second event."""
+    """Unique per event and unchanged when the event is sent again; use it to drop duplicates."""
 
     type: str
     device: str
@@ -178,13 +178,13 @@ class StatusMessage(msgspec.Struct, frozen=True, kw_only=True):
     started_at: Timestamp
     model: str
     model_reason: str = ""
-    """Why this model was chosen; empty where the configuration names it."""
+    """Why this model was chosen; empty if the configuration names it."""
 
     arrangement: str = ""
-    """Inferences at the same time, and threads of each, such as `2 x 1`."""
+    """Concurrent inferences and threads of each, such as `2 x 1`."""
 
     arrangement_reason: str = ""
-    """Why so."""
+    """Why this arrangement was chosen."""
 
     policy: str = ""
     """The inference policy: `whole`, `follow` or `refine`."""
@@ -208,7 +208,7 @@ class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, milliseconds: Sequence[float]) -> Self | None:
-        """Summarise measurements; None where there are none."""
+        """Summarise measurements; None if there are none."""
         if not len(milliseconds):
             return None
         p50, p99 = np.percentile(milliseconds, (50, 99)).tolist()
@@ -223,14 +223,14 @@ class CameraStats(msgspec.Struct, frozen=True, kw_only=True):
     """Frames processed since the start."""
 
     dropped: int
-    """Frames since the start that a newer one replaced before the network was free."""
+    """Frames since the start that a newer frame replaced before the network was free."""
 
     left_out: dict[str, int] = {}
-    """Frames that were not processed, by reason: `overtaken`, over the `limit` of the camera's
-    `fps`, `still` or `paused`."""
+    """Frames that were not processed, by reason: `overtaken`, `limit` (above the camera's `fps`),
+    `still` or `paused`."""
 
     latency_ms: Percentiles | None = None
-    """From the capture of a frame to its message."""
+    """Latency from the capture of a frame to its message."""
 
 
 class StatsMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -251,7 +251,7 @@ class StatsMessage(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: float | None = None
     temperature_c: float | None = None
     throttled: bool | None = None
-    """Whether heat or a weak supply slows the board down now. None where it does not tell."""
+    """Whether heat or a weak power supply slows the board down now; null if unknown."""
 
     throttling: Throttling | None = None
     """What slows the board down, now and since it was started."""
@@ -278,17 +278,17 @@ class Reloading(msgspec.Struct, frozen=True):
 
 
 class ClipsSent(msgspec.Struct, frozen=True):
-    """What the request `clip` is answered with."""
+    """Answer to the request `clip`."""
 
     topics: dict[str, str]
-    """By camera, where its clip was sent; its poses are on the topic below it."""
+    """Topic of the clip, by camera; the poses are published one topic level below it."""
 
 
 class LinesReset(msgspec.Struct, frozen=True):
-    """What the request `reset_lines` is answered with."""
+    """Answer to the request `reset_lines`."""
 
     lines: dict[str, dict[str, dict[str, int]]]
-    """The counts now: by camera, line and the side crossed to."""
+    """Counts after the reset, by camera, line and side crossed to."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -298,7 +298,7 @@ class Finding(msgspec.Struct, frozen=True):
     verdict: Literal["ok", "warn", "fail"]
     found: str
     mend: str = ""
-    """What to do; empty where nothing is wrong."""
+    """Remedy; empty if nothing is wrong."""
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -18,12 +18,12 @@ CERTIFICATE_FILES: Final = ("ca_file", "cert_file", "key_file")
 
 @dataclass(frozen=True, slots=True)
 class BrokerOptions:
-    """Where the broker is and how to log in."""
+    """Address of the broker, login and retry policy."""
 
     host: str
     port: int = 1883
     others: tuple[urls.Address, ...] = ()
-    """More servers of the same cluster."""
+    """Further servers of the same cluster."""
 
     tls: bool = False
     username: str | None = None
@@ -32,51 +32,51 @@ class BrokerOptions:
     """Certificate of the authority to trust instead of the system's."""
 
     cert_file: str | Path | None = None
-    """Our own certificate, where the broker asks for one; with its `key_file`."""
+    """Client certificate, if the broker requires one; used with `key_file`."""
 
     key_file: str | Path | None = None
     context: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
-    """Holds the certificates, where `tls` is on."""
+    """Context with the certificates; None without TLS."""
 
     certificates: str = ""
     """Digest of the certificate files: options with renewed certificates differ."""
 
     protocol: Literal[4, 5] = 5
-    """5 falls back to 3.1.1 when the broker does not know it; 4 is 3.1.1 at once."""
+    """5 falls back to 3.1.1 if the broker does not support it; 4 forces 3.1.1."""
 
     client_id: str = "edgepose"
-    """Begins the client id; a random part follows, because the broker ends the session of
-    the older of two clients with one id."""
+    """Prefix of the client id. A random part follows: of two clients with the same id, the broker
+    disconnects the older one."""
 
     fixed_client_id: str = ""
-    """The whole client id, for brokers that accept certain ones only."""
+    """The whole client id, for brokers that accept only certain ids."""
 
     session: str | None = None
-    """Follows instead of the random part, so that a session outlives this process."""
+    """Replaces the random part, so that a session can outlive this process."""
 
     availability_topic: str | None = None
-    """Holds ``online`` while we are there: birth message, last will and farewell."""
+    """Topic of the birth message ``online`` and of the last will ``offline``."""
 
     keepalive_s: int = 15
-    """A silent connection is given up after twice this time."""
+    """Keepalive interval. A silent connection is closed after twice this time."""
 
     retry_s: tuple[float, float] = (0.5, 30.0)
-    """The first and the longest pause between two attempts."""
+    """First and longest pause between two attempts."""
 
     retry_refused: bool = False
-    """Whether attempts go on where the broker refuses the login from the start on."""
+    """Whether to keep trying if the broker has refused the login from the start."""
 
     refused_retry_s: float = 180.0
-    """The longest pause after a refused login."""
+    """Longest pause after a refused login."""
 
     @classmethod
     def from_url(cls, url: str, **settings: Any) -> Self:
-        """Read ``mqtt[s]://[user[:password]@]host[:port][,host…]``; given settings win over it.
+        """Read ``mqtt[s]://[user[:password]@]host[:port][,host…]``; explicit settings override it.
 
         Raises
         ------
         ConfigError
-            When the URL cannot be meant; never repeats its password.
+            When the URL is invalid; the message never contains its password.
         """
         try:
             found = urls.broker(url)
@@ -98,14 +98,14 @@ class BrokerOptions:
 
     @classmethod
     def from_config(cls, config: Config, own: EmbeddedBroker | None = None) -> Self:
-        """Return the options for the configured broker, or for our own.
+        """Return the options for the configured or the embedded broker.
 
-        Reads the password and the certificates: what this returns can be connected with.
+        Reads the password and the certificates.
 
         Raises
         ------
         ConfigError
-            When a file of the table `mqtt` is missing, cannot be read or holds something else.
+            When a file of the table `mqtt` is missing, cannot be read or has invalid content.
         """
         mqtt = config.mqtt
         username, password = config_secrets.login(mqtt)
@@ -122,28 +122,28 @@ class BrokerOptions:
         )
 
     def at(self, turn: int) -> Self:
-        """Return the same for one server alone: each in its turn."""
+        """Return the options for one server of the cluster, number `turn` modulo their count."""
         servers = (urls.Address(self.host, self.port), *self.others)
         host, port = servers[turn % len(servers)]
         return replace(self, host=host, port=port, others=())
 
     @property
     def login(self) -> tuple[str | None, str | None, str]:
-        """User name, password and digest of the certificates: files may change what they hold."""
+        """User name, password and certificate digest, to detect changed files."""
         return self.username, self.password, self.certificates
 
     @property
     def address(self) -> str:
-        """Host and port, fit to be logged."""
+        """Host and port, without secrets, for the log."""
         return str(urls.Address(self.host, self.port))
 
 
 def backoff_s(failures: int, limits_s: tuple[float, float], part: float) -> float:
-    """Return the pause after so many failed attempts in a row.
+    """Return the pause in seconds after `failures` failed attempts in a row.
 
-    It doubles twice, stays so for the time in which a broker restarts, and then doubles
-    up to the limit; `part`, from 0 to 1, picks a moment in its second half, so that the
-    devices of a house do not all come back at once.
+    The pause doubles twice, stays constant for the time that a broker needs to restart, and then
+    doubles up to the limit. `part`, from 0 to 1, selects a point in its second half, so that not
+    all devices of a house reconnect at once.
     """
     first_s, longest_s = limits_s
     doublings = min(failures - 1, 2) + max(0, failures - FAST_RETRIES)
@@ -151,7 +151,7 @@ def backoff_s(failures: int, limits_s: tuple[float, float], part: float) -> floa
 
 
 def tls_context(options: BrokerOptions) -> ssl.SSLContext:
-    """Read the certificates.
+    """Return a TLS context with the configured certificates.
 
     Raises
     ------
@@ -165,8 +165,8 @@ def tls_context(options: BrokerOptions) -> ssl.SSLContext:
     except ssl.SSLError as error:
         raise _file_error("ca_file", options.ca_file, f"no certificate ({error.reason})") from None
     if options.ca_file is not None:
-        # Python 3.13 refuses authorities without keyUsage, as many recipes make them. Whoever
-        # names the authority trusts it; all that matters for safety is still verified.
+        # Python 3.13 refuses authorities without keyUsage, which many tutorials create. The
+        # configured authority is trusted; signatures, names and dates are still verified.
         context.verify_flags &= ~ssl.VerifyFlags.VERIFY_X509_STRICT
     if options.cert_file is not None:
         _load_own_certificate(context, options)

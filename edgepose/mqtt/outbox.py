@@ -10,7 +10,7 @@ from edgepose.types import Kind, Message
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message that is to be sent now."""
+    """The next message to send."""
 
     message: Message
     number: int | None = None
@@ -21,8 +21,8 @@ class Outbox:
     """Outgoing messages with a delivery policy per kind.
 
     Poses, statistics and pictures are transient: accepted only while there is a session, and
-    few wait. Of states the latest of each topic is kept and sent again in each session. Events
-    stay in the spool until the broker has acknowledged them.
+    only a few are queued. The latest state of each topic is kept and sent again in each session.
+    Events stay in the spool until the broker has acknowledged them.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Outbox:
     """
 
     DEPTH = 8
-    """Transient messages that may wait for a slow network; then the oldest is dropped."""
+    """Maximum number of queued transient messages; above it the oldest is dropped."""
 
     def __init__(self, spool: Spool | None = None) -> None:
         self._changed = threading.Condition()
@@ -46,11 +46,11 @@ class Outbox:
 
     @property
     def is_exclusive(self) -> bool:
-        """Whether no other process uses the device's folder."""
+        """Whether this process is the only one that uses the device's spool folder."""
         return self._spool.is_ours
 
     def put(self, message: Message) -> None:
-        """Add a message; never waits for the network."""
+        """Queue a message; never waits for the network."""
         with self._changed:
             if message.kind == "state":
                 self._put_state(message)
@@ -79,13 +79,13 @@ class Outbox:
         self.dropped[message.kind] = self.dropped.get(message.kind, 0) + 1
 
     def wait(self) -> bool:
-        """Wait until `next` or `maintain` has something to do; False once closed and empty."""
+        """Wait until `next` or `maintain` has work; return False once closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._over() or self._ready(), self._spool.due_s())
             return not self._over()
 
     def next(self) -> Outgoing | None:
-        """Return the next message to send, states first; None when there is none."""
+        """Return the next message to send, states first; None if there is none."""
         with self._changed:
             if not self._ready():
                 return None
@@ -96,7 +96,7 @@ class Outbox:
             return self._next_event() or self._next_transient()
 
     def _next_event(self) -> Outgoing | None:
-        """Return an event in every other turn: a backlog and poses do not block each other."""
+        """Return an event every other time: a backlog of events must not block poses."""
         self._events_turn = not self._events_turn or not self._transient
         entry = self._spool.next() if self._events_turn else None
         return None if entry is None else Outgoing(entry.message, entry.number)
@@ -112,7 +112,7 @@ class Outbox:
         return self._closed and (nothing or not self._online)
 
     def requeue(self, outgoing: Outgoing) -> None:
-        """Take back a message that could not be sent."""
+        """Return a message that could not be sent to its queue."""
         message = outgoing.message
         with self._changed:
             if outgoing.number is not None:
@@ -123,7 +123,7 @@ class Outbox:
                 self._drop(message)
 
     def acknowledge(self, outgoing: Outgoing, *, accepted: bool) -> None:
-        """Note the broker's answer to an event, or to the clearing of a topic."""
+        """Record the broker's answer to an event, or to a cleared topic."""
         with self._changed:
             if outgoing.number is not None:
                 self._spool.acknowledge(outgoing.number, accepted=accepted)
@@ -133,7 +133,7 @@ class Outbox:
                 del self._states[outgoing.message.topic]
 
     def set_online(self, online: bool) -> None:
-        """Note the begin of a session, in which all states are sent again, or its end."""
+        """Record the begin or end of a session; all states are sent again at its begin."""
         with self._changed:
             self._online = online
             if online:
@@ -152,7 +152,7 @@ class Outbox:
             self._changed.notify_all()
 
     def maintain(self) -> None:
-        """Force events onto the disk and retry refused topics, when that is due."""
+        """Sync events to disk and retry refused topics, if due."""
         with self._changed:
             self._spool.retry_refused()
             force = self._spool.to_sync()
@@ -160,21 +160,21 @@ class Outbox:
             force()
 
     def counts(self) -> dict[str, int]:
-        """Return how many messages of each kind were dropped."""
+        """Return the number of dropped messages by kind."""
         counts: dict[str, int] = {str(kind): count for kind, count in self.dropped.items()}
         return counts | {"event": self._spool.dropped}
 
     def waiting(self) -> int:
-        """Return how many events the broker has not acknowledged."""
+        """Return the number of events that the broker has not acknowledged."""
         return len(self._spool)
 
     def close(self) -> None:
-        """End `wait` once the rest is sent, or at once without a session."""
+        """End `wait` once all messages are sent, or at once without a session."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Close the spool: what was not sent stays on disk."""
+        """Close the spool; unsent events stay on disk."""
         with self._changed:
             self._spool.close()

@@ -1,7 +1,7 @@
-"""The MQTT client library behind a small interface: the one file that imports paho.
+"""Wraps the MQTT client library; the only file that imports paho.
 
-A `PahoClient` is one connection. Its callbacks come while paho holds its locks: the
-session only queues them.
+A `PahoClient` is one connection. Paho holds its locks while it calls the callbacks, so a session
+only queues them.
 """
 
 import socket
@@ -21,37 +21,37 @@ from edgepose.mqtt.connection import Attempt
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.types import PAYLOAD_VERSION, Message, Received
 
-CONNECT_TIMEOUT_S: Final = 5.0  # for each address of the broker, then again for its answer
-SEND_BUFFER: Final = 64 * 1024  # bytes in the kernel's queue arrive late on a slow line
+CONNECT_TIMEOUT_S: Final = 5.0  # per address of the broker, and again for its answer
+SEND_BUFFER: Final = 64 * 1024  # bytes in the kernel's queue arrive late on a slow network
 MAX_UNACKNOWLEDGED: Final = 1000
-WILL_DELAY_S: Final = 3  # a connection that is back within this time was never away
-SESSION_S: Final = 60  # must exceed the will's delay; commands are kept meanwhile
+WILL_DELAY_S: Final = 3  # a reconnection within this time cancels the last will
+SESSION_S: Final = 60  # longer than the delay of the will; the broker queues commands meanwhile
 
 OFFLINE: Final = b"offline"
 
 topic_matches = topic_matches_sub
-"""Say whether a filter, the first argument, covers a topic."""
+"""Return whether a filter, the first argument, matches a topic."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerReason:
-    """A reason code as the broker gave it."""
+    """A reason code from the broker."""
 
     code: int
     text: str
-    """In lower case, as paho names it."""
+    """Paho's name of the code, in lower case."""
 
     is_failure: bool
 
     @classmethod
     def of(cls, reason: ReasonCode) -> "BrokerReason":
-        """Translate paho's."""
+        """Convert paho's reason code."""
         return cls(reason.value, str(reason).lower(), reason.is_failure)
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerLimits:
-    """What the broker takes, as far as it says."""
+    """Limits that the broker announced."""
 
     qos: int = 2
     retain: bool = True
@@ -61,14 +61,14 @@ class BrokerLimits:
 
 @dataclass(frozen=True, slots=True)
 class ClientCallbacks:
-    """What a session wants to know. Called by paho in the middle of its own work."""
+    """Callbacks of a session. Paho calls them while it holds its locks."""
 
     answered: Callable[[BrokerReason, BrokerLimits], None]
-    """The broker has accepted or refused us."""
+    """The broker has accepted or refused the connection."""
 
     disconnected: Callable[[BrokerReason], None]
     acknowledged: Callable[[int, BrokerReason], None]
-    """By message number: the broker has it, or with QoS 0 the kernel."""
+    """By message number: the broker, or with QoS 0 the kernel, has accepted the message."""
 
     subscribed: Callable[[int, list[BrokerReason]], None]
     received: Callable[[Received], None]
@@ -82,11 +82,11 @@ class PahoClient:
     options : BrokerOptions
         With one server.
     client_id : str
-        How the broker tells us from others.
+        Identifies this client at the broker.
     attempt : Attempt
-        Protocol, quality of service and retaining to ask for.
+        Protocol, quality of service and retaining to request.
     callbacks : ClientCallbacks
-        Where answers go.
+        Called with the broker's answers.
     """
 
     def __init__(
@@ -131,36 +131,36 @@ class PahoClient:
         )
         client.on_message = lambda _c, _u, message: to.received(_received(message))
         client.on_socket_open = lambda _c, _u, sock: _tune(sock, self._options.keepalive_s)
-        # With this set `publish` leaves the writing to `loop`: paho's own way, when its
-        # thread is not used, lets two threads write into one packet.
+        # With this set, `publish` leaves writing to `loop`. Without paho's thread it would write
+        # itself, so that two threads could write into one packet.
         client.on_socket_register_write = lambda *_: None
 
     def connect(self) -> None:
-        """Open the connection and ask to be let in.
+        """Open the connection and send the connect packet.
 
         Raises
         ------
         OSError, ValueError
-            When no connection comes about.
+            When the connection fails.
         """
         host, port, keepalive_s = self._options.host, self._options.port, self._options.keepalive_s
         if not self._is_v5:
             self._client.connect(host, port, keepalive_s)
             return
-        # A clean start would end the last session, and with it carry out its will.
+        # A clean start would end the previous session and send its last will.
         lasting = session_properties(PacketTypes.CONNECT, SESSION_S)
         self._client.connect(host, port, keepalive_s, clean_start=False, properties=lasting)
 
     def loop(self, timeout_s: float) -> bool:
-        """Read and write what is due; False once the connection is over."""
+        """Read and write pending data; return False once the connection has ended."""
         return self._client.loop(timeout_s) == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def wants_to_write(self) -> bool:
-        """Say whether something waits to be written."""
+        """Return whether data waits to be written."""
         return self._client.want_write()
 
     def publish(self, message: Message, topic: str, qos: int, alias: int | None) -> int | None:
-        """Queue a message; return its number, or None when it was not taken."""
+        """Queue a message; return its number, or None if it was not accepted."""
         about = None
         if self._is_v5:
             about = _properties(message.content_type, message.expiry_s, message.correlation, alias)
@@ -171,28 +171,29 @@ class PahoClient:
     def subscribe(self, topic: str, qos: int, *, others_only: bool = False) -> int | None:
         """Subscribe; return the number of the request.
 
-        With `others_only` messages of this client id are left out, where MQTT 5 is spoken.
+        With `others_only` and MQTT 5, messages of this client id are not delivered.
         """
         if self._is_v5 and others_only:
             return self._client.subscribe(topic, options=SubscribeOptions(qos, noLocal=True))[1]
         return self._client.subscribe(topic, qos=qos)[1]
 
     def disconnect(self) -> None:
-        """Say goodbye: the last will is not carried out and the session is forgotten."""
+        """Send a disconnect packet: the broker drops the last will and the session."""
         self._client.disconnect(
             properties=session_properties(PacketTypes.DISCONNECT, 0) if self._is_v5 else None
         )
 
     def shut_down(self) -> None:
-        """End the connection now, from any thread."""
+        """Shut down the socket. Thread-safe."""
         sock = self._client.socket()
         if sock is not None:
             sock.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]
 
     def close(self) -> None:
-        """Let go of the connection, in the thread that calls `loop`.
+        """Close the connection, in the thread that calls `loop`.
 
-        Breaks the circle of client and session: until that is collected, two sockets stay open.
+        Breaks the reference cycle of client and session, which would keep two sockets open until
+        it is collected.
         """
         client = self._client
         sock = client.socket()
@@ -224,13 +225,13 @@ def _received(message: MQTTMessage) -> Received:
 
 
 class _Packed(Properties):
-    """Properties that are packed once: paho takes longer for it than for all the rest."""
+    """Properties with a cached encoding: encoding is the slowest part of paho's `publish`."""
 
     def __init__(self, properties: Properties) -> None:
         object.__setattr__(self, "_bytes", properties.pack())  # type: ignore[no-untyped-call]
 
     def pack(self) -> bytes:
-        """Return them as they are sent."""
+        """Return the cached encoding."""
         packed: bytes = object.__getattribute__(self, "_bytes")
         return packed
 
@@ -239,7 +240,7 @@ class _Packed(Properties):
 def _properties(
     content_type: str, expiry_s: int | None, correlation: bytes | None, alias: int | None
 ) -> Properties:
-    """Return what MQTT 5 can say about a payload. Few combinations occur: cached."""
+    """Return the MQTT 5 properties of a message; cached, as few combinations occur."""
     properties = _described(PacketTypes.PUBLISH, content_type)
     if expiry_s is not None:
         properties.MessageExpiryInterval = expiry_s
@@ -251,7 +252,7 @@ def _properties(
 
 
 def _described(packet: int, content_type: str) -> Properties:
-    """Return properties that name content type and payload version."""
+    """Return properties with content type and payload version."""
     properties = _blank(packet)
     properties.ContentType = content_type
     if content_type.startswith("text/") or content_type == "application/json":
@@ -265,21 +266,21 @@ def _blank(packet: int) -> Properties:
 
 
 def will_properties() -> Properties:
-    """Delay the last will: a line that breaks and comes back is no end."""
+    """Return a delay for the last will, so that a short interruption does not trigger it."""
     properties = _described(PacketTypes.WILLMESSAGE, "text/plain")
     properties.WillDelayInterval = WILL_DELAY_S
     return properties
 
 
 def session_properties(packet: int, session_s: int) -> Properties:
-    """Return how long the broker keeps the session after its connection has ended."""
+    """Return the session expiry interval, which starts when the connection ends."""
     properties = _blank(packet)
     properties.SessionExpiryInterval = session_s
     return properties
 
 
 def _tune(sock: Any, keepalive_s: int) -> None:
-    """Send at once, keep little in the kernel, notice early that nothing arrives."""
+    """Set socket options: no delay, a small send buffer, and early detection of dead peers."""
     if sock.family not in {socket.AF_INET, socket.AF_INET6}:
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

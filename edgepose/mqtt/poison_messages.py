@@ -1,12 +1,12 @@
-"""Finds the message after which a broker ends the session again and again.
+"""Finds and holds back messages that make the broker end the session.
 
-A broker that gets a message it does not take (too large, or a topic that is not allowed)
-may hang up without a word: MQTT 3.1.1 has none. The same message would end the next
-session, too. So it is held back, and everything else goes through.
+A broker may disconnect after a message that it does not accept (too large, or a topic without
+permission). MQTT 3.1.1 has no reason code for this. The same message would end the next session
+as well, so it is held back and all others are sent.
 
-Brokers handle a connection's messages in order: an acknowledgement tells that all messages
-before it went through as well. After a short session the next one is careful: it sends one
-message after the other, so that the one under way at its end is known for sure.
+Brokers handle the messages of a connection in order: an acknowledgement implies that all earlier
+messages were accepted. After a short session the next one is careful: it sends one message at a
+time, so that the message in flight at its end is the cause.
 """
 
 import threading
@@ -16,16 +16,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-CAREFUL_STRIKES: Final = 2  # careful sessions in a row that ended after a message of one topic
-MAX_STRIKES: Final = 3  # the same for sessions that were not careful: the message is a guess
-SUSPECT_S: Final = 5.0  # a broker that does not take a message hangs up within this time
-HOLD_S: Final = (300.0, 86_400.0)  # the first and the longest time for which a message is held
+CAREFUL_STRIKES: Final = 2  # careful sessions in a row ended by one topic, before it is held
+MAX_STRIKES: Final = 3  # the same for other sessions, in which the message is a guess
+SUSPECT_S: Final = 5.0  # a broker disconnects within this time after a bad message
+HOLD_S: Final = (300.0, 86_400.0)  # first and longest hold
 MAX_SUSPECTS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A message that was sent and may be the reason for the end of the session."""
+    """A sent message that may be the cause of a session's end."""
 
     serial: int
     topic: str
@@ -37,7 +37,7 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Messages of a topic that are not sent: those of this size and larger."""
+    """A limit for a topic: messages of this size or larger are not sent."""
 
     size: int
     until_s: float
@@ -55,10 +55,10 @@ class PoisonMessages:
         self._strikes: dict[str, int] = {}
         self._holds: dict[str, Hold] = {}
         self._passed_bytes = 0
-        """The largest message that went through."""
+        """Size of the largest message that the broker accepted."""
 
     def sent(self, topic: str, size: int, *, is_acknowledged: bool) -> int:
-        """Note a message that is on its way; return its serial number."""
+        """Record a sent message and return its serial number."""
         with self._lock:
             self._serial += 1
             self._drop_old()
@@ -68,19 +68,19 @@ class PoisonMessages:
             return self._serial
 
     def acknowledged(self, serial: int) -> None:
-        """Note that a message and all before it went through."""
+        """Record that a message and all earlier ones were accepted."""
         with self._lock:
             while self._suspects and self._suspects[0].serial <= serial:
                 self._note_passed(self._suspects.popleft())
 
     def is_held(self, topic: str, size: int) -> bool:
-        """Say whether a message must not be sent now."""
+        """Return whether a message must not be sent now."""
         with self._lock:
             hold = self._holds.get(topic)
         return hold is not None and size >= hold.size and self._now_s() < hold.until_s
 
     def session_survived(self) -> None:
-        """Note that a session ended for other reasons than a message."""
+        """Record that a session ended for a reason other than a message."""
         with self._lock:
             self._suspects.clear()
             self._strikes.clear()
@@ -88,22 +88,22 @@ class PoisonMessages:
     def session_ended(
         self, *, was_short: bool, was_careful: bool, too_large: bool = False
     ) -> tuple[str, Hold] | None:
-        """Note that the broker ended a session; return what is held from now on, and how.
+        """Record that the broker ended a session; return the topic that is now held, with its hold.
 
         Parameters
         ----------
         was_short : bool
-            It ended before it was stable.
+            Whether the session ended before it was stable.
         was_careful : bool
-            One message was sent after the other.
+            Whether the session sent one message at a time.
         too_large : bool
-            The broker said that a message was too large.
+            Whether the broker reported that a message was too large.
         """
         with self._lock:
             recent = self._recent()
             self._suspects.clear()
             if was_short and not was_careful and not too_large:
-                return None  # too many were under way; the next session is careful
+                return None  # several messages in flight; the next session is careful
             suspect = _largest(recent) if too_large else self._likeliest(recent)
             if suspect is None:
                 self._strikes.clear()
@@ -129,9 +129,10 @@ class PoisonMessages:
         return [suspect for suspect in self._suspects if suspect.at_s >= since_s]
 
     def _likeliest(self, recent: list[Suspect]) -> Suspect | None:
-        """Return the largest message if none of its size went through, or the only one that waits.
+        """Return the largest message if none of its size was accepted, or the only pending one.
 
-        A line that breaks often must not make us hold back what merely happened to be on it.
+        On an unreliable network any message may be in flight when the connection breaks; such
+        messages must not be held back.
         """
         largest = _largest(recent)
         if largest is not None and largest.size > self._passed_bytes:
@@ -147,7 +148,7 @@ class PoisonMessages:
             del self._holds[suspect.topic]
 
     def _drop_old(self) -> None:
-        """Drop messages that the session has outlived, up to one that is not acknowledged yet."""
+        """Count messages older than `SUSPECT_S` as accepted, up to the first pending one."""
         oldest_s = self._now_s() - SUSPECT_S
         while self._suspects:
             first = self._suspects[0]

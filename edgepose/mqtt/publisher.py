@@ -1,4 +1,4 @@
-"""Sends what waits in the outbox to the broker, in a thread of its own."""
+"""Sends the messages of the outbox to the broker, in its own thread."""
 
 import threading
 from collections.abc import Callable
@@ -13,22 +13,22 @@ from edgepose.mqtt.outbox import Outbox, Outgoing
 from edgepose.timing import Clock, Durations
 from edgepose.types import Message, Received
 
-AGAIN_S: Final = 0.05  # a session may have ended a moment before we are told
+AGAIN_S: Final = 0.05  # pause after a refused message: the session may just have ended
 
 
 class Publisher:
-    """Sends messages to the broker in a thread of its own.
+    """Sends messages to the broker in its own thread.
 
     Parameters
     ----------
     outbox : Outbox
-        Holds what waits while there is no session.
+        Holds messages that cannot be sent yet.
     client : MqttClient
         The connection; not started yet.
     clock : Clock
-        For the latency from the camera to the broker.
+        Measures the latency from the camera to the broker.
     embedded : EmbeddedBroker, optional
-        A broker that runs; it is closed with the link.
+        A running broker, closed together with the publisher.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Publisher:
         self.latency: dict[str, Durations] = {}
         self.publishing = Durations()
         self.sessions = 0
-        """Sessions with the broker so far."""
+        """Number of sessions so far."""
 
         self._clock = clock
         self._closing = threading.Event()
@@ -59,12 +59,12 @@ class Publisher:
         self._thread = threading.Thread(target=self._send, name="mqtt", daemon=True)
 
     def start(self) -> None:
-        """Begin to reach for the broker; never waits for it."""
+        """Begin to connect in the background."""
         self._thread.start()
         self._sink.start()
 
     def close(self, timeout_s: float) -> None:
-        """Send what waits if there is a connection, then say `offline` and let go."""
+        """Send pending messages if connected, publish `offline`, and disconnect."""
         self.outbox.close()
         self._closing.set()
         if self._thread.is_alive():
@@ -75,46 +75,46 @@ class Publisher:
             self._broker.close()
 
     def put(self, message: Message) -> None:
-        """Hand over a message; never waits for the network; thread-safe."""
+        """Queue a message. Never waits for the network. Thread-safe."""
         for listener in self._listeners:
             listener(message)
         self.outbox.put(message)
 
     def put_latest(self, compose: Callable[[], Message]) -> None:
-        """Compose a state and hand it over, one at a time: none overtakes a later one."""
+        """Compose and queue a state under a lock, so that states stay in order."""
         with self._composing:
             self.put(compose())
 
     def on_message(self, listener: Callable[[Message], None]) -> None:
-        """Call a listener with each message that is handed over, with or without a session."""
+        """Add a listener that is called with each queued message, also without a session."""
         self._listeners.append(listener)
 
     def on_published(self, listener: Callable[[Message], None]) -> None:
-        """Call a listener with each message that the broker's socket has accepted."""
+        """Add a listener that is called with each message that was passed to the connection."""
         self._published.append(listener)
 
     def on_cleared(self, listener: Callable[[str], None]) -> None:
-        """Call a listener with each retained topic that was cleared, or cannot be."""
+        """Add a listener for the broker's answers to cleared retained topics."""
         self._cleared.append(listener)
 
     def answer(self, message: Message) -> bool:
-        """Send a message now or never."""
+        """Send a message at once, or drop it and return False."""
         return self._sink.publish(message)
 
     def subscribe(
         self, topic: str, listener: Callable[[Received], None], *, others_only: bool = False
     ) -> None:
-        """Listen to a topic or filter; with `others_only` for what other clients publish."""
+        """Subscribe to a topic or filter; with `others_only` to messages of other clients only."""
         self._sink.subscribe(topic, listener, others_only=others_only)
 
     def has_login(self, options: BrokerOptions) -> bool:
-        """Return whether password and certificates are those in use, and are not refused."""
+        """Return whether the login equals the one in use, and that one is not refused."""
         is_refused = self._sink.state is State.REFUSED
         return self._sink.options.login == options.login and not is_refused
 
     @property
     def tried(self) -> bool:
-        """Whether the broker has been reached, or not, at least once."""
+        """Whether at least one attempt to connect has ended."""
         return self._sink.wait_tried(0)
 
     @property
@@ -124,7 +124,7 @@ class Publisher:
 
     @property
     def refused(self) -> dict[str, str]:
-        """Topics that the broker refuses us, and its reasons."""
+        """Topics that the broker refuses, with its reasons."""
         return dict(self._sink.refused)
 
     @property
@@ -135,11 +135,11 @@ class Publisher:
         return self._sink.trouble or "not yet reached"
 
     def on_connect(self, hook: Callable[[], None]) -> None:
-        """Have something done in each new session."""
+        """Add a function to call at the begin of each session."""
         self._sink.on_connect(hook)
 
     def on_disconnect(self, hook: Callable[[], None]) -> None:
-        """Have something done after each session."""
+        """Add a function to call after each session."""
         self._sink.on_disconnect(hook)
 
     def _online(self) -> None:
@@ -147,8 +147,8 @@ class Publisher:
         self.outbox.set_online(True)
 
     def _offline(self) -> None:
-        # Not while an event is between the spool and the session that has ended: in the
-        # next session it would overtake older ones.
+        # Wait for an event that was taken from the spool for the session that ended: in the
+        # next session it would overtake older events.
         with self._sending:
             self.outbox.set_online(False)
 
@@ -161,7 +161,7 @@ class Publisher:
                 return
 
     def _send_one(self) -> bool:
-        """Send what is next; False when there was something that the session did not take."""
+        """Send the next message; return False if the session did not accept it."""
         outgoing = self.outbox.next()
         if outgoing is None:
             return True

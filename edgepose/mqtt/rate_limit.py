@@ -17,7 +17,7 @@ class TokenBucket:
         self._at_ns = clock.now_ns()
 
     def take(self) -> bool:
-        """Take a token; False when none is left."""
+        """Take a token; return False if none is left."""
         now_ns = self._clock.now_ns()
         passed_s = (now_ns - self._at_ns) / NS_PER_S
         self._left = min(self._burst, self._left + passed_s * self._per_s)

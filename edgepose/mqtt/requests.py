@@ -1,4 +1,4 @@
-"""What commands and requests over MQTT hold, and their answers."""
+"""Payloads of commands and requests over MQTT, and of their answers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,51 +23,51 @@ Data = TypeVar("Data")
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
-    """What every verb takes."""
+    """Fields that every request accepts."""
 
     id: Id | UnsetType = UNSET
-    """Comes back in the answer."""
+    """Copied into the answer."""
 
 
 class SnapshotRequest(Request, frozen=True, forbid_unknown_fields=True):
-    """What `snapshot` and `clip` take."""
+    """Payload of the requests `snapshot` and `clip`."""
 
     camera: str | None = None
-    """One of the cameras; not given: all of them."""
+    """Id of one camera; omitted: all cameras."""
 
 
 class ResetLinesRequest(Request, frozen=True, forbid_unknown_fields=True):
-    """What `reset_lines` takes."""
+    """Payload of the request `reset_lines`."""
 
     camera: str | None = None
-    """One of the cameras; not given: all of them."""
+    """Id of one camera; omitted: all cameras."""
 
     line: str | None = None
-    """One of its lines; not given: all of them."""
+    """Id of one of its lines; omitted: all lines."""
 
 
 class Response(Struct, Generic[Data], frozen=True, omit_defaults=True):
-    """What every request is answered with."""
+    """Answer to a request."""
 
     id: Id | UnsetType = UNSET
-    """That of the request, where it had one."""
+    """Id of the request, if it had one."""
 
     ok: bool | UnsetType = UNSET
-    """What was asked for was done."""
+    """Whether the request was carried out."""
 
     error: str | None = None
-    """Why it was not."""
+    """Why the request was not carried out."""
 
     data: Data | None = None
 
 
-class CommandError(Exception):  # the word of the answer, no fault of the program
+class CommandError(Exception):  # part of the answer, not a program error
     """A command that cannot be carried out, with the reason as a sentence."""
 
     def __init__(self, reason: str, kind: str = "cannot") -> None:
         super().__init__(reason)
         self.kind = kind
-        """The same for all that the log need not tell apart."""
+        """Groups errors for the log: each kind is logged once per interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class RequestType:
     """The data of the answer."""
 
     slow: bool = False
-    """It takes seconds: handled in a thread of its own, one at a time."""
+    """Takes seconds; handled in its own thread, one request of a kind at a time."""
 
 
 REQUESTS: Final[Mapping[str, RequestType]] = {
@@ -94,36 +94,36 @@ REQUESTS: Final[Mapping[str, RequestType]] = {
 """Every request, by the last level of its topic ``B/request/<name>``."""
 
 RequestHandler = Callable[[Any], Any]
-"""Takes a request and returns the data of its answer; raises `CommandError` where it cannot."""
+"""Handles a request and returns the data of its answer; raises `CommandError` on failure."""
 
 
 Part = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What `C/set` takes: any of these; null goes back to what the file says."""
+    """Payload of `C/set`: any of these fields; null restores the value of the file."""
 
     paused: bool | UnsetType | None = UNSET
-    """Look at no frame until it is false again; the camera stays `online`."""
+    """Process no frames until it is false again; the camera stays `online`."""
 
     fps: Annotated[float, Meta(ge=0.1, le=240)] | UnsetType | None = UNSET
-    """The most frames to look at in a second."""
+    """Maximum frames per second to process."""
 
     min_pose_score: Part | UnsetType | None = UNSET
     """Minimum score to start a track. A tracked person is kept down to 0.6 of it."""
 
     min_keypoint_score: Part | UnsetType | None = UNSET
-    """Posture, events and pictures do not rely on keypoints below this score."""
+    """Minimum score of the keypoints used for posture, events and pictures."""
 
     fall: bool | UnsetType | None = UNSET
-    """Watch for falls."""
+    """Detect falls."""
 
     def over(self, older: "Settings") -> "Settings":
-        """Return the two in one: what is not given here stays as it was, null is taken out."""
+        """Return `older` with the fields of this one on top; null removes a field."""
         fields = older.given() | self.given() | ({"paused": None} if self.paused is False else {})
         return Settings(**{name: value for name, value in fields.items() if value is not None})
 
     def given(self) -> dict[str, Any]:
-        """Return what is given, null included."""
+        """Return the fields that are set, including null."""
         values = {name: getattr(self, name) for name in self.__struct_fields__}
         return {name: value for name, value in values.items() if value is not UNSET}

@@ -1,4 +1,4 @@
-"""One session with the broker, from the connection's beginning to its end."""
+"""One session with the broker, from connecting to the end of the connection."""
 
 import logging
 import math
@@ -32,18 +32,18 @@ from edgepose.types import Message, Received
 
 log = logging.getLogger(__name__)
 
-LOOP_S: Final = 1.0  # the library looks after its keepalive once in this time
-ASK_AGAIN_S: Final = (5.0, 300.0)  # a cluster that has lost a node refuses topics for a while
-BLOCKED_S: Final = 0.5  # a line on which nothing has moved for so long makes poses late
-HEADERS: Final = 100  # bytes that a message has besides its topic and payload, and some to spare
-UNSPECIFIED: Final = 0x80  # the library's code where the connection ended without a word
+LOOP_S: Final = 1.0  # interval at which paho checks the keepalive
+ASK_AGAIN_S: Final = (5.0, 300.0)  # first and longest; a cluster may refuse topics temporarily
+BLOCKED_S: Final = 0.5  # the network is blocked if nothing could be written for this time
+HEADERS: Final = 100  # bytes of a message besides topic and payload, rounded up
+UNSPECIFIED: Final = 0x80  # paho's code for a connection that ended without a reason code
 PACKET_TOO_LARGE: Final = 0x95
 MESSAGE_FAULTS: Final = frozenset(
     {UNSPECIFIED, 0x81, 0x82, 0x83, 0x87, 0x90, 0x94, PACKET_TOO_LARGE, 0x99}
     | {RETAIN_UNSUPPORTED, QOS_UNSUPPORTED}
 )
-"""Codes of a session's end that a message may have caused. Others have a reason of their own,
-such as a broker that stops (0x8B) or another client with our client id (0x8E)."""
+"""Reason codes of a session's end that a message may have caused. Other codes have other causes,
+such as a broker that stops (0x8B) or another client with the same client id (0x8E)."""
 
 CERTIFICATE_REMEDIES: Final = {
     10: "its owner has to renew it, or the clock here is wrong",  # expired
@@ -51,10 +51,10 @@ CERTIFICATE_REMEDIES: Final = {
     62: "write the name in its subjectAltName into mqtt.url; one without has to be made anew",
     64: "write the address in its subjectAltName into mqtt.url; one without has to be made anew",
 }
-"""What to do, by OpenSSL's codes."""
+"""Remedies by OpenSSL error code."""
 
 MALFORMED_CERTIFICATE: Final = frozenset({24, 25, 26, 32, 66, 67, 68, 79, *range(80, 95)})
-"""OpenSSL's codes for certificates that lack an extension, or are weak."""
+"""OpenSSL error codes for certificates that lack an extension or are weak."""
 
 UNKNOWN_AUTHORITY: Final = "set mqtt.ca_file to the certificate of its authority"
 OTHER_AUTHORITY: Final = (
@@ -66,28 +66,28 @@ NEW_CERTIFICATES: Final = (
 )
 
 Acknowledged = Callable[[bool], None]
-"""True: the broker has it. False: it refuses this topic, and will again."""
+"""Called with True if the broker has the message, with False if it refuses the topic."""
 
 Listener = Callable[[Received], None]
 
 
 class SessionOwner(Protocol):
-    """What a session reports to, in its own thread."""
+    """Receives the reports of a session, in the session's thread."""
 
     def session_opened(self, session: "Session") -> None:
-        """Note that the broker has accepted us."""
+        """Note that the broker has accepted the connection."""
 
     def session_settled(self) -> None:
         """Note that the session has lasted `STABLE_SESSION_S`."""
 
     def dispatch(self, received: Received) -> None:
-        """Hand a message to its listeners."""
+        """Pass a message to its listeners."""
 
     def note_refused(self, topic: str, reason: str) -> None:
         """Note that the broker refuses a topic."""
 
     def note_granted(self, topic: str) -> None:
-        """Note that the broker takes a topic."""
+        """Note that the broker accepts a topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class _Queued:
 
 
 def connect_error(error: Exception, options: BrokerOptions) -> SessionEnd:
-    """Return why no connection came about, and what to do where that is known."""
+    """Return why the connection failed, and the remedy if it is known."""
     if isinstance(error, ssl.SSLCertVerificationError):
         what = f"its certificate is not trusted ({error.verify_message})"
         return SessionEnd(f"{what}; {_certificate_remedy(error, options)}", needs_user=True)
@@ -131,23 +131,23 @@ def _certificate_remedy(error: ssl.SSLCertVerificationError, options: BrokerOpti
 
 
 class Session:
-    """One connection, in one thread; `publish`, `subscribe` and `flush` from any.
+    """One connection, run by one thread. `publish`, `subscribe` and `flush` are thread-safe.
 
     Parameters
     ----------
     options : BrokerOptions
         With one server.
     client_id : str
-        How the broker tells us from others.
+        Identifies this client at the broker.
     attempt : Attempt
-        What to ask the broker for.
+        Features to request from the broker.
     owner : SessionOwner
-        What is told of the session.
+        Receives the session's reports.
     poison : PoisonMessages
         Knows the messages that end sessions.
     careful : bool
-        Until the session is stable, send one message after the other, each once the broker
-        has acknowledged the one before: so the one that ends sessions is found.
+        Until the session is stable, send each message only after the broker has acknowledged
+        the previous one. This identifies a message that ends sessions.
     """
 
     def __init__(
@@ -183,7 +183,7 @@ class Session:
         self._client = PahoClient(options, client_id, attempt, self._callbacks())
 
     def _callbacks(self) -> ClientCallbacks:
-        """Queue what the library reports: it holds its locks then."""
+        """Return callbacks that only queue paho's reports: it holds its locks during the calls."""
 
         def queued(do: Callable[..., None]) -> Callable[..., None]:
             return lambda *args: self._inbox.append(lambda: do(*args))
@@ -198,11 +198,11 @@ class Session:
 
     @property
     def qos(self) -> int:
-        """The highest quality of service that the broker takes of us."""
+        """The highest quality of service that the broker accepts."""
         return min(self.attempt.qos, self.limits.qos)
 
     def lacks(self) -> tuple[str, ...]:
-        """Return what the broker does not offer, in words."""
+        """Return the features that the broker lacks, as text."""
         found = []
         if self.qos < 1:
             found.append("takes QoS 0 only (mosquitto: max_qos); events may be lost on the way")
@@ -216,7 +216,7 @@ class Session:
     # In the session's own thread
 
     def run(self, closing: threading.Event) -> SessionEnd:
-        """Connect and stay connected until something ends it; never raises for the network."""
+        """Run the connection until it ends, and return why; never raises for the network."""
         try:
             self._client.connect()
         except (OSError, ValueError) as error:
@@ -247,7 +247,7 @@ class Session:
     def _loop(self, timeout_s: float) -> bool:
         try:
             return self._client.loop(timeout_s)
-        except Exception:  # a fault in the library costs a session, not the thread
+        except Exception:  # an error in paho ends the session, not the thread
             if not self._given_up.is_set():
                 log.exception("mqtt: the client library failed; connecting anew")
             return False
@@ -299,7 +299,7 @@ class Session:
         self._finish(SessionEnd(text, reason.code, hung_up=hung_up))
 
     def _disconnect_hint(self) -> str:
-        """Return what a broker may want that hangs up, and what to do then."""
+        """Return a likely reason for a disconnect without a reason code, with the remedy."""
         if not self._options.tls:
             return "speaks TLS there, write mqtts:// into mqtt.url"
         if self._options.cert_file is None:
@@ -336,7 +336,7 @@ class Session:
                 self._owner.note_granted(topic)
 
     def _subscribe_again(self) -> None:
-        """Subscribe to refused topics; each time later, because most refusals are meant."""
+        """Retry refused subscriptions, with growing pauses: most refusals are intended."""
         self._ask_again_s = math.inf
         self._patience_s = min(2 * self._patience_s, ASK_AGAIN_S[1])
         for topic in self._denied:
@@ -349,7 +349,7 @@ class Session:
     # From any thread
 
     def publish(self, message: Message, acknowledged: Acknowledged | None) -> bool:
-        """Hand a message to the network thread; False when that would make it late."""
+        """Queue a message for the network thread; return False while the network is blocked."""
         if self._end is not None or (message.qos == 0 and self._is_blocked()):
             return False
         size = len(message.topic) + len(message.payload) + HEADERS
@@ -357,7 +357,7 @@ class Session:
             if acknowledged is not None:
                 acknowledged(False)
             return True
-        # Held until the number is noted: the acknowledgement may come before we are back here.
+        # Locked until the number is stored: the acknowledgement may arrive before that.
         with self._changed:
             if self._careful and (self._unacknowledged or self._queued):
                 return self._queue(message, size, acknowledged)
@@ -388,7 +388,7 @@ class Session:
         return True
 
     def _is_held(self, message: Message, size: int) -> bool:
-        """Say whether the broker would end the session for a message; report one too large."""
+        """Return whether a message must not be sent; reports one that is too large."""
         most = self.limits.packet_bytes
         if most is not None and size > most:
             reason = f"{size} bytes are more than it takes ({most}); raise its limit"
@@ -397,7 +397,7 @@ class Session:
         return self._poison.is_held(message.topic, size)
 
     def _aliased(self, message: Message) -> tuple[str, int | None]:
-        """Return the topic, empty once the broker knows its number, and the number."""
+        """Return the topic, or "" if the broker knows its alias, and the topic alias."""
         if message.kind != "poses" or message.qos > 0:
             return message.topic, None
         alias = self._aliases.get(message.topic)
@@ -413,10 +413,10 @@ class Session:
         return now_s - self._flowing_s > BLOCKED_S
 
     def subscribe(self, topic: str, *, others_only: bool = False) -> None:
-        """Ask for what is published there.
+        """Subscribe to a topic or filter.
 
-        With 3.1.1 the session ends with its connection: QoS 1 would promise nothing that
-        TCP does not, and cost some brokers a lot (NATS: a replicated consumer each).
+        With 3.1.1 QoS 0 is used: the session ends with its connection, so QoS 1 would add
+        nothing to TCP, but is expensive for some brokers (NATS: a replicated consumer each).
         """
         if others_only:
             self._others_only.add(topic)
@@ -435,7 +435,7 @@ class Session:
             return not self._subscribing
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until the broker has acknowledged everything, or the session is over."""
+        """Wait until the broker has acknowledged all messages or the session has ended."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._end is not None or not self._is_sending(), timeout_s
@@ -446,11 +446,11 @@ class Session:
         return bool(self._unacknowledged or self._queued)
 
     def disconnect(self) -> None:
-        """Say goodbye, so that the last will is not carried out and the session is forgotten."""
+        """Send a disconnect packet: the broker drops the last will and the session."""
         self._client.disconnect()
 
     def give_up(self) -> None:
-        """End it now, whatever the broker does."""
+        """End the session at once, without waiting for the broker. Thread-safe."""
         self._given_up.set()
         try:
             self._client.shut_down()
@@ -459,7 +459,7 @@ class Session:
 
 
 def _refusal(reason: BrokerReason) -> SessionEnd:
-    """Return the end of an attempt that the broker refused, in words."""
+    """Return the `SessionEnd` of an attempt that the broker refused."""
     lacks = {
         QOS_UNSUPPORTED: "it takes QoS 0 only, and our last will needs more (mosquitto: max_qos)",
         RETAIN_UNSUPPORTED: "it retains no messages, not even a last will"
@@ -471,7 +471,7 @@ def _refusal(reason: BrokerReason) -> SessionEnd:
 
 
 def call_guarded(hook: Callable[..., None], *args: Any) -> None:
-    """Call what others gave us; their mistake must not end the network thread."""
+    """Call a hook and log its errors: they must not end the network thread."""
     try:
         hook(*args)
     except Exception:

@@ -1,4 +1,4 @@
-"""Skeleton pictures of a camera, on black unless the camera's picture is configured."""
+"""Draws skeleton pictures of a camera, on black or, if configured, on the camera's picture."""
 
 import threading
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from edgepose.mqtt.topics import CameraTopics
 from edgepose.types import Event, Frame, Message, Track
 
 EVENTS: Final = {"fall": ("fall_suspected", "fall_confirmed"), "gesture": ("gesture",)}
-"""The names in `snapshot_on` and the event types they stand for."""
+"""Event types by the names in `snapshot_on`."""
 
 
 class Snapshots:
@@ -35,7 +35,7 @@ class Snapshots:
         self.min_score = min_score
 
     def see(self, frame: Frame, tracks: Sequence[Track], events: Sequence[Event]) -> list[Message]:
-        """Store a frame; return its picture where `snapshot_on` names one of the events."""
+        """Store a frame; return its picture if `snapshot_on` names one of the events."""
         with self._lock:
             self._newest = (frame, tuple(tracks))
         if any(event.type in self._on for event in events):

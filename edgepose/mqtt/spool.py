@@ -1,12 +1,12 @@
-"""Events from their occurrence to the broker's acknowledgement; bounded, in order, on disk.
+"""A bounded queue on disk that holds events in order until the broker acknowledges them.
 
-An event is in a file before `put` returns: it survives the end of this process, however it
-ends. It is forced onto the disk when it has waited for `SYNC_S`: while the broker answers,
-the file is emptied again before the kernel writes it, which spares an SD card. A power cut
-may therefore lose the events of the last `SYNC_S`.
+`put` writes an event to a file before it returns, so that the event survives a crash of the
+process. The file is synced to disk only after `SYNC_S`: while the broker answers, it is emptied
+before the kernel writes it, which reduces the wear of an SD card. A power cut may therefore lose
+the events of the last `SYNC_S`.
 
-Delivery is at least once, always with the same id: an event whose acknowledgement was lost,
-or whose "done" did not reach the disk, is sent again.
+Delivery is at least once, always with the same id: an event is sent again if its acknowledgement
+or its "done" record was lost.
 """
 
 import logging
@@ -22,25 +22,25 @@ from edgepose.types import Message
 
 log: Final = logging.getLogger(__name__)
 
-WINDOW: Final = 16  # events sent and not yet acknowledged; the client sends 20 messages at most
-SYNC_S: Final = 1.0  # a broker that is there has answered by then
-RETRY_REFUSED_S: Final = 300.0  # until a topic that the broker refused is tried again
+WINDOW: Final = 16  # maximum events in flight; the client allows 20 messages in flight
+SYNC_S: Final = 1.0  # a reachable broker has answered by then
+RETRY_REFUSED_S: Final = 300.0  # pause before a refused topic is tried again
 SINCE_2025_S: Final = 1_735_689_600
-"""Unix seconds. A Pi starts without knowing the time: older time stamps are of unknown age."""
+"""Unix seconds. A Pi without a clock starts in the past: the age of older stamps is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpoolLimits:
-    """How much may wait; the oldest events are dropped first."""
+    """Limits of the spool; the oldest events are dropped first."""
 
     count: int = 10_000
-    """Events. A busy house makes so many in some days."""
+    """Maximum number of events; a few days of a busy house."""
 
     age_s: float = 7 * 24 * 3600
-    """Older events are of no use."""
+    """Maximum age of an event in seconds."""
 
     size_bytes: int = 32 * 1024 * 1024
-    """Of all segments on disk but the one that is written to."""
+    """Maximum size of all segments except the open one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +50,27 @@ class SpooledEvent:
     number: int
     message: Message
     since_ns: int
-    """When it occurred, on the monotonic clock; may lie before its start for an earlier run."""
+    """Monotonic time of the event; negative for some events of an earlier run."""
 
 
 class Spool:
-    """Holds events until they are acknowledged; one thread at a time.
+    """Holds events until they are acknowledged. Not thread-safe.
 
     Parameters
     ----------
     folder : Path or None
-        Where the segments are. None: in memory only.
+        Folder of the segments. None: in memory only.
     clock : Clock, optional
         For the age of events.
     limits : SpoolLimits, optional
-        How much may wait.
+        Limits of count, age and size.
     """
 
     def __init__(
         self, folder: Path | None, clock: Clock | None = None, limits: SpoolLimits | None = None
     ) -> None:
         self.dropped = 0
-        """Events dropped because of the limits."""
+        """Number of events dropped because of the limits."""
 
         self._clock = clock or Clock()
         self._limits = limits or SpoolLimits()
@@ -90,11 +90,11 @@ class Spool:
 
     @property
     def is_ours(self) -> bool:
-        """Whether there is a folder that no other process uses."""
+        """Whether this process has the spool folder for itself."""
         return self._disk.is_ours
 
     def put(self, message: Message) -> None:
-        """Store an event; it survives this process once this returns."""
+        """Store an event. Once this returns, it survives a crash of the process."""
         now_ns = self._clock.now_ns()
         entry = SpooledEvent(self._next, message, now_ns)
         self._next += 1
@@ -118,11 +118,11 @@ class Spool:
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is nothing to send, nor will be after the next acknowledgement."""
+        """Whether no event can be sent, now or after the next acknowledgement."""
         return not self._unsent
 
     def next(self) -> SpooledEvent | None:
-        """Return the oldest event that is to be sent now, and count it as in flight."""
+        """Return the oldest event that can be sent, if any, and mark it as in flight."""
         now_ns = self._clock.now_ns()
         self._apply_limits(now_ns)
         while self.is_ready:
@@ -138,13 +138,13 @@ class Spool:
         return None
 
     def requeue(self, number: int) -> None:
-        """Take back an event that could not be handed over."""
+        """Mark an event as not sent."""
         if number in self._in_flight:
             self._in_flight.discard(number)
             self._unsent.appendleft(number)
 
     def acknowledge(self, number: int, *, accepted: bool) -> None:
-        """Note the broker's answer; a refused event waits, so that no other overtakes it."""
+        """Record the broker's answer. A refused event waits; later ones must not overtake it."""
         self._in_flight.discard(number)
         if number not in self._waiting:
             return
@@ -155,14 +155,14 @@ class Spool:
         self._refused_topics[self._waiting[number].message.topic] = self._clock.now_ns()
 
     def restart(self) -> None:
-        """Send everything again from the oldest on: what was in flight may not have arrived."""
+        """Mark all events as not sent: those in flight may not have arrived."""
         self._in_flight.clear()
         self._refused.clear()
         self._refused_topics.clear()
         self._unsent = deque(self._waiting)
 
     def due_s(self) -> float | None:
-        """Return in how many seconds `retry_refused` or `to_sync` has something to do."""
+        """Return the seconds until `retry_refused` or `to_sync` has work; None if neither has."""
         dues = [at_ns + int(RETRY_REFUSED_S * NS_PER_S) for at_ns in self._refused_topics.values()]
         if self._unsynced_ns is not None and self._disk.is_open:
             dues.append(self._unsynced_ns + int(SYNC_S * NS_PER_S))
@@ -171,7 +171,7 @@ class Spool:
         return max(0.0, (min(dues) - self._clock.now_ns()) / NS_PER_S)
 
     def to_sync(self) -> Callable[[], None] | None:
-        """Return what forces the events onto the disk; None when that can wait.
+        """Return a function that syncs the events to disk; None if that is not due.
 
         Call it without a lock: an SD card may take a second.
         """
@@ -182,7 +182,7 @@ class Spool:
         return self._disk.sync()
 
     def retry_refused(self) -> None:
-        """Send to topics that were refused `RETRY_REFUSED_S` ago, in the old order."""
+        """Release the events of topics that were refused `RETRY_REFUSED_S` ago, in order."""
         long_ago_ns = self._clock.now_ns() - int(RETRY_REFUSED_S * NS_PER_S)
         if not self._refused_topics or min(self._refused_topics.values()) > long_ago_ns:
             return
@@ -191,7 +191,7 @@ class Spool:
         self._refused.clear()
 
     def close(self) -> None:
-        """Force what waits onto the disk and release the folder; may be called twice."""
+        """Sync the events to disk and release the folder. May be called twice."""
         self._disk.close()
 
     def _remove(self, numbers: list[int]) -> None:

@@ -1,9 +1,9 @@
-"""Events on disk: a folder of segments, files that are only ever appended to.
+"""Events on disk: a folder of append-only segment files.
 
-A line of a segment is a record: a checksum, a space and JSON, either an event with its
-number or the numbers of events that are done. A segment is deleted as a whole once it and
-all before it hold no event that waits. So no byte is ever rewritten, and what a power cut
-tears is one line that its checksum gives away.
+Each line of a segment is a record: a checksum, a space and JSON, either an event with its number
+or the numbers of events that are done. A segment is deleted as a whole once neither it nor an
+earlier one holds a pending event. No byte is rewritten, so a power cut damages at most one line,
+which its checksum detects.
 """
 
 import fcntl
@@ -32,10 +32,10 @@ class SpoolRecord(msgspec.Struct, omit_defaults=True):
     """A line of a segment."""
 
     n: int = 0
-    """Number of the event; 0 where the line holds none."""
+    """Number of the event; 0 if the line has no event."""
 
     at: float = 0.0
-    """Unix seconds."""
+    """Time of the event in Unix seconds."""
 
     topic: str = ""
     payload: str = ""
@@ -45,16 +45,16 @@ class SpoolRecord(msgspec.Struct, omit_defaults=True):
 
 @dataclass(slots=True, eq=False)
 class Segment:
-    """One file."""
+    """One segment file."""
 
     path: Path
     size: int = 0
     waiting: set[int] = field(default_factory=set)
-    """Numbers of the events in it that are not done."""
+    """Numbers of its pending events."""
 
 
 def is_in_use(folder: Path) -> bool:
-    """Say whether a process keeps its events in this folder now."""
+    """Return whether a process uses this folder now."""
     try:
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -69,12 +69,12 @@ def is_in_use(folder: Path) -> bool:
 
 
 class SegmentFolder:
-    """The segments of one spool. Without a folder, or while it cannot be written, it is empty.
+    """The segments of one spool. Empty without a folder, or while the folder is not writable.
 
     Parameters
     ----------
     folder : Path or None
-        Taken for this process alone: two in one folder would mix their numbers.
+        Locked for this process: numbers of two processes would collide.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -89,7 +89,7 @@ class SegmentFolder:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the folder could be taken."""
+        """Whether the folder is locked for this process."""
         return self._folder is not None
 
     @property
@@ -99,7 +99,7 @@ class SegmentFolder:
 
     @property
     def size(self) -> int:
-        """Bytes of all segments but the one that is being written to."""
+        """Bytes of all segments except the open one."""
         return sum(segment.size for segment in list(self._segments)[:-1])
 
     def _take(self, folder: Path) -> bool:
@@ -116,7 +116,7 @@ class SegmentFolder:
         return True
 
     def load(self) -> list[SpoolRecord]:
-        """Return the events that wait, oldest first; sets damaged files aside."""
+        """Return the pending events, oldest first; sets damaged files aside."""
         if self._folder is None:
             return []
         found: dict[int, SpoolRecord] = {}
@@ -135,7 +135,7 @@ class SegmentFolder:
         return [found[number] for number in sorted(found)]
 
     def _read(self, segment: Segment, found: dict[int, SpoolRecord]) -> bool:
-        """Read a segment's records into `found`; False where a part of it is damaged."""
+        """Read a segment's records into `found`; return False if a part of it is damaged."""
         try:
             content = segment.path.read_bytes()
         except OSError as error:
@@ -155,7 +155,7 @@ class SegmentFolder:
         return is_whole
 
     def _rewrite(self, damaged: list[Segment], found: dict[int, SpoolRecord]) -> None:
-        """Write the good records into a new segment and set the damaged ones aside."""
+        """Write the valid records into a new segment and set the damaged files aside."""
         lines = b"".join(_line(found[number]) for number in sorted(found))
         log.warning(
             "%s: a part cannot be read, as after a power cut; set aside as *%s; %d events are fine",
@@ -177,7 +177,7 @@ class SegmentFolder:
         self._segments = deque([fresh])
 
     def append(self, record: SpoolRecord) -> None:
-        """Write one record behind all others."""
+        """Append one record."""
         if self._folder is None:
             return
         line = _line(record)
@@ -194,14 +194,14 @@ class SegmentFolder:
             self._end_segment()
 
     def mark_done(self, numbers: list[int]) -> None:
-        """Note that these events are done; deletes segments in which no other waits."""
+        """Record that events are done; deletes segments without pending events."""
         for segment in self._segments:
             segment.waiting.difference_update(numbers)
         self.append(SpoolRecord(done=tuple(numbers)))
         self._delete_done()
 
     def clear(self) -> None:
-        """Note that no event waits. Truncating the open file costs less than deleting it."""
+        """Remove all records. Truncates the open file, which is cheaper than deleting it."""
         try:
             while self._segments and (len(self._segments) > 1 or self._handle is None):
                 self._segments.popleft().path.unlink(missing_ok=True)
@@ -213,36 +213,36 @@ class SegmentFolder:
             self._report(error)
 
     def delete_oldest(self) -> list[int]:
-        """Delete the oldest segment; return the numbers of the events that waited in it."""
+        """Delete the oldest segment and return the numbers of its pending events."""
         segment = self._segments.popleft()
         segment.path.unlink(missing_ok=True)
         return sorted(segment.waiting)
 
     def sync(self) -> Callable[[], None] | None:
-        """Return what forces the open file and its name onto the disk."""
+        """Return a function that syncs the open file and its name to disk."""
         if self._handle is None or self._folder is None:
             return None
         return partial(_sync, os.dup(self._handle), self._folder)
 
     def close(self) -> None:
-        """Force what waits onto the disk and release the folder."""
+        """Sync to disk and release the folder."""
         self._end_segment()
         self._unlock()
         self._folder = None
 
     def _open(self) -> Segment:
-        """Return the segment that is written to: a new one after a start or when it is full."""
+        """Return the open segment; opens a new one after a start or when it is full."""
         if self._handle is None:
             self._number += 1
             path = self._path(self._number)
             flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC
-            # Events tell when people are at home: readable by this user only.
+            # Events show when people are at home: readable by this user only.
             self._handle = os.open(path, flags, 0o600)
             self._segments.append(Segment(path))
         return self._segments[-1]
 
     def _write(self, segment: Segment, line: bytes) -> None:
-        """Append a whole line or nothing."""
+        """Append a line, or nothing on an error."""
         assert self._handle is not None
         written = os.write(self._handle, line)
         if written != len(line):
@@ -273,7 +273,7 @@ class SegmentFolder:
         self._failed = True
 
     def _delete_done(self) -> None:
-        """Delete segments from the oldest on: later ones hold what of the earlier is done."""
+        """Delete finished segments, oldest first: later ones hold their "done" records."""
         while self._segments and not self._segments[0].waiting:
             if len(self._segments) == 1 and self._handle is not None:
                 return
@@ -286,7 +286,7 @@ class SegmentFolder:
 
 
 def _sync(handle: int, folder: Path) -> None:
-    """Force a file onto the disk and close it."""
+    """Sync a file to disk and close it."""
     try:
         os.fsync(handle)
         storage.sync_folder(folder)

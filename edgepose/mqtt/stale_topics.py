@@ -1,8 +1,8 @@
 """Clears retained topics of cameras that were removed.
 
-A retained message outlives its camera. So the topics are stored in the state directory, and
-those of a removed camera are cleared: also when the configuration was changed while the
-daemon was stopped, or the device has another id.
+The broker keeps a retained message after its camera was removed. So the topics in use are stored
+in the state directory, and topics no longer in use are cleared, also if the configuration or the
+device id was changed while the daemon was stopped.
 """
 
 import threading
@@ -16,8 +16,8 @@ from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Message
 
 SETTLE_S: Final = 6.0
-"""Seconds between a change or a connection and the clearing. By then Home Assistant has
-removed the entities whose templates do not accept an empty state."""
+"""Seconds from a change or connection until topics are cleared. By then Home Assistant has
+removed the entities, whose templates do not accept an empty state."""
 
 
 def topics_of(config: Config, topics: Topics) -> Iterator[str]:
@@ -48,7 +48,7 @@ class StaleTopicCleaner:
         """When the session began or the topics changed; None without a session."""
 
     def configure(self, topics: Iterable[str]) -> None:
-        """Replace the topics that are in use."""
+        """Set the topics in use."""
         with self._lock:
             before = self._kept
             self._kept = frozenset(topics)
@@ -58,12 +58,12 @@ class StaleTopicCleaner:
             self._write()
 
     def connected(self) -> None:
-        """Note that a session has begun."""
+        """Record the begin of a session."""
         with self._lock:
             self._since_ns = self._clock.now_ns()
 
     def disconnected(self) -> None:
-        """Note that it has ended."""
+        """Record the end of a session."""
         with self._lock:
             self._since_ns = None
 
@@ -78,7 +78,7 @@ class StaleTopicCleaner:
             self._put(Message(topic, b"", "state", qos=1, retain=True))
 
     def note_cleared(self, topic: str) -> None:
-        """Note that the broker has cleared a topic, or refuses to."""
+        """Record that the broker has cleared a topic or refuses to."""
         with self._lock:
             self._gone.discard(topic)
             self._write()

@@ -18,13 +18,13 @@ log = logging.getLogger(__name__)
 
 DEFAULT_URL: Final = "mqtt://localhost:1883"
 DEPTH: Final = 256
-"""Messages that may wait for a slow reader; then the oldest poses are dropped."""
+"""Maximum number of queued messages; above it the oldest poses are dropped."""
 
 
 Encoding = Literal["json", "msgpack"]
 
 POSES: Final = {"json": "poses", "msgpack": "poses/msgpack"}
-"""Last levels of the topic of poses, by encoding."""
+"""Last levels of the poses topic, by encoding."""
 
 
 class Inbox:
@@ -92,8 +92,8 @@ class Inbox:
 class Subscription:
     """An iterator over the messages of one or all devices; close it when done.
 
-    It reconnects by itself: while the broker is away no message comes, and after it is back
-    the retained messages come again.
+    It reconnects by itself. No messages arrive while the broker is unreachable; after a
+    reconnection the retained messages arrive again.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class Subscription:
 def filters(
     base_topic: str, device: str | None, camera: str | None, encoding: Encoding = "json"
 ) -> list[str]:
-    """Return the filters to subscribe to; none covers another, so no message comes twice.
+    """Return the filters to subscribe to; they do not overlap, so no message arrives twice.
 
     Raises
     ------
@@ -202,12 +202,12 @@ def filters(
 
 
 def check_names(*names: str) -> None:
-    """Refuse names that are no ids of devices or cameras, such as wildcards.
+    """Raise an error for names that are not ids of devices or cameras, such as wildcards.
 
     Raises
     ------
     UsageError
-        Names the first of them.
+        Names the first invalid name.
     """
     for name in names:
         if not name or set(name) & set("+#/"):
@@ -229,9 +229,9 @@ def subscribe(
     url : str
         ``mqtt://[user[:password]@]host[:port]``, ``mqtts://`` for TLS.
     device, camera : str, optional
-        Ids; without them all are listened to.
+        Ids; None for all.
     **settings
-        `base_topic`, `depth` (how many messages may wait for you), `encoding`
+        `base_topic`, `depth` (maximum number of queued messages), `encoding`
         (``"msgpack"`` for poses in MessagePack, of devices that send it), and `username`,
         `password`, `ca_file`, `cert_file`, `key_file`, `protocol` as in the
         configuration file.

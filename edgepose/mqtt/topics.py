@@ -29,7 +29,7 @@ class CameraTopics:
 
     @property
     def state(self) -> str:
-        """Retained; on change."""
+        """Retained state; published on change."""
         return f"{self.prefix}/state"
 
     @property
@@ -39,7 +39,7 @@ class CameraTopics:
 
     @property
     def snapshot(self) -> str:
-        """JPEG, on request."""
+        """JPEG, on events and on request."""
         return f"{self.prefix}/snapshot"
 
     @property
@@ -54,7 +54,7 @@ class CameraTopics:
 
     @property
     def set(self) -> str:
-        """Incoming settings."""
+        """Settings that the device receives."""
         return f"{self.prefix}/set"
 
     def listed(self, *, packed: bool = False) -> dict[str, str]:

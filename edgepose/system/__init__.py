@@ -1,1 +1,1 @@
-"""This machine: storage, logs, systemd, process, hardware, sockets, threads."""
+"""Access to the machine: storage, logs, systemd, processes, hardware, sockets, threads."""

@@ -1,4 +1,4 @@
-"""Accept TCP connections within limits, and close those that send no request in time."""
+"""Accepts TCP connections within limits, and closes those without a timely request."""
 
 import asyncio
 import errno
@@ -17,22 +17,22 @@ from edgepose.system.log_limit import RepeatFilter
 log: Final = logging.getLogger(__name__)
 log.addFilter(RepeatFilter())
 
-ACCEPT_RETRY_S: Final = 1.0  # after a failed accept, such as for want of descriptors
+ACCEPT_RETRY_S: Final = 1.0  # pause after a failed accept, for example without free descriptors
 SWEEP_S: Final = 0.5
 CLOSED: Final = frozenset({errno.EBADF, errno.EINVAL})
-"""Errors of accepting on a listener that was shut down."""
+"""Errors of `accept` after the listener was shut down."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """How many connections are kept, and how long one may take."""
+    """Limits of the number of connections and of the time for a request."""
 
     total: int
     per_network: int
-    """From one IPv4 address or one IPv6 /64 network."""
+    """Maximum connections from one IPv4 address or one IPv6 /64 network."""
 
     request_s: float
-    """Seconds for a whole request: from the connection, or from the end of the last request."""
+    """Seconds for a complete request, from the connection or the end of the last request."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +40,7 @@ class _Connection:
     line: socket.socket
     network: str
     deadline_s: float | None
-    """Loop time at which it is closed; None while a request is handled."""
+    """Event loop time at which it is closed; None while a request is handled."""
 
     protocol: asyncio.BaseProtocol | None = None
     transport: asyncio.Transport | None = None
@@ -48,20 +48,20 @@ class _Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether it still has a descriptor."""
+        """Whether the socket is still open."""
         return self.line.fileno() != -1
 
 
 class LimitedListener:
     """Accepts connections for a protocol, within limits.
 
-    Above a limit, the connection that has waited longest without a whole request makes room
-    for the new one. Where all are in use, the new one is closed.
+    Above a limit, the connection that has waited longest without a complete request is closed
+    in favour of the new one. If all connections are handling requests, the new one is closed.
 
     Parameters
     ----------
     listener : socket
-        Bound and listening. Closed by the caller.
+        Bound and listening; the caller closes it.
     make_protocol : callable
         Returns the protocol of a new connection.
     limits : ConnectionLimits
@@ -84,7 +84,7 @@ class LimitedListener:
     async def run(self) -> None:
         """Accept until cancelled, or until the listener is shut down.
 
-        Closes the connections that wait for a request then, not those that are in use.
+        At the end, closes idle connections, but not those that are handling a request.
         """
         self._listener.setblocking(False)
         sweeping = asyncio.ensure_future(self._sweep())
@@ -150,7 +150,7 @@ class LimitedListener:
             connection.line.close()
 
     def _make_room(self, network: str) -> bool:
-        """Close connections until one more is within the limits; return whether that worked."""
+        """Close idle connections until one more is allowed; return whether that succeeded."""
         self._forget_closed()
         own = [it for it in self._connections if it.network == network]
         if len(own) >= self._limits.per_network:
@@ -174,7 +174,7 @@ class LimitedListener:
         return True
 
     async def _sweep(self) -> None:
-        """Close connections whose time is over."""
+        """Close connections that have exceeded their time limit."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(min(SWEEP_S, self._limits.request_s / 4))
@@ -187,8 +187,8 @@ class LimitedListener:
         self._connections = {it for it in self._connections if it.is_open}
 
     def _close(self, connection: _Connection) -> None:
-        """Close a connection; at once where an earlier attempt was waited for in vain."""
-        if connection.transport is None:  # still opening: the handshake fails
+        """Close a connection; abort it if an earlier close has not finished."""
+        if connection.transport is None:  # during the handshake, which then fails
             with suppress(OSError):
                 connection.line.shutdown(socket.SHUT_RDWR)
         elif connection.closing or connection.transport.get_write_buffer_size():
@@ -202,7 +202,7 @@ class LimitedListener:
 
 
 def network_of(address: str) -> str:
-    """Return the IPv4 address, or the /64 network of an IPv6 address: what one user has."""
+    """Return the IPv4 address or the IPv6 /64 network, the usual allocation of one user."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:

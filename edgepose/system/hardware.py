@@ -1,4 +1,4 @@
-"""Temperature, throttling and supply of the board."""
+"""Temperature, throttling and power supply of the board."""
 
 import math
 import re
@@ -15,36 +15,36 @@ import msgspec
 
 
 class Throttling(msgspec.Struct, frozen=True):
-    """What slows a Raspberry Pi down, by flag; one that the machine cannot tell is missing."""
+    """Throttling flags of a Raspberry Pi; flags that the machine does not report are missing."""
 
     now: dict[str, bool]
     """`under_voltage`, `frequency_capped`, `throttled`, `soft_temperature_limit`."""
 
     since_boot: dict[str, bool]
-    """The same, at any time since it was started."""
+    """The same flags, set if the condition occurred since the boot."""
 
     @property
     def is_slow(self) -> bool:
-        """Whether anything slows it down right now."""
+        """Whether the board is throttled now."""
         return any(self.now.values())
 
 
 THERMAL: Final = Path("/sys/class/thermal/thermal_zone0/temp")
 FIRMWARE: Final = ("vcgencmd", "get_throttled")
-FIRMWARE_S: Final = 2.0  # it answers within milliseconds, or not at all
+FIRMWARE_S: Final = 2.0  # time limit; it answers within milliseconds or not at all
 THROTTLED: Final = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
-"""What the firmware said last: kernels up to 6.12 have it, and not on a Pi 5."""
+"""Last throttling state of the firmware; in kernels up to 6.12, not on a Pi 5."""
 
 MONITORS: Final = Path("/sys/class/hwmon")
 FLAGS: Final = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
-"""What the firmware tells: in bits 0 to 3 what is, in bits 16 to 19 what was since the boot."""
+"""Flags of the firmware: bits 0 to 3 now, bits 16 to 19 since the boot."""
 
 WAIT_S: Final = 0.05  # the firmware usually answers within milliseconds
 REFRESH_S: Final = 9.0  # statistics come every ten seconds
 
 
 def temperature_c() -> float | None:
-    """Return the processor's temperature; None where the machine does not tell."""
+    """Return the processor's temperature; None if the machine does not report it."""
     try:
         return int(THERMAL.read_text("ascii")) / 1000
     except (OSError, ValueError):
@@ -52,15 +52,15 @@ def temperature_c() -> float | None:
 
 
 class ThrottlingReader:
-    """Keeps what slows the machine down, read in a thread of its own.
+    """Caches the throttling flags, which are read in a separate thread.
 
-    The firmware is asked by a program, which may take seconds: neither the main loop nor a
-    reader of the metrics waits for it longer than `WAIT_S`. Thread-safe.
+    The program that queries the firmware may take seconds; callers wait at most `WAIT_S` for it.
+    Thread-safe.
 
     Parameters
     ----------
     read : callable, optional
-        Reads it now.
+        Reads the flags; may block.
     refresh_s : float
         Age of a value after which it is read again.
     """
@@ -78,7 +78,7 @@ class ThrottlingReader:
         self._is_reading = False
 
     def latest(self) -> Throttling | None:
-        """Return the last value, a new one if it comes at once; None where there is none yet."""
+        """Return the latest value; waits up to `WAIT_S` for a new one. None before the first."""
         reader = self._start_reading()
         if reader is not None:
             reader.join(WAIT_S)
@@ -102,11 +102,11 @@ class ThrottlingReader:
 
 
 def read_throttling() -> Throttling | None:
-    """Return what slows a Raspberry Pi down; None where the machine does not tell.
+    """Return the throttling flags of a Raspberry Pi; None if the machine does not report them.
 
-    Asked are the firmware, by its own program; what an older kernel has of it; and the
-    kernel's monitor of the supply, which any user may read but which knows one flag only.
-    May take `FIRMWARE_S`.
+    The sources, in order: the program of the firmware, a file of older kernels, and the kernel's
+    power supply monitor, which all users may read but which has only one flag. May take
+    `FIRMWARE_S`.
     """
     word = _firmware_word()
     if word is not None:
@@ -141,4 +141,4 @@ def _supply_is_low() -> bool | None:
 
 
 THROTTLING: Final = ThrottlingReader()
-"""For all that runs in this process."""
+"""The reader that all users in this process share."""

@@ -1,4 +1,4 @@
-"""Log what a remote party can repeat once per interval, and count the rest."""
+"""Rate limit for log records that remote parties can trigger repeatedly."""
 
 import logging
 import time
@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 REPEAT_S: Final = 600.0
-"""Seconds in which a kind of record is logged once."""
+"""Seconds in which each kind of record is logged once."""
 
 MAX_KINDS: Final = 256
-"""Kinds that are remembered; the least recent one is forgotten first."""
+"""Maximum number of stored kinds; the least recent one is removed first."""
 
 KIND_CHARACTERS: Final = 80
-"""Characters of a message that tell its kind: some libraries format it themselves."""
+"""Leading characters of a message that define its kind: some libraries format it themselves."""
 
 
 class _Seen(NamedTuple):
@@ -22,10 +22,10 @@ class _Seen(NamedTuple):
 
 
 class RepeatFilter(logging.Filter):
-    """Passes one record of a kind per interval. The next one says how many were left out.
+    """Passes one record of a kind per interval; the next one has the number of suppressed ones.
 
-    The kind is logger, level, unformatted message and, of an exception, its type and the
-    line that raised it. Thread-safe where the handlers are: a race costs a line at most.
+    The kind consists of logger, level, unformatted message and, for an exception, its type and
+    the line that raised it. May be called from several threads: a race affects at most one line.
 
     Parameters
     ----------

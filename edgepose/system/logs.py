@@ -25,10 +25,10 @@ PRIORITIES: Final = (
     (logging.INFO, 6),
     (logging.NOTSET, 7),
 )
-"""Priorities of syslog by the lowest level they stand for (sd-daemon(3))."""
+"""Syslog priorities by the lowest logging level of each (sd-daemon(3))."""
 
 JOURNAL: Final = "/run/systemd/journal/socket"
-"""Socket of the journal's own protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
+"""Socket of the journal's native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
 
 COLOURS: Final = {3: "\x1b[31m", 2: "\x1b[31m", 4: "\x1b[33m", 7: "\x1b[2m"}
 PLAIN: Final = "\x1b[0m"
@@ -63,10 +63,10 @@ class Readable(logging.Formatter):
 
 
 class Prefixed(logging.Formatter):
-    """Formats for stderr into the journal: each line begins with its priority, without time."""
+    """Formats for a stderr read by the journal: each line has its priority and no time."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return one record as lines that each carry the priority."""
+        """Return one record as lines, each with the priority."""
         return marked(super().format(record), record.levelno)
 
 
@@ -94,7 +94,7 @@ class Handler(logging.StreamHandler[TextIO]):
 class JournalHandler(Handler):
     """Sends records to systemd's journal with structured fields.
 
-    What cannot be handed over goes to stderr, which ends there, too.
+    Records that the socket does not accept go to stderr, which the journal reads as well.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -115,7 +115,7 @@ class JournalHandler(Handler):
         }
         try:
             self._socket.sendto(b"".join(map(_field, fields.items())), JOURNAL)
-        except OSError:  # it is not there, or the record is too large
+        except OSError:  # no socket, or the record is too large
             super().emit(record)
 
     def close(self) -> None:
@@ -125,7 +125,7 @@ class JournalHandler(Handler):
 
 
 def _field(field: tuple[str, object]) -> bytes:
-    """Return a field in the journal's protocol for texts of several lines."""
+    """Encode a field in the journal's protocol for multi-line values."""
     name, value = field[0].encode(), str(field[1]).encode(errors="replace")
     return name + b"\n" + len(value).to_bytes(8, "little") + value + b"\n"
 
@@ -133,7 +133,7 @@ def _field(field: tuple[str, object]) -> bytes:
 def configure(level: Level, format: Format = "auto") -> None:  # noqa: A002
     """Send all records to stderr; may be called again to change level or format.
 
-    Libraries speak from warnings on; at level `debug` from `info` on.
+    Libraries log from `warning` on; at level `debug` from `info` on.
     """
     to_journal = format != "json" and is_journal(sys.stderr)
     handler = (JournalHandler if to_journal else Handler)(sys.stderr)
@@ -165,8 +165,8 @@ def formatter(format: Format, stream: TextIO) -> logging.Formatter:  # noqa: A00
 def is_journal(stream: TextIO) -> bool:
     """Return whether a stream is connected to systemd's journal.
 
-    systemd names device and inode of the journal's socket in `$JOURNAL_STREAM`; a
-    stream that was sent elsewhere later has others (systemd.exec(5)).
+    `$JOURNAL_STREAM` holds device and inode of the journal's socket; a stream that was
+    redirected later has others (systemd.exec(5)).
     """
     try:
         status = os.fstat(stream.fileno())
@@ -176,17 +176,17 @@ def is_journal(stream: TextIO) -> bool:
 
 
 def marked(text: str, level: int) -> str:
-    """Prefix each line with the priority, as the journal reads it from stderr."""
+    """Prefix each line with the priority, in the format that the journal reads from stderr."""
     return "\n".join(f"<{priority(level)}>{line}" for line in text.split("\n"))
 
 
 def priority(level: int) -> int:
-    """Return the priority of syslog for a level of logging."""
+    """Return the syslog priority of a logging level."""
     return next(number for least, number in PRIORITIES if level >= least)
 
 
 def _say_ended(fault: threading.ExceptHookArgs) -> None:
-    """Log the error that ended a thread; Python would print it with its secrets."""
+    """Log the error that ended a thread; Python would print it without removing secrets."""
     if fault.exc_value is not None and not isinstance(fault.exc_value, SystemExit):
         name = fault.thread.name if fault.thread else "unknown"
         what = (type(fault.exc_value), fault.exc_value, fault.exc_traceback)
@@ -194,7 +194,7 @@ def _say_ended(fault: threading.ExceptHookArgs) -> None:
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Return a record's text, also where its arguments do not fit the format."""
+    """Return a record's text, even if its arguments do not match the format."""
     try:
         return record.getMessage()
     except Exception:

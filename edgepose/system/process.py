@@ -24,10 +24,10 @@ def cores() -> frozenset[int]:
 
 
 def keep_to_rest(engine_threads: int) -> None:
-    """Keep this thread, and those it starts, to the cores that the network leaves.
+    """Pin this thread and those it starts to the cores that inference does not use.
 
-    Else the scheduler wakes it up where the network computes, and both wait. Without a
-    core to spare everything stays as it is.
+    Otherwise the scheduler may wake it on a core that runs inference, which delays both. Does
+    nothing without a spare core.
     """
     rest = sorted(cores())[engine_threads:]
     if rest and hasattr(os, "sched_setaffinity"):
@@ -35,11 +35,11 @@ def keep_to_rest(engine_threads: int) -> None:
 
 
 def configure_malloc() -> None:
-    """Have the C library keep one heap for all threads, and reuse the memory of pictures.
+    """Configure the C library to use one heap for all threads and to reuse picture memory.
 
-    By default each thread has a heap with room for its largest picture. Pictures must
-    come from the heap: memory that is mapped anew for each costs a page fault every
-    4 kB, 0.5 to 1 ms of CPU for a picture of 768x576.
+    By default each thread has its own heap, which grows to the size of its largest picture.
+    Pictures must be allocated on the heap: a new mapping for each costs one page fault per 4 kB,
+    0.5 to 1 ms of CPU time for a picture of 768x576.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -51,19 +51,19 @@ def configure_malloc() -> None:
 
 
 def give_back_now() -> None:
-    """Return free memory to the system after the start."""
+    """Return free heap memory to the system, after the start."""
     gc.collect()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def memory_mb(pid: int | None = None) -> float | None:
-    """Return the memory a process holds in RAM, in megabytes; this one's if none is named."""
+    """Return the resident memory of a process in megabytes; by default of this one."""
     return _status_mb(pid or "self", "VmRSS:")
 
 
 def peak_mb(pid: int) -> float | None:
-    """Return the most memory that a process has held in RAM, in megabytes."""
+    """Return the peak resident memory of a process in megabytes."""
     return _status_mb(pid, "VmHWM:")
 
 
@@ -78,13 +78,13 @@ def _status_mb(pid: int | str, name: str) -> float | None:
 
 
 def processor_s(pid: int) -> float:
-    """Return the processor time that a process has taken since it began, in seconds."""
+    """Return the CPU time of a process since its start, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def service_mb(pid: int) -> float:
-    """Return the RAM of a process and its children in megabytes, shared file pages counted once."""
+    """Return the RAM of a process and its children in megabytes; counts shared file pages once."""
     own_kb, files_kb = 0, dict[str, int]()
     for member in _family(pid):
         mapped_kb = _mapped_kb(member)
@@ -103,7 +103,7 @@ def _family(pid: int) -> Iterator[int]:
 
 
 def _mapped_kb(pid: int) -> dict[str, int]:
-    """Return the RAM of a process by mapped file; an empty name for private memory."""
+    """Return the RAM of a process in kB by mapped file; an empty name for private memory."""
     kb: dict[str, int] = {}
     file = ""
     with suppress(OSError):
@@ -120,13 +120,13 @@ def _mapped_kb(pid: int) -> dict[str, int]:
 
 
 class Processor:
-    """Measures this process's share of a core."""
+    """Measures the CPU load of this process."""
 
     def __init__(self) -> None:
         self._last = (time.monotonic(), time.process_time())
 
     def percent(self) -> float:
-        """Return the share of one core used since the last call."""
+        """Return the CPU load since the last call, in percent of one core."""
         wall, busy = self._last
         self._last = (time.monotonic(), time.process_time())
         passed = self._last[0] - wall

@@ -7,7 +7,7 @@ from edgepose.urls import Address
 
 
 def listen(place: Address, key: str, log: logging.Logger) -> socket.socket | None:
-    """Bind and listen. Returns None, and logs a warning that names the key, where that fails.
+    """Return a listening socket. On failure, log a warning with the key and return None.
 
     Does not raise: the daemon also works without this port.
     """
@@ -19,7 +19,7 @@ def listen(place: Address, key: str, log: logging.Logger) -> socket.socket | Non
 
 
 def why_not(place: Address) -> str:
-    """Return why an address cannot be bound now; empty where it can."""
+    """Return why an address cannot be bound; empty if it can."""
     try:
         _open(place).close()
     except OSError as error:
@@ -28,7 +28,7 @@ def why_not(place: Address) -> str:
 
 
 def or_another(place: Address) -> Address:
-    """Return the address, or one with a free port where this one is in use."""
+    """Return the address, with a free port if its port is in use."""
     if not why_not(place):
         return place
     with _open(Address(place.host, 0)) as free:
@@ -36,7 +36,7 @@ def or_another(place: Address) -> Address:
 
 
 def way_out(key: str) -> str:
-    """Return what to do about an address that cannot be bound."""
+    """Return the remedy for an address that cannot be bound."""
     return f'set {key} to another port, or to "" for off'
 
 

@@ -1,4 +1,4 @@
-"""Files in the state directory that outlive the daemon."""
+"""Persistent files in the state directory."""
 
 import itertools
 import logging
@@ -13,17 +13,17 @@ log: Final = logging.getLogger(__name__)
 
 VARIABLE: Final = "STATE_DIRECTORY"  # systemd's, from StateDirectory= in the unit
 SET_ASIDE: Final = ".damaged"
-KEPT: Final = 8  # a dying card damages files at each start
+KEPT: Final = 8  # limit of damaged files: a failing SD card may damage one at each start
 
 _said: Final[set[Path]] = set()
-"""Folders that were reported: each is reported once."""
+"""Folders whose problems were logged; each is logged once."""
 
 
 def state_directory(device: str) -> Path | None:
-    """Return a device's folder, created if needed; None, with a warning, where it cannot be used.
+    """Return a device's folder, created if needed; None, with a warning, if it is unusable.
 
-    Under systemd it is the unit's state directory; else it lies where XDG says that
-    state belongs, in `~/.local/state/edgepose`.
+    Under systemd it is in the unit's state directory, else in the XDG state directory,
+    `~/.local/state/edgepose`.
     """
     given = os.environ.get(VARIABLE, "").partition(":")[0]
     try:
@@ -44,7 +44,7 @@ def state_directory(device: str) -> Path | None:
 
 def _of_user() -> Path:
     given = os.environ.get("XDG_STATE_HOME", "")
-    # The standard: a path that is not absolute does not count.
+    # The XDG specification: a relative path must be ignored.
     root = Path(given) if given.startswith("/") else Path("~/.local/state").expanduser()
     return root / "edgepose"
 
@@ -69,10 +69,10 @@ def write(
     mode: int | None = None,
     owner: tuple[int, int] = (-1, -1),
 ) -> None:
-    """Replace a file atomically: after a power cut it is the old or the new one.
+    """Replace a file atomically: after a power cut it has the old or the new content.
 
-    With a mode, the draft is never readable by others either. The file gets user and group
-    of these numbers where that is permitted.
+    With a mode, the temporary file is never readable by other users either. User and group are set by number if that is
+    permitted.
     """
     draft = path.with_name(f"{path.name}.new")
     if mode is not None:
@@ -95,7 +95,7 @@ def _give_away(path: Path, owner: tuple[int, int]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Force the names in a folder onto the disk."""
+    """Sync the directory entries of a folder to disk."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -109,9 +109,9 @@ class StateFile:
     Parameters
     ----------
     path : Path or None
-        None: nothing is stored.
+        None: values are not stored.
     type_ : type
-        Type of the value; a file that holds anything else is set aside.
+        Type of the value; a file with other content is set aside.
     """
 
     def __init__(self, path: Path | None, type_: Any) -> None:
@@ -120,7 +120,7 @@ class StateFile:
         self._written: bytes | None = None
 
     def read(self) -> Any:
-        """Return the stored value; None where there is none that can be read."""
+        """Return the stored value; None if there is none or it cannot be read."""
         if self._path is None:
             return None
         try:
@@ -139,7 +139,7 @@ class StateFile:
         return found
 
     def write(self, value: Any) -> None:
-        """Store a value; writes to disk only where it differs."""
+        """Store a value; writes to disk only if it differs."""
         content = msgspec.json.encode(value)
         if self._path is None or content == self._written:
             return
@@ -152,9 +152,9 @@ class StateFile:
 
 
 def set_aside(path: Path) -> None:
-    """Rename a file that cannot be understood, so that it can be looked at.
+    """Rename an unreadable file, so that it can be examined.
 
-    No file set aside before is replaced; of one folder the newest `KEPT` stay.
+    Files set aside before are not replaced; the newest `KEPT` per folder are kept.
     """
     try:
         path.replace(_free_name(path))

@@ -1,7 +1,7 @@
 """Notifications to the service manager: ready, reloading, stopping, status and watchdog.
 
-The protocol is sd_notify(3): datagrams on a socket that `$NOTIFY_SOCKET` names. Without
-one nothing is sent.
+The protocol is sd_notify(3): datagrams to the socket in `$NOTIFY_SOCKET`. Without that variable
+nothing is sent.
 """
 
 import logging
@@ -14,18 +14,18 @@ from edgepose.timing import NS_PER_S
 
 log: Final = logging.getLogger(__name__)
 
-BEATS: Final = 3  # within the watchdog's time: one may be lost, one late
+BEATS: Final = 3  # per watchdog interval: one may be lost and one late
 US_PER_S: Final = 1_000_000
-SEND_S: Final = 0.5  # a manager that does not read must not hold us up
+SEND_S: Final = 0.5  # a manager that does not read must not block the daemon
 
 
 def is_managed() -> bool:
-    """Return whether a service manager started this process and takes notifications."""
+    """Return whether a service manager accepts notifications from this process."""
     return bool(os.environ.get("NOTIFY_SOCKET"))
 
 
 def notify(*states: str) -> bool:
-    """Send ``NAME=value`` lines to the service manager; False where there is none."""
+    """Send ``NAME=value`` lines to the service manager; return False if there is none."""
     name = os.environ.get("NOTIFY_SOCKET", "")
     if not name.startswith(("/", "@")):
         return False
@@ -41,7 +41,7 @@ def notify(*states: str) -> bool:
 
 
 def watchdog_s() -> float | None:
-    """Return the watchdog's time limit; None where there is none."""
+    """Return the watchdog's time limit; None without a watchdog."""
     try:
         meant_for = int(os.environ.get("WATCHDOG_PID", "") or os.getpid())
         limit_us = int(os.environ.get("WATCHDOG_USEC", ""))
@@ -56,7 +56,7 @@ class Service:
     Parameters
     ----------
     alive : callable
-        Returns whether frames go through; called once per beat.
+        Returns whether frames are being processed; called once per beat.
     """
 
     def __init__(self, alive: Callable[[], bool]) -> None:
@@ -71,7 +71,7 @@ class Service:
         return float("inf") if self._limit_s is None else self._limit_s / BEATS
 
     def ready(self, sentence: str) -> None:
-        """Notify that the start or a reload is done."""
+        """Notify that the start or a reload is complete."""
         self.is_ready = True
         notify("READY=1", f"STATUS={_one_line(sentence)}")
 
@@ -89,13 +89,13 @@ class Service:
         notify("RELOADING=1", "STATUS=reloading")
 
     def reloaded(self, sentence: str) -> None:
-        """Notify that the reload is done, and restore the watchdog's limit."""
+        """Notify that the reload is complete, and restore the watchdog's limit."""
         self._allow(0.0)
         if self.is_ready:
             self.ready(sentence)
 
     def beat(self, now_ns: int) -> None:
-        """Feed the watchdog while frames go through; sends at most twice per beat."""
+        """Reset the watchdog while frames are being processed; sends at most twice per beat."""
         if self._limit_s is None or now_ns - self._beat_ns < self.beat_s * NS_PER_S / 2:
             return
         self._beat_ns = now_ns

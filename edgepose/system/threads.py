@@ -1,4 +1,4 @@
-"""Where threads meet, and nowhere else: `LatestSlot`, `FairQueue`, `InOrder`, `WakeEvent`."""
+"""Queues and events between threads: `LatestSlot`, `FairQueue`, `InOrder`, `WakeEvent`."""
 
 import threading
 from collections import deque
@@ -16,8 +16,8 @@ class LatestSlot(Generic[T]):
     Parameters
     ----------
     newest_wins : bool
-        True for live sources: a newer item replaces the one that waits. False for
-        finite ones: `put` waits until the item before was taken.
+        True for live sources: a newer item replaces the pending one. False for finite
+        sources: `put` waits until the previous item was taken.
     """
 
     def __init__(self, *, newest_wins: bool) -> None:
@@ -28,7 +28,7 @@ class LatestSlot(Generic[T]):
         self.dropped = 0
 
     def put(self, item: T) -> bool:
-        """Add an item; False once closed."""
+        """Add an item; return False once closed."""
         with self._changed:
             if self._newest_wins:
                 self.dropped += len(self._held)
@@ -52,17 +52,17 @@ class LatestSlot(Generic[T]):
             return item
 
     def close(self) -> None:
-        """Wake both sides; an item that waits may still be taken."""
+        """Wake both sides; a pending item may still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
 
 class FairQueue(Generic[T]):
-    """Many givers, equal turns: a lane holds one item and its giver waits.
+    """A queue with one lane per producer, served in turn. A lane holds one item.
 
-    The interpreters are shared by all cameras; taking turns keeps a quick camera from
-    starving a slow one.
+    All cameras share the interpreters; serving them in turn prevents a fast camera from starving
+    a slow one.
     """
 
     def __init__(self) -> None:
@@ -73,13 +73,13 @@ class FairQueue(Generic[T]):
         self._closed = False
 
     def wait_until_free(self, lane: str) -> bool:
-        """Wait until a lane is free, so that what is made ready is fresh; False once closed."""
+        """Wait until a lane is free, so that its next item is recent; return False once closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or lane not in self._lanes)
             return not self._closed
 
     def put(self, lane: str, item: T) -> bool:
-        """Add an item to a lane once it is free; False once closed."""
+        """Add an item to a lane once it is free; return False once closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or lane not in self._lanes)
             if self._closed:
@@ -89,7 +89,7 @@ class FairQueue(Generic[T]):
             return True
 
     def take(self) -> T | None:
-        """Return the item of the lane served longest ago; None once closed and empty."""
+        """Return the item of the lane that was served longest ago; None once closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or bool(self._lanes))
             if not self._lanes:
@@ -102,19 +102,19 @@ class FairQueue(Generic[T]):
             return item
 
     def close(self) -> None:
-        """Wake all threads; items that wait may still be taken."""
+        """Wake all threads; pending items may still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
 
 class InOrder(Generic[T]):
-    """Work that several threads do, handed on in the order in which it began.
+    """A queue of work done by several threads, which returns items in the order they were begun.
 
     Parameters
     ----------
     limit : int
-        How many items may be under way or waiting to be taken.
+        Maximum number of items in progress or not taken yet.
     """
 
     def __init__(self, limit: int) -> None:
@@ -126,31 +126,31 @@ class InOrder(Generic[T]):
         self._closed = False
 
     def wait_for_room(self) -> bool:
-        """Wait until another item may begin; False once closed."""
+        """Wait until another item may begin; return False once closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or len(self._items) < self._limit)
             return not self._closed
 
     def begin(self, item: T) -> None:
-        """Add an item behind all others; called by one thread, after `wait_for_room`."""
+        """Append an item; called by a single thread, after `wait_for_room`."""
         with self._changed:
             self._items.append(item)
 
     def done(self, item: T) -> None:
-        """Note that the work on an item is done; by any thread."""
+        """Mark an item as done. Thread-safe."""
         with self._changed:
             if any(one is item for one in self._items):
                 self._done.add(id(item))
                 self._changed.notify_all()
 
     def end(self) -> None:
-        """Note that no item begins any more."""
+        """Mark the end: no further item begins."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
     def take(self) -> T | None:
-        """Wait until the oldest item is done and take it; None behind the last, or once closed."""
+        """Wait until the oldest item is done and take it; None after the last or once closed."""
         with self._changed:
             self._changed.wait_for(self._is_decided)
             if not self._is_first_done():
@@ -161,7 +161,7 @@ class InOrder(Generic[T]):
             return item
 
     def close(self) -> None:
-        """Wake all threads; items that are done may still be taken."""
+        """Wake all threads; finished items may still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -174,21 +174,21 @@ class InOrder(Generic[T]):
 
 
 class WakeEvent:
-    """Wakes a waiting thread; may be set in a signal handler that runs in that thread.
+    """An event that may be set in a signal handler of the thread that waits for it.
 
-    A `threading.Event` has a lock that the sleeper may hold when the signal comes: setting
-    it in the handler would wait for ever. `put` of this queue is made for that.
+    The waiting thread may hold the lock of a `threading.Event` when the signal arrives; setting
+    the event in the handler would then deadlock. `SimpleQueue.put` is reentrant.
     """
 
     def __init__(self) -> None:
         self._calls: SimpleQueue[None] = SimpleQueue()
 
     def set(self) -> None:
-        """Wake the waiting thread, or end the next wait at once."""
+        """Wake the waiting thread, or make the next wait return at once."""
         self._calls.put(None)
 
     def wait(self, seconds: float) -> None:
-        """Wait that long or until `set`; any number of calls end one wait."""
+        """Wait until `set` or the timeout; several calls of `set` end one wait."""
         with suppress(Empty):
             self._calls.get(timeout=seconds)
             while True:
@@ -204,7 +204,7 @@ class FirstError:
         self.error: BaseException | None = None
 
     def report(self, error: BaseException) -> None:
-        """Keep the first error and ask the daemon to stop."""
+        """Store the first error and request the end of the daemon."""
         with self._lock:
             self.error = self.error or error
         self._stop()
