@@ -299,7 +299,7 @@ BUILT_IN: Final = {
                     f"{side}_wrist level_with {side}_shoulder within 0.45",
                     f"{side}_wrist outside {side}_shoulder by 0.5",
                     f"angle {side}_elbow > 110",
-                    f"{other}_wrist {side}_of {other}_shoulder by -0.5",  # otherwise the person forms a T
+                    f"{other}_wrist {side}_of {other}_shoulder by -0.5",  # else a T
                     # A stretched arm that appears short may point at the camera.
                     "distance left_shoulder right_shoulder > 0.6",
                 ],
