@@ -1,4 +1,4 @@
-"""Error messages for a configuration: where, what was found, what was expected."""
+"""Error messages for a configuration: location, value found and values expected."""
 
 import math
 import re

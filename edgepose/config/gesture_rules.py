@@ -250,8 +250,8 @@ LYING: Final = (
     "right_shoulder below right_hip by -0.4",
     "nose below left_shoulder by -0.15",
 )
-"""True unless the shoulders are clearly above the hips and below the face. If true, arms beside
-the head are not raised hands."""
+"""Conditions of which at least one holds unless the shoulders are clearly above the hips and below
+the face. Then arms above the head are not raised hands."""
 
 BUILT_IN: Final = {
     gesture.id: gesture
@@ -299,7 +299,7 @@ BUILT_IN: Final = {
                     f"{side}_wrist level_with {side}_shoulder within 0.45",
                     f"{side}_wrist outside {side}_shoulder by 0.5",
                     f"angle {side}_elbow > 110",
-                    f"{other}_wrist {side}_of {other}_shoulder by -0.5",  # else a T
+                    f"{other}_wrist {side}_of {other}_shoulder by -0.5",  # otherwise a T pose
                     # A stretched arm that appears short may point at the camera.
                     "distance left_shoulder right_shoulder > 0.6",
                 ],

@@ -150,7 +150,7 @@ class HomeAssistant(Table, frozen=True, kw_only=True):
 
 
 class Model(Table, frozen=True, kw_only=True):
-    """The network and what runs it."""
+    """The neural network and the hardware that runs it."""
 
     name: Text = "auto"
     """A name that `edgepose models` lists, the path of a .tflite file, or `auto`: the best
