@@ -43,7 +43,7 @@ class DiscoveryPublisher:
     repeat : callable
         Sends all states again.
     note : StateFile
-        Stores what was published; of type `DiscoveryState`.
+        Stores the published message; of type `DiscoveryState`.
     delay_s : tuple of two floats
         The shortest and longest pause after a birth message.
     """

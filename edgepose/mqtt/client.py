@@ -1,7 +1,7 @@
 """An MQTT client that reconnects by itself and queues nothing while offline.
 
 `MqttClient` runs one session after the other in one thread; `edgepose.mqtt.connection` decides
-what follows each. Every session has its own connection. Messages that the broker has not
+the next step after each. Every session has its own connection. Messages that the broker has not
 acknowledged when a session ends are not resent here: their owner (the spool for events, the
 outbox for states) sends them in the next session.
 """
@@ -52,7 +52,7 @@ class MqttClient:
     Parameters
     ----------
     options : BrokerOptions
-        Where the broker is, and how to log in.
+        Address of the broker and login.
     on_failure : callable
         Called in the network thread when the broker refuses the login and no further attempt
         follows.
@@ -353,7 +353,7 @@ class MqttClient:
             log.debug("mqtt: the broker says offline while we are online; publishing online")
             self._announce(self._session, ONLINE)
 
-    # What is logged
+    # Logging
 
     def _warn_of_limits(self, session: Session) -> None:
         for lacks in session.lacks():

@@ -74,7 +74,7 @@ LESS: Final = {
     Attempt(4, qos=0): Attempt(4, retain=False),
     Attempt(4, retain=False): Attempt(4, qos=0, retain=False),
 }
-"""What to try next with a broker of MQTT 3.1.1: it hangs up on what it does not take."""
+"""Next attempt with a 3.1.1 broker, which disconnects after an unsupported request."""
 
 
 @dataclass(frozen=True, slots=True)

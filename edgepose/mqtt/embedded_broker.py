@@ -1,8 +1,8 @@
 """The embedded broker: a small MQTT server on the loopback interface, in a child process.
 
-It is meant for tests and for a device without a network. It requires no password, stores nothing
-on disk and ends with its parent, also after a crash. It is mosquitto if that is installed, else
-amqtt, which supports only MQTT 3.1.1. The child process is this module:
+It is meant for trying edgepose and for a device without a network. It requires no password,
+stores nothing on disk and ends with its parent, also after a crash. It is mosquitto if that is
+installed, else amqtt, which supports only MQTT 3.1.1. The child process is this module:
 ``python -m edgepose.mqtt.embedded_broker PORT [MOSQUITTO]``.
 """
 
@@ -28,9 +28,7 @@ USUAL_PORT: Final = urls.PORTS["mqtt"]
 START_S: Final = 15.0  # usually takes 0.3 s; longer while a Pi boots
 CHECK_S: Final = 1.0  # interval at which the child checks the id of its parent
 POLL_S: Final = 0.02
-PATH: Final = (
-    f"{os.environ.get('PATH', '')}:/usr/sbin"  # Debian installs it there; not in users' PATH
-)
+PATH: Final = f"{os.environ.get('PATH', '')}:/usr/sbin"  # Debian's place; not in users' PATH
 AMQTT_PROTOCOL: Final = 4  # MQTT 3.1.1
 
 

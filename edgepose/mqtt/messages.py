@@ -254,7 +254,7 @@ class StatsMessage(msgspec.Struct, frozen=True, kw_only=True):
     """Whether heat or a weak power supply slows the board down now; null if unknown."""
 
     throttling: Throttling | None = None
-    """What slows the board down, now and since it was started."""
+    """Causes of throttling, now and since the boot."""
 
 
 class Pong(msgspec.Struct, frozen=True):
