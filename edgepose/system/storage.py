@@ -71,8 +71,8 @@ def write(
 ) -> None:
     """Replace a file atomically: after a power cut it has the old or the new content.
 
-    With a mode, the temporary file is never readable by other users either. User and group
-    are set by number if that is permitted.
+    With a mode, the temporary file is never readable by other users either. User and group are
+    set by number if that is permitted.
     """
     draft = path.with_name(f"{path.name}.new")
     if mode is not None:
