@@ -1,1 +1,1 @@
-"""The page, served by a process of its own that runs only while it is used."""
+"""The web page, served by a separate process that runs only while the page is in use."""

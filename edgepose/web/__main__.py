@@ -10,8 +10,8 @@ from edgepose.system import logs
 
 def main(handles: list[str]) -> None:
     """Serve until the daemon ends or the page has not been used for a while."""
-    # aiohttp's client, imported with its server, reads the certificates of all authorities:
-    # a fifth of the time until the first answer.
+    # aiohttp's server imports its client, which reads the certificates of all authorities: a
+    # fifth of the time until the first response.
     os.environ["SSL_CERT_FILE"] = os.devnull
     from edgepose.web.server import serve
 

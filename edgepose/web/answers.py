@@ -1,4 +1,4 @@
-"""What all handlers of the page's process share: refusals, JSON, and connections kept short."""
+"""Shared by all HTTP handlers: refusals, JSON responses and small send buffers."""
 
 import asyncio
 import socket
@@ -7,15 +7,15 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-UNSENT_BYTES: Final = 16 * 1024  # what the kernel holds back of a client's frames is late as well
+UNSENT_BYTES: Final = 16 * 1024  # frames in the kernel's buffer cannot be replaced by newer ones
 
 
-class Refused(Exception):  # noqa: N818  # an answer, no fault of the program
-    """A request that is answered with a sentence."""
+class Refused(Exception):  # noqa: N818  # a response, not a program error
+    """A refused request; answered with a status and an error message."""
 
     def __init__(self, status: int, error: str, **more: Any) -> None:
         super().__init__(error)
-        # Bytes of headers that are not UTF-8 are surrogates here, which JSON cannot hold.
+        # Header bytes that are not UTF-8 are surrogates here, which JSON cannot encode.
         printable = error.encode(errors="backslashreplace").decode()
         self.status, self.content = status, {"error": printable, **more}
         self.headers: dict[str, str] = {}
@@ -24,7 +24,7 @@ class Refused(Exception):  # noqa: N818  # an answer, no fault of the program
 def json_response(
     content: Any, *, status: int = 200, headers: dict[str, str] | None = None
 ) -> web.Response:
-    """Return a response that no cache keeps."""
+    """Return a JSON response that is not cached."""
     return web.Response(
         body=msgspec.json.encode(content),
         status=status,
@@ -34,7 +34,7 @@ def json_response(
 
 
 def keep_short(transport: asyncio.Transport | None) -> None:
-    """Keep what waits for a slow client where something newer can still replace it."""
+    """Limit the send buffers, so that pending frames can still be replaced by newer ones."""
     assert transport is not None
     transport.set_write_buffer_limits(high=UNSENT_BYTES)
     line: Any = transport.get_extra_info("socket")

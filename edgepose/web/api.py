@@ -1,4 +1,4 @@
-"""The API for programs below ``/api/v1/``: cameras, poses, and streams. It only reads."""
+"""The read-only API for programs under ``/api/v1/``: cameras, poses and streams."""
 
 import asyncio
 import math
@@ -15,11 +15,11 @@ from edgepose.web.api_parameters import FPS, PREFIX, TYPES, WIDTH
 from edgepose.web.feed import IpcMessage
 from edgepose.web.live import Hub, OutgoingFrame, Viewer
 
-POLLED_S: Final = 30.0  # so long after a request for poses the daemon keeps sending them
-STALE_S: Final = 15.0  # older poses are not answered, and no longer drawn
-FIRST_S: Final = 5.0  # for the first poses of a camera that was not looked at
-REPEAT_S: Final = 5.0  # a picture is repeated, so that a client that vanished is noticed
-WRITE_S: Final = 15.0  # a client that takes nothing for so long is ended
+POLLED_S: Final = 30.0  # the daemon sends poses for this time after a request for them
+STALE_S: Final = 15.0  # older poses are neither returned nor drawn
+FIRST_S: Final = 5.0  # wait for the first poses of a camera without other clients
+REPEAT_S: Final = 5.0  # interval of repeated pictures, which detect lost clients
+WRITE_S: Final = 15.0  # a client that does not read for this time is disconnected
 BOUNDARY: Final = "edgepose-frame"
 
 
@@ -31,16 +31,16 @@ class PoseViewer(Viewer):
         self._camera = camera
 
     def wants(self, type_: str, camera: str) -> bool:
-        """Return whether these are poses of the camera."""
+        """Return whether the type is ``poses`` and the camera is this client's."""
         return (type_, camera) == ("poses", self._camera)
 
     def encode(self, message: IpcMessage, number: int) -> OutgoingFrame | None:
-        """Return the payload as it is."""
+        """Return the payload unchanged."""
         return OutgoingFrame(("poses",), message.payload) if message.type == "poses" else None
 
 
 class LatestPoses(PoseViewer):
-    """Keeps a camera's newest poses while they are asked for again and again."""
+    """Caches a camera's latest poses while they are polled."""
 
     counts: ClassVar[bool] = False
 
@@ -53,16 +53,16 @@ class LatestPoses(PoseViewer):
         self._arrived = asyncio.Event()
 
     def put(self, frame: OutgoingFrame) -> None:
-        """Keep a payload."""
+        """Store a payload."""
         self._payload, self._at_s = frame.content, time.monotonic()
         self._arrived.set()
 
     def leave(self) -> None:
-        """Ask the daemon for no more poses."""
+        """Stop receiving poses from the daemon."""
         self._hub.remove(self)
 
     async def get(self) -> bytes | None:
-        """Return the newest payload; None where none comes within seconds."""
+        """Return the latest payload; None if none arrives within `FIRST_S`."""
         self._until_s = time.monotonic() + POLLED_S
         if self not in self._hub.viewers:
             self._hub.add(self)
@@ -76,14 +76,14 @@ class LatestPoses(PoseViewer):
 
 
 class StreamViewer(Viewer):
-    """A client of the messages as MQTT has them, each with its topic.
+    """A client of the MQTT messages, each with its topic.
 
     Parameters
     ----------
     prefix : str
         ``<base_topic>/<device id>``.
     cameras, types : set of str
-        What it gets; of cameras empty: all.
+        Cameras and types to send; no cameras: all.
     """
 
     def __init__(
@@ -93,11 +93,11 @@ class StreamViewer(Viewer):
         self._prefix, self._cameras, self._types = prefix, cameras, types
 
     def wants(self, type_: str, camera: str) -> bool:
-        """Return whether a camera's poses were asked for."""
+        """Return whether the client has requested messages of this type from this camera."""
         return type_ in self._types and (not self._cameras or camera in self._cameras)
 
     def encode(self, message: IpcMessage, number: int) -> OutgoingFrame | None:
-        """Return a JSON object with topic and payload; None for what was not asked for."""
+        """Return a JSON object with topic and payload; None for messages not requested."""
         if message.type not in self._types or (
             message.labels and not self.wants(message.type, message.labels[0])
         ):
@@ -110,10 +110,10 @@ class StreamViewer(Viewer):
 
 
 class Sockets(Protocol):
-    """What the API needs of the server."""
+    """The parts of the server that the API uses."""
 
     def require_room(self) -> None:
-        """Raise `Refused` where no more clients are allowed."""
+        """Raise `Refused` if no more clients are allowed."""
 
     async def serve_socket(
         self,
@@ -124,7 +124,7 @@ class Sockets(Protocol):
         """Serve a client over a WebSocket."""
 
     def may_read(self, request: web.Request) -> bool:
-        """Return whether the sender of a request may still read."""
+        """Return whether a request still has read access."""
 
 
 class Api:
@@ -208,14 +208,14 @@ class Api:
                 async with asyncio.timeout(WRITE_S):
                     await answer.write(_part(jpeg))
                 await asyncio.sleep(pause_s)
-        except (OSError, TimeoutError):  # the client has gone, or takes nothing
+        except (OSError, TimeoutError):  # the client has disconnected or does not read
             pass
         finally:
             self._hub.remove(viewer)
         return answer
 
     async def _pictures(self, viewer: Viewer, camera: str, longest_px: int) -> AsyncIterator[bytes]:
-        """Yield a picture of each frame that comes; without frames the same, then an empty one."""
+        """Yield a picture of each frame; without new frames the last one, then an empty one."""
         from edgepose.web.skeletons import picture
 
         poses: bytes | None = None
@@ -232,7 +232,7 @@ class Api:
             yield await asyncio.to_thread(picture, poses, longest_px, self._min_score(camera))
 
     def _min_score(self, camera: str) -> float:
-        """Return the camera's minimum keypoint score in force."""
+        """Return the camera's current minimum keypoint score."""
         state = self._hub.latest("state", camera)
         settings = msgspec.json.decode(state, type=_State).settings if state else None
         return DEFAULT_SCORE if settings is None else settings.min_keypoint_score
@@ -263,7 +263,7 @@ class _State(msgspec.Struct):
 
 
 def _part(jpeg: bytes) -> bytes:
-    """Return a picture with its head, and the boundary after it: browsers wait for that."""
+    """Return a picture with headers and the next boundary, for which browsers wait."""
     head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
     return head.encode() + jpeg + f"\r\n--{BOUNDARY}\r\n".encode()
 

@@ -1,4 +1,4 @@
-"""Paths and parameters of the API for programs, which its document describes."""
+"""Paths and parameters of the API for programs, as in its OpenAPI document."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from edgepose.web.answers import Refused
 
 PREFIX: Final = "/api/v1/"
 TYPES: Final = ("poses", "state", "event", "availability", "status", "stats")
-"""Messages of the stream, by the last level of their topics."""
+"""Message types of the stream: the last levels of their topics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Number:
     meaning: str
 
     def read(self, request: web.Request) -> float:
-        """Return the value of a request.
+        """Return the value in a request.
 
         Raises
         ------

@@ -16,12 +16,12 @@ ANSWER_S: Final = 120.0  # a reload may load and measure a new model
 
 
 class DaemonClient:
-    """Receives the daemon's messages, and sends it commands.
+    """Receives messages from the daemon and sends commands to it.
 
     Parameters
     ----------
     line : socket
-        Of datagrams, as `feed` writes them.
+        Datagram socket for messages of `feed`.
     """
 
     def __init__(self, line: socket.socket) -> None:
@@ -44,7 +44,7 @@ class DaemonClient:
             await asyncio.get_running_loop().sock_sendall(self._line, msgspec.json.encode(command))
 
     async def request(self, make: Callable[[int], feed.Command]) -> str:
-        """Send a command; return why it was refused, or an empty text.
+        """Send a command; return why it was refused, or an empty string.
 
         Raises
         ------
@@ -60,7 +60,7 @@ class DaemonClient:
             del self._waiting[number]
 
     def add_answer(self, number: int, error: str) -> None:
-        """Pass an answer to the request that waits for it."""
+        """Pass an answer to its pending request."""
         answer = self._waiting.get(number)
         if answer is not None and not answer.done():
             answer.set_result(error)

@@ -1,4 +1,4 @@
-"""Shows the configuration to the page and writes its changes into the file."""
+"""Returns the configuration to the page and writes changes of it to the file."""
 
 import hashlib
 import os
@@ -21,38 +21,38 @@ from edgepose.system import storage
 from edgepose.urls import redact
 
 BACKUP: Final = ".bak"
-MAX_CORNERS: Final = 200  # of a zone or mask that is drawn; the file may hold more
-MAX_SHAPES: Final = 100  # zones, or masks, of a camera
+MAX_CORNERS: Final = 200  # per zone or mask drawn on the page; the file may have more
+MAX_SHAPES: Final = 100  # zones, or masks, per camera
 MARK: Final = "\ufeff"  # byte order mark, written by editors on Windows
 
 
 class PoseChange(Struct, frozen=True, forbid_unknown_fields=True):
-    """ConfigChanges to ``[pose]``."""
+    """Changes to ``[pose]``."""
 
     min_pose_score: Any = UNSET
     min_keypoint_score: Any = UNSET
 
 
 class CameraChange(Struct, frozen=True, forbid_unknown_fields=True):
-    """ConfigChanges to a camera. Values are checked as those of the file are."""
+    """Changes to a camera. Values are validated like those of the file."""
 
     rotate: Any = UNSET
     mirror: Any = UNSET
     roi: Any = UNSET
     masks: Any = UNSET
     zones: tuple[dict[str, Any], ...] | UnsetType = UNSET
-    """All zones of the camera: one that is missing is removed."""
+    """All zones of the camera; zones missing here are removed."""
 
 
 class ConfigChanges(Struct, frozen=True, forbid_unknown_fields=True):
-    """ConfigChanges to the configuration. Keys that are not given stay as they are."""
+    """Changes to the configuration. Omitted keys are unchanged."""
 
     pose: PoseChange = PoseChange()
     cameras: dict[str, CameraChange] = {}
 
 
-class InvalidChanges(Exception):  # noqa: N818  # an answer, no fault of the program
-    """The changes would make the configuration invalid; lists each problem with its place."""
+class InvalidChanges(Exception):  # noqa: N818  # a response, not a program error
+    """The changes would make the configuration invalid; lists the problems by location."""
 
     def __init__(self, problems: list[dict[str, str]]) -> None:
         super().__init__("; ".join(problem["text"] for problem in problems))
@@ -72,7 +72,7 @@ class ReadOnlyConfig(Exception):  # noqa: N818
 
 
 class Editor:
-    """Shows the configuration to pages, and writes what they change into its file.
+    """Reads the configuration for pages and writes their changes to its file.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Editor:
         self._good = Config()
 
     def look(self) -> dict[str, Any]:
-        """Return what the page shows. Of an invalid file: its last valid content."""
+        """Return the configuration for the page; if the file is invalid, its last valid content."""
         content, why_not = self._read(), self._read_only_reason()
         try:
             self._good = self._origin.read()
@@ -109,12 +109,12 @@ class Editor:
         return revision(self._read())
 
     def save(self, changes: ConfigChanges, seen: str) -> str:
-        """Write changes into the file if its revision is still `seen`; return the new revision.
+        """Write changes to the file if its revision is still `seen`; return the new revision.
 
         Raises
         ------
         ReadOnlyConfig, RevisionConflict, InvalidChanges
-            Nothing was written.
+            When nothing was written.
         """
         why_not = self._read_only_reason()
         if why_not:
@@ -128,8 +128,8 @@ class Editor:
         return revision(new)
 
     def _write(self, old: bytes, new: bytes) -> None:
-        """Replace the file atomically; keep the old one as a backup beside it."""
-        path = self._path.resolve()  # replaces the target of a link, not the link
+        """Replace the file atomically; keep the old one as a backup in the same folder."""
+        path = self._path.resolve()  # to replace the target of a link, not the link
         found = path.stat()
         kept: dict[str, Any] = {
             "mode": stat.S_IMODE(found.st_mode),
@@ -149,7 +149,7 @@ class Editor:
             return b""
 
     def _read_only_reason(self) -> str:
-        """Return why the configuration cannot be saved; empty where it can."""
+        """Return why the configuration cannot be saved; empty if it can."""
         path = self._path.resolve()
         if not path.is_file():
             return "there is no configuration file; start edgepose with -c FILE"
@@ -167,14 +167,14 @@ def revision(content: bytes) -> str:
 
 
 def changed(content: bytes, changes: ConfigChanges) -> bytes:
-    """Return a file's content with changes; everything else in it stays as it is.
+    """Return a file's content with the changes applied; all else is unchanged.
 
     Raises
     ------
     InvalidChanges
         When the configuration would not be valid.
     ReadOnlyConfig
-        When the file is not valid as it is.
+        When the file is already invalid.
     """
     mark, windows = MARK if content.startswith(MARK.encode()) else "", b"\r\n" in content
     text, data = _parsed(content)
@@ -188,7 +188,7 @@ def changed(content: bytes, changes: ConfigChanges) -> bytes:
 
 
 def _parsed(content: bytes) -> tuple[str, dict[str, Any]]:
-    """Return a valid file's text with plain line ends, and its data.
+    """Return the text of a valid file, with normalised line ends, and its data.
 
     Raises
     ------
@@ -208,9 +208,9 @@ def _parsed(content: bytes) -> tuple[str, dict[str, Any]]:
 
 
 def _check_sizes(data: Mapping[str, Any], changes: ConfigChanges) -> None:
-    """Refuse more shapes or corners than can be checked and written quickly.
+    """Raise an error for too many shapes or corners to check and write quickly.
 
-    Shapes that the file has already may have more corners.
+    Existing shapes of the file may have more corners.
 
     Raises
     ------
@@ -242,7 +242,7 @@ def _oversized(camera: Mapping[str, Any], change: CameraChange) -> Iterator[tupl
 
 
 def _wanted(data: dict[str, Any], changes: ConfigChanges) -> dict[str, Any]:
-    """Return the data of the file after the changes."""
+    """Return the data of the file with the changes applied."""
     pose = _given(changes.pose)
     wanted = {**data, "pose": data.get("pose", {}) | pose} if pose else dict(data)
     cameras = list(data.get("camera", []))
@@ -279,7 +279,7 @@ def _zones_wanted(
 ) -> list[tuple[int | None, dict[str, Any]]]:
     """Return zones in the file's order, new ones last, each with its index in the file.
 
-    A renamed zone keeps its place: it is recognised by its polygon.
+    A renamed zone keeps its index; it is identified by its polygon.
     """
     left, ids = list(given), {str(zone.get("id")) for zone in given}
     kept: list[tuple[int | None, dict[str, Any]]] = []
@@ -294,7 +294,7 @@ def _zones_wanted(
 
 
 def _zone_values(zone: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out the default kind, unless the file states it."""
+    """Return the values of a zone; the default kind only if the file contains it."""
     return {
         key: value for key, value in new.items() if key in zone or (key, value) != ("kind", "area")
     }
@@ -310,9 +310,9 @@ def _listed(value: Any) -> Any:
 
 
 def _located(problem: Problem, data: Mapping[str, Any]) -> dict[str, str]:
-    """Return a problem with its place by the ids of cameras and zones.
+    """Return a problem located by the ids of camera and zone.
 
-    The path within the message, which counts tables, is left out.
+    The path with table indices is removed from the message.
     """
     names: list[str] = []
     here: Any = data
@@ -326,13 +326,13 @@ def _located(problem: Problem, data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _rewritten(text: str, wanted: dict[str, Any], changes: ConfigChanges) -> str:
-    """Return the text with the wanted data, otherwise unchanged."""
+    """Return the text edited to contain the wanted data, otherwise unchanged."""
     try:
         new = _rewrite(text, wanted, changes)
         same = _plain(tomllib.loads(new)) == _plain(wanted)
-    except ValueError:  # ours, or of tomlkit or tomllib: unusual notation
+    except ValueError:  # from this package, tomlkit or tomllib: unusual notation
         same = False
-    if not same:  # no setting may be lost
+    if not same:  # never lose a setting
         msg = "the file is written in a way that the page cannot change; change it by hand"
         raise ReadOnlyConfig(msg)
     return new
@@ -383,7 +383,7 @@ def _rewrite_zones(
 
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:
-    """Return data without empty lists of zones, which mean the same as none."""
+    """Return data without empty lists of zones, which are equivalent to no list."""
     cameras = [
         {key: value for key, value in camera.items() if key != "zone" or value}
         for camera in data.get("camera", [])

@@ -1,4 +1,4 @@
-"""Messages between the daemon and the process that serves its page: one datagram each."""
+"""Messages between the daemon and the page process, one datagram each."""
 
 from typing import Any, Final, Literal, NamedTuple
 
@@ -6,24 +6,24 @@ import msgspec
 from msgspec import Raw, Struct
 
 LIMIT: Final = 1 << 20
-"""Bytes to read at once: more than the kernel lets a datagram have."""
+"""Bytes per read: more than the kernel's limit of a datagram."""
 
 EVENTS: Final = 50
-"""Number of latest events that a page shows."""
+"""Number of recent events on a page."""
 
 PASSING: Final = frozenset({"poses", "picture"})
-"""Types of messages that are dropped rather than delayed."""
+"""Message types that are dropped instead of delayed."""
 
 
 class IpcMessage(NamedTuple):
-    """A message of the daemon: its type, labels, and the payload as MQTT has it."""
+    """A message of the daemon: type, labels, and the payload as on MQTT."""
 
     type: str
     """``poses``, ``state``, ``event``, ``availability``, ``status``, ``stats``, ``picture``,
     ``link``, ``start``, ``reloaded`` or ``answer``."""
 
     labels: tuple[str, ...]
-    """The camera, where it is about one; of a picture also the frame's `seq`."""
+    """The camera, if the message is about one; for a picture also the frame's `seq`."""
 
     payload: bytes
 
@@ -41,10 +41,10 @@ def unpack(datagram: bytes) -> IpcMessage:
 
 
 class Start(Struct, frozen=True, kw_only=True):
-    """The first message to the process."""
+    """First message to the page process."""
 
     hello: Raw
-    """The first message to every page, as JSON."""
+    """First message to every page, as JSON."""
 
     origin: Raw
     """A `config.loading.Origin`, decoded only when the editor is loaded."""
@@ -54,7 +54,7 @@ class Start(Struct, frozen=True, kw_only=True):
     """``<base_topic>/<device id>``."""
 
     local: bool
-    """Whether only this machine reaches the page."""
+    """Whether only this machine can reach the page."""
 
     hosts: tuple[str, ...]
     trusted_proxies: tuple[str, ...] = ()
@@ -63,38 +63,38 @@ class Start(Struct, frozen=True, kw_only=True):
     cert_file: str
     key_file: str
     token_file: str
-    """Empty: there is no state folder for one."""
+    """Path of the token's file. Empty: there is no state folder for it."""
 
     session_key: bytes
-    """Signs session cookies; made anew with each start of the daemon."""
+    """Key that signs session cookies; created at each start of the daemon."""
 
     engine_threads: int
-    """Cores that the model uses."""
+    """Number of cores that inference uses."""
 
     log_format: Literal["auto", "json"] = "auto"
-    """Log format of the daemon, which this process uses too."""
+    """Log format of the daemon, also used by the page process."""
 
 
 class Reloaded(Struct, frozen=True, kw_only=True):
-    """A reload is over."""
+    """Sent when a reload has ended."""
 
     cameras: tuple[str, ...]
     numbers: tuple[int, ...]
-    """Numbers of the requests for it."""
+    """Numbers of the requests for this reload."""
 
     error: str
-    """Why the reload was refused; empty where it was not."""
+    """Why the reload was refused; empty on success."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """A command was carried out, or refused."""
+    """Sent when a command was executed or refused."""
 
     number: int
     error: str
 
 
 class Watch(Struct, frozen=True, kw_only=True, tag="watch"):
-    """The cameras whose poses and pictures are needed."""
+    """Sets the cameras whose poses and pictures are needed."""
 
     poses: tuple[str, ...]
     pictures: tuple[str, ...]
@@ -107,7 +107,7 @@ class Reload(Struct, frozen=True, kw_only=True, tag="reload"):
 
 
 class Set(Struct, frozen=True, kw_only=True, tag="set"):
-    """Requests a change of settings as `C/set` does."""
+    """Requests a change of settings, like `C/set`."""
 
     number: int
     camera: str
@@ -120,6 +120,6 @@ _COMMANDS: Final[Any] = msgspec.json.Decoder(Command)
 
 
 def read_command(datagram: bytes) -> Command:
-    """Decode a command of the process."""
+    """Decode a command of the page process."""
     command: Command = _COMMANDS.decode(datagram)
     return command

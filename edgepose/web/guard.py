@@ -1,4 +1,4 @@
-"""Access checks: where a request comes from, and whether its sender is authenticated."""
+"""Access checks of requests: origin and authentication."""
 
 import hashlib
 import hmac
@@ -40,9 +40,9 @@ HEADERS: Final = {
 
 COOKIE: Final = "edgepose-session"
 COOKIE_PATH: Final = ""
-"""Not sent: the browser then takes the folder of the request, ``/api`` below any path prefix.
+"""Omitted: the browser then uses the path of the request, ``/api`` below any path prefix.
 
-Other applications below the same name do not get the cookie.
+Other applications under the same host name do not get the cookie.
 """
 SESSION_S: Final = 30 * 24 * 3600
 MAX_FAILURES: Final = 5  # wrong tokens within a minute from one address
@@ -54,8 +54,8 @@ SAFE: Final = frozenset({"GET", "HEAD"})
 class AllowedHosts:
     """Host names under which the page is served: protection against DNS rebinding.
 
-    A foreign name may resolve to this machine, so that a browser takes the page for a part of
-    a foreign site. Addresses cannot be abused that way and are always allowed.
+    An attacker's name may resolve to this machine, so that a browser treats the page as part of
+    the attacker's site. IP addresses cannot be abused in this way and are always allowed.
     """
 
     def __init__(self, more: tuple[str, ...]) -> None:
@@ -93,7 +93,7 @@ def _is_address(name: str) -> bool:
 class TrustedProxies:
     """Proxies that authenticate their users themselves.
 
-    The address is that of the connection, which a header cannot change.
+    Uses the address of the connection, which a header cannot change.
     """
 
     def __init__(self, addresses: tuple[str, ...]) -> None:
@@ -107,11 +107,11 @@ class TrustedProxies:
 
 
 def is_ours(request: web.Request, *, forwarded: bool = False) -> bool:
-    """Return whether a request comes from our own page, or from no page at all.
+    """Return whether a request comes from this page, or from no page at all.
 
-    Browsers send ``Origin`` with every request that could do harm, and newer ones
+    Browsers send ``Origin`` with every request that may change state, and newer ones
     ``Sec-Fetch-Site``. A trusted proxy may replace ``Host``: with `forwarded` the name in
-    ``X-Forwarded-Host`` counts as well.
+    ``X-Forwarded-Host`` is accepted as well.
     """
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         return False
@@ -135,14 +135,14 @@ def is_near(request: web.Request) -> bool:
 
 
 class Credentials(NamedTuple):
-    """A token that a request carries itself, not as a cookie."""
+    """A token in a request's header or URL, not in a cookie."""
 
     token: str
     in_url: bool
 
 
 def credentials(request: web.Request) -> Credentials | None:
-    """Return the token in ``Authorization``, as ``Bearer`` or password of ``Basic``, or the URL."""
+    """Return the token of ``Authorization`` (``Bearer``, or ``Basic`` password) or of the URL."""
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     match scheme.lower():
         case "bearer":
@@ -161,24 +161,24 @@ def _basic_password(value: str) -> str:
 
 
 class Sessions:
-    """Signed session cookies that hold their own end.
+    """Creates and checks signed session cookies, which contain their expiry time.
 
     Parameters
     ----------
     key : bytes
-        Signs the cookies. Another key, as after a restart of the daemon, ends all sessions.
+        Signs the cookies. A new key, as after a restart of the daemon, ends all sessions.
     """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def cookie(self, token: Hashed, now_s: float) -> str:
-        """Return a session cookie. It ends with its time, or when the token is replaced."""
+        """Return a session cookie, valid until it expires or the token is replaced."""
         until = str(int(now_s + SESSION_S))
         return f"{until}.{self._sign(token, until)}"
 
     def holds(self, cookie: str, token: Hashed, now_s: float) -> bool:
-        """Return whether a cookie was made here for this token and has not expired."""
+        """Return whether a cookie was created here for this token and has not expired."""
         until, _, signature = cookie.partition(".")
         # In headers, bytes that are not UTF-8 arrive as surrogates.
         given = signature.encode(errors="surrogateescape")
@@ -191,7 +191,7 @@ class Sessions:
 
 
 class LoginThrottle:
-    """Limits wrong tokens per network and in all."""
+    """Limits wrong tokens per network and in total."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""Hands the daemon's messages on to the clients that look."""
+"""Distributes the daemon's messages to the connected clients."""
 
 import asyncio
 import json
@@ -18,8 +18,8 @@ from edgepose.web.feed import EVENTS, PASSING, IpcMessage
 
 log: Final = logging.getLogger(__name__)
 
-MAX_DUE: Final = 1000  # frames that wait for a client which takes none; they are small
-HEARTBEAT_S: Final = 15.0  # a client that vanished is noticed after twice this
+MAX_DUE: Final = 1000  # maximum queued frames of a client that does not read; frames are small
+HEARTBEAT_S: Final = 15.0  # a lost client is detected after twice this time
 MAX_MESSAGE_BYTES: Final = 4096
 
 Id = Annotated[str, Meta(max_length=64)]
@@ -27,45 +27,45 @@ Key = tuple[str, ...] | int
 
 
 class WatchRequest(Struct, frozen=True, forbid_unknown_fields=True, tag="watch"):
-    """The cameras that a page shows now."""
+    """Request of a page: the cameras that it shows now."""
 
     cameras: Annotated[tuple[Id, ...], Meta(max_length=256)]
     picture: bool = False
 
 
 class OutgoingFrame(Struct, frozen=True):
-    """A message as a client gets it."""
+    """A message in the form sent to a client."""
 
     key: Key
-    """A newer frame of the same key replaces one that waits."""
+    """A newer frame with the same key replaces a pending one."""
 
     content: bytes
     kind: WSMsgType = WSMsgType.TEXT
 
 
 def text(type_: str, **fields: Any) -> bytes:
-    """Return a message of the page's process itself."""
+    """Return a message from the page process itself."""
     return json.dumps({"type": type_, **fields}).encode()
 
 
 class Viewer(ABC):
-    """A client. It gets the newest frame of each kind as fast as it takes them.
+    """A client. Gets the latest frame of each key, as fast as it reads them.
 
     Parameters
     ----------
     is_allowed : callable
-        Returns whether the client may still look: a new token ends what the old one opened.
+        Returns whether the client still has access: a new token ends the old one's connections.
     """
 
     counts: ClassVar[bool] = True
-    """Whether it is one of the clients of which only so many are allowed."""
+    """Whether it counts towards the limit of clients."""
 
     gets_past_events: ClassVar[bool] = False
 
     def __init__(self, is_allowed: Callable[[], bool]) -> None:
         self.is_allowed = is_allowed
         self.first: tuple[OutgoingFrame, ...] = ()
-        """Frames that come before all others."""
+        """Frames that are sent before all others."""
 
         self._due: dict[Key, OutgoingFrame] = {}
         self._more = asyncio.Event()
@@ -77,13 +77,13 @@ class Viewer(ABC):
 
     @abstractmethod
     def encode(self, message: IpcMessage, number: int) -> OutgoingFrame | None:
-        """Return a message as this client gets it; None for what it does not get.
+        """Return the frame for this client; None for messages that it does not get.
 
-        `number` differs from message to message.
+        `number` is different for each message.
         """
 
     def receive(self, message: IpcMessage, number: int) -> None:
-        """Take a message of the daemon."""
+        """Queue a message of the daemon, if the client gets it."""
         if message.type in PASSING and not self.wants(message.type, message.labels[0]):
             return
         frame = self.encode(message, number)
@@ -91,7 +91,7 @@ class Viewer(ABC):
             self.put(frame)
 
     def put(self, frame: OutgoingFrame) -> None:
-        """Queue a frame. One of the same key that waits is never sent."""
+        """Queue a frame; replaces a pending frame with the same key."""
         self._due.pop(frame.key, None)
         self._due[frame.key] = frame
         if len(self._due) > MAX_DUE:
@@ -99,12 +99,12 @@ class Viewer(ABC):
         self._more.set()
 
     def leave(self) -> None:
-        """Let `next_frame` return None from now on."""
+        """End the client: `next_frame` returns None from now on."""
         self.is_over = True
         self._more.set()
 
     async def next_frame(self) -> OutgoingFrame | None:
-        """Wait for a frame that is due; None when the client is to be ended."""
+        """Wait for the next frame; None once the client has ended."""
         while not self._due and not self.is_over:
             self._more.clear()
             await self._more.wait()
@@ -129,8 +129,8 @@ class PageViewer(Viewer):
         return camera in self.request.cameras and (self.request.picture or type_ != "picture")
 
     def encode(self, message: IpcMessage, number: int) -> OutgoingFrame | None:
-        """Return a text message with its type, or a picture with its head."""
-        if message.type == "availability":  # the status has it with its reason
+        """Return a text message with its type, or a picture with its header."""
+        if message.type == "availability":  # contained in the status, with the reason
             return None
         if message.type == "picture":
             camera, seq = message.labels
@@ -151,14 +151,14 @@ class PageViewer(Viewer):
 
 
 class Hub:
-    """Keeps the newest message of each kind for new clients, and hands new messages on.
+    """Distributes messages to clients, and keeps the latest of each kind for new clients.
 
     Parameters
     ----------
     cameras : iterable of str
-        Their ids.
+        Ids of the cameras.
     on_change : callable
-        Called when a client looks at something else than before.
+        Called when the cameras that a client shows change.
     """
 
     def __init__(self, cameras: Iterable[str], on_change: Callable[[], None]) -> None:
@@ -170,10 +170,10 @@ class Hub:
         self.viewers: set[Viewer] = set()
 
     def receive(self, message: IpcMessage) -> None:
-        """Take a message of the daemon and hand it on."""
+        """Store a message of the daemon and pass it to the clients."""
         if message.type == "event":
             if message in self._events:
-                return  # sent again after a jam
+                return  # a repetition, after the socket was full
             self._events.append(message)
         elif message.type not in PASSING:
             self._latest[message.type, *message.labels] = message
@@ -182,12 +182,12 @@ class Hub:
             viewer.receive(message, number)
 
     def latest(self, *key: str) -> bytes | None:
-        """Return the newest payload of a kind, such as ``("state", "hall")``."""
+        """Return the latest payload of a kind, such as ``("state", "hall")``."""
         message = self._latest.get(key)
         return None if message is None else message.payload
 
     def keep_only(self, cameras: Iterable[str]) -> None:
-        """Forget the messages of all other cameras."""
+        """Remove the messages of all other cameras."""
         self.cameras = tuple(cameras)
         known = set(cameras)
         self._latest = {
@@ -196,13 +196,13 @@ class Hub:
         self._on_change()
 
     def broadcast(self, type_: str, **fields: Any) -> None:
-        """Send a message of the page's process itself to all pages."""
+        """Send a message from the page process itself to all pages."""
         for viewer in self.viewers:
             if isinstance(viewer, PageViewer):
                 viewer.put(OutgoingFrame((type_,), text(type_, **fields)))
 
     def wanted(self, type_: str) -> tuple[str, ...]:
-        """Return the cameras whose ``poses`` or ``picture`` a client needs."""
+        """Return the cameras whose ``poses`` or ``picture`` at least one client needs."""
         return tuple(
             camera
             for camera in self.cameras
@@ -210,13 +210,13 @@ class Hub:
         )
 
     def drop_disallowed(self) -> None:
-        """End the clients that may not look any more."""
+        """End the clients that no longer have access."""
         for viewer in list(self.viewers):
             if not viewer.is_allowed():
                 viewer.leave()
 
     def add(self, viewer: Viewer) -> None:
-        """Give a client everything that is known, and from now on what is new."""
+        """Add a client; it gets all stored messages and then new ones."""
         for frame in viewer.first:
             viewer.put(frame)
         events = self._events if viewer.gets_past_events else ()
@@ -226,12 +226,12 @@ class Hub:
         self._on_change()
 
     def remove(self, viewer: Viewer) -> None:
-        """Forget a client."""
+        """Remove a client."""
         self.viewers.discard(viewer)
         self._on_change()
 
     def changed(self) -> None:
-        """Note that a client wants something else than before."""
+        """Note that the cameras that a client shows have changed."""
         self._on_change()
 
 
@@ -246,7 +246,7 @@ async def serve_socket(
     Parameters
     ----------
     on_message : callable
-        Called with what the client sends; raises ValueError where that ends the connection.
+        Called with each message of the client; a ValueError ends the connection.
     """
     hub.add(viewer)
     receiving = asyncio.ensure_future(_receive(socket, on_message))
@@ -280,12 +280,12 @@ async def _receive(
 
 
 def read_request(kind: WSMsgType, content: Any) -> WatchRequest:
-    """Read what a page sends.
+    """Decode a message of a page.
 
     Raises
     ------
     ValueError
-        With the reason, when it is not a `WatchRequest`.
+        With the reason, if it is not a `WatchRequest`.
     """
     if kind != WSMsgType.TEXT:
         msg = "expected a text message"

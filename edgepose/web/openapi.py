@@ -1,4 +1,4 @@
-"""The OpenAPI document of the API for programs, generated from the types of the messages."""
+"""The OpenAPI document of the API for programs, generated from the message types."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ without a new version: ignore those you do not know."""
 
 
 class CameraEntry(Struct, frozen=True, kw_only=True):
-    """A camera of the device, with its newest messages."""
+    """A camera of the device, with its latest messages."""
 
     id: str
     status: CameraStatus | None
@@ -53,18 +53,18 @@ class CameraList(Struct, frozen=True, kw_only=True):
 
 
 class StreamMessage(Struct, frozen=True, kw_only=True):
-    """A message as MQTT has it, with its topic."""
+    """A message as on MQTT, with its topic."""
 
     topic: str
     payload: Any
-    """Its type follows from the last level of the topic."""
+    """Payload; its type depends on the last level of the topic."""
 
 
 class ErrorMessage(Struct, frozen=True, kw_only=True):
     """Why a request was refused."""
 
     error: str
-    """A sentence that says what to do."""
+    """Error message with the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +74,16 @@ class Route:
     path: str
     summary: str
     gives: type[Struct] | None
-    """None: no JSON of ours."""
+    """Type of the response; None if it is not a JSON struct."""
 
     content_type: str = JSON
     status: int = 200
     numbers: tuple[Number, ...] = ()
     filters: bool = False
-    """Whether cameras and types can be chosen."""
+    """Whether cameras and types can be selected."""
 
     refusals: tuple[int, ...] = ()
-    """Besides those that every path has."""
+    """Status codes of refusals, in addition to those of all paths."""
 
 
 ROUTES: Final = (
@@ -216,7 +216,7 @@ def _reference(struct: type[Struct]) -> Schema:
 
 
 def _explain(schemas: dict[str, Schema]) -> None:
-    """Put the texts below the structs' fields into their schemas."""
+    """Add the texts below the structs' fields to their schemas."""
     known = {
         name: found
         for module in (vars(messages), vars(hardware), globals())

@@ -1,4 +1,4 @@
-"""What the page needs before it can be served."""
+"""Requirements for serving the page."""
 
 import ssl
 from importlib.util import find_spec
@@ -12,7 +12,7 @@ from edgepose.web import certificates, tokens
 
 
 def lack(config: Config) -> tuple[str, str] | None:
-    """Return what is missing to serve the page and what to do; None where nothing is missing."""
+    """Return what is missing to serve the page, with the remedy; None if nothing is missing."""
     if find_spec("aiohttp") is None or find_spec("tomlkit") is None:
         todo = f'{extras.install("web")}, or set web.listen to "" for off'
         return "its libraries are not installed", todo

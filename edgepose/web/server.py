@@ -1,4 +1,4 @@
-"""The HTTP server of the page: its files, its requests, and its WebSocket."""
+"""The HTTP server of the page: static files, API and WebSocket."""
 
 import asyncio
 import hashlib
@@ -42,17 +42,17 @@ TYPES: Final = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-"""Media types by suffix. Those of the system are not always what browsers expect."""
+"""Media types by suffix; those of the system may differ from what browsers expect."""
 
 STATIC: Final = Path(__file__).parent / "static"
-IDLE_S: Final = 600.0  # the process ends so long after the last client
-LOOK_S: Final = 10.0  # interval of checking that, and whether clients are still allowed
+IDLE_S: Final = 600.0  # the process ends this long after the last client
+LOOK_S: Final = 10.0  # interval of checking `IDLE_S` and the access of clients
 ENDING_S: Final = 0.2
 BODY: Final = 256 * 1024
-BODY_S: Final = 8.0  # for all of a body; below the time limit of the connection
-NESTING: Final = 16  # levels of a body; the deepest that the page sends has 6
+BODY_S: Final = 8.0  # to receive a body; less than the time limit of the connection
+NESTING: Final = 16  # maximum nesting of a body; the page sends up to 6 levels
 CONNECTIONS: Final = ConnectionLimits(total=256, per_network=64, request_s=10.0)
-"""A browser opens up to 7. Behind a proxy all users have one address."""
+"""Limits of connections. A browser opens up to 7; behind a proxy all users share an address."""
 
 VIEWERS: Final = 32
 
@@ -60,7 +60,7 @@ STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 BRACKET: Final = re.compile(rb"[\[\]{}]")
 
 OPEN: Final = frozenset({"/api/session", "/api/login", "/api/logout"})
-"""Paths that need no token, only a request of our own page."""
+"""Paths without a token check; the request must come from this page."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -72,7 +72,7 @@ class Login(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PageServer:
-    """Serves the page and the API, and keeps the connection to the daemon."""
+    """Serves the page and the API, and holds the connection to the daemon."""
 
     def __init__(self, start: feed.Start, daemon: DaemonClient) -> None:
         self._start, self._daemon = start, daemon
@@ -94,7 +94,7 @@ class PageServer:
         self._throttle = guard.LoginThrottle()
 
     async def run(self, listener: socket.socket) -> None:
-        """Serve until the daemon ends, or no client has been there for long."""
+        """Serve until the daemon ends or there has been no client for `IDLE_S`."""
         tls = certificates.context(self._start.cert_file, self._start.key_file)
         runner = web.AppRunner(
             self._app(), access_log=None, shutdown_timeout=ENDING_S, auto_decompress=False
@@ -144,7 +144,7 @@ class PageServer:
 
     async def _reloaded(self, reload: feed.Reloaded) -> None:
         self.hub.keep_only(reload.cameras)
-        if self._revision:  # a page has read one
+        if self._revision:  # a page has read a revision
             revision = await asyncio.to_thread((await self._editor).revision)
             if revision != self._revision:
                 self._revision = revision
@@ -153,7 +153,7 @@ class PageServer:
             self._daemon.add_answer(number, reload.error)
 
     async def _send_watch(self) -> None:
-        """Send the daemon which cameras are needed, when that has changed."""
+        """Send the needed cameras to the daemon, if they have changed."""
         sent = feed.Watch(poses=(), pictures=())
         while True:
             await self._watch_changed.wait()
@@ -164,7 +164,7 @@ class PageServer:
                 sent = now
 
     async def _idle(self) -> None:
-        """Wait until no client has been there for long."""
+        """Wait until there has been no client for `IDLE_S`."""
         while self.hub.viewers or time.monotonic() - self._used_s < IDLE_S:
             await asyncio.sleep(LOOK_S)
             self.hub.drop_disallowed()
@@ -173,13 +173,13 @@ class PageServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Handle a request that is allowed; answer every refusal with a sentence."""
+        """Handle an allowed request; answer every refusal with an error message."""
         self._used_s = time.monotonic()
         try:
             self._check(request)
             if request.method not in guard.SAFE:
                 await _receive_body(request)
-            # Until here a new connection may displace this one, as any half request.
+            # Until here a new connection may displace this one, like any incomplete request.
             with self._connections.handling(request.protocol):
                 return await handler(request)
         except Refused as refused:
@@ -189,7 +189,7 @@ class PageServer:
             return json_response(
                 {"error": error.reason.lower()}, status=error.status, headers=headers
             )
-        except ConnectionError:  # sent to nowhere; raised, it would be logged as a fault
+        except ConnectionError:  # the client has disconnected; raising would log an error
             return json_response({"error": "the connection ended"}, status=400)
         except Exception:
             log.exception("page: %s %s", request.method, request.path)
@@ -217,17 +217,17 @@ class PageServer:
             raise Refused(401, "sign in with the token first")
 
     def may_read(self, request: web.Request) -> bool:
-        """Return whether the sender of a request to the API may read."""
+        """Return whether a request to the API has read access."""
         given = guard.credentials(request)
         return self._may(request) or (given is not None and self._fits(given))
 
     def _has_read_token(self, request: web.Request) -> bool:
-        """Return whether a request carries a right token, and needs it.
+        """Return whether a request has a valid token and needs it.
 
         Raises
         ------
         Refused
-            When the token is wrong.
+            If the token is wrong.
         """
         given = guard.credentials(request)
         ours = guard.is_ours(request, forwarded=self._proxies.sent(request))
@@ -243,7 +243,7 @@ class PageServer:
         return True
 
     def _fits(self, given: guard.Credentials) -> bool:
-        """Return whether a token is the one for reading or, outside of URLs, the owner's."""
+        """Return whether a token is the read token or, outside of URLs, the owner's token."""
         known = [self._read_token()] if given.in_url else [self._read_token(), self._token()]
         return any(token is not None and token.fits(given.token) for token in known)
 
@@ -264,7 +264,7 @@ class PageServer:
         return token is not None and self._sessions.holds(cookie, token, time.time())
 
     def _token(self) -> tokens.Hashed | None:
-        """Return the hash of the current token: it may have been replaced."""
+        """Return the hash of the current token, read again as it may have been replaced."""
         return tokens.read(Path(self._start.token_file)) if self._start.token_file else None
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
@@ -308,7 +308,7 @@ class PageServer:
         return answer
 
     def _require_patience(self, address: str) -> None:
-        """Refuse an address that has sent too many wrong tokens.
+        """Raise an error for an address that has sent too many wrong tokens.
 
         Raises
         ------
@@ -326,7 +326,7 @@ class PageServer:
         return answer
 
     def _is_secure(self, request: web.Request) -> bool:
-        """Return whether the browser uses HTTPS, to this server or to a proxy."""
+        """Return whether the browser uses HTTPS, with this server or a proxy."""
         return request.secure or request.headers.get("Origin", "").startswith("https:")
 
     async def _config(self, request: web.Request) -> web.StreamResponse:
@@ -387,7 +387,7 @@ class PageServer:
         viewer: Viewer,
         on_message: Callable[[WSMsgType, Any], None],
     ) -> web.StreamResponse:
-        """Serve a client over a WebSocket, if there is room for one more."""
+        """Serve a client over a WebSocket, if the limit of clients allows it."""
         self.require_room()
         answer = web.WebSocketResponse(
             heartbeat=HEARTBEAT_S,
@@ -404,7 +404,7 @@ class PageServer:
         return answer
 
     def require_room(self) -> None:
-        """Refuse one more client where there are as many as allowed.
+        """Raise an error if the limit of clients is reached.
 
         Raises
         ------
@@ -415,14 +415,14 @@ class PageServer:
 
 
 def _editor(origin: bytes) -> "Editor":
-    """Load and make the editor, while the browser loads the page."""
+    """Load and create the editor, while the browser loads the page."""
     from edgepose.web.editing import Editor
 
     return Editor(origin)
 
 
 async def _receive_body(request: web.Request) -> None:
-    """Wait for the body of a request, which the request then keeps.
+    """Receive the body of a request; the request caches it.
 
     Raises
     ------
@@ -458,7 +458,7 @@ async def _read(request: web.Request, type_: type[T]) -> T:
 
 
 def nesting(body: bytes) -> int:
-    """Return how many levels of brackets within brackets a JSON text has."""
+    """Return the nesting depth of brackets in a JSON text."""
     depth = deepest = 0
     for bracket in BRACKET.findall(STRING.sub(b"", body)):
         depth += 1 if bracket in b"[{" else -1
@@ -467,7 +467,7 @@ def nesting(body: bytes) -> int:
 
 
 def _check_content_type(request: web.Request) -> None:
-    """Refuse bodies that are not declared as plain JSON: browsers send others to any site.
+    """Raise an error unless the body is declared as JSON: browsers send others across sites.
 
     Raises
     ------
@@ -485,18 +485,18 @@ def _check_content_type(request: web.Request) -> None:
 async def _harden(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(guard.HEADERS)
     if request.path.startswith(PREFIX) and guard.credentials(request) is not None:
-        # A dashboard elsewhere may show it: its URL holds the token.
+        # Dashboards of other sites may embed it: its URL contains the token.
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
 
 
 class BadRequestFilter(logging.Filter):
-    """Makes the library's traceback of a malformed request one line."""
+    """Shortens aiohttp's traceback of a malformed request to one line."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Shorten the record; always returns True."""
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError | web.RequestPayloadError):
-            message = record.getMessage()  # names the address
+            message = record.getMessage()  # contains the address
             record.msg, record.args = "page: a request is not valid HTTP: %s", (message,)
             record.levelno, record.levelname = logging.WARNING, "WARNING"
             record.exc_info = record.exc_text = None
@@ -504,14 +504,14 @@ class BadRequestFilter(logging.Filter):
 
 
 def limit_logs() -> None:
-    """Log once per interval what remote parties can cause again and again."""
+    """Rate-limit log records that remote parties can trigger repeatedly."""
     logging.getLogger("aiohttp.server").addFilter(BadRequestFilter())
     for name in (__name__, "aiohttp.server", "asyncio"):
         logging.getLogger(name).addFilter(RepeatFilter())
 
 
 async def serve(listener: socket.socket, line: socket.socket) -> None:
-    """Serve the page on a listener for the daemon at the other end of a socket."""
+    """Serve the page on a listener; `line` is the socket to the daemon."""
     daemon = DaemonClient(line)
     message = await daemon.receive()
     if message is None:
@@ -519,6 +519,6 @@ async def serve(listener: socket.socket, line: socket.socket) -> None:
     start = msgspec.json.decode(message.payload, type=feed.Start)
     logs.configure("warning", start.log_format)
     limit_logs()
-    os.nice(5)  # inference comes first
+    os.nice(5)  # lower priority than inference
     process.keep_to_rest(start.engine_threads)
     await PageServer(start, daemon).run(listener)

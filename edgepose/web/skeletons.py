@@ -1,4 +1,4 @@
-"""Draws poses messages for the picture stream. Loads OpenCV: imported only when needed."""
+"""Draws poses messages for the picture stream. Imported only when needed: loads OpenCV."""
 
 from typing import Final
 
@@ -23,7 +23,7 @@ def picture(poses: bytes | None, longest_px: int, min_score: float) -> bytes:
     poses : bytes, optional
         Payload of `C/poses`; None for an empty picture.
     longest_px : int
-        Longest side of the picture. It is never enlarged.
+        Maximum length of the longer side; pictures are not enlarged.
     min_score : float
         Keypoints below it are not drawn.
     """

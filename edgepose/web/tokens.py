@@ -12,9 +12,9 @@ from edgepose.system import storage
 
 FILE: Final = "web-token"
 READ_FILE: Final = "web-read-token"
-"""Beside it: the token of programs, which may only read."""
+"""File of the read-only token for programs, in the same folder."""
 
-BYTES: Final = 24  # 192 random bits cannot be guessed, so that a fast hash is enough
+BYTES: Final = 24  # 192 random bits cannot be guessed, so a fast hash is sufficient
 
 
 class Hashed(msgspec.Struct, frozen=True):
@@ -29,9 +29,9 @@ class Hashed(msgspec.Struct, frozen=True):
 
 
 def make(file: Path) -> str:
-    """Make a token and store its hash in place of the old one; return the token.
+    """Create and return a token; its hash replaces the stored one.
 
-    The file is readable by the owner of its folder only.
+    Only the owner of the folder can read the file.
     """
     token, salt = secrets.token_urlsafe(BYTES), secrets.token_bytes(16)
     folder = file.parent.stat()
@@ -45,7 +45,7 @@ def make(file: Path) -> str:
 
 
 def read(file: Path | None) -> Hashed | None:
-    """Return the stored hash; None where there is none that can be read."""
+    """Return the stored hash; None if there is none or it cannot be read."""
     if file is None:
         return None
     try:

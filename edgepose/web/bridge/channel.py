@@ -1,4 +1,4 @@
-"""The channel from the daemon to the page's process."""
+"""The channel from the daemon to the page process."""
 
 import logging
 import socket
@@ -14,10 +14,10 @@ log: Final = logging.getLogger(__name__)
 
 
 class IpcChannel:
-    """Sends messages to the process without ever blocking. Thread-safe.
+    """Sends messages to the page process without blocking. Thread-safe.
 
-    Poses and pictures are dropped while the socket is full. The newest message of every other
-    type and the latest events are kept, and sent again to a process that starts or was slow.
+    Poses and pictures are dropped while the socket is full. The latest message of every other
+    type and the latest events are stored, and sent again when a process starts or was slow.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class IpcChannel:
         self._behind = False
 
     def open(self, socket_: socket.socket, first: IpcMessage) -> None:
-        """Send on a socket from now on: `first`, then all messages that are kept."""
+        """Start sending on a socket: `first`, then all stored messages."""
         with self._lock:
             self._socket = socket_
             self._send(first)
@@ -40,7 +40,7 @@ class IpcChannel:
             self._socket = None
 
     def put(self, message: IpcMessage) -> None:
-        """Send a message, or keep it for later."""
+        """Send a message, or store it for later."""
         with self._lock:
             passing = message.type in PASSING
             if not passing:
@@ -55,7 +55,7 @@ class IpcChannel:
                 self._behind = True
 
     def keep_only(self, cameras: Iterable[str]) -> None:
-        """Drop the kept messages of other cameras."""
+        """Drop the stored messages of other cameras."""
         known = set(cameras)
         with self._lock:
             self._kept = {
@@ -74,7 +74,7 @@ class IpcChannel:
         return all(map(self._send, [*self._kept.values(), *self._events]))
 
     def _send(self, message: IpcMessage) -> bool:
-        """Send a message; return False where the socket is full."""
+        """Send a message; return False if the socket is full."""
         if self._socket is None:
             return True
         try:

@@ -1,8 +1,8 @@
-"""The daemon's side of its page: a listening socket, and a process while it is used.
+"""The daemon's side of the page: a listening socket, and a process while the page is in use.
 
-Nothing is loaded, started or sent before the first connection. Then the process
-(`edgepose.web`) takes the socket over, gets the messages that go to the broker, and sends
-commands back. It ends when the page has not been used for a while.
+Nothing is loaded, started or sent before the first connection. Then the process (`edgepose.web`)
+serves the socket, receives the messages for the broker, and sends commands back. It ends after
+the page has been unused for a while.
 """
 
 import logging
@@ -33,15 +33,15 @@ log: Final = logging.getLogger(__name__)
 
 
 class PageHost(Protocol):
-    """What the page needs of the daemon that it belongs to."""
+    """The parts of the daemon that the page uses."""
 
     @property
     def config(self) -> Config:
-        """The configuration in force."""
+        """The current configuration."""
 
     @property
     def origin(self) -> Origin | None:
-        """Where the configuration is read again."""
+        """Origin from which the configuration is read again."""
 
     @property
     def topics(self) -> Topics:
@@ -49,28 +49,28 @@ class PageHost(Protocol):
 
     @property
     def engine_threads(self) -> int:
-        """How many cores the model takes; 0 before it is loaded."""
+        """Number of cores that inference uses; 0 before the model is loaded."""
 
     def newest_frame(self, camera: str) -> Frame | None:
-        """Return the frame that a camera's latest message is about, with its picture."""
+        """Return the frame of a camera's latest message, with its picture."""
 
     def change_settings(self, camera: str, payload: bytes) -> None:
-        """Apply settings as `C/set` does; raise `CommandError` where they are refused."""
+        """Apply settings like `C/set`; raise `CommandError` if they are refused."""
 
     def request_reload(self) -> None:
-        """Ask for a reload of the configuration."""
+        """Request a reload of the configuration."""
 
     def show_cameras(self, cameras: frozenset[str]) -> None:
-        """Take which cameras the page shows from now on."""
+        """Set the cameras that the page shows now."""
 
 
 class PageLauncher:
-    """Serves the page of a daemon in a process of its own.
+    """Serves the page of a daemon in a separate process.
 
     Parameters
     ----------
     host : PageHost
-        The daemon that the page belongs to.
+        The daemon.
     """
 
     def __init__(self, host: PageHost) -> None:
@@ -87,7 +87,7 @@ class PageLauncher:
     # From the daemon's main thread
 
     def configure(self, config: Config) -> None:
-        """Serve the page as a configuration says. Without a change of it nothing is restarted."""
+        """Serve the page as configured; restarts it only if its settings have changed."""
         asked = (config.web, config.device, config.log.format, self._host.topics)
         if self._server is not None and asked == self._served:
             return
@@ -109,26 +109,26 @@ class PageLauncher:
         )
 
     def close(self) -> None:
-        """Stop serving. Calling it twice is fine."""
+        """Stop serving. May be called twice."""
         server, self._server = self._server, None
         if server is not None:
             server.close()
         self.watch((), ())
 
     def send_link_state(self, trouble: str) -> None:
-        """Send whether the broker is connected, when that changes. `trouble` is empty if it is."""
+        """Send the state of the broker connection if it changed; empty `trouble`: connected."""
         state = trouble or "connected"
         if state != self._link_state:
             self._link_state = state
             self._channel.put(IpcMessage("link", (), msgspec.json.encode(state)))
 
     def take_reload_requests(self) -> list[int]:
-        """Return the numbers of the requests for the reload that begins now."""
+        """Return and clear the numbers of the requests for the reload that begins now."""
         requests, self._reload_requests = self._reload_requests, []
         return requests
 
     def send_reloaded(self, requests: list[int], error: str) -> None:
-        """Send the end of a reload, with the reason where it was refused."""
+        """Send the end of a reload, with the reason if it was refused."""
         reloaded = feed.Reloaded(cameras=self._cameras(), numbers=tuple(requests), error=error)
         self._channel.keep_only(reloaded.cameras)
         self._channel.put(IpcMessage("reloaded", (), msgspec.json.encode(reloaded)))
@@ -136,7 +136,7 @@ class PageLauncher:
     # From any thread
 
     def receive(self, message: Message) -> None:
-        """Take a message on its way to the broker, and send what the page shows."""
+        """Handle a message for the broker: send it to the page if the page shows it."""
         if message.kind not in {"poses", "state", "event", "stats"} or not message.payload:
             return
         if message.kind == "poses" and not self._watched:
@@ -151,7 +151,7 @@ class PageLauncher:
             self._encode_picture(ipc.labels[0], message)
 
     def _ipc_message(self, message: Message) -> IpcMessage | None:
-        """Return a message for the process by its topic; None for what the page does not show."""
+        """Convert a message for the page process; None if the page does not show its topic."""
         prefix, _, rest = message.topic.rpartition("/")
         own = self._host.topics.prefix
         if prefix == own and rest in {"status", "stats"}:
@@ -166,7 +166,7 @@ class PageLauncher:
     # From the thread of the process
 
     def _begin(self, line: socket.socket) -> None:
-        """Send a new process its settings and all messages that are kept."""
+        """Send the settings and all stored messages to a new process."""
         self._channel.open(line, IpcMessage("start", (), msgspec.json.encode(self._start())))
 
     def _end(self) -> None:
@@ -205,7 +205,7 @@ class PageLauncher:
         return tuple(camera.id for camera in self._host.config.cameras)
 
     def _handle_command(self, datagram: bytes) -> None:
-        """Execute a command of the process."""
+        """Execute a command of the page process."""
         command = feed.read_command(datagram)
         match command:
             case feed.Watch(poses=poses, pictures=pictures):
@@ -218,7 +218,7 @@ class PageLauncher:
                 self._channel.put(IpcMessage("answer", (), msgspec.json.encode(answer)))
 
     def _change_settings(self, command: feed.Set) -> str:
-        """Change settings as `C/set` does; return why it was refused, or an empty text."""
+        """Change settings like `C/set`; return why they were refused, or an empty string."""
         try:
             self._host.change_settings(command.camera, bytes(command.settings))
         except CommandError as refusal:
@@ -226,7 +226,7 @@ class PageLauncher:
         return ""
 
     def watch(self, poses: Iterable[str], pictures: Iterable[str]) -> None:
-        """Send these cameras' poses and pictures from now on."""
+        """Set the cameras whose poses and pictures are sent."""
         self._watched = frozenset(poses)
         self._host.show_cameras(self._watched)
         wanted = set(pictures)
@@ -239,7 +239,7 @@ class PageLauncher:
 
     def _encode_picture(self, camera: str, message: Message) -> None:
         encoder = self._encoders.get(camera)
-        # On this thread the newest frame is the one that the message is about.
+        # On this thread the newest frame is the one of the message.
         frame = None if encoder is None else self._host.newest_frame(camera)
         if encoder is not None and frame is not None:
             encoder.put(frame, message.payload)

@@ -27,7 +27,7 @@ class PreviewEncoder:
         threading.Thread(target=self._run, name=f"{camera}:picture", daemon=True).start()
 
     def put(self, frame: Frame, poses: bytes) -> None:
-        """Queue a frame with its poses message. Replaces one that waits."""
+        """Queue a frame with its poses message; replaces a pending one."""
         self._slot.put((frame, poses))
 
     def close(self) -> None:

@@ -14,9 +14,9 @@ from edgepose.web import feed
 
 log: Final = logging.getLogger(__name__)
 
-BUFFER: Final = 1 << 18  # bytes: a picture, or a second of messages of all cameras
-END_S: Final = 1.0  # to wait for the process before it is killed
-LONG_S: Final = 60.0  # a process that ran for longer did not fail at its start
+BUFFER: Final = 1 << 18  # bytes; room for a picture, or one second of messages of all cameras
+END_S: Final = 1.0  # wait for the end of the process before it is killed
+LONG_S: Final = 60.0  # a longer run counts as a successful start
 RETRY_S: Final = (1, 2, 5, 10, 30, 60)
 
 
@@ -26,7 +26,7 @@ class PageProcess:
     Parameters
     ----------
     listener : socket
-        The page's address; closed by `close`.
+        Listens on the page's address; closed by `close`.
     on_start : callable
         Called with the socket to a new process.
     on_command : callable
@@ -57,9 +57,7 @@ class PageProcess:
         for line in lines:
             line.shutdown(socket.SHUT_RDWR)
         if not lines:
-            self._listener.shutdown(
-                socket.SHUT_RDWR
-            )  # wakes the thread that waits for a connection
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the waiting thread
         self._thread.join(2 * END_S)
         self._listener.close()
 

@@ -15,7 +15,7 @@ export const login = (token) => ask("POST", "api/login", { token });
 export const logout = () => ask("POST", "api/logout", {});
 export const configuration = () => ask("GET", "api/config");
 
-/** Save changes; refused with 409 if the file is no longer at `revision`. */
+/** Save changes; fails with 409 if the revision of the file is no longer `revision`. */
 export const save = (changes, revision) =>
   ask("PUT", "api/config", changes, { headers: { "If-Match": `"${revision}"` } });
 

@@ -6,7 +6,7 @@ export class CameraCanvas {
   #pending = 0;
   #stop = new AbortController();
 
-  /** `look` returns for each frame how to draw it: zones, occupied, minScore, from and to. */
+  /** `look` returns the drawing options of a frame: zones, occupied, minScore, from and to. */
   constructor(canvas, live, camera, look) {
     Object.assign(this, { canvas, live, camera, look });
     const mine = ({ detail }) => {
@@ -18,7 +18,7 @@ export class CameraCanvas {
     new ResizeObserver(() => this.refresh()).observe(canvas);
   }
 
-  /** Draw once with the next screen refresh, however often this is called. */
+  /** Draw at the next screen refresh, once even if called several times. */
   refresh() {
     if (this.#pending || this.#stop.signal.aborted) return;
     this.#pending = requestAnimationFrame(() => {
@@ -27,7 +27,7 @@ export class CameraCanvas {
     });
   }
 
-  /** The newest poses; where there is a picture, those of its frame. */
+  /** The latest poses; if there is a picture, those of its frame. */
   #newest() {
     const picture = this.live.pictures.get(this.camera) ?? null;
     const known = this.live.poses.get(this.camera) ?? [];

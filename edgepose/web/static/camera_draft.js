@@ -1,6 +1,6 @@
 /**
- * A camera's settings while they are edited. Each shape has a key that stays the same while it
- * is renamed and moved.
+ * The edited settings of a camera. Each shape has a key that does not change when it is renamed or
+ * moved.
  */
 
 import { between } from "./orientation.js";
@@ -11,7 +11,7 @@ export const REGION = "region";
 let made = 0;
 const fresh = () => `shape-${(made += 1)}`;
 
-/** Make a draft of a camera of the configuration and the thresholds in force. */
+/** Create a draft from a camera of the configuration and the current thresholds. */
 export function draft(camera, pose) {
   return {
     rotate: camera.rotate,
@@ -25,7 +25,7 @@ export function draft(camera, pose) {
 
 const view = ({ rotate, mirror }) => ({ rotate, mirror });
 
-/** Rotate or mirror the picture with all shapes, which stay at their places in the room. */
+/** Rotate or mirror the picture with all shapes; their positions in the room are unchanged. */
 export function turned(value, { rotate, mirror }) {
   const to = { rotate, mirror };
   if (same(view(value), to)) return value;
@@ -85,7 +85,7 @@ export function shapes(value, shown) {
   return [...(whole ? [] : [part]), ...masks, ...zones];
 }
 
-/** The draft in the form of the file. */
+/** The draft in the format of the file. */
 export function plain(value) {
   return {
     rotate: value.rotate,
@@ -96,7 +96,7 @@ export function plain(value) {
   };
 }
 
-/** The changes from one draft to another, as `PUT api/config` takes them. */
+/** The changes from one draft to another, in the format of `PUT api/config`. */
 export function changes(camera, before, after) {
   const settings = differing(plain(before), plain(after));
   const pose = differing(before.pose, after.pose);
@@ -122,7 +122,7 @@ const NAMES = {
   min_keypoint_score: "the threshold for keypoints",
 };
 
-/** Names of the changed settings. Shapes that only turned with the picture do not count. */
+/** Names of the changed settings, without shapes that were only rotated with the picture. */
 function touched(before, after) {
   const along = turned(before, after);
   return [
@@ -138,7 +138,7 @@ export const differences = (before, after) => touched(before, after).map((key) =
 /**
  * Apply the changes made here to a draft that was changed elsewhere from the same base.
  *
- * Shapes stay at their places in the room, wherever the picture was turned.
+ * Shapes keep their positions in the room, even if the picture was rotated.
  */
 export function merged(before, mine, theirs) {
   const keys = new Set(touched(before, mine));
@@ -153,7 +153,7 @@ export function merged(before, mine, theirs) {
   };
 }
 
-/** Which of a draft's fields a problem is about: `{key, field, text}`; key is null for the camera's own. */
+/** The field of a problem: `{key, field, text}`; key is null for settings of the camera itself. */
 export function located(value, camera, { where, text }) {
   const path = where.split(".");
   if (path[0] === "pose") return { key: null, field: path[1], text };
@@ -169,7 +169,7 @@ export function located(value, camera, { where, text }) {
   return { key: null, field: path[2] ?? null, text };
 }
 
-/** The value that a problem is about, to notice when it has changed. */
+/** The value of a field with a problem, to detect when it changes. */
 export function subject(value, { key, field }) {
   const shape = [...value.masks, ...value.zones].find((one) => one.key === key);
   return shape ?? value.pose[field] ?? value[field] ?? null;

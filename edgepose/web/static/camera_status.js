@@ -3,7 +3,7 @@
 import { sentence } from "./format.js";
 
 const SILENT_MS = 4000;
-const SILENT_FRAMES = 3; // of a camera with a low fps
+const SILENT_FRAMES = 3; // frame intervals until a camera with a low fps counts as silent
 
 /** Whether frames of a camera arrive at its rate. */
 export function isFresh(live, camera) {
@@ -17,7 +17,7 @@ export function isWatched(live, camera) {
   return live.connected && online && !live.states.get(camera)?.paused;
 }
 
-/** Why a camera shows nothing; empty where it shows frames. */
+/** Why a camera shows no frames; empty if it shows frames. */
 export function statusText(live, camera) {
   const { state, error } = live.status?.cameras[camera] ?? { state: "starting" };
   if (!live.connected) return "Not connected to the daemon. Retrying.";

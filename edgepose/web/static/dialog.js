@@ -3,9 +3,9 @@
 import { el } from "./dom.js";
 
 /**
- * Ask and return the name of the answer; Escape gives the last one.
+ * Ask a question and return the name of the answer; Escape selects the last one.
  *
- * `answers` are `[name, words]`, the first of them recommended.
+ * `answers` are pairs `[name, label]`; the first one is recommended.
  */
 export function ask(title, paragraphs, answers) {
   return new Promise((resolve) => {

@@ -3,16 +3,16 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * Make an element.
+ * Create an element.
  *
- * Keys that begin with "on" are listeners, true and false are attributes that are there or not,
- * all others are attributes. Children are elements or texts.
+ * Keys that begin with "on" add listeners, all others set attributes; true sets an empty attribute,
+ * false none. Children are elements or texts.
  */
 export function el(tag, properties = {}, ...children) {
   return fill(document.createElement(tag), properties, children);
 }
 
-/** Make an element of a drawing. */
+/** Create an SVG element. */
 export function svg(tag, properties = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), properties, children);
 }
@@ -26,7 +26,7 @@ function fill(element, properties, children) {
   return element;
 }
 
-/** Set an attribute, or remove it for false and null. Does nothing if it is already so. */
+/** Set an attribute, or remove it for false and null. Does nothing without a change. */
 export function set(element, name, value) {
   const missing = value === false || value === null || value === undefined;
   const text = value === true ? "" : String(value);
@@ -34,27 +34,27 @@ export function set(element, name, value) {
   else if (element.getAttribute(name) !== text) element.setAttribute(name, text);
 }
 
-/** Set a text if it differs: avoids needless layouts and announcements. */
+/** Set a text if it differs, which avoids unnecessary layouts and announcements. */
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Announce politely to screen readers. */
+/** Announce to screen readers without interrupting (polite). */
 export function say(text) {
   spoken(document.getElementById("announcement"), text);
 }
 
-/** Announce to screen readers at once. */
+/** Announce to screen readers immediately (assertive). */
 export function alarm(text) {
   spoken(document.getElementById("alarm"), text);
 }
 
 function spoken(region, text) {
-  // The same text twice is announced only if it changes.
+  // Screen readers announce a text only if it changes.
   region.textContent = region.textContent === text ? `${text}\u00a0` : text;
 }
 
-/** Read a stored value; null where there is none. */
+/** Read a stored value; null if there is none. */
 export function recall(key) {
   try {
     return localStorage.getItem(`edgepose-${key}`);
@@ -69,6 +69,6 @@ export function remember(key, value) {
     if (value === null) localStorage.removeItem(`edgepose-${key}`);
     else localStorage.setItem(`edgepose-${key}`, value);
   } catch {
-    // Private windows may store nothing.
+    // Private windows may not allow storage.
   }
 }

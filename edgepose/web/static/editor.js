@@ -32,12 +32,12 @@ const HELP = {
 
 export class Editor {
   #selected = null;
-  #kind = null; // what is being drawn
+  #kind = null; // kind of the shape being drawn
   #problems = [];
   #saving = false;
   #stop = new AbortController();
 
-  /** `page` holds `live`, `config` and `refresh()`, which reads the configuration anew. */
+  /** `page` holds `live`, `config` and `refresh()`, which reads the configuration again. */
   constructor(main, page, camera) {
     Object.assign(this, { page, id: camera });
     this.preview = new ThresholdPreview(camera, (why) =>
@@ -70,7 +70,7 @@ export class Editor {
     this.screen.close();
   }
 
-  // What is edited
+  // Edited values
 
   #begin(pose = this.#inForce()) {
     this.config = this.page.config;
@@ -79,12 +79,12 @@ export class Editor {
     this.#problems = [];
   }
 
-  /** The camera's configuration in force, which may have been changed elsewhere. */
+  /** The camera's current configuration, which may have been changed elsewhere. */
   get #running() {
     return this.page.config.cameras.find(({ id }) => id === this.id) ?? this.camera;
   }
 
-  /** The camera's thresholds in force: they may have been set over MQTT. */
+  /** The camera's current thresholds, which may have been set over MQTT. */
   #inForce() {
     const told = this.page.live.states.get(this.id)?.settings ?? {};
     const { pose } = this.page.config;
@@ -149,7 +149,7 @@ export class Editor {
     this.#show();
   }
 
-  /** A region is a rectangle: it exists at once and is then changed. */
+  /** Add a region: a rectangle that exists at once and is then edited. */
   #choosePart() {
     const { value } = this.history;
     if (isWhole(value.roi)) {
@@ -198,7 +198,7 @@ export class Editor {
     this.#showBar();
   }
 
-  /** Write what differs from `base`, the content of the file at `revision`. */
+  /** Save the differences from `base`, the content of the file at `revision`. */
   async #put(base, revision) {
     const body = changes(this.id, base, this.history.value);
     try {
@@ -237,7 +237,7 @@ export class Editor {
     this.form.focusProblem();
   }
 
-  /** The file was changed meanwhile: say what, and let the user decide. */
+  /** Handle a conflict: show what has changed in the file, and let the user decide. */
   async #conflict() {
     await this.page.refresh();
     const { cameras, pose } = this.page.config;
@@ -276,7 +276,7 @@ export class Editor {
     );
   }
 
-  /** Handle a changed file: by another browser, or by hand. */
+  /** Handle a change of the file by another browser or by hand. */
   reconfigured() {
     if (this.#saving || this.page.config.revision === this.config.revision) return;
     if (this.dirty) {
@@ -396,7 +396,7 @@ export class Editor {
     this.screen.refresh();
   }
 
-  /** Give the drawing area the shape of the frame with the current settings. */
+  /** Set the aspect ratio of the drawing area to that of the frame with the edited settings. */
   #shape() {
     const newest = this.page.live.newest(this.id);
     const known = newest && newest.width / newest.height;
@@ -428,7 +428,7 @@ export class Editor {
     enable(this.redo, idle && canRedo);
     enable(this.discard, idle && dirty);
     enable(this.saver, idle && dirty && this.config.editable);
-    // Nothing may change while it is being saved.
+    // Nothing may be edited while saving.
     this.layout.inert = this.#saving;
     const { mood } = this.note.dataset;
     if (dirty && idle && mood !== "bad") this.#tell("Not saved yet.", "open");

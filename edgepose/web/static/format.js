@@ -44,7 +44,7 @@ export function duration(seconds) {
   return `${Math.round(seconds / 3600)} h`;
 }
 
-/** The time of day; with the date if it is not today's. */
+/** The time of day, with the date if it is not today. */
 export function clock(text) {
   const at = new Date(text);
   const time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -52,7 +52,7 @@ export function clock(text) {
   return today ? time : `${at.toLocaleDateString()} ${time}`;
 }
 
-/** A number with so many decimals, and a dash for none. */
+/** A number with this many decimals; a dash for no number. */
 export function number(value, decimals = 0, unit = "") {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   return `${value.toFixed(decimals)}${unit}`;
@@ -60,7 +60,7 @@ export function number(value, decimals = 0, unit = "") {
 
 const PURPOSES = { limit: "above its fps", still: "nothing moved", paused: "paused" };
 
-/** Frames that were skipped on purpose, by reason; empty where there are none. */
+/** Frames skipped on purpose, by reason; empty if there are none. */
 export function leftOut(counts) {
   const short = new Intl.NumberFormat("en", { notation: "compact" });
   const some = Object.keys(PURPOSES).filter((reason) => counts?.[reason]);
@@ -70,7 +70,7 @@ export function leftOut(counts) {
 
 export const people = (count) => (count === 1 ? "1 person" : `${count} people`);
 
-/** One person of a frame, as a line to read. */
+/** One person of a frame as a line of text. */
 export function person({ id, posture, zones, score }) {
   const where = zones.length ? ` in ${zones.join(", ")}` : "";
   const how = posture === "unknown" ? "" : `, ${posture}`;
@@ -83,5 +83,5 @@ export function listed(words) {
   return `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 }
 
-/** Capitalise: messages of the daemon begin in lower case. */
+/** Capitalise a message of the daemon, which begins in lower case. */
 export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);

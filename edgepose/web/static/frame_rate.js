@@ -9,13 +9,13 @@ export class FrameRate {
   note({ seq, captured_at, latency_ms }) {
     const at = Date.parse(captured_at);
     const last = this.#noted.at(-1);
-    // A restarted daemon counts from one, and clocks may jump.
+    // A restarted daemon counts from 1, and clocks may jump.
     if (last && (seq <= last.seq || at < last.at)) this.#noted = [];
     this.#noted.push({ seq, at, latency_ms, heard: performance.now() });
     this.#noted = this.#noted.filter((one) => one.at > at - WINDOW_MS);
   }
 
-  /** Frames per second that the daemon processed, also those that this browser skipped. */
+  /** Frames per second processed by the daemon, including those that this browser skipped. */
   get fps() {
     const [first, last] = [this.#noted[0], this.#noted.at(-1)];
     if (!first || last.at === first.at) return null;

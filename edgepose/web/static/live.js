@@ -1,11 +1,11 @@
-/** The WebSocket to the daemon, and the newest message of each kind. */
+/** The WebSocket to the daemon, and the latest message of each kind. */
 
 import { FrameRate } from "./frame_rate.js";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
 export const EVENTS_KEPT = 50;
-const POSES_KEPT = 12; // a picture comes a little after the poses of its frame
+const POSES_KEPT = 12; // a picture arrives slightly after the poses of its frame
 
 /**
  * The connection to the daemon. Fires an event of each message's type (`poses`, `state`, …) after
@@ -20,7 +20,7 @@ export class Live extends EventTarget {
   revision = null;
   events = [];
   states = new Map();
-  poses = new Map(); // camera -> its newest messages, oldest first
+  poses = new Map(); // camera -> its latest messages, oldest first
   frameRates = new Map();
   pictures = new Map();
 
@@ -51,7 +51,7 @@ export class Live extends EventTarget {
     this.connected = false;
   }
 
-  /** Set which cameras are shown, and whether with the picture. */
+  /** Set the visible cameras, and whether their pictures are shown. */
   watch(cameras, picture) {
     this.#wanted = JSON.stringify({ type: "watch", cameras, picture });
     this.#shown = picture;
@@ -59,7 +59,7 @@ export class Live extends EventTarget {
     if (this.connected) this.#socket.send(this.#wanted);
   }
 
-  /** The newest poses of a camera, or null. */
+  /** The latest poses of a camera, or null. */
   newest(camera) {
     return this.poses.get(camera)?.at(-1) ?? null;
   }
@@ -113,7 +113,7 @@ export class Live extends EventTarget {
     },
   };
 
-  /** A picture: four bytes with the header's length, the header as JSON, a JPEG. */
+  /** Handle a picture: four bytes with the header's length, the header as JSON, a JPEG. */
   async #picture(data) {
     const length = new DataView(data).getUint32(0);
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));

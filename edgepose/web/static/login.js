@@ -4,7 +4,7 @@ import { login } from "./api.js";
 import { el, write } from "./dom.js";
 import { sentence } from "./format.js";
 
-/** Show the form in `main`; call `then` when the token was right. */
+/** Show the form in `main`; call `then` after a correct token. */
 export function show(main, then) {
   const problem = el("p", { class: "problem", id: "token-problem", role: "alert" });
   const field = el("input", {
@@ -15,7 +15,7 @@ export function show(main, then) {
     "form",
     { class: "panel login", onsubmit: (event) => enter(event, field, problem, then) },
     el("h1", {}, "Sign in"),
-    // Password managers store a token only with a user name.
+    // Password managers store a password only with a user name.
     el("input", { type: "text", name: "username", value: "edgepose", autocomplete: "username", hidden: true }),
     el("label", { for: "token" }, "Token"),
     field,

@@ -12,7 +12,7 @@ const live = new Live();
 const THEMES = { system: "as the system", light: "light", dark: "dark" };
 
 const STATUS_MS = 1000; // a daemon that has just started has no status yet
-const EDITOR_MS = 1000; // after the first view, which does not need it
+const EDITOR_MS = 1000; // delay of loading the editor, which the first view does not need
 
 /** Shared by all views. */
 const page = {
@@ -23,7 +23,7 @@ const page = {
     page.config = await api.configuration();
   },
 
-  /** Watch the cameras that are visible: one or all, none in a hidden tab. */
+  /** Watch the visible cameras: one or all, none in a hidden tab. */
   watch() {
     const all = page.config?.cameras.map(({ id }) => id) ?? [];
     const seen = view?.id ? [view.id] : all;
@@ -32,8 +32,8 @@ const page = {
 };
 
 let view = null;
-let shown = null; // the hash of the view
-let Editor = null; // loaded later: half of the code, which the first view does not need
+let shown = null; // URL hash of the current view
+let Editor = null; // loaded later: half of the code, not needed by the first view
 
 async function start() {
   const { signed_in: signedIn, token_needed: needed } = await api.session();
@@ -82,7 +82,7 @@ async function loadEditor() {
   try {
     ({ Editor } = await import("./editor.js"));
   } catch {
-    location.hash = "#/"; // the daemon has ended, which the connection shows
+    location.hash = "#/"; // the daemon has ended; the connection status shows it
   }
 }
 
@@ -90,21 +90,21 @@ function decoded(text) {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // malformed; no camera has this name
+    return text; // malformed; matches no camera
   }
 }
 
 async function moved() {
   if (location.hash === shown) return;
   const wanted = location.hash;
-  // Stay here until unsaved changes are decided on.
+  // Stay until the user has decided about unsaved changes.
   history.replaceState(null, "", shown || "#/");
   if (view && !(await view.leave())) return;
   history.replaceState(null, "", wanted || "#/");
   route();
 }
 
-let greeted = ""; // the hello message when the view was made
+let greeted = ""; // the hello message for which the view was created
 
 live.addEventListener("hello", () => {
   const before = greeted;
@@ -127,7 +127,7 @@ live.addEventListener("config", reconfigured);
 async function reconfigured() {
   if (!page.config || live.revision === page.config.revision) return;
   const before = page.config.revision;
-  await page.refresh().catch(() => null); // the connection shows that the daemon has ended
+  await page.refresh().catch(() => null); // the connection status shows that the daemon has ended
   if (page.config.revision !== before) view?.reconfigured();
 }
 

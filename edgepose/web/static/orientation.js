@@ -1,6 +1,6 @@
 /**
- * Orientation of a camera's picture: `rotate` degrees clockwise, then mirrored, as the daemon does.
- * Points are parts of the frame: [0, 0] is its top left, [1, 1] its bottom right.
+ * Orientation of a camera's picture: `rotate` degrees clockwise, then mirrored, as in the daemon.
+ * Points are fractions of the frame: [0, 0] is its top left, [1, 1] its bottom right.
  */
 
 const CLOCKWISE = {

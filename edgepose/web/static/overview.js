@@ -1,4 +1,4 @@
-/** The view of all cameras, with facts about the device and its events. */
+/** The view of all cameras, with device status and events. */
 
 import { Card } from "./card.js";
 import { alarm, el, recall, remember, write } from "./dom.js";
@@ -68,7 +68,7 @@ export class Overview {
     this.cards.replaceChildren(...this.#cards.map((card) => card.element));
   }
 
-  /** Always says whether camera pictures are shown. */
+  /** Create the notice that states whether camera pictures are shown. */
   #privacy() {
     if (!this.page.live.hello?.picture) {
       return el("p", { class: "privacy" }, "Skeletons only: camera pictures are not sent to this page.");
@@ -141,12 +141,12 @@ export class Overview {
   }
 }
 
-/** Temperature, and whether a Pi is throttled by heat or a weak supply. */
+/** Temperature, and whether a Pi is throttled by heat or a weak power supply. */
 function warmth(stats) {
   const degrees = stats?.temperature_c;
   const warm = degrees === null || degrees === undefined ? "of one core" : `${degrees.toFixed(0)} °C`;
   return stats?.throttled ? `${warm}, slowed down` : warm;
 }
 
-/** Whether the user wants pictures where there may be some. */
+/** Whether the user wants pictures, if they are allowed. */
 export const wantsPicture = () => recall("picture") !== "no";

@@ -3,7 +3,7 @@
 import { between, swaps } from "./orientation.js";
 
 // Okabe and Ito, "Color Universal Design", 2008: distinguishable by colour-blind people. The daemon's
-// own pictures have the same, and tell the person's own left (lighter) from the right (darker).
+// own pictures use the same; the person's own left is lighter, the right darker.
 const COLOURS = [
   [230, 159, 0],
   [86, 180, 233],
@@ -26,9 +26,9 @@ const AS_IT_IS = { rotate: 0, mirror: false };
  * Draw a frame of one camera.
  *
  * `message` are its poses or null, `picture` a bitmap or null, `zones` polygons with an id and a
- * kind, `occupied` the ids of the occupied ones, `lines` points with an id, `minScore` below which a keypoint is not
- * drawn. The people and the picture are oriented as `from` and shown as `to`; zones are drawn as
- * they are given. `skeleton` are pairs of keypoints, `names` the keypoints' names.
+ * kind, `occupied` the ids of the occupied ones, `lines` points with an id, `minScore` the minimum
+ * score of drawn keypoints. People and picture have the orientation `from` and are shown in `to`;
+ * zones are drawn unchanged. `skeleton` are pairs of keypoints, `names` the keypoints' names.
  */
 export function render(canvas, moment) {
   const pen = ready(canvas);
@@ -126,7 +126,7 @@ function renderZone(pen, { id, polygon, kind }, frame, occupied) {
   pen.restore();
 }
 
-/** Place of a zone's name: at its lower edge, where people rarely cover it. */
+/** Position of a zone's name: at its lower edge, where people rarely cover it. */
 function lowest(corners) {
   const [x, y] = [0, 1].map((axis) => corners.map((corner) => corner[axis]));
   return [(Math.min(...x) + Math.max(...x)) / 2, Math.max(...y)];

@@ -20,7 +20,7 @@ const THRESHOLDS = {
 export class SettingsForm extends EventTarget {
   #value = null;
   #rows = new Map(); // shape's key -> its row
-  #problems = new Map(); // "key field" -> where its sentence stands and what it is about
+  #problems = new Map(); // "key field" -> element of its message, and the refused value
 
   constructor() {
     super();
@@ -31,7 +31,7 @@ export class SettingsForm extends EventTarget {
     );
   }
 
-  /** Show a draft, the selected shape and what was refused: `{key, field, text}`. */
+  /** Show a draft, the selected shape and the problems: `{key, field, text}`. */
   show(value, selected, problems) {
     this.#value = value;
     for (const radio of this.turns) radio.checked = Number(radio.value) === value.rotate;
@@ -68,7 +68,7 @@ export class SettingsForm extends EventTarget {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  // The parts
+  // Parts of the form
 
   #picture() {
     this.turns = TURNS.map((degrees) =>
@@ -197,7 +197,7 @@ export class SettingsForm extends EventTarget {
   }
 
   #slider(name, title, hint) {
-    const shown = el("span", { class: "value", "aria-hidden": "true" }); // the slider itself says it
+    const shown = el("span", { class: "value", "aria-hidden": "true" }); // the slider has the value
     const input = el("input", {
       type: "range", id: name, min: 0, max: 1, step: 0.01, "aria-describedby": `${name}-hint`,
       oninput: () => this.#pose(name, Number(input.value), `slide ${name}`),
@@ -229,7 +229,7 @@ export class SettingsForm extends EventTarget {
     return this.#button("Delete", () => this.#tell("remove", { key }), "quiet");
   }
 
-  /** Add and remove rows so that there is one for each shape; the others keep their focus. */
+  /** Add and remove rows so that each shape has one; existing rows keep the focus. */
   #list(list, shapes, make) {
     const keys = new Set(shapes.map((shape) => shape.key));
     for (const shape of shapes) {
@@ -247,9 +247,9 @@ export class SettingsForm extends EventTarget {
     });
   }
 
-  // What was refused
+  // Problems
 
-  /** Make the element that shows a problem of a field. */
+  /** Create the element that shows the problem of a field. */
   #problem(key, field, input) {
     const id = `problem-${key ?? "camera"}-${field}`;
     const place = el("p", { class: "problem", id, hidden: true });

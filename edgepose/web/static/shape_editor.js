@@ -1,7 +1,7 @@
 /**
- * The drawing area: shapes over the live view, to be changed by mouse, finger or keyboard.
+ * The drawing area: shapes over the live view, edited by mouse, touch or keyboard.
  *
- * It does not own the shapes: they are given to `show`, and each change is requested by an event:
+ * It does not own the shapes: `show` sets them, and each change is requested by an event:
  * `select` {key}, `change` {key, polygon, tag}, `remove` {key}, `drawn` {polygon, byHand},
  * `cancel`. Each action is announced to screen readers.
  */
@@ -11,11 +11,11 @@ import {
   LEAST, inserted, middle, moved, rectangle, shifted, spoken, stretched, tidy, without,
 } from "./shapes.js";
 
-const STEP = 0.01; // of the frame, for one press of an arrow
-const LONG_STEP = 0.05; // with Shift
+const STEP = 0.01; // fraction of the frame per press of an arrow key
+const LONG_STEP = 0.05; // the same with Shift
 const DRAG_PX = 8; // a shorter movement is a click
-const NEAR_PX = 12; // a click so close to a corner means that corner
-const EDGE_PX = 8; // a point so close to the frame's edge snaps to it
+const NEAR_PX = 12; // a click within this distance selects a corner
+const EDGE_PX = 8; // a point within this distance of the frame's edge snaps to it
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -23,7 +23,7 @@ export class ShapeEditor extends EventTarget {
   #host;
   #svg;
   #layers;
-  #parts = new Map(); // elements by name: a focused one stays the same element
+  #parts = new Map(); // elements by name, reused so that they keep the focus
   #shapes = [];
   #selected = null;
   #drawing = null; // {corners, cursor, start, at}
@@ -55,7 +55,7 @@ export class ShapeEditor extends EventTarget {
     new ResizeObserver(() => this.#draw()).observe(host);
   }
 
-  /** Show these shapes, one of them selected. */
+  /** Show these shapes; one of them may be selected. */
   show(shapes, selected) {
     this.#shapes = shapes;
     this.#selected = selected;
@@ -66,12 +66,12 @@ export class ShapeEditor extends EventTarget {
     return this.#drawing !== null;
   }
 
-  /** Whether what is drawn has enough corners. */
+  /** Whether the new shape has enough corners. */
   get complete() {
     return (this.#drawing?.corners.length ?? 0) >= LEAST;
   }
 
-  /** Begin a new shape; arrows move a cross from the middle. */
+  /** Begin a new shape; arrow keys move a crosshair, which starts in the middle. */
   begin(what) {
     this.#drawing = { corners: [], cursor: [0.5, 0.5], start: null, at: null };
     set(this.#svg, "tabindex", 0);
@@ -114,7 +114,7 @@ export class ShapeEditor extends EventTarget {
     this.#tell("change", { key, polygon, tag });
   }
 
-  // Where things are
+  // Positions
 
   get #size() {
     return [this.#host.clientWidth || 1, this.#host.clientHeight || 1];
@@ -140,7 +140,7 @@ export class ShapeEditor extends EventTarget {
     return Math.hypot(x1 - x0, y1 - y0);
   }
 
-  // Mouse and finger
+  // Mouse and touch
 
   #down(event) {
     if (event.button !== 0) return;
@@ -151,7 +151,7 @@ export class ShapeEditor extends EventTarget {
       this.#grab(event.target.dataset, at);
     }
     if (this.#drawing || this.#drag) {
-      // The drag goes on when the pointer leaves the picture.
+      // The drag continues when the pointer leaves the picture.
       this.#svg.setPointerCapture(event.pointerId);
       event.preventDefault();
     }
@@ -442,7 +442,7 @@ function nudged(point, arrow, long) {
   return tidy([point[0] + dx, point[1] + dy]);
 }
 
-/** The hatching of masks. */
+/** The hatch pattern of masks. */
 function hatching() {
   const line = svg("path", { d: "M0 8 8 0", class: "hatch" });
   const size = { width: 8, height: 8, patternUnits: "userSpaceOnUse" };

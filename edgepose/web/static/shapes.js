@@ -1,12 +1,12 @@
-/** Polygons in parts of the frame: [0, 0] is its top left, [1, 1] its bottom right. */
+/** Polygons in fractions of the frame: [0, 0] is its top left, [1, 1] its bottom right. */
 
-const DECIMALS = 1e4; // a tenth of a pixel of a picture a thousand pixels wide
+const DECIMALS = 1e4; // 0.1 px in a picture 1000 px wide
 
-export const LEAST = 3; // corners of a polygon
+export const LEAST = 3; // minimum number of corners of a polygon
 
 const rounded = (value) => Math.round(Math.min(1, Math.max(0, value)) * DECIMALS) / DECIMALS;
 
-/** Keep a point in the frame, with as many decimals as make sense in a file. */
+/** Clamp a point to the frame and round it for the file. */
 export const tidy = ([x, y]) => [rounded(x), rounded(y)];
 
 export const rectangle = ([x0, y0], [x1, y1]) => {
@@ -22,7 +22,7 @@ export const inserted = (polygon, index, point) => polygon.toSpliced(index, 0, t
 
 export const without = (polygon, index) => polygon.toSpliced(index, 1);
 
-/** Shift a whole polygon, only as far as the frame reaches. */
+/** Shift a whole polygon, at most to the edge of the frame. */
 export function shifted(polygon, dx, dy) {
   const [x, y] = [dx, dy].map((by, axis) => {
     const values = polygon.map((corner) => corner[axis]);
@@ -31,13 +31,13 @@ export function shifted(polygon, dx, dy) {
   return polygon.map((corner) => tidy([corner[0] + x, corner[1] + y]));
 }
 
-/** The point in the middle of the edge behind a corner. */
+/** The middle of the edge after a corner. */
 export function middle(polygon, index) {
   const [a, b] = [polygon[index], polygon[(index + 1) % polygon.length]];
   return [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
 }
 
-/** Move one corner of an upright rectangle: its neighbours follow, and something is left of it. */
+/** Move one corner of an upright rectangle with its neighbours; keeps a minimum size. */
 export function stretched(corners, index, point, least) {
   const there = rectangle(tidy(point), corners[(index + 2) % corners.length]);
   const [, , width, height] = region(there);
@@ -58,7 +58,7 @@ export function region(polygon) {
 
 export const isWhole = (roi) => same(roi, WHOLE);
 
-/** Compare plain data. */
+/** Whether plain data is equal. */
 export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 /** A point as text for screen readers. */

@@ -1,7 +1,7 @@
-// Not a module: it runs before the first paint, so that a dark page does not flash.
+// Not a module: it must run before the first paint, so that a dark page does not flash white.
 try {
   const chosen = localStorage.getItem("edgepose-theme");
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
 } catch {
-  // Without storage the page follows the system.
+  // Without storage the page uses the theme of the system.
 }

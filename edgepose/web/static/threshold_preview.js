@@ -5,15 +5,15 @@ import * as api from "./api.js";
 const SET_EVERY_MS = 200;
 
 export class ThresholdPreview {
-  #told = null; // the thresholds that were asked for last
+  #told = null; // the thresholds requested last
   #timer = 0;
 
-  /** `failed` is called with the reason where the camera refuses them. */
+  /** `failed` is called with the reason if the camera refuses the thresholds. */
   constructor(camera, failed) {
     Object.assign(this, { camera, failed });
   }
 
-  /** Apply thresholds soon; `before` are those in force before, `file` those of the file. */
+  /** Apply thresholds soon; `before` are the previous ones, `file` those of the file. */
   follow(pose, before, file) {
     if (same(pose, this.#told ?? before)) return;
     this.#told = pose;
@@ -23,7 +23,7 @@ export class ThresholdPreview {
     }, SET_EVERY_MS);
   }
 
-  /** Restore the thresholds at once. */
+  /** Restore the previous thresholds at once. */
   restore(before, file) {
     if (this.#told !== null && !same(this.#told, before)) this.#send(differing(before, file));
     this.#end();
@@ -52,7 +52,7 @@ export class ThresholdPreview {
 
 const same = (a, b) => Object.keys(a).every((name) => a[name] === b[name]);
 
-/** Null means the file's value: the same number would override the next change of the file. */
+/** Null stands for the file's value; the number itself would override later changes of the file. */
 function differing(pose, file) {
   const entries = Object.entries(pose);
   return Object.fromEntries(

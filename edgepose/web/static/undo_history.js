@@ -12,7 +12,7 @@ export class UndoHistory {
     this.value = value;
   }
 
-  /** Set a new value. Consecutive changes with the same tag, such as one drag, are one step. */
+  /** Set a new value. Consecutive changes with the same tag, such as a drag, form one step. */
   take(value, tag = null) {
     if (same(value, this.value)) return;
     if (tag === null || tag !== this.#tag) this.#past.push(this.value);
@@ -44,7 +44,7 @@ export class UndoHistory {
     return this.#future.length > 0;
   }
 
-  /** Whether anything differs from what is saved. */
+  /** Whether the value differs from the saved one. */
   get dirty() {
     return !same(this.value, this.base);
   }
