@@ -1,9 +1,9 @@
-"""Where pictures come from: a URI chooses a source.
+"""Image sources, selected by URI.
 
-To add one: write `sources/<scheme>.py`, add one row here, inherit the contract
-test of `tests/support/contracts/source.py`. What a row names is called with an `SourceAddress`
-and `SourceSettings`, looks at the first picture where that is cheap, and returns a
-`Source` or raises `SourceError`.
+To add a source, write `sources/<scheme>.py`, add a row to `SOURCES` and inherit the contract test
+of `tests/support/contracts/source.py`. The class or function of a row is called with a
+`SourceAddress` and `SourceSettings`. It reads the first picture where that is cheap, and returns
+a `Source` or raises `SourceError`.
 """
 
 import glob
@@ -33,7 +33,7 @@ SOURCES: Final = {
     "https": "edgepose.camera.sources.ffmpeg:open_http",
     "file": "edgepose.camera.sources.files:open_files",
 }
-"""URI scheme to class, or to a function that chooses one."""
+"""Class, or function that selects one, by URI scheme."""
 
 EXAMPLES: Final = {
     "v4l2": "/dev/video0",
@@ -41,7 +41,7 @@ EXAMPLES: Final = {
     "rtsp": "rtsp://HOST/PATH",
     "http": "http://HOST/PATH",
 }
-"""How cameras are written."""
+"""Example addresses of cameras, for error messages."""
 
 WORDS_FOR_CAMERAS: Final = {
     "camera": "v4l2",
@@ -51,17 +51,19 @@ WORDS_FOR_CAMERAS: Final = {
     "video": "v4l2",
     "webcam": "v4l2",
 }
-"""Words of other programs for kinds of sources."""
+"""Schemes by other programs' words for cameras, for suggestions."""
 
 FINITE: Final = frozenset({"demo", "file"})
-"""Schemes of the sources that have an end, and lose nothing while nobody reads."""
+"""Schemes of sources that have an end and lose no frames while they are not read."""
 
 Thumbnail = Callable[[], Image | None]
-"""Returns a small version of a picture, (height, width) grey or (height, width, 3) RGB, for less
-than decoding it in full; None where it is damaged."""
+"""Returns a thumbnail, (height, width) grey or (height, width, 3) RGB; None for a damaged picture.
+
+Cheaper than decoding the whole picture.
+"""
 
 THUMBNAIL_PX: Final = 80
-"""Minimum pixels along a thumbnail's longer side, where the picture has as many."""
+"""Minimum pixels of a thumbnail's longer side, unless the picture is smaller."""
 
 
 class FrameFilter(Protocol):
@@ -81,72 +83,76 @@ class Source(Protocol):
     """A stream of frames from one place."""
 
     live: bool
-    """True when frames are lost unless taken at once: the newest one wins."""
+    """Whether frames are lost unless read at once; then only the newest one is kept."""
 
     fps: float | None
-    """Frames a second at the source's own rate; None where it does not say."""
+    """The source's own frame rate in Hz; None if unknown."""
 
     length: int | None
-    """How many frames there will be, as far as the source can tell; None for no end."""
+    """Estimated number of frames; None if endless or unknown."""
 
     def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
-        """Yield frames in order until the end; a live source raises SourceError when it fails.
+        """Yield frames in order until the end.
 
-        Asked for once: after the end, or after an error, open the source anew.
+        Can be called once. After the end or an error, the source must be opened again.
 
         Parameters
         ----------
         accept : callable
-            Called for each picture, before it is decoded where the source can; False drops
-            it. Live sources pass a thumbnail.
+            Called for each picture, if possible before it is decoded; False drops it. Live
+            sources pass a thumbnail.
+
+        Raises
+        ------
+        SourceError
+            When a live source fails.
         """
 
     def close(self) -> None:
-        """Let go of the device or file; ends `frames`, also from another thread; twice is fine."""
+        """Release the device or file and end `frames`. Thread-safe and idempotent."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """What the caller asks of any source."""
+    """Settings that apply to all sources."""
 
     clock: Clock = field(default_factory=Clock)
 
     realtime: bool = True
-    """Finite sources: pictures come at their own time; False: as fast as they are taken."""
+    """Whether finite sources deliver frames at their own times; else as fast as read."""
 
     fps: float | None = None
-    """The most pictures a second that the caller uses: a camera is asked for no more where
-    its address says nothing else, and still pictures follow each other at this rate. Every
-    frame of a video is delivered all the same."""
+    """Maximum frame rate in Hz that the caller uses. It is the rate of still pictures, and of a
+    camera unless its address has another one. All frames of a video are delivered."""
 
     once: bool = False
-    """A source that would begin again at its end stops there instead."""
+    """Whether a source that loops stops at its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceAddress:
-    """A source's URI, taken apart."""
+    """A parsed source URI."""
 
     uri: str
-    """As the user wrote it, credentials included: for libraries, never for messages."""
+    """The unchanged URI with its credentials; not for messages."""
 
     scheme: str
     """A key of `SOURCES`."""
 
     path: str
-    """What stands between the scheme and the options."""
+    """The part between the scheme and the options."""
 
     options: Mapping[str, str] = field(default_factory=dict)
-    """What stands behind the question mark."""
+    """The options after the question mark."""
 
     @classmethod
     def parse(cls, uri: str) -> Self:
-        """Take a URI, a device node or a path apart; a path is taken as it is."""
+        """Parse a URI, a device node or a path; a path is not unquoted."""
         scheme, separator, rest = uri.partition("://")
         if separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
             path, _, query = rest.partition("?")
             options = dict(parse_qsl(query, keep_blank_values=True))
-            # A name of a file may be in another encoding than UTF-8.
+            # File names may be in another encoding than UTF-8.
             return cls(uri, scheme.lower(), unquote(path, errors="surrogateescape"), options)
         if uri.startswith("/dev/"):
             path, _, query = uri.partition("?")
@@ -161,14 +167,14 @@ class SourceAddress:
         return SourceError(f"source {self}: {what}")
 
     def check(self, known: Collection[str]) -> None:
-        """Refuse options that this kind of source does not have."""
+        """Raise `SourceError` for options that are not in `known`."""
         for name in self.options:
             if name not in known:
                 expected = ", ".join(sorted(known)) or "none"
                 raise self.error(f'unknown option "{name}"; known: {expected}')
 
     def size(self) -> Size | None:
-        """Return the option ``size``, such as ``1280x720``."""
+        """Return the option ``size``, such as ``1280x720``; None if it is not given."""
         if "size" not in self.options:
             return None
         found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", self.options["size"])
@@ -178,7 +184,7 @@ class SourceAddress:
         return Size(int(found[1]), int(found[2]))
 
     def fps(self) -> float | None:
-        """Return the option ``fps``, frames a second."""
+        """Return the option ``fps``, the frame rate in Hz; None if it is not given."""
         if "fps" not in self.options:
             return None
         text = self.options["fps"]
@@ -187,7 +193,7 @@ class SourceAddress:
         return float(text)
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """Return an option that is on (1) or off (0)."""
+        """Return a boolean option: 1 or 0."""
         text = self.options.get(name, "1" if default else "0")
         if text not in ("0", "1"):
             raise self.error(f'{name} is "{text}"; expected 1 or 0')
@@ -209,14 +215,14 @@ def open_source(
     uri : str
         ``scheme://…``, a device node under ``/dev``, or a path.
     clock : Clock, optional
-        What frames are stamped with.
+        Clock of the frames' capture times.
     realtime, fps, once
         See `SourceSettings`.
 
     Raises
     ------
     SourceError
-        When there is nothing to be had from it; says what to do.
+        When the source cannot be opened.
     """
     address = check(uri)
     make: Callable[[SourceAddress, SourceSettings], Source] = registry.load(SOURCES[address.scheme])
@@ -224,12 +230,12 @@ def open_source(
 
 
 def check(uri: str) -> SourceAddress:
-    """Take a source's URI apart, without looking at what is there.
+    """Parse a source's URI without opening the source.
 
     Raises
     ------
     SourceError
-        When it is of no known kind.
+        When the URI is invalid or its scheme unknown.
     """
     address = SourceAddress.parse(uri)
     if uri in STDIN:
@@ -243,26 +249,26 @@ def check(uri: str) -> SourceAddress:
 
 
 def check_all(config: Config, origin: Origin | None) -> None:
-    """Refuse cameras of no known kind; `origin` tells where they are configured."""
+    """Raise for invalid camera URIs; `origin` gives the position in the configuration."""
     for index, camera in enumerate(config.cameras):
         with with_config_location(origin, "camera", index, "source"):
             check(camera.source)
 
 
 def check_paths(config: Config, origin: Origin | None) -> None:
-    """Refuse cameras whose file is not there; `origin` tells where they are configured."""
+    """Raise for missing files of cameras; `origin` gives the position in the configuration."""
     for index, camera in enumerate(config.cameras):
         with with_config_location(origin, "camera", index, "source"):
             check_path(check(camera.source))
 
 
 def check_path(address: SourceAddress) -> None:
-    """Refuse a file, folder or glob that is not there; other sources are not looked at.
+    """Raise if a file, folder or glob does not exist. Other sources are not checked.
 
     Raises
     ------
     SourceError
-        Says what was probably meant.
+        When it does not exist; the message suggests a camera where that is likely.
     """
     path = user_path(address.path)
     if address.scheme != "file" or path.exists():
@@ -277,7 +283,7 @@ def check_path(address: SourceAddress) -> None:
 
 
 def _meant(path: Path) -> str:
-    """Return the question for a camera that was probably meant; empty where it was a file."""
+    """Return a suggestion of a camera; empty if the path is more likely a file."""
     there = next((folder for folder in path.parents if folder.exists()), Path())
     missing = str(path.relative_to(there))
     word, _, rest = re.sub(r"[:/]+", " ", missing, count=1).partition(" ")
@@ -291,20 +297,20 @@ def _meant(path: Path) -> str:
 
 
 def rate(uri: str, *, fps: float, realtime: bool) -> float:
-    """Return how many frames a second there are to look at.
+    """Return the number of frames a second to process.
 
-    A file at its own rate has every frame looked at, however few a camera is asked for.
+    For a file at its own rate this is the file's rate: all its frames are processed.
     """
     if is_live(uri) or not realtime:
         return fps
     try:
         with closing(open_source(uri, fps=fps)) as source:
             return source.fps or fps
-    except SourceError:  # whoever looks at it tells
+    except SourceError:  # reported when the source is opened
         return fps
 
 
 def is_live(uri: str) -> bool:
-    """Say, without opening it, whether a source keeps only its newest frame."""
+    """Return, without opening it, whether a source keeps only its newest frame."""
     scheme = SourceAddress.parse(uri).scheme
     return scheme in SOURCES and scheme not in FINITE

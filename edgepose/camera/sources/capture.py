@@ -1,4 +1,4 @@
-"""An open video or camera that another thread may close at any moment."""
+"""A thread-safe wrapper of `cv2.VideoCapture`, and picture decoding with OpenCV."""
 
 import os
 import threading
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from edgepose.pose.stderr_filter import filtered_stderr
 from edgepose.types import Image
 
-# A broken file is reported by us in one sentence; the decoder's own words on stderr
-# (read when the first video is opened) would only stand beside it. -8 is "quiet".
+# Errors are reported as `SourceError`, so FFmpeg's messages on stderr are turned off. The variable
+# is read when the first video is opened; -8 is "quiet".
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 if "OPENCV_LOG_LEVEL" not in os.environ:
-    # the same for what OpenCV itself says; 4.6 has the switch elsewhere
-    (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(1)  # only what is fatal
+    # the same for OpenCV's own messages; OpenCV 4.6 has the function elsewhere
+    (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(1)  # fatal errors only
 
 
 class FrameCapture:
-    """`cv2.VideoCapture` behind a lock: released once, and never while it is being read."""
+    """`cv2.VideoCapture` with a lock: it is not released during a read."""
 
     def __init__(self, capture: cv2.VideoCapture) -> None:
         self._capture = capture
@@ -35,7 +35,7 @@ class FrameCapture:
         return not self._release_if_closed() and grabbed
 
     def retrieve(self) -> Image | None:
-        """Return the grabbed picture as a new RGB array; None if it is broken or we are closed."""
+        """Return the grabbed picture as a new RGB array; None if it is damaged or once closed."""
         with self._lock:
             if self.closed.is_set():
                 return None
@@ -43,7 +43,7 @@ class FrameCapture:
                 decoded, bgr = self._capture.retrieve(self._bgr)
             if not decoded:
                 return None
-            # OpenCV writes the next picture into the same memory: no new pages each time.
+            # OpenCV reuses this memory for the next picture, which saves page faults.
             self._bgr = cast(Image, bgr)
             return bgr_to_rgb(self._bgr)
 
@@ -53,17 +53,17 @@ class FrameCapture:
             return 0.0 if self.closed.is_set() else float(self._capture.get(prop))
 
     def replace(self, capture: cv2.VideoCapture) -> None:
-        """Go on with another capture, and let go of the one so far."""
+        """Replace the capture and release the previous one."""
         with self._lock:
             self._capture.release()
             self._capture = capture
         self._release_if_closed()
 
     def close(self) -> None:
-        """Let go; when another thread is reading, as soon as it has read."""
+        """Release the capture; if another thread reads, after that read. Does not wait."""
         self.closed.set()
-        # Waiting for the lock could take as long as a stalled camera keeps its reader,
-        # and that reader lets go by itself.
+        # Does not wait for the lock: a stalled camera may block the reader for long, and the
+        # reader releases the capture itself.
         if self._lock.acquire(blocking=False):
             self._capture.release()
             self._lock.release()
@@ -85,11 +85,10 @@ def bgr_to_rgb(bgr: Image) -> Image:
 
 
 def decode_picture(data: NDArray[np.uint8]) -> Image | None:
-    """Decode a picture of any kind OpenCV knows as RGB, upright as its EXIF says.
+    """Decode a picture of any format that OpenCV supports as RGB, upright by its EXIF data.
 
-    None where it is none: cut off, with more pixels than OpenCV accepts, or with a header
-    that does not fit. Grey is spread over the channels, 16 bits are cut to 8, alpha is left
-    out.
+    Returns None for data that cannot be decoded: truncated, with more pixels than OpenCV accepts,
+    or with an invalid header. Grey is expanded, 16 bits are reduced to 8, alpha is dropped.
     """
     try:
         with filtered_stderr():

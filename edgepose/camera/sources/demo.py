@@ -1,4 +1,4 @@
-"""The bundled clip: two people, for a first look without a camera."""
+"""The bundled clip with two people, to try edgepose without a camera."""
 
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ CLIP: Final = Path(__file__).parents[2] / "data" / "demo.mp4"
 
 
 class DemoSource(VideoSource):
-    """The clip over and over; once with ``demo://?loop=0`` or where the caller asks for an end."""
+    """Plays the clip in a loop; once with ``demo://?loop=0`` or the setting `once`."""
 
     def __init__(self, address: SourceAddress, settings: SourceSettings) -> None:
         address.check(("loop",))

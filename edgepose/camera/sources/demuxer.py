@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 class Demuxer:
-    """Packets and pictures of a container, behind a lock: never closed while it is being read.
+    """Reads packets and pictures of a container. A lock prevents closing it during a read.
 
     Parameters
     ----------
     container : InputContainer
         Closed with the demuxer.
     stream : VideoStream
-        The one whose packets are decoded.
+        The stream to decode.
     every_stream : bool
-        Whether `read` returns the packets of all streams, sound included.
+        Whether `read` returns the packets of all streams, including audio.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Demuxer:
         Raises
         ------
         av.error.FFmpegError
-            When it cannot be read; the next call goes on behind it.
+            When the packet cannot be read; the next call continues after it.
         """
         try:
             with self._lock:
@@ -56,19 +56,19 @@ class Demuxer:
                     self._packets = self.container.demux(*self._streams)
                 packet = next(self._packets, None)
         except Exception:
-            self._packets = None  # a generator that has raised is over, the container is not
+            self._packets = None  # the generator has ended, but the container can still be read
             raise
         finally:
             self._close_if_asked()
         return packet
 
     def decode(self, packet: "Packet[Any]") -> "list[VideoFrame]":
-        """Return the pictures of a packet; none once closed.
+        """Return the pictures of a packet; empty once closed.
 
         Raises
         ------
         av.error.FFmpegError
-            When it is damaged.
+            When the packet is damaged.
         """
         try:
             with self._lock:
@@ -77,9 +77,9 @@ class Demuxer:
             self._close_if_asked()
 
     def close(self) -> None:
-        """Let go of the container; while another thread reads, as soon as it has read."""
+        """Close the container; if another thread reads, after that read. Does not wait."""
         self.closed.set()
-        # Waiting for the lock could take as long as a frozen stream keeps its reader.
+        # Does not wait for the lock: a stalled stream may block its reader for long.
         if self._lock.acquire(blocking=False):
             self.container.close()
             self._lock.release()
@@ -99,14 +99,14 @@ def pts_ns(timed: "Packet[Any] | VideoFrame") -> int | None:
 
 
 def has_timestamps(container: "InputContainer") -> bool:
-    """Say whether the times of a container are its own; else FFmpeg counts the pictures."""
+    """Return whether a container stores times; else FFmpeg derives them from a picture count."""
     from av.format import Flags
 
     return not container.format.flags & cast(Any, Flags.no_timestamps).value
 
 
 class Converter:
-    """Turns the decoded pictures of one stream into arrays, as they are to be shown."""
+    """Converts the decoded pictures of one stream to upright arrays."""
 
     def __init__(self) -> None:
         from av.video.reformatter import VideoReformatter
@@ -117,13 +117,13 @@ class Converter:
 
     def convert(self, picture: "VideoFrame", format: str) -> Image:  # noqa: A002  # FFmpeg's word
         """Return a new array: (height, width, 3) for ``rgb24``, (height, width) for ``gray``."""
-        # Side data are asked for once: they keep each frame in memory until the next collection.
+        # Side data is read only on changes: it keeps a frame in memory until garbage collection.
         if picture.rotation != self._rotation:
             self._rotation = picture.rotation
             self._orientation = orientation_of(picture)
-        # One thread: the network runs on the other cores.
+        # One thread: the network needs the other cores.
         plane = self._reformatter.reformat(picture, format=format, threads=1).planes[0]
-        # A view: a copy would cost as much as the conversion where fresh memory is mapped for it.
+        # A view: a copy into newly mapped memory would cost as much as the conversion.
         rows = np.frombuffer(cast(Any, plane), dtype=np.uint8).reshape(
             plane.height, plane.line_size
         )

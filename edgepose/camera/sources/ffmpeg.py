@@ -1,4 +1,4 @@
-"""Cameras on the network: RTSP, and over HTTP whatever FFmpeg opens."""
+"""Network cameras: RTSP, and HTTP in any format that FFmpeg reads."""
 
 import errno
 import logging
@@ -37,43 +37,43 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TRANSPORTS: Final = ("tcp", "udp", "http")
-DEFAULT_TIMEOUT_S: Final = 5.0  # a key picture every second is usual, every four seen
+DEFAULT_TIMEOUT_S: Final = 5.0  # cameras send a key frame every second, some every four
 
 APART: Final = frozenset({"mjpeg", "mjpegb", "png"})
-"""Codes in which each picture stands for itself."""
+"""Codecs without references between pictures."""
 
-SNAPSHOT_FPS: Final = 1.0  # where the caller names no rate
+SNAPSHOT_FPS: Final = 1.0  # if the caller gives no rate
 
 MAX_HALVINGS: Final = 3
-"""How often FFmpeg's decoder of JPEG halves a picture, decoding the less of it."""
+"""Maximum `lowres` of FFmpeg's JPEG decoder: how often it halves the size while decoding."""
 
-# Not "nobuffer": it throws the first key picture away, and the next may be seconds off.
+# Without "nobuffer", which drops the first key frame; the next one may be seconds away.
 LIVE: Final = {"flags": "low_delay"}
-"""FFmpeg's options against keeping pictures back."""
+"""FFmpeg options for low latency."""
 
 PLAIN: Final = {"pattern_type": "none"}
-"""A picture's address with a percent sign is no pattern of many names."""
+"""FFmpeg option: a percent sign in a picture's address is not a file name pattern."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """Options behind the ``#`` of a stream's address, which is not sent to the server."""
+    """Options after the ``#`` of a stream's address; they are not sent to the server."""
 
     url: str
     """The address without the options, credentials included."""
 
     transport: str
-    """Transport of RTSP; packets lost on ``udp`` leave grey smears."""
+    """RTSP transport; packet loss with ``udp`` causes grey artefacts."""
 
     timeout_s: float
     """Seconds without data after which the stream has failed."""
 
     @classmethod
     def of(cls, address: SourceAddress) -> Self:
-        """Read the options of an address; its query belongs to the camera."""
+        """Parse the options of an address; its query is part of the camera's URL."""
         url, _, text = address.uri.partition("#")
         given = dict(parse_qsl(text))
-        if text and ("@" in text or not given):  # a password with a "#": not to be shown
+        if text and ("@" in text or not given):  # a password with "#" must not be printed
             raise address.error('expected options such as timeout=5 behind "#"; "#" itself is %23')
         known = ("timeout", "transport") if address.scheme.startswith("rtsp") else ("timeout",)
         SourceAddress(address.uri, address.scheme, address.path, given).check(known)
@@ -89,12 +89,12 @@ class StreamOptions:
         return self.url.lower().startswith("rtsp")
 
     def for_ffmpeg(self) -> dict[str, str]:
-        """Return them under FFmpeg's names."""
+        """Return the options for FFmpeg."""
         return {**LIVE, "rtsp_transport": self.transport} if self.is_rtsp else {**LIVE, **PLAIN}
 
 
 def open_http(address: SourceAddress, settings: SourceSettings) -> "StreamSource | SnapshotSource":
-    """Open an HTTP address: a stream, or a still picture that is new at each request."""
+    """Open an HTTP address of a stream, or of a still picture that is requested repeatedly."""
     options = StreamOptions.of(address)
     container = connect(address, options)
     if not is_single_picture(container.format.name):
@@ -104,12 +104,12 @@ def open_http(address: SourceAddress, settings: SourceSettings) -> "StreamSource
 
 
 def is_single_picture(container: str) -> bool:
-    """Say whether FFmpeg's name of a container is one of single pictures, such as jpeg_pipe."""
+    """Return whether an FFmpeg format name is one of single pictures, such as jpeg_pipe."""
     return container == "image2" or container.endswith("_pipe")
 
 
 class StreamSource:
-    """A live stream, through PyAV."""
+    """A live stream read with PyAV."""
 
     live = True
     length: int | None = None
@@ -125,7 +125,7 @@ class StreamSource:
         self._options = StreamOptions.of(address)
         container = container or connect(address, self._options)
         stream = container.streams.video[0]
-        # Threads for whole frames would each keep one back.
+        # Frame threads would add a frame of delay each.
         stream.thread_type = "SLICE"
         context = stream.codec_context
         self._demuxer = Demuxer(container, stream)
@@ -143,20 +143,20 @@ class StreamSource:
         )
 
     def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
-        """Yield pictures as they come, until the server ends the stream.
+        """Yield pictures as they arrive, until the server ends the stream.
 
-        Dropped pictures are not decoded where each is coded by itself (MJPEG); else they
-        are, because later ones refer to them, but not converted to RGB. Pictures that come
-        in bursts are held until they are due.
+        Dropped pictures of a codec without references (MJPEG) are not decoded. Those of other
+        codecs are decoded, because later ones refer to them, but not converted to RGB. Pictures
+        that arrive in bursts are delayed until they are due.
 
         Raises
         ------
         SourceError
-            When nothing comes any more, or nothing that can be decoded.
+            When no data, or no decodable picture, arrives within the timeout.
         """
         broken_ns: int | None = None
         while (packet := self._read()) is not None:
-            # When its last byte came: what is nearest to the sensor on a clock of ours.
+            # Arrival of the last byte: the best estimate of the capture time on the local clock.
             read_ns = self._clock.now_ns()
             if self._apart:
                 frames = self._frames_apart(packet, read_ns, accept)
@@ -170,13 +170,13 @@ class StreamSource:
                 raise self._address.error(what)
 
     def close(self) -> None:
-        """Let go of the stream; when another thread waits for it, as soon as it has."""
+        """Close the stream; if another thread reads, after that read. Does not wait."""
         self._demuxer.close()
 
     def _frames_apart(
         self, packet: "Packet[Any]", read_ns: int, accept: FrameFilter
     ) -> Generator[Frame, None, bool]:
-        """Yield the picture of a packet if it is wanted; say whether it can be decoded."""
+        """Yield a packet's picture if accepted; return False if it cannot be decoded."""
         captured_ns = self._await_turn(packet, read_ns)
         if captured_ns is None or not accept(
             captured_ns, partial(self._thumbnails.of_packet, packet)
@@ -189,7 +189,7 @@ class StreamSource:
     def _frames_in_order(
         self, packet: "Packet[Any]", read_ns: int, accept: FrameFilter
     ) -> Generator[Frame, None, bool]:
-        """Yield the pictures that a packet completes; say whether there are any."""
+        """Yield the accepted pictures that a packet completes; return whether there are any."""
         pictures = self._decode(packet)
         for picture in pictures:
             captured_ns = self._await_turn(picture, read_ns)
@@ -200,7 +200,7 @@ class StreamSource:
         return bool(pictures)
 
     def _await_turn(self, timed: "Packet[Any] | VideoFrame", read_ns: int) -> int | None:
-        """Wait until a picture is due; return when it was taken, None once closed."""
+        """Wait until a picture is due; return its capture time, or None once closed."""
         stamp_ns = pts_ns(timed) if self._has_timestamps else None
         captured_ns, due_ns = self._playout.add(stamp_ns, read_ns)
         wait_s = (due_ns - self._clock.now_ns()) / NS_PER_S
@@ -215,7 +215,7 @@ class StreamSource:
         try:
             packet = self._demuxer.read()
         except (av.error.FFmpegError, OSError) as error:
-            # FFmpeg calls the end of an HTTP stream without a length an I/O error.
+            # FFmpeg reports the end of an HTTP stream without a length as an I/O error.
             if not self._demuxer.closed.is_set() and error.errno != errno.EIO:
                 self.close()
                 raise refusal(self._address, self._options, error) from None
@@ -226,7 +226,7 @@ class StreamSource:
         return packet
 
     def _decode(self, packet: "Packet[Any]") -> "list[VideoFrame]":
-        """Return the pictures of a packet; none of a broken one, as the first ones may be."""
+        """Return the pictures of a packet; empty for a damaged one, which may be at the start."""
         import av
 
         try:
@@ -244,7 +244,7 @@ class StreamSource:
 class SnapshotSource:
     """An HTTP address of a still picture, requested for each frame.
 
-    A failed request is an error only when none has succeeded for the address's `timeout`.
+    Failed requests are an error only when none has succeeded within the address's `timeout`.
     """
 
     live = True
@@ -260,12 +260,12 @@ class SnapshotSource:
         log.info("source %s: a still picture, asked for %g times a second", address, self.fps)
 
     def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
-        """Yield the picture again and again, as often as `fps` says or the server can.
+        """Yield the picture repeatedly, at most at `fps`.
 
         Raises
         ------
         SourceError
-            When there is none for as long as the address says.
+            When no request succeeds within the timeout.
         """
         period_ns = round(NS_PER_S / (self.fps or SNAPSHOT_FPS))
         due_ns = good_ns = self._clock.now_ns()
@@ -293,7 +293,7 @@ class SnapshotSource:
         self._closed.set()
 
     def _fetch(self) -> "npt.NDArray[np.uint8]":
-        """Return the picture as the server sends it."""
+        """Return the encoded picture."""
         import av
 
         container = connect(self._address, self._options)
@@ -307,7 +307,7 @@ class SnapshotSource:
 
 
 class ThumbnailDecoder:
-    """Makes grey thumbnails of a stream, for less than decoding and converting in full.
+    """Makes grey thumbnails of a stream's pictures, cheaper than full decoding.
 
     Parameters
     ----------
@@ -324,7 +324,7 @@ class ThumbnailDecoder:
         self._converter = Converter()
 
     def of_packet(self, packet: "Packet[Any]") -> Image | None:
-        """Return the picture of a packet that stands for itself; None if it is broken."""
+        """Return the grey thumbnail of a packet without references; None if it is damaged."""
         import av
 
         try:
@@ -334,24 +334,25 @@ class ThumbnailDecoder:
         return self.of(pictures[0]) if pictures else None
 
     def of(self, picture: "VideoFrame") -> Image:
-        """Return a decoded picture in grey, as it is to be shown."""
+        """Return a decoded picture in grey and upright."""
         return self._converter.convert(picture, "gray")
 
 
 def connect(address: SourceAddress, options: StreamOptions) -> "InputContainer":
-    """Open a stream that has pictures.
+    """Open a stream and return its container.
 
     Raises
     ------
     SourceError
-        When the library is missing, nobody answers, we are refused, or there is no video.
+        When the library is missing, the server does not answer or refuses the request, or the
+        stream has no video.
     """
     try:
         import av
     except ImportError as error:
         msg = f"streams need a library: {extras.install('stream')}"
         raise address.error(msg) from error
-    # What FFmpeg has to say of an address would have its password in it.
+    # FFmpeg's log messages would contain the password of the address.
     av.logging.set_level(None)
     try:
         container = av.open(
@@ -372,7 +373,7 @@ def connect(address: SourceAddress, options: StreamOptions) -> "InputContainer":
 
 
 def refusal(address: SourceAddress, options: StreamOptions, error: Exception) -> SourceError:
-    """Return an error with our own words: FFmpeg's name the address and its password."""
+    """Return an error without FFmpeg's message, which contains the address and its password."""
     import av
 
     match error:
@@ -382,7 +383,7 @@ def refusal(address: SourceAddress, options: StreamOptions, error: Exception) ->
             what = "refuses us; check user and password in the address"
         case av.error.HTTPNotFoundError():
             what = "has nothing there; check the path of the address"
-        # Silence before RTSP has begun is called either of these.
+        # FFmpeg reports a timeout before the start of RTSP as either of these.
         case av.error.InvalidDataError() | av.error.PermissionError() if options.is_rtsp:
             what = f"gave no answer that begins a stream within {options.timeout_s:g} s"
         case av.error.InvalidDataError():

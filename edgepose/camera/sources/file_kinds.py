@@ -1,4 +1,4 @@
-"""What a file holds, by its content: one picture, several, or something else."""
+"""Detects from its content how a picture or video file is read."""
 
 import mmap
 import re
@@ -14,28 +14,30 @@ Bytes = bytes | mmap.mmap
 HEIF_BRANDS: Final = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"}
 )
-"""Pictures in ISO's file format: HEIC and AVIF, one or a sequence."""
+"""Brands of HEIC and AVIF files: single pictures and sequences."""
 
 SEQUENCE_BRANDS: Final = frozenset({b"hevc", b"hevx", b"msf1", b"avis"})
 
 NEXT_JPEG: Final = re.compile(rb"\xff\xd9[\0\xff\r\n ]{0,4096}\xff\xd8\xff")
-"""The end of a JPEG, padding, and the beginning of another."""
+"""End of a JPEG, padding, and start of the next JPEG."""
 
 FD: Final = "/proc/self/fd/{}"
-"""A name of an open file that OpenCV can read, whatever the file's own name is: FFmpeg reads
-a protocol in a name with a colon, and OpenCV ends the process on one that is not UTF-8."""
+"""Path of an open file descriptor, for OpenCV.
+
+FFmpeg takes a colon in a file name for a protocol, and OpenCV crashes on names that are not UTF-8.
+"""
 
 PNG_END: Final = b"IEND\xaeB`\x82"
 
 PNM_HEAD: Final = re.compile(rb"P([56])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d+)" + rb"\s")
-"""Grey or RGB; width, height and the largest value."""
+"""Header of a raw PNM: type (grey or RGB), width, height and maximum value."""
 
 START_OF_SCAN, MULTI_PICTURE = 0xDA, b"MPF\0"
 TIFF_HEADS: Final = (b"II*\0", b"MM\0*")
 
 
 class FileKind(Enum):
-    """How the pictures of a file are read."""
+    """How a file is read."""
 
     PICTURE = "one picture"
     PICTURES = "several pictures, of which only the first can be read"
@@ -48,12 +50,12 @@ class FileKind(Enum):
 
 
 def kind_of(path: Path) -> FileKind:
-    """Find out what a file that is not empty holds; the name does not count.
+    """Return the kind of a file that is not empty, from its content only.
 
     Raises
     ------
     OSError
-        When it cannot be read.
+        When the file cannot be read.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         kind = kind_of_content(data)
@@ -66,7 +68,7 @@ def kind_of(path: Path) -> FileKind:
 
 
 def kind_of_content(data: Bytes) -> FileKind | None:
-    """Find out what a file holds; None where only its decoder knows."""
+    """Return the kind of a file's content; None if only its decoder can decide."""
     brands = _brands(data)
     if brands & HEIF_BRANDS:
         return FileKind.SEQUENCE if brands & SEQUENCE_BRANDS else FileKind.HEIF
@@ -79,7 +81,7 @@ def kind_of_content(data: Bytes) -> FileKind | None:
         if data.find(b"acTL", 0, first) >= 0:
             return FileKind.FILM
     if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X" and data[20] & 2:
-        # OpenCV can since 4.12
+        # supported since OpenCV 4.12
         return FileKind.ANIMATION if hasattr(cv2, "imdecodeanimation") else FileKind.PICTURES
     return FileKind.PICTURES if _another_follows(data) else None
 
@@ -93,13 +95,13 @@ def _brands(data: Bytes) -> set[bytes]:
 
 
 def _another_follows(data: Bytes) -> bool:
-    """Say whether behind a picture that tells its length another of the same kind begins."""
+    """Return whether another picture of the same format follows a picture of known length."""
     length = _length_of_first(data)
     return length > 0 and data[length : length + 2] == data[:2]
 
 
 def _length_of_first(data: Bytes) -> int:
-    """Return the bytes of the first picture: PNG, WebP, BMP or raw PNM; 0 where unknown."""
+    """Return the length in bytes of the first PNG, WebP, BMP or raw PNM picture; 0 if unknown."""
     if data[:4] == b"\x89PNG":
         end = data.find(PNG_END)
         return 0 if end < 0 else end + len(PNG_END)
@@ -115,7 +117,7 @@ def _length_of_first(data: Bytes) -> int:
 
 
 def _holds_more_jpegs(data: Bytes) -> bool:
-    """Say whether a second JPEG follows that is no part of the first.
+    """Return whether a second JPEG follows that is not part of the first.
 
     Telephones append depth, gain maps and previews to a photograph, and list them in a
     segment called MPF (CIPA DC-007); thumbnails are inside other segments.

@@ -46,10 +46,10 @@ PICTURES: Final = frozenset(
         ".webp",
     }
 )
-"""File name endings that are taken from folders and globs."""
+"""Extensions of the files that are read from folders and globs."""
 
-STILL_FPS: Final = 1.0  # a slide show, where the caller names no rate
-VIDEO_FPS: Final = 25.0  # for the few containers that do not say theirs
+STILL_FPS: Final = 1.0  # rate of still pictures if the caller gives none
+VIDEO_FPS: Final = 25.0  # for containers without a frame rate
 
 
 def open_files(address: SourceAddress, settings: SourceSettings) -> Source:
@@ -67,7 +67,7 @@ def open_files(address: SourceAddress, settings: SourceSettings) -> Source:
         found = map(Path, glob.iglob(str(path), recursive=True))  # noqa: PTH207
         return PictureSource(address, settings, _pictures(address, found))
     check_path(address)
-    raise address.error("no such file or folder")  # it went just now
+    raise address.error("no such file or folder")  # deleted in the meantime
 
 
 def _open_file(address: SourceAddress, settings: SourceSettings, path: Path) -> Source:
@@ -83,7 +83,7 @@ def _open_file(address: SourceAddress, settings: SourceSettings, path: Path) -> 
 
 
 def _kind(path: Path) -> FileKind:
-    """Find out what a file holds; an empty one, and one that cannot be read, says so later."""
+    """Return a file's kind; `UNKNOWN` for empty and unreadable files, which fail when read."""
     try:
         return kind_of(path)
     except (OSError, ValueError):
@@ -101,23 +101,23 @@ def _pictures(address: SourceAddress, found: Iterable[Path]) -> list[Path]:
 
 
 def natural(path: Path) -> list[tuple[int, str]]:
-    """Sort key in which ``frame2`` comes before ``frame10``."""
+    """Return a sort key that puts ``frame2`` before ``frame10``."""
     parts = re.split(r"(\d+)", str(path))
     return [(int(part), part) if part.isdecimal() else (-1, part) for part in parts]
 
 
 def read_picture(path: Path) -> Image:
-    """Read a picture of any kind OpenCV knows as RGB, upright as its EXIF says.
+    """Read a picture of any format that OpenCV supports as RGB, upright by its EXIF data.
 
     Returns
     -------
     Image
-        Grey is spread over the channels, 16 bits are cut to 8, alpha is left out.
+        (height, width, 3), uint8. Grey is expanded, 16 bits are reduced to 8, alpha is dropped.
 
     Raises
     ------
     SourceError
-        When it cannot be read; says why.
+        When the picture cannot be read.
     """
     try:
         data = np.fromfile(path, dtype=np.uint8)
@@ -136,13 +136,13 @@ def read_picture(path: Path) -> Image:
 
 
 def _warn_of_more(path: Path) -> None:
-    """Say that a picture of a folder holds more than what is looked at."""
+    """Warn if a file contains several pictures, of which only the first is read."""
     if _kind(path) not in {FileKind.PICTURE, FileKind.HEIF}:
         log.warning("picture %s: holds several pictures; only the first is looked at", path)
 
 
 class Pace:
-    """Stamps pictures with their own time, and holds each back until then."""
+    """Computes the capture times of pictures and, if `realtime`, waits for them."""
 
     def __init__(self, clock: Clock, *, realtime: bool, closed: threading.Event) -> None:
         self._clock = clock
@@ -151,7 +151,7 @@ class Pace:
         self._start_ns: int | None = None
 
     def wait(self, at_ns: int) -> int | None:
-        """Wait until `at_ns` after the first picture; return that moment, None once closed."""
+        """Wait until `at_ns` after the first picture; return that time, or None once closed."""
         if self._start_ns is None:
             self._start_ns = self._clock.now_ns() - at_ns
         due_ns = self._start_ns + at_ns
@@ -161,12 +161,12 @@ class Pace:
         return None if self._closed.is_set() else due_ns
 
     def frame(self, image: Image, due_ns: int, read_ns: int, name: str = "") -> Frame:
-        """Put a picture and its times together."""
+        """Return a frame with its times."""
         return Frame(image, due_ns, self._clock.unix_ns(due_ns), read_ns, name)
 
 
 class PictureSource:
-    """Still pictures, one after the other."""
+    """Delivers still pictures one after the other."""
 
     live = False
 
@@ -180,7 +180,13 @@ class PictureSource:
         self.length: int | None = len(paths)
 
     def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
-        """Yield the pictures; one that cannot be read is reported in the log and left out."""
+        """Yield the pictures; unreadable ones are logged and skipped.
+
+        Raises
+        ------
+        SourceError
+            When no picture can be read.
+        """
         period_ns = round(NS_PER_S / (self.fps or STILL_FPS))
         readable = 0
         for index, path in enumerate(self._paths):
@@ -188,7 +194,7 @@ class PictureSource:
             if due_ns is None:
                 return
             if not accept(due_ns):
-                readable += 1  # not decoded, so taken for readable
+                readable += 1  # not decoded, so counted as readable
                 continue
             read_ns = self._clock.now_ns()
             try:
@@ -208,16 +214,16 @@ class PictureSource:
 
 
 class VideoSource:
-    """Every frame of a video, in order, at the times its container gives them.
+    """Delivers every frame of a video in order, at the times of its container.
 
     Parameters
     ----------
     path : Path
-        Of the file, for messages.
+        Path of the file, for messages.
     open_film : callable
-        Opens the film, again for each lap: seeking is exact in few containers.
+        Opens the film; called for each lap, because seeking is exact in few containers.
     loop : bool
-        Begin again at the end; time goes on.
+        Whether to start again at the end; the capture times continue.
     """
 
     live = False
@@ -241,7 +247,7 @@ class VideoSource:
         self.length: int | None = None if loop else self._film.length
 
     def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
-        """Yield the frames; a looping video begins again at its end, time goes on."""
+        """Yield the frames; a looping video starts again at its end with continuing times."""
         start_ns = 0
         while True:
             last_ns = start_ns
@@ -258,7 +264,7 @@ class VideoSource:
             start_ns = last_ns + self._period_ns
 
     def close(self) -> None:
-        """Let go of the file and end `frames`."""
+        """Release the file and end `frames`."""
         self._closed.set()
         self._film.close()
 
@@ -267,14 +273,14 @@ class VideoSource:
         return round(NS_PER_S / (self.fps or VIDEO_FPS))
 
     def _lap(self, start_ns: int, accept: FrameFilter) -> Iterator[tuple[int, Frame | None]]:
-        """Yield each frame, if wanted, and its time since the first one, at `start_ns`."""
+        """Yield each frame's time, counted from `start_ns`, and the frame, None if dropped."""
         count = 0
         first_ns, last_ns = 0, -1
         for picture in self._film.pictures():
             if picture.at_ns is not None and last_ns < 0:
                 first_ns = picture.at_ns
             at_ns = last_ns if picture.at_ns is None else picture.at_ns - first_ns
-            if at_ns <= last_ns:  # no time stamps, or some that go back
+            if at_ns <= last_ns:  # no time stamps, or decreasing ones
                 at_ns = last_ns + self._period_ns if last_ns >= 0 else 0
             due_ns = self._pace.wait(start_ns + at_ns)
             if due_ns is None:

@@ -1,7 +1,7 @@
-"""Films, picture by picture: with PyAV where it is installed, else with OpenCV.
+"""Reads video files with PyAV if it is installed, else with OpenCV.
 
-Both read with FFmpeg. PyAV tells more: the whole display matrix, each picture's own time,
-and where a film really ends.
+Both use FFmpeg. Only PyAV gives the whole display matrix, the time of each picture and the actual
+end of the video.
 """
 
 import importlib.util
@@ -32,65 +32,66 @@ if TYPE_CHECKING:
 
 
 MAX_FAILURES: Final = 100
-"""Failures in a row after which nothing readable is expected any more."""
+"""Consecutive failures after which reading ends."""
 
 MAX_HELD: Final = 16
-"""Pictures that are put into order together: the most that H.264 keeps back (H.264, A.3.1)."""
+"""Maximum number of pictures that are sorted together: H.264's reorder limit (H.264, A.3.1)."""
 
 TOLERANCE_S, TOLERANCE_PART = 0.5, 0.01
-"""How much earlier than stated a film may end: containers round, and sound may be longer."""
+"""Tolerance of the stated duration, in seconds and relative: containers round, and audio may be
+longer."""
 
 ANIMATION_CHUNK: Final = 16
-"""Pictures of an animation decoded at once: each chunk decodes those before it again."""
+"""Pictures of an animation decoded per call; each call decodes all earlier pictures again."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilmPicture:
-    """A picture that has been found, and can be had as RGB until the next one is asked for."""
+    """A decoded picture; `image` is valid until the next picture is read."""
 
     at_ns: int | None
-    """Its time on the film's own clock; None where the container has none."""
+    """Time on the film's own clock; None if the container has no times."""
 
     image: Callable[[], Image | None]
-    """Returns it upright; None where it is damaged."""
+    """Returns the upright RGB image; None if it is damaged."""
 
 
 class Film(Protocol):
-    """The pictures of one film, once."""
+    """An open video file; its pictures can be read once."""
 
     fps: float | None
-    """Pictures a second on average; None where the container does not say."""
+    """Average frame rate in Hz; None if the container has none."""
 
     length: int | None
-    """How many pictures there are, as far as the container can tell."""
+    """Estimated number of pictures; None if unknown."""
 
     damaged: int
-    """How many parts of the film could not be decoded so far."""
+    """Number of parts that could not be decoded so far."""
 
     def pictures(self) -> Iterator[FilmPicture]:
-        """Yield the pictures that can be decoded, in the order in which they are shown."""
+        """Yield the pictures that can be decoded, in display order."""
 
     def missing_s(self) -> float:
-        """Return how many seconds before its stated end the film has ended; 0 if it is whole."""
+        """Return the seconds missing before the stated end; 0 if the film is complete."""
 
     def close(self) -> None:
-        """Let go of the file, also from another thread; twice is fine."""
+        """Release the file. Thread-safe and idempotent."""
 
 
 def open_film(path: Path, format: str | None = None) -> Film:  # noqa: A002  # FFmpeg's word
-    """Open a film that has a picture that can be decoded.
+    """Open a video file and decode its first picture.
 
     Parameters
     ----------
     path : Path
-        Of any name.
+        Path of the file; its name is not interpreted.
     format : str, optional
-        FFmpeg's name of the container, where its content does not tell.
+        FFmpeg's name of the container, if it cannot be detected.
 
     Raises
     ------
     SourceError
-        When it is no film, or a broken one; says what was found.
+        When no picture can be decoded.
     """
     try:
         with path.open("rb") as file:
@@ -107,12 +108,12 @@ def open_film(path: Path, format: str | None = None) -> Film:  # noqa: A002  # F
 
 
 def read_heif(path: Path) -> Image:
-    """Read a HEIC or AVIF picture, upright as it says.
+    """Read a HEIC or AVIF picture as RGB, upright by its metadata.
 
     Raises
     ------
     SourceError
-        When it cannot be read, or only a part of it.
+        When it cannot be read or is incomplete.
     """
     with closing(open_film(path)) as film:
         image = next(film.pictures()).image()
@@ -122,15 +123,15 @@ def read_heif(path: Path) -> Image:
 
 
 def has_pyav() -> bool:
-    """Say whether PyAV is installed."""
+    """Return whether PyAV is installed."""
     try:
         return importlib.util.find_spec("av") is not None
-    except ValueError:  # what it left in `sys.modules` when it could not be imported
+    except ValueError:  # a failed import left a partial module in `sys.modules`
         return False
 
 
 class AvFilm:
-    """A film, through PyAV."""
+    """A video file read with PyAV."""
 
     def __init__(self, path: Path, format: str | None = None) -> None:  # noqa: A002
         import av
@@ -140,7 +141,7 @@ class AvFilm:
         container = _open_container(path, format)
         stream = _stream_of(container, path)
         self._demuxer = Demuxer(container, stream, every_stream=True)
-        # The network runs on the other cores.
+        # One decoder thread: the network needs the other cores.
         stream.codec_context.thread_count = 1
         self._converter = Converter()
         self._errors = av.error.FFmpegError
@@ -150,7 +151,7 @@ class AvFilm:
         count = stream.frames or round((self._stated_s or 0) * (self.fps or 0))
         self.length: int | None = count or None
         self._spans: dict[int, tuple[int, int]] = {}
-        """By the number of a stream, the beginning of its first packet and the end of its last."""
+        """Start of the first packet and end of the last one, by stream index."""
 
         self._disordered = False
         self._shown: float = -math.inf
@@ -161,21 +162,21 @@ class AvFilm:
             raise no_picture(path)
 
     def pictures(self) -> Iterator[FilmPicture]:
-        """Yield the pictures; damaged ones are counted and passed over."""
+        """Yield the pictures; damaged ones are counted and skipped."""
         picture = self._first
         while picture is not None and not self._demuxer.closed.is_set():
             yield FilmPicture(pts_ns(picture), partial(self._converter.convert, picture, "rgb24"))
             picture = next(self._pictures, None)
-        self._pictures = iter(())  # it refers to the film, and would keep its decoder in memory
+        self._pictures = iter(())  # breaks a reference cycle that keeps the decoder in memory
 
     def missing_s(self) -> float:
-        """Return how much earlier than stated the last packet of any stream ends."""
+        """Return the seconds from the end of the last packet of all streams to the stated end."""
         if self._stated_s is None or self._demuxer.closed.is_set():
             return 0.0
         units = {s.index: float(s.time_base or 0) for s in self._demuxer.container.streams}
         first_s = min((span[0] * units[i] for i, span in self._spans.items()), default=0.0)
         if "matroska" in self._demuxer.container.format.name:
-            first_s = min(first_s, 0.0)  # it states the time of its end, not how long it takes
+            first_s = min(first_s, 0.0)  # Matroska states the end time, not the duration
         last_s = max((span[1] * units[i] for i, span in self._spans.items()), default=0.0)
         missing_s = self._stated_s - (last_s - first_s)
         period_s = 1 / self.fps if self.fps else 0.0
@@ -187,9 +188,9 @@ class AvFilm:
         self._demuxer.close()
 
     def _ordered(self) -> "Iterator[VideoFrame]":
-        """Put the pictures that follow upon a damaged one into the order of their times.
+        """Yield pictures, sorted by time after a damaged one.
 
-        The decoder confuses the order until the next key picture.
+        After damage the decoder returns pictures out of order until the next key frame.
         """
         held: list[VideoFrame] = []
         for picture in self._decoded():
@@ -202,7 +203,7 @@ class AvFilm:
         yield from self._sorted(held)
 
     def _sorted(self, pictures: "list[VideoFrame]") -> "Iterator[VideoFrame]":
-        """Yield pictures by their times; after a damaged one, those that come too late are none."""
+        """Yield pictures by time; after damage, those before the last yielded one are skipped."""
         for picture in sorted(pictures, key=lambda one: one.pts or 0):
             if self._disordered and picture.pts is not None and picture.pts <= self._shown:
                 self.damaged += 1
@@ -239,7 +240,7 @@ class AvFilm:
 def _open_container(path: Path, format: str | None) -> "InputContainer":  # noqa: A002
     import av
 
-    av.logging.set_level(None)  # what is wrong with a film is said by us, in one sentence
+    av.logging.set_level(None)  # errors are raised as `SourceError` instead
     try:
         return av.open(f"file:{path}", format=format)
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -247,7 +248,7 @@ def _open_container(path: Path, format: str | None) -> "InputContainer":  # noqa
 
 
 def no_picture(path: Path) -> SourceError:
-    """Return the error of a file without a single picture."""
+    """Return the error for a file without a decodable picture."""
     return SourceError(
         f"video {path}: found no frame that can be decoded; expected a video or a picture:"
         " is the file complete?"
@@ -255,7 +256,7 @@ def no_picture(path: Path) -> SourceError:
 
 
 def _stream_of(container: "InputContainer", path: Path) -> "VideoStream":
-    """Choose the stream that is the film: neither a cover, nor a thumbnail, nor a tile."""
+    """Return the main video stream: not a cover, thumbnail or tile."""
     from av.stream import Disposition
 
     videos = [s for s in container.streams.video if s.codec_context is not None]
@@ -272,28 +273,28 @@ def _stream_of(container: "InputContainer", path: Path) -> "VideoStream":
         kinds = ", ".join(stream.type for stream in container.streams) or "nothing"
         container.close()
         raise SourceError(f"video {path}: found {kinds}; expected a video or a picture")
-    # A sequence of pictures has its cover in another stream, and so has a photograph.
+    # Picture sequences and photographs have their cover in a separate stream.
     return max(films, key=lambda s: (s.frames, s.codec_context.width * s.codec_context.height))
 
 
 def _stated_s(container: "InputContainer", stream: "VideoStream") -> float | None:
-    """Return how long the container says that it takes; None where it does not say."""
+    """Return the container's stated duration in seconds; None if it has none."""
     import av
 
     if not has_timestamps(container) or not container.duration:
-        return None  # where FFmpeg says something, it has divided the file's size by a rate
+        return None  # FFmpeg would estimate it from file size and bit rate
     stated_s = container.duration / av.time_base
     if container.format.name == "avi" and stream.frames and stream.average_rate:
-        # The length of an AVI that was cut off follows from what is left of it.
+        # For a truncated AVI, FFmpeg derives the duration from the remaining data.
         stated_s = max(stated_s, float(stream.frames / stream.average_rate))
     return stated_s
 
 
 class CvFilm:
-    """A film, through OpenCV: without the time of each picture in some containers.
+    """A video file read with OpenCV.
 
-    A film that is to be shown mirrored is turned instead, and of one that has no count of
-    pictures nothing is said where it ends early.
+    Limits: some containers give no time for each picture, a mirrored display matrix is applied as
+    a rotation, and a truncated file is not detected if the container has no picture count.
     """
 
     def __init__(self, path: Path) -> None:
@@ -304,13 +305,13 @@ class CvFilm:
             self._capture = FrameCapture(_connect(FD.format(file.fileno())))
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps: float | None = rate if 0 < rate <= 1000 else None
-        # An estimate: some containers count packets, some tell a duration, some nothing.
+        # An estimate: from packet counts or the duration, depending on the container.
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.length: int | None = count if count > 0 else None
         self._end_s = 0.0
 
     def pictures(self) -> Iterator[FilmPicture]:
-        """Yield the pictures; OpenCV fails once at a damaged one, and goes on behind it."""
+        """Yield the pictures; at a damaged one `grab` fails once, then continues after it."""
         failures = 0
         while failures < MAX_FAILURES and not self._capture.closed.is_set():
             if not self._capture.grab():
@@ -323,7 +324,7 @@ class CvFilm:
             yield FilmPicture(at_ns, self._capture.retrieve)
 
     def missing_s(self) -> float:
-        """Return how much earlier the last picture came than their number and rate say."""
+        """Return the seconds missing at the end, from picture count and frame rate."""
         if self._capture.closed.is_set() or self.length is None or not self.fps:
             return 0.0
         missing_s = (self.length - 1) / self.fps - self._end_s
@@ -335,18 +336,18 @@ class CvFilm:
 
 
 def _grabs(capture: cv2.VideoCapture) -> bool:
-    """Say whether a picture can be had; the first ones may be damaged."""
+    """Return whether a picture can be read; the first ones may be damaged."""
     return any(capture.grab() for _ in range(MAX_FAILURES))
 
 
 def _connect(name: str) -> cv2.VideoCapture:
-    # OpenCV 4.6, the only one of a 32-bit Debian 12, cannot be told
+    # OpenCV 4.6, the version of 32-bit Debian 12, lacks this property
     threads = [cv2.CAP_PROP_N_THREADS, 1] if hasattr(cv2, "CAP_PROP_N_THREADS") else []
     return cv2.VideoCapture(name, cv2.CAP_FFMPEG, threads)
 
 
 class Animation:
-    """An animated picture that FFmpeg does not read: WebP, through OpenCV."""
+    """An animated WebP picture, which FFmpeg does not read, through OpenCV."""
 
     damaged = 0
     fps: float | None = None
@@ -360,7 +361,7 @@ class Animation:
         self.length: int | None = None
 
     def pictures(self) -> Iterator[FilmPicture]:
-        """Yield the pictures, at the times that their durations give."""
+        """Yield the pictures at times computed from their durations."""
         at_ms, count, chunk = 0, 0, self._first
         while chunk:
             for bgr, ms in chunk:
@@ -372,15 +373,15 @@ class Animation:
             chunk = self._chunk(count)
 
     def missing_s(self) -> float:
-        """Return 0: an animation that was cut off is refused."""
+        """Return 0: truncated animations are refused when opened."""
         return 0.0
 
     def close(self) -> None:
-        """Yield no more pictures."""
+        """End `pictures`."""
         self._closed = True
 
     def _chunk(self, start: int) -> list[tuple[Image, int]]:
-        """Decode the pictures from the one of that number on; none behind the last."""
+        """Decode up to `ANIMATION_CHUNK` pictures from index `start`; empty after the last."""
         _, found = cv2.imdecodeanimation(self._data, start=start, count=ANIMATION_CHUNK)
         frames = [np.asarray(frame, dtype=np.uint8) for frame in found.frames]
         return list(zip(frames, (int(ms) for ms in found.durations), strict=True))

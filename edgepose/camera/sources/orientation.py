@@ -1,4 +1,4 @@
-"""The display matrix of a film or picture: how a decoded picture is turned and mirrored."""
+"""Rotation and mirroring of decoded pictures by their display matrix."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 FLIPS: Final = {(True, False): 1, (False, True): 0, (True, True): -1}
-"""Mirrored horizontally and vertically, to OpenCV's code."""
+"""OpenCV's flip code by horizontal and vertical mirroring."""
 
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """A transposition, and then a flip; any of the eight ways to show a picture."""
+    """One of the eight orientations of a picture: an optional transposition, then a flip."""
 
     transposed: bool = False
     mirrored: bool = False
-    """Left and right are swapped, after the transposition."""
+    """Whether left and right are swapped after the transposition."""
 
     upside_down: bool = False
-    """Top and bottom are swapped, after the transposition."""
+    """Whether top and bottom are swapped after the transposition."""
 
     @classmethod
     def of_matrix(cls, a: float, b: float, c: float, d: float) -> Self:
-        """Read a display matrix: ``x' = a x + c y``, ``y' = b x + d y`` (ISO 14496-12, 6.2.2).
+        """Convert a display matrix: ``x' = a x + c y``, ``y' = b x + d y`` (ISO 14496-12, 6.2.2).
 
-        Other angles than right ones are rounded to the nearest.
+        Angles are rounded to the nearest multiple of 90 degrees.
         """
         if abs(b) + abs(c) > abs(a) + abs(d):
             return cls(transposed=True, mirrored=c < 0, upside_down=b < 0)
         return cls(mirrored=a < 0, upside_down=d < 0)
 
     def apply(self, image: Image) -> Image:
-        """Return the picture as it is to be shown; the same one where nothing is changed."""
+        """Return the upright picture; the same object if nothing changes."""
         if self.transposed:
             image = cast(Image, cv2.transpose(image))
         flip = FLIPS.get((self.mirrored, self.upside_down))
@@ -47,7 +47,7 @@ class Orientation:
 
 
 def orientation_of(picture: "VideoFrame") -> Orientation:
-    """Return how a frame decoded by PyAV is to be shown."""
+    """Return the orientation of a frame decoded by PyAV."""
     _accept_unknown_side_data()
     side_data = cast(Any, picture.side_data)
     matrices = [data for data in side_data if data.type.name == "DISPLAYMATRIX"]
@@ -59,7 +59,7 @@ def orientation_of(picture: "VideoFrame") -> Orientation:
 
 @cache
 def _accept_unknown_side_data() -> None:
-    """Let PyAV list the side data of a frame that has some of a newer kind.
+    """Make PyAV accept side data of types that it does not know.
 
     PyAV 18 raises ValueError for the whole list where one entry is not in its enum, such as
     the EXIF that telephones write (FFmpeg 8). The rotation alone, which it has apart, does

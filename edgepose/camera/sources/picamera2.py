@@ -1,4 +1,4 @@
-"""Cameras of a Raspberry Pi, through the system's Picamera2."""
+"""Raspberry Pi cameras, through the system's Picamera2."""
 
 import gc
 import logging
@@ -17,17 +17,17 @@ from edgepose.types import Frame, Image, Size
 
 log = logging.getLogger(__name__)
 
-DEFAULT_SIZE: Final = Size(640, 480)  # no model looks at more
+DEFAULT_SIZE: Final = Size(640, 480)  # no model uses more pixels
 DEFAULT_FPS: Final = 30.0
-WHOLE: Final = 0.95  # of the largest view: modes differ by some pixels at the border
+WHOLE: Final = 0.95  # minimum share of the largest view: modes differ by a few border pixels
 BUFFERS: Final = 4
-FORMAT: Final = "BGR888"  # libcamera names the bytes from the last: in memory this is R, G, B
+FORMAT: Final = "BGR888"  # libcamera names the bytes in reverse: in memory this is R, G, B
 
-WAIT_S: Final = 0.25  # between two looks at whether we are closed
-SILENCE_S: Final = 5.0  # longer than any exposure in the dark that shows people,
-SILENT: Final = 3  # and than so many pictures take at the rate that was asked for
+WAIT_S: Final = 0.25  # poll interval of `close`
+SILENCE_S: Final = 5.0  # minimum timeout; longer than useful exposures in the dark
+SILENT: Final = 3  # minimum timeout in periods of the requested rate
 CLOSE_S: Final = 2.0
-STALE_NS: Final = 2 * NS_PER_S  # older stamps are of another clock
+STALE_NS: Final = 2 * NS_PER_S  # older time stamps are from another clock
 
 INSTALL: Final = (
     "needs Picamera2, which comes from the system: sudo apt install python3-picamera2, and a"
@@ -36,7 +36,7 @@ INSTALL: Final = (
 
 
 class Picamera2Source:
-    """A live camera on the Pi's own connector."""
+    """A live camera on the Pi's camera connector."""
 
     live = True
     length: int | None = None
@@ -54,12 +54,12 @@ class Picamera2Source:
         self._camera = connect(address, address.size(), self.fps)
 
     def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
-        """Yield pictures as the sensor takes them; dropped ones are not copied.
+        """Yield pictures as the sensor captures them; dropped ones are not copied.
 
         Raises
         ------
         SourceError
-            When the camera says nothing any more: it never does so in words.
+            When no picture arrives for the timeout; libcamera reports no error itself.
         """
         heard_ns = last_ns = self._clock.now_ns()
         while not self._closed.is_set():
@@ -77,7 +77,7 @@ class Picamera2Source:
         self.close()
 
     def close(self) -> None:
-        """Let go of the camera; when another thread waits for it, within `WAIT_S`."""
+        """Close the camera; if another thread reads, within `WAIT_S`. Does not wait."""
         self._closed.set()
         if self._lock.acquire(blocking=False):
             if not self._gone:
@@ -86,12 +86,12 @@ class Picamera2Source:
             self._lock.release()
 
     def _take(self, accept: FrameFilter, least_ns: int) -> tuple[Image | None, int] | None:
-        """Wait a little for a picture; return it, if wanted, and its moment, or None for none."""
+        """Wait up to `WAIT_S` for a picture; return it, if accepted, and its time; else None."""
         with self._lock:
             if self._closed.is_set():
                 return None
-            # One job until it is done: each that was given up would take a buffer with
-            # it, and without buffers the camera never delivers again.
+            # A job is kept until it is done: an abandoned one would hold a buffer for ever, and
+            # without buffers the camera stops delivering.
             if self._job is None:
                 self._job = self._camera.capture_request(wait=False)
             try:
@@ -107,44 +107,44 @@ class Picamera2Source:
                 request.release()
 
     def _moment(self, request: Any) -> int:
-        """Return the sensor's stamp if it is on our clock, else now."""
+        """Return the sensor's time stamp if it is on the monotonic clock, else now."""
         now_ns = self._clock.now_ns()
         stamp_ns = request.get_metadata().get("SensorTimestamp")
         return stamp_ns if stamp_ns and 0 <= now_ns - stamp_ns < STALE_NS else now_ns
 
 
 def _copy(request: Any) -> Image:
-    """Return the picture of a request as an array of its own, RGB."""
+    """Return a copy of a request's picture, RGB."""
     return np.ascontiguousarray(request.make_array("main"), dtype=np.uint8)
 
 
 def connect(address: SourceAddress, size: Size | None, fps: float) -> Any:
-    """Start a camera; return it.
+    """Start and return a camera.
 
     Raises
     ------
     SourceError
-        When the library or the camera is missing, or another program has it.
+        When the library or the camera is missing, or the camera is in use or cannot be started.
     """
     number = _number(address)
     try:
         from picamera2 import Picamera2
     except ImportError as error:
         raise address.error(INSTALL) from error
-    # It logs what it raises, at each try to get a camera back; here that is said once.
+    # Picamera2 also logs the errors that it raises, at every retry.
     logging.getLogger("picamera2").setLevel(logging.CRITICAL)
-    # A closed camera is in a circle of references, and has two descriptors until it is found.
+    # A closed camera holds two descriptors until its reference cycle is collected.
     gc.collect()
-    # Its number is its place in this list, whatever libcamera calls it.
+    # The camera number is the index in this list.
     models = [info.get("Model", "unnamed") for info in Picamera2.global_camera_info()]
     if number >= len(models):
         found = ", ".join(f"{place} ({model})" for place, model in enumerate(models)) or "none"
         raise address.error(f"no such camera; cameras here: {found}")
-    # Made in two steps: of one that fails to open there would be nothing to tidy up by.
+    # Created in two steps, so that a camera that fails to open can be cleaned up.
     camera = Picamera2.__new__(Picamera2)
     try:
         camera.__init__(number)
-    except Exception as error:  # RuntimeError or IndexError, by its version
+    except Exception as error:  # RuntimeError or IndexError, depending on the version
         _tidy(camera)
         why = error.__cause__ or error
         raise address.error(f"cannot be opened: {why}; is another program using it?") from error
@@ -161,15 +161,15 @@ def connect(address: SourceAddress, size: Size | None, fps: float) -> Any:
 
 
 def attached() -> list[str]:
-    """Return the addresses of the cameras on the Pi's own connectors."""
+    """Return the addresses of the cameras on the Pi's camera connectors."""
     try:
         from picamera2 import Picamera2
 
         cameras = Picamera2.global_camera_info()
-    except Exception as error:  # of a library that another numpy was built for: ValueError
+    except Exception as error:  # ValueError if the library was built for another numpy
         log.debug("the Pi's own cameras cannot be asked for: %s", error)
         return []
-    # USB cameras are listed too; those are better read by their node.
+    # USB cameras are listed, too; they are read through V4L2.
     own = [place for place, info in enumerate(cameras) if "usb" not in info.get("Id", "").lower()]
     return [f"picamera2://{place}" for place in own]
 
@@ -177,7 +177,7 @@ def attached() -> list[str]:
 def _start(camera: Any, size: Size | None, fps: float) -> Size:
     """Start a camera; return the size of its pictures."""
     controls = {}
-    if "FrameDurationLimits" in camera.camera_controls:  # setting an unknown one is an error
+    if "FrameDurationLimits" in camera.camera_controls:  # setting an unknown control is an error
         duration_us = round(1e6 / fps)
         controls["FrameDurationLimits"] = (duration_us, duration_us)
     mode = whole_view(_modes(camera), size or DEFAULT_SIZE, fps)
@@ -185,9 +185,9 @@ def _start(camera: Any, size: Size | None, fps: float) -> Size:
         camera.create_video_configuration(
             main={"format": FORMAT, "size": tuple(size or _in_shape_of(mode))},
             sensor=mode and {"output_size": mode["size"], "bit_depth": mode["bit_depth"]},
-            raw=None,  # costs memory that a Pi has little of
+            raw=None,  # saves memory
             buffer_count=BUFFERS,
-            queue=False,  # the next picture, not one that has waited
+            queue=False,  # deliver the next picture, not a queued one
             controls=controls,
         )
     )
@@ -198,19 +198,19 @@ def _start(camera: Any, size: Size | None, fps: float) -> Size:
 def whole_view(
     modes: Sequence[Mapping[str, Any]], size: Size, fps: float
 ) -> Mapping[str, Any] | None:
-    """Choose the smallest of a sensor's modes that shows all that it can see.
+    """Return the smallest sensor mode with the full field of view; None if there is none.
 
-    Left to itself, libcamera takes the mode whose size is nearest, and the small ones of
-    many sensors show the middle only: less than half of the width, as the worst do.
+    By default libcamera selects the mode of the nearest size. The small modes of many sensors
+    show only the centre, some of them less than half of the width.
 
     Parameters
     ----------
     modes : sequence of mapping
         Picamera2's `sensor_modes`.
     size : Size
-        Of the pictures wanted.
+        Requested size of the pictures.
     fps : float
-        Their rate; where only modes with a narrower view are so fast, None.
+        Requested rate in Hz; modes that are slower are not considered.
     """
     views = [mode["crop_limits"][2] * mode["crop_limits"][3] for mode in modes]
     fit = [
@@ -224,37 +224,39 @@ def whole_view(
 
 
 def _modes(camera: Any) -> list[dict[str, Any]]:
-    """Return the modes of a sensor on the Pi's own connector; none of any other camera."""
+    """Return the modes of a sensor on the Pi's connector; empty for other cameras."""
     if "ColorFilterArrangement" not in camera.camera_properties:
         return []
     try:
         modes: list[dict[str, Any]] = camera.sensor_modes
-    except Exception as error:  # it tries each of them, and a small Pi may lack the memory
+    except (
+        Exception
+    ) as error:  # Picamera2 tries each mode, for which a small Pi may lack the memory
         log.warning("picamera2: modes cannot be read: %s; part of the view may be lost", error)
         return []
     return modes
 
 
 def _in_shape_of(mode: Mapping[str, Any] | None) -> Size:
-    """Return the size of pictures that leave nothing of a mode's view out."""
+    """Return a picture size of a mode's aspect ratio, `DEFAULT_SIZE` without a mode."""
     if mode is None:
         return DEFAULT_SIZE
     width, height = Size(*mode["size"]).within(DEFAULT_SIZE.width)
-    return Size(width, height - height % 2)  # libcamera rounds odd ones down, too
+    return Size(width, height - height % 2)  # libcamera also rounds odd heights down
 
 
 def _tidy(camera: Any) -> None:
-    """Give back what a camera has that failed to open: it keeps a pipe for ever."""
-    with suppress(Exception):  # however far it came
+    """Release the resources of a camera that failed to open, including its pipe."""
+    with suppress(Exception):  # fails at different stages
         camera.close()
     with suppress(Exception):
-        if not camera.notifymeread.closed:  # else it has closed both ends
+        if not camera.notifymeread.closed:  # else both ends are closed
             camera.notifymeread.close()
             os.close(camera.notifyme_w)
 
 
 def _close(camera: Any, address: SourceAddress) -> None:
-    """Close a camera, and leave it to itself if it never comes to an end."""
+    """Close a camera; give up after `CLOSE_S` and log it."""
     closing = threading.Thread(target=camera.close, name="camera:close", daemon=True)
     closing.start()
     closing.join(CLOSE_S)

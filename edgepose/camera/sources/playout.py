@@ -1,9 +1,9 @@
-"""When the pictures of a stream were taken, and when each is handed on.
+"""Computes when a stream's pictures were captured and when each one is delivered.
 
-Streams may deliver seconds of pictures at once, and then none: HLS does so always, RTSP on
-a bad radio link. How far the pictures lie apart is then told by the stream's own time
-stamps, not by their arrival, and each waits for its turn: else all but one of them would
-be left out. A stream that delivers evenly is not held up.
+Streams may deliver seconds of pictures at once and then none: HLS always, RTSP on a bad radio
+link. The intervals of the pictures are then taken from the stream's time stamps instead of their
+arrival, and each picture is delayed until it is due. Otherwise all but one picture of a burst
+would be dropped. A stream that delivers evenly is not delayed.
 """
 
 from typing import Final, NamedTuple
@@ -11,36 +11,36 @@ from typing import Final, NamedTuple
 from edgepose.timing import NS_PER_S
 
 BURST_NS: Final = NS_PER_S // 5
-"""How much later than its time stamp says a picture must come for a burst to be seen."""
+"""Minimum delay of a picture, relative to its time stamp, that counts as a burst."""
 
 LONGEST_NS: Final = 30 * NS_PER_S
-"""The longest burst; a larger step of the time stamps is a new beginning."""
+"""Maximum length of a burst; a larger step of the time stamps restarts the computation."""
 
 QUIET: Final = 3
-"""After so many times the delay without a gap, the delay is more than the stream needs."""
+"""The delay shrinks after this multiple of it without a late picture."""
 
 DRAIN: Final = 0.2
-"""By which part of a step the delay then shrinks at each picture."""
+"""Reduction of the delay per picture, as a fraction of the time step."""
 
 
 class Moment(NamedTuple):
     """The times of one picture, on the frames' clock."""
 
     captured_ns: int
-    """When it was taken, as far as its arrival and the stream's time stamps tell."""
+    """Capture time, estimated from arrival and time stamps."""
 
     due_ns: int
-    """When it is handed on; never before `captured_ns`."""
+    """Delivery time; not before `captured_ns`."""
 
 
 class Playout:
-    """Computes the moments of one stream's pictures, in order.
+    """Computes capture and delivery times of one stream's pictures, in order.
 
     Parameters
     ----------
     stored : bool
-        The stream has an end, and comes as fast as it is read: every picture is due at
-        its own time.
+        Whether the stream is a recording that arrives as fast as it is read: every picture is
+        then due at its own time.
     """
 
     def __init__(self, *, stored: bool = False) -> None:
@@ -52,14 +52,14 @@ class Playout:
         self._was_late = False
 
     def add(self, pts_ns: int | None, read_ns: int) -> Moment:
-        """Return the moments of the next picture.
+        """Return the times of the next picture.
 
         Parameters
         ----------
         pts_ns : int or None
-            Its time on the stream's clock; None where that means nothing.
+            Time on the stream's clock; None if the stream has no usable time stamps.
         read_ns : int
-            When its last byte was read.
+            Arrival of its last byte, on the monotonic clock.
         """
         before_ns, self._pts_ns = self._pts_ns, pts_ns
         step_ns = 0 if pts_ns is None or before_ns is None else pts_ns - before_ns
@@ -77,12 +77,12 @@ class Playout:
         return Moment(self._captured_ns, max(read_ns, self._captured_ns + self._delay_ns))
 
     def _is_even(self, late_ns: int, *, was_late: bool) -> bool:
-        """Say whether the stream delivers its pictures one by one, as they are taken."""
+        """Return whether the stream delivers pictures one by one, as they are captured."""
         if self._stored:
             return late_ns > 0
         if self._delay_ns == 0 and late_ns <= BURST_NS:
             return True
-        # In a burst only the first picture is late; where all are, the time stamps are wrong.
+        # Only the first picture of a burst is late; if all are, the time stamps are wrong.
         return late_ns >= 0 and (was_late or self._delay_ns + late_ns <= BURST_NS)
 
     def _by_arrival(self, read_ns: int) -> Moment:

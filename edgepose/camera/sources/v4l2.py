@@ -1,4 +1,4 @@
-"""USB cameras and whatever else Linux shows as `/dev/videoN`."""
+"""USB cameras and other V4L2 devices (`/dev/videoN`)."""
 
 import logging
 import os
@@ -17,22 +17,22 @@ from edgepose.types import Frame, Size
 log = logging.getLogger(__name__)
 
 NODES: Final = Path("/dev/v4l/by-id")
-"""USB cameras by maker and serial number: the same after a reboot."""
+"""Nodes of USB cameras by maker and serial number, which are the same after a reboot."""
 
 FORMATS: Final = {"mjpeg": "MJPG", "yuyv": "YUYV"}
-"""Option to V4L2's four letters: compressed is what carries large pictures over USB 2."""
+"""V4L2 pixel format by option; USB 2 carries large pictures only when compressed."""
 
-DEFAULT_SIZE: Final = Size(640, 480)  # every camera has it, and no model looks at more
+DEFAULT_SIZE: Final = Size(640, 480)  # supported by all cameras; no model uses more pixels
 DEFAULT_FPS: Final = 30.0
-STALE_NS: Final = 2 * NS_PER_S  # older stamps are of another clock
-SILENCE_S: Final = 5  # longer than any camera takes for its first picture
+STALE_NS: Final = 2 * NS_PER_S  # older time stamps are from another clock
+SILENCE_S: Final = 5  # longer than any camera needs for its first picture
 
-# Read when the first camera is opened; OpenCV itself would wait for ten seconds.
+# Read when the first camera is opened; OpenCV's default is ten seconds.
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(SILENCE_S))
 
 
 class V4l2Source:
-    """A live camera, through OpenCV's V4L2 back end."""
+    """A live camera read with OpenCV's V4L2 back end."""
 
     live = True
     length: int | None = None
@@ -52,7 +52,7 @@ class V4l2Source:
         Raises
         ------
         SourceError
-            When it stops delivering, as one that was unplugged does.
+            When the camera stops delivering, for example because it was unplugged.
         """
         while self._device.grab():
             read_ns = self._clock.now_ns()
@@ -69,22 +69,22 @@ class V4l2Source:
             raise self._address.error("the camera stopped delivering pictures; is it plugged in?")
 
     def close(self) -> None:
-        """Let go of the device and end `frames`."""
+        """Release the device and end `frames`."""
         self._device.close()
 
     def _captured_ns(self, read_ns: int) -> int:
-        """Return the driver's stamp if it is on our clock, else when we had the picture."""
+        """Return the driver's time stamp if it is on the monotonic clock, else `read_ns`."""
         stamp_ns = round(self._device.get(cv2.CAP_PROP_POS_MSEC) * NS_PER_MS)
         return stamp_ns if 0 <= read_ns - stamp_ns < STALE_NS else read_ns
 
 
 def connect(address: SourceAddress, size: Size, fps: float) -> FrameCapture:
-    """Open a camera in the wanted mode, or the nearest that its driver offers.
+    """Open a camera in the requested mode, or the nearest one that its driver offers.
 
     Raises
     ------
     SourceError
-        When it is missing, not ours to open, busy, or gives no picture.
+        When the camera is missing, not accessible, busy, or delivers no picture.
     """
     four = _format(address)
     _check_node(address)
@@ -95,7 +95,7 @@ def connect(address: SourceAddress, size: Size, fps: float) -> FrameCapture:
     device.set(cv2.CAP_PROP_FRAME_WIDTH, size.width)
     device.set(cv2.CAP_PROP_FRAME_HEIGHT, size.height)
     device.set(cv2.CAP_PROP_FPS, fps)
-    # A node whose camera is gone says that it is open: only a picture proves it.
+    # A node of an unplugged camera can be opened, too, so a picture is read.
     if not device.grab():
         device.release()
         raise address.error("opened, but gives no picture; unplug the camera and plug it in again")
@@ -104,8 +104,8 @@ def connect(address: SourceAddress, size: Size, fps: float) -> FrameCapture:
 
 
 def attached() -> list[str]:
-    """Return the nodes of the USB cameras that are plugged in."""
-    # A camera has a second node, index1, for what it knows about its pictures.
+    """Return the device nodes of the attached USB cameras."""
+    # A camera's second node, index1, is for metadata.
     return sorted(str(node) for node in NODES.glob("*-video-index0"))
 
 
