@@ -93,4 +93,4 @@ def test_the_schema_agrees_with_the_reader() -> None:
     for wrong in ({"rotat": 90}, {"rotate": 45}, {"mirror": "yes"}, {"id": "Hall"}, {"roi": [0]}):
         assert not check.is_valid(good | {"camera": [camera | wrong]}), wrong
     described = schema["$defs"]["Camera"]["properties"]["rotate"]["description"]
-    assert described.startswith("Degrees clockwise")
+    assert described.startswith("Clockwise rotation in degrees")

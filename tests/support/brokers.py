@@ -1,6 +1,7 @@
 """Real brokers on free ports, and a line to them that can be spoiled."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -28,11 +29,14 @@ needs_mosquitto = pytest.mark.skipif(
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that no socket uses and that the kernel gives to no connection by itself."""
+    while True:
+        port = random.SystemRandom().randrange(15000, 32000)  # below Linux's range for outgoing connections
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float = 10.0) -> bool:
