@@ -31,7 +31,8 @@ needs_mosquitto = pytest.mark.skipif(
 def free_port() -> int:
     """Return a port that no socket uses and that the kernel gives to no connection by itself."""
     while True:
-        port = random.SystemRandom().randrange(15000, 32000)  # below Linux's range for outgoing connections
+        # below the range that Linux uses for outgoing connections
+        port = random.SystemRandom().randrange(15000, 32000)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):
