@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from edgepose.config.schema import Config, Mqtt
+from edgepose.config.schema import Mqtt
 from edgepose.errors import ConfigError
 from edgepose.urls import broker
 
@@ -29,11 +29,6 @@ def login(mqtt: Mqtt) -> tuple[str, str | None]:
     if credential.is_absolute() and credential.exists():
         return username, _password(credential, f"credential {CREDENTIAL}")
     return username, os.environ.get(PASSWORD_VARIABLE) or None
-
-
-def secret(config: Config) -> str | None:
-    """Return the password for the broker; None if there is none. Never log it."""
-    return login(config.mqtt)[1]
 
 
 def _password(path: Path, where: str, key: tuple[str, ...] = ()) -> str:

@@ -466,14 +466,14 @@ def test_the_password_comes_from_the_first_place_that_has_one(
     """URL, file, credential, environment: each gives way to the one before."""
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     monkeypatch.delenv("EDGEPOSE_MQTT_PASSWORD", raising=False)
-    assert secrets.secret(Config()) is None
+    assert secrets.login(Config().mqtt)[1] is None
 
     monkeypatch.setenv("EDGEPOSE_MQTT_PASSWORD", "environment")
-    assert secrets.secret(Config()) == "environment"
+    assert secrets.login(Config().mqtt)[1] == "environment"
 
     (tmp_path / "mqtt-password").write_text("credential\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    assert secrets.secret(Config()) == "credential"
+    assert secrets.login(Config().mqtt)[1] == "credential"
 
     (tmp_path / "file").write_text(" file with spaces \n")
     mqtt = schema.Mqtt(username="ann", password_file=str(tmp_path / "file"))
