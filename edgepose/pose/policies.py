@@ -14,6 +14,7 @@ import numpy as np
 
 from edgepose.errors import UsageError
 from edgepose.geometry import box_around, extent, rotation
+from edgepose.models.catalog import REFINED_SCORE
 from edgepose.skeleton import (
     LEFT_HIP,
     LEFT_SHOULDER,
@@ -45,8 +46,10 @@ SAME_BOX: Final = 0.5  # minimum IoU of a detection and a search result of the s
 SAME_SPOT: Final = 0.3  # minimum OKS of a detection and a refinement of the same person
 JOINT_SCORE: Final = 0.2  # minimum score of the joints that distinguish people (tfjs)
 
-CONFIRMED: Final = 0.2  # minimum mean joint score of a refinement that is not repeated, turned
-TURNED_SCORE: Final = 0.25  # minimum mean joint score of a person found by a repeated refinement
+TURNED_SCORE: Final = 0.25
+"""Minimum mean joint score of a person found by a repeated refinement, if the detector alone
+would not report the person."""
+
 TURNED_DEG: Final = (90.0, -90.0, 0.0)  # rotations of the crops of repeated refinements
 
 CANDIDATE_LOOKS: Final = 2  # maximum refinements of candidates per frame of a video
@@ -242,7 +245,9 @@ class Refine:
             return []
         weak = [entry.crop for entry in refined if not is_confirmed(entry)]
         return [
-            self._crop(crop.person, angle_deg)._replace(least=TURNED_SCORE)
+            self._crop(crop.person, angle_deg)._replace(
+                least=REFINED_SCORE if crop.person.score >= REFINED_SCORE else TURNED_SCORE
+            )
             for crop in weak
             for angle_deg in TURNED_DEG
             if crop.person is not None and angle_deg != crop.angle_deg
@@ -544,7 +549,7 @@ def validate_refinement(entry: CropResult) -> Pose | None:
 def is_confirmed(entry: CropResult) -> bool:
     """Return whether the refinement is the same person, with a sufficient score."""
     found = validate_refinement(entry)
-    return found is not None and found.score >= CONFIRMED
+    return found is not None and found.score >= REFINED_SCORE
 
 
 def agree(first: Floats, second: Floats, region: Region) -> bool:
