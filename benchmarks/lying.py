@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from edgepose.camera.sources.files import read_picture
 from edgepose.measure.benchmark import machine
+from edgepose.models import catalog
 from edgepose.pose import interpreter
 from edgepose.pose.estimator import PoseEstimator
 from edgepose.pose.preprocess import use_one_thread
@@ -32,10 +33,12 @@ MODELS: Final = (
     "movenet-lightning-int8",
     "movenet-thunder",
     "movenet-thunder-int8",
+    "coral-movenet-lightning",
     "posenet",
     "posenet-uint8",
     "posenet-481x641",
     "movenet-multipose",
+    "posenet-uint8+movenet-thunder-int8",
     "posenet-481x641+movenet-thunder-int8",
     "refined-light",
     "refined",
@@ -68,7 +71,7 @@ def main() -> None:
     use_one_thread()
     lying = list(falls(args.films))
     empty = [read_picture(path) for path in args.empty]
-    rows = [measured(model, lying, empty) for model in tqdm(args.models)]
+    rows = [measured(model, lying, empty) for model in tqdm(args.models) if is_here(model)]
     report = {
         "about": "lying: pictures of one person after a fall, one of each film, and how many are"
         " found in their place; empty: pictures without people, and those with a detection",
@@ -79,6 +82,12 @@ def main() -> None:
     }
     RESULTS.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+
+
+def is_here(model: str) -> bool:
+    """Return whether a model is on this machine."""
+    entry = catalog.entries().get(model)
+    return entry is None or entry.path is not None
 
 
 def falls(films: Path) -> Iterator[Lying]:
