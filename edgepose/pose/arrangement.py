@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -70,6 +70,8 @@ class Costs(msgspec.Struct):
 
     machine: str = ""
     costs: dict[str, Cost] = {}
+    doubtful: list[str] = []
+    """Costs that differ from live timings; they are measured again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class ArrangementChoice:
 
     arrangement: Arrangement
     reason: str
+    infer_ms: float = 0.0
+    """Time of one inference of the model's first network; 0 if it was not measured."""
 
 
 def arrangements(cores: int) -> list[Arrangement]:
@@ -178,7 +182,24 @@ class ArrangementSelector:
                 costs[entry] = cost
             if len(costs) == 1 and cost is not None and _keeps_up(cost, fps):
                 break
-        return choose(costs, fps)
+        choice = choose(costs, fps)
+        return replace(choice, infer_ms=self._infer_ms(name, choice.arrangement))
+
+    def forget(self) -> None:
+        """Discard all measurements."""
+        self._file.write(Costs())
+
+    def doubt(self) -> None:
+        """Measure again at the next `choose`; costs are kept where no time is left for it."""
+        self._read()
+        self._known.doubtful = sorted(self._known.costs)
+        self._file.write(self._known)
+
+    def _infer_ms(self, name: str, entry: Arrangement) -> float:
+        """Return the measured time of one inference of the first network; 0 without one."""
+        key = _key(catalog.model_set(name).detectors[0], entry, shaped=False)
+        cost = self._known.costs.get(key)
+        return cost.ms * entry.interpreters if cost else 0.0
 
     def _read(self) -> None:
         machine = self._machine()
@@ -201,15 +222,21 @@ class ArrangementSelector:
     def _network_cost(
         self, choice: catalog.Choice, entry: Arrangement, until_s: float, *, shaped: bool
     ) -> Cost | None:
-        shape = "shaped" if shaped else choice.size or ""
-        key = f"{choice.path.name} {shape} {entry}"
-        if key not in self._known.costs:
+        key = _key(choice, entry, shaped=shaped)
+        known = self._known
+        if key not in known.costs or key in known.doubtful:
             if time.monotonic() >= until_s or self._ending():
-                return None
+                return known.costs.get(key)
             log.info("model: measuring %s as %s", choice.name, entry)
-            self._known.costs[key] = measure(choice, entry, shaped=shaped)
-            self._file.write(self._known)
-        return self._known.costs[key]
+            known.costs[key] = measure(choice, entry, shaped=shaped)
+            known.doubtful = [other for other in known.doubtful if other != key]
+            self._file.write(known)
+        return known.costs[key]
+
+
+def _key(choice: catalog.Choice, entry: Arrangement, *, shaped: bool) -> str:
+    shape = "shaped" if shaped else choice.size or ""
+    return f"{choice.path.name} {shape} {entry}"
 
 
 def choose(costs: dict[Arrangement, Cost], fps: float) -> ArrangementChoice:

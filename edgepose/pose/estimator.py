@@ -7,6 +7,7 @@ different threads, once per frame.
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from edgepose.pose.interpreter_pool import AnyInterpreter, InterpreterPool
 from edgepose.pose.policies import Crop, CropResult, PolicyName, Refine, Whole
 from edgepose.pose.preprocess import Preprocessor
 from edgepose.pose.shaped import ShapedEngine, affordable, machine_memory
-from edgepose.timing import median_ms
+from edgepose.timing import Durations, median_ms
 from edgepose.types import Image, ModelPose, Pose, Size
 
 if TYPE_CHECKING:
@@ -204,6 +205,9 @@ class PoseEstimator:
         self.interpreters = interpreters if self.engine.plugin is None else 1
         """Maximum number of concurrent inferences, of all networks together."""
 
+        self.detector_times = Durations()
+        """Durations of the first network's inferences."""
+
         self._slots = threading.BoundedSemaphore(self.interpreters)
         self._executor = _executor(self.interpreters) if len(self.networks) > 1 else None
         one = [network.decoder.people == 1 for network in self.networks]
@@ -263,8 +267,10 @@ class PoseEstimator:
         inputs = self.prepare(image)
         found = self._merge(inputs, self.infer(inputs), limits)
         if crops := self.policy.refine_crops(_size(image), found):
-            inputs = self._look(image, crops)
-            found = self._merge(inputs, self.infer(inputs), limits)
+            seen = self._refine(image, crops, limits)
+            if turned := self.policy.turned_crops(seen):
+                seen += self._refine(image, turned, limits)
+            found = self.policy.merge(seen)
         return _within(found, limits)
 
     def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> ModelInputs:
@@ -293,7 +299,11 @@ class PoseEstimator:
 
     def _infer(self, look: ModelInput) -> Outputs:
         with self._slots:
-            return self.networks[look.crop.network].engine.infer(look.take())
+            started_ns = time.monotonic_ns()
+            outputs = self.networks[look.crop.network].engine.infer(look.take())
+        if not look.crop.network:
+            self.detector_times.add(time.monotonic_ns() - started_ns)
+        return outputs
 
     def decode(
         self, inputs: ModelInputs, outputs: Sequence[Outputs], *, limits: Limits | None = None
@@ -351,11 +361,19 @@ class PoseEstimator:
             return self.networks[index]
 
     def _merge(self, inputs: ModelInputs, outputs: Sequence[Outputs], limits: Limits) -> list[Pose]:
-        seen = [
+        return self.policy.merge(self._seen(inputs, outputs, limits))
+
+    def _refine(self, image: Image, crops: Sequence[Crop], limits: Limits) -> list[CropResult]:
+        inputs = self._look(image, crops)
+        return self._seen(inputs, self.infer(inputs), limits)
+
+    def _seen(
+        self, inputs: ModelInputs, outputs: Sequence[Outputs], limits: Limits
+    ) -> list[CropResult]:
+        return [
             self._decode(look, said, limits)
             for look, said in zip(inputs.crops, outputs, strict=True)
         ]
-        return self.policy.merge(seen)
 
     def _decode(self, look: ModelInput, outputs: Outputs, limits: Limits) -> CropResult:
         if look.crop.person is not None:

@@ -185,6 +185,11 @@ class FailoverEstimator:
         self.plan = replace(self.plan, reason=plan.reason, waits=plan.waits)
         self._changed()
 
+    def set_plan(self, plan: Plan) -> None:
+        """Replace the plan by one with the same model and arrangement: its reasons are newer."""
+        self.plan = plan
+        self._changed()
+
     def release_delegate(self) -> None:
         """Switch to the CPU, which frees the delegate for a trial with another model."""
         if self.plan.delegate.plugin is not None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgepose.errors import UsageError
 from edgepose.geometry import box_around, extent, rotation
+from edgepose.models.catalog import REFINED_SCORE
 from edgepose.skeleton import (
     LEFT_HIP,
     LEFT_SHOULDER,
@@ -44,6 +45,12 @@ SAME_PERSON: Final = 0.7  # maximum OKS of two different people
 SAME_BOX: Final = 0.5  # minimum IoU of a detection and a search result of the same person
 SAME_SPOT: Final = 0.3  # minimum OKS of a detection and a refinement of the same person
 JOINT_SCORE: Final = 0.2  # minimum score of the joints that distinguish people (tfjs)
+
+TURNED_SCORE: Final = 0.25
+"""Minimum mean joint score of a person found by a repeated refinement, if the detector alone
+would not report the person."""
+
+TURNED_DEG: Final = (90.0, -90.0, 0.0)  # rotations of the crops of repeated refinements
 
 CANDIDATE_LOOKS: Final = 2  # maximum refinements of candidates per frame of a video
 SEARCH_SCORE: Final = 0.3  # minimum mean joint score of a person found by a search
@@ -80,6 +87,9 @@ class Crop(NamedTuple):
     angle_deg: float = 0.0
     """Clockwise rotation of the region about its centre."""
 
+    least: float = 0.0
+    """Minimum mean joint score of a refinement."""
+
 
 class CropResult(NamedTuple):
     """Poses of one crop."""
@@ -102,6 +112,9 @@ class Policy(Protocol):
     def refine_crops(self, size: Size, found: Sequence[Pose]) -> list[Crop]:
         """Return the crops for refinement of a still image; empty if there is nothing to refine."""
 
+    def turned_crops(self, refined: Sequence[CropResult]) -> list[Crop]:
+        """Return the crops of a still image to refine again, rotated differently."""
+
     def merge(self, seen: Sequence[CropResult]) -> list[Pose]:
         """Return the people of all crops, best first."""
 
@@ -120,6 +133,10 @@ class Whole:
         return [Crop(0, everything(size)), *searches(1, people, turn, self.search_every)]
 
     def refine_crops(self, size: Size, found: Sequence[Pose]) -> list[Crop]:
+        """Return no crop."""
+        return []
+
+    def turned_crops(self, refined: Sequence[CropResult]) -> list[Crop]:
         """Return no crop."""
         return []
 
@@ -150,6 +167,10 @@ class Follow:
         """Return a crop around the first detection."""
         crops = self.crops(size, found, 0)
         return crops if found and crops[0].region != everything(size) else []
+
+    def turned_crops(self, refined: Sequence[CropResult]) -> list[Crop]:
+        """Return no crop."""
+        return []
 
     def merge(self, seen: Sequence[CropResult]) -> list[Pose]:
         """Return the person of the one crop.
@@ -215,6 +236,23 @@ class Refine:
         """Return a crop of each detection."""
         return [self._crop(person)._replace(found=True) for person in found]
 
+    def turned_crops(self, refined: Sequence[CropResult]) -> list[Crop]:
+        """Return rotated crops of the detections that their refinement did not confirm.
+
+        The joints of a lying person who is badly detected do not tell how the person lies.
+        """
+        if not self.upright:
+            return []
+        weak = [entry.crop for entry in refined if not is_confirmed(entry)]
+        return [
+            self._crop(crop.person, angle_deg)._replace(
+                least=REFINED_SCORE if crop.person.score >= REFINED_SCORE else TURNED_SCORE
+            )
+            for crop in weak
+            for angle_deg in TURNED_DEG
+            if crop.person is not None and angle_deg != crop.angle_deg
+        ]
+
     def merge(self, seen: Sequence[CropResult]) -> list[Pose]:
         """Merge detections and refinements.
 
@@ -241,8 +279,9 @@ class Refine:
             ]
         return with_searched([*again, *(pose for poses in detections for pose in poses)], searched)
 
-    def _crop(self, person: Pose) -> Crop:
-        angle_deg = lean(person) if self.upright else 0.0
+    def _crop(self, person: Pose, angle_deg: float | None = None) -> Crop:
+        if angle_deg is None:
+            angle_deg = lean(person) if self.upright else 0.0
         region, size = person_crop(person, self.shapes, angle_deg)
         return Crop(self.detectors, region, person, size=size, angle_deg=angle_deg)
 
@@ -502,8 +541,15 @@ def validate_refinement(entry: CropResult) -> Pose | None:
     assert person is not None
     if entry.poses and agree(person.keypoints, entry.poses[0].keypoints, entry.crop.region):
         look = entry.poses[0]
-        return replace(look, score=mean_score(look))
+        score = mean_score(look)
+        return replace(look, score=score) if score >= entry.crop.least else None
     return replace(person, score=person.score * DISAGREED) if entry.crop.found else None
+
+
+def is_confirmed(entry: CropResult) -> bool:
+    """Return whether the refinement is the same person, with a sufficient score."""
+    found = validate_refinement(entry)
+    return found is not None and found.score >= REFINED_SCORE
 
 
 def agree(first: Floats, second: Floats, region: Region) -> bool:

@@ -29,6 +29,7 @@ from edgepose.pose.delegate_trial import Verdict
 from edgepose.pose.delegates import Delegate, Plugin
 from edgepose.pose.delegates.cpu import Cpu
 from edgepose.pose.estimator import Network
+from edgepose.pose.people_sizes import SHARES, PeopleSize, PeopleSizes, SizeReport
 from edgepose.pose.policies import PolicyName
 from edgepose.system.storage import StateFile
 from edgepose.timing import Clock, median_ms
@@ -49,6 +50,8 @@ BUNDLED: Final = {"one": "movenet-lightning", "many": catalog.DEFAULT}
 AUTO: Final = "auto"
 TAKEN: Final = "taken"
 UNFIT: Final = "does not find people who lie"
+SAME_AP: Final = 1.0  # smaller differences were not significant on the measured pictures
+AS_GOOD: Final = "as accurate as another, and slower"
 LYING_LEAST: Final = 50.0  # minimum percentage of lying people found, for `events.fall`
 UNMEASURED: Final = "not measured: no time left"
 ONE_CAMERA_FPS: Final = 10.0  # default frame rate of the configuration
@@ -78,6 +81,9 @@ class Plan:
     waits: bool = False
     """Whether the delegate would be used again once its back-off ends or it is reconnected."""
 
+    infer_ms: float = 0.0
+    """Expected time of one inference of the first network; 0 if it was not measured."""
+
     @property
     def arranged(self) -> str:
         """The arrangement and its reason, in one line."""
@@ -87,7 +93,7 @@ class Plan:
         """Return the plan that continues on the CPU."""
         plan = replace(self, model=self.fallback_model, delegate=Cpu(), reason=reason, waits=True)
         same = self.delegate.plugin is None
-        return plan if same else replace(plan, arrangement=ONE, arrangement_reason="")
+        return plan if same else replace(plan, arrangement=ONE, arrangement_reason="", infer_ms=0.0)
 
 
 class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,11 +114,13 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     like: str = ""
     """Model with the same figures, if another file of the network was measured."""
 
-    def of(self, people: int) -> float:
-        """Return the AP that applies to this maximum number of people."""
+    def of(self, people: int, sizes: PeopleSize = "mixed") -> float:
+        """Return the AP that applies to this maximum number of people, and to their size."""
         if people == 1:
             return self.one
-        return 0.0 if self.near is None or self.small is None else (self.near + self.small) / 2
+        if self.near is None or self.small is None:
+            return 0.0
+        return self.near + SHARES[sizes] * (self.small - self.near)
 
     @property
     def fit_for_falls(self) -> bool:
@@ -197,13 +205,24 @@ class ModelSelector:
         self.rows: list[CandidateRow] = []
         """Candidates of the last `auto`, with their verdicts."""
 
+        self.people_sizes = PeopleSizes(folder)
+        """Sizes of the people in view, which `auto` considers."""
+
         self._ending = ending
         self._note = StateFile(folder and folder / FILE, Timings)
         self._arrangements = ArrangementSelector(folder, partial(_machine, ONE), ending)
 
     def forget_timings(self) -> None:
-        """Discard all timings."""
+        """Discard all measurements of models and arrangements."""
         self._note.write(Timings())
+        self._arrangements.forget()
+
+    def doubt_timings(self) -> None:
+        """Measure again at the next `plan`; timings are kept where no time is left for it."""
+        known: Timings | None = self._note.read()
+        if known is not None:
+            self._note.write(Timings(known.machine, known.ms, sorted(known.ms)))
+        self._arrangements.doubt()
 
     def plan(self, config: Config, fps: float = 0.0) -> Plan:
         """Return the plan for a configuration; may take seconds with `auto` or a delegate.
@@ -237,7 +256,12 @@ class ModelSelector:
             people=config.pose.max_people,
             fps=fps or ONE_CAMERA_FPS,
         )
-        return replace(plan, arrangement=choice.arrangement, arrangement_reason=choice.reason)
+        return replace(
+            plan,
+            arrangement=choice.arrangement,
+            arrangement_reason=choice.reason,
+            infer_ms=choice.infer_ms,
+        )
 
     def worth_a_try(self, config: Config, plan: Plan) -> bool:
         """Return whether the plan's unavailable delegate could be tried again now; fast."""
@@ -280,7 +304,8 @@ class ModelSelector:
         """Return the plan of the most accurate model that keeps up, on CPU or delegate."""
         reason = self._unusable(delegate) if delegate.plugin else 'model.delegate = "cpu"'
         cache = LatencyCache(self._note, arrangement.most(config.model), self._ending)
-        selection = AutoSelection(config, fps, delegate, cache, self._try)
+        sizes = self.people_sizes.report()
+        selection = AutoSelection(config, fps, delegate, cache, self._try, sizes=sizes)
         selection.only_on_the_cpu = reason
         plan = selection.plan()
         self.rows = selection.rows
@@ -307,6 +332,8 @@ class AutoSelection:
         Times models on the CPU.
     try_out : callable
         Tries a model on the delegate.
+    sizes : SizeReport
+        Size of the people in view.
     """
 
     def __init__(
@@ -316,6 +343,8 @@ class AutoSelection:
         delegate: Delegate,
         cache: "LatencyCache",
         try_out: Callable[[str, Delegate, int], Verdict],
+        *,
+        sizes: SizeReport,
     ) -> None:
         self.rows: list[CandidateRow] = []
         self.only_on_the_cpu = ""
@@ -331,32 +360,57 @@ class AutoSelection:
         self._try_out = try_out
         self._cache = cache
         self._falls = config.events.fall
+        self._sizes = sizes
 
     def plan(self) -> Plan:
-        """Return the plan of the most accurate model, or of the fastest if none keeps up."""
+        """Return the plan of the most accurate model, or of the fastest if none keeps up.
+
+        Of models that are equally accurate, within `SAME_AP`, the fastest is selected.
+        """
         taken: CandidateRow | None = None
-        for name, accuracy in _candidates(self._people, self._policy):
+        least_ap = 0.0
+        for name, accuracy in _candidates(self._people, self._policy, self._sizes.kind):
+            ap = accuracy.of(self._people, self._sizes.kind)
             if self._falls and not accuracy.fit_for_falls:
-                self.rows.append(
-                    CandidateRow(name, Cpu.name, accuracy.of(self._people), None, UNFIT)
-                )
+                self.rows.append(CandidateRow(name, Cpu.name, ap, None, UNFIT))
                 continue
-            row = self._judge(name, accuracy.of(self._people), decided=taken is not None)
+            row = self._judge(name, ap, decided=taken is not None and ap <= least_ap)
             if row is None:
                 continue
+            if row.verdict == TAKEN and taken is not None:
+                row = self._compared(taken, row)
             self.rows.append(row)
             if row.verdict == TAKEN:
+                least_ap = least_ap if taken is not None else ap - SAME_AP
                 taken = row
-        asked = f"{self._fps:g} frames a second with {_people(self._people)}"
         if taken is not None:
-            of = " of those measured" if any(row.verdict == UNMEASURED for row in self.rows) else ""
-            why = f"the most accurate{of} that keeps up with {asked}: {taken.ms:.1f} ms for a frame"
-            return self._planned(taken.model, taken.delegate, f"auto: {why}")
+            return self._planned(taken.model, taken.delegate, f"auto: {self._why(taken)}")
         timed = [row for row in self.rows if row.ms is not None]
         quickest = min(timed, key=lambda row: row.ms or 0.0, default=None)
         name = quickest.model if quickest else BUNDLED[self._wanted]
         used = quickest.delegate if quickest else Cpu.name
-        return self._planned(name, used, f"auto: the quickest; nothing here keeps up with {asked}")
+        why = f"auto: the quickest; nothing here keeps up with {self._asked}"
+        return self._planned(name, used, why)
+
+    def _compared(self, taken: CandidateRow, row: CandidateRow) -> CandidateRow:
+        """Return the row, rejected if it is not faster; reject the taken one if it is."""
+        if (row.ms or 0.0) >= (taken.ms or 0.0):
+            return row._replace(verdict=AS_GOOD)
+        self.rows[self.rows.index(taken)] = taken._replace(verdict=AS_GOOD)
+        return row
+
+    @property
+    def _asked(self) -> str:
+        return f"{self._fps:g} frames a second with {_people(self._people)}"
+
+    def _why(self, taken: CandidateRow) -> str:
+        of = " of those measured" if any(row.verdict == UNMEASURED for row in self.rows) else ""
+        why = (
+            f"the most accurate{of} that keeps up with {self._asked}: {taken.ms:.1f} ms for a frame"
+        )
+        if any(row.verdict == AS_GOOD for row in self.rows):
+            why += ", the quickest of those as accurate"
+        return f"{why}; {self._sizes}" if str(self._sizes) and self._people > 1 else why
 
     def _judge(self, name: str, accuracy: float, *, decided: bool) -> CandidateRow | None:
         if _for_edgetpu(name):
@@ -520,19 +574,23 @@ def _others_share(before: _CpuTime, after: _CpuTime) -> float:
     return others_s / max(after.at_s - before.at_s, 1e-3)
 
 
-def _candidates(people: int, policy: PolicyName) -> Iterator[tuple[str, Accuracy]]:
+def _candidates(
+    people: int, policy: PolicyName, sizes: PeopleSize
+) -> Iterator[tuple[str, Accuracy]]:
     """Yield available models, the most accurate first; an Edge TPU model before its CPU model."""
     entries = catalog.entries()
     known = accuracies().by(policy)
     # Edge TPU models get the accuracy of their CPU model: only that one was measured.
     known |= {name: known[e.cpu] for name, e in entries.items() if e.cpu in known}
     here = [name for name in known if name not in entries or entries[name].path]
-    for name in sorted(here, key=lambda name: _rank(name, known[name], people)):
+    for name in sorted(here, key=lambda name: _rank(name, known[name], people, sizes)):
         yield name, known[name]
 
 
-def _rank(name: str, accuracy: Accuracy, people: int) -> tuple[float, float, bool]:
-    return -accuracy.of(people), -accuracy.one, not _for_edgetpu(name)
+def _rank(
+    name: str, accuracy: Accuracy, people: int, sizes: PeopleSize
+) -> tuple[float, float, bool]:
+    return -accuracy.of(people, sizes), -accuracy.one, not _for_edgetpu(name)
 
 
 def _for_edgetpu(name: str) -> bool:

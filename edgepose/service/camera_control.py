@@ -63,6 +63,11 @@ class CameraControl:
             self._clear(config, camera)
         return self._composer.tell()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no person is in view, by the camera's latest frame and its events."""
+        return self._follower.presence == "nobody"
+
     def state_message(self) -> Message:
         """Return the camera's state message. Thread-safe."""
         return self._composer.tell()

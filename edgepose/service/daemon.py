@@ -1,6 +1,7 @@
 """The daemon: starts, supervises, reloads and stops all parts."""
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from edgepose.camera import sources
@@ -10,12 +11,14 @@ from edgepose.doctor.report_socket import Hatch
 from edgepose.errors import EdgeposeError
 from edgepose.mqtt.command_handler import CommandHandler
 from edgepose.pose.failover import FailoverEstimator
+from edgepose.pose.selection import Plan
 from edgepose.service import metrics, wiring
 from edgepose.service.cameras import CameraSet
 from edgepose.service.inference import InferenceLoop
 from edgepose.service.page_host import DaemonPageHost
 from edgepose.service.reload import Changes, prepare
 from edgepose.service.request_handlers import report, request_handlers
+from edgepose.service.reselection import Reselection
 from edgepose.service.status import StatsPublisher, publish_status, sentence
 from edgepose.system import logs, process
 from edgepose.system.systemd import Service
@@ -70,6 +73,7 @@ class Daemon:
         )
         self._page = PageLauncher(DaemonPageHost(self.state, self._commands.change))
         self._inference = InferenceLoop(self.state)
+        self._reselection = Reselection(self.state, self._load)
         self._stats = StatsPublisher(self.state)
         self._stats_ns = self.state.started_ns
         self._service = Service(self._inference.is_passing)
@@ -135,7 +139,7 @@ class Daemon:
         publisher.on_message(self._page.receive)
         publisher.start()
 
-    def _load(self, config: Config) -> FailoverEstimator:
+    def _load(self, config: Config, plan: Plan | None = None) -> FailoverEstimator:
         state = self.state
 
         def changed() -> None:
@@ -143,7 +147,7 @@ class Daemon:
             state.wake.set()
 
         with with_config_location(state.origin, "model", "name"):
-            return wiring.estimator(config, state.selector, state.clock, changed)
+            return wiring.estimator(config, state.selector, state.clock, changed, plan)
 
     def _watch(self) -> None:
         """Supervise the parts until the daemon stops: reload on request, publish statistics."""
@@ -159,7 +163,9 @@ class Daemon:
             self._page.send_link_state(state.broker.publisher.trouble)
             if state.reload_requested.is_set():
                 state.reload_requested.clear()
-                self._reload()
+                self._reload(lambda: prepare(state, self._load))
+            elif (build := self._reselection.due_changes()) is not None:
+                self._reload(build)
             if state.clock.now_ns() >= due_ns:
                 self._publish_stats()
             if state.once and self._cameras.have_ended():
@@ -179,12 +185,12 @@ class Daemon:
         fps = sum(camera.fps for camera in stats.cameras.values())
         self._service.status(sentence(self.state, fps))
 
-    def _reload(self) -> None:
+    def _reload(self, build: Callable[[], Changes]) -> None:
         asked = self._page.take_reload_requests()
         self._service.reloading(RELOAD_S)
         error = ""
         try:
-            self._apply(prepare(self.state, self._load))
+            self._apply(build())
             log.info("reloaded")
         except EdgeposeError as refused:
             error = str(refused)
@@ -237,6 +243,7 @@ class Daemon:
         self._metrics.close()
         self._page.close()
         self._report_socket.close()
+        self._reselection.close()
         state.broker.publisher.close(CLOSE_S)
         if state.loaded_estimator is not None:
             state.loaded_estimator.close()

@@ -30,7 +30,7 @@ class InferenceLoop:
         self._state = state
         self._workers: list[InferenceWorker] = []
         self._left_behind: list[InferenceWorker] = []
-        self._trial: DelegateTrial | None = None
+        self._trial: PlanTrial | None = None
         self.stuck = False
         """Whether a thread cannot be ended because a library call blocks."""
 
@@ -58,7 +58,7 @@ class InferenceLoop:
             self._replace_busy()
         config = self._state.config
         if self._trial is None and selector.worth_a_try(config, estimator.plan):
-            self._trial = DelegateTrial(selector, config, self._state.wake.set)
+            self._trial = PlanTrial(selector, config, self._state.wake.set)
         if self._trial is not None and self._trial.over:
             trial, self._trial = self._trial, None
             if trial.plan is not None and trial.config is config:
@@ -130,8 +130,8 @@ class InferenceWorker:
             self._state.failure.report(error)
 
 
-class DelegateTrial:
-    """Tries a delegate again in a separate thread, while inference continues on the CPU.
+class PlanTrial:
+    """Selects model and delegate again in a separate thread, while inference continues.
 
     Parameters
     ----------
@@ -151,6 +151,6 @@ class DelegateTrial:
         try:
             self.plan = self._selector.plan(self.config, total_fps(self.config))
         except EdgeposeError as error:
-            log.warning("delegate: cannot be tried again: %s", error)
+            log.warning("model: cannot be selected again: %s", error)
         self.over = True
         self._done()

@@ -4,7 +4,7 @@ import itertools
 import logging
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +45,7 @@ from edgepose.system import storage, systemd
 from edgepose.system.storage import StateFile
 from edgepose.system.threads import FairQueue, FirstError, WakeEvent
 from edgepose.timing import Clock, Durations
+from edgepose.types import Event, Frame, Message, Size, Track
 
 log: Final = logging.getLogger(__name__)
 
@@ -140,9 +141,13 @@ def announce(connection: BrokerConnection, config: Config) -> None:
 
 
 def estimator(
-    config: Config, selector: ModelSelector, clock: Clock, changed: Callable[[], None]
+    config: Config,
+    selector: ModelSelector,
+    clock: Clock,
+    changed: Callable[[], None],
+    plan: Plan | None = None,
 ) -> FailoverEstimator:
-    """Select a model, load it, and log what runs and why.
+    """Load the plan's model, selected here if there is none, and log what runs and why.
 
     Raises
     ------
@@ -160,7 +165,7 @@ def estimator(
             delegate=plan.delegate.plugin or "cpu",
         )
 
-    plan = selector.plan(config, total_fps(config))
+    plan = plan or selector.plan(config, total_fps(config))
     made = FailoverEstimator(build, plan, selector.bench, clock, changed)
     _log_plan(made)
     return made
@@ -209,10 +214,17 @@ def camera(
         packed=config.mqtt.encoding == "msgpack",
         counted=lambda events: line_counts.count(settings, events),
     )
+    sizes, part = state.selector.people_sizes, settings.roi
+
+    def compose(frame: Frame, tracks: Sequence[Track], events: Sequence[Event]) -> list[Message]:
+        seen = Size(round(frame.size.width * part[2]), round(frame.size.height * part[3]))
+        sizes.add(id_, tracks, seen, frame.captured_ns)
+        return composer.compose(frame, tracks, events)
+
     pipeline = Pipeline(
         model,
         people,
-        composer.compose,
+        compose,
         health,
         state.clock,
         view=shown,

@@ -20,6 +20,7 @@ from edgepose.commands import detect
 from edgepose.mqtt.messages import PosesMessage
 from edgepose.types import Frame
 from tests.pose.test_estimator import PERSON, street
+from tests.support.clips import PEDESTRIANS
 from tests.support.moving import clip
 
 PICTURE = Path(__file__).parents[2] / "docs" / "images" / "person.jpg"
@@ -229,3 +230,23 @@ def test_the_policy_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
         "posenet-uint8",
         "posenet-uint8+movenet-thunder-int8",
     )
+
+
+@pytest.mark.slow
+def test_by_default_small_people_are_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pedestrians of 60 to 120 pixels, in pictures over the whole film."""
+    if not PEDESTRIANS.exists():
+        pytest.skip("no clip: apt install opencv-doc")
+    film = cv2.VideoCapture(str(PEDESTRIANS))
+    for number in range(5):
+        film.set(cv2.CAP_PROP_POS_FRAMES, 20 + 150 * number)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), film.read()[1])
+
+    assert main(["detect", str(tmp_path), "--json"]) == 0
+
+    people = [len(json.loads(line)["poses"]) for line in capsys.readouterr().out.splitlines()]
+    assert len(people) == 5
+    assert min(people) >= 1
+    assert sum(people) >= 15

@@ -14,6 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 import edgepose
+from edgepose.models.catalog import PRESETS
+from edgepose.pose.estimator import PoseEstimator
 
 ROOT: Final = Path(__file__).parents[2]
 DATA: Final = Path(edgepose.__file__).with_name("data")
@@ -23,6 +25,17 @@ CATALOGUE: Final[dict[str, dict[str, Any]]] = {
     if "url" not in row
 }
 TESTDATA: Final = ROOT.parent / "shared" / "testdata"
+FILMS: Final = ROOT.parent / "shared" / "films" / "clips"
+EMPTY: Final = (
+    "le2i_000",
+    "le2i_077",
+    "le2i_152",
+    "kal_sit",
+    "leo_home",
+    "cw_chair",
+    "thanh_fall07",
+)
+"""Films of seven places that begin before anybody comes in."""
 
 KEYS: Final = {
     "file": str,
@@ -297,3 +310,19 @@ def test_movenet_sees_what_another_training_sees() -> None:
 
     assert sure.sum() >= 12
     assert np.abs(found - truth)[sure].max() < 0.04
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*sorted(CATALOGUE), *PRESETS])
+def test_nobody_is_found_where_nobody_is(name: str) -> None:
+    """At the model's own least score: in one place of seven at most."""
+    if not FILMS.exists():
+        pytest.skip("the films are not here")
+    estimator = PoseEstimator(name, threads=1)
+    found = []
+    for film in EMPTY:
+        _, picture = cv2.VideoCapture(str(FILMS / f"{film}.mp4")).read()
+        if estimator.estimate(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)):
+            found.append(film)
+
+    assert len(found) <= 1, found

@@ -11,6 +11,7 @@ from edgepose.pose import arrangement
 from edgepose.pose.arrangement import (
     SMALL_BYTES,
     Arrangement,
+    ArrangementChoice,
     ArrangementSelector,
     Cost,
     arrangements,
@@ -130,6 +131,44 @@ def test_what_was_measured_is_remembered_for_this_machine_only(
     machine.name = "another board"
     machine.choose(tmp_path, 10)
     assert len(machine.measured) == 6
+
+
+def test_two_starts_on_one_machine_choose_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Really measured at the first one, and read from the file at the second."""
+
+    def choice() -> ArrangementChoice:
+        selector = ArrangementSelector(tmp_path, lambda: "this machine")
+        return selector.choose(Model(), LIGHTNING, people=1, fps=1000)
+
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(arrangement, "memory_bytes", lambda: LARGE)
+    first = choice()
+    monkeypatch.setattr(arrangement, "measure", None)  # would fail
+
+    assert choice() == first
+    assert first.infer_ms > 0
+
+
+def test_doubtful_costs_are_measured_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """They stay in use where no time is left for it."""
+    machine = Machine(monkeypatch, 100.0)
+    before = machine.choose(tmp_path, 10)
+    measured = len(machine.measured)
+
+    ArrangementSelector(tmp_path, lambda: machine.name).doubt()
+    monkeypatch.setattr(arrangement, "MEASURING_S", -1.0)
+    without_time = machine.choose(tmp_path, 10)
+    monkeypatch.setattr(arrangement, "MEASURING_S", 60.0)
+    kept = len(machine.measured)
+    machine.choose(tmp_path, 10)
+    again = len(machine.measured)
+    machine.choose(tmp_path, 10)
+
+    assert without_time == before
+    assert (kept, again) == (measured, 2 * measured)
+    assert len(machine.measured) == again
 
 
 def test_a_model_that_looks_twice_costs_its_second_looks_too(

@@ -1,5 +1,7 @@
 """Tests of where to look."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -141,15 +143,15 @@ def test_a_crop_shows_the_whole_person_in_its_shape(angle_deg: int, scale: float
     """All joints are inside, with room, as large as in a square, in no more pixels."""
     pose = turned(person(700, 400, scale=scale), angle_deg)
 
-    ((_, region, _, _, size, angle),) = Refine(shapes=SHAPES).refine_crops(WIDE, [pose])
+    ((_, region, _, _, size, angle, _),) = Refine(shapes=SHAPES).refine_crops(WIDE, [pose])
 
     assert size is not None
     letterbox = Letterbox.fit(region, size, angle_deg=angle)
     joints = letterbox.to_model(pose.keypoints[:, :2])
     room = np.minimum(joints.min(axis=0), np.array(size) - joints.max(axis=0))
     assert room.min() > 15
-    _, whole, _, _, square, _ = Refine(shapes=SHAPES[:1]).refine_crops(WIDE, [pose])[0]
-    in_square = Letterbox.fit(whole, square or SHAPES[0])
+    square = Refine(shapes=SHAPES[:1]).refine_crops(WIDE, [pose])[0]
+    in_square = Letterbox.fit(square.region, square.size or SHAPES[0])
     assert letterbox.scale[0] > 0.95 * in_square.scale[0]
     assert size.width * size.height <= 256 * 256
 
@@ -418,6 +420,42 @@ def test_what_a_search_found_is_looked_at_again_upright() -> None:
     assert [[crop.angle_deg for crop in crops] for crops in frames] == [
         [pytest.approx(90, abs=1)]
     ] * 4
+
+
+def refined(weak: Pose, score: float, angle_deg: float = 0.0) -> CropResult:
+    """Return the refinement of a detection, with such a score in every joint."""
+    crop = Crop(1, (300, 200, 200, 200), weak, found=True, angle_deg=angle_deg)
+    keypoints = weak.keypoints.copy()
+    keypoints[:, 2] = score
+    return CropResult(crop, [replace(weak, keypoints=keypoints)])
+
+
+def test_what_is_not_confirmed_is_refined_again_turned() -> None:
+    """The joints of somebody who lies and is badly seen do not tell which way to turn the crop."""
+    sure, doubtful = refined(person(400, 300), 0.4), refined(person(900, 300), 0.1, angle_deg=90.0)
+
+    crops = Refine().turned_crops([sure, doubtful])
+
+    assert [crop.angle_deg for crop in crops] == [-90.0, 0.0]
+    assert all(crop.person is doubtful.crop.person for crop in crops)
+    assert Refine(upright=False).turned_crops([sure, doubtful]) == []
+
+
+@pytest.mark.parametrize(
+    ("detected", "score", "counts"),
+    [(0.3, 0.22, True), (0.15, 0.22, False), (0.15, 0.26, True), (0.3, 0.18, False)],
+)
+def test_a_turned_look_must_be_surer_where_the_detector_doubts(
+    detected: float, score: float, counts: bool
+) -> None:
+    """More looks at things that are no people must not make people of them."""
+    weak = person(400, 300, score=detected)
+    first = refined(weak, 0.1)
+    crop = Refine().turned_crops([first])[0]
+
+    people = Refine().merge([first, refined(weak, score)._replace(crop=crop)])
+
+    assert any(pose.score == pytest.approx(score) for pose in people) == counts
 
 
 def test_candidates_take_the_looks_that_are_left() -> None:

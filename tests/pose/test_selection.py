@@ -13,7 +13,7 @@ from edgepose.camera.build import total_fps
 from edgepose.config.schema import Camera, Config, Events, Model, PoseSettings
 from edgepose.models import catalog
 from edgepose.models.catalog import Choice
-from edgepose.pose import arrangement, delegate_trial, selection
+from edgepose.pose import arrangement, delegate_trial, people_sizes, selection
 from edgepose.pose.arrangement import Arrangement, Cost
 from edgepose.pose.delegate_trial import Verdict
 from edgepose.pose.delegates import Plugin
@@ -238,6 +238,65 @@ def test_all_can_be_measured_again(bank: Bank, tmp_path: Path) -> None:
 
     assert (first.model, second.model) != (second.model, second.model)
     assert second.model == "best"
+
+
+def seen_sizes(folder: Path, kind: str) -> None:
+    """Note what was in view of the cameras before."""
+    near, small = {"near": (900, 9), "small": (9, 900), "mixed": (500, 500)}[kind]
+    text = f'{{"near": {near}, "small": {small}, "kind": "{kind}"}}'
+    (folder / people_sizes.FILE).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("falls", "kind", "expected"),
+    [
+        (True, "mixed", "refined"),
+        (True, "small", "refined"),
+        (True, "near", "refined-light"),
+        (False, "small", "posenet-481x641+movenet-thunder-int8"),
+    ],
+)
+def test_the_size_of_people_in_view_decides(
+    bank: Bank, tmp_path: Path, falls: bool, kind: str, expected: str
+) -> None:
+    """Near the camera a second detector finds nobody more: the quicker model is as good."""
+    bank.others = {"movenet-thunder": 100.0}
+    seen_sizes(tmp_path, kind)
+
+    chosen = plan(tmp_path, asking(fps=5, falls=falls))
+
+    assert chosen.model == expected
+    assert (f"{kind} in 99%" in chosen.model_reason) == (kind != "mixed")
+
+
+def test_without_falls_a_posenet_is_taken_for_small_people(bank: Bank, tmp_path: Path) -> None:
+    """And MultiPose for people near the camera, where there is no time for second looks."""
+    bank.others = {"movenet-thunder": 500.0, "movenet-thunder-int8": 500.0}
+    found = {}
+    for kind in ("small", "near"):
+        seen_sizes(tmp_path, kind)
+        found[kind] = plan(tmp_path, asking()).model
+
+    assert found == {"small": "posenet-481x641", "near": "movenet-multipose"}
+
+
+def test_doubtful_timings_are_measured_again(bank: Bank, tmp_path: Path) -> None:
+    """All of them, as if the machine had been busy; the next start measures nothing."""
+    bank.ms = 500.0
+    plan(tmp_path, asking())
+    selector = ModelSelector(tmp_path, Clock())
+    measured = len(bank.measured)
+
+    bank.ms = 1.0
+    selector.doubt_timings()
+    second = selector.plan(asking(), 10)
+    again = len(bank.measured)
+    third = plan(tmp_path, asking())
+
+    assert again > measured
+    assert second == third
+    assert second.infer_ms == 1.0
+    assert len(bank.measured) == again
 
 
 @pytest.mark.parametrize("people", [1, 6])
@@ -510,4 +569,5 @@ def test_the_command_explains_itself(tmp_path: Path) -> None:
             "too slow",
             selection.UNFIT,
             selection.UNMEASURED,
+            selection.AS_GOOD,
         }

@@ -153,7 +153,7 @@ def test_settings_take_effect_at_once_and_show_in_the_state(
 
     assert changed["settings"]["fall"] is False
     assert empty["poses"] == []
-    assert back["settings"] == changed["settings"] | {"min_pose_score": 0.35}
+    assert back["settings"] == changed["settings"] | {"min_pose_score": 0.25}
 
 
 def test_second_looks_keep_to_the_rate_in_force(

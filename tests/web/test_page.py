@@ -200,7 +200,8 @@ def test_it_shows_people_who_move(visit: Callable[..., Any]) -> None:
     expect(card.get_by_text("online")).to_be_visible()
     expect(card.locator("dd").first).to_have_text("15.0 fps")
     device = named(page, "region", "Device")
-    for word in ("connected", "movenet-multipose", "cpu", "Edge TPU"):
+    arranged = re.compile(r"interpreters x threads: \d+ x \d+, ")
+    for word in ("connected", "movenet-multipose", "cpu", "Edge TPU", arranged):
         expect(device.get_by_text(word).first).to_be_visible()
     events = named(page, "list", "Last events, newest first")
     expect(events.get_by_text("came into view").first).to_be_visible()

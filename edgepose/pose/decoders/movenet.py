@@ -17,9 +17,6 @@ from edgepose.pose.decoders import Limits, Pixels
 from edgepose.skeleton import JOINTS
 from edgepose.types import Box, Floats, ModelPose, Size
 
-SEEN: Final = 0.2
-"""Minimum score of joints in the mean of a person (tfjs: `MIN_CROP_KEYPOINT_SCORE`)."""
-
 NEARNESS: Final = 1.8
 """Cells added to a distance before dividing by it, as in the published network's graph."""
 
@@ -61,7 +58,7 @@ class MoveNetDecoder:
     @property
     def min_pose_score(self) -> float:
         """Minimum score of a person; the networks' scores are on different scales."""
-        return 0.15 if self.form == "multi" else 0.35
+        return 0.15 if self.form == "multi" else 0.25
 
     @classmethod
     def recognise(cls, model: ModelInfo) -> Self | None:
@@ -134,7 +131,7 @@ def find_heads(model: ModelInfo, channels: Sequence[int]) -> MoveNetHeads:
 
 
 def decode_single(parts: Floats, size: Size) -> ModelPose:
-    """Return the one person, scored by the mean of the joints above `SEEN`.
+    """Return the one person, scored by the mean of all joints.
 
     Parameters
     ----------
@@ -145,13 +142,11 @@ def decode_single(parts: Floats, size: Size) -> ModelPose:
 
     Notes
     -----
-    The network always returns 17 joints. On an image without people no joint is above
-    `SEEN`, and the person's score is 0, as in tfjs.
+    The network always returns 17 joints. tfjs takes the mean of the joints above 0.2, which
+    can hardly be low: a few joints seen in an image without people are enough.
     """
     keypoints = to_pixels(parts, size)
-    scores = keypoints[:, 2]
-    seen = scores[scores > SEEN]
-    return ModelPose(keypoints, float(seen.mean()) if seen.size else 0.0)
+    return ModelPose(keypoints, float(keypoints[:, 2].mean()))
 
 
 def decode_multi(rows: Floats, size: Size) -> list[ModelPose]:

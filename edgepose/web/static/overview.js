@@ -103,7 +103,7 @@ export class Overview {
     this.#tell("Broker", fine ? "connected" : "not connected", fine ? "" : sentence(broker));
     this.facts.Broker.value.dataset.mood = fine ? "good" : "bad";
     this.#tell("Model", status?.model ?? "–", status?.model_reason);
-    this.#tell("Runs on", status?.delegate.name ?? "–", status?.delegate.reason);
+    this.#tell("Runs on", status?.delegate.name ?? "–", status ? running(status) : "");
     this.#tell("Processor", number(stats?.cpu_percent, 0, " %"), warmth(stats));
     this.#tell("Memory", number(stats?.memory_mb, 0, " MB"));
     this.#tell("Up", stats ? duration(stats.uptime_s) : "–", status ? `version ${status.version}` : "");
@@ -146,6 +146,12 @@ function warmth(stats) {
   const degrees = stats?.temperature_c;
   const warm = degrees === null || degrees === undefined ? "of one core" : `${degrees.toFixed(0)} °C`;
   return stats?.throttled ? `${warm}, slowed down` : warm;
+}
+
+/** Why the delegate is used, and which arrangement of interpreters and threads runs and why. */
+function running({ delegate, arrangement, arrangement_reason: why }) {
+  const arranged = why ? `${arrangement}, ${why}` : arrangement;
+  return `${delegate.reason}; interpreters x threads: ${arranged}`;
 }
 
 /** Whether the user wants pictures, if they are allowed. */

@@ -1,0 +1,87 @@
+"""Which model `auto` selects for some frame rates and cameras: a table of docs/performance.md.
+
+Run from the repository: ``python -m benchmarks.choices``. Compares one interpreter with one
+thread with the whole machine, for six people with fall detection, and for two people without.
+Results go to `benchmarks/results`.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from edgepose.config.schema import Config, Events, Model, PoseSettings
+from edgepose.measure.benchmark import machine
+from edgepose.pose import interpreter
+from edgepose.pose.selection import ModelSelector
+from edgepose.timing import Clock
+
+RATES: Final = (5, 10, 15, 30)
+CAMERAS: Final = (1, 2, 4)
+MACHINES: Final = {
+    "one thread": Model(interpreters=1, threads=1),
+    "whole machine": Model(),
+}
+NEEDS: Final = {
+    "6 people, falls": (PoseSettings(max_people=6), Events(fall=True)),
+    "2 people, no falls": (PoseSettings(max_people=2), Events(fall=False)),
+}
+RESULTS: Final = Path(__file__).parent / "results" / "choices.json"
+
+
+def main() -> None:
+    """Select for every rate and number of cameras, and write the table."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    rows = [row for name, model in MACHINES.items() for row in selected(name, model)]
+    report = {
+        "at": datetime.now(UTC).date().isoformat(),
+        "machine": machine(),
+        "runtime": interpreter.runtime(),
+        "rows": rows,
+    }
+    RESULTS.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    sys.stdout.write(table(rows))
+
+
+def selected(name: str, model: Model) -> list[dict[str, Any]]:
+    """Return what is selected on one machine; its timings are measured once."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for need, (pose, events) in NEEDS.items():
+            config = Config(model=model, pose=pose, events=events)
+            for rate in RATES:
+                for cameras in CAMERAS:
+                    selector = ModelSelector(Path(folder), Clock())
+                    plan = selector.plan(config, rate * cameras)
+                    rows.append(
+                        {
+                            "machine": name,
+                            "need": need,
+                            "fps": rate,
+                            "cameras": cameras,
+                            "model": plan.model,
+                            "arrangement": str(plan.arrangement),
+                            "reason": plan.model_reason,
+                        }
+                    )
+    return rows
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows in Markdown: a line for each rate and number of cameras."""
+    columns = [(need, name) for need in NEEDS for name in MACHINES]
+    heads = ["frames a second", "cameras", *(f"{need}: {name}" for need, name in columns)]
+    lines = [f"| {' | '.join(heads)} |\n", f"|{'---|' * len(heads)}\n"]
+    found = {(r["need"], r["machine"], r["fps"], r["cameras"]): r["model"] for r in rows}
+    for rate in RATES:
+        for cameras in CAMERAS:
+            cells = [f"`{found[need, name, rate, cameras]}`" for need, name in columns]
+            lines.append(f"| {rate} | {cameras} | {' | '.join(cells)} |\n")
+    return "".join(lines)
+
+
+if __name__ == "__main__":
+    main()
