@@ -37,3 +37,8 @@ class Perceptron(NamedTuple):
             if layer < last:
                 values = np.maximum(values, 0)
         return values
+
+    def mean_logits(self, inputs: Floats, mirrored: Floats) -> Floats:
+        """Return the mean outputs (n, m) for two sets of inputs (n, k)."""
+        first, second = np.split(self.logits(np.concatenate([inputs, mirrored])), 2)
+        return np.asarray((first + second) / 2, np.float32)
