@@ -40,5 +40,5 @@ class Perceptron(NamedTuple):
 
     def mean_logits(self, inputs: Floats, mirrored: Floats) -> Floats:
         """Return the mean outputs (n, m) for two sets of inputs (n, k)."""
-        first, second = np.split(self.logits(np.concatenate([inputs, mirrored])), 2)
-        return np.asarray((first + second) / 2, np.float32)
+        logits = self.logits(np.concatenate([inputs, mirrored]))
+        return np.asarray((logits[: len(inputs)] + logits[len(inputs) :]) / 2, np.float32)
