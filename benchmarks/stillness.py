@@ -5,6 +5,9 @@ its own, JPEG, 640 x 360, 30 pictures a second) shows the room of the demo, with
 sensor's noise, and then the demo. The daemon's own time on the processor is read from
 outside. Then people come in, again and again: how long until their poses are published is
 taken at a subscriber. Results go to `benchmarks/results`.
+
+With ``--reading`` somebody stands still before the camera, with `pose.still_fps` as it is by
+default and off.
 """
 
 import argparse
@@ -25,7 +28,7 @@ import numpy as np
 
 from edgepose.camera import sources
 from edgepose.camera.motion_gate import ATTENTIVE_S
-from edgepose.config.schema import Camera, Config, Device, Metrics, Model, Mqtt, Web
+from edgepose.config.schema import Camera, Config, Device, Metrics, Model, Mqtt, PoseSettings, Web
 from edgepose.measure.benchmark import broker, machine, running
 from edgepose.mqtt.messages import PosesMessage
 from edgepose.mqtt.subscriber import Subscription, subscribe
@@ -39,6 +42,9 @@ NOISE: Final = 2.0  # grey levels: an evening with the lamps on
 SETTLE_S: Final = 5.0
 EMPTY_S: Final = ATTENTIVE_S["somebody"] + SETTLE_S  # until nobody is expected any more
 RESULTS: Final = Path(__file__).parent / "results" / "stillness.json"
+READING: Final = RESULTS.with_name("reading.json")
+RATES: Final = (("default", 0.0), ("off", 240.0))
+"""Values of `pose.still_fps`."""
 
 
 class Room(streams.Camera):
@@ -46,15 +52,15 @@ class Room(streams.Camera):
 
     period_s = 1 / HZ
 
-    def __init__(self, busy: Event) -> None:
+    def __init__(self, busy: Event, *, still: bool) -> None:
         rng = np.random.default_rng(0)
         room = rooms.empty()
         self._empty = [streams.jpeg(rooms.noisy(room, NOISE, rng)) for _ in range(HZ)]
         film = sources.open_source("demo://", realtime=False, once=True)
+        shown = [frame.image for frame in film.frames()]
+        shown = [rooms.occupied(300)] * HZ if still else shown
         self._busy = [
-            streams.jpeg(rooms.noisy(frame.image, NOISE, rng))
-            for frame in film.frames()
-            for _ in range(2)
+            streams.jpeg(rooms.noisy(image, NOISE, rng)) for image in shown for _ in range(2)
         ]
         self._is_busy = busy
         super().__init__()
@@ -66,18 +72,18 @@ class Room(streams.Camera):
             yield shown[index % len(shown)]
 
 
-def serve(told: Connection, busy: Event) -> None:
+def serve(told: Connection, busy: Event, still: bool) -> None:
     """Be the camera until the end of the process."""
-    with Room(busy) as room:
+    with Room(busy, still=still) as room:
         told.send(room.url("live"))
         threading.Event().wait()
 
 
 @contextmanager
-def camera() -> Iterator[tuple[str, Event]]:
+def camera(*, still: bool = False) -> Iterator[tuple[str, Event]]:
     """Lend a camera: its address, and what sends people in."""
     busy, (heard, told) = multiprocessing.Event(), multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.Process(target=serve, args=(told, busy), daemon=True)
+    process = multiprocessing.Process(target=serve, args=(told, busy, still), daemon=True)
     process.start()
     try:
         yield heard.recv(), busy
@@ -108,6 +114,25 @@ def measure(model: str, *, motion_gate: bool, seconds: float, entries: int) -> d
                 seen_s = [enter(pid, messages, busy) for _ in range(entries)]
                 found["seen_s"] = [round(value, 3) for value in sorted(seen_s)]
             return found
+
+
+def measure_reading(model: str, still_fps: float, seconds: float) -> dict[str, float]:
+    """Return what `look` sees of the daemon while a person does not move."""
+    with broker("") as url, camera(still=True) as (source, busy):
+        busy.set()
+        config = Config(
+            device=Device(id="stillness"),
+            mqtt=Mqtt(url=url),
+            model=Model(name=model, delegate="cpu", threads=1, interpreters=1),
+            pose=PoseSettings(still_fps=still_fps),
+            cameras=(Camera(id="room", source=source),),
+            metrics=Metrics(listen=""),
+            web=Web(listen=""),
+        )
+        with running(config) as pid, subscribe(url, device="stillness") as messages:
+            next(m for m in messages if isinstance(m, PosesMessage) and m.poses)
+            look(pid, messages, EMPTY_S)
+            return look(pid, messages, seconds)
 
 
 def enter(pid: int, messages: Subscription, busy: Event) -> float:
@@ -141,7 +166,14 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement")
     parser.add_argument("--entries", type=int, default=7, help="how often somebody comes in")
+    parser.add_argument("--reading", action="store_true", help="only a person who stands still")
     args = parser.parse_args()
+    if args.reading:
+        rates = {name: measure_reading(args.models[0], fps, args.seconds) for name, fps in RATES}
+        ratio = round(rates["default"]["percent"] / rates["off"]["percent"], 3)
+        report = {"machine": machine(), "model": args.models[0], **rates, "ratio": ratio}
+        READING.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+        return
     rows = []
     for model in args.models:
         for motion_gate in (True, False):

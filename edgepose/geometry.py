@@ -1,6 +1,7 @@
 """Transforms between frame pixels and model pixels, and boxes around keypoints."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -58,12 +59,8 @@ class Letterbox:
 
     @property
     def matrix(self) -> NDArray[np.float64]:
-        """(2, 3): affine map from model pixels to frame pixels."""
-        half = np.array(self.region[2:]) / 2
-        turned = rotation(self.angle_deg)
-        linear = turned / np.array(self.scale)
-        moved = linear @ (0.5 - np.array(self.inner[:2])) - turned @ half
-        return np.column_stack([linear, moved + np.array(self.region[:2]) + half - 0.5])
+        """(2, 3): affine map from model pixels to frame pixels; read-only."""
+        return _matrix(self)
 
     def to_model(self, points: Floats) -> Floats:
         """Map ``(..., 2)`` points from frame pixels to model pixels."""
@@ -81,6 +78,17 @@ class Letterbox:
         right, bottom = box.x + box.width, box.y + box.height
         corners = [(box.x, box.y), (right, box.y), (box.x, bottom), (right, bottom)]
         return _bounds(self.to_frame(np.array(corners, dtype=np.float32)))
+
+
+@lru_cache(maxsize=64)  # each pose of a crop needs it twice
+def _matrix(box: Letterbox) -> NDArray[np.float64]:
+    half = np.array(box.region[2:]) / 2
+    turned = rotation(box.angle_deg)
+    linear = turned / np.array(box.scale)
+    moved = linear @ (0.5 - np.array(box.inner[:2])) - turned @ half
+    matrix = np.column_stack([linear, moved + np.array(box.region[:2]) + half - 0.5])
+    matrix.flags.writeable = False
+    return matrix
 
 
 def rotation(angle_deg: float) -> NDArray[np.float64]:

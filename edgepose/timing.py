@@ -71,6 +71,11 @@ class Durations:
         self._counts = [0] * (len(BOUNDS_NS) + 1)
         self._sum_ns = 0
 
+    @property
+    def latest_ns(self) -> int:
+        """The duration that was added last; 0 before the first."""
+        return self._ns[-1] if self._ns else 0
+
     def add(self, duration_ns: int) -> None:
         """Add one duration."""
         self._ns.append(duration_ns)

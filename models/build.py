@@ -22,8 +22,9 @@ SUMS: Final = Path(__file__).with_name("inputs.sha256")
 
 
 def posenet(inputs: Path) -> bytes:
-    """Stride 16, any size by resizing the input."""
-    return convert.to_float16(networks.posenet(inputs / POSENET, height=257, width=257))
+    """Stride 16, any size by resizing the input, which is bytes."""
+    network = networks.posenet(inputs / POSENET, height=257, width=257, takes_bytes=True)
+    return convert.with_input_scale(convert.to_float16(network), 1 / 127.5)
 
 
 def posenet_stride32(inputs: Path) -> bytes:

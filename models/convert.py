@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import flatbuffers
 import numpy as np
 import tensorflow as tf
 from networks import Network
@@ -43,6 +44,29 @@ def start(network: Network) -> tf.compat.v1.lite.TFLiteConverter:
     )
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return converter
+
+
+def with_input_scale(data: bytes, scale: float) -> bytes:
+    """Multiply the bytes of the picture by a scale where the network casts them to floats.
+
+    The cast becomes a dequantisation: XNNPACK computes that, but no cast from bytes.
+    """
+    model = schema.ModelT.InitFromPackedBuf(data)
+    graph = model.subgraphs[0]
+    (image,) = graph.inputs
+    (cast,) = (entry for entry in graph.operators if list(entry.inputs) == [image])
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
+    code.version = 1
+    cast.opcodeIndex = len(model.operatorCodes)
+    model.operatorCodes.append(code)
+    cast.builtinOptions, cast.builtinOptionsType = None, schema.BuiltinOptions.NONE
+    quantisation = schema.QuantizationParametersT()
+    quantisation.scale, quantisation.zeroPoint = [scale], [0]
+    graph.tensors[image].quantization = quantisation
+    builder = flatbuffers.Builder(len(data))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def with_default_size(data: bytes, *, height: int, width: int) -> bytes:

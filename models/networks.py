@@ -36,8 +36,13 @@ class Network:
     """Names of nodes; the tensors of the .tflite file get the same, in this order."""
 
 
-def posenet(weights: Path, *, height: int, width: int, stride: int = 16) -> Network:
+def posenet(
+    weights: Path, *, height: int, width: int, stride: int = 16, takes_bytes: bool = False
+) -> Network:
     """PoseNet for pictures of one size: float RGB in [-1, 1] in, four heads out.
+
+    With `takes_bytes`, uint8 RGB in: the network adds -1 to what `convert.with_input_scale`
+    makes of a byte.
 
     The weights belong to a network of stride 16 without any dilation. Stride 32
     is had by stepping over every second cell in the last layer that looks at
@@ -47,6 +52,9 @@ def posenet(weights: Path, *, height: int, width: int, stride: int = 16) -> Netw
     graph = tfjs.read_graph(weights)
     tfjs.rename(graph, POSENET_HEADS)
     set_input(graph, "image", tf.float32, (height, width))
+    if takes_bytes:
+        tfjs.take_bytes(graph, "image", -1.0)
+        set_input(graph, "image", tf.uint8, (height, width))
     if stride == 32:
         steps = tfjs.find(graph, LAST_DEPTHWISE).attr["strides"].list.i
         steps[:] = [1, 2, 2, 1]

@@ -134,3 +134,22 @@ def rename(graph: GraphDef, names: dict[str, str]) -> None:
         inputs = [names.get(used, used) for used in node.input]
         del node.input[:]
         node.input.extend(inputs)
+
+
+def take_bytes(graph: GraphDef, image: str, shift: float) -> None:
+    """Put ``cast(byte) + shift`` between a picture and the nodes that take it."""
+    cast, moved, number = f"{image}/cast", f"{image}/moved", f"{image}/shift"
+    for node in graph.node:
+        inputs = [moved if used == image else used for used in node.input]
+        del node.input[:]
+        node.input.extend(inputs)
+    parts = [
+        NodeDef(name=cast, op="Cast", input=[image]),
+        NodeDef(name=number, op="Const"),
+        NodeDef(name=moved, op="AddV2", input=[cast, number]),
+    ]
+    float32 = tf.float32.as_datatype_enum
+    parts[0].attr["SrcT"].type, parts[0].attr["DstT"].type = tf.uint8.as_datatype_enum, float32
+    parts[1].attr["dtype"].type = parts[2].attr["T"].type = float32
+    parts[1].attr["value"].tensor.CopyFrom(tf.make_tensor_proto(shift, tf.float32))
+    graph.node.extend(parts)

@@ -83,7 +83,7 @@ class Pipeline:
     def _prepare(self, frame: Frame) -> Any:
         """Prepare the model inputs, from the predicted poses where the estimator uses tracks."""
         self._turn += 1
-        people = self._follower.expect(frame.captured_ns) if self._estimator.uses_tracks else ()
+        people = self._follower.expect(frame.captured_ns, tracks=self._estimator.uses_tracks)
         in_roi = self._view.to_roi(people, frame.size)
         return self._estimator.prepare(self._view.crop_to_roi(frame.image), in_roi, self._turn)
 

@@ -52,6 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the machine's best bare rate, and the daemon's share of it with 1, 2 and 4 cameras",
     )
+    parser.add_argument(
+        "--latency",
+        action="store_true",
+        help="time from capture to another client of the broker, at the source's own rate",
+    )
     parser.add_argument("--memory", action="store_true", help="also memory and start-up")
     parser.add_argument(
         "--marks",
@@ -79,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("edgepose").setLevel(logging.WARNING)
     if args.scaling:
         return _run_scaling(args)
+    if args.latency:
+        return _run_latency(args)
     with benchmark.broker(args.mqtt) as url:
         config = _config(args, url)
         rounds = benchmark.measure(config, frames=args.frames, rounds=args.rounds)
@@ -103,6 +110,22 @@ def _run_scaling(args: argparse.Namespace) -> int:
         print(json.dumps(about | scaling.summary(result), indent=2))
     else:
         print(_scaling_page(args.model, result))
+    return 0
+
+
+def _run_latency(args: argparse.Namespace) -> int:
+    from edgepose.measure import benchmark, latency
+
+    with benchmark.broker(args.mqtt) as url:
+        found = latency.summary(latency.measure(_config(args, url), args.frames))
+    if args.json:
+        about = {"model": args.model, "source": args.source, "frames": args.frames}
+        print(json.dumps(about | {"machine": benchmark.machine()} | found, indent=2))
+    else:
+        print(f"{args.model}: milliseconds from capture to another client of the broker")
+        for name, parts in found.items():
+            shown = "".join(f"{part:>8} {ms:7.2f}" for part, ms in parts.items())
+            print(f"{name.removesuffix('_ms'):<12}{shown}")
     return 0
 
 

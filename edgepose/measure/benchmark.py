@@ -219,7 +219,7 @@ def run_daemon(config: Config, frames: int) -> Stopwatch:
     UsageError
         If the source has fewer frames than required.
     """
-    once = _ends(config.cameras[0].source, frames)
+    once = is_finite(config.cameras[0].source, frames)
     daemon = Daemon(config, once=once)
     stopwatch = Stopwatch(daemon, frames)
     daemon.state.broker.publisher.on_published(stopwatch.published)
@@ -230,7 +230,7 @@ def run_daemon(config: Config, frames: int) -> Stopwatch:
     return stopwatch
 
 
-def _ends(source: str, frames: int) -> bool:
+def is_finite(source: str, frames: int) -> bool:
     """Return whether a source is finite; raises `UsageError` if it is too short."""
     with closing(sources.open_source(source, realtime=False)) as opened:
         length = opened.length

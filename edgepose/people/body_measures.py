@@ -5,7 +5,14 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepose.skeleton import LEFT_ANKLE, LEFT_HIP, LEFT_KNEE, LEFT_SHOULDER, LEFT_WRIST
+from edgepose.skeleton import (
+    JOINTS,
+    LEFT_ANKLE,
+    LEFT_HIP,
+    LEFT_KNEE,
+    LEFT_SHOULDER,
+    LEFT_WRIST,
+)
 from edgepose.types import Floats
 
 Array = NDArray[np.float64]
@@ -19,6 +26,24 @@ TRUNK: Final = 0.288
 THIGH: Final = 0.245
 SHANK: Final = 0.246
 WIDTH: Final = 0.25  # of the shoulders, chosen rather too large
+
+
+LIMBS: Final = ((SHOULDERS, HIPS, KNEES), (HIPS, KNEES, ANKLES))
+"""First and last points of trunk, thigh and shank."""
+
+PARTS: Final[Array] = np.array([TRUNK, THIGH, SHANK])
+MEMBERS: Final[Array] = np.zeros((POINTS, JOINTS))
+"""(6, 17): 1 where a joint belongs to a point."""
+
+MEMBERS[HEAD, :LEFT_SHOULDER] = 1
+for _point, _left in (
+    (SHOULDERS, LEFT_SHOULDER),
+    (WRISTS, LEFT_WRIST),
+    (HIPS, LEFT_HIP),
+    (KNEES, LEFT_KNEE),
+    (ANKLES, LEFT_ANKLE),
+):
+    MEMBERS[_point, _left : _left + 2] = 1
 
 
 class Looks(NamedTuple):
@@ -37,28 +62,12 @@ class Looks(NamedTuple):
 def measure(keypoints: Floats, min_score: float) -> Looks:
     """Return the measures of keypoints (n, 17, 3); joints below `min_score` are hidden."""
     shown = keypoints[..., 2] >= min_score
-    groups = [slice(0, LEFT_SHOULDER)] + [
-        slice(left, left + 2)
-        for left in (LEFT_SHOULDER, LEFT_WRIST, LEFT_HIP, LEFT_KNEE, LEFT_ANKLE)
-    ]
     places = np.where(shown[..., None], keypoints[..., :2], 0.0).astype(np.float64)
     with np.errstate(invalid="ignore"):
-        points = np.stack(
-            [
-                places[:, group].sum(axis=1) / shown[:, group].sum(axis=1, keepdims=True)
-                for group in groups
-            ],
-            axis=1,
-        )
+        points = MEMBERS @ places / (shown @ MEMBERS.T)[..., None]
     left, right = keypoints[:, LEFT_SHOULDER], keypoints[:, LEFT_SHOULDER + 1]
     both = shown[:, LEFT_SHOULDER] & shown[:, LEFT_SHOULDER + 1]
     width = np.where(both, np.hypot(left[:, 0] - right[:, 0], left[:, 1] - right[:, 1]), np.nan)
-    limbs = [
-        np.hypot(*(points[:, a] - points[:, b]).T) / part
-        for a, b, part in (
-            (SHOULDERS, HIPS, TRUNK),
-            (HIPS, KNEES, THIGH),
-            (KNEES, ANKLES, SHANK),
-        )
-    ]
-    return Looks(points, width, np.fmax.reduce([*limbs, width / WIDTH]))
+    ends = points[:, LIMBS[1]] - points[:, LIMBS[0]]
+    lengths = np.hypot(ends[..., 0], ends[..., 1]) / PARTS
+    return Looks(points, width, np.fmax(np.fmax.reduce(lengths, axis=1), width / WIDTH))

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from edgepose.geometry import box_around, extent
+from edgepose.people.zones import Point
 from edgepose.skeleton import LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, RIGHT_SHOULDER
 from edgepose.timing import NS_PER_S
 from edgepose.types import Box, FallenPose, Floats, Pose, Size, Track
@@ -22,8 +23,8 @@ NEAR: Final = 1.5  # body sizes: a track within this distance of the place is th
 EDGE: Final = 0.02  # part of the frame: a box this near to its edge may have left the frame
 SURE_JOINT: Final = 0.2  # minimum score of a joint of the torso
 
-SHOULDERS: Final = (LEFT_SHOULDER, RIGHT_SHOULDER)
-HIPS: Final = (LEFT_HIP, RIGHT_HIP)
+SHOULDERS: Final = slice(LEFT_SHOULDER, RIGHT_SHOULDER + 1)
+HIPS: Final = slice(LEFT_HIP, RIGHT_HIP + 1)
 
 
 @dataclass(slots=True, eq=False)
@@ -49,8 +50,8 @@ class _History:
         torso = _torso(pose.keypoints)
         if torso is not None:
             self.at_ns.append(at_ns)
-            self.shoulders.append(float(torso[0, 1]))
-            self.torsos.append(float(np.linalg.norm(torso[0] - torso[1])))
+            self.shoulders.append(torso[0][1])
+            self.torsos.append(math.dist(*torso))
             self.lengths.append(max(box_around(pose.keypoints)[2:]))
         while self.at_ns and at_ns - self.at_ns[0] > DROP_S * NS_PER_S:
             for values in (self.at_ns, self.shoulders, self.torsos, self.lengths):
@@ -161,20 +162,21 @@ def _is_upright(keypoints: Floats) -> bool:
     torso = _torso(keypoints)
     if torso is None:
         return False
-    x, y = (torso[0] - torso[1]).tolist()
-    return abs(math.degrees(math.atan2(x, -y))) < UPRIGHT_DEG
+    (x, y), (hip_x, hip_y) = torso
+    return abs(math.degrees(math.atan2(x - hip_x, hip_y - y))) < UPRIGHT_DEG
 
 
-def _torso(keypoints: Floats) -> Floats | None:
-    """Return (2, 2): midpoints of shoulders and hips; None where either is hidden."""
-    middles = []
-    for pair in (SHOULDERS, HIPS):
-        joints = keypoints[list(pair)]
-        sure = joints[joints[:, 2] > SURE_JOINT, :2]
-        if not len(sure):
-            return None
-        middles.append(sure.mean(axis=0))
-    return np.array(middles, dtype=np.float32)
+def _torso(keypoints: Floats) -> tuple[Point, Point] | None:
+    """Return the midpoints of shoulders and hips; None where either is hidden."""
+    shoulders, hips = (
+        [(x, y) for x, y, score in keypoints[pair].tolist() if score > SURE_JOINT]
+        for pair in (SHOULDERS, HIPS)
+    )
+    return (_middle(shoulders), _middle(hips)) if shoulders and hips else None
+
+
+def _middle(points: Sequence[Point]) -> Point:
+    return sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points)
 
 
 def _leaves(pose: Pose, size: Size) -> bool:

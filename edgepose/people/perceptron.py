@@ -37,3 +37,8 @@ class Perceptron(NamedTuple):
             if layer < last:
                 values = np.maximum(values, 0)
         return values
+
+    def mean_logits(self, inputs: Floats, mirrored: Floats) -> Floats:
+        """Return the mean outputs (n, m) for two sets of inputs (n, k)."""
+        logits = self.logits(np.concatenate([inputs, mirrored]))
+        return np.asarray((logits[: len(inputs)] + logits[len(inputs) :]) / 2, np.float32)

@@ -9,7 +9,7 @@ distance or resolution. Bending, kneeling, crouching and crawling are classified
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 import numpy as np
@@ -30,30 +30,46 @@ INPUTS: Final = 3 * JOINTS
 FARTHEST: Final = 2.0  # statures: limit of the inputs; a joint farther away is stray
 VISIBLE: Final = 2 / 3  # factor of the minimum keypoint score: joints of lying people score lower
 
+MIRROR_COLUMNS: Final = np.concatenate(
+    [
+        np.arange(2 * JOINTS).reshape(JOINTS, 2)[list(MIRRORED)].ravel(),
+        2 * JOINTS + np.array(MIRRORED),
+    ]
+)
+"""Columns of the network's inputs in the order of the mirrored body."""
+
+MIRROR_SIGNS: Final = np.array([-1, 1] * JOINTS + [1] * JOINTS, np.float32)
+"""Factors of these columns: x changes its sign."""
+
 LIKELY: Final = 0.6  # minimum probability of a posture in a single picture
 SETTLED: Final = 0.5  # minimum probability of a posture in the mean over time
 REMEMBERED_S: Final = 10.0  # state is kept this long: models lose lying people for seconds
 
 
 def probabilities(keypoints: Floats, min_score: float = 0.3) -> Floats:
-    """Return the probabilities (n, 4) of `POSTURES` for keypoints (n, 17, 3).
+    """Return the probabilities (n, 4) of `POSTURES` for keypoints (n, 17, 3); read-only.
 
     Averages the logits of the body and its mirror image, so left and right count the same. If
     shoulders, hips or legs are hidden, the shares of standing and sitting go to unknown.
     """
+    points = np.ascontiguousarray(keypoints, np.float32)
+    return _probabilities(points.tobytes(), len(points), min_score)
+
+
+@lru_cache(maxsize=16)  # of each frame, several readers ask for the same people
+def _probabilities(content: bytes, count: int, min_score: float) -> Floats:
+    keypoints = np.frombuffer(content, np.float32).reshape(count, JOINTS, 3)
     least = VISIBLE * min_score
     looks = measure(keypoints, least)
-    mirrored = np.asarray(keypoints[:, list(MIRRORED)] * [-1, 1, 1], np.float32)
-    mirror = looks._replace(points=looks.points * [-1, 1])
-    network = _network()
-    both = (_inputs(keypoints, looks, least), _inputs(mirrored, mirror, least))
-    logits = np.mean([network.logits(inputs) for inputs in both], axis=0)
+    inputs = _inputs(keypoints, looks, least)
+    logits = _network().mean_logits(inputs, inputs[:, MIRROR_COLUMNS] * MIRROR_SIGNS)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    shares: Floats = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
     half = ~_is_whole(looks)
     shares[half, OTHER] += shares[half, STANDING] + shares[half, SITTING]
     shares[half, STANDING] = shares[half, SITTING] = 0
-    return np.asarray(shares, np.float32)
+    shares.flags.writeable = False
+    return shares
 
 
 def network_inputs(keypoints: Floats, least: float) -> Floats:

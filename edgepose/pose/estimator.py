@@ -127,7 +127,7 @@ class Estimator(Protocol):
 
     @property
     def uses_tracks(self) -> bool:
-        """Whether `prepare` uses the poses of earlier frames."""
+        """Whether `prepare` uses tracks; if not, only places of fallen people and candidates."""
 
     def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> Any:
         """Return the model inputs of an image. Thread-safe."""
@@ -245,8 +245,8 @@ class PoseEstimator:
 
     @property
     def uses_tracks(self) -> bool:
-        """Whether `prepare` uses the people of earlier frames: all policies do."""
-        return True
+        """Whether `prepare` uses tracks; if not, only places of fallen people and candidates."""
+        return not isinstance(self.policy, Whole)
 
     def estimate(self, image: Image, *, limits: Limits | None = None) -> list[Pose]:
         """Return the people in an image.

@@ -111,7 +111,7 @@ class FailoverEstimator:
 
     @property
     def uses_tracks(self) -> bool:
-        """Whether `prepare` uses the poses of earlier frames."""
+        """Whether `prepare` uses tracks; if not, only places of fallen people and candidates."""
         return self.current.uses_tracks
 
     def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> PreparedFrame:

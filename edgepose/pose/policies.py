@@ -18,9 +18,9 @@ from edgepose.models.catalog import REFINED_SCORE
 from edgepose.skeleton import (
     LEFT_HIP,
     LEFT_SHOULDER,
+    OKS_SIGMAS,
     RIGHT_HIP,
     RIGHT_SHOULDER,
-    oks,
 )
 from edgepose.types import Box, CandidatePose, FallenPose, Floats, Pose, Size
 
@@ -577,21 +577,37 @@ def drop_matched(look: Pose, detections: list[list[Pose]]) -> bool:
 
 def oks_nms(poses: Iterable[Pose]) -> list[Pose]:
     """Suppress duplicates by OKS; best first."""
-    kept: list[Pose] = []
-    for pose in sorted(poses, key=lambda pose: -pose.score):
-        if all(likeness(pose, better) <= SAME_PERSON for better in kept):
-            kept.append(pose)
-    return kept
+    ranked = sorted(poses, key=lambda pose: -pose.score)
+    if len(ranked) < 2:
+        return ranked
+    same = likenesses(ranked) > SAME_PERSON
+    kept: list[int] = []
+    for row in range(len(ranked)):
+        if not same[row, kept].any():
+            kept.append(row)
+    return [ranked[row] for row in kept]
 
 
 def likeness(a: Pose, b: Pose) -> float:
-    """Return the OKS of two poses in one frame.
+    """Return the OKS of two poses in one frame, relative to the size of the second."""
+    return float(likenesses([a, b])[0, 1])
+
+
+def likenesses(poses: Sequence[Pose]) -> Floats:
+    """Return the OKS (n, n) of each pose with each other one, relative to the other's size.
 
     Uses the joints with at least `JOINT_SCORE`; for weak detections, the better half.
     """
-    size = float(extent(np.array([body_box(b)[2:]], dtype=np.float32))[0])
-    least = min(JOINT_SCORE, *(float(np.median(pose.keypoints[:, 2])) for pose in (a, b)))
-    return oks(a.keypoints, b.keypoints, size**2, min_score=least)
+    keypoints = np.array([pose.keypoints for pose in poses])
+    places, scores = keypoints[..., :2], keypoints[..., 2]
+    sides = np.array([body_box(pose)[2:] for pose in poses], dtype=np.float32)
+    middle = np.minimum(JOINT_SCORE, np.median(scores, axis=1))
+    least = np.minimum(middle[:, None], middle)
+    shared = np.minimum(scores[:, None], scores) >= least[..., None]
+    squared = ((places[:, None] - places) ** 2).sum(axis=-1)
+    spread = 2 * extent(sides)[:, None] ** 2 * (2 * OKS_SIGMAS) ** 2
+    alike = (np.exp(-squared / spread) * shared).sum(axis=-1)
+    return np.asarray(alike / np.maximum(shared.sum(axis=-1), 1), np.float32)
 
 
 def body_box(pose: Pose) -> Box:

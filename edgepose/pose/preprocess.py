@@ -121,7 +121,7 @@ def _turned(image: Image, letterbox: Letterbox) -> Image:
     """Return a rotated region upright, at an integer multiple of the target size."""
     left, top, width, height = letterbox.inner
     times = max(1, int(letterbox.region[3] / height))
-    matrix = letterbox.matrix
+    matrix = letterbox.matrix.copy()
     origin = np.array([left, top]) + 0.5 / times - 0.5  # centre of the first oversampled pixel
     matrix[:, 2] += matrix[:, :2] @ origin
     matrix[:, :2] /= times

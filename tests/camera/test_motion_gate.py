@@ -1,18 +1,26 @@
 """The motion gate: what is looked at in an empty room, and that nobody slips in."""
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, count, repeat
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from edgepose.camera import sources
 from edgepose.camera.motion_gate import MotionGate
 from edgepose.camera.view import ImageTransform
+from edgepose.config.schema import Camera, Config
+from edgepose.people import build
 from edgepose.people.follower import Presence
 from edgepose.pose.estimator import PoseEstimator
+from edgepose.recording import frames, reader
+from edgepose.recording.frames import RecordedFrame
 from edgepose.timing import NS_PER_S
 from edgepose.types import Image
 from tests.support import rooms
@@ -309,3 +317,60 @@ def test_nobody_is_seen_in_the_empty_room(model: str) -> None:
     found = [len(estimator.estimate(image)) for image in (EMPTY, rooms.occupied(280))]
 
     assert found == [0, 1]
+
+
+FILMS = Path(os.environ.get("EDGEPOSE_SHARED", Path(__file__).parents[3] / "shared")) / "films"
+FILM_HZ = 10
+STILL_S = 20
+FALLS = ("le2i_000.mp4", "le2i_012.mp4", "le2i_036.mp4")
+
+Moment = tuple[Image, RecordedFrame]
+
+
+def film(name: str) -> list[Moment]:
+    """Return pictures and recorded poses of a film, ten a second.
+
+    The first picture is shown for 20 s before, so that the gate is not new. The recording
+    shows the last one for 12 s.
+    """
+    recording = FILMS / "recordings" / "movenet-multipose" / f"{name}.jsonl.gz"
+    poses = list(frames.frames(reader.open_recording(recording)))
+    times_ns = [frame.at_ns - poses[0].at_ns for frame in poses]
+    pictures = []
+    with closing(sources.open_source(str(FILMS / "clips" / name), realtime=False)) as source:
+        first_ns = None
+        for frame in source.frames():
+            first_ns = frame.captured_ns if first_ns is None else first_ns
+            if frame.captured_ns - first_ns in times_ns:
+                pictures.append(cv2.resize(frame.image, (160, 120)))
+    pictures += [pictures[-1]] * (len(poses) - len(pictures))
+    return [(pictures[0], poses[0])] * (STILL_S * FILM_HZ) + list(zip(pictures, poses, strict=True))
+
+
+def happened(moments: list[Moment], still_fps: float) -> tuple[list[str], int]:
+    """Return the events of a film behind a gate, and the number of frames that passed."""
+    rng = np.random.default_rng(0)
+    people = build.follower(Config(), Camera(id="film", source="-"))
+    gate = MotionGate(ImageTransform(), 0.2, still_fps=still_fps)
+    events, passed = [], 0
+    for number, (image, frame) in enumerate(moments):
+        at_ns = (100 * FILM_HZ + number) * NS_PER_S // FILM_HZ
+        if gate.allows(at_ns, partial(rooms.noisy, image, 1.0, rng)):
+            passed += 1
+            events += [event.type for event in people.follow(frame.poses, at_ns, frame.size)[1]]
+            gate.set_presence(people.presence, at_ns)
+    return events, passed
+
+
+@pytest.mark.skipif(not FILMS.exists(), reason="the shared films are not here")
+@pytest.mark.parametrize("name", FALLS)
+def test_fewer_frames_of_still_people_lose_no_event(name: str) -> None:
+    """A person stands still, falls, and lies still."""
+    moments = film(name)
+
+    every, most = happened(moments, still_fps=240)
+    fewer, least = happened(moments, still_fps=5)
+
+    assert "fall_suspected" in every
+    assert fewer == every
+    assert least < 0.9 * most

@@ -51,6 +51,7 @@ DOWN_MOST: Final = 1.0  # upper limit of the posture logit: lying alone is no fa
 SUSPECT: Final = 1.2  # minimum evidence (logit) to suspect a fall
 CONFIRM: Final = 2.0  # minimum peak evidence within `RATED_S` to confirm a fall
 RATED_S: Final = 3.0  # seconds after the beginning of a fall in which the evidence may grow
+APART_S: Final = 64.0  # time between the windows of two people; far more than `WINDOW_S`
 BEGIN: Final = -1.0  # a fall begins when the rating rises above this
 DISARM_S: Final = 4.0  # minimum time from the end of a fall to the next suspicion
 
@@ -107,8 +108,7 @@ class _Look(NamedTuple):
 
     def is_partial(self) -> bool:
         """Whether the hips are hidden, or the feet are probably outside of the frame."""
-        hips, feet = np.isnan(self.points[[HIPS, ANKLES], 0]).tolist()
-        return hips or (self.cut and feet)
+        return _is_hidden(self.points, HIPS) or (self.cut and _is_hidden(self.points, ANKLES))
 
 
 @dataclass(slots=True)
@@ -218,18 +218,12 @@ class _Person:
     def may_be_outside(self, at_ns: int) -> bool:
         """Whether the body, or its lower half, was last seen at the edge of the frame."""
         last = self.looks[-1]
-        return last.cut and (last.at_ns < at_ns or bool(np.isnan(last.points[HIPS, 0])))
+        return last.cut and (last.at_ns < at_ns or _is_hidden(last.points, HIPS))
 
     @property
     def stature(self) -> float:
         """Median stature in pixels; NaN if unknown."""
         return float(np.nanmedian([look.stature for look in self.looks] or [np.nan]))
-
-    def arrays(self) -> tuple[Looks, Array]:
-        """Return the observations, and their times in seconds relative to the last one."""
-        ats, points, widths, statures, *_ = zip(*self.looks, strict=True)
-        seconds = (np.array(ats) - self.looks[-1].at_ns) / NS_PER_S
-        return Looks(np.array(points), np.array(widths), np.array(statures)), seconds
 
     def add_rating(self, at_ns: int, rating: float) -> None:
         """Add the network's rating of the last seconds, a logit."""
@@ -329,7 +323,7 @@ class FallDetector:
             person = self._person(track.id, points, present, at_ns)
             person.last_ns = at_ns
             person.resting = bool(self._rest.intersection(track.zones))
-            if np.isnan(points[[SHOULDERS, HIPS], 0]).all():
+            if _is_hidden(points, SHOULDERS) and _is_hidden(points, HIPS):
                 continue
             standing, sitting, lying, other = posture.tolist()
             down = math.log((lying + other / 2 + DOUBT) / (standing + sitting + other / 2 + DOUBT))
@@ -368,27 +362,14 @@ class FallDetector:
 
     def _rate(self, at_ns: int) -> None:
         """Rate the last seconds of each person without a fall, or with a fresh one."""
-        rated, inputs = [], []
-        for person in self._people.values():
-            if person.fall is not None and not person.fall.is_fresh(at_ns):
-                continue
-            if len(person.looks) < FEWEST:
-                continue
-            if at_ns - person.looks[-1].at_ns > LOST_S * NS_PER_S:
-                continue
-            if person.may_be_outside(at_ns):
-                continue
-            looks, seconds = person.arrays()
-            end = np.array([(at_ns - person.looks[-1].at_ns) / NS_PER_S])
-            window, known = windows(looks, seconds, end)
-            if known[0]:
-                rated.append(person)
-                inputs.append(window[0])
-        if rated:
-            ready = np.array(inputs)
-            evidence = zip(rated, rate(ready).tolist(), speeds(ready).tolist(), strict=True)
-            for person, rating, speed in evidence:
-                person.add_rating(at_ns, rating)
+        rated = [person for person in self._people.values() if _is_ratable(person, at_ns)]
+        if not rated:
+            return
+        inputs, known = windows(*_on_one_time_line(rated, at_ns))
+        evidence = zip(rated, known.tolist(), rate(inputs), speeds(inputs).tolist(), strict=True)
+        for person, is_known, rating, speed in evidence:
+            if is_known:
+                person.add_rating(at_ns, float(rating))
                 person.speed = 0.0 if math.isnan(speed) else SPEED_WEIGHT * (speed - SPEED)
 
     # ---------------------------------------------------------------- events
@@ -440,6 +421,34 @@ class FallDetector:
         return person.fall is not None or absent_s <= max(ADOPT_S, LOST_S)
 
 
+def _is_ratable(person: _Person, at_ns: int) -> bool:
+    """Whether the last seconds of a person are rated: without a fall, or with a fresh one."""
+    if person.fall is not None and not person.fall.is_fresh(at_ns):
+        return False
+    if len(person.looks) < FEWEST or at_ns - person.looks[-1].at_ns > LOST_S * NS_PER_S:
+        return False
+    return not person.may_be_outside(at_ns)
+
+
+def _on_one_time_line(people: Sequence[_Person], at_ns: int) -> tuple[Looks, Array, Array]:
+    """Return the observations of several people, their times, and the end of each window.
+
+    The times of each person are `APART_S` after those of the one before, so that one call
+    of `windows` handles all: its cost is that of the numpy calls.
+    """
+    looks = [look for person in people for look in person.looks]
+    ends: Array = np.arange(len(people), dtype=np.float64) * APART_S
+    seconds = np.array([look.at_ns - at_ns for look in looks]) / NS_PER_S
+    seconds += ends.repeat([len(person.looks) for person in people])
+    points = np.concatenate([look.points for look in looks]).reshape(-1, POINTS, 2)
+    widths, statures = np.array([(look.width, look.stature) for look in looks]).T
+    return Looks(points, widths, statures), seconds, ends
+
+
+def _is_hidden(points: Array, point: int) -> bool:
+    return math.isnan(points[point, 0])
+
+
 def _watch(fall: _Fall, look: _Look) -> None:
     """Add an observation to a fall and update whether the body is up."""
     fall.add(look)
@@ -457,9 +466,7 @@ def rate(inputs: Floats) -> Floats:
     """
     mirrored = inputs.copy()
     mirrored[:, 0 : 2 * POINTS * STEPS : 2] *= -1
-    network = _network()
-    logits = network.logits(inputs) + network.logits(mirrored)
-    return np.asarray(logits[:, 0] / 2, np.float32)
+    return _network().mean_logits(inputs, mirrored)[:, 0]
 
 
 @cache

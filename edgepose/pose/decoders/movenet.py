@@ -160,19 +160,16 @@ def decode_multi(rows: Floats, size: Size) -> list[ModelPose]:
     size : Size
         The input, in model pixels.
     """
-    people = []
-    for row in rows[np.argsort(-rows[:, 55], kind="stable")]:
-        corners = np.zeros((2, 3), dtype=np.float32)
-        corners[:, :2] = row[51:55].reshape(2, 2)
-        (left, top, _), (right, bottom, _) = to_pixels(corners, size).tolist()
-        people.append(
-            ModelPose(
-                to_pixels(row[:51].reshape(JOINTS, 3), size),
-                float(np.clip(row[55], 0, 1)),
-                Box(left, top, right - left, bottom - top),
-            )
+    ranked = rows[np.argsort(-rows[:, 55], kind="stable")]
+    keypoints = to_pixels(ranked[:, : 3 * JOINTS].reshape(-1, JOINTS, 3), size)
+    corners = ranked[:, 3 * JOINTS : -1] * np.array([*size[::-1], *size[::-1]], np.float32)
+    scores = np.clip(ranked[:, -1], 0, 1)
+    return [
+        ModelPose(points, score, Box(left, top, right - left, bottom - top))
+        for points, score, (top, left, bottom, right) in zip(
+            keypoints, scores.tolist(), corners.tolist(), strict=True
         )
-    return people
+    ]
 
 
 def to_pixels(parts: Floats, size: Size) -> Floats:
@@ -183,9 +180,9 @@ def to_pixels(parts: Floats, size: Size) -> Floats:
     position is 0.1 (Thunder) to 0.25 (Lightning) pixels to the left of this result.
     """
     keypoints = np.empty_like(parts, dtype=np.float32)
-    keypoints[:, 0] = parts[:, 1] * size.width
-    keypoints[:, 1] = parts[:, 0] * size.height
-    keypoints[:, 2] = np.clip(parts[:, 2], 0, 1)
+    keypoints[..., 0] = parts[..., 1] * size.width
+    keypoints[..., 1] = parts[..., 0] * size.height
+    keypoints[..., 2] = np.clip(parts[..., 2], 0, 1)
     return keypoints
 
 

@@ -7,7 +7,7 @@ pixel. Positions inside this module are ``y, x`` in grid cells; returned positio
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import log
+from math import isclose, log
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -214,7 +214,8 @@ def choose_pixels(picture: TensorInfo) -> Pixels:
     """Return the normalisation: unchanged bytes if the input's scale is close to `PIXELS`.
 
     Coral's files declare scale 1/128 and zero point 128, which differs slightly from
-    the ``(p - 127.5) / 127.5`` of the float networks.
+    the ``(p - 127.5) / 127.5`` of the float networks. The float network that takes bytes
+    declares zero point 0 and subtracts 1 itself.
     """
     quantisation = picture.quantisation
     if quantisation is None or picture.dtype not in {"uint8", "int8"}:
@@ -223,7 +224,9 @@ def choose_pixels(picture: TensorInfo) -> Pixels:
     black = (0 if picture.dtype == "uint8" else -128) - zero_point
     fed = Pixels(scale, (black * scale,) * 3)
     ends = fed.shift[0], 255 * fed.scale + fed.shift[0]
-    return fed if max(abs(ends[0] + 1), abs(ends[1] - 1)) < 2 * scale else PIXELS
+    shifts_itself = black == 0 and isclose(scale, PIXELS.scale, rel_tol=1e-6)
+    is_near = max(abs(ends[0] + 1), abs(ends[1] - 1)) < 2 * scale
+    return fed if is_near or shifts_itself else PIXELS
 
 
 def find_stride(model: ModelInfo, grid: Size) -> int:

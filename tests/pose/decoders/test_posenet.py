@@ -277,6 +277,8 @@ def test_it_refuses_a_grid_of_no_stride(grid: Size) -> None:
         # Coral's: bytes go in as they are.
         ("uint8", Quantisation(1 / 128, 128), -1.0, 127 / 128),
         ("int8", Quantisation(1 / 128, 0), -1.0, 127 / 128),
+        # The float network that subtracts 1 itself.
+        ("uint8", Quantisation(float(np.float32(1 / 127.5)), 0), 0.0, 2.0),
         # A scale that bytes as they are would not fit.
         ("uint8", Quantisation(2 / 128, 128), -1.0, 1.0),
     ],
@@ -284,7 +286,7 @@ def test_it_refuses_a_grid_of_no_stride(grid: Size) -> None:
 def test_it_feeds_what_the_network_was_trained_with(
     dtype: str, quantisation: Quantisation | None, black: float, white: float
 ) -> None:
-    """Black is -1 and white 1; or just what bytes mean in the file."""
+    """Black is -1 and white 1; or what bytes mean in the file."""
     pixels = choose_pixels(TensorInfo("image", (1, 9, 9, 3), dtype, quantisation))
 
     assert pixels.shift == pytest.approx((black,) * 3)
