@@ -149,7 +149,12 @@ def choose(name: str) -> Choice:
     if entry := entries().get(plain):
         return Choice(name, _fetched(plain, entry), size or _size(entry.input))
     path = user_path(plain)
-    if path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError as error:  # a name that is too long, or a folder that is not accessible
+        msg = f"model {path}: cannot be read: {error.strerror}"
+        raise ModelError(msg) from error
+    if is_file:
         return Choice(path.name, path, size)
     raise ModelError(_unknown(plain))
 
@@ -163,7 +168,7 @@ def model_set(name: str) -> ModelSet:
         If there is neither such a name nor such a file, or a part is missing.
     """
     meant = PRESETS[name].models if name in PRESETS else name
-    if user_path(meant).is_file() or not {"|", "+"} & set(meant):
+    if not {"|", "+"} & set(meant) or _is_file(user_path(meant)):
         choice = choose(meant)
         return ModelSet(choice.name, (choice,))
     detectors, plus, refiner = meant.rpartition("+")
@@ -171,6 +176,13 @@ def model_set(name: str) -> ModelSet:
         msg = f'model "{name}": expected DETECTOR+REFINER, or several detectors with | between them'
         raise ModelError(msg)
     return ModelSet(name, tuple(map(choose, detectors.split("|"))), choose(refiner))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def min_pose_score(name: str) -> float | None:
@@ -208,7 +220,7 @@ def cpu_model(name: str) -> str | None:
         return entry.cpu if other and other.path else None
     path = user_path(name)
     beside = path.with_name(path.name.replace(TPU_MARK, ""))
-    return str(beside) if beside != path and beside.is_file() else None
+    return str(beside) if beside != path and _is_file(beside) else None
 
 
 def for_edgetpu(name: str) -> str | None:

@@ -112,3 +112,12 @@ def test_open_sizes_are_shown_with_what_they_become(capsys: pytest.CaptureFixtur
     page = capsys.readouterr().out
     assert "1 x any x any x 3 uint8, 1 x 256 x 256 x 3 if nothing is set" in page
     assert "used at     256x256" in page
+
+
+@pytest.mark.parametrize(
+    "name", [300 * "a", 300 * "a" + "+posenet", "posenet|posenet+" + 300 * "a"]
+)
+def test_a_name_that_is_too_long_is_refused(name: str) -> None:
+    """As every other model file that cannot be read."""
+    with pytest.raises(ModelError, match="cannot be read: File name too long"):
+        catalog.model_set(name)

@@ -72,8 +72,11 @@ def box(kind: bytes, *parts: bytes, full: bool = False, version: int = 0) -> byt
     return struct.pack(">I4s", 8 + len(body), kind) + body
 
 
-def avif_of_tiles(path: Path, tile: Image, columns: int) -> Path:
-    """Write an AVIF picture of tiles side by side, as telephones write HEIC (ISO 23008-12, 6.6)."""
+def avif_of_tiles(path: Path, tile: Image, columns: int, *, apart: bool = False) -> Path:
+    """Write an AVIF picture of tiles side by side, as telephones write HEIC (ISO 23008-12, 6.6).
+
+    With `apart`, the tiles are separate pictures, as those of a burst.
+    """
     good, encoded = cv2.imencode(".avif", tile)
     assert good
     one = encoded.tobytes()
@@ -92,7 +95,8 @@ def avif_of_tiles(path: Path, tile: Image, columns: int) -> Path:
     )
     used = struct.pack(">IHBB", 1 + columns, 1, 1, 1)
     used += b"".join(struct.pack(">HBBB", item, 2, 2, 0x83) for item in items)
-    infos = [box(b"infe", struct.pack(">HH4sx", 1, 0, b"grid"), full=True, version=2)]
+    kind = b"Exif" if apart else b"grid"
+    infos = [box(b"infe", struct.pack(">HH4sx", 1, 0, kind), full=True, version=2)]
     infos += [
         box(b"infe", struct.pack(">HH4sx", item, 0, b"av01"), full=True, version=2)
         for item in items
@@ -106,13 +110,13 @@ def avif_of_tiles(path: Path, tile: Image, columns: int) -> Path:
             places += struct.pack(">HHHHII", item, 0, 0, 1, at, len(data))
         parts = (
             box(b"hdlr", struct.pack(">I4s12xx", 0, b"pict"), full=True),
-            box(b"pitm", struct.pack(">H", 1), full=True),
+            box(b"pitm", struct.pack(">H", 2 if apart else 1), full=True),
             box(b"iloc", places, full=True, version=1),
             box(b"iinf", struct.pack(">H", len(infos)), *infos, full=True),
             box(
                 b"iref",
                 box(
-                    b"dimg",
+                    b"cdsc" if apart else b"dimg",
                     struct.pack(">HH", 1, columns),
                     *(struct.pack(">H", item) for item in items),
                 ),

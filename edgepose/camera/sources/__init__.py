@@ -271,7 +271,7 @@ def check_path(address: SourceAddress) -> None:
         When it does not exist; the message suggests a camera where that is likely.
     """
     path = user_path(address.path)
-    if address.scheme != "file" or path.exists():
+    if address.scheme != "file" or exists(address, path):
         return
     # Path.glob takes no absolute pattern.
     if glob.has_magic(str(path)) and next(glob.iglob(str(path), recursive=True), None):  # noqa: PTH207
@@ -280,6 +280,20 @@ def check_path(address: SourceAddress) -> None:
         f"no such file or folder;{_meant(path)} expected a picture, a video, a folder or a"
         f" glob; cameras are {', '.join(EXAMPLES.values())}"
     )
+
+
+def exists(address: SourceAddress, path: Path) -> bool:
+    """Return whether a source's path exists.
+
+    Raises
+    ------
+    SourceError
+        When the system cannot tell: the name is too long, or a folder is not accessible.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise address.error(f"cannot be read: {(error.strerror or str(error)).lower()}") from error
 
 
 def _meant(path: Path) -> str:

@@ -134,7 +134,7 @@ class StreamSource:
         self._converter = Converter()
         self._has_timestamps = has_timestamps(container)
         self._stored = container.duration is not None or not settings.realtime
-        self._playout = Playout(stored=self._stored)
+        self._playout = Playout(stored=self._stored, fps=settings.fps)
         self._waits = settings.realtime
         rate = stream.average_rate
         self.fps: float | None = float(rate) if rate else None

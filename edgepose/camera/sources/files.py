@@ -18,9 +18,10 @@ from edgepose.camera.sources import (
     SourceSettings,
     accept_all,
     check_path,
+    exists,
 )
 from edgepose.camera.sources.capture import decode_picture
-from edgepose.camera.sources.file_kinds import FileKind, kind_of, kind_of_content
+from edgepose.camera.sources.file_kinds import FileKind, holds_more, kind_of, kind_of_content
 from edgepose.camera.sources.films import Animation, Film, open_film, read_heif
 from edgepose.errors import SourceError
 from edgepose.timing import NS_PER_S, Clock
@@ -31,7 +32,10 @@ log = logging.getLogger(__name__)
 
 PICTURES: Final = frozenset(
     {
+        ".avif",
         ".bmp",
+        ".heic",
+        ".heif",
         ".jp2",
         ".jpe",
         ".jpeg",
@@ -48,6 +52,32 @@ PICTURES: Final = frozenset(
 )
 """Extensions of the files that are read from folders and globs."""
 
+VIDEOS: Final = frozenset(
+    {
+        ".3gp",
+        ".avi",
+        ".flv",
+        ".gif",
+        ".m2ts",
+        ".m4v",
+        ".mjpeg",
+        ".mjpg",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpg",
+        ".mpo",
+        ".ts",
+        ".webm",
+        ".wmv",
+    }
+)
+RAWS: Final = frozenset({".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"})
+"""Extensions of raw photographs; these and videos are left out of folders, with a message."""
+
+SINGLE: Final = frozenset({FileKind.PICTURE, FileKind.PICTURES, FileKind.HEIF, FileKind.RAW})
+"""Kinds that are read as one picture, or refused as one."""
+
 STILL_FPS: Final = 1.0  # rate of still pictures if the caller gives none
 VIDEO_FPS: Final = 25.0  # for containers without a frame rate
 
@@ -56,11 +86,12 @@ def open_files(address: SourceAddress, settings: SourceSettings) -> Source:
     """Open a picture, a video, a folder or a glob of pictures."""
     address.check(())
     path = user_path(address.path)
+    is_there = exists(address, path)
     if path.is_dir():
         return PictureSource(address, settings, _pictures(address, path.iterdir()))
     if path.is_file():
         return _open_file(address, settings, path)
-    if path.exists():
+    if is_there:
         raise address.error("is neither a file nor a folder; cameras are /dev/video0 and the like")
     if glob.has_magic(str(path)):
         # Path.glob takes no absolute pattern.
@@ -73,7 +104,7 @@ def open_files(address: SourceAddress, settings: SourceSettings) -> Source:
 def _open_file(address: SourceAddress, settings: SourceSettings, path: Path) -> Source:
     kind = _kind(path)
     named_picture = kind is FileKind.UNKNOWN and path.suffix.lower() in PICTURES
-    if named_picture or kind in {FileKind.PICTURE, FileKind.PICTURES, FileKind.HEIF}:
+    if named_picture or kind in SINGLE:
         read_picture(path)
         return PictureSource(address, settings, [path])
     if kind is FileKind.ANIMATION:
@@ -94,10 +125,19 @@ def _pictures(address: SourceAddress, found: Iterable[Path]) -> list[Path]:
     """Return the pictures among the paths, in natural order."""
     files = [path for path in found if path.is_file() and not path.name.startswith(".")]
     pictures = [path for path in files if path.suffix.lower() in PICTURES]
+    others = sorted(path.name for path in files if path.suffix.lower() in VIDEOS | RAWS)
+    if others and pictures:
+        log.warning("source %s: no pictures, left out: %s", address, listed(others))
     if not pictures:
         endings = " ".join(sorted(PICTURES))
         raise address.error(f"no picture among {len(files)} files; expected some of {endings}")
     return sorted(pictures, key=natural)
+
+
+def listed(names: list[str]) -> str:
+    """Return the first three names, and the number of the others."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def natural(path: Path) -> list[tuple[int, str]]:
@@ -125,8 +165,12 @@ def read_picture(path: Path) -> Image:
         reason = error.strerror or type(error).__name__
         msg = f"picture {path}: cannot be read: {reason.lower()}"
         raise SourceError(msg) from error
-    if len(data) and kind_of_content(data.tobytes()) is FileKind.HEIF:
+    kind = kind_of_content(data.tobytes()) if len(data) else None
+    if kind is FileKind.HEIF:
         return read_heif(path)
+    if kind is FileKind.RAW:
+        need = "convert it to JPEG or TIFF, such as with darktable-cli"
+        raise SourceError(f"picture {path}: found a raw photograph, which cannot be read; {need}")
     image = decode_picture(data) if len(data) else None
     if image is None:
         found = f"{len(data)} bytes that are no picture" if len(data) else "an empty file"
@@ -137,7 +181,7 @@ def read_picture(path: Path) -> Image:
 
 def _warn_of_more(path: Path) -> None:
     """Warn if a file contains several pictures, of which only the first is read."""
-    if _kind(path) not in {FileKind.PICTURE, FileKind.HEIF}:
+    if holds_more(path):
         log.warning("picture %s: holds several pictures; only the first is looked at", path)
 
 
@@ -274,7 +318,7 @@ class VideoSource:
 
     def _lap(self, start_ns: int, accept: FrameFilter) -> Iterator[tuple[int, Frame | None]]:
         """Yield each frame's time, counted from `start_ns`, and the frame, None if dropped."""
-        count = 0
+        count = unreadable = 0
         first_ns, last_ns = 0, -1
         for picture in self._film.pictures():
             if picture.at_ns is not None and last_ns < 0:
@@ -289,23 +333,22 @@ class VideoSource:
             if accept(due_ns):
                 image = picture.image()
                 if image is None:
-                    self._film.damaged += 1
+                    unreadable += 1
                     continue
                 frame = self._pace.frame(image, due_ns, read_ns)
             count, last_ns = count + 1, at_ns
             yield start_ns + at_ns, frame
-        self._warn_if_damaged(count)
+        self._warn_if_damaged(count, unreadable)
 
-    def _warn_if_damaged(self, count: int) -> None:
+    def _warn_if_damaged(self, count: int, unreadable: int) -> None:
         if self._closed.is_set():
             return
-        if self._film.damaged:
-            log.warning("video %s: damaged pictures left out: %d", self._path, self._film.damaged)
-        if missing_s := self._film.missing_s():
+        if damaged := self._film.damaged + unreadable:
+            log.warning("video %s: damaged pictures left out: %d", self._path, damaged)
+        if truncation := self._film.truncation():
             log.warning(
-                "video %s: ends after %d frames, %.1f s before its stated end; is the file"
-                " complete?",
+                "video %s: ends after %d frames, %s; is the file complete?",
                 self._path,
                 count,
-                missing_s,
+                truncation,
             )

@@ -6,6 +6,7 @@ end of the video.
 
 import importlib.util
 import math
+import mmap
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from edgepose import extras
 from edgepose.camera.sources.capture import FrameCapture, bgr_to_rgb
 from edgepose.camera.sources.demuxer import Converter, Demuxer, has_timestamps, pts_ns
 from edgepose.camera.sources.file_kinds import FD, FileKind, kind_of_content
+from edgepose.camera.sources.iso_boxes import film_orientation
+from edgepose.camera.sources.losses import LossCounter, ends_within_packet
+from edgepose.camera.sources.orientation import Orientation
 from edgepose.errors import SourceError
 from edgepose.timing import NS_PER_MS, NS_PER_S
 from edgepose.types import Image
@@ -40,6 +44,9 @@ MAX_HELD: Final = 16
 TOLERANCE_S, TOLERANCE_PART = 0.5, 0.01
 """Tolerance of the stated duration, in seconds and relative: containers round, and audio may be
 longer."""
+
+ISO_HEADS: Final = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"})
+"""Types of the first box of MP4 and MOV files."""
 
 ANIMATION_CHUNK: Final = 16
 """Pictures of an animation decoded per call; each call decodes all earlier pictures again."""
@@ -65,14 +72,15 @@ class Film(Protocol):
     length: int | None
     """Estimated number of pictures; None if unknown."""
 
-    damaged: int
-    """Number of parts that could not be decoded so far."""
+    @property
+    def damaged(self) -> int:
+        """Number of pictures lost to damage so far."""
 
     def pictures(self) -> Iterator[FilmPicture]:
         """Yield the pictures that can be decoded, in display order."""
 
-    def missing_s(self) -> float:
-        """Return the seconds missing before the stated end; 0 if the film is complete."""
+    def truncation(self) -> str:
+        """Return where the film ends if it is cut off, in words; empty if it is complete."""
 
     def close(self) -> None:
         """Release the file. Thread-safe and idempotent."""
@@ -136,7 +144,6 @@ class AvFilm:
     def __init__(self, path: Path, format: str | None = None) -> None:  # noqa: A002
         import av
 
-        self.damaged = 0
         self._path = path
         container = _open_container(path, format)
         stream = _stream_of(container, path)
@@ -153,6 +160,7 @@ class AvFilm:
         self._spans: dict[int, tuple[int, int]] = {}
         """Start of the first packet and end of the last one, by stream index."""
 
+        self._losses = LossCounter(stream)
         self._disordered = False
         self._shown: float = -math.inf
         self._pictures: Iterator[VideoFrame] = self._ordered()
@@ -165,13 +173,27 @@ class AvFilm:
         """Yield the pictures; damaged ones are counted and skipped."""
         picture = self._first
         while picture is not None and not self._demuxer.closed.is_set():
+            self._losses.note_shown(picture)
             yield FilmPicture(pts_ns(picture), partial(self._converter.convert, picture, "rgb24"))
             picture = next(self._pictures, None)
         self._pictures = iter(())  # breaks a reference cycle that keeps the decoder in memory
 
-    def missing_s(self) -> float:
+    @property
+    def damaged(self) -> int:
+        """Number of pictures lost to damage so far."""
+        return self._losses.lost
+
+    def truncation(self) -> str:
+        """Return where the film ends if it is cut off; empty if it is complete."""
+        if self._demuxer.closed.is_set():
+            return ""
+        if self._demuxer.container.format.name == "mpegts" and ends_within_packet(self._path):
+            return "within a packet"
+        return before_end(self._missing_s())
+
+    def _missing_s(self) -> float:
         """Return the seconds from the end of the last packet of all streams to the stated end."""
-        if self._stated_s is None or self._demuxer.closed.is_set():
+        if self._stated_s is None:
             return 0.0
         units = {s.index: float(s.time_base or 0) for s in self._demuxer.container.streams}
         first_s = min((span[0] * units[i] for i, span in self._spans.items()), default=0.0)
@@ -206,7 +228,6 @@ class AvFilm:
         """Yield pictures by time; after damage, those before the last yielded one are skipped."""
         for picture in sorted(pictures, key=lambda one: one.pts or 0):
             if self._disordered and picture.pts is not None and picture.pts <= self._shown:
-                self.damaged += 1
                 continue
             self._shown = self._shown if picture.pts is None else picture.pts
             yield picture
@@ -218,12 +239,14 @@ class AvFilm:
                 packet = self._demuxer.read()
                 if packet is None:
                     return
+                self._losses.restore_times(packet)
+                self._losses.note_packet(packet)
                 self._note_end(packet)
                 ours = packet.stream is self._demuxer.stream
                 decoded = self._demuxer.decode(packet) if ours else []
             except self._errors:
                 failures += 1
-                self.damaged += 1
+                self._losses.note_error()
                 self._disordered = True
                 continue
             failures = 0
@@ -253,6 +276,11 @@ def no_picture(path: Path) -> SourceError:
         f"video {path}: found no frame that can be decoded; expected a video or a picture:"
         " is the file complete?"
     )
+
+
+def before_end(missing_s: float) -> str:
+    """Return how long before its stated end a film ends; empty for 0."""
+    return f"{missing_s:.1f} s before its stated end" if missing_s else ""
 
 
 def _stream_of(container: "InputContainer", path: Path) -> "VideoStream":
@@ -293,8 +321,9 @@ def _stated_s(container: "InputContainer", stream: "VideoStream") -> float | Non
 class CvFilm:
     """A video file read with OpenCV.
 
-    Limits: some containers give no time for each picture, a mirrored display matrix is applied as
-    a rotation, and a truncated file is not detected if the container has no picture count.
+    Limits: some containers give no time for each picture, only MP4 and MOV files are mirrored,
+    pictures that refer to a damaged one are not counted as lost, and a truncated file is not
+    detected if the container has no picture count.
     """
 
     def __init__(self, path: Path) -> None:
@@ -302,7 +331,12 @@ class CvFilm:
         with path.open("rb") as file:
             if not _grabs(_connect(FD.format(file.fileno()))):
                 raise no_picture(path)
-            self._capture = FrameCapture(_connect(FD.format(file.fileno())))
+            capture = _connect(FD.format(file.fileno()))
+        self._orientation = _orientation(path)
+        if self._orientation is not None:
+            # OpenCV applies a mirrored display matrix as a rotation
+            capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+        self._capture = FrameCapture(capture)
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps: float | None = rate if 0 < rate <= 1000 else None
         # An estimate: from packet counts or the duration, depending on the container.
@@ -321,18 +355,31 @@ class CvFilm:
             failures = 0
             at_ns = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * NS_PER_MS)
             self._end_s = max(self._end_s, at_ns / NS_PER_S)
-            yield FilmPicture(at_ns, self._capture.retrieve)
+            yield FilmPicture(at_ns, self._upright)
 
-    def missing_s(self) -> float:
-        """Return the seconds missing at the end, from picture count and frame rate."""
+    def _upright(self) -> Image | None:
+        image = self._capture.retrieve()
+        if image is None or self._orientation is None:
+            return image
+        return self._orientation.apply(image)
+
+    def truncation(self) -> str:
+        """Return where the film ends if it is cut off, from picture count and frame rate."""
         if self._capture.closed.is_set() or self.length is None or not self.fps:
-            return 0.0
+            return ""
         missing_s = (self.length - 1) / self.fps - self._end_s
-        return missing_s if missing_s > max(TOLERANCE_S, TOLERANCE_PART * self._end_s) else 0.0
+        tolerance_s = max(TOLERANCE_S, TOLERANCE_PART * self._end_s)
+        return before_end(missing_s if missing_s > tolerance_s else 0.0)
 
     def close(self) -> None:
         """Let go of the file."""
         self._capture.close()
+
+
+def _orientation(path: Path) -> Orientation | None:
+    """Return the orientation that the file states, of MP4 and MOV; None for other containers."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return film_orientation(data) if data[4:8] in ISO_HEADS else None
 
 
 def _grabs(capture: cv2.VideoCapture) -> bool:
@@ -372,9 +419,9 @@ class Animation:
             count += len(chunk)
             chunk = self._chunk(count)
 
-    def missing_s(self) -> float:
-        """Return 0: truncated animations are refused when opened."""
-        return 0.0
+    def truncation(self) -> str:
+        """Return "": truncated animations are refused when opened."""
+        return ""
 
     def close(self) -> None:
         """End `pictures`."""

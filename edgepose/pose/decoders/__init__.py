@@ -21,6 +21,9 @@ DECODERS: Final = {
 }
 """Family name to class; tried in this order."""
 
+NEAR_MISS: Final = "edgepose.pose.decoders.yolo:near_miss"
+"""Function that explains why a model of no known family is refused."""
+
 CUSTOM_OPS: Final = {
     "PosenetDecoderOp": "edgepose.pose.decoders.posenet_op:load",
 }
@@ -131,5 +134,6 @@ def recognise(model: ModelInfo) -> Decoder:
         if decoder is not None:
             return decoder
     found = ", ".join(f"{list(t.shape)} {t.dtype}" for t in model.outputs) or "none"
-    msg = f"model {model.name}: outputs are {found}; expected those of {' or '.join(DECODERS)}"
-    raise ModelError(msg)
+    hint: str = registry.load(NEAR_MISS)(model)
+    expected = hint or f"expected those of {' or '.join(DECODERS)}"
+    raise ModelError(f"model {model.name}: outputs are {found}; {expected}")

@@ -39,12 +39,21 @@ MAX_STEP: Final = 0.05
 """Maximum step of a quantised output; leaves 20 different scores. Outputs in fractions
 have steps of about 0.005, outputs in pixels of 1 to 3."""
 
+NMS_ROWS: Final = 300
+"""People per image of exports with built-in NMS; the exporter's default."""
+
+EXPORT: Final = (
+    "export a pose model of people with 17 keypoints, such as with: yolo export"
+    " model=yolo11n-pose.pt format=tflite"
+)
+"""How to make a model that is decoded."""
+
 PIXELS: Final = Pixels(1 / 255, (0.0, 0.0, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
 class YoloPoseDecoder:
-    """Decoder of [1, 56, N], [1, N, 56] and [1, N, 57], float or quantised."""
+    """Decoder of [1, 56, N], [1, N, 56], [1, 57, N] and [1, N, 57], float or quantised."""
 
     channels_first: bool
     sorted_out: bool = False
@@ -66,26 +75,26 @@ class YoloPoseDecoder:
         """
         if len(model.outputs) != 1 or not has_numbers(model.outputs[0]):
             return None
-        shape = model.outputs[0].shape
-        if len(shape) != 3 or shape[0] != 1:
+        table = table_of(model.outputs[0])
+        if table is None:
             return None
-        if shape[2] == SORTED_OUT and shape[1] not in {SORTED_OUT, anchors_of(model.input_size)}:
-            check_step(model)
-            return cls(channels_first=False, sorted_out=True)
-        if (shape[1] == CHANNELS) == (shape[2] == CHANNELS):
-            return None
-        anchors = shape[2] if shape[1] == CHANNELS else shape[1]
-        if 0 <= anchors < LEAST_ANCHORS:
-            return None
-        check_step(model)
-        return cls(shape[1] == CHANNELS)
+        before_nms = anchors_of(model.input_size)
+        for channels_first in (True, False):
+            channels, count = table if channels_first else table[::-1]
+            sorted_out = channels == SORTED_OUT and count not in {SORTED_OUT, before_nms}
+            if sorted_out or (channels == CHANNELS != count and not 0 <= count < LEAST_ANCHORS):
+                check_step(model)
+                return cls(channels_first, sorted_out)
+        return None
 
     def decode(self, outputs: Outputs, limits: Limits) -> list[ModelPose]:
         """Return people in model pixels, best first."""
-        rows = outputs.real(0)[0]
+        rows = outputs.real(0)
+        rows = rows.reshape(rows.shape[-2:])
         rows = rows.T if self.channels_first else rows
         sure = rows[rows[:, 4] >= max(limits.least, 1e-3)]
         sure = sure[np.argsort(-sure[:, 4], kind="stable")][:CANDIDATES_AT_MOST]
+        sure = np.nan_to_num(sure, nan=0.0, posinf=0.0, neginf=0.0)
         if self.sorted_out:
             sure = with_centres(sure)
         sure = in_pixels(sure, outputs.model.input_size)
@@ -97,6 +106,42 @@ def has_numbers(tensor: TensorInfo) -> bool:
     """Return whether an output is float32, or integer with a scale."""
     quantised = tensor.dtype in {"uint8", "int8", "int16"} and tensor.quantisation is not None
     return tensor.dtype == "float32" or quantised
+
+
+def table_of(output: TensorInfo) -> tuple[int, int] | None:
+    """Return rows and columns of an output [R, C] with or without leading ones; else None."""
+    *ones, rows, columns = (0, *output.shape) if len(output.shape) < 3 else output.shape
+    is_table = len(output.shape) > 1 and set(ones) <= {0, 1}
+    return (rows, columns) if is_table else None
+
+
+def near_miss(model: ModelInfo) -> str:
+    """Return why a YOLO export is refused, and the remedy; empty if it does not look like one."""
+    counts = {anchors_of(model.input_size), NMS_ROWS}
+    tables = [table for output in model.outputs if (table := table_of(output)) is not None]
+    found = [table for table in tables if counts & set(table)]
+    if not found:
+        return ""
+    return f"it looks like a YOLO export, but {_difference(model, found[0])}; {EXPORT}"
+
+
+def _difference(model: ModelInfo, table: tuple[int, int]) -> str:
+    """Return what is different from a YOLO-pose export that can be decoded."""
+    if len(model.outputs) > 1:
+        return "its boxes and keypoints are in separate outputs"
+    number, output = min(table), model.outputs[0]
+    if number in {CHANNELS, SORTED_OUT} and not has_numbers(output):
+        return f"its output is {output.dtype} without a scale"
+    points, rest = divmod(number - (6 if NMS_ROWS in table else 5), 3)
+    if number == SORTED_OUT:
+        return "it has two classes (expected one: person)"
+    if number in {5 + 2 * JOINTS, 6 + 2 * JOINTS}:
+        return "its keypoints have no visibility"
+    if points > 0 and not rest:
+        return (
+            f"it has {number} numbers a person, such as of {points} keypoints (expected {JOINTS})"
+        )
+    return f"it has {number} numbers a box, so it finds objects without keypoints"
 
 
 def anchors_of(size: Size) -> int:
@@ -136,9 +181,11 @@ def in_pixels(rows: Floats, size: Size) -> Floats:
     if float(rows[:, 2:4].max()) <= LARGEST_PART:
         scaled[:, [0, 2]] *= size.width
         scaled[:, [1, 3]] *= size.height
-    # The median, since single keypoints lie far outside the image or at its corner.
-    xs, ys = rows[:, 5::3], rows[:, 6::3]
-    if float(np.median(np.maximum(np.abs(xs), np.abs(ys)))) <= LARGEST_PART:
+    # The median, since single keypoints lie far outside the image. Exporters write 0 for those
+    # that are not seen.
+    furthest = np.maximum(np.abs(rows[:, 5::3]), np.abs(rows[:, 6::3]))
+    seen = furthest[furthest > 0]
+    if seen.size and float(np.median(seen)) <= LARGEST_PART:
         scaled[:, 5::3] *= size.width
         scaled[:, 6::3] *= size.height
     return scaled

@@ -10,7 +10,9 @@ import pytest
 
 from edgepose.camera.sources import open_source
 from edgepose.camera.sources.file_kinds import FileKind, kind_of
-from tests.support.moving import numbered, picture
+from edgepose.errors import SourceError
+from edgepose.types import Size
+from tests.support.moving import avif_of_tiles, number_of, numbered, picture
 
 
 def jpeg(index: int = 0) -> bytes:
@@ -103,6 +105,113 @@ def test_pages_that_are_not_looked_at_are_told(
 
     assert len(frames) == 1
     assert "holds several pictures; only the first is looked at" in caplog.text
+
+
+@pytest.mark.parametrize("ending", ["tiff", "jp2"])
+def test_pictures_of_unknown_length_may_be_several(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str
+) -> None:
+    """TIFF and JPEG 2000 do not state their length at the beginning."""
+    path = tmp_path / "walk"
+    path.write_bytes(cv2.imencode(f".{ending}", numbered(7))[1].tobytes() * 2)
+
+    with caplog.at_level(logging.WARNING):
+        frames = list(open_source(str(path)).frames())
+
+    assert len(frames) == 1
+    assert "holds several pictures; only the first is looked at" in caplog.text
+
+
+def mpf(*kinds: int) -> bytes:
+    """Return a segment MPF that lists pictures of these types (CIPA DC-007, 5.2)."""
+    entries = b"".join(struct.pack("<IIIHH", kind, 900, 0, 0, 0) for kind in kinds)
+    tag = struct.pack("<HHII", 0xB002, 7, len(entries), 8 + 2 + 12 + 4)
+    return b"MPF\0II*\0" + struct.pack("<IH", 8, 1) + tag + bytes(4) + entries
+
+
+@pytest.mark.parametrize(
+    ("kinds", "several"),
+    [
+        ((0x020002, 0x020002), True),
+        ((0x20020003, 0x020003, 0x020003), True),
+        ((0x030000, 0x000000), False),
+        ((0x030000, 0x010001), False),
+        ((), False),
+    ],
+    ids=["stereo", "angles", "gain map", "preview", "none"],
+)
+def test_an_mpo_of_several_photographs_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kinds: tuple[int, ...], several: bool
+) -> None:
+    """Stereo pictures, panoramas and bursts; not previews and gain maps."""
+    path = tmp_path / "photo.mpo"
+    path.write_bytes(with_segment(jpeg(), 0xE2, mpf(*kinds)) + jpeg(1))
+
+    with caplog.at_level(logging.WARNING):
+        frames = list(open_source(str(path)).frames())
+
+    assert len(frames) == 1
+    assert ("holds several pictures" in caplog.text) == several
+
+
+def test_several_photographs_in_one_avif_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As telephones store bursts."""
+    pytest.importorskip("av")
+    path = avif_of_tiles(tmp_path / "burst.heic", numbered(20, Size(64, 64)), 3, apart=True)
+
+    with caplog.at_level(logging.WARNING):
+        frames = list(open_source(str(path)).frames())
+
+    assert [number_of(frame.image) for frame in frames] == [20]
+    assert "holds several pictures; only the first is looked at" in caplog.text
+
+
+def tiff_with(order: str, *tags: tuple[int, int, int, int]) -> bytes:
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8)
+    rows = b"".join(
+        struct.pack(f"{order}HHI", tag, kind, number)
+        + (struct.pack(f"{order}HH", value, 0) if kind == 3 else struct.pack(f"{order}I", value))
+        for tag, kind, number, value in tags
+    )
+    return head + struct.pack(f"{order}H", len(tags)) + rows + bytes(400)
+
+
+RAW = {
+    "dng": tiff_with("<", (0x100, 3, 1, 160), (0xC612, 4, 1, 0x401)),
+    "nef": tiff_with(">", (0xFE, 4, 1, 1), (0x100, 4, 1, 160), (0x14A, 4, 1, 900)),
+    "cr2": b"II*\0\x10\0\0\0CR\2\0" + bytes(400),
+    "cr3": b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(400),
+    "raf": b"FUJIFILMCCD-RAW 0201" + bytes(400),
+    "orf": b"IIRO\x08\0\0\0" + bytes(400),
+    "rw2": b"IIU\0\x08\0\0\0" + bytes(400),
+}
+
+
+@pytest.mark.parametrize("kind", RAW)
+def test_a_raw_photograph_is_refused_in_words(tmp_path: Path, kind: str) -> None:
+    """Readers of TIFF would show its small preview."""
+    path = tmp_path / "photo"
+    path.write_bytes(RAW[kind])
+
+    with pytest.raises(SourceError, match=r"found a raw photograph.*convert it to JPEG"):
+        open_source(str(path))
+
+
+def test_films_in_a_folder_of_pictures_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only the pictures are looked at."""
+    (tmp_path / "1.jpg").write_bytes(jpeg())
+    for name in ("a.dng", "b.mp4", "c.MOV", "d.gif", "notes.txt"):
+        (tmp_path / name).write_bytes(b"1")
+
+    with caplog.at_level(logging.WARNING):
+        frames = list(open_source(str(tmp_path), realtime=False).frames())
+
+    assert len(frames) == 1
+    assert "no pictures, left out: a.dng, b.mp4, c.MOV and 1 more" in caplog.text
 
 
 def test_an_animation_in_a_folder_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -428,3 +428,10 @@ def test_a_picture_that_vanished_is_said_in_words(tmp_path: Path) -> None:
     """Between listing and reading anything may happen."""
     with pytest.raises(SourceError, match="no such file"):
         read_picture(tmp_path / "gone.png")
+
+
+@pytest.mark.parametrize("path", [300 * "a", 300 * "a" + "/b.jpg", 300 * "a" + "*", 5000 * "a/"])
+def test_a_name_that_is_too_long_is_refused(tmp_path: Path, path: str) -> None:
+    """As every other file that cannot be read."""
+    with pytest.raises(SourceError, match="cannot be read: file name too long"):
+        open_source(str(tmp_path / path))

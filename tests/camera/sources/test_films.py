@@ -16,7 +16,7 @@ from edgepose.camera.sources import films, open_source
 from edgepose.errors import SourceError
 from edgepose.timing import NS_PER_MS
 from edgepose.types import Frame, Size
-from tests.support.moving import avif_of_tiles, clip, h264, number_of, numbered
+from tests.support.moving import avif_of_tiles, clip, h264, number_of, numbered, with_matrix
 
 
 @pytest.fixture(params=["pyav", "opencv"])
@@ -88,6 +88,52 @@ def test_a_damaged_packet_of_h264_does_not_end_a_film(
     assert number_of(frames[-1].image) == 29
     assert times_ms(frames)[-1] == 2900
     assert "complete" not in caplog.text
+
+
+MATRICES = [(-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1), (0, 1, -1, 0), (0, 1, 1, 0)]
+MATRICES += [(0, -1, -1, 0), (0, -1, 1, 0), (1, 0, 0, 1)]
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+@pytest.mark.parametrize("name", ["film.mp4", "film.mov"])
+def test_a_film_is_shown_as_players_show_it(
+    tmp_path: Path, reader: str, name: str, matrix: tuple[int, int, int, int]
+) -> None:
+    """Turned, mirrored and both, with either library."""
+    pytest.importorskip("av")
+    a, b, c, d = matrix
+    path = with_matrix(gradient(tmp_path / name), a, b, c, d)
+
+    image = frames_of(path)[0].image
+
+    # x grows to the right in red, y grows downwards in green
+    height, width = image.shape[:2]
+    assert (width, height) == ((96, 48) if a else (48, 96))
+    red = image[..., 0].astype(int)
+    green = image[..., 1].astype(int)
+    shown_x = (red[height // 2, -4] - red[height // 2, 4], red[-4, width // 2] - red[4, width // 2])
+    shown_y = (
+        green[height // 2, -4] - green[height // 2, 4],
+        green[-4, width // 2] - green[4, width // 2],
+    )
+    assert [round(step / 160) for step in shown_x] == [a, b]
+    assert [round(step / 160) for step in shown_y] == [c, d]
+
+
+def gradient(path: Path) -> Path:
+    """Write a film whose red grows with x and whose green grows with y."""
+    import av
+
+    xs = np.tile(np.linspace(20, 200, 96, dtype=np.uint8), (48, 1))
+    ys = np.tile(np.linspace(20, 200, 48, dtype=np.uint8)[:, None], (1, 96))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "5"})
+        stream.width, stream.height, stream.pix_fmt = 96, 48, "yuv420p"
+        for _ in range(3):
+            rgb = np.dstack([xs, ys, np.full_like(xs, 90)])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+        container.mux(stream.encode())
+    return path
 
 
 @pytest.mark.parametrize("part", [0.2, 0.4, 0.6, 0.75])

@@ -163,3 +163,46 @@ def test_a_stored_stream_plays_at_its_own_rate() -> None:
 
     assert due == [1000 + n * PERIOD_NS for n in range(10)]
     assert late.due_ns == due[-1] + 5 * NS_PER_S
+
+
+def used(moments: list[Moment], fps: float) -> int:
+    """Return how many pictures a limit of `fps` leaves, of those that are not delivered at once."""
+    count, due_ns, before_ns = 0, 0.0, -NS_PER_S
+    for moment in moments:
+        if moment.captured_ns >= due_ns:
+            due_ns = max(due_ns + NS_PER_S / fps, moment.captured_ns)
+            count += moment.due_ns - before_ns > 20 * NS_PER_MS
+            before_ns = moment.due_ns
+    return count
+
+
+@pytest.mark.parametrize("burst_ms", [120, 150, 180, 200, 230, 250, 300])
+@pytest.mark.parametrize("fps", [10, 15])
+def test_short_bursts_cost_nothing_either(burst_ms: int, fps: int) -> None:
+    """As soon as a burst is longer than the time between two frames that are used."""
+    period_ns, count = NS_PER_S // 30, 900
+    playout, now_ns, moments = Playout(fps=fps), 0, []
+    for taken_ns in range(0, count * period_ns, period_ns):
+        now_ns = max(now_ns, in_bursts(burst_ms * NS_PER_MS)(taken_ns))
+        moments.append(playout.add(taken_ns, now_ns))
+        now_ns = max(now_ns, moments[-1].due_ns)
+
+    assert used(moments, fps) >= 0.95 * fps * count / 30
+    assert max(m.due_ns - m.captured_ns for m in moments) < 2 * burst_ms * NS_PER_MS
+
+
+@pytest.mark.parametrize("jump_s", [-7200, -3, -0.5, 0.5, 3, 40, 90_000])
+def test_a_jump_of_the_time_stamps_costs_no_burst(jump_s: float) -> None:
+    """The pictures around it lie as far apart as those before."""
+    jumps_ns = [9_500 * NS_PER_MS, 20_200 * NS_PER_MS, 27_000 * NS_PER_MS]
+
+    def stamp(at_ns: int) -> int:
+        return at_ns + round(jump_s * NS_PER_S) * sum(at_ns > jump_ns for jump_ns in jumps_ns)
+
+    played = [p for p in play(in_bursts(2 * NS_PER_S), 600, stamp) if p[1] > 2 * NS_PER_S]
+
+    steps = np.diff([moment.captured_ns for _, _, moment in played])
+    assert np.mean(np.abs(steps - PERIOD_NS) <= 2) > 0.98
+    if abs(jump_s) > 2:  # a shorter one may as well be a pause of the camera
+        latest = [moment.captured_ns - arrived_ns for _, arrived_ns, moment in played]
+        assert max(latest) <= BURST_NS + PERIOD_NS

@@ -259,7 +259,7 @@ def test_it_keeps_two_people_whose_boxes_overlap() -> None:
         (1, 56, 56),
         (1, 84, 8400),
         (1, 56, 20),
-        (56, 8400),
+        (2, 56, 8400),
         (1, 1, 17, 3),
         (1, 57, ANCHORS),
         (1, ANCHORS, 57),
@@ -286,3 +286,69 @@ def test_it_takes_pictures_from_0_to_1() -> None:
         pixels = decoders.recognise(replace(model, inputs=(picture,))).pixels
         assert pixels.shift == (0, 0, 0)
         assert 255 * pixels.scale == pytest.approx(1)
+
+
+@pytest.mark.parametrize("parts", [True, False])
+@pytest.mark.parametrize(
+    "shape", [(1, 57, 300), (57, 300), (300, 57), (1, 1, 300, 57), (1, 1, 57, 300)]
+)
+def test_sorted_out_exports_of_any_layout_are_decoded(shape: tuple[int, ...], parts: bool) -> None:
+    """With the rows first or last, and without the leading one or with two."""
+    said = rows(TWO, (0.9, 0.8))
+    people = sorted_out(in_parts(said) if parts else said)
+    stored = np.ascontiguousarray(people.T if shape[-1] == 300 else people).reshape(shape)
+    content = networks.build(
+        (1, SIZE.height, SIZE.width, 3), [("Identity", stored, None)], dtype="float32"
+    )
+    loaded = decoders.load(content, "yolo")
+
+    found = loaded.decoder.decode(Outputs(loaded.model, (stored,)), Limits())
+
+    assert match(places(found), TWO) < 1
+
+
+@pytest.mark.parametrize("seen", [1, 2, 5])
+def test_keypoints_that_are_not_seen_do_not_tell_the_unit(seen: int) -> None:
+    """Some exporters write 0 for them, and most may be hidden behind furniture."""
+    said = rows(TWO, (0.9, 0.8))
+    hidden = np.zeros_like(said)
+    hidden[:, :5] = said[:, :5]
+    hidden[:, 5 : 5 + 3 * seen] = said[:, 5 : 5 + 3 * seen]
+
+    for table in (hidden, in_parts(hidden), in_parts(hidden, points=False)):
+        found = find(run(table.T))
+
+        best = np.abs(found[0].keypoints[:seen, :2] - TWO[0][:seen]).max()
+        assert best < 5
+
+
+def test_numbers_that_are_none_are_no_keypoints() -> None:
+    """Such as overflows of half precision."""
+    said = rows(TWO, (0.9, 0.8))
+    said[0, 5:8] = np.nan
+    said[0, 8:11] = np.inf
+
+    found = find(run(said.T))
+
+    assert all(np.isfinite(person.keypoints).all() for person in found)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "reason"),
+    [
+        ([(1, 84, ANCHORS)], "84 numbers a box, so it finds objects without keypoints"),
+        ([(1, 300, 6)], "finds objects without keypoints"),
+        ([(1, 39, ANCHORS)], "keypoints have no visibility"),
+        ([(1, 68, ANCHORS)], "68 numbers a person, such as of 21 keypoints"),
+        ([(1, ANCHORS, 57)], "two classes"),
+        ([(1, 300, 4), (1, 300), (1, 300, 51)], "in separate outputs"),
+        ([(1, 300, 69)], "69 numbers a person, such as of 21 keypoints"),
+    ],
+)
+def test_a_near_miss_is_refused_with_its_reason(shapes: list[tuple[int, ...]], reason: str) -> None:
+    """And with how to export the model."""
+    outputs = [(f"o{i}", np.zeros(shape, np.float32), None) for i, shape in enumerate(shapes)]
+    content = networks.build((1, SIZE.height, SIZE.width, 3), outputs, dtype="float32")
+
+    with pytest.raises(ModelError, match=f"{reason}.*yolo export"):
+        decoders.load(content, "yolo")
