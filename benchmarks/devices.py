@@ -142,10 +142,8 @@ class Device:
 
     def start(self) -> None:
         """Say what a daemon says at its start."""
-        entities = homeassistant.components(self.config, self.topics)
-        discovery = homeassistant.payload(homeassistant.device(self.config), entities)
-        where = homeassistant.topic(self.config)
-        self.put(Message(where, discovery, "state", qos=1, retain=True))
+        for where, device in homeassistant.discovered_devices(self.config, self.topics).items():
+            self.put(Message(where, device.payload(), "state", qos=1, retain=True))
         self.put(encoding.status(self.topics, self._status()))
         self.put(encoding.availability(self.camera, online=True))
         self.say_state()

@@ -91,6 +91,15 @@ def skeleton_picture(
     return draw(black, people, min_score=min_score, labels=labels)
 
 
+def draw_path(
+    canvas: Image, points: Sequence[tuple[float, float]], colour: Colour, *, closed: bool = False
+) -> None:
+    """Draw a thin line through points, given as fractions of the image, onto it."""
+    height, width = canvas.shape[:2]
+    pixels = np.array([(x * width, y * height) for x, y in points]).round().astype(np.int32)
+    cv2.polylines(canvas, [pixels], closed, colour, 1, cv2.LINE_AA)
+
+
 def shrink(rgb: Image, longest_px: int) -> Image:
     """Return an image scaled down to at most `longest_px` a side; the same object if it fits."""
     size = Size(rgb.shape[1], rgb.shape[0])

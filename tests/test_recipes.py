@@ -106,10 +106,13 @@ def entities() -> set[str]:
         '[[camera.zone]]\nid = "sofa"\npolygon = [[0, 0], [1, 0], [1, 1]]\n'
     )
     config = loads(text, "test")
-    found = discovery.components(config, Topics(config.mqtt.base_topic, config.device.id))
+    found = discovery.discovered_devices(config, Topics(config.mqtt.base_topic, config.device.id))
     return {
-        f"{entity['platform']}.hall_pi_{str(entity['name']).lower().replace(' ', '_')}"
-        for entity in found.values()
+        f"{entity['platform']}.{device.about['device']['name']} {entity['name']}".lower().replace(
+            " ", "_"
+        )
+        for device in found.values()
+        for entity in device.components.values()
     }
 
 

@@ -29,6 +29,7 @@ ROOT: Final = Path(__file__).parents[1]
 SIZE: Final = (640, 360)
 FPS: Final = 15
 SECONDS: Final = 8.0
+FALL_SECONDS: Final = 20.0
 SUPER: Final = 2  # drawn so many times larger, then averaged
 METRES: Final = 0.1  # a unit of the mesh
 
@@ -530,6 +531,36 @@ def film(anna: Body, ben: Body) -> Iterator[Any]:
         )
 
 
+def fall_film(ben: Body) -> Iterator[Any]:
+    """Yield the frames: one walks in, falls to the side, lies, gets up, and walks out again."""
+    width, height = SIZE[0] * SUPER, SIZE[1] * SUPER
+    scene = Scene(
+        Camera(np.array([0.1, 2.0, 3.9]), np.array([0.1, 0.6, -0.6]), width, height, 0.82 * width)
+    )
+    for index in range(round(FALL_SECONDS * FPS)):
+        t = index / FPS
+        x = ease(t, (0.0, -3.6), (3.4, 0.0), (15.0, 0.0), (18.5, 4.0))
+        stride = 2 * np.pi * x / 1.4
+        walks = ease(t, (2.9, 1), (3.4, 0), (14.8, 0), (15.4, 1))
+        aims = {
+            name: walks * aim + (1 - walks) * standing(0.0)[name]
+            for name, aim in walking(stride).items()
+        }
+        tip = ease(t, (3.6, 0), (4.6, 1), (12.0, 1), (14.4, 0))
+        body = ben.posed({n: a / np.linalg.norm(a) for n, a in aims.items()}, np.pi / 2, (x, -0.1))
+        yield scene.shot([(ben, tipped(body, x, tip * np.pi / 2))])
+
+
+def tipped(vertices: Array, x: float, angle: float) -> Array:
+    """Return a body tipped over to its right in the picture, about its feet, on the floor."""
+    along, up = vertices[:, 0] - x, vertices[:, 1]
+    moved = vertices.copy()
+    moved[:, 0] = x + along * np.cos(angle) + up * np.sin(angle) - 0.8 * np.sin(angle)
+    moved[:, 1] = up * np.cos(angle) - along * np.sin(angle)
+    moved[:, 1] -= moved[:, 1].min()
+    return moved
+
+
 def portrait(anna: Body) -> Any:
     """Return a still of one person with a raised hand, from head to foot."""
     width, height = 960 * SUPER, 720 * SUPER
@@ -558,6 +589,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("data", type=Path, help="folder mpfb2 of the MakeHuman assets")
     parser.add_argument("--clip", type=Path, default=ROOT / "edgepose" / "data" / "demo.mp4")
+    parser.add_argument("--fall", type=Path, default=ROOT / "edgepose" / "data" / "demo_fall.mp4")
     parser.add_argument("--still", type=Path, default=ROOT / "docs" / "images" / "person.jpg")
     arguments = parser.parse_args()
     anna, ben = Body(arguments.data, ANNA), Body(arguments.data, BEN)
@@ -567,6 +599,7 @@ def main() -> None:
     print(
         f"{arguments.clip}: {count} frames, {arguments.clip.stat().st_size} bytes", file=sys.stderr
     )
+    write_clip(arguments.fall, fall_film(ben))
 
 
 if __name__ == "__main__":

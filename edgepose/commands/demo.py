@@ -1,11 +1,14 @@
-"""Run the daemon with the bundled clip and model and its own broker.
+"""Run the daemon with the bundled clips and model and its own broker.
 
-Prints the messages that any MQTT client would receive. The page shows them too; zones drawn
-there apply at once. Ctrl-C stops everything. Settings are not stored.
+Prints the messages that any MQTT client would receive. The page shows them too, with the picture
+and two zones; what is drawn there applies at once. Ctrl-C stops everything. If something was saved
+on the page, its file is kept and named.
 """
 
 import argparse
+import itertools
 import logging
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +17,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from edgepose.camera import sources
 from edgepose.commands import watch
@@ -28,11 +31,22 @@ log: Final = logging.getLogger(__name__)
 
 HOST: Final = "127.0.0.1"
 LOOK_S: Final = 0.1
+DEMO: Final = "demo://"
+KEPT: Final = Path("edgepose-demo.toml")
+ZONES: Final = [
+    {
+        "id": "sofa",
+        "kind": "rest",
+        "polygon": [[0.2, 0.72], [0.45, 0.72], [0.45, 0.95], [0.2, 0.95]],
+    },
+    {"id": "door", "polygon": [[0.62, 0.52], [0.93, 0.52], [0.97, 0.76], [0.62, 0.76]]},
+]
+"""Zones of the bundled clip."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--source", metavar="URI", default="demo://", help="look at this instead")
+    parser.add_argument("--source", metavar="URI", default=DEMO, help="look at this instead")
     parser.add_argument("--model", metavar="NAME", default="auto", help="with this model")
 
 
@@ -43,32 +57,60 @@ def run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="edgepose-") as folder:
         file, broker = Path(folder) / "demo.toml", _free("broker", Address(HOST, PORTS["mqtt"]))
-        file.write_text(configuration(args.source, broker), encoding="utf-8")
+        page = _free_page()
+        text = configuration(args.source, broker, page)
+        file.write_text(text, encoding="utf-8")
         words = ["run", "-c", str(file), "--model", args.model]
         daemon = subprocess.Popen([sys.executable, "-m", "edgepose", *words])
         try:
-            return _follow(daemon, broker)
+            return _follow(daemon, broker, page)
         finally:
             daemon.terminate()
             daemon.wait()
+            if file.read_text(encoding="utf-8") != text:
+                print(keep_saved(file))
 
 
-def configuration(source: str, broker: Address) -> str:
-    """Return the daemon's configuration as TOML: one camera, and free ports."""
-    usual = Config()
-    page, metrics = address(usual.web.listen), address(usual.metrics.listen)
-    assert page is not None
+def configuration(source: str, broker: Address, page: Address) -> str:
+    """Return the daemon's configuration as TOML: the cameras, and free ports."""
+    metrics = address(Config().metrics.listen)
     assert metrics is not None
     return toml.dump(
         {
             "mqtt": {"url": f"embedded:{broker.port}"},
-            "camera": [
-                {"id": "camera", "source": source if "://" in source else str(Path.cwd() / source)}
-            ],
-            "web": {"listen": str(_free("page", page))},
+            "camera": _cameras(source),
+            "web": {"listen": str(page), "picture": source == DEMO},
             "metrics": {"listen": str(_free("metrics", metrics))},
         }
     )
+
+
+def _cameras(source: str) -> list[dict[str, Any]]:
+    """Return the bundled clips as two cameras, or another source as one."""
+    if source != DEMO:
+        place = source if "://" in source else str(Path.cwd() / source)
+        return [{"id": "camera", "source": place}]
+    return [
+        {"id": "camera", "name": "Living room", "source": DEMO, "zone": ZONES},
+        {"id": "fall", "name": "A fall", "source": f"{DEMO}fall"},
+    ]
+
+
+def _free_page() -> Address:
+    usual = address(Config().web.listen)
+    assert usual is not None
+    return _free("page", usual)
+
+
+def keep_saved(file: Path) -> str:
+    """Copy what was saved on the page to the current folder; return a sentence that says where."""
+    numbered = (KEPT.with_stem(f"{KEPT.stem}{f'-{n}' if n else ''}") for n in itertools.count())
+    kept = next(path for path in numbered if not path.exists())
+    try:
+        shutil.copyfile(file, kept)
+    except OSError as error:
+        return f"what was saved on the page is lost: {kept.absolute()}: {error.strerror}"
+    return f"what was saved on the page is in {kept}; edgepose run -c {kept} starts with it"
 
 
 def _free(what: str, usual: Address) -> Address:
@@ -79,7 +121,7 @@ def _free(what: str, usual: Address) -> Address:
     return found
 
 
-def _follow(daemon: subprocess.Popen[bytes], broker: Address) -> int:
+def _follow(daemon: subprocess.Popen[bytes], broker: Address, page: Address) -> int:
     """Print messages until Ctrl-C or the daemon's end; return its exit code, 0 for Ctrl-C."""
     try:
         while daemon.poll() is None and not _answers(broker):
@@ -91,7 +133,7 @@ def _follow(daemon: subprocess.Popen[bytes], broker: Address) -> int:
                 subscription.close()
 
             threading.Thread(target=close_after, daemon=True).start()
-            watch.follow(subscription, f"mqtt://{broker}")
+            watch.follow(subscription, f"page http://{page}  mqtt://{broker}")
     except KeyboardInterrupt:
         return 0
     return daemon.poll() or 0

@@ -5,6 +5,8 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from edgepose.commands import add_config
@@ -54,5 +56,24 @@ def run(args: argparse.Namespace) -> int:
         if daemon.stuck:
             # A normal exit would wait for the hung library, or crash in it.
             logging.shutdown()
-            os._exit(int(daemon.failed))
+            if not daemon.restart_requested:
+                os._exit(int(daemon.failed))
+    if daemon.restart_requested:
+        restart_process()
     return 0
+
+
+def restart_process() -> None:
+    """Replace the process by a new one with the same command line; the process id remains.
+
+    A service manager, a container and a terminal all keep it, whatever they do when it ends.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)  # until the new process handles them
+    sys.stdout.flush()
+    logging.shutdown()
+    for entry in Path("/proc/self/fd").iterdir():
+        if int(entry.name) > sys.stderr.fileno():
+            with suppress(OSError):
+                os.set_inheritable(int(entry.name), False)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -132,7 +132,7 @@ class LiveTable:
         if not keys and not self._events:
             return ["nothing yet"]
         rows = [row for key in keys for row in self._camera(key)]
-        return [*rows, *(line(event) for event in reversed(self._events))]
+        return [*rows, *(brief(event) for event in reversed(self._events))]
 
     def _camera(self, key: tuple[str, str]) -> Iterator[str]:
         latest, state = self._latest.get(key), self._states.get(key)
@@ -179,6 +179,13 @@ def person(one: PersonMessage) -> str:
     zones = f" in {', '.join(one.zones)}" if one.zones else ""
     where = f"at {x + width / 2:.0f}, {y + height / 2:.0f}"
     return f"{name} {one.posture} {one.score:.2f} {where}{zones}"
+
+
+def brief(event: EventMessage) -> str:
+    """Return an event as a row of the table: without the date and the device."""
+    who = "" if event.person is None else f" #{event.person}"
+    more = "".join(f" {value}" for value in event.data.values() if isinstance(value, str))
+    return f"{event.at[11:19]} {event.camera}: {event.type.replace('_', ' ')}{who}{more}"
 
 
 def line(message: AnyMessage) -> str:

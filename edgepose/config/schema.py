@@ -360,6 +360,11 @@ class Camera(Table, frozen=True, kw_only=True):
     snapshot_on: tuple[Literal["fall", "gesture"], ...] = ()
     """Events that trigger a picture, in addition to pictures on request."""
 
+    live: Literal["skeleton", "camera", "off"] = "skeleton"
+    """Content of the live picture over MQTT, which is replaced at most every 2 s and retained by
+    the broker: `skeleton`, skeletons on black, `camera`, the camera's picture with skeletons on
+    it, or `off`, no live picture."""
+
     clip_on: tuple[Literal["fall", "long_lie"], ...] = ("fall", "long_lie")
     """Events that trigger a clip of the seconds around them. Empty: clips are sent on request
     only."""

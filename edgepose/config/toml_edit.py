@@ -123,8 +123,11 @@ class Text:
         lines = ["\n", f"[{name}]\n", f"{key} = {toml.value(value)}\n"]
         self.blocks.append(Block(path, lines))
 
-    def append(self, path: Path, name: str, table: Mapping[str, Any]) -> None:
-        """Add a table ``[[path.name]]`` below another one, after the existing ones."""
+    def append(self, path: Path, name: str, table: Mapping[str, Any], *, many: bool = True) -> None:
+        """Add a table ``[[path.name]]`` below another one, after the existing ones.
+
+        With `many` False it is the only one, ``[path.name]``.
+        """
         below = [block for block in self.blocks if block.path[: len(path)] == path]
         if not below:
             raise UnusualError(toml.spell(path))
@@ -136,13 +139,13 @@ class Text:
         spelled = ".".join(str(step) for step in (*path, name) if isinstance(step, str))
         lines = [
             "\n",
-            f"{outer}[[{spelled}]]\n",
+            f"{outer}[[{spelled}]]\n" if many else f"{outer}[{spelled}]\n",
             *(f"{inner}{key} = {toml.value(value)}\n" for key, value in table.items()),
         ]
         rest = last.lines[last.own :]
         del last.lines[last.own :]
         number = sum(block.path[len(path) :][:1] == (name,) for block in below)
-        new = Block((*path, name, number), lines + rest)
+        new = Block((*path, name, number) if many else (*path, name), lines + rest)
         self.blocks.insert(self.blocks.index(last) + 1, new)
 
     def remove(self, block: Block) -> None:

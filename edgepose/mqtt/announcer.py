@@ -1,4 +1,10 @@
-"""Publishes discovery messages for Home Assistant, and removes old ones."""
+"""Publishes discovery messages for Home Assistant, and removes old ones.
+
+Version 0.1 published one message for the daemon and all cameras. Entities of cameras now belong
+to messages of their own. Home Assistant rejects an entity that another message still has. So the
+old message is first replaced by `MIGRATE`: Home Assistant then releases the entities and keeps
+their ids, names and history.
+"""
 
 import random
 import threading
@@ -8,33 +14,41 @@ from typing import Any, Final
 import msgspec
 
 from edgepose.config.schema import Config
-from edgepose.mqtt.discovery import Component, components, device, payload, topic
+from edgepose.mqtt.discovery import Component, DiscoveredDevice, discovered_devices, discovery_root
 from edgepose.mqtt.topics import Topics
 from edgepose.system.storage import StateFile
 from edgepose.types import Message, Received
 
 BIRTH: Final = b"online"
+MIGRATE: Final = b'{"migrate_discovery":true}'
 DELAY_S: Final = (0.5, 3.0)  # random, so that not all devices of a house answer at once
 FORGET_S: Final = 3.0  # Home Assistant needs 0.5 s when it loads a platform for the first time
 
+Devices = dict[str, DiscoveredDevice]
+
 
 class DiscoveryState(msgspec.Struct):
-    """The last published discovery message."""
+    """The last published discovery messages, by topic."""
 
-    topic: str
-    device: dict[str, Any]
-    """The message without its components."""
-
-    components: dict[str, Component] = {}
-    removing: dict[str, Component] = msgspec.field(default_factory=dict, name="going")
+    devices: Devices = {}
+    removing: Devices = {}
     """Removed components that Home Assistant may not have deleted yet."""
 
     tried: bool = False
     """Whether `removing` was already removed at a start; Home Assistant may have been off then."""
 
+    topic: str = ""
+    """Topic of the one message of version 0.1; empty once it is replaced."""
+
+    components: dict[str, Component] = {}
+    """Components of that message."""
+
+    device: dict[str, Any] = {}
+    """That message without its components."""
+
 
 class DiscoveryPublisher:
-    """Publishes the discovery message, also after each birth message; removes old components.
+    """Publishes the discovery messages, also after each birth message; removes old components.
 
     Parameters
     ----------
@@ -43,7 +57,7 @@ class DiscoveryPublisher:
     repeat : callable
         Sends all states again.
     note : StateFile
-        Stores the published message; of type `DiscoveryState`.
+        Stores the published messages; of type `DiscoveryState`.
     delay_s : tuple of two floats
         The shortest and longest pause after a birth message.
     """
@@ -63,24 +77,27 @@ class DiscoveryPublisher:
         self._timers: set[threading.Timer] = set()
         self._closed = False
         self._known: DiscoveryState | None = note.read()
-        self._wanted: tuple[Config, dict[str, Component]] | None = None
+        self._migrating = False
         self._connected = False
 
     def configure(self, config: Config, topics: Topics) -> None:
-        """Publish the configured components, or remove the device if discovery is off."""
+        """Publish the configured devices, or remove them if discovery is off."""
         with self._lock:
             asked = config.homeassistant.discovery
-            self._wanted = (config, components(config, topics) if asked else {})
-            self._leave(topic(config))
-            if asked or self._known is not None:
-                self._merge()
-                self._announce(born=False)
+            wanted = discovered_devices(config, topics) if asked else {}
+            if not asked and self._known is None:
+                return
+            self._leave(discovery_root(config))
+            self._merge(wanted)
+            self._announce(born=False)
 
     def connected(self) -> None:
         """Note the begin of a session, and continue a removal that waits for it."""
         with self._lock:
             self._connected = True
-            if self._known is not None and self._known.removing and not self._known.tried:
+            if self._migrating:
+                self._later(self._forget_s, self._migrated)
+            elif self._known is not None and self._known.removing and not self._known.tried:
                 self._later(self._forget_s, self._finish)
 
     def disconnected(self) -> None:
@@ -101,22 +118,31 @@ class DiscoveryPublisher:
             for timer in self._timers:
                 timer.cancel()
 
-    def _leave(self, here: str) -> None:
-        """Remove the device from a topic of an earlier configuration."""
+    def _leave(self, root: str) -> None:
+        """Remove at once the devices of another prefix or device id."""
         known = self._known
-        if known is not None and known.topic != here:
-            self._put(_retained(known.topic, b""))
-            self._known = None
+        if known is None:
+            return
+        former = {known.topic: DiscoveredDevice(known.device)} if known.topic else {}
+        for topic in [it for it in known.devices | former if not it.startswith(f"{root}/")]:
+            self._put(_retained(topic, b""))
+            known.devices.pop(topic, None)
+            known.removing.pop(topic, None)
+            known.topic = "" if topic == known.topic else known.topic
 
-    def _merge(self) -> None:
+    def _merge(self, wanted: Devices) -> None:
         """Store the configured components and the published ones that must be removed."""
-        assert self._wanted is not None
-        config, wanted = self._wanted
-        known = self._known or DiscoveryState(topic(config), {})
-        before = known.removing | known.components
-        removing = {key: entity for key, entity in before.items() if key not in wanted}
-        tried = known.tried and removing.keys() <= known.removing.keys()
-        self._known = DiscoveryState(known.topic, device(config), wanted, removing, tried)
+        known = self._known or DiscoveryState()
+        self._migrating = bool(known.topic and wanted)
+        before = _joined(known.devices, known.removing, _former(known, wanted))
+        removing = _without(before, wanted)
+        tried = known.tried and _keys(removing) <= _keys(known.removing)
+        if self._migrating:  # until Home Assistant has released the entities, the old note stays
+            self._known = DiscoveryState(
+                wanted, removing, tried, known.topic, known.components, known.device
+            )
+            return
+        self._known = DiscoveryState(wanted, removing, tried)
         self._note.write(self._known)
 
     def _announce(self, *, born: bool) -> None:
@@ -124,13 +150,24 @@ class DiscoveryPublisher:
         known = self._known
         if known is None:
             return
-        again = known.removing and (born or not known.tried)
-        if not again:
-            self._say(known.components)
+        if self._migrating:
+            self._put(_retained(known.topic, MIGRATE))
             return
-        self._say(known.components | known.removing)
-        if self._connected or born:
+        again = known.removing and (born or not known.tried)
+        self._say(_joined(known.devices, known.removing) if again else known.devices)
+        if again and (self._connected or born):
             self._later(self._forget_s, self._forget if born else self._finish)
+
+    def _migrated(self) -> None:
+        """Publish the devices: Home Assistant has released the entities of the old message."""
+        with self._lock:
+            known = self._known
+            if known is None or not self._connected or self._closed or not self._migrating:
+                return
+            self._migrating = False
+            self._known = DiscoveryState(known.devices, known.removing, known.tried)
+            self._note.write(self._known)
+            self._announce(born=False)
 
     def _finish(self) -> None:
         """Remove components at a start; done again after the next birth message."""
@@ -150,25 +187,31 @@ class DiscoveryPublisher:
                 return
             self._take_away(known)
             known.removing = {}
-            if not known.components:
+            if not known.devices:
                 self._known = None
             self._note.write(self._known)
 
     def _take_away(self, known: DiscoveryState) -> None:
-        stubs = {key: {"platform": entity["platform"]} for key, entity in known.removing.items()}
-        self._say(known.components | stubs if known.components else {})
+        """Publish devices without their removed components, of which only the platforms remain."""
+        for topic, removed in known.removing.items():
+            if topic in known.devices:
+                stubs = {
+                    key: {"platform": it["platform"]} for key, it in removed.components.items()
+                }
+                self._say({topic: _with(known.devices[topic], stubs)})
+            else:
+                self._say({topic: DiscoveredDevice(removed.about)})
 
     def _born(self) -> None:
         with self._lock:
-            if self._closed:
+            if self._closed or self._migrating:
                 return
             self._announce(born=True)
         self._repeat()
 
-    def _say(self, entities: dict[str, Component]) -> None:
-        known = self._known
-        assert known is not None
-        self._put(_retained(known.topic, payload(known.device, entities)))
+    def _say(self, devices: Devices) -> None:
+        for topic, device in devices.items():
+            self._put(_retained(topic, device.payload()))
 
     def _later(self, delay_s: float, do: Callable[[], None]) -> None:
         if self._closed:
@@ -186,3 +229,37 @@ class DiscoveryPublisher:
 
 def _retained(where: str, content: bytes) -> Message:
     return Message(where, content, "state", qos=1, retain=True)
+
+
+def _former(known: DiscoveryState, wanted: Devices) -> Devices:
+    """Return what version 0.1 published and is now configured nowhere."""
+    kept = {key for device in wanted.values() for key in device.components}
+    gone = {key: it for key, it in known.components.items() if key not in kept}
+    return {known.topic: DiscoveredDevice(known.device, gone)} if known.topic and gone else {}
+
+
+def _joined(*parts: Devices) -> Devices:
+    """Return all devices, each with its components of all parts; the first part's stand first."""
+    found: Devices = {}
+    for part in parts:
+        for topic, device in part.items():
+            found[topic] = _with(found.get(topic, device), device.components)
+    return found
+
+
+def _with(device: DiscoveredDevice, more: dict[str, Component]) -> DiscoveredDevice:
+    return DiscoveredDevice(device.about, device.components | more)
+
+
+def _without(before: Devices, wanted: Devices) -> Devices:
+    """Return the components of each device that are no longer wanted on its topic."""
+    gone = {}
+    for topic, device in before.items():
+        kept = wanted[topic].components if topic in wanted else {}
+        if left := {key: it for key, it in device.components.items() if key not in kept}:
+            gone[topic] = DiscoveredDevice(device.about, left)
+    return gone
+
+
+def _keys(devices: Devices) -> set[tuple[str, str]]:
+    return {(topic, key) for topic, device in devices.items() for key in device.components}

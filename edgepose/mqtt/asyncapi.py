@@ -166,6 +166,8 @@ def _of_camera(topics: CameraTopics) -> Iterator[Channel]:
     yield Channel("event", topics.event, says, EventMessage, 1)
     says = "A picture, on request, and on events where that is turned on."
     yield Channel("snapshot", topics.snapshot, says, PICTURE, content_type=JPEG)
+    says = "The newest skeletons, replaced while they change; without people at a start."
+    yield Channel("live", topics.live, says, PICTURE, retain=True, content_type=JPEG)
     says = "The seconds around an event, on events and on request."
     yield Channel("clip", topics.clip, says, CLIP, content_type=WEBP)
     says = "The poses of a clip: one message of `poses` a line."
@@ -194,6 +196,9 @@ def _of_requests(topics: Topics) -> Iterator[Channel]:
 def _of_home_assistant() -> Iterator[Channel]:
     says = "Tells Home Assistant of the device."
     yield Channel("discovery", "{prefix}/device/{device}/config", says, DISCOVERY, 1, True)
+    says = "From this Home Assistant makes a camera's device and its entities."
+    where = "{prefix}/device/{device}/{camera}/config"
+    yield Channel("discoveryCamera", where, says, DISCOVERY, 1, True)
     says = "Home Assistant is there, and is told everything again."
     yield Channel("birth", "{prefix}/status", says, BIRTH, takes=True, content_type=TEXT)
 

@@ -1,7 +1,8 @@
-"""The discovery message from which Home Assistant creates a device and its entities.
+"""The discovery messages from which Home Assistant creates devices and their entities.
 
-This is the device form of MQTT discovery. Templates read the values from the existing topics,
-so that no value is published twice.
+One device is the daemon. Each camera is a device of its own, so that it can be put into an area;
+`via_device` links it to the daemon. Messages have the device form of MQTT discovery. Templates
+read the values from the existing topics, so that no value is published twice.
 
 Home Assistant deletes an entity only after a message that contains it and a second message in
 which only its platform is left. It certainly receives both only after its birth message. So the
@@ -10,15 +11,16 @@ then removed: at the start, and again at the next birth message. Then it is drop
 """
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
 from edgepose._version import __version__
 from edgepose.config.schema import Camera, CameraLine, CameraZone, Config, Web
 from edgepose.mqtt.topics import CameraTopics, Topics
+from edgepose.system.logs import Level
 from edgepose.urls import Address, address, is_local
 
 BOARD: Final = Path("/proc/device-tree/model")
@@ -31,34 +33,83 @@ POSTURES: Final = ("standing", "sitting", "lying")
 Component = dict[str, Any]
 
 
-def topic(config: Config) -> str:
-    """Return the topic of the discovery message."""
-    return f"{config.homeassistant.prefix}/device/{config.device.id}/config"
+class DiscoveredDevice(msgspec.Struct, frozen=True):
+    """The discovery message of one device."""
+
+    about: dict[str, Any]
+    """The message without its components."""
+
+    components: dict[str, Component] = {}
+    """Entities by key."""
+
+    def payload(self) -> bytes:
+        """Encode the message; empty without components, which removes the device."""
+        whole = {**self.about, "components": self.components}
+        return msgspec.json.encode(whole) if self.components else b""
 
 
-def components(config: Config, topics: Topics) -> dict[str, Component]:
-    """Return every entity by its key. Keys, and so each `unique_id`, never change."""
-    found = dict(_of_device(topics))
-    for camera in config.cameras:
-        for key, entity in _of_camera(config, camera, topics):
-            found[f"{camera.id}.{key}"] = entity
-    for key, entity in found.items():
-        entity["unique_id"] = f"edgepose.{config.device.id}.{key}"
-    return found
+def discovery_root(config: Config) -> str:
+    """Return the prefix of all discovery topics of this device."""
+    return f"{config.homeassistant.prefix}/device/{config.device.id}"
 
 
-def device(config: Config) -> dict[str, Any]:
-    """Return the discovery message without its components."""
-    page = page_url(config.web)
+def discovered_devices(config: Config, topics: Topics) -> dict[str, DiscoveredDevice]:
+    """Return the devices by discovery topic: first the daemon, then its cameras.
+
+    Keys of components, and so each `unique_id`, never change.
+    """
+    root = discovery_root(config)
+    own = DiscoveredDevice(_about(config), _unique(config, dict(_of_device(topics))))
+    cameras = {
+        f"{root}/{camera.id}/config": DiscoveredDevice(
+            _about_camera(config, camera), _unique(config, _with_id(config, camera, topics))
+        )
+        for camera in config.cameras
+    }
+    return {f"{root}/config": own} | cameras
+
+
+def _with_id(config: Config, camera: Camera, topics: Topics) -> dict[str, Component]:
+    return {f"{camera.id}.{key}": it for key, it in _of_camera(config, camera, topics)}
+
+
+def _unique(config: Config, found: dict[str, Component]) -> dict[str, Component]:
     return {
-        "device": {
+        key: it | {"unique_id": f"edgepose.{config.device.id}.{key}"} for key, it in found.items()
+    }
+
+
+def _about(config: Config) -> dict[str, Any]:
+    """Return the daemon's message without its components."""
+    return _message(
+        config,
+        {
             "identifiers": [f"edgepose.{config.device.id}"],
             "name": config.device.title,
-            "manufacturer": "edgepose",
             "model": board(),
-            "sw_version": __version__,
-            **({"configuration_url": page} if page else {}),
         },
+    )
+
+
+def _about_camera(config: Config, camera: Camera) -> dict[str, Any]:
+    """Return a camera's message without its components."""
+    return _message(
+        config,
+        {
+            "identifiers": [f"edgepose.{config.device.id}.{camera.id}"],
+            "name": called(camera),
+            "model": "Camera",
+            "via_device": f"edgepose.{config.device.id}",
+        },
+    )
+
+
+def _message(config: Config, device: dict[str, Any]) -> dict[str, Any]:
+    page = page_url(config.web)
+    common = {"manufacturer": "edgepose", "sw_version": __version__}
+    link = {"configuration_url": page} if page else {}
+    return {
+        "device": device | common | link,
         "origin": {"name": "edgepose", "sw_version": __version__},
         "qos": 1,
     }
@@ -77,11 +128,6 @@ def page_url(web: Web) -> str | None:
     own = f"{socket.gethostname().partition('.')[0]}.local" if anywhere else place.host
     host = web.hosts[0] if web.hosts else own
     return f"{'https' if web.cert_file else 'http'}://{Address(host, place.port)}"
-
-
-def payload(about: Mapping[str, Any], entities: Mapping[str, Component]) -> bytes:
-    """Encode the discovery message; empty without entities, which removes the device."""
-    return msgspec.json.encode({**about, "components": entities}) if entities else b""
 
 
 def board(path: Path = BOARD) -> str:
@@ -131,6 +177,43 @@ def _of_device(topics: Topics) -> Iterator[tuple[str, Component]]:
         },
     )
     yield (
+        "restart",
+        here
+        | {
+            "platform": "button",
+            "name": "Restart",
+            "device_class": "restart",
+            "entity_category": "config",
+            "command_topic": topics.request("restart"),
+            "payload_press": "{}",
+        },
+    )
+    yield (
+        "log_level",
+        here
+        | {
+            "platform": "select",
+            "name": "Log level",
+            "icon": "mdi:text-box-search",
+            "entity_category": "config",
+            "options": list(get_args(Level)),
+            "state_topic": topics.status,
+            "value_template": "{{ value_json.log_level | default(none) }}",
+            "command_topic": topics.request("log_level"),
+            "command_template": '{"level":"{{ value }}"}',
+        },
+    )
+    yield (
+        "version",
+        here
+        | _diagnostic("Version", topics.status)
+        | {
+            "icon": "mdi:package-variant",
+            "enabled_by_default": True,
+            "value_template": "{{ value_json.version | default(none) }}",
+        },
+    )
+    yield (
         "temperature",
         here
         | _diagnostic("Temperature", topics.stats)
@@ -154,49 +237,50 @@ def _of_device(topics: Topics) -> Iterator[tuple[str, Component]]:
 
 
 def _of_camera(config: Config, camera: Camera, topics: Topics) -> Iterator[tuple[str, Component]]:
-    place = called(camera) if len(config.cameras) > 1 else ""
     where = topics.camera(camera.id)
     here = _available(topics.availability, where.availability)
-    for key, entity in _of_people(place, where):
+    for key, entity in _of_people(where):
         yield key, here | entity
-    yield "fall_watch", here | _fall_watch(place, where)
+    yield "fall_watch", here | _fall_watch(where)
     if config.events.fall:
-        yield "fall", here | _fall(place, where)
-        yield "fall_event", _fall_event(place, where)
+        yield "fall", here | _fall(where)
+        yield "fall_event", _fall_event(where)
     if config.events.long_lie_s:
-        yield "long_lie", here | _long_lie(place, where)
+        yield "long_lie", here | _long_lie(where)
     if config.events.still_s:
-        yield "still", here | _still(place, where)
+        yield "still", here | _still(where)
     if gestures := [rule.id for rule in config.rules()]:
-        yield "gesture", _gesture_event(place, where, gestures)
-    for key, entity in _controls(place, where, topics):
+        yield "gesture", _gesture_event(where, gestures)
+    for key, entity in _controls(where, topics):
         yield key, here | entity
+    if camera.live != "off":
+        yield "live", here | _live(where)
     for zone in camera.zones:
-        for key, entity in _of_zone(place, where, zone):
+        for key, entity in _of_zone(where, zone):
             yield f"zone.{zone.id}.{key}", here | entity
         if zone.dwell_s:
-            yield f"zone.{zone.id}.stay_event", _stay_event(place, where, zone)
-    for key, entity in _of_lines(place, where, topics, camera):
+            yield f"zone.{zone.id}.stay_event", _stay_event(where, zone)
+    for key, entity in _of_lines(where, topics, camera):
         yield key, here | entity
-    for key, entity in _numbers(place, where, topics):
+    for key, entity in _numbers(where, topics):
         yield key, here | entity
 
 
-def _of_people(place: str, where: CameraTopics) -> Iterator[tuple[str, Component]]:
+def _of_people(where: CameraTopics) -> Iterator[tuple[str, Component]]:
     yield (
         "occupancy",
-        _switched("occupancy", where, _named(place, "Occupancy"), "value_json.occupied"),
+        _switched("occupancy", where, "Occupancy", "value_json.occupied"),
     )
-    yield "people", _people(where, _named(place, "People"), "value_json.count | default(none)")
+    yield "people", _people(where, "People", "value_json.count | default(none)")
     yield (
         "moving",
-        _switched("moving", where, _named(place, "Movement"), "value_json.moving | default(false)"),
+        _switched("moving", where, "Movement", "value_json.moving | default(false)"),
     )
     yield (
         "posture",
         {
             "platform": "sensor",
-            "name": _named(place, "Posture"),
+            "name": "Posture",
             "icon": "mdi:human",
             "device_class": "enum",
             "options": list(POSTURES),
@@ -209,9 +293,9 @@ def _of_people(place: str, where: CameraTopics) -> Iterator[tuple[str, Component
     )
 
 
-def _of_zone(place: str, where: CameraTopics, area: CameraZone) -> Iterator[tuple[str, Component]]:
+def _of_zone(where: CameraTopics, area: CameraZone) -> Iterator[tuple[str, Component]]:
     zone = f"(value_json.zones | default({{}})).get('{area.id}', {{}})"
-    name = _within(place, area)
+    name = called(area)
     yield (
         "occupancy",
         _switched("occupancy", where, f"{name} occupancy", f"{zone}.occupied | default(false)"),
@@ -233,13 +317,13 @@ def _of_zone(place: str, where: CameraTopics, area: CameraZone) -> Iterator[tupl
 
 
 def _of_lines(
-    place: str, where: CameraTopics, topics: Topics, camera: Camera
+    where: CameraTopics, topics: Topics, camera: Camera
 ) -> Iterator[tuple[str, Component]]:
     """Yield a counter for each direction of each line, and the button that resets them."""
     for line in camera.lines:
         for side in line.sides:
             count = f"(value_json.lines | default({{}})).get('{line.id}', {{}}).get('{side}')"
-            name = f"{_within(place, line)} to {title(side).lower()}"
+            name = f"{called(line)} to {title(side).lower()}"
             yield (
                 f"line.{line.id}.{side}",
                 _people(where, name, f"{count} | default(none)")
@@ -250,7 +334,7 @@ def _of_lines(
             "reset_lines",
             {
                 "platform": "button",
-                "name": _named(place, "Reset lines"),
+                "name": "Reset lines",
                 "icon": "mdi:counter",
                 "entity_category": "config",
                 "command_topic": topics.request("reset_lines"),
@@ -259,11 +343,11 @@ def _of_lines(
         )
 
 
-def _fall_watch(place: str, where: CameraTopics) -> Component:
+def _fall_watch(where: CameraTopics) -> Component:
     watched = "(value_json.settings | default({})).fall | default(false)"
     return {
         "platform": "switch",
-        "name": _named(place, "Fall watch"),
+        "name": "Fall watch",
         "icon": "mdi:shield-account",
         "entity_category": "config",
         "state_topic": where.state,
@@ -276,26 +360,22 @@ def _fall_watch(place: str, where: CameraTopics) -> Component:
     }
 
 
-def _fall(place: str, where: CameraTopics) -> Component:
-    return _switched("safety", where, _named(place, "Fall"), "value_json.fall") | {
-        "icon": "mdi:human-handsdown"
-    }
+def _fall(where: CameraTopics) -> Component:
+    return _switched("safety", where, "Fall", "value_json.fall") | {"icon": "mdi:human-handsdown"}
 
 
-def _long_lie(place: str, where: CameraTopics) -> Component:
+def _long_lie(where: CameraTopics) -> Component:
     condition = "value_json.long_lie | default(false)"
-    return _switched("safety", where, _named(place, "Long lie"), condition) | {
-        "icon": "mdi:bed-clock"
-    }
+    return _switched("safety", where, "Long lie", condition) | {"icon": "mdi:bed-clock"}
 
 
-def _still(place: str, where: CameraTopics) -> Component:
+def _still(where: CameraTopics) -> Component:
     """Return the sensor for stillness; its attribute `since` is the time of the last movement."""
     since = "{{ {'since': value_json.still_since | default(none)} | to_json }}"
     condition = "value_json.still | default(false)"
     return {
         "platform": "binary_sensor",
-        "name": _named(place, "No movement"),
+        "name": "No movement",
         "icon": "mdi:motion-sensor-off",
         "state_topic": where.state,
         "value_template": f"{{{{ 'ON' if {condition} else 'OFF' }}}}",
@@ -328,10 +408,10 @@ def _people(where: CameraTopics, name: str, count: str) -> Component:
 # Without availability: a plain state trigger would fire after each reconnection.
 
 
-def _fall_event(place: str, where: CameraTopics) -> Component:
+def _fall_event(where: CameraTopics) -> Component:
     return {
         "platform": "event",
-        "name": _named(place, "Fall event"),
+        "name": "Fall event",
         "icon": "mdi:alert",
         "event_types": list(FALLS),
         "state_topic": where.event,
@@ -339,11 +419,11 @@ def _fall_event(place: str, where: CameraTopics) -> Component:
     }
 
 
-def _stay_event(place: str, where: CameraTopics, area: CameraZone) -> Component:
+def _stay_event(where: CameraTopics, area: CameraZone) -> Component:
     asked = f"value_json.type == 'zone_dwelling' and value_json.data.zone == '{area.id}'"
     return {
         "platform": "event",
-        "name": f"{_within(place, area)} stay",
+        "name": f"{called(area)} stay",
         "icon": "mdi:timer-alert",
         "event_types": ["zone_dwelling"],
         "state_topic": where.event,
@@ -353,12 +433,12 @@ def _stay_event(place: str, where: CameraTopics, area: CameraZone) -> Component:
     }
 
 
-def _gesture_event(place: str, where: CameraTopics, gestures: list[str]) -> Component:
+def _gesture_event(where: CameraTopics, gestures: list[str]) -> Component:
     fresh = f"(now() - as_datetime(value_json.at)).total_seconds() < {STALE_S}"
     asked = f"value_json.type == 'gesture' and value_json.data.gesture in {gestures} and {fresh}"
     return {
         "platform": "event",
-        "name": _named(place, "Gesture"),
+        "name": "Gesture",
         "icon": "mdi:hand-wave",
         "event_types": gestures,
         "state_topic": where.event,
@@ -377,12 +457,12 @@ def _event(condition: str, type_: str, more: str = "") -> str:
     )
 
 
-def _controls(place: str, where: CameraTopics, topics: Topics) -> Iterator[tuple[str, Component]]:
+def _controls(where: CameraTopics, topics: Topics) -> Iterator[tuple[str, Component]]:
     yield (
         "processing",
         {
             "platform": "switch",
-            "name": _named(place, "Processing"),
+            "name": "Processing",
             "icon": "mdi:motion-play",
             "state_topic": where.state,
             "value_template": "{{ 'OFF' if value_json.paused else 'ON' }}",
@@ -397,7 +477,7 @@ def _controls(place: str, where: CameraTopics, topics: Topics) -> Iterator[tuple
         "min_pose_score",
         {
             "platform": "number",
-            "name": _named(place, "Minimum score"),
+            "name": "Minimum score",
             "icon": "mdi:filter-variant",
             "entity_category": "config",
             "min": 0,
@@ -416,7 +496,7 @@ def _controls(place: str, where: CameraTopics, topics: Topics) -> Iterator[tuple
         "snapshot",
         {
             "platform": "button",
-            "name": _named(place, "Snapshot"),
+            "name": "Snapshot",
             "icon": "mdi:camera-iris",
             "command_topic": topics.request("snapshot"),
             "payload_press": msgspec.json.encode({"camera": where.camera}).decode(),
@@ -426,7 +506,7 @@ def _controls(place: str, where: CameraTopics, topics: Topics) -> Iterator[tuple
         "clip",
         {
             "platform": "image",
-            "name": _named(place, "Clip"),
+            "name": "Clip",
             "icon": "mdi:filmstrip",
             "image_topic": where.clip,
             "content_type": "image/webp",
@@ -436,7 +516,7 @@ def _controls(place: str, where: CameraTopics, topics: Topics) -> Iterator[tuple
         "make_clip",
         {
             "platform": "button",
-            "name": _named(place, "Make clip"),
+            "name": "Make clip",
             "icon": "mdi:filmstrip-box",
             "command_topic": topics.request("clip"),
             "payload_press": msgspec.json.encode({"camera": where.camera}).decode(),
@@ -446,7 +526,7 @@ def _controls(place: str, where: CameraTopics, topics: Topics) -> Iterator[tuple
         "picture",
         {
             "platform": "image",
-            "name": _named(place, "Skeleton"),
+            "name": "Skeleton",
             "icon": "mdi:human-male-board",
             "image_topic": where.snapshot,
             "content_type": "image/jpeg",
@@ -454,12 +534,22 @@ def _controls(place: str, where: CameraTopics, topics: Topics) -> Iterator[tuple
     )
 
 
-def _numbers(place: str, where: CameraTopics, topics: Topics) -> Iterator[tuple[str, Component]]:
+def _live(where: CameraTopics) -> Component:
+    """Return the live picture; of a camera entity the recorder stores no pictures."""
+    return {
+        "platform": "camera",
+        "name": "Live skeleton",
+        "icon": "mdi:human-handsup",
+        "topic": where.live,
+    }
+
+
+def _numbers(where: CameraTopics, topics: Topics) -> Iterator[tuple[str, Component]]:
     mine = f"(value_json.cameras | default({{}})).get('{where.camera}', {{}})"
     latency = f"({mine}.latency_ms | default({{}}, true)).p50"
     yield (
         "fps",
-        _diagnostic(_named(place, "Frame rate"), topics.stats)
+        _diagnostic("Frame rate", topics.stats)
         | {
             "icon": "mdi:speedometer",
             "unit_of_measurement": "fps",
@@ -470,7 +560,7 @@ def _numbers(place: str, where: CameraTopics, topics: Topics) -> Iterator[tuple[
     )
     yield (
         "latency",
-        _diagnostic(_named(place, "Latency"), topics.stats)
+        _diagnostic("Latency", topics.stats)
         | {
             "device_class": "duration",
             "unit_of_measurement": "ms",
@@ -496,14 +586,3 @@ def _available(*all_of: str) -> Component:
         "availability": [{"topic": topic} for topic in all_of],
         "availability_mode": "all",
     }
-
-
-def _named(place: str, what: str) -> str:
-    return f"{place} {what.lower()}" if place else what
-
-
-def _within(place: str, named: CameraZone | CameraLine) -> str:
-    """Return the entity name of a zone or line; configured names keep their case."""
-    if named.name or not place:
-        return f"{place} {called(named)}".strip()
-    return _named(place, called(named))

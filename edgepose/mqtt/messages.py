@@ -13,6 +13,7 @@ import numpy as np
 
 from edgepose.skeleton import JOINT_NAMES, LIMBS
 from edgepose.system.hardware import Throttling
+from edgepose.system.logs import Level
 from edgepose.types import PAYLOAD_VERSION, Posture
 
 POSES_EXPIRY_S: Final = 2  # MQTT 5: the broker drops older poses
@@ -191,6 +192,9 @@ class StatusMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     runtime: str
     delegate: DelegateStatus
+    log_level: Level = "info"
+    """Minimum level of the records that are logged."""
+
     cameras: dict[str, CameraStatus]
     topics: dict[str, str]
     keypoints: tuple[str, ...] = JOINT_NAMES
@@ -275,6 +279,19 @@ class Reloading(msgspec.Struct, frozen=True):
     """Answer to the request `reload`: the file is valid and will be applied."""
 
     reloading: bool
+
+
+class Restarting(msgspec.Struct, frozen=True):
+    """Answer to the request `restart`: the daemon stops and starts again."""
+
+    restarting: bool
+
+
+class LogLevelSet(msgspec.Struct, frozen=True):
+    """Answer to the request `log_level`."""
+
+    level: Level
+    """The level in force."""
 
 
 class ClipsSent(msgspec.Struct, frozen=True):

@@ -9,12 +9,15 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from edgepose.mqtt.messages import (
     ClipsSent,
     LinesReset,
+    LogLevelSet,
     Pictures,
     Pong,
     Reloading,
     Report,
+    Restarting,
     StatusMessage,
 )
+from edgepose.system.logs import Level
 
 Id = Annotated[str, Meta(max_length=1024)] | int | float | bool | None
 
@@ -44,6 +47,14 @@ class ResetLinesRequest(Request, frozen=True, forbid_unknown_fields=True):
 
     line: str | None = None
     """Id of one of its lines; omitted: all lines."""
+
+
+class LogLevelRequest(Request, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Payload of the request `log_level`."""
+
+    level: Level | None
+    """Minimum level of the records that are logged, kept across restarts; null restores the value
+    of the file."""
 
 
 class Response(Struct, Generic[Data], frozen=True, omit_defaults=True):
@@ -89,6 +100,8 @@ REQUESTS: Final[Mapping[str, RequestType]] = {
     "clip": RequestType(SnapshotRequest, ClipsSent, slow=True),
     "reset_lines": RequestType(ResetLinesRequest, LinesReset),
     "reload": RequestType(Request, Reloading),
+    "restart": RequestType(Request, Restarting),
+    "log_level": RequestType(LogLevelRequest, LogLevelSet),
     "doctor": RequestType(Request, Report, slow=True),
 }
 """Every request, by the last level of its topic ``B/request/<name>``."""

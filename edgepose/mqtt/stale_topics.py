@@ -26,6 +26,8 @@ def topics_of(config: Config, topics: Topics) -> Iterator[str]:
     for camera in config.cameras:
         of_camera = topics.camera(camera.id)
         yield from (of_camera.availability, of_camera.state)
+        if camera.live != "off":
+            yield of_camera.live
 
 
 class StaleTopicCleaner:

@@ -43,6 +43,11 @@ class CameraTopics:
         return f"{self.prefix}/snapshot"
 
     @property
+    def live(self) -> str:
+        """Retained JPEG of the newest skeletons, replaced every few seconds while they change."""
+        return f"{self.prefix}/live"
+
+    @property
     def clip(self) -> str:
         """Animated WebP, on events and on request."""
         return f"{self.prefix}/clip"
@@ -59,7 +64,8 @@ class CameraTopics:
 
     def listed(self, *, packed: bool = False) -> dict[str, str]:
         """Return the topics by name, as `B/status` lists them."""
-        names = ["availability", "poses", "state", "event", "snapshot", "clip", "clip_poses", "set"]
+        names = ["availability", "poses", "state", "event", "snapshot", "live", "clip"]
+        names += ["clip_poses", "set"]
         names += ["poses_msgpack"] if packed else []
         return {name: getattr(self, name) for name in names}
 

@@ -8,7 +8,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +19,11 @@ from edgepose import drawing
 from edgepose.config.schema import Camera
 from edgepose.config.schema import Clips as ClipSettings
 from edgepose.mqtt import encoding
+from edgepose.mqtt.snapshots import draw_places, scaled
 from edgepose.mqtt.topics import CameraTopics
 from edgepose.recording import webp
 from edgepose.timing import NS_PER_S, rfc3339
-from edgepose.types import Box, Event, Frame, Image, Message, Pose, Size, Track
+from edgepose.types import Event, Frame, Image, Message, Size, Track
 
 log: Final = logging.getLogger(__name__)
 
@@ -38,9 +39,6 @@ LEVELS: Final = ((480, 8, 70), (480, 5, 50), (360, 5, 35), (240, 4, 20), (160, 2
 
 PICTURE_PX: Final = LEVELS[0][0]
 PICTURE_QUALITY: Final = 70  # JPEG quality of the camera's pictures in memory
-AREA: Final = (90, 90, 90)
-REST: Final = (60, 90, 140)
-LINE: Final = (200, 200, 60)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,11 +168,7 @@ class ClipRecorder:
         full = moment.frame.size
         size = full.within(longest_px)
         canvas = _background(moment, size)
-        for zone in self._camera.zones:
-            colour = REST if zone.kind == "rest" else AREA
-            cv2.polylines(canvas, [_pixels(zone.polygon, size)], True, colour, 1, cv2.LINE_AA)
-        for line in self._camera.lines:
-            cv2.polylines(canvas, [_pixels(line.points, size)], False, LINE, 1, cv2.LINE_AA)
+        draw_places(canvas, self._camera)
         tracks = [scaled(track, size.width / full.width) for track in moment.tracks]
         return drawing.draw(canvas, tracks, min_score=self.min_score)
 
@@ -193,25 +187,12 @@ def thinned(moments: Sequence[ClipMoment], fps: float) -> list[ClipMoment]:
     return chosen
 
 
-def scaled(track: Track, scale: float) -> Track:
-    """Return a track in the pixels of a picture scaled by `scale`."""
-    pose = track.pose
-    keypoints = pose.keypoints.copy()
-    keypoints[:, :2] = (keypoints[:, :2] + 0.5) * scale - 0.5
-    box = Box(*(value * scale for value in pose.box))
-    return replace(track, pose=Pose(keypoints, pose.score, box))
-
-
 def _background(moment: ClipMoment, size: Size) -> Image:
     if moment.jpeg is None:
         return np.zeros((size.height, size.width, 3), dtype=np.uint8)
     bgr = cv2.imdecode(np.frombuffer(moment.jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert bgr is not None
     return np.asarray(cv2.cvtColor(cv2.resize(bgr, size), cv2.COLOR_BGR2RGB), dtype=np.uint8)
-
-
-def _pixels(points: Sequence[tuple[float, float]], size: Size) -> np.ndarray:
-    return np.array([(x * size.width, y * size.height) for x, y in points]).round().astype(np.int32)
 
 
 def keep(folder: Path, camera: str, files: dict[str, bytes], limit_mb: float) -> None:

@@ -9,7 +9,7 @@ from edgepose.config.schema import Camera as CameraTable
 from edgepose.config.schema import Config
 from edgepose.mqtt.composer import Composer
 from edgepose.mqtt.messages import CameraSettings
-from edgepose.mqtt.snapshots import Snapshots
+from edgepose.mqtt.snapshots import LivePicture, Snapshots
 from edgepose.people.build import births, detectors
 from edgepose.people.events import EVENTS, Detector
 from edgepose.people.follower import Follower
@@ -27,7 +27,7 @@ class CameraControl:
     ----------
     camera : CameraWorker
         The running camera.
-    follower, composer, snapshots, clips
+    follower, composer, snapshots, clips, live
         The stages after the network that depend on settings.
     """
 
@@ -38,8 +38,10 @@ class CameraControl:
         composer: Composer,
         snapshots: Snapshots,
         clips: ClipRecorder,
+        *,
+        live: LivePicture,
     ) -> None:
-        self.camera, self.snapshots, self.clips = camera, snapshots, clips
+        self.camera, self.snapshots, self.live, self.clips = camera, snapshots, live, clips
         self._follower, self._composer = follower, composer
         self._detector_settings: tuple[bool, float] | None = None
 
@@ -55,8 +57,10 @@ class CameraControl:
         self._follower.movement.min_score = pose.min_keypoint_score
         self._follower.kinematics.min_score = pose.min_keypoint_score
         self.snapshots.min_score = pose.min_keypoint_score
+        self.live.min_score = pose.min_keypoint_score
         self.clips.min_score = pose.min_keypoint_score
         self._replace_detectors(config, camera)
+        self.live.paused = paused
         self._composer.extra = {"paused": paused, "settings": settings}
         self.camera.pause(paused)
         if paused:

@@ -48,6 +48,7 @@ class CameraSet:
             state.cameras[id_] = control
             control.camera.health.rate_hz(state.clock.now_ns())  # starts the rate measurement
             self._apply(id_)
+            self._empty_live_picture(id_)
         control.camera.start()
 
     def stop_capture(self) -> None:
@@ -106,6 +107,8 @@ class CameraSet:
         with self._lock:
             self._state.broker.overrides.store(id_, settings)
             self._apply(id_)
+            if settings.paused is True:
+                self._empty_live_picture(id_)
         self._budget_is_old = True
         self._state.wake.set()
 
@@ -181,6 +184,12 @@ class CameraSet:
         # Before the first frame the state is unknown.
         if paused or control.camera.health.state != "starting":
             state.broker.publisher.put(message)
+
+    def _empty_live_picture(self, id_: str) -> None:
+        """Publish a live picture without people: the retained one may be outdated."""
+        control = self._state.cameras.get(id_)
+        if control is not None and (message := control.live.empty()):
+            self._state.broker.publisher.put(message)
 
     def _changed(self, camera: CameraWorker) -> None:
         """Publish a camera's availability and the status; called by the camera's threads."""

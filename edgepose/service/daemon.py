@@ -20,7 +20,7 @@ from edgepose.service.reload import Changes, prepare
 from edgepose.service.request_handlers import report, request_handlers
 from edgepose.service.reselection import Reselection
 from edgepose.service.status import StatsPublisher, publish_status, sentence
-from edgepose.system import logs, process
+from edgepose.system import process
 from edgepose.system.systemd import Service
 from edgepose.timing import NS_PER_S, Clock
 from edgepose.web.bridge.launcher import PageLauncher
@@ -86,12 +86,18 @@ class Daemon:
         return self.state.failure.error is not None
 
     @property
+    def restart_requested(self) -> bool:
+        """Whether the process is to start again after `run` has returned."""
+        return self.state.restart_requested.is_set()
+
+    @property
     def stuck(self) -> bool:
         """Whether a thread cannot be ended because a library call blocks."""
         return self._cameras.stuck or self._inference.stuck
 
     def stop(self) -> None:
-        """Request the daemon to stop. Safe in any thread and in signal handlers."""
+        """Request the daemon to stop, not to restart. Safe in threads and signal handlers."""
+        self.state.restart_requested.clear()
         self.state.stop()
 
     def reload(self) -> None:
@@ -118,6 +124,8 @@ class Daemon:
         """Start all parts; the broker connects while the model loads."""
         state = self.state
         self._service.status("starting")
+        if not (state.origin and state.origin.debug):
+            state.broker.log_level.apply(state.config)
         self._page.configure(state.config)
         self._start_link()
         state.loaded_estimator = self._load(state.config)
@@ -207,7 +215,7 @@ class Daemon:
             wiring.announce(state.broker, changes.config)
         state.config = changes.config
         if state.config.log != old.log:
-            logs.configure(state.config.log.level, state.config.log.format)
+            state.broker.log_level.apply(state.config)
         fresh = changes.estimator is not state.estimator
         state.loaded_estimator = changes.estimator
         self._metrics.listen(state.config.metrics.listen)
@@ -234,8 +242,8 @@ class Daemon:
         """Stop capture, finish the frames in progress, publish `offline` and close all parts."""
         state = self.state
         state.stopping.set()
-        log.info("stopping")
-        self._service.stopping()
+        log.info("restarting" if self.restart_requested else "stopping")
+        self._service.stopping(RELOAD_S if self.restart_requested else None)
         self._cameras.stop_capture()
         self._inference.close(CLOSE_S)
         self._cameras.stop_all()

@@ -3,16 +3,26 @@
 from collections.abc import Callable, Mapping
 
 from edgepose.errors import EdgeposeError
-from edgepose.mqtt.messages import ClipsSent, LinesReset, Pictures, Pong, Reloading, Report
+from edgepose.mqtt.messages import (
+    ClipsSent,
+    LinesReset,
+    LogLevelSet,
+    Pictures,
+    Pong,
+    Reloading,
+    Report,
+    Restarting,
+)
 from edgepose.mqtt.requests import (
     CommandError,
+    LogLevelRequest,
     RequestHandler,
     ResetLinesRequest,
     SnapshotRequest,
 )
 from edgepose.service.camera_control import CameraControl
 from edgepose.service.state import DaemonState
-from edgepose.service.status import status_message
+from edgepose.service.status import publish_status, status_message
 from edgepose.timing import rfc3339
 
 
@@ -25,6 +35,8 @@ def request_handlers(state: DaemonState) -> Mapping[str, RequestHandler]:
         "clip": lambda request: ClipsSent(_for_cameras(state, request, _clip)),
         "reset_lines": lambda request: _reset_lines(state, request),
         "reload": lambda _: _reload(state),
+        "restart": lambda _: _restart(state),
+        "log_level": lambda request: _set_log_level(state, request),
         "doctor": lambda _: report(_loaded(state)),
     }
 
@@ -138,3 +150,23 @@ def _reload(state: DaemonState) -> Reloading:
         raise CommandError(f"nothing changed: {error}") from None
     state.request_reload()
     return Reloading(reloading=True)
+
+
+def _restart(state: DaemonState) -> Restarting:
+    """Request a restart; refuse it while the file is invalid, because the start would fail."""
+    try:
+        state.read_config()
+    except EdgeposeError as error:
+        raise CommandError(f"not restarted: {error}") from None
+    state.request_restart()
+    return Restarting(restarting=True)
+
+
+def _set_log_level(state: DaemonState, request: LogLevelRequest) -> LogLevelSet:
+    """Set the level at once and for later starts, and publish it with the status."""
+    levels = state.broker.log_level
+    levels.store(request.level)
+    levels.apply(state.config)
+    if state.loaded_estimator is not None:
+        publish_status(state)
+    return LogLevelSet(levels.current(state.config))

@@ -17,6 +17,7 @@ from edgepose.pose.failover import FailoverEstimator
 from edgepose.pose.selection import ModelSelector
 from edgepose.service.camera_control import CameraControl
 from edgepose.service.line_counts import LineCounts
+from edgepose.service.log_level import LogLevel
 from edgepose.service.overrides import Overrides
 from edgepose.system.threads import FairQueue, FirstError, WakeEvent
 from edgepose.timing import Clock, Durations
@@ -34,6 +35,7 @@ class BrokerConnection:
     stale_topics: StaleTopicCleaner
     duplicate_device: DuplicateDevice
     line_counts: LineCounts
+    log_level: LogLevel
 
 
 @dataclass(slots=True, eq=False)
@@ -76,6 +78,7 @@ class DaemonState:
 
     stopping: threading.Event
     reload_requested: threading.Event
+    restart_requested: threading.Event
 
     @property
     def estimator(self) -> FailoverEstimator:
@@ -132,3 +135,8 @@ class DaemonState:
         """Request the main thread to reload. Safe in any thread and in signal handlers."""
         self.reload_requested.set()
         self.wake.set()
+
+    def request_restart(self) -> None:
+        """Request the main thread to stop and start again. Thread-safe."""
+        self.restart_requested.set()
+        self.stop()

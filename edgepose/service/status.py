@@ -40,6 +40,7 @@ def status_message(state: DaemonState) -> StatusMessage:
         policy=state.estimator.policy.name,
         runtime=interpreter.runtime(),
         delegate=DelegateStatus(name=plan.delegate.name, reason=plan.reason),
+        log_level=state.broker.log_level.current(config),
         cameras={
             control.camera.id: CameraStatus(
                 state=control.camera.health.state,

@@ -27,7 +27,7 @@ from edgepose.mqtt.embedded_broker import EmbeddedBroker
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.outbox import Outbox
 from edgepose.mqtt.publisher import Publisher
-from edgepose.mqtt.snapshots import Snapshots
+from edgepose.mqtt.snapshots import LivePicture, Snapshots
 from edgepose.mqtt.spool import Spool
 from edgepose.mqtt.stale_topics import StaleTopicCleaner, topics_of
 from edgepose.mqtt.topics import Topics
@@ -39,9 +39,11 @@ from edgepose.pose.selection import ModelSelector, Plan
 from edgepose.recording.clips import ClipRecorder
 from edgepose.service.camera_control import CameraControl
 from edgepose.service.line_counts import LineCounts, NotedCounts
+from edgepose.service.log_level import LogLevel
 from edgepose.service.overrides import Overrides, StoredSettings
 from edgepose.service.state import BrokerConnection, DaemonState
 from edgepose.system import storage, systemd
+from edgepose.system.logs import Level
 from edgepose.system.storage import StateFile
 from edgepose.system.threads import FairQueue, FirstError, WakeEvent
 from edgepose.timing import Clock, Durations
@@ -74,6 +76,7 @@ def new_state(config: Config, origin: Origin | None, *, once: bool, clock: Clock
         shown_cameras=frozenset(),
         stopping=stopping,
         reload_requested=threading.Event(),
+        restart_requested=threading.Event(),
     )
 
 
@@ -113,6 +116,7 @@ def connect(
         stale_topic_cleaner(config, publisher, clock),
         duplicate,
         LineCounts(state_file(config, "lines.json", NotedCounts), clock),
+        LogLevel(state_file(config, "log_level.json", Level | None)),
     )
     announce(connection, config)
     return connection
@@ -199,8 +203,9 @@ def camera(
     health = CameraHealth(since_ns=state.clock.now_ns())
     people = follower(config, settings, state.ids.setdefault(id_, itertools.count(1)))
     model = state.estimator
-    live, shown = sources.is_live(settings.source), view(settings)
+    is_live, shown = sources.is_live(settings.source), view(settings)
     snapshots = Snapshots(topics, settings, config.pose.min_keypoint_score)
+    live = LivePicture(topics, settings, config.pose.min_keypoint_score)
     clips = ClipRecorder(
         topics, settings, config.clips, config.pose.min_keypoint_score, state.broker.publisher.put
     )
@@ -210,7 +215,7 @@ def camera(
         model=lambda: model.name,
         follower=people,
         clock=state.clock,
-        picture=lambda *seen: [*snapshots.see(*seen), *clips.see(*seen)],
+        picture=lambda *seen: [*snapshots.see(*seen), *live.see(*seen), *clips.see(*seen)],
         packed=config.mqtt.encoding == "msgpack",
         counted=lambda events: line_counts.count(settings, events),
     )
@@ -228,7 +233,8 @@ def camera(
         health,
         state.clock,
         view=shown,
-        keeps_picture="camera" in {settings.snapshot, settings.clip} or config.web.picture,
+        keeps_picture="camera" in {settings.snapshot, settings.live, settings.clip}
+        or config.web.picture,
     )
     gate = MotionGate(
         shown,
@@ -245,11 +251,11 @@ def camera(
             fps=settings.fps,
             once=state.once,
         ),
-        live=live,
-        runs_on=live or settings.realtime,
+        live=is_live,
+        runs_on=is_live or settings.realtime,
         once=state.once,
         max_fps=settings.fps,
-        gate=gate if live and settings.motion_gate else None,
+        gate=gate if is_live and settings.motion_gate else None,
         engine_threads=model.cores,
         interpreters=model.interpreters,
         pipeline=pipeline,
@@ -259,7 +265,7 @@ def camera(
         failure=state.failure,
         changed=changed,
     )
-    return CameraControl(made, people, composer, snapshots, clips)
+    return CameraControl(made, people, composer, snapshots, clips, live=live)
 
 
 def embedded_broker(config: Config) -> EmbeddedBroker | None:

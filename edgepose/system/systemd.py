@@ -71,17 +71,27 @@ class Service:
         return float("inf") if self._limit_s is None else self._limit_s / BEATS
 
     def ready(self, sentence: str) -> None:
-        """Notify that the start or a reload is complete."""
+        """Notify that the start or a reload is complete, and restore the watchdog's limit."""
         self.is_ready = True
+        self._allow(0.0)
         notify("READY=1", f"STATUS={_one_line(sentence)}")
 
     def status(self, sentence: str) -> None:
         """Set the status text."""
         notify(f"STATUS={_one_line(sentence)}")
 
-    def stopping(self) -> None:
-        """Notify that the daemon is stopping."""
-        notify("STOPPING=1", "STATUS=stopping")
+    def stopping(self, restart_s: float | None = None) -> None:
+        """Notify that the daemon is stopping, or starts again as the same process.
+
+        Parameters
+        ----------
+        restart_s : float, optional
+            Seconds until the new start must be ready; None: the daemon ends.
+        """
+        if restart_s is None:
+            notify("STOPPING=1", "STATUS=stopping")
+        else:
+            self.reloading(restart_s)
 
     def reloading(self, patience_s: float) -> None:
         """Notify that a reload has begun, and extend the watchdog's limit."""
@@ -89,10 +99,11 @@ class Service:
         notify("RELOADING=1", "STATUS=reloading")
 
     def reloaded(self, sentence: str) -> None:
-        """Notify that the reload is complete, and restore the watchdog's limit."""
-        self._allow(0.0)
+        """Notify that the reload is complete; before `ready` only restore the watchdog's limit."""
         if self.is_ready:
             self.ready(sentence)
+        else:
+            self._allow(0.0)
 
     def beat(self, now_ns: int) -> None:
         """Reset the watchdog while frames are being processed; sends at most twice per beat."""

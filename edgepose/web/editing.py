@@ -22,7 +22,13 @@ from edgepose.urls import redact
 
 BACKUP: Final = ".bak"
 MAX_CORNERS: Final = 200  # per zone or mask drawn on the page; the file may have more
-MAX_SHAPES: Final = 100  # zones, or masks, per camera
+MAX_SHAPES: Final = 100  # zones, masks, or lines, per camera
+PLACES: Final = {"zones": ("zone", "polygon"), "lines": ("line", "points")}
+"""From lists of `CameraChange` to their tables in the file, and to the key of their corners."""
+
+UNSPOKEN: Final = {"kind": "area", "name": "", "sides": ["left", "right"]}
+"""Defaults that are not written for a new zone or line."""
+
 MARK: Final = "\ufeff"  # byte order mark, written by editors on Windows
 
 
@@ -40,8 +46,15 @@ class CameraChange(Struct, frozen=True, forbid_unknown_fields=True):
     mirror: Any = UNSET
     roi: Any = UNSET
     masks: Any = UNSET
+    name: Any = UNSET
     zones: tuple[dict[str, Any], ...] | UnsetType = UNSET
     """All zones of the camera; zones missing here are removed."""
+
+    lines: tuple[dict[str, Any], ...] | UnsetType = UNSET
+    """All lines of the camera; lines missing here are removed."""
+
+    floor: dict[str, Any] | UnsetType = UNSET
+    """Keys of the floor to change; without points it is removed from the file."""
 
 
 class ConfigChanges(Struct, frozen=True, forbid_unknown_fields=True):
@@ -227,18 +240,27 @@ def _check_sizes(data: Mapping[str, Any], changes: ConfigChanges) -> None:
 
 
 def _oversized(camera: Mapping[str, Any], change: CameraChange) -> Iterator[tuple[str, str]]:
-    given_zones = () if isinstance(change.zones, UnsetType) else change.zones
-    given_masks = change.masks if isinstance(change.masks, list) else []
-    zones = [(f"zone.{zone.get('id', i)}.polygon", zone) for i, zone in enumerate(given_zones)]
-    shapes = [(where, zone.get("polygon")) for where, zone in zones]
-    shapes += [(f"masks.{i}", mask) for i, mask in enumerate(given_masks)]
-    for name, given in (("zone", given_zones), ("masks", given_masks)):
+    masks = change.masks if isinstance(change.masks, list) else []
+    shapes = [(f"masks.{i}", mask) for i, mask in enumerate(masks)]
+    kept = list(camera.get("masks", []))
+    if len(masks) > MAX_SHAPES:
+        yield "masks", f"expected at most {MAX_SHAPES}, not {len(masks)}"
+    for name, (table, corners) in PLACES.items():
+        given = _listed_places(change, name)
         if len(given) > MAX_SHAPES:
-            yield name, f"expected at most {MAX_SHAPES}, not {len(given)}"
-    kept = [*camera.get("masks", []), *(zone.get("polygon") for zone in camera.get("zone", []))]
-    for where, corners in shapes:
-        if isinstance(corners, list) and len(corners) > MAX_CORNERS and corners not in kept:
-            yield where, f"expected at most {MAX_CORNERS} corners, not {len(corners)}"
+            yield table, f"expected at most {MAX_SHAPES}, not {len(given)}"
+        kept += [place.get(corners) for place in camera.get(table, [])]
+        shapes += [
+            (f"{table}.{it.get('id', i)}.{corners}", it.get(corners)) for i, it in enumerate(given)
+        ]
+    for where, points in shapes:
+        if isinstance(points, list) and len(points) > MAX_CORNERS and points not in kept:
+            yield where, f"expected at most {MAX_CORNERS} corners, not {len(points)}"
+
+
+def _listed_places(change: CameraChange, name: str) -> tuple[dict[str, Any], ...]:
+    given: tuple[dict[str, Any], ...] | UnsetType = getattr(change, name)
+    return () if isinstance(given, UnsetType) else given
 
 
 def _wanted(data: dict[str, Any], changes: ConfigChanges) -> dict[str, Any]:
@@ -263,40 +285,55 @@ def _wanted(data: dict[str, Any], changes: ConfigChanges) -> dict[str, Any]:
 
 def _camera_wanted(camera: Mapping[str, Any], change: CameraChange) -> dict[str, Any]:
     defaults = {item.name: item.default for item in msgspec.structs.fields(schema.Camera)}
-    values = {
+    given = _given(change)
+    wanted = dict(camera) | {
         key: value
-        for key, value in _given(change).items()
-        if key != "zones" and (key in camera or value != _listed(defaults[key]))
+        for key, value in given.items()
+        if key not in {*PLACES, "floor"} and (key in camera or value != _listed(defaults[key]))
     }
-    if isinstance(change.zones, UnsetType):
-        return {**camera, **values}
-    zones = [zone for _, zone in _zones_wanted(camera.get("zone", []), change.zones)]
-    return {**camera, **values, "zone": zones}
+    for name, (table, _) in PLACES.items():
+        if name in given:
+            places = _places_wanted(camera.get(table, []), given[name], name)
+            wanted[table] = [place for _, place in places]
+    if "floor" in given:
+        wanted["floor"] = _floor_wanted(camera.get("floor", {}), given["floor"])
+        if not wanted["floor"].get("points"):
+            del wanted["floor"]
+    return wanted
 
 
-def _zones_wanted(
-    known: list[dict[str, Any]], given: tuple[dict[str, Any], ...]
+def _floor_wanted(floor: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the floor with the changes; the size only without places, unless the file has it."""
+    unused = "size" if given.get("metres") else "metres"
+    return {**floor} | {key: value for key, value in given.items() if key in floor or key != unused}
+
+
+def _places_wanted(
+    known: list[dict[str, Any]], given: tuple[dict[str, Any], ...], name: str
 ) -> list[tuple[int | None, dict[str, Any]]]:
-    """Return zones in the file's order, new ones last, each with its index in the file.
+    """Return zones or lines in the file's order, new ones last, each with its index in the file.
 
-    A renamed zone keeps its index; it is identified by its polygon.
+    One with another id keeps its index; it is identified by its corners.
     """
-    left, ids = list(given), {str(zone.get("id")) for zone in given}
+    corners = PLACES[name][1]
+    left, ids = list(given), {str(place.get("id")) for place in given}
     kept: list[tuple[int | None, dict[str, Any]]] = []
-    for number, zone in enumerate(known):
-        same = next((new for new in left if new.get("id") == zone["id"]), None)
-        if same is None and zone["id"] not in ids:
-            same = next((new for new in left if new.get("polygon") == zone["polygon"]), None)
+    for number, place in enumerate(known):
+        same = next((new for new in left if new.get("id") == place["id"]), None)
+        if same is None and place["id"] not in ids:
+            same = next((new for new in left if new.get(corners) == place[corners]), None)
         if same is not None:
             left.remove(same)
-            kept.append((number, zone | _zone_values(zone, same)))
-    return kept + [(None, _zone_values({}, new)) for new in left]
+            kept.append((number, place | _place_values(place, same)))
+    return kept + [(None, _place_values({}, new)) for new in left]
 
 
-def _zone_values(zone: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a zone; the default kind only if the file contains it."""
+def _place_values(place: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a zone or line; defaults only if the file contains them."""
     return {
-        key: value for key, value in new.items() if key in zone or (key, value) != ("kind", "area")
+        key: value
+        for key, value in new.items()
+        if key in place or key not in UNSPOKEN or value != UNSPOKEN[key]
     }
 
 
@@ -355,25 +392,34 @@ def _rewrite_camera(
     text: Text, path: toml.Path, camera: Mapping[str, Any], change: CameraChange
 ) -> None:
     wanted = _camera_wanted(camera, change)
-    inline = "zone" in camera and text.block((*path, "zone", 0)) is None
+    tables = {table for table, _ in PLACES.values()}
+    inline = {
+        table for table in tables if table in camera and text.block((*path, table, 0)) is None
+    }
     for key, value in wanted.items():
-        if camera.get(key) != value and (key != "zone" or inline):
+        if camera.get(key) != value and (key not in tables | {"floor"} or key in inline):
             text.put(path, key, value)
-    if not inline and not isinstance(change.zones, UnsetType):
-        _rewrite_zones(text, path, camera.get("zone", []), change.zones)
+    for name, (table, _) in PLACES.items():
+        if table not in inline and not isinstance(getattr(change, name), UnsetType):
+            places = _places_wanted(camera.get(table, []), getattr(change, name), name)
+            _rewrite_places(text, (*path, table), camera.get(table, []), places)
+    if not isinstance(change.floor, UnsetType):
+        _rewrite_floor(text, path, camera.get("floor"), wanted.get("floor"))
 
 
-def _rewrite_zones(
-    text: Text, path: toml.Path, known: list[dict[str, Any]], given: tuple[dict[str, Any], ...]
+def _rewrite_places(
+    text: Text,
+    path: toml.Path,
+    known: list[dict[str, Any]],
+    wanted: list[tuple[int | None, dict[str, Any]]],
 ) -> None:
-    blocks = [text.block((*path, "zone", number)) for number in range(len(known))]
-    wanted = _zones_wanted(known, given)
-    for number, zone in wanted:
+    blocks = [text.block((*path, number)) for number in range(len(known))]
+    for number, place in wanted:
         block = None if number is None else blocks[number]
         if number is None or block is None:
-            text.append(path, "zone", zone)
+            text.append(path[:-1], str(path[-1]), place)
             continue
-        for key, value in zone.items():
+        for key, value in place.items():
             if known[number].get(key) != value:
                 block.put((key,), value)
     kept = {number for number, _ in wanted}
@@ -382,10 +428,30 @@ def _rewrite_zones(
             text.remove(block)
 
 
+def _rewrite_floor(
+    text: Text, path: toml.Path, known: dict[str, Any] | None, wanted: dict[str, Any] | None
+) -> None:
+    block = text.block((*path, "floor"))
+    if wanted is None:
+        if block is not None:
+            text.remove(block)
+        elif known is not None:
+            text.put(path, "floor", {})
+    elif known is None:
+        text.append(path, "floor", wanted, many=False)
+    elif block is None:
+        text.put(path, "floor", wanted)
+    else:
+        for key, value in wanted.items():
+            if known.get(key) != value:
+                block.put((key,), value)
+
+
 def _plain(data: dict[str, Any]) -> dict[str, Any]:
-    """Return data without empty lists of zones, which are equivalent to no list."""
+    """Return data without empty lists of zones and lines and an empty floor, which mean none."""
+    empty = {"zone", "line", "floor"}
     cameras = [
-        {key: value for key, value in camera.items() if key != "zone" or value}
+        {key: value for key, value in camera.items() if key not in empty or value}
         for camera in data.get("camera", [])
     ]
     return {**data, "camera": cameras}
@@ -393,7 +459,8 @@ def _plain(data: dict[str, Any]) -> dict[str, Any]:
 
 def _camera(camera: schema.Camera) -> dict[str, Any]:
     shown: dict[str, Any] = msgspec.to_builtins(camera)
-    names = ("id", "rotate", "mirror", "roi", "masks")
-    zones = [{key: zone[key] for key in ("id", "polygon", "kind")} for zone in shown["zone"]]
+    names = ("id", "name", "rotate", "mirror", "roi", "masks", "floor")
+    zone = ("id", "name", "polygon", "kind")
+    zones = [{key: each[key] for key in zone} for each in shown["zone"]]
     kept = {name: shown[name] for name in names}
     return {**kept, "source": redact(camera.source), "zones": zones, "lines": shown["line"]}

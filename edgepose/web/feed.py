@@ -11,6 +11,12 @@ LIMIT: Final = 1 << 20
 EVENTS: Final = 50
 """Number of recent events on a page."""
 
+CLIPS: Final = 8
+"""Number of recent clips that a page links to; each takes up to 200 kB of memory."""
+
+CLIP_TRIGGERS: Final = ("fall_suspected", "long_lie")
+"""Types of events whose clips are linked."""
+
 PASSING: Final = frozenset({"poses", "picture"})
 """Message types that are dropped instead of delayed."""
 
@@ -20,7 +26,7 @@ class IpcMessage(NamedTuple):
 
     type: str
     """``poses``, ``state``, ``event``, ``availability``, ``status``, ``stats``, ``picture``,
-    ``link``, ``start``, ``reloaded`` or ``answer``."""
+    ``clip``, ``link``, ``start``, ``reloaded`` or ``answer``."""
 
     labels: tuple[str, ...]
     """The camera, if the message is about one; for a picture also the frame's `seq`."""

@@ -14,7 +14,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from msgspec import Meta, Struct
 
 from edgepose.errors import in_words
-from edgepose.web.feed import EVENTS, PASSING, IpcMessage
+from edgepose.web.feed import CLIP_TRIGGERS, CLIPS, EVENTS, PASSING, IpcMessage
 
 log: Final = logging.getLogger(__name__)
 
@@ -46,6 +46,27 @@ class OutgoingFrame(Struct, frozen=True):
 def text(type_: str, **fields: Any) -> bytes:
     """Return a message from the page process itself."""
     return json.dumps({"type": type_, **fields}).encode()
+
+
+class LinkedEvent(Struct, frozen=True):
+    """The fields of an event that a clip is linked by."""
+
+    id: str
+    type: str
+
+
+class Clip(Struct, frozen=True):
+    """A clip that pages link to."""
+
+    number: int
+    event: str
+    camera: str
+    content: bytes
+
+    def frame(self) -> OutgoingFrame:
+        """Return the message that tells a page of the clip."""
+        said = text("clip", camera=self.camera, event=self.event, number=self.number)
+        return OutgoingFrame(self.number, said)
 
 
 class Viewer(ABC):
@@ -130,7 +151,7 @@ class PageViewer(Viewer):
 
     def encode(self, message: IpcMessage, number: int) -> OutgoingFrame | None:
         """Return a text message with its type, or a picture with its header."""
-        if message.type == "availability":  # contained in the status, with the reason
+        if message.type in {"availability", "clip"}:  # the status has it; a clip is linked
             return None
         if message.type == "picture":
             camera, seq = message.labels
@@ -167,6 +188,7 @@ class Hub:
         self._latest: dict[tuple[str, ...], IpcMessage] = {}
         self._events: deque[IpcMessage] = deque(maxlen=EVENTS)
         self._numbers = count()
+        self._clips: deque[Clip] = deque(maxlen=CLIPS)
         self.viewers: set[Viewer] = set()
 
     def receive(self, message: IpcMessage) -> None:
@@ -175,11 +197,35 @@ class Hub:
             if message in self._events:
                 return  # a repetition, after the socket was full
             self._events.append(message)
+        elif message.type == "clip":
+            self._keep_clip(message)
+            return
         elif message.type not in PASSING:
             self._latest[message.type, *message.labels] = message
         number = next(self._numbers)
         for viewer in list(self.viewers):
             viewer.receive(message, number)
+
+    def _keep_clip(self, message: IpcMessage) -> None:
+        """Store a clip and link it to the latest event that makes clips."""
+        (camera,) = message.labels
+        for event in reversed(self._events):
+            found = msgspec.json.decode(event.payload, type=LinkedEvent)
+            if event.labels == (camera,) and found.type in CLIP_TRIGGERS:
+                break
+        else:
+            return
+        if any(clip.content == message.payload for clip in self._clips):
+            return  # a repetition, after the socket was full
+        clip = Clip(next(self._numbers), found.id, camera, message.payload)
+        self._clips.append(clip)
+        for viewer in self.viewers:
+            if isinstance(viewer, PageViewer):
+                viewer.put(clip.frame())
+
+    def clip(self, number: int) -> bytes | None:
+        """Return a clip as WebP; None if it is not stored any more."""
+        return next((clip.content for clip in self._clips if clip.number == number), None)
 
     def latest(self, *key: str) -> bytes | None:
         """Return the latest payload of a kind, such as ``("state", "hall")``."""
@@ -193,6 +239,8 @@ class Hub:
         self._latest = {
             key: message for key, message in self._latest.items() if known.issuperset(key[1:])
         }
+        kept = (clip for clip in self._clips if clip.camera in known)
+        self._clips = deque(kept, maxlen=CLIPS)
         self._on_change()
 
     def broadcast(self, type_: str, **fields: Any) -> None:
@@ -222,6 +270,8 @@ class Hub:
         events = self._events if viewer.gets_past_events else ()
         for message in (*self._latest.values(), *events):
             viewer.receive(message, next(self._numbers))
+        for clip in self._clips if viewer.gets_past_events else ():
+            viewer.put(clip.frame())
         self.viewers.add(viewer)
         self._on_change()
 

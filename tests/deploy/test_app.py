@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -430,3 +431,17 @@ class TestStart:
             assert wait_until(lambda: "/services/mqtt" in house.asked, 60)
             running.terminate()
             assert running.wait(10) == 0
+
+
+def test_the_apparmor_profile_is_whole() -> None:
+    """The parser reads it, and it bears the App's slug, under which the Supervisor loads it."""
+    parser = shutil.which("apparmor_parser", path="/usr/sbin:/usr/bin:/sbin")
+    profile = FOLDER / "apparmor.txt"
+    slug = yaml.safe_load((FOLDER / "config.yaml").read_text())["slug"]
+
+    assert f"\nprofile {slug} " in profile.read_text()
+    if parser is None:
+        pytest.skip("no apparmor_parser here: apt install apparmor")
+    words = [parser, "--skip-kernel-load", "--skip-cache", str(profile)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

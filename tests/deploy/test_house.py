@@ -32,12 +32,14 @@ def slug(text: str) -> str:
 def test_the_examples_name_entities_that_there_are(name: str) -> None:
     """As Home Assistant makes ids: from the device's name and the entity's."""
     of = loads(HALL, "test")
-    entities = discovery.components(of, Topics("edgepose", "hall-pi")).values()
-    known = {f"{entity['platform']}.hall_pi_{slug(entity['name'])}" for entity in entities}
+    found = discovery.discovered_devices(of, Topics("edgepose", "hall-pi")).values()
+    known = {
+        f"{entity['platform']}.{slug(device.about['device']['name'])}_{slug(entity['name'])}"
+        for device in found
+        for entity in device.components.values()
+    }
 
-    named = set(
-        re.findall(r"\b[a-z_]+\.hall_pi_\w+", (DEPLOY / "homeassistant" / name).read_text())
-    )
+    named = set(re.findall(r"\b[a-z_]+\.hall_\w+", (DEPLOY / "homeassistant" / name).read_text()))
 
     assert len(named) >= 5
     assert named <= known

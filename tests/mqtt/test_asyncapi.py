@@ -207,7 +207,11 @@ def listen(seen: Witness) -> None:
     seen.on(f"{DEVICE}/hall/clip/poses", timeout_s=60)
     seen.publish(f"{DEVICE}/request/snapshot", b'{"camera":"attic"}')
     seen.on(f"{DEVICE}/response/snapshot", timeout_s=60)
+    seen.publish(f"{DEVICE}/request/log_level", b'{"level":null}')
+    seen.on(f"{DEVICE}/response/log_level", timeout_s=60)
     seen.on(f"{DEVICE}/stats", timeout_s=60)
+    seen.publish(f"{DEVICE}/request/restart", b"")
+    seen.on(f"{DEVICE}/response/restart", timeout_s=60)
 
 
 @needs_mosquitto

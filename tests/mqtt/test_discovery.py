@@ -11,8 +11,8 @@ import pytest
 
 from edgepose.config.loading import loads
 from edgepose.config.schema import Config
-from edgepose.mqtt import discovery
-from edgepose.mqtt.announcer import DiscoveryPublisher, DiscoveryState
+from edgepose.mqtt.announcer import MIGRATE, DiscoveryPublisher, DiscoveryState
+from edgepose.mqtt.discovery import DiscoveredDevice, discovered_devices
 from edgepose.mqtt.topics import Topics
 from edgepose.system.storage import StateFile
 from edgepose.types import Message, Received
@@ -51,9 +51,17 @@ def topics(of: Config) -> Topics:
     return Topics(of.mqtt.base_topic, of.device.id)
 
 
-def message(of: Config) -> tuple[str, bytes]:
-    entities = discovery.components(of, topics(of))
-    return discovery.topic(of), discovery.payload(discovery.device(of), entities)
+def devices(of: Config) -> dict[str, DiscoveredDevice]:
+    return discovered_devices(of, topics(of))
+
+
+def entities(of: Config) -> dict[str, Any]:
+    """Return the entities of all devices by key."""
+    return {key: it for each in devices(of).values() for key, it in each.components.items()}
+
+
+def messages(of: Config) -> list[tuple[str, bytes]]:
+    return [(topic, device.payload()) for topic, device in devices(of).items()]
 
 
 def many() -> list[Config]:
@@ -76,7 +84,7 @@ class TestPayload:
     @pytest.mark.parametrize("of", [config(), config(ONE), *many()])
     def test_home_assistant_accepts_it(self, of: Config) -> None:
         """Whatever is configured: every key is known, and none is missing."""
-        assert complaints(*message(of)) == []
+        assert [complaint for each in messages(of) for complaint in complaints(*each)] == []
 
     @pytest.mark.parametrize(
         ("web", "link"),
@@ -97,24 +105,20 @@ class TestPayload:
         """Where other machines find it, also behind a proxy; nowhere when they do not."""
         of = config(f"[web]\n{web}\n{ONE}")
 
-        topic, content = message(of)
-
-        assert json.loads(content)["device"].get("configuration_url") == link
-        assert complaints(topic, content) == []
+        for topic, content in messages(of):
+            assert json.loads(content)["device"].get("configuration_url") == link
+            assert complaints(topic, content) == []
 
     def test_a_page_everywhere_has_the_machines_name(self) -> None:
         """A browser at home finds that by itself."""
-        _, content = message(config(f'[web]\nlisten = "0.0.0.0:8600"\n{ONE}'))
+        _, content = messages(config(f'[web]\nlisten = "0.0.0.0:8600"\n{ONE}'))[0]
 
         link = json.loads(content)["device"]["configuration_url"]
         assert link == f"http://{socket.gethostname().partition('.')[0]}.local:8600"
 
     def test_it_has_the_entities_of_the_contract(self) -> None:
         """Per camera, per zone and for the device; raw keypoints on none of them."""
-        _, content = message(config())
-        found = {
-            key: entity["platform"] for key, entity in json.loads(content)["components"].items()
-        }
+        found = {key: entity["platform"] for key, entity in entities(config()).items()}
 
         per_camera = {
             "occupancy": "binary_sensor",
@@ -133,6 +137,7 @@ class TestPayload:
             "picture": "image",
             "clip": "image",
             "make_clip": "button",
+            "live": "camera",
             "fps": "sensor",
             "latency": "sensor",
         }
@@ -152,6 +157,9 @@ class TestPayload:
             "delegate": "sensor",
             "connection": "binary_sensor",
             "reload": "button",
+            "restart": "button",
+            "log_level": "select",
+            "version": "sensor",
         }
         cameras = {
             f"{camera}.{key}": platform
@@ -159,11 +167,42 @@ class TestPayload:
             for key, platform in per_camera.items()
         }
         assert found == cameras | zone | line | device
-        assert b"/poses" not in content
+        assert not any(b"/poses" in content for _, content in messages(config()))
+
+    def test_each_camera_is_a_device_of_its_own(self) -> None:
+        """Linked to the daemon, which is announced first: each can be put into an area."""
+        found = devices(config())
+
+        assert list(found) == [
+            "homeassistant/device/hall-pi/config",
+            "homeassistant/device/hall-pi/hall/config",
+            "homeassistant/device/hall-pi/back_yard/config",
+        ]
+        about = [device.about["device"] for device in found.values()]
+        assert [each["name"] for each in about] == ["Hall Pi", "Hall", "Back yard"]
+        assert [each.get("via_device") for each in about] == [
+            None,
+            "edgepose.hall-pi",
+            "edgepose.hall-pi",
+        ]
+        assert about[1]["identifiers"] == ["edgepose.hall-pi.hall"]
+
+    def test_ids_of_entities_are_those_of_version_0_1(self) -> None:
+        """They named the device, the camera and the key; history hangs on them."""
+        found = entities(config())
+
+        assert found["hall.occupancy"]["unique_id"] == "edgepose.hall-pi.hall.occupancy"
+        assert found["connection"]["unique_id"] == "edgepose.hall-pi.connection"
+
+    def test_a_camera_without_live_picture_has_no_entity_for_it(self) -> None:
+        """An entity that never shows anything would be a riddle."""
+        of = config(ONE.replace('source = "demo://"', 'source = "demo://"\nlive = "off"'))
+
+        assert "hall.live" not in entities(of)
 
     def test_only_events_are_always_available(self) -> None:
         """All others need the device and their camera; events would fire at each return."""
-        for key, entity in discovery.components(config(), topics(config())).items():
+        for key, entity in entities(config()).items():
             if key == "connection":  # it says itself whether the device is there
                 continue
             camera, dot, _ = key.partition(".")
@@ -174,20 +213,18 @@ class TestPayload:
 
     def test_diagnostics_are_off_by_default(self) -> None:
         """They are for those who look for them; whether the device is there concerns all."""
-        for key, entity in discovery.components(config(), topics(config())).items():
-            diagnostic = entity.get("entity_category") == "diagnostic" and key != "connection"
+        for key, entity in entities(config()).items():
+            shown = key in {"connection", "version"}
+            diagnostic = entity.get("entity_category") == "diagnostic" and not shown
             assert entity.get("enabled_by_default", True) is not diagnostic
 
     def test_names_are_what_people_would_say(self) -> None:
-        """With one camera nobody names it; with two each entity says where it is."""
-        one = config(ONE.replace("camera.zone", "x"))
-        single = discovery.components(one, topics(one))
-        double = discovery.components(config(), topics(config()))
+        """Home Assistant puts the device's name before them: the camera's."""
+        found = entities(config())
 
-        assert single["hall.occupancy"]["name"] == "Occupancy"
-        assert double["back_yard.occupancy"]["name"] == "Back yard occupancy"
-        assert double["hall.zone.sofa.occupancy"]["name"] == "Hall sofa occupancy"
-        assert double["hall.line.front_door.hall"]["name"] == "Hall front door to hall"
+        assert found["back_yard.occupancy"]["name"] == "Occupancy"
+        assert found["hall.zone.sofa.occupancy"]["name"] == "Sofa occupancy"
+        assert found["hall.line.front_door.hall"]["name"] == "Front door to hall"
 
     def test_given_names_are_used_as_they_are(self) -> None:
         """In any letters; ids of topics and entities stay."""
@@ -196,23 +233,24 @@ class TestPayload:
         )
         of = config(text)
 
-        found = discovery.components(of, topics(of))
+        found = entities(of)
+        hall = devices(of)["homeassistant/device/hall-pi/hall/config"]
 
-        assert found["hall.occupancy"]["name"] == "Flur «unten» occupancy"
-        assert found["hall.zone.sofa.people"]["name"] == "Flur «unten» Große Küche people"
-        assert found.keys() == discovery.components(config(), topics(config())).keys()
+        assert hall.about["device"]["name"] == "Flur «unten»"
+        assert found["hall.zone.sofa.people"]["name"] == "Große Küche people"
+        assert found.keys() == entities(config()).keys()
 
     def test_an_entity_keeps_its_id_whatever_else_is_configured(self) -> None:
         """Home Assistant knows its history by it."""
-        few = discovery.components(config(ONE), topics(config(ONE)))
-        more = discovery.components(config(), topics(config()))
+        few = entities(config(ONE))
+        more = entities(config())
 
         assert {more[key]["unique_id"] for key in few} == {e["unique_id"] for e in few.values()}
 
     def test_what_is_not_watched_has_no_entity(self) -> None:
         """A fall sensor that never turns on would lull somebody."""
         of = config(ONE + "\n[events]\nfall = false\nlong_lie_s = 0\nstill_s = 0\ngestures = []\n")
-        keys = discovery.components(of, topics(of)).keys()
+        keys = entities(of).keys()
 
         assert (
             not {"hall.fall", "hall.fall_event", "hall.long_lie", "hall.still", "hall.gesture"}
@@ -236,7 +274,7 @@ class TestPayload:
     )
     def test_the_rules_see_mistakes(self, spoil: Any, what: str) -> None:
         """The test above can fail."""
-        where, content = message(config())
+        where, content = messages(config())[1]
         found = json.loads(content)
         found["components"] = {"a": found["components"]["hall.occupancy"]}
         spoil(found)
@@ -268,22 +306,43 @@ class House:
     def born(self) -> None:
         self.announcer.on_birth(Received(STATUS, b"online", retained=False))
 
-    def shown(self, place: int = -1) -> dict[str, bool]:
-        """Return the components of a message, and whether each is there or only its platform."""
-        content = self.said[place].payload
-        if not content:
-            return {}
-        found = json.loads(content)["components"]
-        return {key: entity.keys() != {"platform"} for key, entity in found.items()}
+    def shown(self) -> dict[str, bool]:
+        """Return the components last said, and whether each is there or only its platform."""
+        latest = {message.topic: message.payload for message in self.said if message.payload}
+        gone = {message.topic for message in self.said if not message.payload}
+        found = [json.loads(it)["components"] for at, it in latest.items() if at not in gone]
+        return {
+            key: entity.keys() != {"platform"} for each in found for key, entity in each.items()
+        }
 
     def gone(self) -> bool:
-        """Say whether the last message takes something away."""
-        return not all(self.shown().values()) or not self.said[-1].payload
+        """Say whether something was taken away."""
+        return any(
+            b'{"platform":"sensor"}' in each.payload or not each.payload for each in self.said
+        )
+
+
+def former(of: Config) -> dict[str, Any]:
+    """Return the note of version 0.1, which published one message."""
+    topic, own = next(iter(devices(of).items()))
+    return {
+        "topic": topic,
+        "device": own.about,
+        "components": {key: it for key, it in entities(of).items() if "live" not in key},
+        "going": {},
+        "tried": False,
+    }
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "announced.json"
+
+
+def written(path: Path) -> dict[str, Any]:
+    """Return the note of what was published."""
+    found: dict[str, Any] = json.loads(path.read_bytes())
+    return found
 
 
 class TestAnnouncer:
@@ -297,7 +356,7 @@ class TestAnnouncer:
         house.born()
 
         assert wait_until(lambda: house.repeated == 1)
-        assert [(m.retain, m.qos, m.kind) for m in first] == [(True, 1, "state")]
+        assert [(m.retain, m.qos, m.kind) for m in first] == [(True, 1, "state")] * 3
         assert house.said == first * 2
         house.announcer.close()
 
@@ -309,33 +368,46 @@ class TestAnnouncer:
         house = House(path)
 
         house.start(config(ONE))
-        assert wait_until(house.gone)
-        first, second = house.shown(0), house.shown(1)
+        first = house.shown()
+        assert wait_until(lambda: written(path)["tried"])
+        second = house.shown()
         house.born()
-        assert wait_until(lambda: b'"going":{}' in path.read_bytes())
+        assert wait_until(lambda: written(path)["removing"] == {})
+        house.said.clear()
         house.born()
-        assert wait_until(lambda: len(house.said) == 5)
+        assert wait_until(lambda: house.repeated == 2)
 
-        removed = whole.keys() - discovery.components(config(ONE), topics(config())).keys()
-        assert "hall.zone.sofa.people" in removed
+        removed = whole.keys() - entities(config(ONE)).keys()
+        zone = {key for key in removed if key.startswith("hall.")}
+        assert "hall.zone.sofa.people" in zone
         assert first == whole
-        assert {key for key, there in second.items() if not there} == removed
-        assert house.shown(2) == whole
-        assert house.shown(3) == second
-        assert house.shown(4).keys() == whole.keys() - removed
+        assert {key for key, there in second.items() if not there} == zone
+        assert house.shown() == dict.fromkeys(entities(config(ONE)), True)
+
+    def test_a_removed_camera_disappears(self, path: Path) -> None:
+        """Its device is announced once more, then with an empty message; twice, for a birth."""
+        House(path).start(config(TWO))
+        house = House(path)
+
+        house.start(config(ONE))
+        assert wait_until(lambda: written(path)["tried"])
+        house.born()
+        assert wait_until(lambda: written(path)["removing"] == {})
+
+        yard = [m for m in house.said if m.topic.endswith("/back_yard/config")]
+        assert [bool(m.payload) for m in yard] == [True, False, True, False]
 
     def test_a_second_start_does_not_bring_it_back(self, path: Path) -> None:
         """Without a birth in between: an entity must not flicker at each restart."""
         House(path).start(config())
         house = House(path)
         house.start(config(ONE))
-        assert wait_until(lambda: b'"tried":true' in path.read_bytes())
+        assert wait_until(lambda: written(path)["tried"])
 
         again = House(path)
         again.start(config(ONE))
 
-        assert all(again.shown().values())
-        assert "hall.zone.sofa.people" not in again.shown()
+        assert again.shown() == dict.fromkeys(entities(config(ONE)), True)
 
     def test_a_reload_removes_and_brings_back(self, path: Path) -> None:
         """While running too; what comes back is in full again."""
@@ -344,16 +416,17 @@ class TestAnnouncer:
         house.announcer.configure(config(ONE), topics(config()))
         assert wait_until(house.gone)
 
+        house.said.clear()
         house.announcer.configure(config(), topics(config()))
 
-        assert house.shown() == dict.fromkeys(house.shown(0), True)
+        assert house.shown() == dict.fromkeys(entities(config()), True)
 
-    def test_turning_discovery_off_removes_the_device(self, path: Path) -> None:
-        """An empty message, and again after a birth, for a Home Assistant that was away."""
+    def test_turning_discovery_off_removes_the_devices(self, path: Path) -> None:
+        """Empty messages, and again after a birth, for a Home Assistant that was away."""
         House(path).start(config())
         house = House(path)
         house.start(config(OFF))
-        assert wait_until(lambda: b'"tried":true' in path.read_bytes())
+        assert wait_until(lambda: written(path)["tried"])
         house.born()
         assert wait_until(lambda: path.read_bytes() == b"null")
 
@@ -361,9 +434,46 @@ class TestAnnouncer:
         again.start(config(OFF))
         again.born()
 
-        assert [bool(m.payload) for m in house.said] == [True, False, True, False]
+        said = [bool(m.payload) for m in house.said]
+        assert said == [True] * 3 + [False] * 3 + [True] * 3 + [False] * 3
         assert wait_until(lambda: again.repeated == 1)
         assert again.said == []
+
+    def test_entities_of_version_0_1_move_to_their_cameras(self, path: Path) -> None:
+        """Released first, or Home Assistant would refuse them; what is gone is removed."""
+        house = House(path)
+        before = former(config())
+        path.write_bytes(json.dumps(before).encode())
+        house = House(path)
+
+        house.start(config(ONE))
+        first = list(house.said)
+        assert wait_until(lambda: len(house.said) > 1)
+        assert wait_until(lambda: written(path)["tried"])
+
+        assert [(m.topic, m.payload) for m in first] == [(before["topic"], MIGRATE)]
+        assert written(path)["topic"] == ""
+        whole = json.loads(house.said[1].payload)["components"]
+        assert "hall.occupancy" not in whole
+        assert "hall.zone.sofa.people" in whole
+        own = [m for m in house.said if m.topic == before["topic"]][-1]
+        assert json.loads(own.payload)["components"]["hall.zone.sofa.people"] == {
+            "platform": "sensor"
+        }
+
+    def test_the_move_waits_for_a_session(self, path: Path) -> None:
+        """And begins anew when the daemon ended in between."""
+        path.write_bytes(json.dumps(former(config())).encode())
+        house = House(path)
+        house.announcer.configure(config(), topics(config()))
+
+        again = House(path)
+        again.start(config())
+
+        assert [m.payload for m in house.said] == [MIGRATE]
+        assert wait_until(lambda: len(again.said) == 4)
+        assert again.said[0].payload == MIGRATE
+        assert again.shown().keys() >= entities(config()).keys()
 
     def test_it_says_nothing_to_those_who_never_wanted_it(self, path: Path) -> None:
         """Without discovery there is nothing to clean up either."""
@@ -378,9 +488,9 @@ class TestAnnouncer:
         house = House(path)
         house.start(config(TWO.replace("hall-pi", "attic")))
 
-        old, new = house.said
-        assert (old.topic, old.payload) == ("homeassistant/device/hall-pi/config", b"")
-        assert new.topic == "homeassistant/device/attic/config"
+        left = {m.topic for m in house.said if not m.payload}
+        assert left == devices(config()).keys()
+        assert [m.topic.split("/")[2] for m in house.said[3:]] == ["attic"] * 3
 
     def test_after_close_nothing_is_said(self, path: Path) -> None:
         """A timer must not outlive the daemon."""

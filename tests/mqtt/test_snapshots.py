@@ -4,10 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edgepose.config.schema import Camera
+from edgepose.config.schema import Camera, CameraZone
 from edgepose.geometry import box_around
-from edgepose.mqtt.snapshots import Snapshots
+from edgepose.mqtt.snapshots import FIRST_SIZE, LIVE_PX, LIVE_S, LivePicture, Snapshots
 from edgepose.mqtt.topics import Topics
+from edgepose.timing import NS_PER_S
 from edgepose.types import Event, Frame, Image, Message, Pose, Track
 
 TOPICS = Topics("edgepose", "pi").camera("hall")
@@ -94,3 +95,87 @@ def test_it_has_nothing_to_show_before_the_first_frame_or_in_a_pause() -> None:
 
     assert before is None
     assert taker.take() is None
+
+
+class TestLivePicture:
+    @staticmethod
+    def live(**settings: object) -> LivePicture:
+        camera = Camera(id="hall", source="demo://", **settings)  # type: ignore[arg-type]
+        return LivePicture(TOPICS, camera, 0.3)
+
+    @staticmethod
+    def at(seconds: float, size: tuple[int, int] = (320, 240)) -> Frame:
+        at_ns = 1 + round(seconds * NS_PER_S)
+        return Frame(np.full((size[1], size[0], 3), 180, np.uint8), at_ns, at_ns, at_ns)
+
+    @staticmethod
+    def picture(message: Message | None) -> Image:
+        assert message is not None
+        assert (message.topic, message.kind, message.retain) == (TOPICS.live, "state", True)
+        found = cv2.imdecode(np.frombuffer(message.payload, np.uint8), cv2.IMREAD_COLOR)
+        return np.asarray(found, np.uint8)
+
+    def test_there_is_one_before_the_first_frame(self) -> None:
+        """Black, with the zones: a dashboard has a picture from the start."""
+        zone = CameraZone(id="sofa", polygon=((0.1, 0.1), (0.9, 0.1), (0.9, 0.9)))
+
+        bare = self.picture(self.live().empty())
+        zoned = self.picture(self.live(zones=(zone,)).empty())
+
+        assert bare.shape[1::-1] == FIRST_SIZE
+        assert bare.max() < 10
+        assert zoned.max() > 60
+
+    def test_it_changes_at_most_every_two_seconds(self) -> None:
+        """The broker writes each one to its disk."""
+        live = self.live()
+        sent = [s / 10 for s in range(100) if live.see(self.at(s / 10), [someone()], [])]
+
+        assert len(sent) == 5
+        assert np.diff(sent) == pytest.approx(LIVE_S)
+
+    def test_it_is_sent_once_more_when_everybody_has_left(self) -> None:
+        """And then not at all: nothing changes."""
+        live = self.live()
+        live.see(self.at(0), [someone()], [])
+
+        later = [s for s in range(1, 60) if live.see(self.at(s), [], [])]
+
+        assert later == [2]
+
+    def test_it_is_small_and_whole(self) -> None:
+        """A frame of a large camera is reduced with its people."""
+        large = self.live().see(self.at(0, (1280, 720)), [someone()], [])[0]
+
+        picture = self.picture(large)
+        people = np.argwhere(picture.max(axis=2) > 60)
+        assert picture.shape[1] == LIVE_PX
+        assert people.max(axis=0)[1] <= 290 / 2
+
+    def test_the_room_is_seen_only_where_its_owner_wants_it(self) -> None:
+        """`live = "camera"`."""
+        private, open_ = self.live(), self.live(live="camera")
+
+        assert self.picture(private.see(self.at(0), [], [])[0]).mean() < 5
+        assert self.picture(open_.see(self.at(0), [], [])[0]).mean() > 150
+
+    def test_off_and_paused_send_nothing(self) -> None:
+        """But a pause begins with a picture of nobody."""
+        off, paused = self.live(live="off"), self.live()
+        paused.see(self.at(0), [someone()], [])
+        paused.paused = True
+
+        assert off.see(self.at(0), [someone()], []) == []
+        assert off.empty() is None
+        assert paused.see(self.at(9), [someone()], []) == []
+        assert self.picture(paused.empty()).max() < 10
+
+    def test_a_picture_that_was_begun_before_the_pause_is_outdated(self) -> None:
+        """The outbox drops states of an older revision."""
+        live = self.live()
+        begun = live.see(self.at(0), [someone()], [])[0]
+
+        empty = live.empty()
+
+        assert empty is not None
+        assert begun.revision < empty.revision

@@ -14,7 +14,7 @@ from edgepose.types import Message
 from tests.support.clocks import ClockByHand
 
 TOPICS = Topics("edgepose", "pi")
-YARD = {"edgepose/pi/yard/availability", "edgepose/pi/yard/state"}
+YARD = {f"edgepose/pi/yard/{leaf}" for leaf in ("availability", "state", "live")}
 
 
 def config(*cameras: str) -> Config:

@@ -210,7 +210,10 @@ def test_requests_are_answered(start: Callable[..., Running], seen: Witness) -> 
     assert jpeg
     assert not nowhere["ok"]
     assert "attic" in nowhere["error"]
-    assert "clip, doctor, info, ping, reload, reset_lines, snapshot" in unknown["error"]
+    assert (
+        "clip, doctor, info, log_level, ping, reload, reset_lines, restart, snapshot"
+        in unknown["error"]
+    )
     assert reload["ok"]
 
 
@@ -330,3 +333,52 @@ def test_home_assistant_is_told_and_told_again(
     assert complaints(first.topic, first.payload) == []
     assert again.payload == first.payload
     assert repeated["device"] == "test-pi"
+
+
+def test_it_restarts_on_request(start: Callable[..., Running], seen: Witness) -> None:
+    """Cleanly, in the same process, with the settings that were made; a log level too."""
+    running = start()
+    topic = f"{DEVICE}/status"
+    first = json.loads(seen.on(topic, timeout_s=60).payload)
+    ask(seen, "log_level", {"level": "warning"})
+    ask(seen, "restart", {})
+
+    seen.on(f"{DEVICE}/availability", b"offline")
+    seen.on(f"{DEVICE}/availability", b"online", timeout_s=30)
+    again = json.loads(
+        seen.until(
+            lambda m: (
+                m.topic == topic and json.loads(m.payload)["started_at"] > first["started_at"]
+            ),
+            timeout_s=60,
+        ).payload
+    )
+    state(seen, lambda s: s["occupied"])
+
+    assert first["log_level"] == "info"
+    assert again["log_level"] == "warning"
+    assert running.process.poll() is None
+    assert "Traceback" not in running.said()
+
+
+def test_the_live_picture_shows_nobody_during_a_pause(
+    start: Callable[..., Running], seen: Witness, broker: Mosquitto
+) -> None:
+    """Retained: who comes later sees the last one, which must not show people of before."""
+    topic = f"{DEVICE}/hall/live"
+    start()
+    empty = seen.on(topic, timeout_s=60).payload
+    peopled = seen.until(lambda m: m.topic == topic and m.payload != empty, timeout_s=30).payload
+    seen.publish(f"{DEVICE}/hall/set", b'{"paused":true}')
+    state(seen, lambda s: s["paused"])
+    with witness(broker.port) as late:
+        kept = late.on(topic)
+
+    assert kept.retain
+    assert peopled[:3] == kept.payload[:3] == b"\xff\xd8\xff"
+    assert _brightness(kept.payload) < _brightness(peopled)
+
+
+def _brightness(jpeg: bytes) -> float:
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    return float(np.mean(picture))

@@ -13,6 +13,7 @@ from edgepose.errors import ConfigError
 from edgepose.mqtt.requests import (
     REQUESTS,
     CommandError,
+    LogLevelRequest,
     Request,
     ResetLinesRequest,
     SnapshotRequest,
@@ -50,13 +51,22 @@ class House:
         self.sent: list[Message] = []
         overrides = SimpleNamespace(is_paused=lambda id_: id_ == paused)
         link = SimpleNamespace(put=self.sent.append)
-        self.broker = SimpleNamespace(overrides=overrides, publisher=link)
+        self.levels: list[object] = []
+        levels = SimpleNamespace(
+            store=self.levels.append,
+            apply=self.levels.append,
+            current=lambda _: self.levels[0] or "info",
+        )
+        self.broker = SimpleNamespace(overrides=overrides, publisher=link, log_level=levels)
         self.loaded_estimator = None
-        self.reloads = 0
+        self.reloads = self.restarts = 0
         self.read_config: Callable[[], None] = lambda: None
 
     def request_reload(self) -> None:
         self.reloads += 1
+
+    def request_restart(self) -> None:
+        self.restarts += 1
 
     def ask(self, name: str, request: Request | None = None) -> Any:
         handlers = request_handlers(cast(DaemonState, self))
@@ -202,3 +212,35 @@ points = [[0, 0], [1, 1]]
         """With the names there are."""
         with pytest.raises(CommandError, match=why):
             self.house().ask("reset_lines", request_)
+
+
+def test_a_restart_is_answered_and_requested() -> None:
+    """The answer leaves before the main thread stops."""
+    house = House()
+
+    assert house.ask("restart") == {"restarting": True}
+    assert house.restarts == 1
+
+
+def test_a_restart_that_would_fail_is_refused() -> None:
+    """With an invalid file the daemon would not come back."""
+    house = House()
+
+    def refuse() -> None:
+        raise ConfigError("edgepose.toml:3: no")
+
+    house.read_config = refuse
+
+    with pytest.raises(CommandError, match=r"not restarted: edgepose\.toml:3: no"):
+        house.ask("restart")
+    assert house.restarts == 0
+
+
+def test_a_log_level_is_stored_and_applied() -> None:
+    """In this order; the answer has the level in force."""
+    house = House()
+
+    answer = house.ask("log_level", LogLevelRequest(level="debug"))
+
+    assert answer == {"level": "debug"}
+    assert house.levels == ["debug", house.config]

@@ -29,6 +29,8 @@ REQUIRED: Final = {
     "switch": {"command_topic"},
     "number": {"command_topic"},
     "button": {"command_topic"},
+    "camera": {"topic"},
+    "select": {"command_topic", "options"},
 }
 OPTIONAL: Final = {
     "binary_sensor": {
@@ -73,6 +75,8 @@ OPTIONAL: Final = {
         "device_class",
     },
     "button": {"payload_press", "command_template", "device_class"},
+    "camera": {"image_encoding"},
+    "select": {"state_topic", "value_template", "command_template"},
 }
 CLASSES: Final = {
     "binary_sensor": {
@@ -86,6 +90,7 @@ CLASSES: Final = {
     },
     "sensor": {"enum", "duration", "temperature", "timestamp"},
     "event": {"doorbell", "button", "motion"},
+    "button": {"identify", "restart", "update"},
 }
 STATE_CLASSES: Final = {"measurement", "total", "total_increasing"}
 UNITS: Final = {"duration": {"ms", "s", "min", "h"}, "temperature": {"°C", "°F", "K"}}
@@ -101,11 +106,12 @@ DEVICE: Final = {
     "serial_number",
     "configuration_url",
     "suggested_area",
+    "via_device",
 }
 ORIGIN: Final = {"name", "sw_version", "support_url"}
 ROOT: Final = {"device", "origin", "components", "qos"}
 
-TOPIC: Final = re.compile(r"[^/]+/device/[A-Za-z0-9_-]+/config")
+TOPIC: Final = re.compile(r"[^/]+/device/([A-Za-z0-9_-]+/){1,2}config")
 
 
 def complaints(topic: str, payload: bytes) -> list[str]:

@@ -166,6 +166,21 @@ def test_a_reload_before_the_start_is_done_is_not_ready(manager: Manager) -> Non
     ]
 
 
+def test_a_restart_is_no_end(manager: Manager) -> None:
+    """The process goes on: systemd waits for it as for a reload, and restores its watchdog."""
+    old, new = Service(lambda: True), Service(lambda: True)
+
+    old.stopping(90)
+    new.ready("all well")
+
+    assert manager.now() == [
+        "WATCHDOG_USEC=90000000",
+        "RELOADING=1\nSTATUS=reloading",
+        "WATCHDOG_USEC=1500000",
+        "READY=1\nSTATUS=all well",
+    ]
+
+
 def test_an_idle_engine_makes_progress() -> None:
     """A camera that is being reconnected gives the engine nothing to do: no stall."""
     progress = InferenceWatchdog()

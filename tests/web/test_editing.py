@@ -356,3 +356,65 @@ class TestFile:
 
         assert "swordfish" not in str(shown)
         assert "192.0.2.7" in shown["cameras"][0]["source"]
+
+
+def test_lines_and_floor_come_and_go() -> None:
+    """Below their camera; without them the file's data is as before."""
+    line = {"id": "gate", "name": "Tor", "points": [[0.1, 0.9], [0.9, 0.9]], "sides": ["a", "b"]}
+    floor = {"points": [[0, 0], [1, 0], [1, 1], [0, 1]], "size": [2, 3.5], "metres": []}
+    before = tomllib.loads(FILE)
+
+    text = change(FILE, hall={"name": "Flur", "lines": [line], "floor": floor})
+    after = tomllib.loads(text)["camera"][0]
+    again = change(text, hall={"name": "", "lines": [], "floor": floor | {"points": []}})
+
+    assert after["name"] == "Flur"
+    assert after["line"] == [line]
+    assert after["floor"] == {"points": floor["points"], "size": [2, 3.5]}
+    assert all(each in text for each in FILE.splitlines())
+    left = tomllib.loads(again)
+    assert left["camera"][0].pop("name") == ""
+    assert left == before
+
+
+def test_a_renamed_line_keeps_what_the_page_does_not_know() -> None:
+    """Order, comments, and keys that the page does not show."""
+    own = (
+        '  [[camera.line]]\n  id = "gate" # iron\n  points = [[0, 0.9], [1, 0.9]]\n'
+        '  [[camera.line]]\n  id = "path"\n  points = [[0, 0.8], [1, 0.8]]\n'
+    )
+    file = FILE.replace("# the yard, in rain", own + "# the yard, in rain")
+    lines = [
+        {"id": "gate", "name": "Tor", "points": [[0, 0.9], [1, 0.9]], "sides": ["left", "right"]},
+        {"id": "path", "name": "", "points": [[0, 0.7], [1, 0.8]], "sides": ["left", "right"]},
+    ]
+
+    text = change(file, hall={"lines": lines})
+
+    assert tomllib.loads(text)["camera"][0]["line"] == [
+        {"id": "gate", "name": "Tor", "points": [[0, 0.9], [1, 0.9]]},
+        {"id": "path", "points": [[0, 0.7], [1, 0.8]]},
+    ]
+    assert "# iron" in text
+
+
+def test_places_of_the_floor_replace_its_size() -> None:
+    """Only keys that have an effect are written."""
+    metres = [[0, 0], [1, 0], [2, 2], [0, 2]]
+    floor = {"points": [[0, 0], [1, 0], [1, 1], [0, 1]], "size": [1, 1], "metres": metres}
+
+    text = change(FILE, hall={"floor": floor})
+
+    assert tomllib.loads(text)["camera"][0]["floor"] == {
+        "points": floor["points"],
+        "metres": metres,
+    }
+
+
+def test_too_many_lines_are_refused() -> None:
+    """As with zones: writing them would take long."""
+    line = {"points": [[0, 0], [1, 1]]}
+    many = [line | {"id": f"l{number}"} for number in range(101)]
+
+    with pytest.raises(InvalidChanges, match="at most 100"):
+        change(FILE, hall={"lines": many})

@@ -45,7 +45,7 @@ id = "hall"
 source = "rtsp://bob:marlin@127.0.0.1:1/live?token=herring"  # the camera
 """
 SECRETS = (b"swordfish", b"marlin", b"herring")
-ZONE = {"id": "sofa", "kind": "rest", "polygon": [[0.1, 0.5], [0.6, 0.5], [0.6, 1.0]]}
+ZONE = {"id": "sofa", "name": "", "kind": "rest", "polygon": [[0.1, 0.5], [0.6, 0.5], [0.6, 1.0]]}
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The bundled clip with two people, to try edgepose without a camera."""
+"""The bundled clips, to try edgepose without a camera: two people, and a fall."""
 
 from functools import partial
 from pathlib import Path
@@ -8,15 +8,20 @@ from edgepose.camera.sources import SourceAddress, SourceSettings
 from edgepose.camera.sources.files import VideoSource
 from edgepose.camera.sources.films import open_film
 
-CLIP: Final = Path(__file__).parents[2] / "data" / "demo.mp4"
+DATA: Final = Path(__file__).parents[2] / "data"
+CLIPS: Final = {"": DATA / "demo.mp4", "fall": DATA / "demo_fall.mp4"}
+"""From the word behind the scheme to the clip."""
 
 
 class DemoSource(VideoSource):
-    """Plays the clip in a loop; once with ``demo://?loop=0`` or the setting `once`."""
+    """Plays a clip in a loop; once with ``demo://?loop=0`` or the setting `once`."""
 
     def __init__(self, address: SourceAddress, settings: SourceSettings) -> None:
         address.check(("loop",))
-        if address.path:
-            raise address.error(f'found "{address.path}" behind the scheme; expected nothing')
+        clip = CLIPS.get(address.path)
+        if clip is None:
+            raise address.error(
+                f'found "{address.path}" behind the scheme; expected nothing or fall'
+            )
         loop = address.flag("loop", default=True) and not settings.once
-        super().__init__(CLIP, settings, partial(open_film, CLIP), loop=loop)
+        super().__init__(clip, settings, partial(open_film, clip), loop=loop)

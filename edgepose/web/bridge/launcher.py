@@ -137,7 +137,9 @@ class PageLauncher:
 
     def receive(self, message: Message) -> None:
         """Handle a message for the broker: send it to the page if the page shows it."""
-        if message.kind not in {"poses", "state", "event", "stats"} or not message.payload:
+        if message.kind not in {"poses", "state", "event", "stats", "snapshot"}:
+            return
+        if not message.payload:
             return
         if message.kind == "poses" and not self._watched:
             return
@@ -157,7 +159,7 @@ class PageLauncher:
         if prefix == own and rest in {"status", "stats"}:
             return IpcMessage(rest, (), message.payload)
         parent, _, camera = prefix.rpartition("/")
-        if parent == own and rest in {"poses", "state", "event"}:
+        if parent == own and rest in {"poses", "state", "event", "clip"}:
             return IpcMessage(rest, (camera,), message.payload)
         if parent == own and rest == "availability":
             return IpcMessage(rest, (camera,), msgspec.json.encode(message.payload.decode()))

@@ -3,10 +3,14 @@
  * moved.
  */
 
+import { nameOf, plainId, unusedId } from "./friendly_names.js";
 import { between } from "./orientation.js";
 import { corners, isWhole, region, same, tidy } from "./shapes.js";
 
 export const REGION = "region";
+export const FLOOR = "floor";
+
+const SIDES = ["left", "right"];
 
 let made = 0;
 const fresh = () => `shape-${(made += 1)}`;
@@ -14,11 +18,16 @@ const fresh = () => `shape-${(made += 1)}`;
 /** Create a draft from a camera of the configuration and the current thresholds. */
 export function draft(camera, pose) {
   return {
+    name: camera.name,
     rotate: camera.rotate,
     mirror: camera.mirror,
     roi: camera.roi,
     masks: camera.masks.map((polygon) => ({ key: fresh(), polygon })),
-    zones: camera.zones.map((zone) => ({ key: fresh(), ...zone })),
+    zones: camera.zones.map((zone) => ({ key: fresh(), ...zone, label: nameOf(zone) })),
+    lines: camera.lines.map(({ points, ...line }) => (
+      { key: fresh(), ...line, polygon: points, label: nameOf(line), words: line.sides }
+    )),
+    floor: camera.floor,
     pose,
   };
 }
@@ -37,35 +46,60 @@ export function turned(value, { rotate, mirror }) {
     roi: region(corners(value.roi).map(turn).map(tidy)),
     masks: value.masks.map(carried),
     zones: value.zones.map(carried),
+    lines: value.lines.map(carried).map((line) => (mirror === value.mirror ? line : reversed(line))),
+    floor: { ...value.floor, points: value.floor.points.map((at) => tidy(turn(at))) },
   };
 }
 
-/** Add a shape of a kind ("zone" or "mask"); return the new draft and the shape's key. */
+/** The same line from its other end: in a mirrored picture this keeps its sides. */
+const reversed = (line) => ({ ...line, polygon: line.polygon.toReversed() });
+
+/** Add a shape of a kind ("zone", "line", "mask" or "floor"); return the new draft and its key. */
 export function added(value, kind, polygon) {
   const key = fresh();
+  if (kind === FLOOR) return [{ ...value, floor: { ...value.floor, points: polygon } }, FLOOR];
   if (kind === "mask") return [{ ...value, masks: [...value.masks, { key, polygon }] }, key];
-  const zone = { key, id: unused(value.zones), polygon, kind: "area" };
-  return [{ ...value, zones: [...value.zones, zone] }, key];
-}
-
-function unused(zones) {
-  const taken = new Set(zones.map((zone) => zone.id));
-  for (let number = 1; ; number += 1) {
-    if (!taken.has(`zone-${number}`)) return `zone-${number}`;
-  }
+  const list = `${kind}s`;
+  const id = unusedId("", kind, value[list].map((one) => one.id));
+  const more = kind === "zone" ? { kind: "area" } : { sides: SIDES, words: SIDES };
+  const shape = { key, id, name: "", label: id, made: true, polygon, ...more };
+  return [{ ...value, [list]: [...value[list], shape] }, key];
 }
 
 /** Change some fields of one shape. */
 export function changed(value, key, fields) {
   if (key === REGION) return { ...value, roi: region(fields.polygon) };
+  if (key === FLOOR) return { ...value, floor: { ...value.floor, points: fields.polygon } };
   const apply = (shape) => (shape.key === key ? { ...shape, ...fields } : shape);
-  return { ...value, masks: value.masks.map(apply), zones: value.zones.map(apply) };
+  return {
+    ...value,
+    masks: value.masks.map(apply), zones: value.zones.map(apply), lines: value.lines.map(apply),
+  };
+}
+
+/** Rename a zone or line. The id stays, except of one that was drawn here: it is made anew. */
+export function renamed(value, list, key, label) {
+  const shape = value[list].find((one) => one.key === key);
+  const others = value[list].filter((one) => one !== shape).map((one) => one.id);
+  const id = shape.made ? unusedId(label, list.slice(0, -1), others) : shape.id;
+  const name = label.trim() === id ? "" : label.trim();
+  return changed(value, key, { id, name, label });
+}
+
+/** Name the sides of a line; their ids are made from the words. */
+export function sided(value, key, words) {
+  return changed(value, key, { words, sides: words.map(plainId) });
 }
 
 /** Remove one shape. */
 export function removed(value, key) {
+  if (key === REGION) return { ...value, roi: [0, 0, 1, 1] };
+  if (key === FLOOR) return { ...value, floor: { ...value.floor, points: [], metres: [] } };
   const others = (shape) => shape.key !== key;
-  return { ...value, masks: value.masks.filter(others), zones: value.zones.filter(others) };
+  return {
+    ...value,
+    masks: value.masks.filter(others), zones: value.zones.filter(others), lines: value.lines.filter(others),
+  };
 }
 
 /** All shapes in drawing order, each with a title. */
@@ -80,19 +114,32 @@ export function shapes(value, shown) {
   const zones = value.zones.map(({ kind, ...zone }) => ({
     ...zone,
     kind: kind === "rest" ? "rest" : "zone",
-    title: `Zone ${zone.id || "without a name"}`,
+    title: `Zone ${nameOf(zone)}`,
+    word: nameOf(zone),
   }));
-  return [...(whole ? [] : [part]), ...masks, ...zones];
+  const lines = value.lines.map((line) => ({
+    ...line,
+    kind: "line",
+    title: `Line ${nameOf(line)}`,
+    word: nameOf(line),
+  }));
+  const floor = value.floor.points.length
+    ? [{ key: FLOOR, kind: "floor", title: "Floor", polygon: value.floor.points, floor: value.floor }]
+    : [];
+  return [...(whole ? [] : [part]), ...floor, ...masks, ...zones, ...lines];
 }
 
 /** The draft in the format of the file. */
 export function plain(value) {
   return {
+    name: value.name.trim(),
     rotate: value.rotate,
     mirror: value.mirror,
     roi: value.roi,
     masks: value.masks.map((mask) => mask.polygon),
-    zones: value.zones.map(({ id, polygon, kind }) => ({ id, polygon, kind })),
+    zones: value.zones.map(({ id, name, polygon, kind }) => ({ id, name, polygon, kind })),
+    lines: value.lines.map(({ id, name, polygon, sides }) => ({ id, name, points: polygon, sides })),
+    floor: { points: value.floor.points, size: value.floor.size, metres: value.floor.metres },
   };
 }
 
@@ -113,11 +160,14 @@ function differing(before, after) {
 }
 
 const NAMES = {
+  name: "the name",
   rotate: "the rotation",
   mirror: "the mirroring",
   roi: "the region",
   masks: "the masks",
   zones: "the zones",
+  lines: "the lines",
+  floor: "the floor",
   min_pose_score: "the threshold for people",
   min_keypoint_score: "the threshold for keypoints",
 };
@@ -144,7 +194,7 @@ export function merged(before, mine, theirs) {
   const keys = new Set(touched(before, mine));
   const seen = view(keys.has("rotate") || keys.has("mirror") ? mine : theirs);
   const [ours, others] = [turned(mine, seen), turned(theirs, seen)];
-  const kept = ["roi", "masks", "zones"].filter((key) => keys.has(key));
+  const kept = ["name", "roi", "masks", "zones", "lines", "floor"].filter((key) => keys.has(key));
   const pose = Object.entries(mine.pose).filter(([name]) => keys.has(name));
   return {
     ...others,
@@ -158,19 +208,22 @@ export function located(value, camera, { where, text }) {
   const path = where.split(".");
   if (path[0] === "pose") return { key: null, field: path[1], text };
   if (path[0] !== "camera" || path[1] !== camera) return { key: null, field: null, text };
-  if (path[2] === "zone") {
-    const zone = value.zones.find(({ id }) => id === path[3]) ?? value.zones[Number(path[3])];
-    return { key: zone?.key ?? null, field: zone ? (path[4] ?? "id") : null, text };
+  if (path[2] === "zone" || path[2] === "line") {
+    const places = value[`${path[2]}s`];
+    const place = places.find(({ id }) => id === path[3]) ?? places[Number(path[3])];
+    const field = path[4] === "points" ? "polygon" : (path[4] ?? "id");
+    return { key: place?.key ?? null, field: place ? field : null, text };
   }
   if (path[2] === "masks") {
     const mask = value.masks[Number(path[3])];
     return { key: mask?.key ?? null, field: mask ? "polygon" : null, text };
   }
-  return { key: null, field: path[2] ?? null, text };
+  const field = path[2] === "floor" ? `floor ${path[3] ?? "points"}` : (path[2] ?? null);
+  return { key: null, field, text };
 }
 
 /** The value of a field with a problem, to detect when it changes. */
 export function subject(value, { key, field }) {
-  const shape = [...value.masks, ...value.zones].find((one) => one.key === key);
-  return shape ?? value.pose[field] ?? value[field] ?? null;
+  const shape = [...value.masks, ...value.zones, ...value.lines].find((one) => one.key === key);
+  return shape ?? value.pose[field] ?? value[field?.split(" ")[0]] ?? null;
 }

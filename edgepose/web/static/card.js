@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { isFresh, isWatched, statusText } from "./camera_status.js";
 import { el, set, write } from "./dom.js";
+import { nameOf } from "./friendly_names.js";
 import { CameraCanvas } from "./camera_canvas.js";
 import { leftOut, number, people, person, sentence } from "./format.js";
 
@@ -39,7 +40,7 @@ export class Card {
       { class: "card", "aria-labelledby": title },
       el(
         "header", {},
-        el("h2", { id: title }, this.id), this.state, this.count,
+        this.title = el("h2", { id: title }, this.id), this.state, this.count,
         el(
           "div", { class: "row" }, this.pause,
           el("a", { class: "button", href: `#/edit/${encodeURIComponent(this.id)}` }, "Edit"),
@@ -85,6 +86,7 @@ export class Card {
   /** Update everything; called a few times a second. */
   show() {
     const { live } = this.page;
+    write(this.title, nameOf(this.#config ?? { id: this.id }));
     this.#showState(live.status?.cameras[this.id]?.state ?? "starting");
     this.#showReason();
     if (!this.#isWatched) this.screen.refresh();
@@ -127,15 +129,17 @@ export class Card {
   #showZones() {
     const zones = this.#config?.zones ?? [];
     const told = (this.#isWatched && this.#told?.zones) || {};
-    if (this.zones.dataset.zones !== zones.map(({ id, kind }) => `${id} ${kind}`).join()) {
-      this.zones.replaceChildren(...zones.map(({ id, kind }) => el("li", { "data-zone": id, "data-kind": kind }, id)));
-      this.zones.dataset.zones = zones.map(({ id, kind }) => `${id} ${kind}`).join();
+    const known = JSON.stringify(zones.map(({ id, name, kind }) => [id, name, kind]));
+    if (this.zones.dataset.zones !== known) {
+      this.zones.replaceChildren(...zones.map((zone) => el("li", { "data-zone": zone.id, "data-kind": zone.kind })));
+      this.zones.dataset.zones = known;
     }
-    for (const chip of this.zones.children) {
+    for (const [index, chip] of [...this.zones.children].entries()) {
       const { occupied = false, count = 0 } = told[chip.dataset.zone] ?? {};
       set(chip, "data-occupied", occupied);
       const inside = occupied ? people(count) : "empty";
-      write(chip, this.#isWatched ? `${chip.dataset.zone}: ${inside}` : chip.dataset.zone);
+      const name = nameOf(zones[index]);
+      write(chip, this.#isWatched ? `${name}: ${inside}` : name);
     }
   }
 

@@ -7,6 +7,7 @@ import { el, remember, recall, say, set, write } from "./dom.js";
 import {
   added, changed, changes, differences, draft, located, merged, REGION, removed, shapes, subject,
 } from "./camera_draft.js";
+import { nameOf } from "./friendly_names.js";
 import { UndoHistory } from "./undo_history.js";
 import { swaps } from "./orientation.js";
 import { SettingsForm } from "./settings_form.js";
@@ -28,6 +29,19 @@ const HELP = {
     "Click to set corners, and the first one again to finish; or drag a rectangle.",
     "By keyboard: arrows move the cross, Enter sets a corner, Escape cancels.",
   ],
+  line: [
+    "Click to set points, and the last one again to finish; or drag from end to end.",
+    "By keyboard: arrows move the cross, Enter sets a point, Escape cancels.",
+  ],
+  floor: [
+    "Click four points on the floor whose distances you know, one after the other around.",
+    "By keyboard: arrows move the cross, Enter sets a point, Escape cancels.",
+  ],
+};
+
+const DRAWN = {
+  zone: "Zone drawn. Give it a name", line: "Line drawn. Give it a name", mask: "Mask drawn",
+  floor: "Floor marked. Give its lengths in metres",
 };
 
 export class Editor {
@@ -132,7 +146,7 @@ export class Editor {
     const { value } = this.history;
     const { title } = shapes(value, key).find((shape) => shape.key === key);
     this.#selected = null;
-    this.#take(key === REGION ? { ...value, roi: [0, 0, 1, 1] } : removed(value, key));
+    this.#take(removed(value, key));
     this.undo.focus();
     say(`${title} deleted. Undo brings it back`);
   }
@@ -160,13 +174,13 @@ export class Editor {
 
   #drawn({ polygon, byHand }) {
     const [value, key] = added(this.history.value, this.#kind, polygon);
-    const zone = this.#kind === "zone";
+    const isNamed = ["zone", "line"].includes(this.#kind);
+    say(DRAWN[this.#kind]);
     this.#kind = null;
     this.#selected = key;
     this.#take(value);
-    say(zone ? "Zone drawn. Give it a name" : "Mask drawn");
     // On a touch screen the keyboard would hide the new shape.
-    if (zone && !(byHand && matchMedia("(pointer: coarse)").matches)) this.form.focusName(key);
+    if (isNamed && !(byHand && matchMedia("(pointer: coarse)").matches)) this.form.focusName(key);
     else this.shapeEditor.focus(key);
   }
 
@@ -307,7 +321,7 @@ export class Editor {
     this.note = el("p", { class: "save-status", role: "status" });
     this.discard = this.#button("Discard", () => this.#discard());
     this.saver = this.#button("Save", () => this.#save(), "main");
-    const title = el("h1", { tabindex: -1 }, `Edit: ${this.id}`);
+    const title = el("h1", { tabindex: -1 }, `Edit: ${nameOf(this.camera)}`);
     main.replaceChildren(
       el("div", { class: "heading" }, el("a", { href: "#/", class: "back" }, "All cameras"), title),
       ...this.#warnings(),
@@ -414,7 +428,7 @@ export class Editor {
 
   #showTools() {
     const { drawing } = this.shapeEditor;
-    const [byHand, byKeys] = drawing ? HELP.draw : HELP.idle;
+    const [byHand, byKeys] = drawing ? (HELP[this.#kind] ?? HELP.draw) : HELP.idle;
     write(this.byHand, byHand);
     write(this.byKeys, byKeys);
     enable(this.finish, this.shapeEditor.complete);

@@ -1,5 +1,7 @@
 /** Texts, numbers and times for display. */
 
+import { nameOf } from "./friendly_names.js";
+
 const GESTURES = {
   hand_raised: "raised a hand",
   wave: "waved",
@@ -19,19 +21,29 @@ const EVENTS = {
   fall_suspected: () => "may have fallen",
   fall_confirmed: () => "has fallen",
   fall_recovered: ({ gone }) => (gone ? "is no longer in view after a fall" : "is up again"),
+  long_lie: () => "has been lying for a long time",
+  still: () => "has not moved for a long time",
+  zone_dwelling: ({ zone, dwell_s }) => `is still in ${zone}${after(dwell_s)}`,
+  line_crossed: ({ line, to }) => `crossed ${line} to ${to}`,
   gesture: ({ gesture }) => GESTURES[gesture] ?? `made the gesture ${gesture}`,
 };
 
-const FALLS = new Set(["fall_suspected", "fall_confirmed"]);
+const ALARMING = new Set(["fall_suspected", "fall_confirmed", "long_lie"]);
 
-/** An event as a sentence. */
-export function happened({ type, person, data }) {
+/** An event as a sentence, with the names of places: `camera` is that of the configuration. */
+export function happened({ type, person, data }, camera = null) {
   const who = person === null ? "Somebody" : `Person ${person}`;
-  return `${who} ${EVENTS[type]?.(data ?? {}) ?? type.replaceAll("_", " ")}`;
+  return `${who} ${EVENTS[type]?.(named(data ?? {}, camera)) ?? type.replaceAll("_", " ")}`;
 }
 
-/** Whether an event is about a fall. */
-export const alarming = ({ type }) => FALLS.has(type);
+/** The data of an event with display names instead of the ids of zone and line. */
+function named(data, camera) {
+  const name = (places, id) => nameOf(places?.find((place) => place.id === id) ?? { id });
+  return { ...data, zone: name(camera?.zones, data.zone), line: name(camera?.lines, data.line) };
+}
+
+/** Whether an event is about a fall or a long lie. */
+export const alarming = ({ type }) => ALARMING.has(type);
 
 function after(seconds) {
   return typeof seconds === "number" ? ` after ${duration(seconds)}` : "";

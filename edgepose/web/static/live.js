@@ -19,6 +19,7 @@ export class Live extends EventTarget {
   broker = null;
   revision = null;
   events = [];
+  clips = new Map(); // event -> the number of its clip
   states = new Map();
   poses = new Map(); // camera -> its latest messages, oldest first
   frameRates = new Map();
@@ -95,6 +96,7 @@ export class Live extends EventTarget {
       this.hello = said;
       this.revision = null; // that of the previous connection
       this.events = [];
+      this.clips = new Map();
       this.#wait = FIRST_WAIT_MS;
       this.connected = true;
       this.#fire("line");
@@ -104,6 +106,7 @@ export class Live extends EventTarget {
     stats: ({ message }) => (this.stats = message),
     link: ({ broker }) => (this.broker = broker),
     config: ({ revision }) => (this.revision = revision),
+    clip: ({ event, number }) => this.clips.set(event, number),
     state: ({ camera, message }) => this.states.set(camera, message),
     event: ({ message }) => (this.events = [...this.events, message].slice(-EVENTS_KEPT)),
     poses: ({ camera, message }) => {

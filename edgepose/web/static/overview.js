@@ -2,6 +2,7 @@
 
 import { Card } from "./card.js";
 import { alarm, el, recall, remember, write } from "./dom.js";
+import { nameOf } from "./friendly_names.js";
 import { EVENTS_KEPT } from "./live.js";
 import { alarming, clock, duration, happened, number, sentence } from "./format.js";
 
@@ -16,6 +17,7 @@ export class Overview {
     this.#build();
     const { signal } = this.#stop;
     page.live.addEventListener("event", ({ detail }) => this.#happened(detail.message), { signal });
+    page.live.addEventListener("clip", ({ detail }) => this.#addClip(detail), { signal });
     page.live.addEventListener("hello", () => this.#listEvents(), { signal });
     this.timer = setInterval(() => this.#show(), SHOW_EVERY_MS);
     this.#show();
@@ -129,11 +131,27 @@ export class Overview {
   }
 
   #item(event) {
-    const where = this.#cameras.length > 1 ? el("span", { class: "where" }, event.camera) : null;
+    const camera = this.page.config?.cameras.find(({ id }) => id === event.camera) ?? { id: event.camera };
+    const where = this.#cameras.length > 1 ? el("span", { class: "where" }, nameOf(camera)) : null;
     return el(
-      "li", { "data-type": event.type, "data-alarming": alarming(event) },
-      el("time", { datetime: event.at }, clock(event.at)), el("span", {}, happened(event)), where,
+      "li", { "data-type": event.type, "data-alarming": alarming(event), "data-event": event.id },
+      el("time", { datetime: event.at }, clock(event.at)), el("span", {}, happened(event, camera)), where,
+      this.#clip(event.id),
     );
+  }
+
+  /** The link to the clip of an event; null if it has none. */
+  #clip(event) {
+    const number = this.page.live.clips.get(event);
+    if (number === undefined) return null;
+    return el("a", { class: "clip", href: `api/clips/${number}`, target: "_blank" }, "Clip");
+  }
+
+  /** Add the link to an event whose clip has come. */
+  #addClip({ event }) {
+    const item = this.events.querySelector(`[data-event="${CSS.escape(event)}"]`);
+    item?.querySelector(".clip")?.remove();
+    if (item) item.append(this.#clip(event));
   }
 
   #orNothing() {

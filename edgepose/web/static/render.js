@@ -1,5 +1,6 @@
 /** Skeletons, zones and the camera's picture on a canvas. */
 
+import { nameOf } from "./friendly_names.js";
 import { between, swaps } from "./orientation.js";
 
 // Okabe and Ito, "Color Universal Design", 2008: distinguishable by colour-blind people. The daemon's
@@ -95,18 +96,18 @@ function renderPicture(pen, picture, frame, turn) {
   pen.restore();
 }
 
-function renderLine(pen, { id, points }, frame) {
+function renderLine(pen, { points, ...line }, frame) {
   const corners = points.map(frame.at);
   pen.save();
   trace(pen, corners);
   pen.strokeStyle = LINE;
   pen.lineWidth = frame.unit * 1.6;
   pen.stroke();
-  write(pen, id, lowest(corners), frame, LINE);
+  write(pen, nameOf(line), lowest(corners), frame, LINE);
   pen.restore();
 }
 
-function renderZone(pen, { id, polygon, kind }, frame, occupied) {
+function renderZone(pen, { polygon, kind, ...zone }, frame, occupied) {
   const corners = polygon.map(frame.at);
   const colour = kind === "rest" ? REST : AREA;
   pen.save();
@@ -122,7 +123,7 @@ function renderZone(pen, { id, polygon, kind }, frame, occupied) {
   pen.stroke();
   pen.globalAlpha = 1;
   pen.setLineDash([]);
-  write(pen, id, lowest(corners), frame, colour);
+  write(pen, nameOf(zone), lowest(corners), frame, colour);
   pen.restore();
 }
 

@@ -1,6 +1,7 @@
 /** The form beside the drawing area: each setting with its name, hint and problems. */
 
-import { changed, REGION, turned } from "./camera_draft.js";
+import { changed, FLOOR, REGION, renamed, sided, turned } from "./camera_draft.js";
+import { places } from "./floor_grid.js";
 import { el, set, write } from "./dom.js";
 import { isWhole, WHOLE } from "./shapes.js";
 
@@ -27,7 +28,8 @@ export class SettingsForm extends EventTarget {
     this.element = el(
       "form",
       { class: "panel settings", "aria-label": "Settings", onsubmit: (event) => event.preventDefault() },
-      this.#picture(), this.#zones(), this.#masks(), this.#region(), this.#thresholds(),
+      this.#picture(), this.#zones(), this.#lines(), this.#masks(), this.#region(), this.#floor(),
+      this.#thresholds(),
     );
   }
 
@@ -36,12 +38,16 @@ export class SettingsForm extends EventTarget {
     this.#value = value;
     for (const radio of this.turns) radio.checked = Number(radio.value) === value.rotate;
     this.mirror.checked = value.mirror;
+    if (this.name.value !== value.name) this.name.value = value.name;
     this.#list(this.zones, value.zones, (zone) => this.#zoneRow(zone));
     this.#list(this.masks, value.masks, (mask) => this.#maskRow(mask));
+    this.#list(this.lines, value.lines, (line) => this.#lineRow(line));
     value.zones.forEach((zone) => this.#rows.get(zone.key).show(zone));
+    value.lines.forEach((line) => this.#rows.get(line.key).show(line));
     value.masks.forEach((mask, index) => this.#rows.get(mask.key).show(mask, index));
     for (const [key, { row }] of this.#rows) set(row, "data-selected", key === selected);
     this.#showRegion(value.roi);
+    this.#showFloor(value.floor);
     for (const [name, slider] of Object.entries(this.sliders)) slider.show(value.pose[name]);
     this.#showProblems(problems);
   }
@@ -84,9 +90,16 @@ export class SettingsForm extends EventTarget {
     const choices = this.turns.map((radio, index) =>
       el("span", {}, radio, el("label", { for: radio.id }, `${TURNS[index]}°`)),
     );
+    this.name = el("input", {
+      type: "text", id: "camera-name", maxlength: 64, autocomplete: "off", "aria-describedby": "camera-name-hint",
+      oninput: () => this.#take({ ...this.#value, name: this.name.value }, "camera name"),
+    });
     return el(
       "fieldset", {},
-      el("legend", {}, "Picture"),
+      el("legend", {}, "Camera"),
+      el("div", { class: "line" }, el("label", { for: "camera-name" }, "Camera name"), this.name),
+      el("p", { class: "hint", id: "camera-name-hint" }, "Any letters. Empty: made from the id."),
+      this.#problem(null, "name", this.name),
       el("div", { class: "choice", role: "radiogroup", "aria-label": "Rotate clockwise" }, ...choices),
       this.#problem(null, "rotate", this.turns[0]),
       el("label", { class: "check" }, this.mirror, "Mirror: swap left and right"),
@@ -109,33 +122,151 @@ export class SettingsForm extends EventTarget {
     );
   }
 
-  #zoneRow({ key }) {
+  /** A field for the display name of a zone or line. */
+  #nameField(list, key) {
     const name = el("input", {
-      type: "text", id: `name-${key}`, maxlength: 64, autocomplete: "off", autocapitalize: "none",
-      spellcheck: "false",
-      oninput: () => this.#take(changed(this.#value, key, { id: name.value }), `name ${key}`),
+      type: "text", id: `name-${key}`, maxlength: 64, autocomplete: "off",
+      oninput: () => this.#take(renamed(this.#value, list, key, name.value), `name ${key}`),
       onfocus: () => this.#tell("select", { key }),
     });
+    return name;
+  }
+
+  #zoneRow({ key }) {
+    const name = this.#nameField("zones", key);
     const rest = el("input", {
       type: "checkbox",
       onchange: () =>
         this.#take(changed(this.#value, key, { kind: rest.checked ? "rest" : "area" })),
     });
     const away = this.#remove(key);
+    const id = el("p", { class: "hint" });
     const row = el(
       "li", {},
       el("div", { class: "line" }, el("label", { for: name.id }, "Name"), name, away),
+      id,
       this.#problem(key, "id", name),
       el("label", { class: "check" }, rest, "Resting place: lying here is not a fall"),
       this.#problem(key, "kind", rest),
       this.#problem(key, "polygon", name),
     );
     const show = (zone) => {
-      if (name.value !== zone.id) name.value = zone.id;
+      if (name.value !== zone.label) name.value = zone.label;
+      write(id, `In messages: ${zone.id}`);
       rest.checked = zone.kind === "rest";
-      set(away, "aria-label", `Delete zone ${zone.id}`);
+      set(away, "aria-label", `Delete zone ${zone.label}`);
     };
     return { row, show, input: name };
+  }
+
+  #lines() {
+    this.lines = el("ul", { class: "rows" });
+    return el(
+      "fieldset", {},
+      el("legend", {}, "Lines"),
+      el("p", { class: "hint" }, "People who cross a line on the floor are counted in each direction."),
+      this.lines,
+      this.#button("Draw a line", () => this.#tell("draw", { kind: "line" })),
+    );
+  }
+
+  #lineRow({ key }) {
+    const name = this.#nameField("lines", key);
+    const away = this.#remove(key);
+    const id = el("p", { class: "hint" });
+    const sides = ["Left side", "Right side"].map((title, side) => {
+      const input = el("input", {
+        type: "text", id: `side-${side}-${key}`, maxlength: 64, autocomplete: "off",
+        oninput: () => this.#take(sided(this.#value, key, words()), `side ${side} ${key}`),
+        onfocus: () => this.#tell("select", { key }),
+      });
+      return { input, row: el("div", { class: "line" }, el("label", { for: input.id }, title), input) };
+    });
+    const words = () => sides.map(({ input }) => input.value);
+    const row = el(
+      "li", {},
+      el("div", { class: "line" }, el("label", { for: name.id }, "Name"), name, away),
+      id,
+      this.#problem(key, "id", name),
+      ...sides.map((side) => side.row),
+      this.#problem(key, "sides", sides[0].input),
+      this.#problem(key, "polygon", name),
+    );
+    const show = (line) => {
+      if (name.value !== line.label) name.value = line.label;
+      write(id, `In messages: ${line.id}, from ${line.sides.join(" to ")}`);
+      sides.forEach(({ input }, side) => {
+        if (input.value !== line.words[side]) input.value = line.words[side];
+      });
+      set(away, "aria-label", `Delete line ${line.label}`);
+    };
+    return { row, show, input: name };
+  }
+
+  #floor() {
+    const metres = (title, act) => {
+      const input = el("input", {
+        type: "number", min: 0, max: 1000, step: "any", inputmode: "decimal", "aria-label": title,
+        oninput: () => input.value !== "" && act(Number(input.value)),
+      });
+      return input;
+    };
+    this.size = ["First to second point, metres", "Second to third point, metres"].map((title, side) =>
+      metres(title, (value) => this.#floorTo({ size: this.#value.floor.size.with(side, value) }, `size ${side}`)));
+    this.places = [0, 1, 2, 3].map((index) =>
+      ["x", "y"].map((name, axis) =>
+        metres(`Point ${index + 1}, ${name} in metres`, (value) => {
+          const all = places(this.#value.floor);
+          this.#floorTo({ metres: all.with(index, all[index].with(axis, value)) }, `place ${index} ${axis}`);
+        })));
+    for (const input of this.places.flat()) set(input, "min", -1000);
+    this.skewed = el("input", {
+      type: "checkbox",
+      onchange: () => this.#floorTo({ metres: this.skewed.checked ? places(this.#value.floor) : [] }),
+    });
+    this.mark = this.#button("Mark the floor", () => this.#tell("draw", { kind: FLOOR }));
+    this.unmark = this.#button("Delete", () => this.#tell("remove", { key: FLOOR }), "quiet");
+    set(this.unmark, "aria-label", "Delete the floor");
+    this.sizes = el("div", { class: "metres" }, ...this.size.map((input, side) =>
+      el("label", {}, ["Points 1 to 2", "Points 2 to 3"][side], input, "m")));
+    this.free = el("div", { class: "metres" }, ...this.places.map((pair, index) =>
+      el("div", {}, `Point ${index + 1}`, ...pair, "m")));
+    this.known = el(
+      "div", {},
+      this.sizes, this.free,
+      el("label", { class: "check" }, this.skewed, "The points are not the corners of a rectangle"),
+    );
+    return el(
+      "fieldset", {},
+      el("legend", {}, "Floor in metres"),
+      el("p", { class: "hint" },
+        "Mark four points on the floor whose distances you know, such as a carpet's corners, one after the other around it. Positions and speeds are then in metres."),
+      this.known,
+      ...["points", "size", "metres"].map((field) => this.#problem(null, `floor ${field}`, this.mark)),
+      el("div", { class: "row" }, this.mark, this.unmark),
+    );
+  }
+
+  #floorTo(fields, tag = null) {
+    this.#take({ ...this.#value, floor: { ...this.#value.floor, ...fields } }, tag);
+  }
+
+  #showFloor(floor) {
+    const marked = floor.points.length > 0;
+    const free = floor.metres.length > 0;
+    this.known.hidden = !marked;
+    this.sizes.hidden = free;
+    this.free.hidden = !free;
+    this.skewed.checked = free;
+    this.unmark.hidden = !marked;
+    write(this.mark, marked ? "Mark it again" : "Mark the floor");
+    const fill = (input, value) => {
+      if (input.value === "" || Number(input.value) !== value) input.value = value;
+    };
+    this.size.forEach((input, side) => document.activeElement === input || fill(input, floor.size[side]));
+    const all = places(floor);
+    this.places.forEach((pair, index) =>
+      pair.forEach((input, axis) => document.activeElement === input || fill(input, all[index][axis])));
   }
 
   #masks() {
@@ -239,7 +370,7 @@ export class SettingsForm extends EventTarget {
       if (home !== list || keys.has(key)) continue;
       row.remove();
       this.#rows.delete(key);
-      for (const field of ["id", "kind", "polygon"]) this.#problems.delete(`${key} ${field}`);
+      for (const field of ["id", "kind", "sides", "polygon"]) this.#problems.delete(`${key} ${field}`);
     }
     shapes.forEach(({ key }, index) => {
       const { row } = this.#rows.get(key);

@@ -7,14 +7,16 @@
  */
 
 import { say, svg, set, write } from "./dom.js";
+import { floorGrid } from "./floor_grid.js";
 import {
-  LEAST, inserted, middle, moved, rectangle, shifted, spoken, stretched, tidy, without,
+  besides, inserted, isOpen, least, middle, most, moved, rectangle, shifted, spoken, stretched, tidy, without,
 } from "./shapes.js";
 
 const STEP = 0.01; // fraction of the frame per press of an arrow key
 const LONG_STEP = 0.05; // the same with Shift
 const DRAG_PX = 8; // a shorter movement is a click
 const NEAR_PX = 12; // a click within this distance selects a corner
+const ASIDE_PX = 16; // from a line to the words at its sides
 const EDGE_PX = 8; // a point within this distance of the frame's edge snaps to it
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -34,7 +36,7 @@ export class ShapeEditor extends EventTarget {
     super();
     this.#host = host;
     this.#layers = Object.fromEntries(
-      ["shade", "shapes", "names", "handles", "pen"].map((name) => [name, svg("g")]),
+      ["shade", "grid", "shapes", "names", "handles", "pen"].map((name) => [name, svg("g")]),
     );
     this.#svg = svg(
       "svg",
@@ -68,12 +70,12 @@ export class ShapeEditor extends EventTarget {
 
   /** Whether the new shape has enough corners. */
   get complete() {
-    return (this.#drawing?.corners.length ?? 0) >= LEAST;
+    return this.#drawing !== null && this.#drawing.corners.length >= least(this.#drawing.kind);
   }
 
   /** Begin a new shape; arrow keys move a crosshair, which starts in the middle. */
   begin(what) {
-    this.#drawing = { corners: [], cursor: [0.5, 0.5], start: null, at: null };
+    this.#drawing = { kind: what, corners: [], cursor: [0.5, 0.5], start: null, at: null };
     set(this.#svg, "tabindex", 0);
     this.#draw();
     this.#svg.focus({ preventScroll: true });
@@ -198,7 +200,7 @@ export class ShapeEditor extends EventTarget {
     const at = this.#at(event);
     this.#drawing.start = null;
     if (!this.#drawing.corners.length && this.#apart(start, at) > DRAG_PX) {
-      this.#drawing.corners = rectangle(start, at);
+      this.#drawing.corners = isOpen(this.#drawing.kind) ? [tidy(start), tidy(at)] : rectangle(start, at);
       this.finish(true);
     } else {
       this.#add(at, true);
@@ -219,7 +221,7 @@ export class ShapeEditor extends EventTarget {
 
   /** Set a corner; on the first or the last one, finish the shape. */
   #add(at, byHand) {
-    const { corners } = this.#drawing;
+    const { corners, kind } = this.#drawing;
     const again = [corners[0], corners.at(-1)].some(
       (corner) => corner && this.#apart(corner, at) < NEAR_PX,
     );
@@ -232,7 +234,11 @@ export class ShapeEditor extends EventTarget {
     this.#draw();
     this.#tell("corner");
     const count = this.#drawing.corners.length;
-    const more = count < LEAST ? "" : ". Enter again here, or on the first corner, finishes";
+    if (count === most(kind)) {
+      this.finish(byHand);
+      return;
+    }
+    const more = count < least(kind) ? "" : ". Enter again here, or on the first corner, finishes";
     say(`Corner ${count}: ${spoken(at)}${more}`);
   }
 
@@ -310,10 +316,10 @@ export class ShapeEditor extends EventTarget {
   }
 
   #takeOut(key, polygon, kind, index) {
-    if (kind === "region") {
-      say("A region keeps its four corners");
-    } else if (polygon.length === LEAST) {
-      say(`A polygon needs ${LEAST} corners. Delete on the shape removes all of it`);
+    if (kind === "region" || kind === "floor") {
+      say("It keeps its four corners");
+    } else if (polygon.length === least(kind)) {
+      say(`It needs ${least(kind)} corners. Delete on the shape removes all of it`);
     } else {
       this.#change(key, without(polygon, index), null);
       this.#parts.get(`corner ${Math.max(0, index - 1)} ${key}`)?.focus({ preventScroll: true });
@@ -366,15 +372,18 @@ export class ShapeEditor extends EventTarget {
     if (text !== undefined) write(element, text);
   }
 
-  #drawShape({ key, kind, title, polygon }, draw) {
+  #drawShape(shape, draw) {
+    const { key, kind, title, polygon } = shape;
     const selected = key === this.#selected;
+    if (kind === "floor") this.#drawGrid(shape, draw);
+    if (kind === "line") this.#drawSides(shape, draw);
     if (kind === "region") {
       const [width, height] = this.#size;
       const around = `M0 0H${width}V${height}H0Z${this.#path(polygon)}`;
       draw("shade", `shade ${key}`, "path", { d: around, class: "shade", "fill-rule": "evenodd" });
     }
     draw("shapes", `shape ${key}`, "path", {
-      d: this.#path(polygon),
+      d: this.#path(polygon, isOpen(kind)),
       class: `shape ${kind}${selected ? " selected" : ""}`,
       role: "button",
       tabindex: this.#drawing ? -1 : 0,
@@ -385,17 +394,40 @@ export class ShapeEditor extends EventTarget {
     });
     const [x, y] = [0, 1].map((axis) => polygon.map((corner) => this.#px(corner)[axis]));
     const name = { x: (Math.min(...x) + Math.max(...x)) / 2, y: Math.max(...y) - 8 };
-    const words = kind === "region" ? "" : title.replace(/^Zone /, "");
+    const words = shape.word ?? (kind === "mask" ? title : "");
     draw("names", `name ${key}`, "text", { ...name, class: `name ${kind}`, "aria-hidden": "true" }, words);
   }
 
-  #path(polygon) {
-    return `M${polygon.map((corner) => this.#px(corner).map((px) => px.toFixed(1)).join(" ")).join("L")}Z`;
+  #path(polygon, open = false) {
+    const corners = polygon.map((corner) => this.#px(corner).map((px) => px.toFixed(1)).join(" "));
+    return `M${corners.join("L")}${open ? "" : "Z"}`;
+  }
+
+  /** Draw the metres of a floor. */
+  #drawGrid({ floor }, draw) {
+    const grid = floorGrid(floor);
+    const d = grid?.lines.map((line) => this.#path(line, true)).join("") ?? "";
+    draw("grid", "grid", "path", { d, class: "grid", "aria-hidden": "true" });
+    const words = grid ? `grid of ${grid.step} m` : "";
+    const [x, y] = this.#px(floor.points[0]);
+    draw("names", "grid step", "text", { x, y: y - 8, class: "name floor", "aria-hidden": "true" }, words);
+  }
+
+  /** Draw a wide invisible line to click on, and the words at both sides. */
+  #drawSides({ key, polygon, sides }, draw) {
+    draw("shapes", `hit ${key}`, "path", {
+      d: this.#path(polygon, true), class: "hit", "aria-hidden": "true", "data-part": "shape", "data-key": key,
+    });
+    const [width, height] = this.#size;
+    besides(polygon, width / height, ASIDE_PX / height).forEach((point, side) => {
+      const [x, y] = this.#px(point);
+      draw("names", `side ${side} ${key}`, "text", { x, y: y + 4, class: "name side", "aria-hidden": "true" }, sides[side]);
+    });
   }
 
   #drawHandles({ key, kind, title, polygon }, draw) {
     polygon.forEach((corner, index) => {
-      if (kind === "region") return;
+      if (kind === "region" || kind === "floor" || (isOpen(kind) && index === polygon.length - 1)) return;
       this.#handle(draw, "middle", key, index, middle(polygon, index), {
         "aria-label": `${title}, add a corner after corner ${index + 1}`,
       });
@@ -419,10 +451,10 @@ export class ShapeEditor extends EventTarget {
   }
 
   #drawPen(draw) {
-    const { corners, cursor, start, at } = this.#drawing;
+    const { corners, cursor, kind, start, at } = this.#drawing;
     const end = at ?? cursor;
     const box = start && !corners.length && this.#apart(start, end) > DRAG_PX;
-    const line = box ? [...rectangle(start, end), tidy(start)] : [...corners, end];
+    const line = box && !isOpen(kind) ? [...rectangle(start, end), tidy(start)] : [...(box ? [start] : corners), end];
     const points = line.map((point) => this.#px(point).join(",")).join(" ");
     draw("pen", "line", "polyline", { points, class: "line", "aria-hidden": "true" });
     corners.forEach((corner, index) => {

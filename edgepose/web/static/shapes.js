@@ -2,7 +2,14 @@
 
 const DECIMALS = 1e4; // 0.1 px in a picture 1000 px wide
 
-export const LEAST = 3; // minimum number of corners of a polygon
+/** The numbers of corners that a kind of shape may have. */
+export const LEAST = { line: 2, floor: 4 };
+export const MOST = { floor: 4 };
+export const least = (kind) => LEAST[kind] ?? 3;
+export const most = (kind) => MOST[kind] ?? Infinity;
+
+/** Whether a shape is a path with two ends. */
+export const isOpen = (kind) => kind === "line";
 
 const rounded = (value) => Math.round(Math.min(1, Math.max(0, value)) * DECIMALS) / DECIMALS;
 
@@ -29,6 +36,17 @@ export function shifted(polygon, dx, dy) {
     return Math.max(-Math.min(...values), Math.min(by, 1 - Math.max(...values)));
   });
   return polygon.map((corner) => tidy([corner[0] + x, corner[1] + y]));
+}
+
+/** Positions left and right of the middle of a line, looking along it; the frame is `ratio` wide. */
+export function besides(points, ratio, distance) {
+  const index = Math.floor((points.length - 2) / 2);
+  const [from, to] = [points[index], points[index + 1]];
+  const [x, y] = middle(points, index);
+  const [dx, dy] = [(to[0] - from[0]) * ratio, to[1] - from[1]];
+  const length = Math.hypot(dx, dy) || 1;
+  const [aside, down] = [(dy / length) * (distance / ratio), (-dx / length) * distance];
+  return [[x + aside, y + down], [x - aside, y - down]];
 }
 
 /** The middle of the edge after a corner. */
