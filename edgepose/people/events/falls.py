@@ -28,6 +28,7 @@ from edgepose.people.body_measures import (
     Looks,
     measure,
 )
+from edgepose.people.events.fall_speed import FallSpeeds
 from edgepose.people.events.fall_window import GAP_S, STEPS, WINDOW_S, speeds, windows
 from edgepose.people.perceptron import Perceptron
 from edgepose.people.posture import VISIBLE, probabilities
@@ -267,6 +268,7 @@ class FallDetector:
         self.options = options or FallOptions()
         self._rest = {zone.id for zone in zones if zone.kind == "rest"}
         self._people: dict[int, _Person] = {}
+        self._speeds = FallSpeeds(VISIBLE * self.options.min_keypoint_score)
 
     @classmethod
     def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
@@ -293,7 +295,7 @@ class FallDetector:
         self._people = {
             id_: person for id_, person in self._people.items() if self._is_kept(person, at_ns)
         }
-        return events
+        return self._speeds.add(events, tracks, at_ns)
 
     def evidence(self, at_ns: int) -> list[Evidence]:
         """Return the evidence for each known person, for reports on missed falls."""

@@ -50,6 +50,10 @@ class Successors:
             self._known[key] = _Known(track.id, track.pose.box, at_ns)
         return [self._keys[track.id] for track in tracks]
 
+    def key_of(self, track: int | None) -> int | None:
+        """Return the key of a track id; None for a person who is forgotten."""
+        return None if track is None else self._keys.get(track)
+
     def _forget(self, at_ns: int) -> None:
         self._known = {
             key: known
