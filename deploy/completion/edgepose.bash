@@ -85,7 +85,7 @@ _edgepose() {
                 "edgepose models show") words='-h --help --json coral-movenet-lightning coral-movenet-lightning-edgetpu coral-posenet coral-posenet-16 coral-posenet-16-edgetpu coral-posenet-raw movenet-lightning movenet-lightning-int8 movenet-multipose movenet-thunder movenet-thunder-int8 posenet posenet-257 posenet-481x641 posenet-uint8' ;;
                 "edgepose models fetch") words='-h --help --to coral-movenet-lightning coral-movenet-lightning-edgetpu coral-posenet coral-posenet-16 coral-posenet-16-edgetpu coral-posenet-raw movenet-lightning movenet-lightning-int8 movenet-multipose movenet-thunder movenet-thunder-int8 posenet posenet-257 posenet-481x641 posenet-uint8' ;;
                 "edgepose eval") words='-h --help --debug --images --annotations -m --model --policy --threads --max-people --min-score --bootstrap --json' ;;
-                "edgepose bench") words='-h --help --debug -m --model --policy --source --mqtt --threads --interpreters --frames --rounds --scaling --memory --marks --json' ;;
+                "edgepose bench") words='-h --help --debug -m --model --policy --source --mqtt --threads --interpreters --frames --rounds --scaling --latency --memory --marks --json' ;;
                 "edgepose demo") words='-h --help --debug --source --model' ;;
                 "edgepose completion") words='-h --help --debug bash zsh fish' ;;
             esac

@@ -136,6 +136,7 @@ complete -c edgepose -n '__fish_seen_subcommand_from bench' -l interpreters -x -
 complete -c edgepose -n '__fish_seen_subcommand_from bench' -l frames -x -d 'in each round; default 300'
 complete -c edgepose -n '__fish_seen_subcommand_from bench' -l rounds -x -d 'daemon and bare loop in turns; default 5'
 complete -c edgepose -n '__fish_seen_subcommand_from bench' -l scaling -d 'the machine'\''s best bare rate, and the daemon'\''s share of it with 1, 2 and 4 cameras'
+complete -c edgepose -n '__fish_seen_subcommand_from bench' -l latency -d 'time from capture to another client of the broker, at the source'\''s own rate'
 complete -c edgepose -n '__fish_seen_subcommand_from bench' -l memory -d 'also memory and start-up'
 complete -c edgepose -n '__fish_seen_subcommand_from bench' -l marks -x -d 'with --memory: frames after which to look; default 200 500 1000 2000'
 complete -c edgepose -n '__fish_seen_subcommand_from bench' -l json -d 'print JSON'
