@@ -56,9 +56,9 @@ def run(args: argparse.Namespace) -> int:
         if daemon.stuck:
             # A normal exit would wait for the hung library, or crash in it.
             logging.shutdown()
-            if not daemon.restart_requested:
-                os._exit(int(daemon.failed))
-    if daemon.restart_requested:
+            if not daemon.state.restart_requested.is_set():
+                os._exit(int(daemon.state.failure.error is not None))
+    if daemon.state.restart_requested.is_set():
         restart_process()
     return 0
 

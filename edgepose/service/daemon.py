@@ -81,16 +81,6 @@ class Daemon:
         self._report_socket = Hatch(lambda: report(self.state))
 
     @property
-    def failed(self) -> bool:
-        """Whether a thread has reported an error."""
-        return self.state.failure.error is not None
-
-    @property
-    def restart_requested(self) -> bool:
-        """Whether the process is to start again after `run` has returned."""
-        return self.state.restart_requested.is_set()
-
-    @property
     def stuck(self) -> bool:
         """Whether a thread cannot be ended because a library call blocks."""
         return self._cameras.stuck or self._inference.stuck
@@ -160,7 +150,7 @@ class Daemon:
     def _watch(self) -> None:
         """Supervise the parts until the daemon stops: reload on request, publish statistics."""
         state = self.state
-        while not state.stopping.is_set() and not self.failed:
+        while not state.stopping.is_set() and state.failure.error is None:
             due_ns = self._stats_ns + int(STATS_S * NS_PER_S)
             wait_s = max(0.0, (due_ns - state.clock.now_ns()) / NS_PER_S)
             poll_s = SUPERVISE_S if self._service.is_ready else START_POLL_S
@@ -242,8 +232,9 @@ class Daemon:
         """Stop capture, finish the frames in progress, publish `offline` and close all parts."""
         state = self.state
         state.stopping.set()
-        log.info("restarting" if self.restart_requested else "stopping")
-        self._service.stopping(RELOAD_S if self.restart_requested else None)
+        restarts = state.restart_requested.is_set()
+        log.info("restarting" if restarts else "stopping")
+        self._service.stopping(RELOAD_S if restarts else None)
         self._cameras.stop_capture()
         self._inference.close(CLOSE_S)
         self._cameras.stop_all()

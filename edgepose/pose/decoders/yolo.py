@@ -110,9 +110,10 @@ def has_numbers(tensor: TensorInfo) -> bool:
 
 def table_of(output: TensorInfo) -> tuple[int, int] | None:
     """Return rows and columns of an output [R, C] with or without leading ones; else None."""
-    *ones, rows, columns = (0, *output.shape) if len(output.shape) < 3 else output.shape
-    is_table = len(output.shape) > 1 and set(ones) <= {0, 1}
-    return (rows, columns) if is_table else None
+    if len(output.shape) < 2:
+        return None
+    *ones, rows, columns = output.shape
+    return (rows, columns) if set(ones) <= {1} else None
 
 
 def near_miss(model: ModelInfo) -> str:
