@@ -60,6 +60,14 @@ CERTIFICATE_REMEDIES: Final = {
 MALFORMED_CERTIFICATE: Final = frozenset({24, 25, 26, 32, 66, 67, 68, 79, *range(80, 95)})
 """OpenSSL error codes for certificates that lack an extension or are weak."""
 
+TLS_REMEDIES: Final = {
+    "WRONG_VERSION_NUMBER": "write the port for TLS, mostly 8883, or mqtt:// into mqtt.url",
+    "UNEXPECTED_EOF_WHILE_READING": "write the port for TLS, mostly 8883, or mqtt:// into mqtt.url",
+}
+"""Remedies by OpenSSL's reason."""
+
+OTHER_TLS: Final = "let it offer TLS 1.2 or newer with a current cipher"
+
 UNKNOWN_AUTHORITY: Final = "set mqtt.ca_file to the certificate of its authority"
 OTHER_AUTHORITY: Final = (
     "mqtt.ca_file is not the certificate of the authority that signed it; copy that one there"
@@ -118,7 +126,11 @@ def connect_error(error: Exception, options: BrokerOptions) -> SessionEnd:
         what = f"its certificate is not trusted ({error.verify_message})"
         return SessionEnd(f"{what}; {_certificate_remedy(error, options)}", needs_user=True)
     if isinstance(error, ssl.SSLError):
-        reason = f"it does not speak TLS as we do ({error.reason or error})"
+        remedy = TLS_REMEDIES.get(error.reason or "", OTHER_TLS)
+        reason = f"it does not speak TLS as we do ({error.reason or error}); {remedy}"
+        return SessionEnd(reason, needs_user=True)
+    if options.tls and isinstance(error, ConnectionResetError):
+        reason = f"it hung up while TLS began; {TLS_REMEDIES['WRONG_VERSION_NUMBER']}"
         return SessionEnd(reason, needs_user=True)
     if isinstance(error, socket.gaierror):
         return SessionEnd("no such host is known")
