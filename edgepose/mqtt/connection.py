@@ -148,7 +148,7 @@ class Connection:
     @property
     def is_refused(self) -> bool:
         """Whether the broker refused the last login."""
-        return self.code in REFUSALS
+        return self.refused_since_s is not None and self.code in REFUSALS
 
     @property
     def is_over(self) -> bool:
@@ -236,8 +236,11 @@ def _session_lost(now: Connection, end: SessionEnd, policy: RetryPolicy) -> Conn
     was_stable = now.state is State.STABLE
     short = 0 if was_stable else now.short_sessions + 1
     rename = short > 0 and short % MAX_SHORT_SESSIONS == 0
+    waiting = _waiting(now, end, policy)
+    reduced = now.attempt.reduced(end.code)
     return replace(
-        _waiting(now, end, policy),
+        waiting,
+        attempt=waiting.attempt if reduced == now.attempt else reduced,
         failures=1 if was_stable else now.failures + 1,
         short_sessions=short,
         client_id_number=now.client_id_number + rename,

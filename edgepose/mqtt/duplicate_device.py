@@ -19,6 +19,7 @@ log: Final = logging.getLogger(__name__)
 
 REMEMBERED: Final = 8  # own messages; with MQTT 3.1.1 the broker sends them back within seconds
 RECENT_S: Final = 60.0  # a second device sends statistics every ten seconds
+FORGET_S: Final = 3600.0  # a device that is heard after this silence is reported again
 
 
 def log_warning(sentence: str) -> None:
@@ -57,12 +58,16 @@ class DuplicateDevice:
                 self._sent.append(message.payload)
 
     def on_message(self, received: Received) -> None:
-        """Compare received statistics; warns once about those of another device."""
+        """Compare received statistics; warns once about those of another device.
+
+        Warns again if the other device returns after an hour.
+        """
         with self._lock:
             if received.retained or received.payload in self._sent:
                 return
-            is_first, self._heard_ns = self._heard_ns is None, self._clock.now_ns()
-        if is_first:
+            before_ns, self._heard_ns = self._heard_ns, self._clock.now_ns()
+            is_new = before_ns is None or self._heard_ns - before_ns > FORGET_S * NS_PER_S
+        if is_new:
             self._found(warning(self._device))
 
     @property

@@ -13,6 +13,10 @@ from edgepose.errors import ConfigError
 from edgepose.mqtt.embedded_broker import EmbeddedBroker
 
 FAST_RETRIES: Final = 24  # attempts before the pauses grow: about half a minute
+CERTIFICATE, KEY, ENCRYPTED = b"-----BEGIN CERTIFICATE", b"PRIVATE KEY-----", b"ENCRYPTED"
+"""Marks of PEM files."""
+
+DER: Final = b"0"  # first byte of a binary certificate: an ASN.1 sequence
 CERTIFICATE_FILES: Final = ("ca_file", "cert_file", "key_file")
 
 
@@ -160,10 +164,13 @@ def tls_context(options: BrokerOptions) -> ssl.SSLContext:
     """
     for key in CERTIFICATE_FILES:
         _require_readable(key, getattr(options, key))
+    if options.key_file is not None and options.cert_file is None:
+        raise _file_error("key_file", options.key_file, "it needs mqtt.cert_file, which is not set")
     try:
         context = ssl.create_default_context(cafile=options.ca_file)
     except ssl.SSLError as error:
-        raise _file_error("ca_file", options.ca_file, f"no certificate ({error.reason})") from None
+        what = f"no certificate{_reason(error)}; {_expected(options.ca_file)}"
+        raise _file_error("ca_file", options.ca_file, what) from None
     if options.ca_file is not None:
         # Python 3.13 refuses authorities without keyUsage, which many tutorials create. The
         # configured authority is trusted; signatures, names and dates are still verified.
@@ -178,12 +185,43 @@ def _load_own_certificate(context: ssl.SSLContext, options: BrokerOptions) -> No
         # Without a password callback OpenSSL would ask for one in the terminal.
         context.load_cert_chain(options.cert_file or "", options.key_file, password=lambda: "")
     except ssl.SSLError as error:
-        reason = f" ({error.reason})" if error.reason else ""
+        reason = _reason(error)
+        if not _holds(options.cert_file, CERTIFICATE):
+            what = f"no certificate{reason}; {_expected(options.cert_file)}"
+            raise _file_error("cert_file", options.cert_file, what) from None
         if options.key_file is None:
             what = f"no certificate with its key{reason}; set mqtt.key_file"
             raise _file_error("cert_file", options.cert_file, what) from None
         what = f"no key without a password that belongs to mqtt.cert_file{reason}"
+        if _holds(options.key_file, ENCRYPTED):
+            what += "; it has a password: openssl pkey -in LOCKED -out OPEN removes it"
+        elif not _holds(options.key_file, KEY):
+            what += f"; {_expected(options.key_file, 'key')}"
         raise _file_error("key_file", options.key_file, what) from None
+
+
+def _reason(error: ssl.SSLError) -> str:
+    return f" ({error.reason})" if error.reason else ""
+
+
+def _holds(path: str | Path | None, mark: bytes) -> bool:
+    return path is not None and mark in Path(path).read_bytes()
+
+
+def _expected(path: str | Path | None, what: str = "certificate") -> str:
+    """Return what was found in place of a PEM certificate or key, and what was expected."""
+    content = b"" if path is None else Path(path).read_bytes()
+    expected = f"expected a {what} in PEM form"
+    if not content:
+        return f"the file is empty; {expected}"
+    if KEY in content and what == "certificate":
+        return f"found a key; {expected}"
+    if CERTIFICATE in content:
+        found = "a certificate" if what == "key" else "a damaged certificate"
+        return f"found {found}; {expected}"
+    if content[:1] == DER:
+        return f"it is in DER form; {expected}: openssl x509 -inform der -in OLD -out NEW"
+    return expected
 
 
 def _require_readable(key: str, path: str | Path | None) -> None:

@@ -7,7 +7,7 @@ only queues them.
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from paho.mqtt.client import Client, MQTTMessage, topic_matches_sub
@@ -24,6 +24,7 @@ from edgepose.types import PAYLOAD_VERSION, Message, Received
 CONNECT_TIMEOUT_S: Final = 5.0  # per address of the broker, and again for its answer
 SEND_BUFFER: Final = 64 * 1024  # bytes in the kernel's queue arrive late on a slow network
 MAX_UNACKNOWLEDGED: Final = 1000
+MAX_IN_FLIGHT: Final = 20  # paho's default
 WILL_DELAY_S: Final = 3  # a reconnection within this time cancels the last will
 SESSION_S: Final = 60  # longer than the delay of the will; the broker queues commands meanwhile
 
@@ -39,14 +40,19 @@ class BrokerReason:
 
     code: int
     text: str
-    """Paho's name of the code, in lower case."""
+    """Paho's name of the code, in lower case, with the other server that the broker names."""
 
     is_failure: bool
 
     @classmethod
-    def of(cls, reason: ReasonCode) -> "BrokerReason":
+    def of(cls, reason: ReasonCode, given: Properties | None = None) -> "BrokerReason":
         """Convert paho's reason code."""
-        return cls(reason.value, str(reason).lower(), reason.is_failure)
+        server = getattr(given, "ServerReference", "")
+        text = str(reason).lower() + (f" ({server})" if server else "")
+        return cls(reason.value, text, reason.is_failure)
+
+
+OLD_PROTOCOL: Final = BrokerReason(0x84, "unsupported protocol version", is_failure=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +123,28 @@ class PahoClient:
                 options.availability_topic, OFFLINE, attempt.qos, attempt.retain, properties=will
             )
         self._client = client
+        self._answered = False
+        self._refuse = partial(callbacks.answered, OLD_PROTOCOL, BrokerLimits())
         self._set_callbacks(callbacks)
 
     def _set_callbacks(self, to: ClientCallbacks) -> None:
         reason_of, client = BrokerReason.of, self._client
-        client.on_connect = lambda _c, _u, _f, reason, given: to.answered(
-            reason_of(reason), _limits(given)
-        )
-        client.on_disconnect = lambda _c, _u, _f, reason, _p: to.disconnected(reason_of(reason))
+
+        def on_connect(
+            _c: Client, _u: Any, _f: Any, reason: ReasonCode, given: Properties | None
+        ) -> None:
+            most: int = getattr(given, "ReceiveMaximum", MAX_IN_FLIGHT)
+            client._max_inflight_messages = min(MAX_IN_FLIGHT, most)  # paho does not obey it
+            self._answered = True
+            to.answered(reason_of(reason, given), _limits(given))
+
+        def on_disconnect(
+            _c: Client, _u: Any, _f: Any, reason: ReasonCode, given: Properties | None
+        ) -> None:
+            to.disconnected(reason_of(reason, given))
+
+        client.on_connect = on_connect
+        client.on_disconnect = on_disconnect
         client.on_publish = lambda _c, _u, mid, reason, _p: to.acknowledged(mid, reason_of(reason))
         client.on_subscribe = lambda _c, _u, mid, reasons, _p: to.subscribed(
             mid, [reason_of(reason) for reason in reasons]
@@ -153,7 +173,10 @@ class PahoClient:
 
     def loop(self, timeout_s: float) -> bool:
         """Read and write pending data; return False once the connection has ended."""
-        return self._client.loop(timeout_s) == MQTTErrorCode.MQTT_ERR_SUCCESS
+        code: MQTTErrorCode = self._client.loop(timeout_s)
+        if code == MQTTErrorCode.MQTT_ERR_PROTOCOL and not (self._is_v5 or self._answered):
+            self._refuse()  # paho reports it in no other way
+        return code == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def wants_to_write(self) -> bool:
         """Return whether data waits to be written."""

@@ -10,6 +10,7 @@ from edgepose.mqtt.connection import State
 from edgepose.mqtt.embedded_broker import EmbeddedBroker
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.outbox import Outbox, Outgoing
+from edgepose.mqtt.paho_client import OFFLINE
 from edgepose.timing import Clock, Durations
 from edgepose.types import Message, Received
 
@@ -55,6 +56,8 @@ class Publisher:
         self._cleared: list[Callable[[str], None]] = []
         self._sink = client
         self._sink.on_connect(self._online)
+        if self._sink.options.availability_topic is not None:
+            self._sink.subscribe(self._sink.options.availability_topic, self._repeat_overwritten)
         self._sink.on_disconnect(self._offline)
         self._thread = threading.Thread(target=self._send, name="mqtt", daemon=True)
 
@@ -141,6 +144,11 @@ class Publisher:
     def on_disconnect(self, hook: Callable[[], None]) -> None:
         """Add a function to call after each session."""
         self._sink.on_disconnect(hook)
+
+    def _repeat_overwritten(self, received: Received) -> None:
+        """Send all states again after another device with this id has stopped and changed them."""
+        if received.payload == OFFLINE and not self._closing.is_set():
+            self.outbox.repeat()
 
     def _online(self) -> None:
         self.sessions += 1

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from edgepose.mqtt.connection import (
-    QOS_UNSUPPORTED,
-    RETAIN_UNSUPPORTED,
     STABLE_SESSION_S,
     UNSUPPORTED_PROTOCOL,
     Attempt,
@@ -28,6 +26,13 @@ from edgepose.mqtt.paho_client import (
     PahoClient,
 )
 from edgepose.mqtt.poison_messages import PoisonMessages
+from edgepose.mqtt.reason_codes import (
+    ACCESS_LIST,
+    CONNECT_REMEDIES,
+    DISCONNECT_REMEDIES,
+    SUBSCRIBE_REMEDIES,
+    with_remedy,
+)
 from edgepose.types import Message, Received
 
 log = logging.getLogger(__name__)
@@ -40,7 +45,6 @@ UNSPECIFIED: Final = 0x80  # paho's code for a connection that ended without a r
 PACKET_TOO_LARGE: Final = 0x95
 MESSAGE_FAULTS: Final = frozenset(
     {UNSPECIFIED, 0x81, 0x82, 0x83, 0x87, 0x90, 0x94, PACKET_TOO_LARGE, 0x99}
-    | {RETAIN_UNSUPPORTED, QOS_UNSUPPORTED}
 )
 """Reason codes of a session's end that a message may have caused. Other codes have other causes,
 such as a broker that stops (0x8B) or another client with the same client id (0x8E)."""
@@ -55,6 +59,14 @@ CERTIFICATE_REMEDIES: Final = {
 
 MALFORMED_CERTIFICATE: Final = frozenset({24, 25, 26, 32, 66, 67, 68, 79, *range(80, 95)})
 """OpenSSL error codes for certificates that lack an extension or are weak."""
+
+TLS_REMEDIES: Final = {
+    "WRONG_VERSION_NUMBER": "write the port for TLS, mostly 8883, or mqtt:// into mqtt.url",
+    "UNEXPECTED_EOF_WHILE_READING": "write the port for TLS, mostly 8883, or mqtt:// into mqtt.url",
+}
+"""Remedies by OpenSSL's reason."""
+
+OTHER_TLS: Final = "let it offer TLS 1.2 or newer with a current cipher"
 
 UNKNOWN_AUTHORITY: Final = "set mqtt.ca_file to the certificate of its authority"
 OTHER_AUTHORITY: Final = (
@@ -114,7 +126,11 @@ def connect_error(error: Exception, options: BrokerOptions) -> SessionEnd:
         what = f"its certificate is not trusted ({error.verify_message})"
         return SessionEnd(f"{what}; {_certificate_remedy(error, options)}", needs_user=True)
     if isinstance(error, ssl.SSLError):
-        reason = f"it does not speak TLS as we do ({error.reason or error})"
+        remedy = TLS_REMEDIES.get(error.reason or "", OTHER_TLS)
+        reason = f"it does not speak TLS as we do ({error.reason or error}); {remedy}"
+        return SessionEnd(reason, needs_user=True)
+    if options.tls and isinstance(error, ConnectionResetError):
+        reason = f"it hung up while TLS began; {TLS_REMEDIES['WRONG_VERSION_NUMBER']}"
         return SessionEnd(reason, needs_user=True)
     if isinstance(error, socket.gaierror):
         return SessionEnd("no such host is known")
@@ -294,9 +310,12 @@ class Session:
             hint = f"it hung up without an answer; if it {self._disconnect_hint()}"
             self._finish(SessionEnd(hint, needs_user=True, protocol_suspect=True, hung_up=True))
             return
-        text = "the connection broke" if reason.code == UNSPECIFIED else reason.text
+        text = "the connection broke"
+        if reason.code != UNSPECIFIED:
+            text = with_remedy(reason.text, DISCONNECT_REMEDIES, reason.code)
+        needs_user = reason.code in DISCONNECT_REMEDIES
         hung_up = reason.code in MESSAGE_FAULTS
-        self._finish(SessionEnd(text, reason.code, hung_up=hung_up))
+        self._finish(SessionEnd(text, reason.code, needs_user, hung_up=hung_up))
 
     def _disconnect_hint(self) -> str:
         """Return a likely reason for a disconnect without a reason code, with the remedy."""
@@ -316,7 +335,8 @@ class Session:
         if sent is None:
             return
         if reason.is_failure:
-            self._owner.note_refused(sent.topic, f"{reason.text}; check its access list")
+            why = with_remedy(reason.text, DISCONNECT_REMEDIES, reason.code, ACCESS_LIST)
+            self._owner.note_refused(sent.topic, why)
         else:
             self._owner.note_granted(sent.topic)
         if sent.acknowledged is not None:
@@ -328,7 +348,8 @@ class Session:
             self._changed.notify_all()
         for reason in reasons:
             if reason.is_failure:
-                self._owner.note_refused(topic, f"{reason.text}; check its access list")
+                why = with_remedy(reason.text, SUBSCRIBE_REMEDIES, reason.code, ACCESS_LIST)
+                self._owner.note_refused(topic, why)
                 self._denied.add(topic)
                 self._ask_again_s = time.monotonic() + self._patience_s
             else:
@@ -460,13 +481,8 @@ class Session:
 
 def _refusal(reason: BrokerReason) -> SessionEnd:
     """Return the `SessionEnd` of an attempt that the broker refused."""
-    lacks = {
-        QOS_UNSUPPORTED: "it takes QoS 0 only, and our last will needs more (mosquitto: max_qos)",
-        RETAIN_UNSUPPORTED: "it retains no messages, not even a last will"
-        " (mosquitto: retain_available)",
-    }
     suspect = reason.code == UNSUPPORTED_PROTOCOL
-    text = lacks.get(reason.code, reason.text)
+    text = with_remedy(reason.text, CONNECT_REMEDIES, reason.code)
     return SessionEnd(text, reason.code, needs_user=True, protocol_suspect=suspect)
 
 

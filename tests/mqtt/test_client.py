@@ -903,6 +903,86 @@ class TestTls:
                 BrokerOptions.from_url("mqtts://house", cert_file=certificate, key_file=given)
             assert given == "" or "set mqtt.key_file" not in str(caught.value)
 
+    def test_a_wrong_file_is_named_with_what_it_holds(self, tmp_path: Path) -> None:
+        """Before any connection, for each of the three files."""
+        ours = Authority(tmp_path)
+        certificate, key = ours.sign("hall-pi")
+        (tmp_path / "empty").touch()
+        (tmp_path / "junk").write_text("hello")
+        text = certificate.read_text()
+        (tmp_path / "half").write_text(text[: len(text) // 2])
+        der = tmp_path / "der"
+        der.write_bytes(ssl.PEM_cert_to_DER_cert(text))
+        for given, words in (
+            ({"ca_file": key}, r"ca_file = .*found a key"),
+            ({"ca_file": tmp_path / "junk"}, r"ca_file = .*expected a certificate in PEM form"),
+            ({"ca_file": tmp_path / "empty"}, r"ca_file = .*empty"),
+            ({"ca_file": tmp_path / "half"}, r"ca_file = .*damaged"),
+            ({"ca_file": der}, r"ca_file = .*DER form.*openssl x509 -inform der"),
+            ({"ca_file": tmp_path}, r"ca_file = .*directory"),
+            ({"ca_file": tmp_path / "none"}, r"ca_file = .*no such file"),
+            ({"cert_file": key, "key_file": certificate}, r"cert_file = .*found a key"),
+            ({"cert_file": der, "key_file": key}, r"cert_file = .*DER form"),
+            ({"cert_file": certificate, "key_file": certificate}, r"key_file = .*a certificate"),
+            ({"key_file": key}, r"key_file = .*needs mqtt.cert_file"),
+        ):
+            with pytest.raises(ConfigError, match=f"(?i){words}"):
+                BrokerOptions.from_url("mqtts://house", **given)
+
+    @pytest.mark.parametrize(
+        ("dates", "words"),
+        [
+            (
+                ("20200101000000Z", "20200201000000Z"),
+                "expired.*owner has to renew it, or the clock",
+            ),
+            (("20500101000000Z", "20510101000000Z"), "not yet valid.*the clock here is wrong"),
+        ],
+    )
+    def test_a_certificate_of_another_time_is_told(
+        self, tmp_path: Path, dates: tuple[str, str], words: str
+    ) -> None:
+        """A Pi starts without the right time, so it may be the clock."""
+        ours = Authority(tmp_path)
+        certificate, key = ours.sign_dated("127.0.0.1", *dates)
+        broker = Mosquitto(
+            tmp_path, "allow_anonymous true", f"certfile {certificate}", f"keyfile {key}"
+        )
+        broker.url = broker.url.replace("mqtt://", "mqtts://")
+        with broker:
+            sink = MqttClient(options(broker.url, ca_file=ours.certificate))
+            with started(sink, connected=False):
+                assert sink.wait_tried(10)
+                assert re.search(words, sink.trouble)
+
+    @pytest.mark.parametrize("trusted", [True, False])
+    def test_a_certificate_that_signs_itself_may_be_trusted(
+        self, tmp_path: Path, trusted: bool
+    ) -> None:
+        """By giving it as the authority."""
+        ours = Authority(tmp_path)
+        own = Authority(tmp_path, "127.0.0.1", bare=True, name_in_it=True)
+        key = own.certificate.with_suffix(".key")
+        broker = Mosquitto(
+            tmp_path, "allow_anonymous true", f"certfile {own.certificate}", f"keyfile {key}"
+        )
+        broker.url = broker.url.replace("mqtt://", "mqtts://")
+        with broker:
+            known = own if trusted else ours
+            sink = MqttClient(options(broker.url, ca_file=known.certificate))
+            with started(sink, connected=trusted):
+                assert sink.wait_tried(10)
+                assert sink.connected is trusted
+                assert trusted or "mqtt.ca_file is not" in sink.trouble
+
+    def test_a_broker_without_tls_is_told(self, tmp_path: Path) -> None:
+        """The port or the scheme is wrong."""
+        with Mosquitto(tmp_path) as broker:
+            sink = MqttClient(options(broker.url.replace("mqtt://", "mqtts://")))
+            with started(sink, connected=False):
+                assert sink.wait_tried(10)
+                assert "mqtt.url" in sink.trouble
+
     def test_a_certificate_of_another_name_is_no_good(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from edgepose.config.schema import Config, Device, Mqtt
 from edgepose.doctor import broker as doctor_broker
-from edgepose.mqtt.duplicate_device import RECENT_S, DuplicateDevice
+from edgepose.mqtt.client import MqttClient
+from edgepose.mqtt.duplicate_device import FORGET_S, RECENT_S, DuplicateDevice
+from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.topics import Topics
 from edgepose.service import wiring
 from edgepose.service.state import BrokerConnection
@@ -22,6 +24,25 @@ TOPICS = Topics("edgepose", "pi")
 
 def stats(payload: bytes) -> Message:
     return Message(TOPICS.stats, payload, "stats")
+
+
+def availability(payload: bytes) -> Message:
+    topic = TOPICS.camera("hall").availability
+    return Message(topic, payload, "state", 1, retain=True, content_type="text/plain")
+
+
+def kept(broker: Mosquitto, topic: str) -> bytes | None:
+    """Return what the broker retains on a topic."""
+    heard: list[bytes] = []
+    client = MqttClient(BrokerOptions.from_url(broker.url))
+    client.subscribe(topic, lambda message: heard.append(message.payload))
+    client.start()
+    try:
+        assert client.wait_subscribed(5)
+        wait_until(lambda: bool(heard), 0.5)
+    finally:
+        client.close()
+    return heard[0] if heard else None
 
 
 def received(payload: bytes, *, retained: bool = False) -> Received:
@@ -59,6 +80,18 @@ def test_statistics_of_another_device_are_reported_once() -> None:
     assert duplicate.is_present
     clock.ns += int(RECENT_S * NS_PER_S)
     assert not duplicate.is_present
+
+
+def test_a_device_that_returns_after_an_hour_is_reported_again() -> None:
+    """Not one that pauses for minutes."""
+    said: list[str] = []
+    clock = ClockByHand()
+    duplicate = DuplicateDevice(TOPICS, clock, said.append)
+
+    for pause_s, count in ((0, 1), (600, 1), (FORGET_S + 1, 2)):
+        clock.ns += int(pause_s * NS_PER_S)
+        duplicate.on_message(received(b"theirs"))
+        assert len(said) == count
 
 
 @needs_mosquitto
@@ -125,6 +158,43 @@ class TestBroker:
                 device.publisher.close(1)
 
         assert "another device" not in caplog.text
+
+    @pytest.mark.parametrize("protocol", [5, 4])
+    @pytest.mark.parametrize("dies", [True, False])
+    def test_the_other_goes_on_when_one_of_two_ends(
+        self,
+        tmp_path: Path,
+        link: Callable[[Mosquitto, str, int], BrokerConnection],
+        protocol: int,
+        dies: bool,
+    ) -> None:
+        """Its states are right again, whether the first one died or said goodbye."""
+        hall = TOPICS.camera("hall").availability
+        with Mosquitto(tmp_path) as broker, witness(broker.port) as outside:
+            first, second = (link(broker, name, protocol) for name in ("a", "b"))
+            for device in (first, second):
+                assert device.publisher._sink.wait_subscribed(5)
+                device.publisher.put(availability(b"online"))
+            outside.on(hall, b"online")
+            first.publisher.put(availability(b"offline"))
+            outside.on(hall, b"offline")
+            if dies:
+                session = first.publisher._sink._session
+                first.publisher._sink._closing.set()
+                assert session is not None
+                session.give_up()
+            else:
+                first.publisher.close(1)
+
+            assert wait_until(lambda: kept(broker, hall) == b"online", 10)
+            assert wait_until(lambda: kept(broker, TOPICS.availability) == b"online", 10)
+            third = link(broker, "c", protocol)
+            assert third.publisher._sink.wait_subscribed(5)
+            third.publisher.put(stats(b"third"))
+            assert wait_until(lambda: second.duplicate_device.is_present)
+            third.publisher.close(1)
+            second.publisher.close(1)
+            assert kept(broker, TOPICS.availability) == b"offline"
 
     @pytest.mark.parametrize("sends", [True, False])
     def test_doctor_finds_a_device_of_this_id(

@@ -150,10 +150,18 @@ class Authority:
     With `bare` they lack what a strict client asks for, as those of many recipes do.
     """
 
-    def __init__(self, folder: Path, name: str = "authority", *, bare: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "authority",
+        *,
+        bare: bool = False,
+        name_in_it: bool = False,
+    ) -> None:
         self._folder, self._bare = folder, bare
         self.certificate, self._key = folder / f"{name}.crt", folder / f"{name}.key"
         usage = [] if bare else ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+        usage += ["-addext", f"subjectAltName=IP:{name}"] if name_in_it else []
         _openssl(
             "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
             "-days", "2", "-subj", f"/CN=edgepose test {name}", *usage,
@@ -171,6 +179,27 @@ class Authority:
             "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName={kind}:{name}",
             "-addext", "basicConstraints=critical,CA:FALSE", *more,
             "-CA", self.certificate, "-CAkey", self._key, "-keyout", key, "-out", certificate,
+        )  # fmt: skip
+        return certificate, key
+
+    def sign_dated(self, name: str, start: str, end: str) -> tuple[Path, Path]:
+        """Return certificate and key of an address that are valid between two times."""
+        request, key, certificate = (self._folder / f"{name}.{e}" for e in ("csr", "key", "crt"))
+        _openssl(
+            "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-subj", f"/CN={name}", "-keyout", key, "-out", request,
+        )  # fmt: skip
+        (self._folder / "index.txt").touch()
+        settings = self._folder / "ca.cnf"
+        settings.write_text(
+            f"[ca]\ndefault_ca=d\n[d]\nnew_certs_dir={self._folder}\n"
+            f"database={self._folder}/index.txt\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n"
+            f"[p]\ncommonName=supplied\n[e]\nsubjectAltName=IP:{name}\n"
+        )
+        _openssl(
+            "ca", "-batch", "-config", settings, "-extensions", "e", "-cert", self.certificate,
+            "-keyfile", self._key, "-startdate", start, "-enddate", end, "-in", request,
+            "-out", certificate, "-notext",
         )  # fmt: skip
         return certificate, key
 

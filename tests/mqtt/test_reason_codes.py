@@ -1,0 +1,122 @@
+"""The sentence for each reason code of a broker fits it."""
+
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from edgepose.mqtt.client import MqttClient
+from edgepose.mqtt.connection import REFUSALS
+from edgepose.mqtt.options import BrokerOptions
+from edgepose.mqtt.reason_codes import CONNECT_REMEDIES, DISCONNECT_REMEDIES, with_remedy
+
+LOGIN = {0x85: "mqtt.client_id", 0x86: "password", 0x87: "password", 0x8A: "mqtt", 0x8C: "mqtt"}
+
+
+@contextmanager
+def broker(answer: bytes, then: bytes = b"") -> Iterator[int]:
+    """Run a broker that gives these bytes to everybody who connects; yield its port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    try:
+                        connection.recv(4096)
+                        connection.sendall(answer)
+                        if then:
+                            connection.recv(4096)
+                            connection.sendall(then)
+                        connection.recv(4096)
+                    except OSError:
+                        continue
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def ending(port: int, protocol: int = 5) -> str:
+    """Connect once, and return why the attempt or the session has ended."""
+    assert protocol in {4, 5}
+    options = BrokerOptions(
+        "127.0.0.1",
+        port,
+        username="u",
+        password="p",
+        availability_topic="a",
+        protocol=4 if protocol == 4 else 5,
+        retry_s=(30.0, 30.0),
+    )
+    ended = threading.Event()
+    client = MqttClient(options, on_failure=lambda _: ended.set())
+    client.on_disconnect(ended.set)
+    client.start()
+    for _ in range(60):
+        if ended.wait(0.05) or client.trouble:
+            break
+    threading.Event().wait(0.1)
+    trouble = client.trouble
+    client.close()
+    return trouble
+
+
+@pytest.mark.parametrize("code", sorted(set(CONNECT_REMEDIES) - {0x84, 0x99} | REFUSALS))
+def test_a_refused_connection_has_its_remedy(code: int) -> None:
+    """A login is only mentioned where the login is wrong."""
+    with broker(bytes([0x20, 3, 0, code, 0])) as port:
+        said = ending(port)
+
+    assert LOGIN.get(code, CONNECT_REMEDIES.get(code, "")) in said
+    assert ("password" in said) == (code in REFUSALS and code != 0x85)
+
+
+@pytest.mark.parametrize("code", sorted(DISCONNECT_REMEDIES))
+def test_an_ended_session_has_its_remedy(code: int) -> None:
+    """Also "not authorized", which is no wrong login then."""
+    with broker(bytes([0x20, 3, 0, 0, 0]), bytes([0xE0, 2, code, 0])) as port:
+        said = ending(port)
+
+    assert DISCONNECT_REMEDIES[code] in said
+    assert "password" not in said
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (1, "this version"),
+        (2, "mqtt.client_id"),
+        (3, "starting"),
+        (4, "password"),
+        (5, "password"),
+        (6, "log has the reason"),
+        (200, "log has the reason"),
+    ],
+)
+def test_codes_of_the_older_protocol_have_theirs(code: int, said: str) -> None:
+    """Numbers from 1 to 5; others are not defined."""
+    with broker(bytes([0x20, 2, 0, code])) as port:
+        assert said in ending(port, protocol=4)
+
+
+def test_the_other_server_is_named() -> None:
+    """Where the broker tells which one to use."""
+    name = b"other:1883"
+    properties = b"\x1c" + len(name).to_bytes(2) + name
+    body = bytes([0, 0x9D, len(properties)]) + properties
+    with broker(bytes([0x20, len(body)]) + body) as port:
+        said = ending(port)
+
+    assert re.search(r"server moved \(other:1883\); write its new address into mqtt.url", said)
+
+
+def test_a_code_without_a_remedy_is_named_only() -> None:
+    """Nothing is invented."""
+    assert with_remedy("server shutting down", DISCONNECT_REMEDIES, 0x8B) == "server shutting down"
