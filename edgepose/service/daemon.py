@@ -16,7 +16,7 @@ from edgepose.service import metrics, wiring
 from edgepose.service.cameras import CameraSet
 from edgepose.service.inference import InferenceLoop
 from edgepose.service.page_host import DaemonPageHost
-from edgepose.service.reload import Changes, prepare
+from edgepose.service.reload import Changes, prepare, replace_broker
 from edgepose.service.request_handlers import report, request_handlers
 from edgepose.service.reselection import Reselection
 from edgepose.service.status import StatsPublisher, publish_status, sentence
@@ -200,7 +200,7 @@ class Daemon:
         """Switch to a prepared configuration."""
         state, old = self.state, self.state.config
         if changes.broker:
-            self._replace_broker(changes.config)
+            replace_broker(state, changes.config, self._cameras, self._start_link)
         else:
             wiring.announce(state.broker, changes.config)
         state.config = changes.config
@@ -212,21 +212,6 @@ class Daemon:
         self._cameras.replace_changed(old, every=fresh)
         publish_status(state)
         self._page.configure(state.config)
-
-    def _replace_broker(self, new: Config) -> None:
-        """Connect with the new broker settings; on failure restore the old ones and raise."""
-        state = self.state
-        self._cameras.stop_all()  # later events belong to the new broker
-        state.broker.discovery.close()
-        state.broker.publisher.close(CLOSE_S)
-        try:
-            state.broker = wiring.connect(new, state.clock, state.failure.report)
-        except EdgeposeError:
-            state.broker = wiring.connect(state.config, state.clock, state.failure.report)
-            self._start_link()
-            self._cameras.replace_changed(state.config, every=False)
-            raise
-        self._start_link()
 
     def _close(self) -> None:
         """Stop capture, finish the frames in progress, publish `offline` and close all parts."""

@@ -2,13 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from edgepose import urls
 from edgepose.config.loading import with_config_location
 from edgepose.config.schema import Config
+from edgepose.errors import EdgeposeError
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.pose.failover import FailoverEstimator
+from edgepose.service import wiring
+from edgepose.service.cameras import CameraSet
 from edgepose.service.state import DaemonState
+
+CLOSE_S: Final = 1.0  # for the old connection to send what waits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,3 +58,26 @@ def prepare(state: DaemonState, load: Callable[[Config], FailoverEstimator]) -> 
         estimator.release_delegate()
         estimator = load(config)
     return Changes(config, estimator, broker)
+
+
+def replace_broker(
+    state: DaemonState, new: Config, cameras: CameraSet, start: Callable[[], None]
+) -> None:
+    """Connect with new broker settings; on failure restore the old ones and raise.
+
+    Parameters
+    ----------
+    start : callable
+        Starts the connection of `state.broker`.
+    """
+    cameras.stop_all()  # later events belong to the new broker
+    state.broker.discovery.close()
+    state.broker.publisher.close(CLOSE_S)
+    try:
+        state.broker = wiring.connect(new, state.clock, state.failure.report)
+    except EdgeposeError:
+        state.broker = wiring.connect(state.config, state.clock, state.failure.report)
+        start()
+        cameras.replace_changed(state.config, every=False)
+        raise
+    start()
