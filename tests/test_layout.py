@@ -25,7 +25,6 @@ ELSEWHERE: Final = {
     "camera/sources/demuxer": "camera/sources/test_films",
     "commands/bench": "measure/test_benchmark",
     "commands/config": "test_cli",
-    "commands/demo": "service/test_daemon",
     "commands/doctor": "doctor/test_checks",
     "commands/eval": "measure/test_accuracy",
     "commands/models": "test_cli",
