@@ -9,7 +9,9 @@ SHOWN: Final = 60  # characters of an invalid value, enough to find it in the fi
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the most similar known name; None if none is similar."""
-    return next(iter(get_close_matches(name, list(known), n=1)), None)
+    names = list(known)
+    close = get_close_matches(name, names, n=1) or get_close_matches(name.lower(), names, n=1)
+    return next(iter(close), None)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -77,9 +77,16 @@ def _init(args: argparse.Namespace) -> None:
     _check_starter(text, source)
     if args.file == STDOUT:
         print(text, end="")
-        return
-    _write(args.file, text, force=args.force)
-    print(f"{args.file}: written; next: edit it, then edgepose config check {args.file}")
+    else:
+        _write(args.file, text, force=args.force)
+        print(f"{args.file}: written; next: edit it, then edgepose config check {args.file}")
+    if source == DEMO:
+        why = "no camera was found" if args.source == AUTO else "no --source was given"
+        print(
+            f"{why}: the file has the bundled clip, which is no camera; edgepose doctor looks for"
+            " cameras, and --source auto takes the first",
+            file=sys.stderr,
+        )
 
 
 def _check_starter(text: str, source: str) -> None:

@@ -60,13 +60,19 @@ def _mqtt(mqtt: Mqtt) -> Iterator[Problem]:
 
 
 def _listening(config: Config) -> Iterator[Problem]:
+    ports = []
     for table, listen in (("metrics", config.metrics.listen), ("web", config.web.listen)):
         try:
-            address(listen)
+            place = address(listen)
         except ValueError:
             path = (table, "listen")
             what = 'HOST:PORT such as "127.0.0.1:8600", or "" for off'
             yield Problem(path, expected(path, listen, what))
+        else:
+            ports += [place.port] if place and place.port else []
+    if len(set(ports)) < len(ports):
+        what = f"another port than metrics.listen, which is {config.metrics.listen}"
+        yield Problem(("web", "listen"), expected(("web", "listen"), config.web.listen, what))
     if config.web.key_file and not config.web.cert_file:
         path = ("web", "key_file")
         yield Problem(path, expected(path, config.web.key_file, "a cert_file beside it"))

@@ -40,6 +40,15 @@ SYNTAX: Final = {
 }
 """Remedies, by the beginning of tomllib's messages."""
 
+MISTAKES: Final = (
+    (re.compile("[“”„‘’]"), 'these are typographic quotes; use "'),
+    (re.compile(r"=\s*-?\d+,\d+\s*(#.*)?$"), "decimals have a point: 0.5"),
+    (re.compile(r"\d\s*%"), "10 % is written 0.1"),
+)
+"""Remedies, by what the line contains."""
+
+EARLY_PART: Final = "a [[{0}.…]] follows the [[{0}]] that it belongs to"
+
 
 PASSWORD: Final = (
     "a password does not belong into this file; write it into a file of its own and name that "
@@ -58,20 +67,42 @@ class Problem(NamedTuple):
     """The error message; names the path."""
 
 
-def syntax(message: str, where: str) -> str:
+def syntax(message: str, where: str, text: str = "") -> str:
     """Convert a message of tomllib to edgepose's format, which begins with the line."""
     match = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message)
     what, line, column = match.groups() if match else (message.partition(";")[0], None, None)
     mend = next((mend for begin, mend in SYNTAX.items() if what.startswith(begin)), "")
+    mend = _of_line(text.split("\n"), int(line) if line else 0) or mend
     place = f"{where}:{line}" if line else where
     at = f"at column {column}" if column else "at the end" if match else "somewhere"
     what = what[:1].lower() + what[1:]
     return f"{place}: not TOML {at}: {what}" + (f"; {mend}" if mend else "")
 
 
+def _of_line(lines: list[str], number: int) -> str:
+    """Return the remedy for a common mistake in a line, counted from 1; empty for others."""
+    line = lines[number - 1] if 0 < number <= len(lines) else ""
+    if found := next((mend for pattern, mend in MISTAKES if pattern.search(line)), ""):
+        return found
+    header = re.fullmatch(r"\s*\[\[(\w+)\]\]\s*(#.*)?", line)
+    early = header and any(it.lstrip().startswith(f"[[{header[1]}.") for it in lines[:number])
+    return EARLY_PART.format(header[1]) if header and early else ""
+
+
 def expected(path: toml.Path, found: Any, what: str) -> str:
     """Return the message for a wrong value."""
-    return f"{toml.spell(path)} = {shorten(redact(toml.value(found)))}: expected {what}"
+    shown = shorten(redact(toml.value(found)))
+    return f"{toml.spell(path)} = {shown}: expected {what}{_hint(path, found)}"
+
+
+def _hint(path: toml.Path, found: Any) -> str:
+    """Return what was probably meant, led by a semicolon; empty if that is not known."""
+    if isinstance(found, str) and re.fullmatch(r"-?\d+(\.\d+)?", found):
+        return "; a number is written without quotes"
+    corner = bool({"polygon", "points", "masks", "roi"} & set(path))
+    if corner and isinstance(found, int | float) and found > 1:
+        return "; pixels? divide x by the width of the frame and y by its height"
+    return ""
 
 
 def decode(data: Mapping[str, Any], root: type[Root]) -> tuple[Root | None, list[Problem]]:

@@ -63,7 +63,7 @@ def loads(text: str, where: str) -> Config:
     try:
         data = tomllib.loads(text)
     except ValueError as error:  # also raised for a number with thousands of digits
-        raise ConfigError(error_messages.syntax(str(error), where)) from None
+        raise ConfigError(error_messages.syntax(str(error), where, text)) from None
     except RecursionError:
         msg = f"{where}: brackets within brackets without end; expected a few levels of them"
         raise ConfigError(msg) from None

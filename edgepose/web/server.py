@@ -123,6 +123,7 @@ class PageServer:
         app.router.add_post("/api/login", self._login)
         app.router.add_post("/api/logout", self._logout)
         app.router.add_get("/api/config", self._config)
+        app.router.add_get(r"/api/clips/{number:\d{1,15}}", self._clip)
         app.router.add_put("/api/config", self._save)
         app.router.add_post("/api/cameras/{camera}/set", self._set)
         Api(self.hub, self._start.topic_prefix, self).add_routes(app.router)
@@ -328,6 +329,13 @@ class PageServer:
     def _is_secure(self, request: web.Request) -> bool:
         """Return whether the browser uses HTTPS, with this server or a proxy."""
         return request.secure or request.headers.get("Origin", "").startswith("https:")
+
+    async def _clip(self, request: web.Request) -> web.StreamResponse:
+        """Return a clip that an event on the page links to."""
+        content = self.hub.clip(int(request.match_info["number"]))
+        if content is None:
+            raise Refused(404, "this clip is not kept any more")
+        return web.Response(body=content, content_type="image/webp")
 
     async def _config(self, request: web.Request) -> web.StreamResponse:
         shown = await asyncio.to_thread((await self._editor).look)

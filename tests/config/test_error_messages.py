@@ -1,5 +1,6 @@
 """What is wrong with a configuration, in words."""
 
+import re
 import tomllib
 from typing import Annotated
 
@@ -9,6 +10,8 @@ from msgspec import Meta, Struct
 
 from edgepose import suggestions
 from edgepose.config import error_messages
+from edgepose.config.loading import loads
+from edgepose.errors import ConfigError
 
 
 class Leaf(Struct, forbid_unknown_fields=True):
@@ -96,3 +99,41 @@ def test_only_something_alike_is_meant() -> None:
     """A wild guess would mislead."""
     assert suggestions.nearest("treshold", ["threshold", "thread"]) == "threshold"
     assert suggestions.nearest("banana", ["threshold", "thread"]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("hold_s = 0,5", "decimals have a point: 0.5"),
+        ("id = “yard”", 'these are typographic quotes; use "'),
+        ("polygon = [[10%, 0], [1, 1]]", "10 % is written 0.1"),
+        (
+            '[[camera.zone]]\nid = "a"\n[[camera]]\nid = "b"',
+            "a [[camera.…]] follows the [[camera]]",
+        ),
+    ],
+)
+def test_a_common_slip_gets_its_own_remedy(text: str, words: str) -> None:
+    """Instead of what tomllib makes of it."""
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        loads(text, "test")
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ('fps = "10"', "a number is written without quotes"),
+        ("FPS = 10", 'did you mean "fps"?'),
+        ("roi = [64, 252, 640, 480]", "pixels? divide x by the width of the frame"),
+    ],
+)
+def test_what_was_meant_is_said(key: str, words: str) -> None:
+    """The right value follows from the wrong one."""
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        loads(f'[[camera]]\nid = "a"\nsource = "demo://"\n{key}\n', "test")
+
+
+def test_page_and_metrics_need_ports_of_their_own() -> None:
+    """One of them would not be served."""
+    with pytest.raises(ConfigError, match=r"web\.listen = .*another port than metrics\.listen"):
+        loads('[web]\nlisten = "127.0.0.1:9464"\n', "test")

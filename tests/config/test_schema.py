@@ -63,6 +63,7 @@ snapshot_on = ["fall"]
 masks = [[[0,0],[0.2,0],[0.2,0.3],[0,0.3]]]
 clip_on = ["long_lie"]
 clip = "camera"
+live = "camera"
   [[camera.zone]]
   id = "sofa"
   polygon = [[0.1,0.5],[0.6,0.5],[0.6,1.0],[0.1,1.0]]

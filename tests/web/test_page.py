@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
 import edgepose
 from tests.support.brokers import free_port, needs_mosquitto, wait_until, witness
 from tests.support.browsing import CHROMIUM, House, needs_chromium, one_word, settled, told
-from tests.support.pages import site
+from tests.support.pages import HELLO, site
 from tests.support.prefixed import prefixed
 
 pytestmark = [pytest.mark.slow, needs_chromium, needs_mosquitto]
@@ -743,7 +744,12 @@ def test_the_floor_gets_its_metres(visit: Callable[..., Any], house: House) -> N
 def test_an_event_links_to_its_clip(chromium: Any) -> None:
     """As long as the clip is kept; a clip that was only asked for belongs to no event."""
     fall = {"v": 1, "type": "fall_suspected", "camera": "hall", "person": 1, "data": {}}
-    with site() as running, browsing(chromium, f"http://127.0.0.1:{running.port}/") as page:
+    hello = HELLO | {"device": {"id": "pi", "name": "Pi"}, "keypoints": [], "skeleton": []}
+    said = msgspec.Raw(json.dumps(hello).encode())
+    with (
+        site(hello=said) as running,
+        browsing(chromium, f"http://127.0.0.1:{running.port}/") as page,
+    ):
         for number in (1, 2):
             event = fall | {"id": f"e{number}", "at": "2026-11-22T20:05:01.123Z"}
             running.tell("event", json.dumps(event).encode(), "hall")

@@ -71,7 +71,9 @@ class IpcChannel:
             self._kept[message.type, *message.labels] = message
 
     def _send_kept(self) -> bool:
-        return all(map(self._send, [*self._kept.values(), *self._events]))
+        clips = [message for message in self._kept.values() if message.type == "clip"]
+        others = [message for message in self._kept.values() if message.type != "clip"]
+        return all(map(self._send, [*others, *self._events, *clips]))  # clips link to events
 
     def _send(self, message: IpcMessage) -> bool:
         """Send a message; return False if the socket is full."""

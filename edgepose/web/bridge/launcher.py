@@ -159,11 +159,19 @@ class PageLauncher:
         if prefix == own and rest in {"status", "stats"}:
             return IpcMessage(rest, (), message.payload)
         parent, _, camera = prefix.rpartition("/")
+        if parent == own and rest == "clip" and not self._may_show_clip(camera):
+            return None
         if parent == own and rest in {"poses", "state", "event", "clip"}:
             return IpcMessage(rest, (camera,), message.payload)
         if parent == own and rest == "availability":
             return IpcMessage(rest, (camera,), msgspec.json.encode(message.payload.decode()))
         return None
+
+    def _may_show_clip(self, camera: str) -> bool:
+        """Return whether a clip has no camera picture, or the page may show those."""
+        config = self._host.config
+        shows = any(each.id == camera and each.clip == "camera" for each in config.cameras)
+        return config.web.picture or not shows
 
     # From the thread of the process
 

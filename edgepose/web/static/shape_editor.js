@@ -384,7 +384,7 @@ export class ShapeEditor extends EventTarget {
     }
     draw("shapes", `shape ${key}`, "path", {
       d: this.#path(polygon, isOpen(kind)),
-      class: `shape ${kind}${selected ? " selected" : ""}`,
+      class: `shape ${look(kind)}${selected ? " selected" : ""}`,
       role: "button",
       tabindex: this.#drawing ? -1 : 0,
       "aria-label": `${title}, ${polygon.length} corners`,
@@ -395,7 +395,7 @@ export class ShapeEditor extends EventTarget {
     const [x, y] = [0, 1].map((axis) => polygon.map((corner) => this.#px(corner)[axis]));
     const name = { x: (Math.min(...x) + Math.max(...x)) / 2, y: Math.max(...y) - 8 };
     const words = shape.word ?? (kind === "mask" ? title : "");
-    draw("names", `name ${key}`, "text", { ...name, class: `name ${kind}`, "aria-hidden": "true" }, words);
+    draw("names", `name ${key}`, "text", { ...name, class: `name ${look(kind)}`, "aria-hidden": "true" }, words);
   }
 
   #path(polygon, open = false) {
@@ -474,9 +474,13 @@ function nudged(point, arrow, long) {
   return tidy([point[0] + dx, point[1] + dy]);
 }
 
-/** The hatch pattern of masks. */
+/** The class of a kind of shape. */
+const look = (kind) => (isOpen(kind) ? "crossing" : kind);
+
+/** The hatch pattern of masks, and the frame's edges, beyond which no grid is drawn. */
 function hatching() {
   const line = svg("path", { d: "M0 8 8 0", class: "hatch" });
   const size = { width: 8, height: 8, patternUnits: "userSpaceOnUse" };
-  return svg("defs", {}, svg("pattern", { id: "hatch", ...size }, line));
+  const frame = svg("clipPath", { id: "frame" }, svg("rect", { width: "100%", height: "100%" }));
+  return svg("defs", {}, svg("pattern", { id: "hatch", ...size }, line), frame);
 }

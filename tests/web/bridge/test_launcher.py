@@ -178,6 +178,30 @@ class TestSeen:
         assert [told[:2] for told in during] == [("poses", ("hall",))]
         assert before == after == []
 
+    @pytest.mark.parametrize(
+        ("tables", "shown"),
+        [
+            (CAMERA, True),
+            (f'{CAMERA}clip = "camera"\n', False),
+            (f'[web]\npicture = true\n{CAMERA}clip = "camera"\n', True),
+        ],
+    )
+    def test_a_clip_with_the_room_in_it_needs_permission(self, tables: str, shown: bool) -> None:
+        """The page shows pictures of the camera only where its owner allows that."""
+        config = loads(f'[device]\nid = "pi"\n{tables}', "test")
+        page = PageLauncher(cast(PageHost, Host(config, Topics("edgepose", "pi"))))
+
+        found = self.told(page, self.message("edgepose/pi/hall/clip", "snapshot"))
+
+        assert [each[:2] for each in found] == ([("clip", ("hall",))] if shown else [])
+
+    def test_a_clip_comes_after_the_event_that_it_belongs_to(self, page: PageLauncher) -> None:
+        """Also to a process that starts later: it links them as they come."""
+        for name, kind in (("clip", "snapshot"), ("state", "state"), ("event", "event")):
+            page.receive(self.message(f"edgepose/pi/hall/{name}", cast(Kind, kind)))
+
+        assert [each.type for each in self.told(page)] == ["state", "event", "clip"]
+
     def test_what_is_not_for_people_is_left_out(self, page: PageLauncher) -> None:
         """Discovery, pictures and MessagePack are for others."""
         page.watch(["hall"], [])
