@@ -39,7 +39,8 @@ def rfc3339(unix_ns: int) -> str:
     """
     seconds, rest_ns = divmod(unix_ns, NS_PER_S)
     moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest_ns // NS_PER_MS:03d}Z"
+    # `strftime` takes ten times as long as `isoformat`.
+    return f"{moment.isoformat()[:19]}.{rest_ns // NS_PER_MS:03d}Z"
 
 
 def median_ms(do: Callable[[], None], times: int) -> float:

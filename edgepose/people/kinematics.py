@@ -9,7 +9,14 @@ from typing import Final
 
 from edgepose.people.floor import Floor, FloorView
 from edgepose.people.zones import Point
-from edgepose.skeleton import LEFT_SHOULDER, NOSE, RIGHT_SHOULDER, figure
+from edgepose.skeleton import (
+    LEFT_HIP,
+    LEFT_SHOULDER,
+    NOSE,
+    RIGHT_HIP,
+    RIGHT_SHOULDER,
+    figure,
+)
 from edgepose.timing import NS_PER_S
 from edgepose.types import Place, Size, Track
 
@@ -71,22 +78,23 @@ def facing_deg(track: Track, min_score: float = 0.3) -> float | None:
     0 is towards the camera, 180 away from it, 90 to the right of the picture. None where the
     body is seen from the side, which leaves left or right open, or shoulders or hips are hidden.
     """
-    points = track.pose.keypoints
-    body = figure(points, min_score)
+    points: list[list[float]] = track.pose.keypoints.tolist()
     left, right = points[LEFT_SHOULDER], points[RIGHT_SHOULDER]
-    if min(left[2], right[2]) < min_score or body.shoulders is None or body.hips is None:
+    hips = [hip for hip in points[LEFT_HIP : RIGHT_HIP + 1] if hip[2] >= min_score]
+    if min(left[2], right[2]) < min_score or not hips:
         return None
-    torso = math.dist(body.shoulders.tolist(), body.hips.tolist())
+    middle = (left[0] + right[0]) / 2, (left[1] + right[1]) / 2
+    torso = math.dist(middle, [sum(axis) / len(hips) for axis in zip(*hips, strict=True)][:2])
     if torso <= 0:
         return None
-    width = float(left[0] - right[0]) / (SHOULDERS * torso)
+    width = (left[0] - right[0]) / (SHOULDERS * torso)
     if abs(width) < ASIDE:
         return None
     nose = points[NOSE]
     if nose[2] < min_score:  # from behind, the shoulders alone leave the side open
         return 180.0 if width < 0 else None
     turned = math.degrees(math.acos(max(-1.0, min(1.0, width))))
-    aside = float(nose[0] - body.shoulders[0]) / torso
+    aside = (nose[0] - middle[0]) / torso
     return -turned if aside < -HEAD_ASIDE and turned < 180 else turned
 
 

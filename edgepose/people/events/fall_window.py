@@ -99,7 +99,8 @@ def speeds(inputs: Floats) -> Floats:
     places = inputs[:, : 2 * STEPS * POINTS].reshape(count, STEPS, POINTS, 2)
     shown = inputs[:, 2 * STEPS * POINTS : 3 * STEPS * POINTS].reshape(count, STEPS, POINTS) > 0
     trunk = (SHOULDERS, HIPS)
-    moved = np.linalg.norm(places[:, 2:, trunk] - places[:, :-2, trunk], axis=-1)
+    steps = places[:, 2:, trunk] - places[:, :-2, trunk]
+    moved = np.hypot(steps[..., 0], steps[..., 1])
     seen = shown[:, 2:, trunk] & shown[:, :-2, trunk]
     farthest = np.where(seen, moved, -1).max(axis=1)
     return np.where((farthest >= 0).all(axis=1), farthest.sum(axis=1), np.float32(np.nan))
