@@ -1,7 +1,8 @@
 """Recordings as JSON Lines: one message a line, readable with any tool.
 
 The first line is a header; every other line has the arrival time, topic and payload of a
-message. Each line is flushed at once, so a crash loses at most the last one.
+message. Each line is passed to the system at once, so the end of the process loses at most the
+one that is being written. A power cut loses what the system has not written to the disk yet.
 `docs/recordings.md` describes the format.
 """
 

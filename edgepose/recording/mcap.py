@@ -22,7 +22,7 @@ from edgepose.timing import NS_PER_S, Clock
 from edgepose.types import Message
 
 METADATA: Final = "edgepose"
-CHUNK: Final = 64 * 1024  # a crash loses at most one chunk: some seconds
+CHUNK: Final = 64 * 1024  # a killed process loses at most one chunk: some seconds
 UNSURE: Final = 0.3  # keypoints with a lower score are not drawn
 ANNOTATED_POINTS: Final = 1  # of foxglove.PointsAnnotation
 ANNOTATED_LINES: Final = 4

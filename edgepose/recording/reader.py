@@ -8,6 +8,7 @@ import base64
 import contextlib
 import gzip
 import logging
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,7 +182,19 @@ def _open(path: Path) -> IO[bytes]:
     if not _begins(file, GZIP_MAGIC):
         return file
     file.close()
-    return cast(IO[bytes], gzip.open(path, "rb"))
+    unpacked = gzip.GzipFile(path, "rb")
+    try:
+        unpacked.peek(1)
+    except (*GZIP_ERRORS, EOFError) as error:
+        unpacked.close()
+        msg = f"{path}: damaged gzip file ({error}); expected a recording"
+        raise RecordingError(msg) from None
+    return cast(IO[bytes], unpacked)
+
+
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"  # editors of Windows write it
+LONGEST_S: Final = 1e9  # some 30 years; larger ones are damaged, and overflow nanoseconds
+GZIP_ERRORS: Final = (gzip.BadGzipFile, zlib.error)
 
 
 def _begins(file: IO[bytes], magic: bytes) -> bool:
@@ -191,7 +204,9 @@ def _begins(file: IO[bytes], magic: bytes) -> bool:
 
 
 def _jsonl_about(path: Path, file: IO[bytes]) -> dict[str, Any]:
-    first = file.readline()
+    first = file.readline().removeprefix(BYTE_ORDER_MARK)
+    while first and not first.strip():
+        first = file.readline()
     try:
         about = msgspec.json.decode(first)
     except msgspec.DecodeError:
@@ -211,7 +226,7 @@ def _jsonl_about(path: Path, file: IO[bytes]) -> dict[str, Any]:
 def _jsonl_entries(path: Path, file: IO[bytes]) -> Iterator[RecordedEntry]:
     began_ns: int | None = None
     for number, line, last in _lines(path, file):
-        if number == 1 and b'"edgepose_recording"' in line[:64]:
+        if b'"edgepose_recording"' in line[:64]:  # more than one if recordings were joined
             continue
         try:
             if line.lstrip().startswith(b'{"t"'):
@@ -219,7 +234,7 @@ def _jsonl_entries(path: Path, file: IO[bytes]) -> Iterator[RecordedEntry]:
                 continue
             poses = msgspec.json.decode(line, type=PosesMessage)
             at_ns = unix_ns(poses.captured_at)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             if last:
                 log.warning("%s:%d: cut off; left out", path, number)
                 return
@@ -239,14 +254,17 @@ def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes, bool]]:
                 continue
             if waiting is not None:
                 yield (*waiting, False)
-            waiting = number, line.strip()
-    except EOFError:  # a truncated gzip file
+            waiting = number, line.strip().removeprefix(BYTE_ORDER_MARK)
+    except (*GZIP_ERRORS, EOFError):
         log.warning("%s: the compressed file was cut off; its end is left out", path)
     if waiting is not None:
         yield (*waiting, True)
 
 
 def _entry(line: RecordedLine) -> RecordedEntry:
+    if abs(line.t) > LONGEST_S:
+        msg = f"t is {line.t:g} s; expected seconds since the recording began"
+        raise ValueError(msg)
     if line.base64 is not None:
         return RecordedEntry(line.t, line.topic, line.base64)
     payload = bytes(line.payload)

@@ -646,3 +646,60 @@ def test_foreign_messages_are_left_out(
     for words in (["--events"], ["--now"], ["--device", "other"], []):
         assert main(["replay", str(path), "--print", *words]) == 0
     assert "unexpected" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", ["bom", "crlf", "blank lines", "zeros", "joined"])
+def test_what_editors_and_power_cuts_do_to_a_file_does_not_matter(
+    tmp_path: Path, change: str
+) -> None:
+    """Every whole message is read."""
+    path = tmp_path / "hall.jsonl"
+    record(path)
+    whole = list(open_recording(path).entries())
+    data = path.read_bytes()
+    path.write_bytes(
+        {
+            "bom": b"\xef\xbb\xbf" + data,
+            "crlf": data.replace(b"\n", b"\r\n"),
+            "blank lines": b"\n\r\n" + data + b"\n\n",
+            "zeros": data + bytes(4096),
+            "joined": data + data,
+        }[change]
+    )
+
+    found = list(open_recording(path).entries())
+
+    assert found == (whole * 2 if change == "joined" else whole)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x1f\x8b" + bytes(50), b"\x1f\x8b", b"\x1f\x8b\x08" + 50 * b"x"]
+)
+def test_a_damaged_gzip_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    """In one sentence."""
+    path = tmp_path / "hall.jsonl.gz"
+    path.write_bytes(content)
+
+    with pytest.raises(RecordingError, match="damaged gzip file"):
+        open_recording(path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"t":5,"topic":"edgepose/pi/hall/poses","payload":' + 5000 * b"[" + 5000 * b"]" + b"}",
+        b'{"t":1e300,"topic":"edgepose/pi/hall/poses","payload":1}',
+        b'{"t":5,"topic":7,"payload":1}',
+        b'{"t":NaN,"topic":"a","payload":1}',
+    ],
+    ids=["deep", "endless", "topic", "nan"],
+)
+def test_a_line_of_nonsense_is_an_error_with_its_number(tmp_path: Path, line: bytes) -> None:
+    """Not an unexpected one."""
+    path = tmp_path / "hall.jsonl"
+    record(path)
+    data = path.read_bytes()
+    path.write_bytes(data + line + b"\n" + data.splitlines()[-1])
+
+    with pytest.raises(RecordingError, match=rf"hall.jsonl:{data.count(bytes([10])) + 1}: "):
+        list(open_recording(path).entries())
