@@ -12,8 +12,9 @@ import pytest
 import edgepose
 from edgepose.cli import main
 from edgepose.geometry import box_around
+from edgepose.people.events.falls import FallDetector
 from edgepose.people.events.postures import PostureDetector
-from edgepose.people.posture import PostureReader, read
+from edgepose.people.posture import PostureReader, _network, read
 from edgepose.skeleton import MIRRORED
 from edgepose.timing import NS_PER_MS, NS_PER_S
 from edgepose.types import Floats, Pose, Posture, Track
@@ -285,3 +286,23 @@ def test_real_people_turned_on_their_side_lie() -> None:
 
     assert set(said) <= {"lying", "unknown"}
     assert said["lying"] >= 0.6 * said.total() >= 0.6 * len(images) * len(turns)
+
+
+def test_the_network_runs_once_for_all_readers_of_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The posture and the fall detector ask for the same people."""
+    keypoints = np.arange(51, dtype=np.float32).reshape(17, 3)
+    tracks = [Track(1, Pose(keypoints, 0.9, box_around(keypoints)), 0)]
+    rows = []
+    real = _network()
+
+    class Counting:
+        def mean_logits(self, inputs: Floats, mirrored: Floats) -> Floats:
+            rows.append(len(inputs))
+            return real.mean_logits(inputs, mirrored)
+
+    monkeypatch.setattr("edgepose.people.posture._network", Counting)
+
+    PostureReader().update(tracks, 0)
+    FallDetector().update(tracks, 0)
+
+    assert rows == [1]

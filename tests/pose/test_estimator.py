@@ -284,3 +284,9 @@ def test_a_picture_that_is_none_is_refused(picture: Image) -> None:
     """The caller reads what was found and what was expected."""
     with pytest.raises(ValueError, match="picture is"):
         estimator("movenet-multipose").estimate(picture)
+
+
+def test_tracks_are_predicted_only_for_policies_that_use_them() -> None:
+    """Who looks at the whole picture needs the places of falls alone."""
+    assert PoseEstimator("movenet-lightning").uses_tracks
+    assert not PoseEstimator("movenet-multipose").uses_tracks

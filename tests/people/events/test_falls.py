@@ -8,7 +8,9 @@ import pytest
 
 from edgepose.config.loading import loads
 from edgepose.geometry import box_around
-from edgepose.people.events.falls import FallDetector, FallOptions
+from edgepose.people.body_measures import POINTS, Array, Looks
+from edgepose.people.events.fall_window import windows
+from edgepose.people.events.falls import APART_S, FallDetector, FallOptions
 from edgepose.people.zones import Zone
 from edgepose.skeleton import MIRRORED
 from edgepose.timing import NS_PER_S
@@ -392,3 +394,30 @@ def test_generated_falls_ring_and_generated_life_does_not() -> None:
 class TestFallDetector(DetectorContract):
     def detector(self) -> FallDetector:
         return FallDetector()
+
+
+def random_looks(rng: np.random.Generator) -> tuple[Looks, Array]:
+    """Return a body of which points are hidden at times, and irregular times up to 0."""
+    count = int(rng.integers(3, 60))
+    points = rng.normal(100, 30, (count, POINTS, 2))
+    points[rng.random((count, POINTS)) < rng.random() * 0.9] = np.nan
+    width, stature = rng.uniform(10, 30, count), rng.uniform(80, 120, count)
+    width[rng.random(count) < 0.3] = np.nan
+    return Looks(points, width, stature), np.sort(rng.uniform(-6, 0, count))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_people_on_one_time_line_have_the_windows_of_each_alone(seed: int) -> None:
+    """No observation of one person gets into the window of another."""
+    rng = np.random.default_rng(seed)
+    people = [random_looks(rng) for _ in range(4)]
+    ends = np.arange(4) * APART_S
+    together = Looks(*map(np.concatenate, zip(*(looks for looks, _ in people), strict=True)))
+    seconds = np.concatenate([times + end for (_, times), end in zip(people, ends, strict=True)])
+
+    inputs, known = windows(together, seconds, ends)
+
+    for row, (looks, times) in enumerate(people):
+        alone, is_known = windows(looks, times, np.zeros(1))
+        assert known[row] == is_known[0]
+        np.testing.assert_allclose(inputs[row], alone[0], atol=1e-5)
