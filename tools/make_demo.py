@@ -29,7 +29,7 @@ ROOT: Final = Path(__file__).parents[1]
 SIZE: Final = (640, 360)
 FPS: Final = 15
 SECONDS: Final = 8.0
-FALL_SECONDS: Final = 20.0
+FALL_SECONDS: Final = 24.0
 SUPER: Final = 2  # drawn so many times larger, then averaged
 METRES: Final = 0.1  # a unit of the mesh
 
@@ -539,14 +539,14 @@ def fall_film(ben: Body) -> Iterator[Any]:
     )
     for index in range(round(FALL_SECONDS * FPS)):
         t = index / FPS
-        x = ease(t, (0.0, -3.6), (3.4, 0.0), (15.0, 0.0), (18.5, 4.0))
+        x = ease(t, (0.0, -3.6), (3.4, 0.0), (19.0, 0.0), (22.5, 4.0))
         stride = 2 * np.pi * x / 1.4
-        walks = ease(t, (2.9, 1), (3.4, 0), (14.8, 0), (15.4, 1))
+        walks = ease(t, (2.9, 1), (3.4, 0), (18.8, 0), (19.4, 1))
         aims = {
             name: walks * aim + (1 - walks) * standing(0.0)[name]
             for name, aim in walking(stride).items()
         }
-        tip = ease(t, (3.6, 0), (4.6, 1), (12.0, 1), (14.4, 0))
+        tip = ease(t, (3.6, 0), (4.6, 1), (16.0, 1), (18.4, 0))
         body = ben.posed({n: a / np.linalg.norm(a) for n, a in aims.items()}, np.pi / 2, (x, -0.1))
         yield scene.shot([(ben, tipped(body, x, tip * np.pi / 2))])
 

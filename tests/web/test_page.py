@@ -840,7 +840,11 @@ def test_axe_finds_nothing(visit: Callable[..., Any], scheme: str, width: int) -
     found = violations(page)
 
     page.goto(f"{page.url}#/edit/hall")
-    draw(page, WAVER, "Two Words")
+    draw(page, ((0.2, 0.5), (0.4, 0.7), (0.4, 0.5), (0.2, 0.7)), "crossed")
+    named(page, "button", "Draw a line").click()
+    drag(page, (0.1, 0.9), (0.5, 0.9))
+    named(page, "button", "Mark the floor").click()
+    drag(page, (0.5, 0.6), (0.9, 0.9))
     named(page, "button", "Draw a mask").click()
     drag(page, (0.6, 0.1), (0.8, 0.3))
     named(page, "button", "Select a region").click()
