@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
+
 from edgepose import registry
 from edgepose.config import schema
 from edgepose.config.schema import Config, PoseSettings
@@ -30,6 +32,12 @@ def births(pose: PoseSettings) -> tracking.TrackerOptions:
     least = pose.least()
     sure = max(least, min(least / WEAK, SURE))
     return tracking.TrackerOptions(birth_score=least, sure_score=sure)
+
+
+def with_min_pose_score(config: Config, own: float) -> Config:
+    """Return the configuration with `auto` replaced by `own`, the model's minimum pose score."""
+    replace = msgspec.structs.replace
+    return replace(config, pose=replace(config.pose, min_pose_score=config.pose.least(own)))
 
 
 def follower(config: Config, camera: schema.Camera, ids: Iterator[int] | None = None) -> Follower:

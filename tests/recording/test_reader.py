@@ -646,3 +646,22 @@ def test_foreign_messages_are_left_out(
     for words in (["--events"], ["--now"], ["--device", "other"], []):
         assert main(["replay", str(path), "--print", *words]) == 0
     assert "unexpected" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("model", "people"), [("movenet-multipose", 2), ("movenet-thunder", 0)])
+def test_poses_without_ids_are_followed_by_the_scale_of_their_model(
+    tmp_path: Path, model: str, people: int
+) -> None:
+    """A score of 0.3 is a person for one model and nobody for another."""
+    path = tmp_path / "detect.jsonl"
+    with path.open("wb") as file:
+        for message in said(Steady()):
+            if message.topic == HALL.poses:
+                poses = json.loads(message.payload) | {"model": model}
+                for person in poses["poses"]:
+                    person |= {"id": None, "score": 0.3}
+                file.write(json.dumps(poses).encode() + b"\n")
+
+    appeared = [e for e in map(json.loads, events(path)) if e["type"] == "person_appeared"]
+
+    assert len({event["person"] for event in appeared}) == people
