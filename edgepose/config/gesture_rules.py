@@ -104,6 +104,11 @@ class Gesture:
     """Seconds after a gesture in which the same gesture of the same person is ignored."""
 
     @property
+    def upright(self) -> bool:
+        """True when a lying person does not make the gesture."""
+        return set(LYING) <= {condition.text for condition in self.unless}
+
+    @property
     def sided(self) -> bool:
         """True when every joint names its side; otherwise the rule is evaluated for both sides."""
         return all(condition.sided for condition in (*self.when, *self.unless))

@@ -1,6 +1,9 @@
 """Builds followers and event detectors from the configuration."""
 
 from collections.abc import Iterator
+from typing import Final
+
+import msgspec
 
 from edgepose import registry
 from edgepose.config import schema
@@ -9,7 +12,7 @@ from edgepose.people import tracking
 from edgepose.people.events import EVENTS, Detector
 from edgepose.people.events.lines import Line, LineDetector
 from edgepose.people.floor import Floor
-from edgepose.people.follower import Follower
+from edgepose.people.follower import WEAK, Follower
 from edgepose.people.kinematics import KinematicsReader
 from edgepose.people.movement import MovementReader
 from edgepose.people.posture import PostureReader
@@ -17,10 +20,24 @@ from edgepose.people.smoothing import Smoother
 from edgepose.people.tracking import Tracker
 from edgepose.people.zones import Zone
 
+SURE: Final = 0.4  # score that suffices for an id, whatever the model
+
 
 def births(pose: PoseSettings) -> tracking.TrackerOptions:
-    """Return the tracker options with the configured minimum pose score as birth score."""
-    return tracking.TrackerOptions(birth_score=pose.least())
+    """Return the tracker options for the configured minimum pose score.
+
+    Before a new track gets an id, its score must once be as much above the minimum as it may
+    later be below it: furniture stays near the minimum.
+    """
+    least = pose.least()
+    sure = max(least, min(least / WEAK, SURE))
+    return tracking.TrackerOptions(birth_score=least, sure_score=sure)
+
+
+def with_min_pose_score(config: Config, own: float) -> Config:
+    """Return the configuration with `auto` replaced by `own`, the model's minimum pose score."""
+    replace = msgspec.structs.replace
+    return replace(config, pose=replace(config.pose, min_pose_score=config.pose.least(own)))
 
 
 def follower(config: Config, camera: schema.Camera, ids: Iterator[int] | None = None) -> Follower:

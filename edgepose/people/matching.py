@@ -36,6 +36,7 @@ GROWS: Final = 0.5  # part of a size increase taken per frame: limits the effect
 SAME_PERSON: Final = 0.7  # OKS above which two poses in one frame are duplicates
 SAME_MIDDLE: Final = 0.6  # sizes: duplicates have box centres closer than this on both axes
 OVERSHADOWED: Final = 0.4  # OKS above which a new pose is a duplicate of a matched one
+SAME_BOX: Final = 0.5  # the same for the IoU: networks disagree about joints of lying bodies
 SAME_SHAPE: Final = 0.2  # minimum OKS after alignment: below, size or shape differs
 SAME_PLACE: Final = 0.3  # minimum IoU of a match by boxes alone
 BOX_TRUST: Final = 0.3  # weight of the IoU: an exact box match counts as a mediocre pose match
@@ -341,11 +342,16 @@ def alike(crowd: Crowd, row: Indices, column: Indices, joint_score: float) -> Fl
 def overshadowed(
     crowd: Crowd, new: Sequence[int], known: Sequence[int], joint_score: float
 ) -> set[int]:
-    """Return the indices of new poses that duplicate a matched one (OKS > `OVERSHADOWED`)."""
+    """Return the indices of new poses that duplicate a matched one.
+
+    Either the OKS is above `OVERSHADOWED`, or the IoU of the boxes above `SAME_BOX`.
+    """
     corners = crowd.corners
     first, second = near(corners[new], corners[known], np.zeros(len(new), np.float32))
     row, column = np.array(new)[first], np.array(known)[second]
-    return set(row[alike(crowd, row, column, joint_score) > OVERSHADOWED].tolist())
+    iou, _ = overlap(corners[row], corners[column])
+    same = (alike(crowd, row, column, joint_score) > OVERSHADOWED) | (iou > SAME_BOX)
+    return set(row[same].tolist())
 
 
 def single_out(poses: Sequence[Pose], joint_score: float) -> tuple[list[Pose], Crowd]:

@@ -8,6 +8,7 @@ measurements.
 """
 
 import itertools
+import math
 from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
@@ -31,6 +32,8 @@ from edgepose.timing import NS_PER_S
 from edgepose.types import LOST_S, Box, Floats, Pose, Track
 
 CANDIDATE_S: Final = 0.2  # an unconfirmed candidate is dropped when unseen for longer
+NEAR: Final = 0.75  # maximum distance from a lost track's place to continue it, in longer sides
+RESIZED: Final = 2.5  # maximum ratio of sizes to continue it: a standing body and one seen end-on
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,14 @@ class TrackerOptions:
     birth_score: float = 0.25
     """Minimum score to start a track, within [0, 1]. Lower poses only continue one."""
 
+    sure_score: float = 0.0
+    """Minimum score, reached once, before a new track gets its id, within [0, 1]."""
+
     joint_score: float = 0.2
     """Keypoints below it are ignored, within [0, 1]."""
 
     confirm_s: float = 0.15
-    """Seconds before a new track gets its id; at least two frames."""
+    """Minimum seconds before a new track gets its id; at least two frames."""
 
     lost_s: float = LOST_S
     """Seconds that an unseen track keeps its id."""
@@ -58,6 +64,9 @@ class Person:
     since_ns: int
     seen_ns: int
 
+    best: float
+    """Highest score so far."""
+
     id: int | None = None
     """None for a candidate."""
 
@@ -70,6 +79,7 @@ class Person:
     def see(self, pose: Pose, at_ns: int) -> None:
         """Record a matched pose."""
         self.score, self.seen_ns = pose.score, at_ns
+        self.best = max(self.best, pose.score)
         self.seen += 1
 
     def age_s(self, at_ns: int) -> float:
@@ -112,11 +122,13 @@ class Tracker:
         found = {self._people[row]: ranked[column] for row, column in pairs}
         for person, pose in found.items():
             person.see(pose, now_ns)
-        self._drop_nobodies(found, now_ns)
+        self._drop_nobodies(found, now_ns, self._doubles(pairs, crowd))
+        found = {person: pose for person, pose in found.items() if person in self._people}
         new = self._begin(ranked[:sure], crowd, {column for _, column in pairs}, now_ns)
         if at_once:
-            return self._name(found | new, now_ns, watched_s=0.0)
-        return self._name(found, now_ns, watched_s=self.options.confirm_s)
+            return self._name(found | new, now_ns, watched_s=0.0, least=0.0)
+        options = self.options
+        return self._name(found, now_ns, watched_s=options.confirm_s, least=options.sure_score)
 
     def predict(self, at_ns: int) -> list[Track]:
         """Predict all tracks that have an id at `at_ns`, including unseen ones, sorted by id.
@@ -191,14 +203,25 @@ class Tracker:
         }
         return pairs + assign(rest)
 
-    def _drop_nobodies(self, found: Container[Person], now_ns: int) -> None:
-        """Drop candidates seen in too few frames or unseen for `CANDIDATE_S`."""
+    def _doubles(self, pairs: Sequence[Pair], crowd: Crowd) -> set[Person]:
+        """Return the matched candidates that duplicate a matched track with an id."""
+        known = [column for row, column in pairs if self._people[row].id is not None]
+        new = {column: self._people[row] for row, column in pairs if self._people[row].id is None}
+        if not known or not new:
+            return set()
+        double = overshadowed(crowd, list(new), known, self.options.joint_score)
+        return {new[column] for column in double}
+
+    def _drop_nobodies(
+        self, found: Container[Person], now_ns: int, doubles: Container[Person]
+    ) -> None:
+        """Drop duplicates, and candidates seen in too few frames or unseen for `CANDIDATE_S`."""
         for person in self._people:
             person.missed += person not in found
         self._keep(
             [
                 person.id is not None
-                or person in found
+                or (person in found and person not in doubles)
                 or (person.seen > person.missed and person.age_s(now_ns) <= CANDIDATE_S)
                 for person in self._people
             ]
@@ -214,21 +237,50 @@ class Tracker:
             new = [column for column in new if column not in double]
         if not new:
             return {}
-        begun = {Person(sure[column].score, now_ns, now_ns): sure[column] for column in new}
+        begun = {
+            Person(pose.score, now_ns, now_ns, pose.score): pose
+            for pose in (sure[column] for column in new)
+        }
         bodies = begin(pick(crowd, new))
         self._people += begun
         self._bodies = Bodies(*map(np.concatenate, zip(self._bodies, bodies, strict=True)))
         return begun
 
-    def _name(self, found: dict[Person, Pose], now_ns: int, *, watched_s: float) -> list[Track]:
-        """Give ids to candidates of age `watched_s`; return the tracks that have one."""
+    def _name(
+        self, found: dict[Person, Pose], now_ns: int, *, watched_s: float, least: float
+    ) -> list[Track]:
+        """Give ids to candidates of age `watched_s` whose best score is at least `least`.
+
+        A candidate that began near the place of a lost track continues it: the shape of a body that
+        falls or gets up may differ too much for a match. Returns the tracks that have an id.
+        """
         tracks = []
         for person, pose in found.items():
-            if person.id is None and now_ns - person.since_ns >= watched_s * NS_PER_S:
-                person.id = next(self._ids)
+            old = now_ns - person.since_ns >= watched_s * NS_PER_S
+            if person.id is None and old and person.best >= least:
+                lost = self._lost_near(person)
+                person.id = next(self._ids) if lost is None else lost.id
+                person.since_ns = person.since_ns if lost is None else lost.since_ns
+                self._keep([other is not lost for other in self._people])
             if person.id is not None:
                 tracks.append(Track(person.id, pose, person.since_ns))
         return sorted(tracks, key=lambda track: track.id)
+
+    def _lost_near(self, person: Person) -> Person | None:
+        """Return the nearest track that was lost before this candidate began, near its place."""
+        corners = self._bodies.corners + np.tile(self._bodies.way, 2)
+        middles = (corners[:, :2] + corners[:, 2:]) / 2
+        row = self._people.index(person)
+        apart = np.linalg.norm(middles - middles[row], axis=1)
+        reach = NEAR * np.maximum((corners[:, 2:] - corners[:, :2]).max(axis=1), 1)
+        resized = np.abs(np.log(self._bodies.sizes / self._bodies.sizes[row]))
+        near = (apart <= reach) & (resized < math.log(RESIZED))
+        lost = [
+            index
+            for index in np.flatnonzero(near).tolist()
+            if self._people[index].id is not None and self._people[index].seen_ns < person.since_ns
+        ]
+        return self._people[min(lost, key=lambda index: apart[index])] if lost else None
 
     def _expect(
         self, person: Person, at_ns: int, keypoints: Floats, corners: Floats, way: Floats

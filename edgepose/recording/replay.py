@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from edgepose.config.schema import Camera, Config
+from edgepose.models import catalog
 from edgepose.mqtt import encoding
 from edgepose.mqtt import topics as mqtt_topics
 from edgepose.people import build, tracking
@@ -80,7 +81,7 @@ def rederive(recording: Recording, config: Config) -> Iterator[Step]:
     for frame in frames(recording):
         key = frame.device, frame.camera
         if key not in followers:
-            followers[key] = _follower(config, frame.camera, followed=recording.followed)
+            followers[key] = _follower(config, frame, followed=recording.followed)
         follower = followers[key]
         tracks, events = follower.follow(frame.poses, frame.at_ns, frame.size)
         news = None if states.get(key) == follower.state else follower.state
@@ -88,9 +89,12 @@ def rederive(recording: Recording, config: Config) -> Iterator[Step]:
         yield Step(frame, tracks, events, follower.frame_id, news)
 
 
-def _follower(config: Config, camera: str, *, followed: bool) -> Follower:
-    known = (entry for entry in config.cameras if entry.id == camera)
-    follower = build.follower(config, next(known, Camera(id=camera, source="-")))
+def _follower(config: Config, first: RecordedFrame, *, followed: bool) -> Follower:
+    """Return a follower for the camera of a frame, with the minimum score of its model."""
+    own = catalog.min_pose_score(first.model)
+    config = config if own is None else build.with_min_pose_score(config, own)
+    known = (entry for entry in config.cameras if entry.id == first.camera)
+    follower = build.follower(config, next(known, Camera(id=first.camera, source="-")))
     if followed:
         follower.tracker, follower.smoother = KnownPeople(), None
     return follower

@@ -3,25 +3,18 @@
 import threading
 from typing import Final
 
-import msgspec
-
 from edgepose.camera.worker import CameraWorker, joined
 from edgepose.config.schema import Config
 from edgepose.errors import SourceError
 from edgepose.mqtt import encoding
 from edgepose.mqtt.requests import Settings
+from edgepose.people.build import with_min_pose_score
 from edgepose.service import wiring
 from edgepose.service.state import DaemonState
 from edgepose.service.status import publish_status
 from edgepose.types import Message
 
 CLOSE_S: Final = 1.0  # for the threads of all cameras; the daemon has five seconds to stop
-
-
-def with_min_pose_score(config: Config, own: float) -> Config:
-    """Return the configuration with `auto` replaced by `own`, the model's minimum pose score."""
-    replace = msgspec.structs.replace
-    return replace(config, pose=replace(config.pose, min_pose_score=config.pose.least(own)))
 
 
 class CameraSet:

@@ -11,8 +11,17 @@ import numpy as np
 import pytest
 
 from edgepose.people.assignment import assign
-from edgepose.people.matching import begin, compare, gather, later, learn, single_out
-from edgepose.people.tracking import Tracker
+from edgepose.people.matching import (
+    alike,
+    begin,
+    compare,
+    gather,
+    later,
+    learn,
+    overshadowed,
+    single_out,
+)
+from edgepose.people.tracking import Tracker, TrackerOptions
 from edgepose.skeleton import MIRRORED
 from edgepose.timing import NS_PER_S
 from edgepose.types import Box, Floats, Pose, Track
@@ -138,6 +147,71 @@ def test_a_doubtful_pose_continues_a_person_but_starts_none() -> None:
 
     assert not any(alone)
     assert ids(continued)[10:] == [[1]] * (len(moments) - 10)
+
+
+def fallen(pose: Pose) -> Pose:
+    """Return the body rotated by 90 degrees about its feet, as after a fall."""
+    feet = np.array([pose.box.centre[0], pose.box.y + pose.box.height], np.float32)
+    keypoints = pose.keypoints.copy()
+    away = keypoints[:, :2] - feet
+    keypoints[:, :2] = feet + away[:, ::-1] * np.array([1, -1], np.float32)
+    return changed(pose, keypoints)
+
+
+def test_furniture_that_scores_just_above_the_minimum_gets_no_id() -> None:
+    """A chair is found at 0.15 to 0.23 for seconds; a person reaches more, once is enough."""
+    tracker = Tracker(TrackerOptions(birth_score=0.15, sure_score=0.25))
+    moments = list(STANDING.film(10))
+    weak = [replace(m, poses=[replace(m.poses[0], score=0.2)]) for m in moments]
+
+    chair = follow(weak[:40], tracker)
+    person = follow(
+        [replace(moments[40], poses=[replace(moments[40].poses[0], score=0.3)])], tracker
+    )
+    later = follow(weak[41:], tracker)
+
+    assert ids(chair) == [[]] * 40
+    assert ids(person) == [[1]]
+    assert ids(later) == [[1]] * len(later)
+
+
+@pytest.mark.parametrize("gap_s", [0.0, 0.5, 1.5])
+def test_a_body_that_lies_where_a_person_was_lost_keeps_the_id(gap_s: float) -> None:
+    """The shape matches no more after a fall; the place and the size do."""
+    moments = list(without(STANDING.film(10), 3, 3 + gap_s))
+    lying = [
+        replace(m, poses=[fallen(pose) for pose in m.poses]) if m.at_ns >= 3 * NS_PER_S else m
+        for m in moments
+    ]
+
+    frames = ids(follow(lying))
+
+    assert frames[20] == frames[-1] == [1]
+
+
+def test_a_body_that_lies_elsewhere_is_another_person() -> None:
+    """The place decides."""
+    moments = list(without(STANDING.film(10), 3, 3.5))
+    aside = np.array([500, 0, 0], np.float32)
+    other = [
+        replace(m, poses=[changed(fallen(p), fallen(p).keypoints + aside) for p in m.poses])
+        if m.at_ns >= 3 * NS_PER_S
+        else m
+        for m in moments
+    ]
+
+    assert ids(follow(other))[-1] == [2]
+
+
+def test_a_second_pose_in_the_same_box_is_no_second_person() -> None:
+    """Two networks may disagree about head and feet of a body that lies, not about its place."""
+    pose = next(STANDING.film()).poses[0]
+    keypoints = pose.keypoints.copy()
+    keypoints[:, 1] = 2 * pose.box.centre[1] - keypoints[:, 1]
+    crowd = gather([pose, replace(pose, keypoints=keypoints)])
+
+    assert alike(crowd, np.array([1]), np.array([0]), 0.2)[0] < 0.2
+    assert overshadowed(crowd, [1], [0], 0.2) == {1}
 
 
 @pytest.mark.parametrize("fps", [2, 10, 30])

@@ -35,6 +35,15 @@ def test_the_network_is_asked_for_weaker_people_than_may_begin() -> None:
     assert asked.min_pose_score < begins.birth_score == 0.5
 
 
+@pytest.mark.parametrize(("least", "sure"), [(0.15, 0.25), (0.35, 0.4), (0.6, 0.6)])
+def test_an_id_takes_more_than_the_minimum_score(least: float, sure: float) -> None:
+    """Furniture stays just above the minimum; a high minimum is enough by itself."""
+    options = births(PoseSettings(min_pose_score=least))
+
+    assert options.birth_score == least
+    assert options.sure_score == pytest.approx(sure)
+
+
 def test_a_camera_has_its_own_zones_and_view() -> None:
     """As its table says."""
     people, shown = follower(CONFIG, HALL), view(HALL)

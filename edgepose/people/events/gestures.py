@@ -102,6 +102,7 @@ class _Rule:
         self.unless = tuple(c.on(side) if side else c for c in gesture.unless)
         self.data = {"gesture": gesture.id} | ({"side": side} if side else {})
         self.joints = sorted({joint for c in self.when for joint in c.joints})
+        self.upright = gesture.upright
 
 
 def _rules(gesture: Gesture) -> list[_Rule]:
@@ -116,6 +117,7 @@ class _Limbs:
     def __init__(self, track: Track, min_score: float) -> None:
         self._points = track.pose.keypoints.tolist()
         self._min_score = min_score
+        self._lies = track.posture == "lying"
         self.torso = self._torso()
         self.swings: dict[str, int] = {}
 
@@ -130,6 +132,8 @@ class _Limbs:
 
     def holds(self, rule: _Rule) -> bool:
         """Whether the body meets all conditions of the rule."""
+        if self._lies and rule.upright:
+            return False
         return all(self._true(c) is True for c in rule.when) and not any(
             self._true(c) is True for c in rule.unless
         )

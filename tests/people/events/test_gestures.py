@@ -118,6 +118,17 @@ def test_everyday_movements_are_no_gesture(act: body.Act, heading: float) -> Non
     assert watch(truth(scene(act, heading=heading))) == []
 
 
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_person_who_lies_can_only_wave(name: str) -> None:
+    """From a high camera an arm beside the head of a lying body points up; a wave is a call."""
+    lying = [
+        (at_ns, [replace(track, posture="lying") for track in tracks])
+        for at_ns, tracks in truth(scene(SHOWN[name]))
+    ]
+
+    assert names(watch(lying)) == (["wave"] if name == "wave" else [])
+
+
 def test_a_gesture_says_whose_hand_it_was() -> None:
     """The side in the data is the person's own, from the front and from behind."""
     sides = [
