@@ -169,7 +169,8 @@ def _mix(colour: Colour, other: int, part: float) -> Colour:
 
 def _label(track: Track) -> str:
     name = "" if track.id == NOT_FOLLOWED else str(track.id)
-    return " ".join(word for word in (name, track.posture) if word and word != "unknown")
+    posture = track.posture_detail or track.posture
+    return " ".join(word for word in (name, posture) if word and word != "unknown")
 
 
 def _write(canvas: Image, text: str, seen: Floats, colour: Colour, pen: _Pen) -> None:

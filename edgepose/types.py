@@ -39,6 +39,7 @@ KEYPOINTS: Final = (
 """Names of a pose's keypoints in COCO's order; left and right are the person's own."""
 
 Posture = Literal["standing", "sitting", "lying", "unknown"]
+PostureDetail = Literal["crouching", "kneeling", "bending", "on_all_fours", "walking"]
 NOT_FOLLOWED: Final = 0
 """Track id of a person in a single picture, where no tracker runs."""
 
@@ -255,6 +256,9 @@ class Track:
 
     cut: bool = False
     """Whether the body reaches the edge of the frame: parts of it may be outside."""
+
+    posture_detail: PostureDetail | None = None
+    """More of the posture; None where it is none of these or unknown."""
 
 
 @dataclass(frozen=True, slots=True)

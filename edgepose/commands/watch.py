@@ -178,7 +178,7 @@ def person(one: PersonMessage) -> str:
     x, y, width, height = one.bbox
     zones = f" in {', '.join(one.zones)}" if one.zones else ""
     where = f"at {x + width / 2:.0f}, {y + height / 2:.0f}"
-    return f"{name} {one.posture} {one.score:.2f} {where}{zones}"
+    return f"{name} {one.posture_detail or one.posture} {one.score:.2f} {where}{zones}"
 
 
 def brief(event: EventMessage) -> str:

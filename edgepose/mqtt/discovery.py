@@ -11,7 +11,7 @@ then removed: at the start, and again at the next birth message. Then it is drop
 """
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -21,6 +21,7 @@ from edgepose._version import __version__
 from edgepose.config.schema import Camera, CameraLine, CameraZone, Config, Web
 from edgepose.mqtt.topics import CameraTopics, Topics
 from edgepose.system.logs import Level
+from edgepose.types import PostureDetail
 from edgepose.urls import Address, address, is_local
 
 BOARD: Final = Path("/proc/device-tree/model")
@@ -29,6 +30,7 @@ EXPIRES_S: Final = 45  # stats come every ten seconds
 
 FALLS: Final = ("fall_suspected", "fall_confirmed", "fall_recovered")
 POSTURES: Final = ("standing", "sitting", "lying")
+DETAILS: Final = (*get_args(PostureDetail), "none")
 
 Component = dict[str, Any]
 
@@ -276,21 +278,25 @@ def _of_people(where: CameraTopics) -> Iterator[tuple[str, Component]]:
         "moving",
         _switched("moving", where, "Movement", "value_json.moving | default(false)"),
     )
-    yield (
-        "posture",
-        {
-            "platform": "sensor",
-            "name": "Posture",
-            "icon": "mdi:human",
-            "device_class": "enum",
-            "options": list(POSTURES),
-            "state_topic": where.state,
-            "value_template": (
-                "{{ value_json.posture if value_json.posture | default('') in "
-                f"{list(POSTURES)} else none }}}}"
-            ),
-        },
-    )
+    yield "posture", _one_of(POSTURES, where, "Posture", "value_json.posture")
+    detail = "value_json.posture_detail | default('none', true)"
+    yield "posture_detail", _one_of(DETAILS, where, "Posture detail", detail)
+
+
+def _one_of(options: Sequence[str], where: CameraTopics, name: str, value: str) -> Component:
+    """Return a sensor with one of a few words; unknown for any other."""
+    return {
+        "platform": "sensor",
+        "name": name,
+        "icon": "mdi:human",
+        "device_class": "enum",
+        "options": list(options),
+        "state_topic": where.state,
+        "value_template": (
+            f"{{% set word = {value} | default('') %}}"
+            f"{{{{ word if word in {list(options)} else none }}}}"
+        ),
+    }
 
 
 def _of_zone(where: CameraTopics, area: CameraZone) -> Iterator[tuple[str, Component]]:

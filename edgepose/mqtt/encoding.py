@@ -98,6 +98,7 @@ def _people(people: Sequence[Track | Pose]) -> list[PersonMessage]:
             score=score,
             bbox=(x, y, width, height),
             posture=track.posture if track else "unknown",
+            posture_detail=(track and track.posture_detail) or msgspec.UNSET,
             zones=list(track.zones) if track else [],
             keypoints=points,
             **(_motion(track, nearest) if track else {}),

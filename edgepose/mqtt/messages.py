@@ -14,7 +14,7 @@ import numpy as np
 from edgepose.skeleton import JOINT_NAMES, LIMBS
 from edgepose.system.hardware import Throttling
 from edgepose.system.logs import Level
-from edgepose.types import PAYLOAD_VERSION, Posture
+from edgepose.types import PAYLOAD_VERSION, Posture, PostureDetail
 
 POSES_EXPIRY_S: Final = 2  # MQTT 5: the broker drops older poses
 
@@ -34,6 +34,9 @@ class PersonMessage(msgspec.Struct, frozen=True, kw_only=True):
         tuple[float, float, float, float], msgspec.Meta(description="x, y, width, height")
     ]
     posture: Posture = "unknown"
+    posture_detail: PostureDetail | msgspec.UnsetType = msgspec.UNSET
+    """More of the posture; omitted when it is none of these or unknown."""
+
     zones: list[str] = []
     moving: bool | msgspec.UnsetType = msgspec.UNSET
     """Moved within the last second; omitted without tracking."""
@@ -127,6 +130,9 @@ class StateMessage(msgspec.Struct, frozen=True, kw_only=True):
     """Time of the last movement, while `still`."""
 
     posture: Posture = "unknown"
+    posture_detail: PostureDetail | None = None
+    """More of the posture of the same person; null when it is none of these or unknown."""
+
     zones: dict[str, ZoneState] = {}
     lines: dict[str, dict[str, int]] = {}
     """Number of people by line and by the side crossed to; kept across restarts."""

@@ -11,6 +11,7 @@ from edgepose.people.fallen import FallenWatch
 from edgepose.people.kinematics import KinematicsReader
 from edgepose.people.movement import MovementReader
 from edgepose.people.posture import PostureReader
+from edgepose.people.posture_detail import PostureDetailReader
 from edgepose.people.smoothing import Smoother
 from edgepose.people.tracking import Tracker
 from edgepose.people.zones import Zone, locate, mark_cut
@@ -47,6 +48,7 @@ class Follower:
         self.smoother = smoother
         self.zones = tuple(zones)
         self.posture = posture
+        self.posture_detail = PostureDetailReader(posture.min_score)
         self.movement = movement or MovementReader()
         self.kinematics = kinematics or KinematicsReader()
         self.detectors = tuple(detectors)
@@ -86,6 +88,7 @@ class Follower:
         tracks = locate(mark_cut(tracks, size), self.zones, size)
         tracks = self.posture.update(tracks, at_ns)
         if not still:
+            tracks = self.posture_detail.update(tracks, at_ns)
             tracks = self.movement.update(tracks, at_ns)
             tracks = self.kinematics.update(tracks, at_ns, size)
         events = [event for detector in self.detectors for event in detector.update(tracks, at_ns)]

@@ -72,9 +72,12 @@ def _probabilities(content: bytes, count: int, min_score: float) -> Floats:
     return shares
 
 
-def network_inputs(keypoints: Floats, least: float) -> Floats:
-    """Return the network's inputs (n, INPUTS); joints with a score below `least` are hidden."""
-    return _inputs(keypoints, measure(keypoints, least), least)
+def network_inputs(keypoints: Floats, least: float, looks: Looks | None = None) -> Floats:
+    """Return the network's inputs (n, INPUTS); joints with a score below `least` are hidden.
+
+    `looks` are the measures of the same keypoints, if they are known already.
+    """
+    return _inputs(keypoints, looks or measure(keypoints, least), least)
 
 
 def _inputs(keypoints: Floats, looks: Looks, least: float) -> Floats:

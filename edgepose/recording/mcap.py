@@ -292,7 +292,7 @@ def _bones(person: dict[str, Any]) -> list[tuple[float, float]]:
 
 def _title(person: dict[str, Any]) -> str:
     words = [str(person["id"])] if person.get("id") is not None else []
-    return " ".join([*words, person.get("posture", "unknown")])
+    return " ".join([*words, person.get("posture_detail") or person.get("posture", "unknown")])
 
 
 def annotations(payload: dict[str, Any], at_ns: int) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class CameraControl:
         self.camera.pipeline.limits = limits(pose)
         self._follower.admit(births(pose))
         self._follower.posture.min_score = pose.min_keypoint_score
+        self._follower.posture_detail.min_score = pose.min_keypoint_score
         self._follower.movement.min_score = pose.min_keypoint_score
         self._follower.kinematics.min_score = pose.min_keypoint_score
         self.snapshots.min_score = pose.min_keypoint_score

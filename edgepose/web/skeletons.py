@@ -45,4 +45,10 @@ def _track(person: PersonMessage, scale: float) -> Track:
     keypoints[:, :2] *= scale
     box = Box(*(value * scale for value in person.bbox))
     number = NOT_FOLLOWED if person.id is None else person.id
-    return Track(number, Pose(keypoints, person.score, box), since_ns=0, posture=person.posture)
+    return Track(
+        number,
+        Pose(keypoints, person.score, box),
+        since_ns=0,
+        posture=person.posture,
+        posture_detail=person.posture_detail or None,
+    )

@@ -194,6 +194,14 @@ def test_it_says_all_of_a_person_in_fields_that_there_are(translator: Any) -> No
     assert found["/humans/bodies/hall_pi_hall_7/posture"]["posture"] == 4
 
 
+def test_a_crouching_person_has_the_posture_of_ros(translator: Any) -> None:
+    """`hri_msgs` has a code for it, and for no other detail."""
+    for detail, code in (("crouching", 3), ("kneeling", 4), ("walking", 4), (None, 4)):
+        found = said(translator, poses(replace(person(7), posture_detail=detail)))
+
+        assert found["/humans/bodies/hall_pi_hall_7/posture"]["posture"] == code
+
+
 def test_a_person_on_a_floor_has_a_pose_in_its_frame(translator: Any) -> None:
     """In metres, turned to where the person goes; without a floor there is none."""
     walks = replace(person(7), place=Place((1.5, -2.0), 0.8, 90.0, 1.6))

@@ -124,6 +124,7 @@ class TestPayload:
             "occupancy": "binary_sensor",
             "people": "sensor",
             "posture": "sensor",
+            "posture_detail": "sensor",
             "fall": "binary_sensor",
             "long_lie": "binary_sensor",
             "moving": "binary_sensor",

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,6 +66,17 @@ def test_poses_have_the_shape_of_the_contract() -> None:
         assert np.shape(person["keypoints"]) == (17, 3)
     assert (message.topic, message.kind) == ("edgepose/hall-pi/hall/poses", "poses")
     assert (message.qos, message.retain, message.expiry_s) == (0, False, 2)
+
+
+def test_a_known_detail_stands_beside_the_posture() -> None:
+    """Left out where there is none, and of people who are not followed."""
+    crouching = replace(track(7, someone()), posture_detail="crouching")
+
+    told = [person.get("posture_detail") for person in body(poses(crouching))["poses"]]
+    plain = body(poses(track(8, someone()), someone()))["poses"]
+
+    assert told == ["crouching"]
+    assert not any("posture_detail" in person for person in plain)
 
 
 def test_numbers_are_rounded_and_nothing_else() -> None:

@@ -192,9 +192,29 @@ def test_changes_are_told_and_the_largest_person_is_the_state() -> None:
         said += [(e.person, e.data["posture"]) for e in detector.update(tracks, second * NS_PER_S)]
 
     assert said == [(1, "standing"), (2, "lying"), (1, "sitting")]
-    assert detector.state == {"posture": "sitting"}
+    assert detector.state == {"posture": "sitting", "posture_detail": None}
     detector.update([], 10 * NS_PER_S)
-    assert detector.state == {"posture": "unknown"}
+    assert detector.state == {"posture": "unknown", "posture_detail": None}
+
+
+def test_details_are_told_once_they_last_a_second() -> None:
+    """Shorter ones and walking are no event; the state has all of them at once."""
+    detector, pose = PostureDetector(), seen(BENT, 90.0)
+    details = ["bending", None, "kneeling", "kneeling", "kneeling", "walking", "walking", None]
+    told, states = [], []
+    for step, detail in enumerate(details):
+        track = Track(1, pose, 0, posture_detail=detail)  # type: ignore[arg-type]
+        events = detector.update([track], step * NS_PER_S // 2)
+        told += [e.data for e in events if e.type == "posture_detail_changed"]
+        states.append(detector.state["posture_detail"])
+
+    assert told == [
+        {"posture_detail": "kneeling", "before": None},
+        {"posture_detail": None, "before": "kneeling"},
+    ]
+    assert states == details
+    detector.update([], 10 * NS_PER_S)
+    assert detector.state["posture_detail"] is None
 
 
 def test_people_side_by_side_do_not_take_turns_in_the_state() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import edgepose
+from edgepose.people.events import TYPES
 from tests.support.brokers import free_port, needs_mosquitto, wait_until, witness
 from tests.support.browsing import CHROMIUM, House, needs_chromium, one_word, settled, told
 from tests.support.pages import HELLO, site
@@ -739,6 +740,14 @@ def test_the_floor_gets_its_metres(visit: Callable[..., Any], house: House) -> N
     expect(grid).to_have_count(0)
     save(page)
     assert "floor" not in house.configured()
+
+
+def test_every_type_of_event_has_words() -> None:
+    """None is shown by its bare name."""
+    script = (STATIC / "format.js").read_text(encoding="utf-8")
+    table = script.partition("const EVENTS = {")[2].partition("\n};")[0]
+
+    assert set(re.findall(r"^  (\w+):", table, re.MULTILINE)) == set(TYPES)
 
 
 def test_an_event_links_to_its_clip(chromium: Any) -> None:

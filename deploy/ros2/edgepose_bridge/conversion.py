@@ -30,8 +30,8 @@ HRI_JOINTS = (
 )  # fmt: skip
 """The codes 0 to 17 of `hri_msgs/Skeleton2D`: OpenPose's order."""
 
-POSTURES = {"unknown": 0, "standing": 1, "sitting": 2, "lying": 4}
-"""`hri_msgs/BodyPosture`: OTHER, STANDING, SITTING, LAYING. CROUCHING, 3, we do not tell."""
+POSTURES = {"unknown": 0, "standing": 1, "sitting": 2, "crouching": 3, "lying": 4}
+"""`hri_msgs/BodyPosture`: OTHER, STANDING, SITTING, CROUCHING, LAYING."""
 
 GESTURES = {
     ("hand_raised", "left"): 3,
@@ -150,6 +150,12 @@ def region(person: Fields, size: tuple[int, int], header: Fields) -> Fields:
         "ymax": high["y"],
         "c": float(person["score"]),
     }
+
+
+def body_posture(person: Fields) -> int:
+    """Return the code of a person's posture; `posture_detail` has the crouching ones."""
+    crouches = person.get("posture_detail") == "crouching"
+    return POSTURES.get("crouching" if crouches else person["posture"], 0)
 
 
 def pose(person: Fields, stamp: Fields, frame_id: str) -> Fields:
@@ -384,7 +390,7 @@ class Translator:
         seen.bodies, seen.at_ns, seen.header = list(people), now_ns, header
         yield self._tracked(header)
         for body, person in people.items():
-            place, posture = f"{BODIES}/{body}", POSTURES.get(person["posture"], 0)
+            place, posture = f"{BODIES}/{body}", body_posture(person)
             points = skeleton(person["keypoints"], size, header)
             yield Said(f"{place}/skeleton2d", "hri_msgs/msg/Skeleton2D", points)
             box = region(person, size, header)

@@ -29,6 +29,7 @@ TYPES: Final = (
     "zone_left",
     "zone_dwelling",
     "posture_changed",
+    "posture_detail_changed",
     "fall_suspected",
     "fall_confirmed",
     "fall_recovered",

@@ -18,11 +18,14 @@ const EVENTS = {
   zone_left: ({ zone, dwell_s }) => `left ${zone}${after(dwell_s)}`,
   posture_changed: ({ posture, before }) =>
     before && before !== "unknown" ? `is ${posture}, was ${before}` : `is ${posture}`,
+  posture_detail_changed: ({ posture_detail: detail, before }) =>
+    `${detail ? "is" : "is no longer"} ${(detail ?? before).replaceAll("_", " ")}`,
+  person_still: ({ still_s }) => `has not moved for ${duration(still_s)}`,
+  person_moved: ({ still_s }) => `moved again${after(still_s)}`,
   fall_suspected: () => "may have fallen",
   fall_confirmed: () => "has fallen",
   fall_recovered: ({ gone }) => (gone ? "is no longer in view after a fall" : "is up again"),
   long_lie: () => "has been lying for a long time",
-  still: () => "has not moved for a long time",
   zone_dwelling: ({ zone, dwell_s }) => `is still in ${zone}${after(dwell_s)}`,
   line_crossed: ({ line, to }) => `crossed ${line} to ${to}`,
   gesture: ({ gesture }) => GESTURES[gesture] ?? `made the gesture ${gesture}`,
@@ -83,9 +86,10 @@ export function leftOut(counts) {
 export const people = (count) => (count === 1 ? "1 person" : `${count} people`);
 
 /** One person of a frame as a line of text. */
-export function person({ id, posture, zones, score }) {
+export function person({ id, posture, posture_detail: detail, zones, score }) {
   const where = zones.length ? ` in ${zones.join(", ")}` : "";
-  const how = posture === "unknown" ? "" : `, ${posture}`;
+  const body = detail?.replaceAll("_", " ") ?? posture;
+  const how = body === "unknown" ? "" : `, ${body}`;
   return `Person ${id ?? "?"}${how}${where}, score ${score.toFixed(2)}`;
 }
 

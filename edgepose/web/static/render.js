@@ -181,10 +181,11 @@ const css = (colour) => `rgb(${colour.join(" ")})`;
 const mixed = (colour, other, part) => colour.map((one) => Math.round(one + (other - one) * part));
 
 /** Write id, posture and score above a person's highest joint, within the picture. */
-function label(pen, { id, posture, score, colour, joints }, frame, canvas) {
+function label(pen, { id, posture, posture_detail: detail, score, colour, joints }, frame, canvas) {
   const seen = joints.filter((joint) => joint.seen).map((joint) => joint.at);
   if (!seen.length) return;
-  const words = [id, posture === "unknown" ? null : posture, score.toFixed(2)];
+  const body = detail?.replaceAll("_", " ") ?? posture;
+  const words = [id, body === "unknown" ? null : body, score.toFixed(2)];
   const text = words.filter((word) => word !== null).join("  ");
   const size = Math.max(frame.unit * 9, least());
   pen.font = `600 ${size}px system-ui, sans-serif`;

@@ -25,6 +25,7 @@ STATE = {
     "long_lie",
     "moving",
     "posture",
+    "posture_detail",
     "still",
     "still_since_ns",
     "zones",
