@@ -709,14 +709,14 @@ def test_a_line_of_nonsense_is_an_error_with_its_number(tmp_path: Path, line: by
 def test_poses_without_ids_are_followed_by_the_scale_of_their_model(
     tmp_path: Path, model: str, people: int
 ) -> None:
-    """A score of 0.2 is a person for one model and nobody for another."""
+    """A score of 0.3 is a person for one model and nobody for another."""
     path = tmp_path / "detect.jsonl"
     with path.open("wb") as file:
         for message in said(Steady()):
             if message.topic == HALL.poses:
                 poses = json.loads(message.payload) | {"model": model}
                 for person in poses["poses"]:
-                    person |= {"id": None, "score": 0.2}
+                    person |= {"id": None, "score": 0.3}
                 file.write(json.dumps(poses).encode() + b"\n")
 
     appeared = [e for e in map(json.loads, events(path)) if e["type"] == "person_appeared"]
