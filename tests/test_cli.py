@@ -19,6 +19,7 @@ from edgepose._version import __version__
 from edgepose.cli import main
 from edgepose.models import catalog
 from edgepose.system import logs
+from tests.support.moving import numbered, picture
 
 MODEL = 'source = "demo://"\n[model]\n'
 HEAVY = ("cv2", "numpy", "paho", "ai_edge_litert", "tflite_runtime", "amqtt", "prometheus_client")
@@ -337,7 +338,7 @@ def test_config_check_refuses_in_one_sentence(
 def test_config_check_refuses_a_path_that_is_not_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str
 ) -> None:
-    """With its line; what is there is good, whatever is in it."""
+    """With its line; so is what is no picture."""
     file = tmp_path / "edgepose.toml"
     file.write_text(f'[[camera]]\nid = "a"\nsource = "{source}"\n')
 
@@ -346,6 +347,8 @@ def test_config_check_refuses_a_path_that_is_not_there(
     path = tmp_path / source.replace("*", "1").replace("//", "/")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
+    assert main(["config", "check", str(file)]) == (0 if "*" in source else 3)
+    picture(path.with_suffix(".png"), numbered(0)).rename(path)
     assert main(["config", "check", str(file)]) == 0
 
 
@@ -385,7 +388,7 @@ def test_config_check_finds_files_that_are_missing(
         ("password_file", "the file is empty"),
         ("password_file", "not UTF-8"),
         ("ca_file", "no certificate"),
-        ("cert_file", "no certificate with its key"),
+        ("cert_file", "no certificate"),
     ],
 )
 def test_config_check_looks_into_the_files_of_the_broker(
@@ -403,6 +406,36 @@ def test_config_check_looks_into_the_files_of_the_broker(
     said = capsys.readouterr().err
     assert said.startswith(f"edgepose: {file}:3: mqtt.{key} = ")
     assert words in said
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "code"),
+    [
+        ('[model]\ndelegate = "./text"', 2, 2),
+        ('[web]\ncert_file = "text"', 2, 2),
+        ('[web]\nlisten = "127.0.0.1:9464"', 2, 2),
+        ('[[camera]]\nid = "b"\nsource = "text"', 3, 3),
+        ('[[camera]]\nid = "b"\nsource = "empty"', 3, 3),
+        ('[[camera]]\nid = "b"\nsource = "folder"', 3, 3),
+        ('[[camera]]\nid = "b"\nsource = "pipe"', 3, 3),
+    ],
+)
+def test_config_check_looks_into_every_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, line: int, code: int
+) -> None:
+    """Of what is there but cannot be used."""
+    (tmp_path / "text").write_text("hello")
+    (tmp_path / "empty").touch()
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    file = tmp_path / "edgepose.toml"
+    file.write_text(f'{text}\n[[camera]]\nid = "a"\nsource = "demo://"\n')
+
+    assert main(["config", "check", str(file)]) == code
+
+    said = capsys.readouterr().err
+    assert said.startswith(f"edgepose: {file}:{line}: ")
+    assert len(said.splitlines()) == 1
 
 
 def test_config_shows_no_password(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,7 +121,7 @@ def _docs(args: argparse.Namespace) -> None:
 
 
 def check(found: Config, origin: Origin) -> None:
-    """Raise for what `edgepose run` refuses and for unreadable files. Opens no camera.
+    """Raise for what `edgepose run` refuses and for unusable files. Opens no camera.
 
     Raises
     ------
@@ -129,11 +129,14 @@ def check(found: Config, origin: Origin) -> None:
         As `edgepose run` does.
     """
     from edgepose.camera import sources
+    from edgepose.web import requirements
 
     for problem in files.missing_files(found):
         raise ConfigError(origin.line(problem.path) + problem.message)
     with loading.with_config_location(origin):
         check_broker(found)
+        if bad := requirements.bad_certificate(found):
+            raise ConfigError(bad, ("web", "cert_file"))
     with loading.with_config_location(origin, "model", "name"):
         check_model(found.model)
     sources.check_all(found, origin)

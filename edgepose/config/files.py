@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from edgepose.config import toml
 from edgepose.config.error_messages import Problem, expected
 from edgepose.config.schema import Config
 from edgepose.errors import in_words
+
+ELF: Final = b"\x7fELF"  # begin of a shared library
 
 
 def missing_files(config: Config) -> Iterator[Problem]:
@@ -22,7 +25,15 @@ def missing_files(config: Config) -> Iterator[Problem]:
     if config.model.twin.endswith(".tflite"):
         yield from _unreadable(("model", "twin"), config.model.twin)
     if "/" in config.model.delegate:
-        yield from _unreadable(("model", "delegate"), config.model.delegate)
+        path = ("model", "delegate")
+        problems = list(_unreadable(path, config.model.delegate))
+        yield from problems or _no_library(path, config.model.delegate)
+
+
+def _no_library(path: toml.Path, named: str) -> Iterator[Problem]:
+    with Path(named).open("rb") as stream:
+        if stream.read(len(ELF)) != ELF:
+            yield Problem(path, expected(path, named, "a shared library (.so) of this machine"))
 
 
 def _unreadable(path: toml.Path, named: str) -> Iterator[Problem]:

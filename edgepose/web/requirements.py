@@ -22,13 +22,20 @@ def lack(config: Config) -> tuple[str, str] | None:
     if open_to_others and not proxied and tokens.read(_token_file(config)) is None:
         found = f"web.listen = {config.web.listen} is beyond this machine and there is no token"
         return found, "make one: sudo edgepose web token; then: sudo systemctl reload edgepose"
+    found = bad_certificate(config)
+    if found:
+        return found, "name a certificate in PEM, and in web.key_file its key"
+    return None
+
+
+def bad_certificate(config: Config) -> str:
+    """Return why the page's certificate cannot be used; empty if it can, or if there is none."""
     try:
         certificates.context(config.web.cert_file, config.web.key_file)
     except (OSError, ssl.SSLError) as error:
         reason = getattr(error, "reason", None) or error.strerror
-        found = f"web.cert_file = {config.web.cert_file}: no certificate with its key ({reason})"
-        return found, "name a certificate in PEM, and in web.key_file its key"
-    return None
+        return f"web.cert_file = {config.web.cert_file}: no certificate with its key ({reason})"
+    return ""
 
 
 def _token_file(config: Config) -> Path | None:

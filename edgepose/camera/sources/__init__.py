@@ -256,10 +256,16 @@ def check_all(config: Config, origin: Origin | None) -> None:
 
 
 def check_paths(config: Config, origin: Origin | None) -> None:
-    """Raise for missing files of cameras; `origin` gives the position in the configuration."""
+    """Raise for files of cameras that are missing, or that cannot be read as pictures.
+
+    The first picture of each is decoded. `origin` gives the position in the configuration.
+    """
     for index, camera in enumerate(config.cameras):
         with with_config_location(origin, "camera", index, "source"):
-            check_path(check(camera.source))
+            address = check(camera.source)
+            check_path(address)
+            if address.scheme == "file":
+                open_source(camera.source, realtime=False).close()
 
 
 def check_path(address: SourceAddress) -> None:
