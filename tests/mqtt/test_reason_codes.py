@@ -12,6 +12,7 @@ from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.connection import REFUSALS
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.reason_codes import CONNECT_REMEDIES, DISCONNECT_REMEDIES, with_remedy
+from edgepose.types import Message
 
 LOGIN = {0x85: "mqtt.client_id", 0x86: "password", 0x87: "password", 0x8A: "mqtt", 0x8C: "mqtt"}
 
@@ -120,3 +121,33 @@ def test_the_other_server_is_named() -> None:
 def test_a_code_without_a_remedy_is_named_only() -> None:
     """Nothing is invented."""
     assert with_remedy("server shutting down", DISCONNECT_REMEDIES, 0x8B) == "server shutting down"
+
+
+def test_the_broker_gets_no_more_unacknowledged_messages_than_it_takes() -> None:
+    """Its receive maximum is obeyed: otherwise it ends the session (0x93)."""
+    received = bytearray()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(bytes([0x20, 6, 0, 0, 3, 0x21, 0, 2]))
+                while data := connection.recv(4096):
+                    received.extend(data)
+
+        threading.Thread(target=serve, daemon=True).start()
+        options = BrokerOptions("127.0.0.1", server.getsockname()[1], retry_s=(30.0, 30.0))
+        client = MqttClient(options)
+        client.start()
+        assert client.wait_connected(10)
+        for number in range(5):
+            assert client.publish(Message("a/b", b"message %d" % number, "event", qos=1))
+        for _ in range(40):
+            threading.Event().wait(0.05)
+            if received.count(b"message") >= 2:
+                break
+        threading.Event().wait(0.3)
+        client.close()
+
+    assert received.count(b"message") == 2

@@ -53,6 +53,11 @@ WORDS_FOR_CAMERAS: Final = {
 }
 """Schemes by other programs' words for cameras, for suggestions."""
 
+NETWORK: Final = frozenset({"rtsp", "rtsps", "http", "https"})
+"""Schemes of addresses with a host."""
+
+HOST_AND_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s:\[\]]+)(?::(\d{1,5}))?")
+
 FINITE: Final = frozenset({"demo", "file"})
 """Schemes of sources that have an end and lose no frames while they are not read."""
 
@@ -245,7 +250,18 @@ def check(uri: str) -> SourceAddress:
     if address.scheme not in SOURCES:
         known = ", ".join(f"{scheme}://" for scheme in sorted(SOURCES))
         raise address.error(f'unknown scheme "{address.scheme}"; known: {known}, or a path')
+    if address.scheme in NETWORK and not _has_host(uri):
+        raise address.error(f"expected an address such as {address.scheme}://HOST:PORT/PATH")
     return address
+
+
+def _has_host(uri: str) -> bool:
+    """Return whether a network address has a host, and a port from 1 to 65535 if it has one."""
+    if "@" in uri.partition("#")[2]:
+        return True  # a password with "#", which has an error of its own
+    authority = re.split(r"[/?#]", uri.partition("://")[2], maxsplit=1)[0]
+    found = HOST_AND_PORT.fullmatch(authority.rpartition("@")[2])
+    return found is not None and (found[1] is None or 0 < int(found[1]) <= 65535)
 
 
 def check_all(config: Config, origin: Origin | None) -> None:

@@ -81,6 +81,8 @@ class StreamOptions:
         if transport not in TRANSPORTS:
             expected = ", ".join(TRANSPORTS)
             raise address.error(f'transport is "{transport}"; expected one of {expected}')
+        # FFmpeg knows lower-case schemes only
+        url = address.scheme + url[len(address.scheme) :]
         return cls(url, transport, _seconds(address, given))
 
     @property
@@ -136,6 +138,9 @@ class StreamSource:
         self._stored = container.duration is not None or not settings.realtime
         self._playout = Playout(stored=self._stored, fps=settings.fps)
         self._waits = settings.realtime
+        self._ended = False
+        """Whether the server has ended the stream."""
+
         rate = stream.average_rate
         self.fps: float | None = float(rate) if rate else None
         log.info(
@@ -152,9 +157,10 @@ class StreamSource:
         Raises
         ------
         SourceError
-            When no data, or no decodable picture, arrives within the timeout.
+            When no data, or no decodable picture, arrives within the timeout, or before the end.
         """
         broken_ns: int | None = None
+        any_decoded = False
         while (packet := self._read()) is not None:
             # Arrival of the last byte: the best estimate of the capture time on the local clock.
             read_ns = self._clock.now_ns()
@@ -163,11 +169,15 @@ class StreamSource:
             else:
                 frames = self._frames_in_order(packet, read_ns, accept)
             decoded = yield from frames
+            any_decoded |= decoded
             broken_ns = None if decoded else broken_ns or read_ns
             if broken_ns and read_ns - broken_ns > self._options.timeout_s * NS_PER_S:
                 self.close()
                 what = f"no picture that can be decoded within {self._options.timeout_s:g} s"
                 raise self._address.error(what)
+        if self._ended and not any_decoded:
+            what = "ended before a picture; an MP4 needs a server with ranges, or its index first"
+            raise self._address.error(what)
 
     def close(self) -> None:
         """Close the stream; if another thread reads, after that read. Does not wait."""
@@ -221,6 +231,7 @@ class StreamSource:
                 raise refusal(self._address, self._options, error) from None
             packet = None
         if packet is None or self._demuxer.closed.is_set():
+            self._ended = not self._demuxer.closed.is_set()
             self.close()
             return None
         return packet

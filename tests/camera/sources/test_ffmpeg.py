@@ -402,3 +402,22 @@ def test_an_rtsp_server_that_dies_ends_the_stream() -> None:
         assert len(list(frames)) < 1000  # it comes to an end
 
     assert list(source.frames()) == []
+
+
+def test_a_film_that_cannot_be_read_over_http_is_told(camera: Camera, tmp_path: Path) -> None:
+    """An MP4 with its index at the end, from a server that sends the whole file only."""
+    film = h264(tmp_path / "film.mp4", [50 * index for index in range(20)]).read_bytes()
+    index_at = film.index(b"moov") - 4
+    gap = struct.pack(">I4s", 1 << 22, b"free") + bytes((1 << 22) - 8)
+    camera.file = film[:index_at] + gap + film[index_at:]
+    source = open_source(camera.url("file.mp4"), realtime=False)
+
+    with pytest.raises(SourceError, match="ended before a picture"):
+        list(source.frames())
+
+
+def test_a_scheme_may_be_written_in_capitals(camera: Camera) -> None:
+    """FFmpeg knows the small ones only."""
+    source = open_source(camera.url("live").replace("http", "HTTP"))
+
+    assert len(take(source, 2)) == 2

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgepose import registry
-from edgepose.camera.sources import SOURCES, SourceAddress, open_source, rate
+from edgepose.camera.sources import SOURCES, SourceAddress, check, open_source, rate
 from edgepose.errors import SourceError
 from tests.support.moving import clip
 
@@ -127,3 +127,28 @@ def test_a_file_at_its_own_rate_is_looked_at_in_full(tmp_path: Path) -> None:
 
     assert rates == [20, 7, 7]
     assert rate(str(film), fps=7, realtime=False) == 7
+
+
+@pytest.mark.parametrize(
+    ("uri", "good"),
+    [
+        ("rtsp://192.0.2.7/x", True),
+        ("rtsp://u:p@ss[1]@cam.lan:554/x", True),
+        ("http://[2001:db8::7]:8080/x?a=b:c", True),
+        ("http://[fe80::1%eth0]/x", True),
+        ("http:///x", False),
+        ("http://:80/x", False),
+        ("http://cam:99999/x", False),
+        ("http://cam:0/x", False),
+        ("http://cam:abc/x", False),
+        ("http://[::1/x", False),
+        ("rtsp://user@", False),
+    ],
+)
+def test_an_address_without_host_or_port_is_refused(uri: str, good: bool) -> None:
+    """Before anything is opened, so `config check` finds it."""
+    if good:
+        assert check(uri).uri == uri
+        return
+    with pytest.raises(SourceError, match="expected an address such as"):
+        check(uri)
