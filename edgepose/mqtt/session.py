@@ -337,7 +337,7 @@ class Session:
         if reason.is_failure:
             why = with_remedy(reason.text, DISCONNECT_REMEDIES, reason.code, ACCESS_LIST)
             self._owner.note_refused(sent.topic, why)
-        else:
+        elif sent.topic not in self._denied:  # it may be published to, but not subscribed to
             self._owner.note_granted(sent.topic)
         if sent.acknowledged is not None:
             call_guarded(sent.acknowledged, not reason.is_failure)

@@ -151,3 +151,36 @@ def test_the_broker_gets_no_more_unacknowledged_messages_than_it_takes() -> None
         client.close()
 
     assert received.count(b"message") == 2
+
+
+def test_a_topic_that_may_only_be_written_is_refused_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The device reads its own availability; an acknowledged message does not grant that."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(bytes([0x20, 3, 0, 0, 0]))
+                data = b""
+                while b"\x00\x01a" not in data[30:]:
+                    data += connection.recv(4096)
+                # Numbers 1 and 2: the message `online` and the subscription.
+                connection.sendall(bytes([0x90, 4, 0, 2, 0, 0x87, 0x40, 2, 0, 1]))
+                connection.recv(4096)
+
+        threading.Thread(target=serve, daemon=True).start()
+        options = BrokerOptions(
+            "127.0.0.1", server.getsockname()[1], availability_topic="a", retry_s=(30.0, 30.0)
+        )
+        client = MqttClient(options)
+        client.start()
+        assert client.wait_subscribed(10)
+        threading.Event().wait(0.2)
+        refused = dict(client.refused)
+        client.close()
+
+    assert list(refused) == ["a"]
+    assert "grants" not in caplog.text
