@@ -33,13 +33,8 @@ KEPT: Final = 0.35  # a detail is kept down to this: hysteresis against flicker
 FORGET_S: Final = 2.0  # a track unseen for longer is dropped
 
 
-def detail_probabilities(keypoints: Floats, min_score: float = 0.3) -> Floats:
-    """Return the probabilities (n, 5) of none and of `DETAILS` for keypoints (n, 17, 3)."""
-    least = VISIBLE * min_score
-    return _shares(network_inputs(keypoints, least))
-
-
-def _shares(inputs: Floats) -> Floats:
+def detail_shares(inputs: Floats) -> Floats:
+    """Return the probabilities (n, 5) of none and of `DETAILS` for `network_inputs`."""
     logits = _network().logits(inputs)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
@@ -75,23 +70,27 @@ class _DetailMemory:
 
     def settle(self, keypoints: Floats, at_ns: int, least: float) -> None:
         """Average the probabilities of a single pose and of the last steps; set `detail`."""
-        ats, poses = zip(*self.looks, (at_ns, keypoints), strict=True)
-        bodies = np.stack(poses)
-        measures = measure(bodies, least)
-        latest = Looks(*(part[-1:] for part in measures))
-        shares = _shares(network_inputs(bodies[-1:], least, latest))[0]
-        seconds = (np.array(ats) - at_ns) / NS_PER_S
-        steps = gait_inputs(seconds[:-1], bodies[:-1], measures.stature[:-1], least)
-        walks = 0.0 if steps is None else 1 / (1 + math.exp(-walking_logit(steps)))
+        now = self._rated(keypoints, at_ns, least)
         keep = 0.0
         if self.read_ns is not None:
             keep = math.exp((self.read_ns - at_ns) / (SETTLE_S * NS_PER_S))
-        now = np.append(shares, np.float32(walks))
         kept = np.full(len(now), keep)
         kept[-1] = keep**2  # the window of the steps is an average already
         self.shares = np.asarray(kept * self.shares + (1 - kept) * now, np.float32)
         self.read_ns = at_ns
         self.detail = self._likeliest()
+
+    def _rated(self, keypoints: Floats, at_ns: int, least: float) -> Floats:
+        """Return the probabilities of none, of `DETAILS`, and of walking, now."""
+        ats, poses = zip(*self.looks, (at_ns, keypoints), strict=True)
+        bodies = np.stack(poses)
+        measures = measure(bodies, least)
+        latest = Looks(*(part[-1:] for part in measures))
+        shares = detail_shares(network_inputs(bodies[-1:], least, latest))[0]
+        seconds = (np.array(ats) - at_ns) / NS_PER_S
+        steps = gait_inputs(seconds[:-1], bodies[:-1], measures.stature[:-1], least)
+        walks = 0.0 if steps is None else 1 / (1 + math.exp(-walking_logit(steps)))
+        return np.append(shares, np.float32(walks))
 
     def _likeliest(self) -> PostureDetail | None:
         names: tuple[PostureDetail, ...] = (*DETAILS, "walking")

@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from edgepose.people.posture_detail import DETAILS, PostureDetailReader, detail_probabilities
+from edgepose.people.posture import network_inputs
+from edgepose.people.posture_detail import DETAILS, PostureDetailReader, detail_shares
 from edgepose.timing import NS_PER_S
 from edgepose.types import Box, Pose, Track
 from tests.support.body import (
@@ -118,10 +119,10 @@ def test_a_lost_person_is_forgotten() -> None:
     assert not reader._people
 
 
-def test_probabilities_sum_to_one_also_of_hidden_bodies() -> None:
-    """A body without a visible joint gives numbers, not NaN."""
+def test_a_body_without_a_visible_joint_has_no_detail() -> None:
+    """Its numbers are no NaN."""
     nothing = np.zeros((1, 17, 3), np.float32)
-    shares = detail_probabilities(nothing)
+    shares = detail_shares(network_inputs(nothing, 0.2))
 
     assert shares.sum() == pytest.approx(1, abs=1e-4)
     track = Track(1, Pose(nothing[0], 0.3, Box(0, 0, 1, 1)), 0)
