@@ -182,9 +182,17 @@ def accuracies() -> MeasuredAccuracy:
 
 
 def is_fit_for_falls(model: str) -> bool:
-    """Return whether a model finds lying people; True for files that were not measured."""
-    measured = accuracies().by("auto").get(model)
-    return measured is None or measured.fit_for_falls
+    """Return whether a model finds lying people; True for files that are not in the catalogue.
+
+    Models that were not measured are fit unless every network that detects people is a PoseNet.
+    """
+    detectors, _, refiner = model.rpartition("+")
+    plain = [name.partition("@")[0] for name in (detectors or refiner).split("|")]
+    measured = accuracies().by("auto").get(model if detectors else plain[0])
+    if measured is not None and measured.lying is not None:
+        return measured.fit_for_falls
+    known = [catalog.entries().get(name) for name in plain]
+    return not all(entry is not None and entry.family == "posenet" for entry in known)
 
 
 class ModelSelector:

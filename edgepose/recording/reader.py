@@ -123,8 +123,12 @@ def write(path: Path, file: IO[bytes], clock: Clock, about: Mapping[str, Any]) -
     Raises
     ------
     UsageError
-        If the suffix is ``.mcap`` and the MCAP library is not installed.
+        If the suffix is ``.mcap`` and the MCAP library is not installed, or the suffix is ``.gz``:
+        each line is on the disk at once, so the file is not compressed.
     """
+    if path.suffix == ".gz":
+        msg = f"{path} is not compressed while it is written; expected .jsonl, then: gzip FILE"
+        raise UsageError(msg)
     told = {
         "version": __version__,
         "started_at": rfc3339(clock.unix_ns()),

@@ -20,7 +20,13 @@ from edgepose.pose.delegates import Plugin
 from edgepose.pose.delegates.edgetpu import EdgeTpu
 from edgepose.pose.estimator import PoseEstimator
 from edgepose.pose.policies import PolicyName
-from edgepose.pose.selection import ModelSelector, Plan, Timing, accuracies
+from edgepose.pose.selection import (
+    ModelSelector,
+    Plan,
+    Timing,
+    accuracies,
+    is_fit_for_falls,
+)
 from edgepose.timing import Clock
 from tests.support import tpu
 
@@ -571,3 +577,23 @@ def test_the_command_explains_itself(tmp_path: Path) -> None:
             selection.UNMEASURED,
             selection.AS_GOOD,
         }
+
+
+@pytest.mark.parametrize(
+    ("model", "fit"),
+    [
+        ("movenet-multipose", True),
+        ("movenet-multipose@320x320", True),
+        ("refined", True),
+        ("movenet-thunder", True),
+        ("/opt/models/unknown.tflite", True),
+        ("posenet-257", False),
+        ("posenet-uint8@257x257", False),
+        ("coral-posenet-16-edgetpu", False),
+        ("posenet+movenet-thunder", False),
+        ("movenet-multipose|posenet+movenet-thunder", True),
+    ],
+)
+def test_no_posenet_alone_is_fit_for_falls(model: str, fit: bool) -> None:
+    """Measured or not, in any size, and also where its finds are looked at again."""
+    assert is_fit_for_falls(model) is fit

@@ -16,6 +16,7 @@ import pytest
 
 from edgepose.cli import main
 from edgepose.config import schema as config
+from edgepose.errors import UsageError
 from edgepose.mqtt import encoding, topics
 from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.options import BrokerOptions
@@ -722,3 +723,11 @@ def test_poses_without_ids_are_followed_by_the_scale_of_their_model(
     appeared = [e for e in map(json.loads, events(path)) if e["type"] == "person_appeared"]
 
     assert len({event["person"] for event in appeared}) == people
+
+
+def test_a_recording_is_not_written_under_a_compressed_name(tmp_path: Path) -> None:
+    """A file that ends in `.gz` without being compressed can be opened by no other program."""
+    path = tmp_path / "hall.jsonl.gz"
+
+    with pytest.raises(UsageError, match=r"expected \.jsonl"):
+        reader.write(path, path.open("wb"), Clock(), {})
