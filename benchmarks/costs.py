@@ -1,16 +1,16 @@
 """Measures how the CPU time of a frame grows with people, frame rate and picture size.
 
-Run from the repository: ``python -m benchmarks.costs``. It writes `results/costs.json` and
-prints the tables of docs/performance.md. Between two frames a network runs, as in the
-daemon: it evicts everything else from the processor's caches, which doubles the times.
+Run from the repository: ``python -m benchmarks.costs``. It writes
+`results/costs.json`. Between two frames a network runs, as in the daemon: it evicts
+everything else from the processor's caches, which doubles the times.
 """
 
+import argparse
 import itertools
 import json
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -46,7 +46,8 @@ Timed = Callable[[Callable[[], Any]], Any]
 
 
 def main() -> None:
-    """Measure, write the results and print the tables."""
+    """Measure and write the results."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     preprocess.use_one_thread()
     estimator = PoseEstimator("movenet-multipose", threads=1)
     estimator.warm_up()
@@ -57,27 +58,6 @@ def main() -> None:
         "size": {f"{size.width}x{size.height}": picture_ms(estimator, size) for size in SIZES},
     }
     RESULTS.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    sys.stdout.write("\n".join(tables(report)))
-
-
-def tables(report: dict[str, Any]) -> list[str]:
-    """Return the Markdown tables of the results."""
-    sizes = report["size"]
-    return [
-        _table("people, at 10 frames a second", report["people"]),
-        _table("frames a second, with two people", report["rate_hz"]),
-        _table("picture", {name: row["read"] for name, row in sizes.items()}, "read")
-        + _row("prepare", [row["prepare"] for row in sizes.values()]),
-    ]
-
-
-def _table(title: str, values: dict[str, float], name: str = "finish") -> str:
-    head = _row(title, list(values)) + _row("---", ["---"] * len(values))
-    return head + _row(name, list(values.values()))
-
-
-def _row(name: str, values: Sequence[object]) -> str:
-    return f"| {name} | {' | '.join(map(str, values))} |\n"
 
 
 def finish_ms(estimator: PoseEstimator, people: int, hz: int) -> float:

@@ -19,6 +19,7 @@ from edgepose.config import reference
 from edgepose.models import catalog
 from edgepose.mqtt import asyncapi
 from edgepose.web import openapi
+from tools import performance_tables
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 MADE: Final = ("schema", "commands")
@@ -39,6 +40,7 @@ def pages() -> dict[str, str]:
     for shell, script in SHELLS.items():
         found[f"../deploy/completion/edgepose.{shell}"] = script(commands, models)
     found["api.md"] = api()
+    found["performance.md"] = performance_tables.fill((DOCS / "performance.md").read_text("utf-8"))
     return found
 
 

@@ -77,7 +77,10 @@ class MotionGate:
             self._check_motion(at_ns, thumbnail)
             if self._is_still(at_ns):
                 return False
-        self._looked_ns = at_ns
+        # A frame that passes early counts from when it was due: the mean rate is `still_fps`.
+        is_reduced = self._period_ns(at_ns) > 0 and self._is_still(at_ns)
+        due_ns = int(self._looked_ns + self._still_ns) if is_reduced else 0
+        self._looked_ns = max(at_ns, due_ns)
         return True
 
     def set_presence(self, presence: Presence, at_ns: int) -> None:

@@ -14,11 +14,13 @@ from edgepose.config.schema import Config
 from edgepose.errors import UsageError
 from edgepose.measure import benchmark
 from edgepose.measure.benchmark import FEWER, SETTLE
-from edgepose.mqtt.messages import AvailabilityMessage, PosesMessage
-from edgepose.mqtt.subscriber import subscribe
+from edgepose.mqtt.client import MqttClient
+from edgepose.mqtt.messages import PosesMessage
+from edgepose.mqtt.options import BrokerOptions
+from edgepose.mqtt.topics import Topics
 from edgepose.service.daemon import Daemon
 from edgepose.timing import NS_PER_MS
-from edgepose.types import Message
+from edgepose.types import Message, Received
 
 
 class FrameTimes(NamedTuple):
@@ -82,6 +84,7 @@ def measure(config: Config, frames: int) -> Latency:
         recorder = _Recorder(daemon, frames)
         daemon.state.broker.publisher.on_published(recorder.published)
         daemon.run()
+        ours.send(None)
         received_ns: dict[int, int] = ours.recv()
     finally:
         subscriber.terminate()
@@ -95,19 +98,22 @@ def measure(config: Config, frames: int) -> Latency:
     )
 
 
-def _subscribe(url: str, device: str, to: Connection) -> None:
-    """Send the time of arrival of each frame's poses once the device is offline."""
-    moments_ns: dict[int, int] = {}
-    messages = subscribe(url, device=device)
-    while not messages.connected:
+def _subscribe(url: str, device: str, pipe: Connection) -> None:
+    """Send the time of arrival of each frame's poses, when the parent process asks for it."""
+    arrived: list[tuple[int, bytes]] = []
+
+    def note(received: Received) -> None:
+        arrived.append((time.monotonic_ns(), received.payload))
+
+    client = MqttClient(BrokerOptions.from_url(url, client_id="edgepose-latency"))
+    client.subscribe(Topics(Config().mqtt.base_topic, device).camera("+").poses, note)
+    client.start()
+    while not client.connected:
         time.sleep(0.01)
-    to.send(None)
-    for message in messages:
-        if isinstance(message, PosesMessage):
-            moments_ns[message.seq] = time.monotonic_ns()
-        elif moments_ns and isinstance(message, AvailabilityMessage) and not message.online:
-            break
-    to.send(moments_ns)
+    pipe.send(None)
+    pipe.recv()
+    decode = msgspec.json.Decoder(PosesMessage).decode
+    pipe.send({decode(payload).seq: at_ns for at_ns, payload in arrived})
 
 
 def summary(latency: Latency) -> dict[str, Any]:

@@ -211,6 +211,19 @@ def test_people_who_do_not_move_are_looked_at_at_their_own_rate(
     assert watch.thumbnails <= 10.5 * 60
 
 
+@pytest.mark.parametrize("hz", [15, 25, 30])
+def test_still_people_are_looked_at_at_that_rate_whatever_that_of_the_camera(hz: int) -> None:
+    """Where no frame comes when one is due, the earlier and the later one take turns."""
+    watch = Watch(MotionGate(ImageTransform(), idle_fps=0.2, still_fps=5.0), lambda _: "somebody")
+    watch.seconds = (1000 + n / hz for n in count())
+    scene = still(rooms.occupied(300))
+    watch.see(scene, 30 * hz / HZ)
+
+    looks = watch.see(scene, 60 * hz / HZ)
+
+    assert len(looks) == pytest.approx(300, abs=3)
+
+
 @pytest.mark.parametrize("speed", [450, 150, 60])
 def test_every_frame_counts_from_the_first_that_shows_motion(reading: Watch, speed: float) -> None:
     """Who gets up, or falls, is not looked at less often for having been still."""
