@@ -32,8 +32,8 @@ SYNC, SYNCS = 0x47, 5
 class LossCounter:
     """Counts lost pictures of one video stream.
 
-    Limits: FFmpeg does not report damage within the first picture of MPEG-TS, and after damage
-    the times of MPEG-PS are estimates, and so are the gaps.
+    Limits: FFmpeg does not mark all damage of MPEG-TS, and none within its first picture. After
+    damage the times of MPEG-PS are estimates, and so are the gaps.
 
     Parameters
     ----------
