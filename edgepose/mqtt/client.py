@@ -32,6 +32,7 @@ from edgepose.mqtt.connection import (
     State,
     transition,
 )
+from edgepose.mqtt.discovery import describe_loss
 from edgepose.mqtt.options import BrokerOptions, backoff_s, tls_context
 from edgepose.mqtt.paho_client import OFFLINE, topic_matches
 from edgepose.mqtt.poison_messages import Hold, PoisonMessages
@@ -294,7 +295,7 @@ class MqttClient:
         )
         if found is not None:
             topic, hold = found
-            self.note_refused(topic, _held_because(hold))
+            self.note_refused(topic, _held_because(topic, hold))
 
     # From the session, in the network thread
 
@@ -414,9 +415,10 @@ class MqttClient:
         )
 
 
-def _held_because(hold: Hold) -> str:
+def _held_because(topic: str, hold: Hold) -> str:
     minutes = hold.lasts_s / 60
     return (
         f"the session ends after this message of {hold.size} bytes; it is held back for"
         f" {minutes:.0f} min; raise the broker's limit (max_packet_size) or allow the topic"
+        f"{describe_loss(topic)}"
     )

@@ -10,6 +10,7 @@ published components are stored in the state directory. A removed one is publish
 then removed: at the start, and again at the next birth message. Then it is dropped from the file.
 """
 
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -53,6 +54,15 @@ class DiscoveredDevice(msgspec.Struct, frozen=True):
 def discovery_root(config: Config) -> str:
     """Return the prefix of all discovery topics of this device."""
     return f"{config.homeassistant.prefix}/device/{config.device.id}"
+
+
+def describe_loss(topic: str) -> str:
+    """Return what Home Assistant lacks without a camera's message; empty for other topics."""
+    match = re.fullmatch(r"(.+/device/[^/]+)/([^/]+)/config", topic)
+    if match is None:
+        return ""
+    device, camera = match.groups()
+    return f"; until then Home Assistant has {device}/config without the camera {camera}"
 
 
 def discovered_devices(config: Config, topics: Topics) -> dict[str, DiscoveredDevice]:

@@ -12,7 +12,7 @@ import pytest
 from edgepose.config.loading import loads
 from edgepose.config.schema import Config
 from edgepose.mqtt.announcer import MIGRATE, DiscoveryPublisher, DiscoveryState
-from edgepose.mqtt.discovery import DiscoveredDevice, discovered_devices
+from edgepose.mqtt.discovery import DiscoveredDevice, describe_loss, discovered_devices
 from edgepose.mqtt.topics import Topics
 from edgepose.system.storage import StateFile
 from edgepose.types import Message, Received
@@ -501,3 +501,12 @@ class TestAnnouncer:
 
         assert not house.announcer._timers
         assert house.said == []
+
+
+def test_the_loss_of_a_cameras_message_is_described() -> None:
+    """The log names the device and the camera that Home Assistant lacks."""
+    found = describe_loss("homeassistant/device/pi/hall/config")
+
+    assert "homeassistant/device/pi/config without the camera hall" in found
+    assert describe_loss("homeassistant/device/pi/config") == ""
+    assert describe_loss("edgepose/pi/hall/live") == ""
