@@ -8,16 +8,27 @@ import statistics
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
+from edgepose.people.events.falls import FallDetector
 from edgepose.people.posture import POSTURES, PostureReader, read
-from edgepose.types import Posture
+from edgepose.people.smoothing import Smoother
+from edgepose.people.tracking import Tracker
+from edgepose.people.zones import mark_cut
+from edgepose.timing import NS_PER_S
+from edgepose.types import Event, Posture
+from tests.support.body import FILMED
+from tests.support.random_scenes import Drill, drill, place_of
 from tests.support.scenes import FALLS, KINDS, QUIET, Case, cases
 from tests.support.scoring import Tally, replayed, tally
 
 FIRST: Final = 44_000  # seeds not looked at before the rules were finished
 SETTLED_S: Final = 1.5  # a change of posture may take so long to show
 TRUE: Final = ("standing", "sitting", "lying")
+HELD_S: Final = 12.0
+LATE_S: Final = 6.0  # a suspicion later after the impact is of something else
+CONFIRM_S: Final = 10.0
 Seen = Counter[tuple[str, Posture]]
 
 
@@ -31,6 +42,53 @@ def main() -> None:
     out("With the daemon's own tracking and smoothing:\n")
     print_falls(count, followed=True)
     print_postures(count)
+    print_cameras(10 * count)
+
+
+def print_cameras(count: int) -> None:
+    """Print the recall of random falls by camera, with errors as measured on films.
+
+    The last picture is held for `HELD_S`, as in the films.
+    """
+    found: dict[str, Counter[str]] = {}
+    for seed in range(FIRST, FIRST + count):
+        one = drill(seed)
+        if one.start_s is None or one.impact_s is None or one.up_s is not None:
+            continue
+        kinds = {event.type for event in held(one) if _is_timely(event, one)}
+        found.setdefault(place_of(one.scene.camera), Counter()).update({"falls", *kinds})
+    row("camera", "falls", "suspected", "confirmed")
+    row(*["---"] * 4)
+    for place, said in sorted(found.items()):
+        falls = said["falls"]
+        parts = (said[kind] / falls for kind in ("fall_suspected", "fall_confirmed"))
+        row(place, falls, *[f"{100 * part:.0f} %" for part in parts])
+
+
+def held(one: Drill) -> list[Event]:
+    """Return the fall events of a random scene that goes on with its last picture."""
+    moments = list(one.scene.observe(one.fps, one.seed, FILMED))
+    last, step_s = moments[-1], 1 / one.fps
+    for number in range(1, round(HELD_S * one.fps) + 1):
+        later_s = last.seconds + number * step_s
+        moments.append(replace(last, seconds=later_s, at_ns=round(later_s * NS_PER_S)))
+    tracker, smoother = Tracker(), Smoother()
+    reader, detector = PostureReader(), FallDetector()
+    events: list[Event] = []
+    for moment in moments:
+        tracks = tracker.update(list(moment.people.values()), moment.at_ns)
+        tracks = mark_cut(smoother.smooth(tracks, moment.at_ns), moment.size)
+        events += detector.update(reader.update(tracks, moment.at_ns), moment.at_ns)
+    return events
+
+
+def _is_timely(event: Event, one: Drill) -> bool:
+    """Whether an event comes within the time that the films' labels allow."""
+    assert one.start_s is not None
+    assert one.impact_s is not None
+    after_s = event.at_ns / NS_PER_S - one.impact_s
+    late_s = LATE_S + (CONFIRM_S if event.type == "fall_confirmed" else 0)
+    return event.at_ns / NS_PER_S >= one.start_s - 0.5 and after_s <= late_s
 
 
 def print_falls(count: int, *, followed: bool) -> None:

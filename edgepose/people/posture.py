@@ -4,6 +4,9 @@ A small network classifies single poses. It was trained on generated bodies seen
 at any height, with the errors of pose models (`tools/train_people_networks.py`). Its inputs
 are joints relative to the trunk in parts of the stature, so the result does not depend on
 distance or resolution. Bending, kneeling, crouching and crawling are classified as unknown.
+
+If a person was seen standing before, size and place at that time are further inputs: the
+shoulders of a person who sits or lies are lower than they were.
 """
 
 import math
@@ -15,7 +18,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepose.people.body_measures import ANKLES, HIPS, KNEES, SHOULDERS, Looks, measure
+from edgepose.people.body_measures import (
+    ANKLES,
+    HIPS,
+    KNEES,
+    SHOULDERS,
+    Array,
+    Looks,
+    measure,
+)
 from edgepose.people.perceptron import Perceptron
 from edgepose.skeleton import JOINTS, MIRRORED
 from edgepose.timing import NS_PER_S
@@ -26,7 +37,10 @@ POSTURES: Final[tuple[Posture, ...]] = ("standing", "sitting", "lying", "unknown
 
 STANDING, SITTING, LYING, OTHER = range(len(POSTURES))
 WEIGHTS: Final = "postures.npz"
-INPUTS: Final = 3 * JOINTS
+INPUTS: Final = 3 * JOINTS + 4
+SURE: Final = (5, 6, 11, 12)  # joints whose scores the others are compared with
+SCORE_MOST: Final = 1.5  # limit of the relative scores
+BEFORE_MOST: Final = 2.0  # limit of the inputs from `upright_looks`
 FARTHEST: Final = 2.0  # statures: limit of the inputs; a joint farther away is stray
 VISIBLE: Final = 2 / 3  # factor of the minimum keypoint score: joints of lying people score lower
 
@@ -34,34 +48,41 @@ MIRROR_COLUMNS: Final = np.concatenate(
     [
         np.arange(2 * JOINTS).reshape(JOINTS, 2)[list(MIRRORED)].ravel(),
         2 * JOINTS + np.array(MIRRORED),
+        3 * JOINTS + np.arange(4),
     ]
 )
 """Columns of the network's inputs in the order of the mirrored body."""
 
-MIRROR_SIGNS: Final = np.array([-1, 1] * JOINTS + [1] * JOINTS, np.float32)
+MIRROR_SIGNS: Final = np.array([-1, 1] * JOINTS + [1] * JOINTS + [-1, 1, 1, 1], np.float32)
 """Factors of these columns: x changes its sign."""
 
-LIKELY: Final = 0.6  # minimum probability of a posture in a single picture
-SETTLED: Final = 0.5  # minimum probability of a posture in the mean over time
+LIKELY: Final = 0.6  # minimum probability of a posture, also of its mean over time
 REMEMBERED_S: Final = 10.0  # state is kept this long: models lose lying people for seconds
 
 
-def probabilities(keypoints: Floats, min_score: float = 0.3) -> Floats:
+def probabilities(keypoints: Floats, min_score: float = 0.3, before: Array | None = None) -> Floats:
     """Return the probabilities (n, 4) of `POSTURES` for keypoints (n, 17, 3); read-only.
 
     Averages the logits of the body and its mirror image, so left and right count the same. If
     shoulders, hips or legs are hidden, the shares of standing and sitting go to unknown.
+
+    Parameters
+    ----------
+    before : (n, 3), optional
+        Each person's last row of `upright_looks`; NaN where not known.
     """
     points = np.ascontiguousarray(keypoints, np.float32)
-    return _probabilities(points.tobytes(), len(points), min_score)
+    known = np.full((len(points), 3), np.nan) if before is None else before
+    return _probabilities(points.tobytes(), known.tobytes(), min_score)
 
 
 @lru_cache(maxsize=16)  # of each frame, several readers ask for the same people
-def _probabilities(content: bytes, count: int, min_score: float) -> Floats:
-    keypoints = np.frombuffer(content, np.float32).reshape(count, JOINTS, 3)
+def _probabilities(content: bytes, known: bytes, min_score: float) -> Floats:
+    keypoints = np.frombuffer(content, np.float32).reshape(-1, JOINTS, 3)
+    before = np.frombuffer(known, np.float64).reshape(-1, 3)
     least = VISIBLE * min_score
     looks = measure(keypoints, least)
-    inputs = _inputs(keypoints, looks, least)
+    inputs = _all_inputs(keypoints, looks, least, before)
     logits = _network().mean_logits(inputs, inputs[:, MIRROR_COLUMNS] * MIRROR_SIGNS)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares: Floats = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -72,8 +93,34 @@ def _probabilities(content: bytes, count: int, min_score: float) -> Floats:
     return shares
 
 
+def upright_looks(keypoints: Floats, least: float) -> Array:
+    """Return x and y of the shoulders and the stature (n, 3), all in pixels; NaN if hidden."""
+    looks = measure(keypoints, least)
+    return np.concatenate([looks.points[:, SHOULDERS], looks.stature[:, None]], axis=1)
+
+
+def posture_inputs(keypoints: Floats, least: float, before: Array) -> Floats:
+    """Return the inputs (n, INPUTS) of the posture network; `before` as in `probabilities`."""
+    return _all_inputs(keypoints, measure(keypoints, least), least, before)
+
+
+def _all_inputs(keypoints: Floats, looks: Looks, least: float, before: Array) -> Floats:
+    inputs = _inputs(keypoints, looks, least)
+    scores = keypoints[..., 2]
+    relative = scores / np.maximum(scores[:, SURE].max(axis=1, keepdims=True), least)
+    sure = np.where(inputs[:, 2 * JOINTS :] > 0, np.minimum(relative, SCORE_MOST), 0.0)
+    with np.errstate(invalid="ignore"):
+        moved = (looks.points[:, SHOULDERS] - before[:, :2]) / before[:, 2:]
+        grown = np.log2(looks.stature[:, None] / before[:, 2:])
+    change = np.concatenate([moved, grown], axis=1)
+    known = ~np.isnan(change).any(axis=1, keepdims=True)
+    change = np.clip(np.where(known, change, 0.0), -BEFORE_MOST, BEFORE_MOST)
+    parts = [inputs[:, : 2 * JOINTS], sure, change, known]
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
 def network_inputs(keypoints: Floats, least: float, looks: Looks | None = None) -> Floats:
-    """Return the network's inputs (n, INPUTS); joints with a score below `least` are hidden.
+    """Return places and visibility (n, 3 * 17); joints with a score below `least` are hidden.
 
     `looks` are the measures of the same keypoints, if they are known already.
     """
@@ -119,6 +166,8 @@ class _Memory:
     settled: Posture = "unknown"
     shares: Floats = field(default_factory=lambda: np.zeros(len(POSTURES), np.float32))
     at_ns: int = 0
+    upright: Array = field(default_factory=lambda: np.full(3, np.nan))
+    """Row of `upright_looks` of the last time the person stood."""
 
 
 class PostureReader:
@@ -134,7 +183,13 @@ class PostureReader:
         if not tracks:
             return []
         keypoints = np.stack([track.pose.keypoints for track in tracks])
-        read_now = probabilities(keypoints, self.min_score)
+        known = [self._people.setdefault(track.id, _Memory(at_ns=at_ns)) for track in tracks]
+        before = np.stack([memory.upright for memory in known])
+        read_now = probabilities(keypoints, self.min_score, before)
+        upright = upright_looks(keypoints, VISIBLE * self.min_score)
+        for memory, shares, look in zip(known, read_now, upright, strict=True):
+            if shares[STANDING] > LIKELY:
+                memory.upright = look
         settled = [
             replace(track, posture=self._settle(track.id, shares, at_ns))
             for track, shares in zip(tracks, read_now, strict=True)
@@ -149,11 +204,11 @@ class PostureReader:
     def _settle(self, id_: int, shares: Floats, at_ns: int) -> Posture:
         """Average the probabilities with the time constant `settle_s`; return the likeliest.
 
-        Keeps the previous posture while no mean exceeds `SETTLED`.
+        Keeps the previous posture while no mean exceeds `LIKELY`.
         """
-        memory = self._people.setdefault(id_, _Memory(at_ns=at_ns))
+        memory = self._people[id_]
         keep = math.exp((memory.at_ns - at_ns) / (self.settle_s * NS_PER_S))
         memory.shares = np.asarray(keep * memory.shares + (1 - keep) * shares, np.float32)
         memory.at_ns = at_ns
-        memory.settled = _likeliest(memory.shares, SETTLED) or memory.settled
+        memory.settled = _likeliest(memory.shares, LIKELY) or memory.settled
         return memory.settled

@@ -803,8 +803,57 @@ class Noise:
     folded: float = 0.0
     """Part of the time in which the legs of a body that lies are found on the trunk."""
 
+    measured: bool = False
+    """Whether scores and the pace of errors are those measured on films (`SCORE_LOGITS`)."""
+
+    paired: float = 0.0
+    """How far a hidden joint is drawn to the same joint of the other side: 1 is all the way."""
+
+    merged: float = 0.0
+    """The same for all joints of a body that lies."""
+
+    invented: float = 0.0
+    """How far hidden legs are drawn to legs straight down from the hips."""
+
 
 EXACT: Final = Noise(0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+# Statistics of MoveNet MultiPose on 112 development clips with a fall (docs/events.md): joints
+# in the order nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles.
+PER_JOINT: Final = (1, 2, 2, 2, 2, 2, 2, 2, 2)
+SCORE_LOGITS: Final = np.repeat([0.25, 0.2, 0.3, 0.8, 0.4, 0.1, 0.9, 0.45, 0.2], PER_JOINT)
+"""Logits of the scores of visible joints of people who are up."""
+
+FALLEN_LOGITS: Final = np.repeat(
+    [-0.45, -0.3, -0.25, -0.6, -0.75, -0.65, -0.6, -0.4, -0.2], PER_JOINT
+)
+"""Added for a body that lies."""
+
+HIDDEN_LOGIT: Final = -0.75
+"""Added for hidden joints: models place them with scores of about 0.3."""
+
+STRIDE: Final = 0.3
+"""Movement in parts of the body's extent that renews the errors: a body at rest keeps them."""
+
+AT_REST: Final = 0.03
+"""Pace at which errors change while the body is at rest, as a part of the usual one."""
+
+JITTER: Final = 0.003
+"""Standard deviation of a joint of a body at rest, in parts of its extent."""
+
+FILMED: Final = Noise(
+    spread=0.8,
+    memory_s=0.3,
+    hidden=2.0,
+    lying=1.8,
+    lost_lying=0.08,
+    lost_s=0.6,
+    measured=True,
+    paired=0.5,
+    merged=0.4,
+    invented=0.3,
+)
+"""Errors as MoveNet MultiPose makes them on films."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -888,9 +937,10 @@ class Scene:
                 0.3 * actor.build.stature
             )
             found = _found(visible, lying, times, noise, rng)
-            scores = _scores(visible, lying, times, noise, rng)
-            pixels = _disturbed(pixels, visible, lying, times, noise, rng)
-            pixels, scores = _swapped(pixels, scores, times, noise, rng)
+            pace = _paces(pixels, times, noise)
+            scores = _scores(visible, lying, pace, noise, rng)
+            pixels = _disturbed(pixels, visible, lying, pace, noise, rng)
+            pixels, scores = _swapped(pixels, scores, pace, noise, rng)
             limit = np.array(self.camera.size) - 1
             pixels = np.clip(pixels, 0, limit)  # models do not look beyond the picture
         keypoints = np.concatenate([pixels, scores[..., None]], axis=2).astype(np.float32)
@@ -905,22 +955,32 @@ def _drift(
 ) -> Array:
     """Return (T, ...) normal numbers that stay alike over `memory_s` (first-order memory)."""
     fresh = rng.standard_normal((len(times), *shape))
-    step = float(times[1] - times[0]) if len(times) > 1 else 1.0
-    keep = float(np.exp(-step / memory_s))
+    keep = np.exp(-np.diff(times) / memory_s)
     for t in range(1, len(times)):
-        fresh[t] = keep * fresh[t - 1] + np.sqrt(1 - keep**2) * fresh[t]
+        fresh[t] = keep[t - 1] * fresh[t - 1] + np.sqrt(1 - keep[t - 1] ** 2) * fresh[t]
     return fresh
+
+
+def _paces(pixels: Array, times: Array, noise: Noise) -> Array:
+    """Return the times (T,) by which errors change: a network errs alike on like pictures."""
+    if not noise.measured:
+        return times
+    extent = np.maximum(np.ptp(pixels, axis=1).max(axis=1), 1.0)
+    moved = np.linalg.norm(np.diff(pixels, axis=0), axis=2).mean(axis=1) / extent[1:]
+    steps = np.diff(times) * AT_REST + moved / STRIDE * noise.memory_s
+    return np.asarray(np.concatenate([[0.0], np.cumsum(steps)]))
 
 
 def _bursts(part: Array, times: Array, length_s: float, rng: np.random.Generator) -> Flags:
     """Return (T,) flags that are on for `part` of the time, in bursts of a mean length."""
-    step = float(times[1] - times[0]) if len(times) > 1 else 1.0
-    leave = min(1.0, step / length_s)
+    steps = np.diff(times, prepend=times[:1])
+    steps[:1] = steps[1:2] if len(times) > 1 else 1.0
+    leave = np.minimum(1.0, steps / length_s)
     dice = rng.random(len(times))
     on = np.zeros(len(times), dtype=bool)
     for t in range(len(times)):
-        enter = leave * part[t] / max(1e-9, 1 - part[t])
-        on[t] = dice[t] >= leave if t and on[t - 1] else dice[t] < enter
+        enter = leave[t] * part[t] / max(1e-9, 1 - part[t])
+        on[t] = dice[t] >= leave[t] if t and on[t - 1] else dice[t] < enter
     return on
 
 
@@ -937,6 +997,10 @@ def _scores(
 ) -> Array:
     """Return (T, 17) scores: seen joints mostly 0.5 to 0.9, unseen ones mostly below 0.4."""
     wander = _drift((JOINTS,), times, 2 * noise.memory_s, rng)
+    if noise.measured:
+        logit = SCORE_LOGITS + FALLEN_LOGITS * lying[:, None] + HIDDEN_LOGIT * ~visible
+        logit = logit + noise.sure + 0.6 * wander
+        return np.asarray(1 / (1 + np.exp(-logit)))
     logit = np.where(visible, 1.1, -1.3) + noise.sure + noise.sure_lying * lying[:, None]
     logit = logit + 0.7 * wander
     return np.asarray(1 / (1 + np.exp(-logit)))
@@ -956,7 +1020,9 @@ def _disturbed(  # noqa: PLR0917
     worse = np.where(visible, 1.0, noise.hidden) * np.where(lying, noise.lying, 1.0)[:, None]
     spread = noise.spread * OKS_SIGMAS * size[:, None] * worse
     slow = _drift((JOINTS, 2), times, noise.memory_s, rng)
-    moved = pixels + slow * spread[..., None]
+    moved = _guessed(pixels, visible, lying, noise) + slow * spread[..., None]
+    if noise.measured:
+        moved += rng.normal(0, JITTER, moved.shape) * extent.max(axis=1)[:, None, None]
     if noise.folded:
         folded = _bursts(np.where(lying, noise.folded, 0.0), times, 0.5, rng)
         hips = moved[:, 11:13].mean(axis=1, keepdims=True)
@@ -964,6 +1030,24 @@ def _disturbed(  # noqa: PLR0917
         moved[:, 13:] = np.where(folded[:, None, None], legs, moved[:, 13:])
     step = np.maximum(noise.step * 1.3 * extent.max(axis=1), 1e-6)[:, None, None]
     return np.asarray(np.round(moved / step) * step)
+
+
+def _guessed(pixels: Array, visible: Flags, lying: Flags, noise: Noise) -> Array:
+    """Draw joints to where a model expects them: to their partner, legs below the hips."""
+    partner = pixels[:, list(MIRRORED)]
+    drawn = np.maximum(noise.paired * ~visible, noise.merged * lying[:, None]) / 2
+    drawn = np.where(~visible & visible[:, list(MIRRORED)], 2 * drawn, drawn)
+    guessed = pixels + drawn[..., None] * (partner - pixels)
+    legs = ~visible[:, 15:].any(axis=1) & ~lying
+    if not noise.invented or not legs.any():
+        return np.asarray(guessed)
+    hips, chest = (pixels[:, k : k + 2].mean(axis=1) for k in (11, 5))
+    trunk = np.linalg.norm(hips - chest, axis=1)[:, None, None]
+    below = np.repeat([0.85, 1.6], 2)[:, None] * np.array([0.0, 1.0])
+    straight = pixels[:, [11, 12, 11, 12]] + trunk * below
+    part = (noise.invented * (legs[:, None] & ~visible[:, 13:]))[..., None]
+    guessed[:, 13:] += part * (straight - guessed[:, 13:])
+    return np.asarray(guessed)
 
 
 def _swapped(

@@ -28,6 +28,7 @@ from tests.support.body import (
     STANDING,
     Act,
     Actor,
+    Camera,
     Noise,
     Scene,
     Stance,
@@ -42,7 +43,7 @@ from tests.support.body import (
     walk,
     wave,
 )
-from tests.support.random_scenes import camera, drill, flat, noise
+from tests.support.random_scenes import drill, flat
 
 Rng = np.random.Generator
 Array = NDArray[np.float64]
@@ -263,10 +264,41 @@ class Detailed:
     """(T,): whether the body walks."""
 
 
+def usual_camera(rng: Rng) -> tuple[Camera, float]:
+    """Return a camera and how far away the actor is, in metres."""
+    choice = rng.random()
+    if choice < 0.3:  # low: a shelf, a table
+        height, distance = _u(rng, 0.35, 1.1), _u(rng, 2.2, 6)
+    elif choice < 0.9:
+        height, distance = _u(rng, 1.1, 3.0), _u(rng, 2.2, 7)
+    else:  # below the ceiling
+        height, distance = _u(rng, 2.3, 3.2), _u(rng, 0.3, 2.2)
+    seen = Camera(height, roll_deg=float(rng.normal(0, 4)), fov_deg=_u(rng, 50, 110))
+    seen = seen.aimed_at(distance * _u(rng, 0.85, 1.3), _u(rng, 0.5, 1.1))
+    return seen, distance
+
+
+def small_model_noise(rng: Rng) -> Noise:
+    """Return how badly a small model sees: joints that tremble, and hidden ones left out."""
+    lost_lying = _u(rng, 0, 0.2) if rng.random() < 0.7 else _u(rng, 0.2, 0.85)
+    return Noise(
+        spread=_u(rng, 0.4, 1.3),
+        memory_s=_u(rng, 0.1, 0.6),
+        hidden=_u(rng, 1.5, 4),
+        lying=_u(rng, 1, 2.5),
+        lost_s=float(np.exp(_u(rng, np.log(0.15), np.log(2.5)))),
+        lost=_u(rng, 0, 0.06),
+        lost_lying=lost_lying,
+        sure=_u(rng, -1.0, 0.3),
+        sure_lying=_u(rng, -1.2, 0.0),
+        folded=_u(rng, 0, 0.25),
+    )
+
+
 def detailed(seed: int, *, walks: bool) -> Detailed:
     """Generate one scene of low stances, or of walks; the same for the same seed."""
     rng = np.random.default_rng([seed, 31])
-    view, distance = camera(rng)
+    view, distance = usual_camera(rng)
     acts = _walk_acts(rng) if walks else _low_acts(rng)
     build = child(_u(rng, 0.9, 1.3)) if rng.random() < 0.12 else adult(_u(rng, 1.45, 1.95))
     place = (max(distance, 2.5 if walks else 0.5), _u(rng, -0.3, 0.3) * distance)
@@ -276,7 +308,7 @@ def detailed(seed: int, *, walks: bool) -> Detailed:
     scene = Scene((actor,), view)
     details = true_details(actor.joints(scene.times(fps)), build.stature)
     # Models misplace the joints of folded bodies more than those of others.
-    errors = replace(noise(rng), spread=_u(rng, 0.4, 2.0), hidden=_u(rng, 1.5, 4.5))
+    errors = replace(small_model_noise(rng), spread=_u(rng, 0.4, 2.0), hidden=_u(rng, 1.5, 4.5))
     return _observed(scene, seed, fps, errors, details)
 
 

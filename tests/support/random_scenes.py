@@ -17,6 +17,7 @@ from tests.support.body import (
     BENT,
     BOTH_UP,
     CROUCHING,
+    FILMED,
     KNEELING,
     LOW_PLANK,
     ON_BACK,
@@ -111,7 +112,7 @@ CURLED: Final = Stance(
 def down(rng: Rng) -> Stance:
     """Return how somebody lies who has fallen: mostly flat, sometimes on the knees or propped."""
     choice = rng.random()
-    if choice < 0.62:
+    if choice < 0.58:
         return flat(rng)
     if choice < 0.74:
         hips = _u(rng, 0, 90)
@@ -264,8 +265,8 @@ def _come(rng: Rng) -> list[Act]:
 def fallen(rng: Rng) -> list[Act]:
     """Fall from standing, walking, a seat, a crouch, or a bed."""
     choice = rng.random()
-    quick = _u(rng, 0.45, 1.3) if rng.random() < 0.8 else _u(rng, 1.3, 1.9)
-    if choice < 0.55:
+    quick = _u(rng, 0.4, 1.15) if rng.random() < 0.8 else _u(rng, 1.15, 2.0)
+    if choice < 0.52:
         acts = _come(rng)
         return [*acts, *_fall(rng, acts[-1].shape(acts[-1].seconds), quick)]
     if choice < 0.8:
@@ -280,7 +281,7 @@ def fallen(rng: Rng) -> list[Act]:
                 *_fall(rng, rise, quick),
             ]
         return [*pre, *_busy(rng, seat, _u(rng, 2, 6), 8), *_fall(rng, seat, quick)]
-    if choice < 0.92:
+    if choice < 0.9:
         low = _pick(rng, (BENT, CROUCHING, SQUAT, KNEELING))
         assert isinstance(low, Stance)
         return [
@@ -304,7 +305,7 @@ def _lie_down(rng: Rng) -> list[Act]:
     end = replace(flat(rng), lift=lift)
     if rng.random() < 0.4:
         end = replace(_shaken(rng, ON_BACK, 8), lift=lift)
-    total = _u(rng, 2.2, 7) if lift > 0.2 else _u(rng, 3.0, 8)
+    total = _u(rng, 2.0, 7) if lift > 0.2 else _u(rng, 2.7, 7)
     ways: list[Stance] = []
     if lift > 0.2:
         ways = [_seat(rng), replace(between(_seat(rng), end, 0.5), lift=lift * 0.8)]
@@ -313,12 +314,16 @@ def _lie_down(rng: Rng) -> list[Act]:
             _pick(rng, (SQUAT, CROUCHING, KNEELING, BENT)),
             _pick(rng, (SITTING_ON_FLOOR, ALL_FOURS, KNEELING, SITTING_ON_FLOOR)),
         ):
-            if rng.random() < 0.75:
+            if rng.random() < 0.8:
                 ways.append(_shaken(rng, stance, 8))
+        if not ways:
+            ways.append(_shaken(rng, SITTING_ON_FLOOR, 8))
+        if rng.random() < 0.3:
+            ways.append(_shaken(rng, between(ways[-1], end, 0.5), 8))
     parts = rng.dirichlet([3.0] * (len(ways) + 1))
     acts: list[Act] = []
     for stance, part in zip([*ways, end], parts.tolist(), strict=True):
-        acts.append(move("lie_down", stance, max(0.6, total * part)))
+        acts.append(move("lie_down", stance, max(0.5, total * part)))
         if rng.random() < 0.4:
             acts.append(hold("pause", stance, _u(rng, 0.1, 1.5)))
     acts += [
@@ -485,8 +490,8 @@ def _leaves(rng: Rng) -> list[Act]:
 
 
 QUIET: Final[tuple[tuple[float, Callable[[Rng], list[Act]]], ...]] = (
-    (0.2, _lie_down),
-    (0.28, _sits),
+    (0.26, _lie_down),
+    (0.3, _sits),
     (0.2, _low_work),
     (0.12, _exercises),
     (0.15, _about),
@@ -501,28 +506,59 @@ QUIET: Final[tuple[tuple[float, Callable[[Rng], list[Act]]], ...]] = (
 def camera(rng: Rng) -> tuple[Camera, float]:
     """Return a camera and how far away the actor is, in metres."""
     choice = rng.random()
+    roll_deg = float(rng.normal(0, 4))
     if choice < 0.3:  # low: a shelf, a table
-        height, distance = _u(rng, 0.35, 1.1), _u(rng, 2.2, 6)
-    elif choice < 0.9:
-        height, distance = _u(rng, 1.1, 3.0), _u(rng, 2.2, 7)
-    else:  # below the ceiling
-        height, distance = _u(rng, 2.3, 3.2), _u(rng, 0.3, 2.2)
-    seen = Camera(height, roll_deg=float(rng.normal(0, 4)), fov_deg=_u(rng, 50, 110))
-    seen = seen.aimed_at(distance * _u(rng, 0.85, 1.3), _u(rng, 0.5, 1.1))
+        height, distance = _u(rng, 0.3, 1.1), _u(rng, 2.0, 6.5)
+    elif choice < 0.55:  # chest or head height
+        height, distance = _u(rng, 1.1, 2.0), _u(rng, 2.2, 7)
+    elif choice < 0.88:  # a corner below the ceiling
+        height, distance = _u(rng, 1.9, 3.2), _u(rng, 2.2, 8)
+    else:  # the ceiling
+        height, distance = _u(rng, 2.3, 3.5), _u(rng, 0.3, 2.2)
+        roll_deg = float(rng.normal(0, 12))
+    seen = Camera(height, roll_deg=roll_deg, fov_deg=_u(rng, 50, 110))
+    seen = seen.aimed_at(distance * _u(rng, 0.85, 1.3), _u(rng, 0.4, 1.1))
     return seen, distance
 
 
+def place_of(camera: Camera) -> str:
+    """Return where a camera hangs, in the words of the films' labels."""
+    if camera.pitch_deg > 45:
+        return "ceiling"
+    if camera.height < 1.1:
+        return "low"
+    return "mid" if camera.height < 1.9 else "high corner"
+
+
 def noise(rng: Rng) -> Noise:
-    """Return how badly a model sees today."""
-    lost_lying = _u(rng, 0, 0.2) if rng.random() < 0.7 else _u(rng, 0.2, 0.85)
-    return Noise(
+    """Return how badly a model sees today: mostly as measured on films."""
+    lost_lying = _u(rng, 0, 0.15) if rng.random() < 0.75 else _u(rng, 0.15, 0.85)
+    common = {
+        "lost_s": float(np.exp(_u(rng, np.log(0.15), np.log(2.5)))),
+        "lost": _u(rng, 0, 0.06),
+        "lost_lying": lost_lying,
+    }
+    if rng.random() < 0.65:
+        return replace(
+            FILMED,
+            **common,
+            spread=_u(rng, 0.4, 1.2),
+            memory_s=_u(rng, 0.15, 0.6),
+            hidden=_u(rng, 1.2, 3),
+            lying=_u(rng, 1, 2.5),
+            sure=_u(rng, -0.5, 0.4),
+            folded=_u(rng, 0, 0.12),
+            paired=_u(rng, 0, 0.9),
+            merged=_u(rng, 0, 0.8),
+            invented=_u(rng, 0, 1) ** 0.5 if rng.random() < 0.6 else 0.0,
+        )
+    return replace(
+        Noise(),
+        **common,
         spread=_u(rng, 0.4, 1.3),
         memory_s=_u(rng, 0.1, 0.6),
         hidden=_u(rng, 1.5, 4),
         lying=_u(rng, 1, 2.5),
-        lost_s=float(np.exp(_u(rng, np.log(0.15), np.log(2.5)))),
-        lost=_u(rng, 0, 0.06),
-        lost_lying=lost_lying,
         sure=_u(rng, -1.0, 0.3),
         sure_lying=_u(rng, -1.2, 0.0),
         folded=_u(rng, 0, 0.25),
@@ -551,7 +587,12 @@ def drill(seed: int) -> Drill:
         trunk=build.trunk * _u(rng, 0.95, 1.08),
     )
     walked = acts[0].speed * acts[0].seconds
+    seated = any(act.name == "sit_down" for act in acts)
     heading = _u(rng, 0, 360)
+    if seated and rng.random() < 0.35:
+        heading = _u(rng, 150, 210)
+    elif any(act.posture == "lying" for act in acts) and rng.random() < 0.3:  # along the sight
+        heading = _u(rng, -25, 25) + float(rng.choice([0, 180]))
     leaves = not falls and any(act.seconds > 3.9 and act.speed for act in acts[-1:])
     if leaves and rng.random() < 0.75:
         heading = _u(rng, 140, 220)
@@ -564,13 +605,17 @@ def drill(seed: int) -> Drill:
         acts, at=(float(place[0]), float(place[1])), heading_deg=heading, build=build
     )
     furniture: tuple[Furniture, ...] = ()
-    seated = any(act.name == "sit_down" for act in acts)
-    if rng.random() < (0.5 if seated else 0.2):
-        near = distance - _u(rng, 0.5, 1.0)
-        side = _u(rng, -2, 1)
-        furniture = (
-            Furniture((near, side, 0), (near + 0.3, side + _u(rng, 0.8, 3), _u(rng, 0.2, 0.8))),
-        )
+    if seated and rng.random() < 0.45:  # a table
+        near, side = distance - _u(rng, 0.3, 0.7), _u(rng, -2, 0)
+        high = _u(rng, 0.55, 0.85) + max(0.0, 0.25 * (view.height - 1.0))
+        furniture = (Furniture((near, side, 0), (near + 0.3, side + _u(rng, 1.5, 3), high)),)
+    elif rng.random() < 0.2:
+        near, side = distance - _u(rng, 0.4, 1.0), _u(rng, -2, 1)
+        high = _u(rng, 0.2, 0.8)
+        furniture = (Furniture((near, side, 0), (near + 0.3, side + _u(rng, 0.8, 3), high)),)
+    if not falls and rng.random() < 0.15:  # a wall, a door, a cupboard
+        near, side = distance - _u(rng, 0.3, 1.0), _u(rng, -2, 2)
+        furniture = (Furniture((near, side, 0), (near + 0.1, side + _u(rng, 0.5, 2), 2.4)),)
     start_s = impact_s = None
     if falls:
         start_s = next(label.start_s for label in actor.labels() if label.name == "fall")
@@ -705,7 +750,7 @@ def true_postures(world: NDArray[np.float64], stature: float) -> NDArray[np.intp
     on_chair &= (shanks.min(axis=0) > 125) & (high > 0.13) & (high < 0.36)
     on_floor = (trunk < 40) & (high < 0.12) & (knees[:, 2] - hips[:, 2] < 0.22 * stature)
     low = (hips[:, 2] - lowest < 0.19 * stature) & (high < 0.17)
-    lies = (trunk > 50) & low & (chest < 0.27)
+    lies = (trunk > 46) & low & (chest < 0.3)
     lies &= knees[:, 2] - hips[:, 2] < 0.27 * stature
     lies &= ankles[:, 2] - hips[:, 2] < 0.27 * stature
 

@@ -7,6 +7,7 @@ import pytest
 
 from edgepose.skeleton import LEFT_WRIST, LIMBS, NOSE, RIGHT_WRIST, oks
 from tests.support.body import (
+    FILMED,
     POINTING_LEFT,
     Act,
     Actor,
@@ -149,3 +150,21 @@ def test_people_who_lie_are_missed_more_often() -> None:
     found = [bool(m.people) for seed in range(6) for m in scene.observe(seed=seed, noise=noise)]
 
     assert 0.6 < np.mean(found) < 0.8
+
+
+def test_errors_as_on_films_stay_while_a_body_rests() -> None:
+    """Networks err alike on like pictures: at rest joints hardly move, and hidden ones show."""
+    lying = Actor.doing(fall("left", stay=6), heading_deg=120)
+    scene = Scene((lying,), Camera(2.0).aimed_at(4.0))
+
+    def rest(noise: Noise) -> tuple[float, float]:
+        moments = [m for m in scene.observe(10, 3, noise) if m.seconds > 2 and m.people]
+        points = np.array([m.people[0].keypoints for m in moments])
+        extent = np.ptp(points[..., :2], axis=1).max()
+        moved = np.linalg.norm(np.diff(points[..., :2], axis=0), axis=-1)
+        return float(np.median(moved) / extent), float((points[..., 2] >= 0.2).mean())
+
+    (filmed, shown), (usual, fewer) = rest(FILMED), rest(Noise())
+
+    assert filmed < 0.4 * usual
+    assert shown > max(0.9, fewer)

@@ -26,6 +26,7 @@ NEVER_S: Final = 1e9  # time of a missing observation
 FARTHEST: Final = 3.0  # statures: limit of positions; a joint farther away is stray
 INPUTS: Final = STEPS * (3 * POINTS + 1)
 
+UNSEEN: Final = 0.55  # statures: limit of a movement that was not seen; `speeds` of no evidence
 QUANTILE: Final = 0.8  # of the single statures: the maximum would be that of a stray joint
 
 
@@ -90,20 +91,36 @@ def _quantile(ordered: list[float], part: float) -> float:
 
 
 def speeds(inputs: Floats) -> Floats:
-    """Return the largest movement of the trunk within half a second, per window (n, INPUTS).
+    """Return the largest movement of the trunk within half a second, per window (n, ...).
 
     The largest displacement of the shoulders plus that of the hips, in statures; NaN where
-    either was never seen half a second apart.
+    either was never seen half a second apart. A longer displacement while the body was not seen
+    counts as `UNSEEN` at most: it may have been fast or slow.
     """
     count = len(inputs)
     places = inputs[:, : 2 * STEPS * POINTS].reshape(count, STEPS, POINTS, 2)
     shown = inputs[:, 2 * STEPS * POINTS : 3 * STEPS * POINTS].reshape(count, STEPS, POINTS) > 0
     trunk = (SHOULDERS, HIPS)
-    steps = places[:, 2:, trunk] - places[:, :-2, trunk]
-    moved = np.hypot(steps[..., 0], steps[..., 1])
-    seen = shown[:, 2:, trunk] & shown[:, :-2, trunk]
+    places, shown = places[:, :, trunk], shown[:, :, trunk]
+    moved = np.linalg.norm(places[:, 2:] - places[:, :-2], axis=-1)
+    seen = shown[:, 2:] & shown[:, :-2]
     farthest = np.where(seen, moved, -1).max(axis=1)
-    return np.where((farthest >= 0).all(axis=1), farthest.sum(axis=1), np.float32(np.nan))
+    speed = np.where((farthest >= 0).all(axis=1), farthest.sum(axis=1), np.float32(np.nan))
+    unseen = np.minimum(_unseen_moves(places, shown).sum(axis=1), UNSEEN)
+    return np.asarray(np.where(unseen > 0, np.fmax(speed, unseen), speed), np.float32)
+
+
+def _unseen_moves(places: Floats, shown: Flags) -> Floats:
+    """Return the largest displacement (n, 2) of each point while it was hidden, 0 if never."""
+    farthest = np.zeros((places.shape[0], places.shape[2]), np.float32)
+    last, since = places[:, 0].copy(), np.where(shown[:, 0], 0, STEPS)
+    for step in range(1, STEPS):
+        moved = np.linalg.norm(places[:, step] - last, axis=-1)
+        hidden = shown[:, step] & (since >= 2) & (since < STEPS)
+        farthest = np.where(hidden, np.maximum(farthest, moved), farthest)
+        last = np.where(shown[:, step, :, None], places[:, step], last)
+        since = np.where(shown[:, step], 0, np.where(since < STEPS, since + 1, STEPS))
+    return np.asarray(farthest, np.float32)
 
 
 def _resample(seconds: Array, values: Array, ends: Array) -> tuple[Array, Flags]:

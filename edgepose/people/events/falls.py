@@ -29,9 +29,9 @@ from edgepose.people.body_measures import (
     measure,
 )
 from edgepose.people.events.fall_speed import FallSpeeds
-from edgepose.people.events.fall_window import GAP_S, STEPS, WINDOW_S, speeds, windows
+from edgepose.people.events.fall_window import GAP_S, STEPS, UNSEEN, WINDOW_S, speeds, windows
 from edgepose.people.perceptron import Perceptron
-from edgepose.people.posture import VISIBLE, probabilities
+from edgepose.people.posture import LIKELY, VISIBLE, probabilities, upright_looks
 from edgepose.people.zones import Zone
 from edgepose.timing import NS_PER_S
 from edgepose.types import Event, Floats, Track
@@ -44,7 +44,7 @@ LOST_S: Final = 2.0  # a lost person is still rated for this long
 MEAN_S: Final = 0.6  # window of the mean rating
 DOWN_S: Final = 0.8  # window of the mean posture logit
 DOWN_WEIGHT: Final = 1.0  # weight of the posture logit relative to the rating
-SPEED: Final = 0.55  # neutral value of `speeds`: getting down on mats, chairs and knees is slower
+SPEED: Final = UNSEEN  # neutral value of `speeds`: getting down on mats and chairs is slower
 SPEED_WEIGHT: Final = 12.0  # logit per unit of `speeds`
 SPEED_RANGE: Final = (-4.0, 3.0)  # limits of the speed's logit
 DOUBT: Final = 0.02  # added to probabilities: bounds the posture logit
@@ -68,6 +68,7 @@ SEAT: Final = 0.4  # statures: minimum shoulders above ankles; 0.5 on a chair, 0
 STANDS: Final = 0.85  # minimum probability of standing that counts as up by itself
 
 NEAR: Final = 0.9  # statures: a new track this near to a lost one continues it
+SMALLEST: Final = 0.6  # minimum ratio of the statures; of fallen bodies on films 0.62 (tenth)
 ADOPT_S: Final = 3.0  # maximum time since the loss without a fall; with one it is `gone_s`
 
 
@@ -189,6 +190,9 @@ class _Person:
 
     resting: bool = False
     """Whether the person is in a zone of kind `rest`."""
+
+    upright: Array = field(default_factory=lambda: np.full(3, np.nan))
+    """Row of `upright_looks` of the last time the person stood."""
 
     fall: _Fall | None = None
 
@@ -319,15 +323,23 @@ class FallDetector:
         keypoints = np.stack([track.pose.keypoints for track in tracks])
         min_score = VISIBLE * self.options.min_keypoint_score
         looks = measure(keypoints, min_score)
-        postures = probabilities(keypoints, self.options.min_keypoint_score)
         present = {track.id for track in tracks}
-        for track, posture, points, width, stature in zip(tracks, postures, *looks, strict=True):
-            person = self._person(track.id, points, present, at_ns)
+        people = [
+            self._person(track.id, points, float(stature), present, at_ns)
+            for track, points, stature in zip(tracks, looks.points, looks.stature, strict=True)
+        ]
+        before = np.stack([person.upright for person in people])
+        postures = probabilities(keypoints, self.options.min_keypoint_score, before)
+        upright = upright_looks(keypoints, min_score)
+        rows = zip(tracks, people, postures, upright, *looks, strict=True)
+        for track, person, posture, stood, points, width, stature in rows:
             person.last_ns = at_ns
             person.resting = bool(self._rest.intersection(track.zones))
             if _is_hidden(points, SHOULDERS) and _is_hidden(points, HIPS):
                 continue
             standing, sitting, lying, other = posture.tolist()
+            if standing > LIKELY:
+                person.upright = stood
             down = math.log((lying + other / 2 + DOUBT) / (standing + sitting + other / 2 + DOUBT))
             look = _Look(
                 at_ns, points, float(width), float(stature), down, lying, standing, track.cut
@@ -337,27 +349,36 @@ class FallDetector:
             if person.fall is not None:
                 _watch(person.fall, look)
 
-    def _person(self, id_: int, points: Array, present: set[int], at_ns: int) -> _Person:
+    def _person(
+        self, id_: int, points: Array, stature: float, present: set[int], at_ns: int
+    ) -> _Person:
         """Return the state of a track; a new track near a lost one takes over its state."""
         if id_ in self._people:
             return self._people[id_]
-        person = self._lost_near(points, present, at_ns) or _Person(id_, at_ns)
+        person = self._lost_near(points, stature, present, at_ns) or _Person(id_, at_ns)
         self._people.pop(person.id, None)
         person.id = id_
         self._people[id_] = person
         return person
 
-    def _lost_near(self, points: Array, present: set[int], at_ns: int) -> _Person | None:
-        """Return the nearest lost person within `NEAR`: pose models lose people who fall."""
+    def _lost_near(
+        self, points: Array, stature: float, present: set[int], at_ns: int
+    ) -> _Person | None:
+        """Return the nearest lost person within `NEAR`: pose models lose people who fall.
+
+        A much smaller body is something else, such as a chair that the model takes for a person.
+        """
         best, nearest = None, NEAR
         for person in self._people.values():
             if person.id in present or not person.looks:
                 continue
             patience_s = self.options.gone_s if person.fall else ADOPT_S
             apart = np.hypot(*(_middle(points) - _middle(person.looks[-1].points)))
-            stature = person.fall.stature if person.fall else person.stature
-            if at_ns - person.last_ns <= patience_s * NS_PER_S and apart / stature < nearest:
-                best, nearest = person, float(apart / stature)
+            known = person.fall.stature if person.fall else person.stature
+            if stature < SMALLEST * known:
+                continue
+            if at_ns - person.last_ns <= patience_s * NS_PER_S and apart / known < nearest:
+                best, nearest = person, float(apart / known)
         return best
 
     # -------------------------------------------------------------- evidence

@@ -169,6 +169,27 @@ def test_a_track_lost_while_falling_goes_on_under_a_new_id() -> None:
     assert {event.person for event in events} == {9}
 
 
+def test_something_much_smaller_near_a_lost_person_is_not_that_person() -> None:
+    """A chair that is taken for a person of half the size, after somebody left: no fall."""
+
+    def fell(scale: float) -> bool:
+        events: list[Event] = []
+        detector = FallDetector()
+        for moment in FALLING.truth():
+            tracks = moment.tracks() if moment.seconds < 2.9 or moment.seconds > 4.2 else []
+            if moment.seconds > 4.2:
+                points = moment.people[0].keypoints.copy()
+                middle = points[:, :2].mean(axis=0)
+                points[:, :2] = middle + scale * (points[:, :2] - middle)
+                pose = replace(moment.people[0], keypoints=points, box=box_around(points))
+                tracks = [Track(2, pose, 0)]
+            events += detector.update(tracks, moment.at_ns)
+        return bool(events)
+
+    assert fell(1.0)
+    assert not fell(0.4)
+
+
 def test_a_fallen_person_who_is_lost_from_view_is_still_fallen() -> None:
     """The alarm comes and stays; only a long absence ends it, and says so."""
     detector = FallDetector(options=FallOptions(gone_s=30))
