@@ -4,14 +4,14 @@
     python -m tools.train_people_networks
 
 Writes postures.npz and falls.npz into edgepose/data and prints the losses. Needs numpy only;
-takes about half an hour of one core. No recording of real people is used: those only measure the
-result (docs/events.md). The errors of the generated poses follow statistics of a pose model on
-films (`tests.support.body.FILMED`).
+8000 scenes take about ten minutes of one core. No recording of real people is used: those only
+measure the result (docs/events.md). The errors of the generated poses follow statistics of a
+pose model on films (`tests.support.body.FILMED`).
 
-The shipped postures.npz was written by this script with its defaults; the same seeds and
-version of numpy give the same weights. The shipped falls.npz is of an earlier version: the network
-that this script trains finds slightly more falls on films, but half of the generated children who
-plunge on hands and knees are confirmed as fallen.
+The shipped postures.npz was written by the functions of this script with its default seeds and
+numbers, in several processes; one run of the whole script was not compared bit by bit. The
+shipped falls.npz is of an earlier version: the network that this script trains finds about as
+many falls on films, but confirms half of the generated children who plunge on hands and knees.
 """
 
 import argparse
