@@ -249,7 +249,7 @@ def read_walk(path: Path) -> list[PosesMessage]:
     return [message for message in entries if isinstance(message, PosesMessage)]
 
 
-class Crowd:
+class PoseBatch:
     """The devices of one process, and their pace."""
 
     def __init__(self, plan: Plan) -> None:
@@ -321,7 +321,7 @@ def _run(orders: Connection, plan: Plan) -> None:
     os.environ["XDG_STATE_HOME"] = str(plan.state)
     os.environ.pop("STATE_DIRECTORY", None)
     os.environ["EDGEPOSE_MQTT_PASSWORD"] = plan.password
-    Crowd(plan).run(orders)
+    PoseBatch(plan).run(orders)
 
 
 class Fleet:

@@ -36,19 +36,23 @@ class CommandRow(NamedTuple):
 
 
 COMMANDS: Final = {
-    "run": CommandRow("edgepose.commands.run", "the daemon: watch cameras, publish what is seen"),
+    "run": CommandRow(
+        "edgepose.commands.run", "run the daemon: process cameras, publish over MQTT"
+    ),
     "detect": CommandRow("edgepose.commands.detect", "find people in pictures and videos"),
     "watch": CommandRow("edgepose.commands.watch", "show live messages in the terminal"),
     "record": CommandRow("edgepose.commands.record", "record what running devices publish"),
     "replay": CommandRow("edgepose.commands.replay", "publish a recording again"),
     "score": CommandRow("edgepose.commands.score", "measure events against labels of a recording"),
-    "config": CommandRow("edgepose.commands.config", "check, show or start a configuration file"),
-    "web": CommandRow("edgepose.commands.web", "make a token that opens the page to others"),
+    "config": CommandRow("edgepose.commands.config", "check, show or create a configuration file"),
+    "web": CommandRow("edgepose.commands.web", "create the token for access to the page"),
     "doctor": CommandRow("edgepose.commands.doctor", "check camera, model, broker and machine"),
-    "models": CommandRow("edgepose.commands.models", "list models, or show what is in a .tflite"),
+    "models": CommandRow("edgepose.commands.models", "list models, or describe a .tflite file"),
     "eval": CommandRow("edgepose.commands.eval", "measure accuracy on pictures in COCO's format"),
-    "bench": CommandRow("edgepose.commands.bench", "measure the daemon against the bare network"),
-    "demo": CommandRow("edgepose.commands.demo", "the daemon on the bundled clip, broker included"),
+    "bench": CommandRow("edgepose.commands.bench", "measure the daemon against bare inference"),
+    "demo": CommandRow(
+        "edgepose.commands.demo", "run the daemon on the bundled clip, with a broker"
+    ),
     "completion": CommandRow("edgepose.commands.completion", "print tab completion for a shell"),
 }
 
@@ -71,7 +75,9 @@ class Parser(argparse.ArgumentParser):
         choice = re.search(r"invalid choice: '?(.+?)'? \(choose from (.*)\)", message)
         if choice:
             known = re.findall(r"[^\s',]+", choice[2])
-            raise UsageError(_strange("argument", choice[1], known, self.prog, listed=True))
+            raise UsageError(
+                _unknown_word_message("argument", choice[1], known, self.prog, listed=True)
+            )
         msg = f'{self.prog}: {message}; see "{self.prog} --help"'
         raise UsageError(msg)
 
@@ -84,19 +90,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     _escape_unencodable()
     try:
-        code = _run(words)
+        code = _run_command(words)
         sys.stdout.flush()  # detects a closed pipe here, not at interpreter shutdown
     except EdgeposeError as error:
-        return _say(str(error), error.exit_code, debug=debug)
+        return _print_error(str(error), error.exit_code, debug=debug)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError as error:
         if not _reader_gone():
-            return _unexpected(error, debug=debug)
-        _silence()
+            return _print_unexpected(error, debug=debug)
+        _silence_output()
         return 1
     except Exception as error:
-        return _unexpected(error, debug=debug)
+        return _print_unexpected(error, debug=debug)
     return code
 
 
@@ -105,12 +111,12 @@ def _escape_unencodable() -> None:
 
     File names may contain characters of any script and undecodable bytes.
     """
-    codecs.register_error("edgepose", _escaped)
+    codecs.register_error("edgepose", _explain_escaped)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="edgepose")
 
 
-def _escaped(error: UnicodeError) -> tuple[str, int]:
+def _explain_escaped(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
@@ -118,7 +124,7 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
     return "".join(f"\\u{pair}" for pair in pairs), error.end
 
 
-def _run(words: list[str]) -> int:
+def _run_command(words: list[str]) -> int:
     try:
         args, command = parse(words)
     except SystemExit as done:  # argparse exits after --help and --version
@@ -140,12 +146,14 @@ def parse(words: list[str]) -> tuple[argparse.Namespace, Command | None]:
     """
     chosen = next((word for word in words if not word.startswith("-")), None)
     if chosen is not None and chosen not in COMMANDS:
-        raise UsageError(_strange("command", chosen, COMMANDS, "edgepose", listed=True))
+        raise UsageError(
+            _unknown_word_message("command", chosen, COMMANDS, "edgepose", listed=True)
+        )
     command = cast(Command, import_module(COMMANDS[chosen].module)) if chosen else None
     args, strange = parser(chosen, command).parse_known_args(words)
     if strange:
         where = f"edgepose {chosen}" if chosen else "edgepose"
-        raise UsageError(_strange("argument", strange[0], args.known, where))
+        raise UsageError(_unknown_word_message("argument", strange[0], args.known, where))
     return args, command
 
 
@@ -153,12 +161,12 @@ def parser(chosen: str | None = None, command: Command | None = None) -> Parser:
     """Build the parser with all commands; only the chosen one has its arguments."""
     top = Parser(
         prog="edgepose",
-        description="Watches cameras, finds people's poses, and says so over MQTT.",
-        epilog='"edgepose COMMAND --help" tells more about a command.',
+        description="Detects the poses of people in camera frames and publishes them over MQTT.",
+        epilog='"edgepose COMMAND --help" describes a command.',
         allow_abbrev=False,
     )
     top.add_argument("-V", "--version", action="version", version=f"edgepose {__version__}")
-    top.add_argument("--debug", action="store_true", help="tell more; tracebacks with errors")
+    top.add_argument("--debug", action="store_true", help="log debug messages; print tracebacks")
     top.set_defaults(known=["-V", "--version", "--debug", "--help"])
     top.set_defaults(
         table=COMMANDS, build=parser
@@ -167,11 +175,11 @@ def parser(chosen: str | None = None, command: Command | None = None) -> Parser:
     for name, row in COMMANDS.items():
         one = rows.add_parser(name, help=row.help, allow_abbrev=False)
         if name == chosen and command is not None:
-            _fill(one, command)
+            _fill_parser(one, command)
     return top
 
 
-def _fill(one: argparse.ArgumentParser, command: Command) -> None:
+def _fill_parser(one: argparse.ArgumentParser, command: Command) -> None:
     """Add the chosen command's description and arguments to its parser."""
     one.description = command.__doc__
     one.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -179,22 +187,22 @@ def _fill(one: argparse.ArgumentParser, command: Command) -> None:
         "--debug",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="tell more; tracebacks with errors",
+        help="log debug messages; print tracebacks",
     )
     command.add_arguments(one)
-    one.set_defaults(known=_options(one))
+    one.set_defaults(known=_all_options(one))
 
 
-def _options(parser: argparse.ArgumentParser) -> list[str]:
+def _all_options(parser: argparse.ArgumentParser) -> list[str]:
     """Return all options of a command and of its subcommands."""
     found = list(parser._option_string_actions)
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            found += [option for below in action.choices.values() for option in _options(below)]
+            found += [option for below in action.choices.values() for option in _all_options(below)]
     return found
 
 
-def _strange(
+def _unknown_word_message(
     what: str, word: str, known: Iterable[str], where: str, *, listed: bool = False
 ) -> str:
     """Return the message for an unknown word, with a suggestion and the known words."""
@@ -203,7 +211,7 @@ def _strange(
     return f'{where}: unknown {what} "{word}";{hint} {more}'
 
 
-def _say(message: str, code: int, *, debug: bool) -> int:
+def _print_error(message: str, code: int, *, debug: bool) -> int:
     """Print an error, with its traceback for --debug, or for a fault logged to the journal."""
     to_journal = logs.is_journal(sys.stderr)
     sentence = (
@@ -217,17 +225,17 @@ def _say(message: str, code: int, *, debug: bool) -> int:
     return code
 
 
-def _unexpected(error: Exception, *, debug: bool) -> int:
+def _print_unexpected(error: Exception, *, debug: bool) -> int:
     """Print an unexpected error: a file that the system refuses, or a bug."""
     if isinstance(error, OSError) and error.filename is not None:
-        return _say(f"{error.filename}: {error.strerror}", 1, debug=debug)
+        return _print_error(f"{error.filename}: {error.strerror}", 1, debug=debug)
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return _say(
-            "nothing can be written: the disk is full; make room and try again", 1, debug=debug
+        return _print_error(
+            "cannot write: the disk is full; free space and try again", 1, debug=debug
         )
     name = type(error).__name__
     more = "" if debug else "; --debug shows where; please report it"
-    return _say(f"unexpected {name}: {error}{more}", 1, debug=debug)
+    return _print_error(f"unexpected {name}: {error}{more}", 1, debug=debug)
 
 
 def _reader_gone() -> bool:
@@ -243,6 +251,6 @@ def _reader_gone() -> bool:
     return any(state & select.POLLERR for _, state in poll.poll(0))
 
 
-def _silence() -> None:
+def _silence_output() -> None:
     """Redirect standard output to the null device, so that the final flush does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -44,7 +44,7 @@ class _Pen:
     text_scale: float
 
     @classmethod
-    def of(cls, image: Image) -> "_Pen":
+    def for_image(cls, image: Image) -> "_Pen":
         side = min(image.shape[:2])
         return cls(max(1, round(side / 180)), max(2, round(side / 120)), max(0.35, side / 900))
 
@@ -71,7 +71,7 @@ def draw(
         A new image of the same size.
     """
     canvas = np.array(rgb, dtype=np.uint8, order="C")
-    pen = _Pen.of(canvas)
+    pen = _Pen.for_image(canvas)
     for index, person in enumerate(people):
         pose = person.pose if isinstance(person, Track) else person
         number = person.id if isinstance(person, Track) else index
@@ -79,7 +79,7 @@ def draw(
         _draw_person(canvas, pose.keypoints, colour, pen, min_score)
         if labels and isinstance(person, Track):
             seen = pose.keypoints[visible(pose.keypoints, min_score)]
-            _write(canvas, _label(person), seen, colour, pen)
+            _draw_label(canvas, _track_label(person), seen, colour, pen)
     return canvas
 
 
@@ -130,11 +130,11 @@ def _draw_person(
     seen = visible(keypoints, min_score)
     for start, end in LIMBS:
         if seen[start] and seen[end]:
-            tone = _tone(colour, start, end)
-            ends = _fixed(keypoints[start]), _fixed(keypoints[end])
+            tone = _limb_colour(colour, start, end)
+            ends = _fixed_point(keypoints[start]), _fixed_point(keypoints[end])
             cv2.line(canvas, *ends, tone, pen.line_px, cv2.LINE_AA, SUBPIXEL_BITS)
     for joint in np.flatnonzero(seen).tolist():
-        centre, tone = _fixed(keypoints[joint]), _tone(colour, joint, joint)
+        centre, tone = _fixed_point(keypoints[joint]), _limb_colour(colour, joint, joint)
         radius = pen.joint_px << SUBPIXEL_BITS
         cv2.circle(canvas, centre, radius, tone, cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
 
@@ -146,34 +146,34 @@ def visible(keypoints: Floats, min_score: float) -> NDArray[np.bool_]:
     return np.asarray(placed & (keypoints[:, 2] >= min_score))
 
 
-def _fixed(point: Floats) -> tuple[int, int]:
+def _fixed_point(point: Floats) -> tuple[int, int]:
     """Return x and y in OpenCV's fixed-point units."""
     x, y = (point[:2] * (1 << SUBPIXEL_BITS)).round().astype(int).tolist()
     return x, y
 
 
-def _tone(colour: Colour, *joints: int) -> Colour:
+def _limb_colour(colour: Colour, *joints: int) -> Colour:
     """Return a lighter colour if all joints are left ones, a darker one if all are right ones."""
     sides = {JOINT_NAMES[joint].partition("_")[0] for joint in joints}
     if sides == {"left"}:
-        return _mix(colour, 255, LEFT_TONE)
+        return _mix_colours(colour, 255, LEFT_TONE)
     if sides == {"right"}:
-        return _mix(colour, 0, RIGHT_TONE)
+        return _mix_colours(colour, 0, RIGHT_TONE)
     return colour
 
 
-def _mix(colour: Colour, other: int, part: float) -> Colour:
+def _mix_colours(colour: Colour, other: int, part: float) -> Colour:
     red, green, blue = (round(value + (other - value) * part) for value in colour)
     return red, green, blue
 
 
-def _label(track: Track) -> str:
+def _track_label(track: Track) -> str:
     name = "" if track.id == NOT_FOLLOWED else str(track.id)
     posture = track.posture_detail or track.posture
     return " ".join(word for word in (name, posture) if word and word != "unknown")
 
 
-def _write(canvas: Image, text: str, seen: Floats, colour: Colour, pen: _Pen) -> None:
+def _draw_label(canvas: Image, text: str, seen: Floats, colour: Colour, pen: _Pen) -> None:
     """Write above a person's highest joint; the text is moved to stay within the image."""
     if not len(seen):
         return
@@ -183,7 +183,7 @@ def _write(canvas: Image, text: str, seen: Floats, colour: Colour, pen: _Pen) ->
     left = int(np.clip(x - width / 2, 0, max(0, canvas.shape[1] - width)))
     base = int(np.clip(y - 3 * pen.joint_px, height, max(height, canvas.shape[0] - below)))
     # The dark outline keeps the text readable on any background.
-    for tone, extra in (((0, 0, 0), 2), (_mix(colour, 255, LEFT_TONE), 0)):
+    for tone, extra in (((0, 0, 0), 2), (_mix_colours(colour, 255, LEFT_TONE), 0)):
         cv2.putText(
             canvas, text, (left, base), font, pen.text_scale, tone, weight + extra, cv2.LINE_AA
         )

@@ -77,7 +77,7 @@ class Letterbox:
         """Map a box from model pixels to its axis-aligned bounding box in frame pixels."""
         right, bottom = box.x + box.width, box.y + box.height
         corners = [(box.x, box.y), (right, box.y), (box.x, bottom), (right, bottom)]
-        return _bounds(self.to_frame(np.array(corners, dtype=np.float32)))
+        return _bounding_box(self.to_frame(np.array(corners, dtype=np.float32)))
 
 
 @lru_cache(maxsize=64)  # each pose of a crop needs it twice
@@ -100,10 +100,10 @@ def rotation(angle_deg: float) -> NDArray[np.float64]:
 def box_around(keypoints: Floats, min_score: float = 0.2) -> Box:
     """Return the box around the keypoints of at least `min_score`; around all if fewer than two."""
     sure = keypoints[keypoints[:, 2] >= min_score]
-    return _bounds((sure if len(sure) >= 2 else keypoints)[:, :2])
+    return _bounding_box((sure if len(sure) >= 2 else keypoints)[:, :2])
 
 
-def _bounds(points: Floats) -> Box:
+def _bounding_box(points: Floats) -> Box:
     (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     return Box(left, top, right - left, bottom - top)
 

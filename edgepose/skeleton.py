@@ -88,7 +88,7 @@ def oks(a: Floats, b: Floats, area: float, *, min_score: float = 0.0) -> float:
     return float(np.exp(-squared / spread).mean())
 
 
-class Figure(NamedTuple):
+class MidJoints(NamedTuple):
     """Midpoints of the body's joints, ``(x, y)``; None if all scores are too low."""
 
     head: Floats | None
@@ -101,23 +101,23 @@ class Figure(NamedTuple):
     ankles: Floats | None
 
 
-def figure(keypoints: Floats, min_score: float = 0.3) -> Figure:
+def figure(keypoints: Floats, min_score: float = 0.3) -> MidJoints:
     """Reduce ``(17, 3)`` keypoints to the midpoints of the body's joints.
 
     The midpoint of a pair does not change if a model swaps left and right, as it does for backs
     and profiles. If only one joint of a pair reaches `min_score`, its position is used.
     """
     joints: list[list[float]] = keypoints.tolist()
-    return Figure(
-        _middle(joints[:LEFT_SHOULDER], min_score),
+    return MidJoints(
+        _middle_of(joints[:LEFT_SHOULDER], min_score),
         *(
-            _middle(joints[left : left + 2], min_score)
+            _middle_of(joints[left : left + 2], min_score)
             for left in (LEFT_SHOULDER, LEFT_WRIST, LEFT_HIP, LEFT_KNEE, LEFT_ANKLE)
         ),
     )
 
 
-def _middle(joints: list[list[float]], min_score: float) -> Floats | None:
+def _middle_of(joints: list[list[float]], min_score: float) -> Floats | None:
     """Return the mean position of the joints of at least `min_score`; None if there is none."""
     sure = [joint for joint in joints if joint[2] >= min_score]
     if not sure:

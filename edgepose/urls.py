@@ -63,7 +63,7 @@ def address(listen: str) -> Address | None:
     bracketed = host == f"[{bare}]"
     if not re.fullmatch(r"[^\s/\[\]]+", bare) or (":" in bare) != bracketed:
         raise ValueError(listen)
-    return Address(bare, _port(port))
+    return Address(bare, _parse_port(port))
 
 
 def is_local(host: str) -> bool:
@@ -92,7 +92,7 @@ def broker(url: str) -> Broker:
     """
     name, colon, port = url.partition(":")
     if name == EMBEDDED:
-        return Broker("", _port(port) if colon else None)
+        return Broker("", _parse_port(port) if colon else None)
     # A password may contain commas, so only the part after it is split.
     end = url.rfind("@") + 1 or url.find("//") + 2
     first, *more = url[end:].split(",")
@@ -100,11 +100,11 @@ def broker(url: str) -> Broker:
     if parts.scheme not in PORTS:
         raise ValueError(redact(url))
     return Broker(
-        *_server(parts),
+        *_server_address(parts),
         parts.scheme == "mqtts",
         unquote(parts.username or ""),
         unquote(parts.password or ""),
-        tuple(_server(urlsplit(f"{parts.scheme}://{server}")) for server in more),
+        tuple(_server_address(urlsplit(f"{parts.scheme}://{server}")) for server in more),
     )
 
 
@@ -137,14 +137,14 @@ def redact(text: str) -> str:
     )
 
 
-def _port(text: str) -> int:
+def _parse_port(text: str) -> int:
     if not re.fullmatch("[0-9]{1,5}", text, re.ASCII) or not 0 < int(text) < 65536:
         msg = f"port {text}: expected a number from 1 to 65535"
         raise ValueError(msg)
     return int(text)
 
 
-def _server(parts: SplitResult) -> Address:
+def _server_address(parts: SplitResult) -> Address:
     """Return host and port of a URL, with the scheme's default port.
 
     Raises
@@ -154,7 +154,7 @@ def _server(parts: SplitResult) -> Address:
     """
     if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(redact(parts.geturl()))
-    port = PORTS[parts.scheme] if parts.port is None else _port(str(parts.port))
+    port = PORTS[parts.scheme] if parts.port is None else _parse_port(str(parts.port))
     return Address(parts.hostname, port)
 
 

@@ -64,14 +64,14 @@ class Motion:
             return True
         passed_s, self._at_ns = (at_ns - self._at_ns) / NS_PER_S, at_ns
         change = grey - self._usual
-        self._usual += _share(passed_s, SETTLE_S) * change
+        self._usual += _average_weight(passed_s, SETTLE_S) * change
         distance: Floats = np.abs(change - change.mean())
         moved = int(np.count_nonzero(distance > np.maximum(LEAST, TIMES * self._strays)))
         if learn:
-            self._strays += _share(passed_s, LEARN_S) * (distance - self._strays)
+            self._strays += _average_weight(passed_s, LEARN_S) * (distance - self._strays)
         return moved >= ENOUGH
 
 
-def _share(passed_s: float, constant_s: float) -> float:
+def _average_weight(passed_s: float, constant_s: float) -> float:
     """Return the weight of the newest value in an exponential average."""
     return 1.0 - math.exp(-max(0.0, passed_s) / constant_s)

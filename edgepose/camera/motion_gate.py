@@ -66,8 +66,8 @@ class MotionGate:
     def allows(self, at_ns: int, thumbnail: Thumbnail | None) -> bool:
         """Return whether the frame captured at `at_ns` passes to inference."""
         if self._stirred_until_ns is None:
-            self._stirred_until_ns = at_ns + _ns(ATTENTIVE_S["somebody"])
-        if at_ns - self._checked_ns >= _ns(THUMBNAIL_INTERVAL_S):
+            self._stirred_until_ns = at_ns + _to_ns(ATTENTIVE_S["somebody"])
+        if at_ns - self._checked_ns >= _to_ns(THUMBNAIL_INTERVAL_S):
             self._check_motion(at_ns, thumbnail)
         if at_ns - self._looked_ns < self._period_ns(at_ns):
             # One check between two frames that pass: checking all frames of a 30 Hz camera is slow.
@@ -86,7 +86,7 @@ class MotionGate:
     def set_presence(self, presence: Presence, at_ns: int) -> None:
         """Set whether people are in view, as of the frame captured at `at_ns`. Thread-safe."""
         self._alone = presence != "somebody"
-        until_ns = at_ns + _ns(ATTENTIVE_S[presence])
+        until_ns = at_ns + _to_ns(ATTENTIVE_S[presence])
         self._attentive_until_ns = max(self._attentive_until_ns, until_ns)
 
     def reset(self) -> None:
@@ -113,10 +113,10 @@ class MotionGate:
     def _check_motion(self, at_ns: int, thumbnail: Thumbnail | None) -> None:
         """Check for motion; extends the time for which every frame passes."""
         self._checked_ns = at_ns
-        if self._stirs(at_ns, thumbnail):
-            self._stirred_until_ns = max(self._stirred_until_ns or 0, at_ns + _ns(STIRRED_S))
+        if self._is_moving(at_ns, thumbnail):
+            self._stirred_until_ns = max(self._stirred_until_ns or 0, at_ns + _to_ns(STIRRED_S))
 
-    def _stirs(self, at_ns: int, thumbnail: Thumbnail | None) -> bool:
+    def _is_moving(self, at_ns: int, thumbnail: Thumbnail | None) -> bool:
         """Return whether anything moves in the region of interest; True without a thumbnail."""
         image = thumbnail() if thumbnail else None
         if image is None:
@@ -125,5 +125,5 @@ class MotionGate:
         return self._motion.update(small, at_ns, learn=self._alone)
 
 
-def _ns(seconds: float) -> int:
+def _to_ns(seconds: float) -> int:
     return int(seconds * NS_PER_S)

@@ -51,9 +51,9 @@ class Pipeline:
         # Timing is added here once, so that `process` shows only the order of the stages.
         plain, show = self._view.is_identity, self._view.apply
         self.transform = show if plain else health.timed("show", show, clock)
-        self.prepare = health.timed("prepare", self._prepare, clock)
+        self.prepare = health.timed("prepare", self._prepare_inputs, clock)
         self.infer = estimator.infer
-        self.decode = health.timed("decode", self._decode, clock)
+        self.decode = health.timed("decode", self._decode_poses, clock)
         self.follow = health.timed("follow", follower.follow, clock)
         self.compose = health.timed("compose", compose, clock)
 
@@ -80,13 +80,15 @@ class Pipeline:
         tracks, events = self.follow(poses, frame.captured_ns, frame.size, still=still)
         return self.compose(frame, tracks, events)
 
-    def _prepare(self, frame: Frame) -> Any:
+    def _prepare_inputs(self, frame: Frame) -> Any:
         """Prepare the model inputs, from the predicted poses where the estimator uses tracks."""
         self._turn += 1
-        people = self._follower.expect(frame.captured_ns, tracks=self._estimator.uses_tracks)
+        people = self._follower.predict_people(
+            frame.captured_ns, tracks=self._estimator.uses_tracks
+        )
         in_roi = self._view.to_roi(people, frame.size)
         return self._estimator.prepare(self._view.crop_to_roi(frame.image), in_roi, self._turn)
 
-    def _decode(self, frame: Frame, inputs: Any, outputs: Any) -> Sequence[Pose]:
+    def _decode_poses(self, frame: Frame, inputs: Any, outputs: Any) -> Sequence[Pose]:
         poses = self._estimator.decode(inputs, outputs, limits=self.limits)
         return self._view.to_frame(poses, frame.size)

@@ -78,7 +78,7 @@ class ImageTransform:
         if self._masks:
             image = image.copy() if image is taken else image
             for mask in self._masks:
-                _blacken(image, mask)
+                _black_out(image, mask)
         return image
 
     def crop_to_roi(self, image: Image) -> Image:
@@ -94,19 +94,19 @@ class ImageTransform:
         Left and right keypoints are swapped if the image is mirrored, because the network takes a
         mirrored left hand for a right one.
         """
-        return self._shift(people, size, -1)
+        return self._shift_all(people, size, -1)
 
     def to_frame(self, people: Sequence[Pose], size: Size) -> Sequence[Pose]:
         """Convert poses from the region of interest to a transformed frame of this size."""
-        return self._shift(people, size, 1)
+        return self._shift_all(people, size, 1)
 
-    def _shift(self, people: Sequence[Pose], size: Size, sign: int) -> Sequence[Pose]:
+    def _shift_all(self, people: Sequence[Pose], size: Size, sign: int) -> Sequence[Pose]:
         if self._roi is None and not self._mirror:
             return people
         x, y, _, _ = region(self._roi or EVERYTHING, size)
-        return [self._move(pose, sign * x, sign * y) for pose in people]
+        return [self._move_pose(pose, sign * x, sign * y) for pose in people]
 
-    def _move(self, pose: Pose, x: int, y: int) -> Pose:
+    def _move_pose(self, pose: Pose, x: int, y: int) -> Pose:
         keypoints = pose.keypoints[list(MIRRORED)] if self._mirror else pose.keypoints
         moved: Floats = keypoints + np.array((x, y, 0), dtype=np.float32)
         box = pose.box._replace(x=pose.box.x + x, y=pose.box.y + y)
@@ -122,17 +122,17 @@ def region(roi: Parts, size: Size) -> tuple[int, int, int, int]:
     (320, 0, 320, 480)
     """
     x, y, width, height = roi
-    left, right = _span(x, width, size.width)
-    top, bottom = _span(y, height, size.height)
+    left, right = _pixel_span(x, width, size.width)
+    top, bottom = _pixel_span(y, height, size.height)
     return left, top, right - left, bottom - top
 
 
-def _span(start: float, length: float, pixels: int) -> tuple[int, int]:
+def _pixel_span(start: float, length: float, pixels: int) -> tuple[int, int]:
     first = min(round(start * pixels), pixels - 1)
     return first, min(max(first + 1, round((start + length) * pixels)), pixels)
 
 
-def _blacken(image: Image, mask: Floats) -> None:
+def _black_out(image: Image, mask: Floats) -> None:
     """Black out a polygon; rounds outward, so that the mask never shows too much."""
     size = np.array((image.shape[1], image.shape[0]))
     # Mask corners refer to pixel edges, OpenCV's coordinates to pixel centres.

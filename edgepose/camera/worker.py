@@ -126,11 +126,13 @@ class CameraWorker:
         """Set when the source has delivered a frame, failed or ended for the first time."""
 
         self.threads = [
-            threading.Thread(target=self._guarded, args=(work,), name=f"{id}:{name}", daemon=True)
+            threading.Thread(
+                target=self._run_guarded, args=(work,), name=f"{id}:{name}", daemon=True
+            )
             for name, work in (
-                ("source", self._read),
-                ("prepare", self._prepare),
-                ("finish", self._finish),
+                ("source", self._read_frames),
+                ("prepare", self._prepare_frames),
+                ("finish", self._finish_frames),
             )
         ]
 
@@ -169,14 +171,14 @@ class CameraWorker:
         """Whether the source will not be reopened and its last frame is processed."""
         return self.health.state in {"ended", "offline"} and not self.threads[-1].is_alive()
 
-    def _guarded(self, work: Callable[[], None]) -> None:
-        process.keep_to_rest(self._engine_threads)
+    def _run_guarded(self, work: Callable[[], None]) -> None:
+        process.pin_to_spare_cores(self._engine_threads)
         try:
             work()
         except Exception as error:  # handed to the main thread, which raises it
             self._failure.report(error)
 
-    def _read(self) -> None:
+    def _read_frames(self) -> None:
         """Put the source's frames into the slot; reopen the source after each failure."""
         failures = 0
         while not self._stop.is_set():
@@ -209,8 +211,8 @@ class CameraWorker:
         self._next_ns = 0.0
         if self._gate is not None:
             self._gate.reset()
-        for frame in source.frames(self._accept):
-            began_ns = self._deliver(frame.captured_ns)
+        for frame in source.frames(self._accept_frame):
+            began_ns = self._record_delivery(frame.captured_ns)
             self._tell_if_late(frame, began_ns)
             if self._stop.is_set() or not self._frames.put(frame):
                 return
@@ -224,15 +226,16 @@ class CameraWorker:
         self._told_late = True
         frames = (self.health.received - 1) * NS_PER_S
         log.warning(
-            "camera %s: its source runs ahead, by %.0f s so far: %.1f frames a second come, %.1f"
-            " are looked at; a quicker model keeps up: edgepose models --auto shows which",
+            "camera %s: processing falls behind its source, by %.0f s so far: %.1f frames a"
+            " second arrive, %.1f are processed; a faster model keeps up: edgepose models --auto"
+            " shows which",
             self.id,
             late_s,
             frames / (frame.captured_ns - began_ns),
             frames / (frame.read_ns - began_ns),
         )
 
-    def _deliver(self, at_ns: int) -> int:
+    def _record_delivery(self, at_ns: int) -> int:
         """Record that the source delivers; return the time of its first frame."""
         self._began_ns = at_ns if self._began_ns is None else self._began_ns
         self._settled = at_ns - self._began_ns >= SETTLED_S * NS_PER_S
@@ -240,7 +243,7 @@ class CameraWorker:
             self._set_state("online")
         return self._began_ns
 
-    def _accept(self, at_ns: int, thumbnail: Thumbnail | None = None, /) -> bool:
+    def _accept_frame(self, at_ns: int, thumbnail: Thumbnail | None = None, /) -> bool:
         """Count a frame and return whether to process it; called before it is decoded."""
         if self._stop.is_set():
             return True  # so that the source yields, and `_put_all` ends
@@ -252,8 +255,8 @@ class CameraWorker:
 
     def _rejection_reason(self, at_ns: int, thumbnail: Thumbnail | None) -> Reason | None:
         """Return why a frame is dropped before it is decoded; None if it is processed."""
-        if self._paused and not self._rest():
-            self._deliver(at_ns)
+        if self._paused and not self._wait_for_resume():
+            self._record_delivery(at_ns)
             return "paused"
         # Capture times jitter: a frame may be a quarter of the period early.
         if self.live and at_ns < self._next_ns - self._period_ns / 4:
@@ -263,14 +266,14 @@ class CameraWorker:
         self._next_ns = max(self._next_ns + self._period_ns, at_ns)
         return None
 
-    def _rest(self) -> bool:
+    def _wait_for_resume(self) -> bool:
         """Return False for a source that runs on; else wait for the resume and return True."""
         if self._runs_on:
             return False
         self._awake.wait()
         return True
 
-    def _prepare(self) -> None:
+    def _prepare_frames(self) -> None:
         """Prepare the newest frame each time an interpreter is about to become free."""
         while self._jobs.wait_for_room() and self._lanes.wait_until_free(self.id):
             frame = self._frames.take()
@@ -284,7 +287,7 @@ class CameraWorker:
             self._lanes.put(self.id, job)
         self._jobs.end()
 
-    def _finish(self) -> None:
+    def _finish_frames(self) -> None:
         """Publish the messages of inferred frames, in the order of capture."""
         while (job := self._jobs.take()) is not None:
             for message in self.pipeline.finish(job.frame, job.inputs, job.outputs):
@@ -302,7 +305,7 @@ class CameraWorker:
         self.health.state, self.health.error = state, error
         self.tried.set()
         if state == "offline" and was != "offline":
-            log.warning("camera %s: lost: %s; trying again until it is back", self.id, error)
+            log.warning("camera %s: lost: %s; reconnecting", self.id, error)
         elif state == "online" and was == "offline":
             self.health.reconnects += 1
             log.info("camera %s: back", self.id)

@@ -66,7 +66,7 @@ def add_broker(parser: argparse.ArgumentParser) -> None:
         f" configuration, and {DEFAULT_URL} where there is none."
         f" A password may also stand in the environment's {PASSWORD_VARIABLE}",
     )
-    parser.add_argument("--ca-file", metavar="FILE", help="certificate of the broker's authority")
+    parser.add_argument("--ca-file", metavar="FILE", help="certificate of the broker's CA")
 
 
 def add_topics(parser: argparse.ArgumentParser) -> None:
@@ -125,5 +125,5 @@ def add_min_score(parser: argparse.ArgumentParser) -> None:
         "--min-score",
         type=ranged(float, 0, 1),
         metavar="S",
-        help="leave out people below it, 0 to 1; default: the model's own",
+        help="omit people below this score, 0 to 1; default: the model's own",
     )

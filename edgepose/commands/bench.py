@@ -87,14 +87,14 @@ def run(args: argparse.Namespace) -> int:
     if args.latency:
         return _run_latency(args)
     with benchmark.broker(args.mqtt) as url:
-        config = _config(args, url)
+        config = _bench_config(args, url)
         rounds = benchmark.measure(config, frames=args.frames, rounds=args.rounds)
         for found in tqdm(rounds, total=args.rounds + 1, disable=not sys.stderr.isatty()):
             result = found
         whole = benchmark.whole_process(config, args.marks) if args.memory else None
     assert isinstance(result, benchmark.Result)
-    report = _report(args, result, whole)
-    print(json.dumps(report, indent=2) if args.json else _page(report))
+    report = _make_report(args, result, whole)
+    print(json.dumps(report, indent=2) if args.json else _report_page(report))
     return 0
 
 
@@ -102,7 +102,7 @@ def _run_scaling(args: argparse.Namespace) -> int:
     from edgepose.measure import benchmark, scaling
 
     with benchmark.broker(args.mqtt) as url:
-        found = scaling.measure(_config(args, url), frames=args.frames, rounds=args.rounds)
+        found = scaling.measure(_bench_config(args, url), frames=args.frames, rounds=args.rounds)
         *_, result = tqdm(found, disable=not sys.stderr.isatty())
     assert isinstance(result, scaling.Scaling)
     if args.json:
@@ -117,7 +117,7 @@ def _run_latency(args: argparse.Namespace) -> int:
     from edgepose.measure import benchmark, latency
 
     with benchmark.broker(args.mqtt) as url:
-        found = latency.summary(latency.measure(_config(args, url), args.frames))
+        found = latency.summary(latency.measure(_bench_config(args, url), args.frames))
     if args.json:
         about = {"model": args.model, "source": args.source, "frames": args.frames}
         print(json.dumps(about | {"machine": benchmark.machine()} | found, indent=2))
@@ -147,7 +147,7 @@ def _scaling_page(model: str, result: "scaling.Scaling") -> str:
     return "\n".join(lines)
 
 
-def _config(args: argparse.Namespace, url: str) -> Config:
+def _bench_config(args: argparse.Namespace, url: str) -> Config:
     from edgepose.pose import interpreter
 
     camera = Camera(id="bench", source=args.source, realtime=False, fps=240)
@@ -167,7 +167,7 @@ def _config(args: argparse.Namespace, url: str) -> Config:
     )
 
 
-def _report(
+def _make_report(
     args: argparse.Namespace, result: "benchmark.Result", whole: "benchmark.WholeProcess | None"
 ) -> dict[str, Any]:
     from edgepose.measure import benchmark
@@ -189,16 +189,16 @@ def _report(
     return report
 
 
-def _title(report: dict[str, Any]) -> str:
+def _report_title(report: dict[str, Any]) -> str:
     return (
         f"{report['model']} with {report['runtime']}, {count(report['threads'], 'thread')}, on "
         f"{report['machine']['board']}"
     )
 
 
-def _page(report: dict[str, Any]) -> str:
+def _report_page(report: dict[str, Any]) -> str:
     lines = [
-        _title(report),
+        _report_title(report),
         "",
         f"{'round':<8}{'daemon':>12}{'bare':>12}{'ratio':>8}",
     ]

@@ -27,7 +27,7 @@ class BrokerChoice:
     """First part of the topics."""
 
     @classmethod
-    def of(cls, args: argparse.Namespace) -> Self:
+    def from_args(cls, args: argparse.Namespace) -> Self:
         """Return the broker of ``--mqtt``, else of the configuration, else on this machine.
 
         Raises

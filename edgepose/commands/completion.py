@@ -37,14 +37,17 @@ def bash(program: Syntax, models: Sequence[str]) -> str:
         "    local cur=${COMP_WORDS[COMP_CWORD]} path=edgepose words='' files='' i",
         "    for ((i = 1; i < COMP_CWORD; i++)); do",
         '        case "$path ${COMP_WORDS[i]}" in',
-        f'            {_alternatives(commands[1:])}) path+=" ${{COMP_WORDS[i]}}" ;;',
+        f'            {_join_alternatives(commands[1:])}) path+=" ${{COMP_WORDS[i]}}" ;;',
         "        esac",
         "    done",
         '    case "$path ${COMP_WORDS[COMP_CWORD-1]}" in',
         *_bash_values(commands, models),
         "        *)",
         '            case "$path" in',
-        *(f'                "{_path(it)}") {_bash_words(it, models)} ;;' for it in commands),
+        *(
+            f'                "{_subcommand_path(it)}") {_bash_words(it, models)} ;;'
+            for it in commands
+        ),
         "            esac",
         "            ;;",
         "    esac",
@@ -70,7 +73,7 @@ def zsh(program: Syntax, models: Sequence[str]) -> str:
         "    local -a found",
         '    for word in "${(@)words[2,CURRENT-1]}"; do',
         '        case "$at $word" in',
-        f'            {_alternatives(commands[1:])}) at+=" $word" ;;',
+        f'            {_join_alternatives(commands[1:])}) at+=" $word" ;;',
         "        esac",
         "    done",
         '    case "$at ${words[CURRENT-1]}" in',
@@ -99,7 +102,7 @@ def fish(program: Syntax, models: Sequence[str]) -> str:
         for option in command.options:
             lines.append(f"{condition} {_fish_option(option, models)}")
         for positional in command.positionals:
-            offers = _offers(positional, models)
+            offers = _values_of(positional, models)
             if offers:
                 lines.append(f"{condition} -a {_quoted(' '.join(offers))}")
             if positional.takes_file:
@@ -107,15 +110,15 @@ def fish(program: Syntax, models: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _path(command: Syntax) -> str:
+def _subcommand_path(command: Syntax) -> str:
     return " ".join(command.path)
 
 
-def _alternatives(commands: Sequence[Syntax]) -> str:
-    return "|".join(f'"{_path(command)}"' for command in commands)
+def _join_alternatives(commands: Sequence[Syntax]) -> str:
+    return "|".join(f'"{_subcommand_path(command)}"' for command in commands)
 
 
-def _offers(argument: Argument, models: Sequence[str]) -> Sequence[str]:
+def _values_of(argument: Argument, models: Sequence[str]) -> Sequence[str]:
     """Return the known values of an argument; empty if any value is allowed."""
     if argument.choices:
         return argument.choices
@@ -128,43 +131,48 @@ def _with_values(commands: Sequence[Syntax]) -> Iterator[tuple[str, Argument]]:
     for command in commands:
         for option in command.options:
             if option.metavar:
-                yield "|".join(f'"{_path(command)} {flag}"' for flag in option.flags), option
+                yield (
+                    "|".join(f'"{_subcommand_path(command)} {flag}"' for flag in option.flags),
+                    option,
+                )
 
 
 def _bash_values(commands: Sequence[Syntax], models: Sequence[str]) -> Iterator[str]:
     for words, option in _with_values(commands):
         files = "files=1" if option.takes_file else ":"
-        yield f"        {words}) words={_quoted(' '.join(_offers(option, models)))}; {files} ;;"
+        yield f"        {words}) words={_quoted(' '.join(_values_of(option, models)))}; {files} ;;"
 
 
 def _bash_words(command: Syntax, models: Sequence[str]) -> str:
     words = [below.path[-1] for below in command.commands]
     words += [flag for option in command.options for flag in option.flags]
-    words += [word for one in command.positionals for word in _offers(one, models)]
+    words += [word for one in command.positionals for word in _values_of(one, models)]
     files = any(one.takes_file for one in command.positionals)
     return f"words={_quoted(' '.join(words))}" + ("; files=1" if files else "")
 
 
 def _zsh_values(commands: Sequence[Syntax], models: Sequence[str]) -> Iterator[str]:
     for words, option in _with_values(commands):
-        offers = " ".join(_quoted(_escaped(word)) for word in _offers(option, models))
+        offers = " ".join(_quoted(_escape_word(word)) for word in _values_of(option, models))
         yield f"        {words}) found=({offers}){'; files=1' if option.takes_file else ''} ;;"
 
 
 def _zsh_words(command: Syntax, models: Sequence[str]) -> Iterator[str]:
-    yield f'                "{_path(command)}")'
-    offers = [f"{_escaped(below.path[-1])}:{below.summary}" for below in command.commands]
+    yield f'                "{_subcommand_path(command)}")'
+    offers = [f"{_escape_word(below.path[-1])}:{below.summary}" for below in command.commands]
     offers += [
-        f"{_escaped(flag)}:{option.help}" for option in command.options for flag in option.flags
+        f"{_escape_word(flag)}:{option.help}" for option in command.options for flag in option.flags
     ]
-    offers += [_escaped(word) for one in command.positionals for word in _offers(one, models)]
+    offers += [
+        _escape_word(word) for one in command.positionals for word in _values_of(one, models)
+    ]
     yield f"                    found=({' '.join(map(_quoted, offers))})"
     if any(one.takes_file for one in command.positionals):
         yield "                    files=1"
     yield "                    ;;"
 
 
-def _escaped(word: str) -> str:
+def _escape_word(word: str) -> str:
     return word.replace(":", "\\:")
 
 
@@ -183,7 +191,7 @@ def _fish_option(option: Argument, models: Sequence[str]) -> str:
     words = [
         f"-l {flag[2:]}" if flag.startswith("--") else f"-s {flag[1:]}" for flag in option.flags
     ]
-    offers = _offers(option, models)
+    offers = _values_of(option, models)
     if option.metavar:
         words.append("-r -F" if option.takes_file else "-x")
     if offers:

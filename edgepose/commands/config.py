@@ -25,12 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     verbs = parser.add_subparsers(metavar="check|show|init|schema|docs", required=True)
 
-    check = verbs.add_parser("check", help="say whether a file is good")
-    check.set_defaults(verb=_check)
-    show = verbs.add_parser("show", help="print the values in force, defaults included")
-    show.set_defaults(verb=_show)
-    init = verbs.add_parser("init", help="write a commented file to start from")
-    init.set_defaults(verb=_init)
+    check = verbs.add_parser("check", help="check a file")
+    check.set_defaults(verb=_check_file)
+    show = verbs.add_parser("show", help="print all values, defaults included")
+    show.set_defaults(verb=_show_config)
+    init = verbs.add_parser("init", help="write a commented file as a start")
+    init.set_defaults(verb=_write_config)
     for verb in (check, show, init):
         verb.add_argument(
             "file",
@@ -41,15 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"default {DEFAULT_FILE}",
         )
     init.add_argument(
-        "--source", default=DEMO, metavar="URI", help="the camera's pictures; auto: the first found"
+        "--source",
+        default=DEMO,
+        metavar="URI",
+        help="source of the camera; auto: the first camera found",
     )
-    init.add_argument("--broker", default="", metavar="URL", help="where the broker is")
-    init.add_argument("--force", action="store_true", help="write over a file that is there")
+    init.add_argument("--broker", default="", metavar="URL", help="for the broker's address")
+    init.add_argument("--force", action="store_true", help="overwrite an existing file")
 
     schema = verbs.add_parser("schema", help="print the JSON Schema of the file")
-    schema.set_defaults(verb=_schema)
-    docs = verbs.add_parser("docs", help="print what every key means, in Markdown")
-    docs.set_defaults(verb=_docs)
+    schema.set_defaults(verb=_print_schema)
+    docs = verbs.add_parser("docs", help="print the reference of all keys, in Markdown")
+    docs.set_defaults(verb=_print_docs)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(args: argparse.Namespace) -> None:
+def _check_file(args: argparse.Namespace) -> None:
     found = loading.load(args.file)
     loading.require_cameras(found, args.file)
     check(found, Origin(file=str(args.file)))
@@ -67,18 +70,18 @@ def _check(args: argparse.Namespace) -> None:
     print(f"whether cameras and broker are there: edgepose doctor -c {args.file}")
 
 
-def _show(args: argparse.Namespace) -> None:
+def _show_config(args: argparse.Namespace) -> None:
     print(toml.dump(loading.redacted(loading.load(args.file))), end="")
 
 
-def _init(args: argparse.Namespace) -> None:
-    source = _source(args.source)
+def _write_config(args: argparse.Namespace) -> None:
+    source = _source_of(args.source)
     text = reference.starter(source, args.broker)
     _check_starter(text, source)
     if args.file == STDOUT:
         print(text, end="")
     else:
-        _write(args.file, text, force=args.force)
+        _write_file(args.file, text, force=args.force)
         print(f"{args.file}: written; next: edit it, then edgepose config check {args.file}")
     if source == DEMO:
         why = "no camera was found" if args.source == AUTO else "no --source was given"
@@ -99,7 +102,7 @@ def _check_starter(text: str, source: str) -> None:
         raise UsageError(msg)
 
 
-def _source(asked: str) -> str:
+def _source_of(asked: str) -> str:
     """Replace `auto` by the first attached camera, or by the demo clip without a camera."""
     if asked != AUTO:
         return asked
@@ -111,12 +114,12 @@ def _source(asked: str) -> str:
     return next(iter([*picamera2.attached(), *v4l2.attached()]), DEMO)
 
 
-def _schema(args: argparse.Namespace) -> None:
+def _print_schema(args: argparse.Namespace) -> None:
     text = msgspec.json.format(msgspec.json.encode(reference.schema()), indent=2)
     sys.stdout.write(text.decode() + "\n")
 
 
-def _docs(args: argparse.Namespace) -> None:
+def _print_docs(args: argparse.Namespace) -> None:
     print(reference.markdown(), end="")
 
 
@@ -181,7 +184,7 @@ def summary(found: Config) -> str:
     )
 
 
-def _write(file: Path, text: str, *, force: bool) -> None:
+def _write_file(file: Path, text: str, *, force: bool) -> None:
     """Write the file; with `force` an existing file is replaced atomically."""
     try:
         file.parent.mkdir(exist_ok=True)
@@ -194,7 +197,7 @@ def _write(file: Path, text: str, *, force: bool) -> None:
                 stream.write(text)
     except OSError as error:
         if file.is_file() and not force:
-            msg = f"{file}: is there already; --force writes over it"
+            msg = f"{file}: exists already; --force overwrites it"
         else:
             msg = f"{file}: cannot be written: {in_words(error)}; name a file this user may write"
         raise UsageError(msg) from None

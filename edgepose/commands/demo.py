@@ -46,8 +46,8 @@ ZONES: Final = [
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--source", metavar="URI", default=DEMO, help="look at this instead")
-    parser.add_argument("--model", metavar="NAME", default="auto", help="with this model")
+    parser.add_argument("--source", metavar="URI", default=DEMO, help="use this source instead")
+    parser.add_argument("--model", metavar="NAME", default="auto", help="use this model")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,14 +56,17 @@ def run(args: argparse.Namespace) -> int:
     # SIGTERM must stop the daemon, too
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="edgepose-") as folder:
-        file, broker = Path(folder) / "demo.toml", _free("broker", Address(HOST, PORTS["mqtt"]))
+        file, broker = (
+            Path(folder) / "demo.toml",
+            _free_address("broker", Address(HOST, PORTS["mqtt"])),
+        )
         page = _free_page()
         text = configuration(args.source, broker, page)
         file.write_text(text, encoding="utf-8")
         words = ["run", "-c", str(file), "--model", args.model]
         daemon = subprocess.Popen([sys.executable, "-m", "edgepose", *words])
         try:
-            return _follow(daemon, broker, page)
+            return _follow_daemon(daemon, broker, page)
         finally:
             daemon.terminate()
             daemon.wait()
@@ -80,7 +83,7 @@ def configuration(source: str, broker: Address, page: Address) -> str:
             "mqtt": {"url": f"embedded:{broker.port}"},
             "camera": _cameras(source),
             "web": {"listen": str(page), "picture": source == DEMO},
-            "metrics": {"listen": str(_free("metrics", metrics))},
+            "metrics": {"listen": str(_free_address("metrics", metrics))},
         }
     )
 
@@ -99,7 +102,7 @@ def _cameras(source: str) -> list[dict[str, Any]]:
 def _free_page() -> Address:
     usual = address(Config().web.listen)
     assert usual is not None
-    return _free("page", usual)
+    return _free_address("page", usual)
 
 
 def keep_saved(file: Path) -> str:
@@ -113,18 +116,18 @@ def keep_saved(file: Path) -> str:
     return f"what was saved on the page is in {kept}; edgepose run -c {kept} starts with it"
 
 
-def _free(what: str, usual: Address) -> Address:
+def _free_address(what: str, usual: Address) -> Address:
     """Return the usual address, or one with a free port if the usual port is taken."""
     found = or_another(usual)
     if found != usual:
-        log.warning("%s: port %d is taken; taking %d", what, usual.port, found.port)
+        log.warning("%s: port %d is in use; using %d", what, usual.port, found.port)
     return found
 
 
-def _follow(daemon: subprocess.Popen[bytes], broker: Address, page: Address) -> int:
+def _follow_daemon(daemon: subprocess.Popen[bytes], broker: Address, page: Address) -> int:
     """Print messages until Ctrl-C or the daemon's end; return its exit code, 0 for Ctrl-C."""
     try:
-        while daemon.poll() is None and not _answers(broker):
+        while daemon.poll() is None and not _is_answering(broker):
             time.sleep(LOOK_S)
         with Subscription(f"mqtt://{broker}") as subscription:
 
@@ -139,6 +142,6 @@ def _follow(daemon: subprocess.Popen[bytes], broker: Address, page: Address) -> 
     return daemon.poll() or 0
 
 
-def _answers(place: Address) -> bool:
+def _is_answering(place: Address) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(place) == 0

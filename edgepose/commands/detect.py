@@ -46,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser, MODEL)
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="picture, folder or video")
     parser.add_argument("--json", action="store_true", help="one JSON message a line")
-    parser.add_argument("--single", action="store_true", help="one person, decoded the simple way")
+    parser.add_argument(
+        "--single", action="store_true", help="one person, decoded as in the article"
+    )
     add_threads(parser)
     parser.add_argument(
         "--max-people",
@@ -61,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=ranged(float, 0, 1),
         default=0.3,
         metavar="S",
-        help="draw no joints below it, 0 to 1; default 0.3",
+        help="omit joints below this score, 0 to 1; default 0.3",
     )
 
 
@@ -105,9 +107,9 @@ class DetectedFrame:
         if self._output is not None and self._args.source == [uri]:
             self._output.require_capacity(source.length)
         for frame in _with_progress(source, uri, json_follows=self._args.json):
-            people = self._look(frame)
+            people = self._find_people(frame)
             self._seq += 1
-            print(self._line(frame, people, uri), flush=self._args.json)
+            print(self._describe_frame(frame, people, uri), flush=self._args.json)
             if self._output is not None:
                 score = self._args.min_keypoint_score
                 annotated = draw(frame.image, people, min_score=score)
@@ -115,7 +117,7 @@ class DetectedFrame:
         if self._output is not None:
             self._output.end_of_source()
 
-    def _look(self, frame: Frame) -> list[Track]:
+    def _find_people(self, frame: Frame) -> list[Track]:
         """Return the people of a frame: tracked in a video, without ids in a picture."""
         poses = self._estimator.estimate(frame.image)
         if frame.name:
@@ -124,10 +126,10 @@ class DetectedFrame:
             tracks = self._tracker.update(poses, frame.captured_ns, at_once=True)
         return [replace(track, posture=posture.read(track.pose)) for track in tracks]
 
-    def _line(self, frame: Frame, people: list[Track], uri: str) -> str:
+    def _describe_frame(self, frame: Frame, people: list[Track], uri: str) -> str:
         if not self._args.json:
             where = frame.name or f"{uri} frame {self._seq}"
-            return f"{where}: {_people(people)}"
+            return f"{where}: {_describe_people(people)}"
         message = encoding.poses(
             TOPICS,
             frame,
@@ -145,14 +147,14 @@ def _with_file(payload: bytes, name: str) -> str:
     return payload.decode().removesuffix("}") + ',"file":' + json.dumps(file) + "}"
 
 
-def _people(people: list[Track]) -> str:
+def _describe_people(people: list[Track]) -> str:
     if not people:
         return "nobody"
     found = count(len(people), "person", "people")
-    return f"{found}: " + "; ".join(_person(track) for track in people)
+    return f"{found}: " + "; ".join(_describe_person(track) for track in people)
 
 
-def _person(track: Track) -> str:
+def _describe_person(track: Track) -> str:
     x, y, width, height = track.pose.box
     name = f"#{track.id} " if track.id else ""
     body = "" if track.posture == "unknown" else f" {track.posture}"

@@ -32,25 +32,27 @@ AS_SERVICE: Final = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_config(parser)
-    parser.add_argument("--json", action="store_true", help="for programs, and for support")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON, for programs and for support"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print each finding as soon as it is available; return 1 if any check fails."""
     logs.configure("debug" if args.debug else "error")  # warnings are printed as findings
     findings = []
-    for finding in _findings(args):
+    for finding in _all_findings(args):
         findings.append(finding)
         if not args.json:
             print(line(finding), flush=True)
-    report = Report.of(findings)
+    report = Report.from_findings(findings)
     if args.json:
         text = msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
         sys.stdout.write(text + "\n")
     return 0 if report.ok else 1
 
 
-def _findings(args: argparse.Namespace) -> Iterator[Finding]:
+def _all_findings(args: argparse.Namespace) -> Iterator[Finding]:
     """Yield the running service's findings; without one, run the checks here."""
     of_service = args.config in {None, DEFAULT_FILE}
     told = report_socket.ask() if of_service else None

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     if truth.missing:
         names = ", ".join(truth.missing[:NAMED]) + (", …" if truth.missing[NAMED:] else "")
         log.warning(
-            "%d of %d pictures are not in %s and are left out: %s",
+            "%d of %d pictures are not in %s and are skipped: %s",
             len(truth.missing),
             len(truth.missing) + len(truth.pictures),
             args.images,
@@ -174,7 +174,7 @@ def table(report: dict[str, Any]) -> str:
 def detected(figures: dict[str, Any]) -> str:
     """Return one sentence with the results at the current threshold."""
     named = ("precision", "recall", "F1")
-    text = ", ".join(f"{name} {_shown(figures[name])}" for name in named)
+    text = ", ".join(f"{name} {_format_figure(figures[name])}" for name in named)
     text = f"from a score of {figures['min_score']:g}: {text}"
     if figures["empty_pictures"]:
         empty = count(figures["empty_pictures"], "picture")
@@ -182,7 +182,7 @@ def detected(figures: dict[str, Any]) -> str:
     return text
 
 
-def _shown(figure: float | None) -> str:
+def _format_figure(figure: float | None) -> str:
     return "-" if figure is None else f"{figure} %"
 
 

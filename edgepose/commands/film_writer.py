@@ -112,7 +112,7 @@ class AvWriter:
         """Add a frame at its time, at least one tick after the previous frame."""
         import av
 
-        frame = av.VideoFrame.from_ndarray(_sized(rgb, self._size), format="rgb24")
+        frame = av.VideoFrame.from_ndarray(_fit_size(rgb, self._size), format="rgb24")
         self._last = max(round(Fraction(at_ns, NS_PER_S) / self._tick), self._last + 1)
         frame.pts, frame.time_base, frame.duration = self._last, self._tick, self._duration
         self._container.mux(self._stream.encode(frame))
@@ -140,7 +140,7 @@ class CvWriter:
 
     def write(self, rgb: Image, at_ns: int) -> None:
         """Add a frame after the previous one; `at_ns` is not used."""
-        self._video.write(cv2.cvtColor(_sized(rgb, self._size), cv2.COLOR_RGB2BGR))
+        self._video.write(cv2.cvtColor(_fit_size(rgb, self._size), cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:
         """Complete the film."""
@@ -148,7 +148,7 @@ class CvWriter:
         self._folder.cleanup()
 
 
-def _sized(rgb: Image, size: Size) -> Image:
+def _fit_size(rgb: Image, size: Size) -> Image:
     """Return an image of this size: scaled, or with the last row or column duplicated."""
     right, below = size.width - rgb.shape[1], size.height - rgb.shape[0]
     if (right, below) == (0, 0):

@@ -25,12 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(verb="list")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
-        "--auto", action="store_true", help='measure, and say what model.name = "auto" means here'
+        "--auto",
+        action="store_true",
+        help='measure, and show what model.name = "auto" selects here',
     )
     parser.add_argument(
         "--measure",
         action="store_true",
-        help="like --auto, and measure again what was measured before",
+        help="like --auto, and repeat earlier measurements",
     )
     add_config(parser, "with --auto: for this configuration")
     verbs = parser.add_subparsers(metavar="show NAME_OR_FILE | fetch NAME")
@@ -56,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
     elif args.auto or args.measure:
         print(choose(args.config, as_json=args.json, anew=args.measure))
     else:
-        rows = catalog.entries() | {name: _together(name) for name in catalog.PRESETS}
-        print(_as_json(rows) if args.json else _table(rows))
+        rows = catalog.entries() | {name: _preset_entry(name) for name in catalog.PRESETS}
+        print(_as_json(rows) if args.json else _render_table(rows))
     return 0
 
 
@@ -79,12 +81,12 @@ def fetch(names: list[str], folder: Path) -> None:
     wanted = [other for name in names for other in (name, twins.get(name)) if other]
     for name in dict.fromkeys(wanted):
         if name in entries and entries[name].url:
-            print(f"{name}: {_fetch(name, entries[name], folder)}")
+            print(f"{name}: {_fetch_model(name, entries[name], folder)}")
         else:
-            print(f"{name}: comes with edgepose")
+            print(f"{name}: is included in edgepose")
 
 
-def _fetch(name: str, entry: catalog.Entry, folder: Path) -> Path:
+def _fetch_model(name: str, entry: catalog.Entry, folder: Path) -> Path:
     from tqdm import tqdm
 
     from edgepose.models import download
@@ -110,14 +112,14 @@ def choose(file: Path | None, *, as_json: bool, anew: bool) -> str:
         selector.forget_timings()
     plan = selector.plan(config, total_fps(config))
     if not as_json:
-        return _judgement(selector, plan)
+        return _explain_choice(selector, plan)
     judged = [row._asdict() for row in selector.rows]
     answer = {"model": plan.model, "why": plan.model_reason, "delegate": plan.delegate.name}
     answer |= {"arrangement": str(plan.arrangement), "arrangement_why": plan.arrangement_reason}
     return json.dumps(msgspec.to_builtins(answer | {"delegate_why": plan.reason, "rows": judged}))
 
 
-def _judgement(selector: "ModelSelector", plan: "Plan") -> str:
+def _explain_choice(selector: "ModelSelector", plan: "Plan") -> str:
     from edgepose.pose.selection import accuracies
 
     width = max(len(row.model) for row in selector.rows)
@@ -137,18 +139,18 @@ def describe(name: str) -> dict[str, Any]:
     """Return the metadata of a model's files as JSON-serialisable data."""
     model_set = catalog.model_set(name)
     if model_set.refiner is None:
-        return _described(model_set.detectors[0])
+        return _describe_choice(model_set.detectors[0])
     pair = catalog.PRESETS.get(name)
     return {
         "name": name,
         "family": "pair",
         "description": pair.description if pair else "",
-        "finders": [_described(choice) for choice in model_set.detectors],
-        "looker": _described(model_set.refiner),
+        "finders": [_describe_choice(choice) for choice in model_set.detectors],
+        "looker": _describe_choice(model_set.refiner),
     }
 
 
-def _described(choice: catalog.Choice) -> dict[str, Any]:
+def _describe_choice(choice: catalog.Choice) -> dict[str, Any]:
     content = catalog.read_file(choice.path)
     info = models.read(content, choice.name)
     return {
@@ -156,16 +158,16 @@ def _described(choice: catalog.Choice) -> dict[str, Any]:
         "file": str(choice.path),
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
-        "family": _family(content, choice.name),
+        "family": _family_of(content, choice.name),
         "input": f"{choice.size.height}x{choice.size.width}" if choice.size else "",
         "inputs": [asdict(tensor) for tensor in info.inputs],
         "outputs": [asdict(tensor) for tensor in info.outputs],
-        "decoded": [asdict(tensor) for tensor in _decoded(content, info)],
+        "decoded": [asdict(tensor) for tensor in _decoded_tensors(content, info)],
         "custom_ops": list(info.custom_ops),
     }
 
 
-def _family(content: bytes, name: str) -> str:
+def _family_of(content: bytes, name: str) -> str:
     try:
         decoder: Decoder
         info: ModelInfo
@@ -175,7 +177,7 @@ def _family(content: bytes, name: str) -> str:
     return decoder.family if not info.custom_ops else f"{decoder.family}, for the Edge TPU"
 
 
-def _decoded(content: bytes, info: ModelInfo) -> tuple[TensorInfo, ...]:
+def _decoded_tensors(content: bytes, info: ModelInfo) -> tuple[TensorInfo, ...]:
     """Return the decoded tensors, if a custom operator was removed; else empty."""
     try:
         taken = decoders.load(content, info.name).model.outputs
@@ -187,15 +189,16 @@ def _decoded(content: bytes, info: ModelInfo) -> tuple[TensorInfo, ...]:
 def page(description: dict[str, Any]) -> str:
     """Return the result of `describe` as readable text."""
     if "looker" not in description:
-        return _page(description)
-    pages = [_page(found) for found in [*description["finders"], description["looker"]]]
+        return _render_page(description)
+    pages = [_render_page(found) for found in [*description["finders"], description["looker"]]]
     head = (
-        f"{description['name']}: {len(pages)} models; the last looks again at whom the others find"
+        f"{description['name']}: {len(pages)} models; the last one refines the people that"
+        " the others find"
     )
     return "\n\n".join([head, *pages])
 
 
-def _page(description: dict[str, Any]) -> str:
+def _render_page(description: dict[str, Any]) -> str:
     lines = [
         f"{description['name']}: {description['family']}",
         f"  file        {description['file']}",
@@ -204,7 +207,7 @@ def _page(description: dict[str, Any]) -> str:
     ]
     for kind, title in (("inputs", "input"), ("outputs", "output"), ("decoded", "decoded")):
         for position, tensor in enumerate(description[kind]):
-            lines.append(f"  {title:<7} {position}   {_tensor(TensorInfo(**tensor))}")
+            lines.append(f"  {title:<7} {position}   {_describe_tensor(TensorInfo(**tensor))}")
     if description["input"]:
         lines.append(f"  used at     {description['input']}, height x width")
     if ops := description["custom_ops"]:
@@ -212,7 +215,7 @@ def _page(description: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _tensor(tensor: TensorInfo) -> str:
+def _describe_tensor(tensor: TensorInfo) -> str:
     shape = " x ".join("any" if side < 0 else str(side) for side in tensor.shape)
     text = f"{shape or 'of no fixed shape,'} {tensor.dtype}"
     if tensor.shape != tensor.default_shape:
@@ -223,7 +226,7 @@ def _tensor(tensor: TensorInfo) -> str:
     return f"{text}   {tensor.name}"
 
 
-def _together(name: str) -> catalog.Entry:
+def _preset_entry(name: str) -> catalog.Entry:
     """Return a catalogue entry for a preset of several models."""
     pair, entries = catalog.PRESETS[name], catalog.entries()
     files = {choice.path: choice for choice in catalog.model_set(name).members}
@@ -241,7 +244,7 @@ def _together(name: str) -> catalog.Entry:
     )
 
 
-def _table(rows: dict[str, catalog.Entry]) -> str:
+def _render_table(rows: dict[str, catalog.Entry]) -> str:
     width = max(len(name) for name in rows)
     head = f"{'NAME':<{width}}  {'FAMILY':<7}  {'PEOPLE':<6}  {'MB':>4}  {'LICENCE':<10}"
     lines = [f"{head}  {'SHA-256':<12}  {'HERE':<5}  WHAT IT IS"]
@@ -249,17 +252,17 @@ def _table(rows: dict[str, catalog.Entry]) -> str:
         here = "yes" if entry.path else "fetch"
         lines.append(
             f"{name:<{width}}  {entry.family:<7}  {entry.people:<6}  {entry.bytes / 1e6:4.1f}  "
-            f"{entry.licence:<10}  {entry.sha256[:12]:<12}  {here:<5}  {_about(entry)}"
+            f"{entry.licence:<10}  {entry.sha256[:12]:<12}  {here:<5}  {_describe_entry(entry)}"
         )
     lines += ["", f"fetch: edgepose models fetch NAME puts it into {catalog.folders()[0]}"]
     return "\n".join(lines)
 
 
-def _about(entry: catalog.Entry) -> str:
+def _describe_entry(entry: catalog.Entry) -> str:
     return f"{entry.description}; on the CPU: {entry.cpu}" if entry.cpu else entry.description
 
 
-def _path(entry: catalog.Entry) -> str:
+def _path_of(entry: catalog.Entry) -> str:
     return str(entry.path) if entry.file and entry.path else ""
 
 
@@ -268,7 +271,7 @@ def _as_json(rows: dict[str, catalog.Entry]) -> str:
 
     listed = {
         name: msgspec.to_builtins(entry)
-        | {"edgetpu": catalog.for_edgetpu(name) or "", "path": _path(entry)}
+        | {"edgetpu": catalog.for_edgetpu(name) or "", "path": _path_of(entry)}
         for name, entry in rows.items()
     }
     return json.dumps(listed, indent=2)

@@ -58,7 +58,7 @@ class OutputWriter:
         self._expected = True
 
     def _one_picture(self) -> str:
-        return f"-o {self._output}: one picture, and there are several; expected a folder's name"
+        return f"-o {self._output}: is one picture, but there are several; expected a folder's name"
 
     def put(self, frame: Frame, annotated: Image, *, source: str, fps: float) -> None:
         """Write one annotated frame.
@@ -100,17 +100,17 @@ class OutputWriter:
                 raise UsageError(self._one_picture())
         else:
             ending = source.suffix.lower() if source.suffix.lower() in PICTURES else ".png"
-            path = self._free(source.stem, ending)
+            path = self._unused_path(source.stem, ending)
         self._taken.add(path)
         _keep_source(source, path)
-        _write(path, annotated)
+        _write_picture(path, annotated)
 
     def _put_frame(self, annotated: Image, frame: Frame, source: Path, fps: float) -> None:
         if self._is_file and self._ending in PICTURES:
             msg = f"-o {self._output}: a picture, and the source is a video; expected such as x.mp4"
             raise UsageError(msg)
         if self._video is None:
-            path = self._output if self._is_file else self._free(source.stem, ".mp4")
+            path = self._output if self._is_file else self._unused_path(source.stem, ".mp4")
             self._taken.add(path)
             _keep_source(source, path)
             self._video = open_writer(path, frame.size, fps)
@@ -119,7 +119,7 @@ class OutputWriter:
         self._video.write(annotated, at_ns)
         self._next_ns = at_ns + round(NS_PER_S / fps)
 
-    def _free(self, stem: str, ending: str) -> Path:
+    def _unused_path(self, stem: str, ending: str) -> Path:
         """Return a path in the folder that was not used yet in this run."""
         path, number = self._output / f"{stem}{ending}", 2
         while path in self._taken:
@@ -144,7 +144,7 @@ def _keep_source(source: Path, path: Path) -> None:
         raise UsageError(msg)
 
 
-def _write(path: Path, rgb: Image) -> None:
+def _write_picture(path: Path, rgb: Image) -> None:
     """Write a picture atomically, through a temporary file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     done, encoded = cv2.imencode(path.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))

@@ -36,7 +36,7 @@ HEARING_S: Final = 1.0  # long enough for retained messages and poses
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_broker(parser)
-    add_config(parser, "where the broker is")
+    add_config(parser, "for the broker's address")
     add_topics(parser)
     parser.add_argument(
         "-o",
@@ -63,11 +63,11 @@ def link(choice: BrokerChoice, name: str, failures: queue.SimpleQueue[Any]) -> M
 
 def run(args: argparse.Namespace) -> int:
     """Record until Ctrl-C, SIGTERM or the time limit; the file is then complete."""
-    choice = BrokerChoice.of(args)
+    choice = BrokerChoice.from_args(args)
     args.base_topic = choice.base_topic
     counts: Counter[str] = Counter()
-    with _output(args.output, counts) as file:
-        nothing = _record(args, choice, file, counts)
+    with _open_output(args.output, counts) as file:
+        nothing = _record_messages(args, choice, file, counts)
     if not counts:
         raise EdgeposeError(nothing)
     leaves: Counter[str] = Counter()
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _record(
+def _record_messages(
     args: argparse.Namespace, choice: BrokerChoice, file: IO[bytes], counts: Counter[str]
 ) -> str:
     """Record messages and count them by topic; return the error if no requested one arrived."""
@@ -95,25 +95,25 @@ def _record(
         with contextlib.suppress(KeyboardInterrupt):
             if args.seconds is None or source.wait_subscribed(PATIENCE_S):
                 began_s = time.monotonic()
-                _pump(received, sink, counts, args.seconds)
-        if not _came(args, counts):
-            nothing = _nothing(args, source, time.monotonic() - began_s)
+                _write_until(received, sink, counts, args.seconds)
+        if not _has_arrived(args, counts):
+            nothing = _no_messages_error(args, source, time.monotonic() - began_s)
     finally:
         source.close()
-        _drain(received, sink, counts)
+        _write_queued(received, sink, counts)
         sink.close()
-        if not _came(args, counts):
+        if not _has_arrived(args, counts):
             counts.clear()
     return nothing
 
 
-def _came(args: argparse.Namespace, topics: Iterable[str]) -> bool:
+def _has_arrived(args: argparse.Namespace, topics: Iterable[str]) -> bool:
     """Return whether a message arrived, from the requested camera if there is one."""
     below = (topic.removeprefix(f"{args.base_topic}/").split("/") for topic in topics)
     return any(args.camera in {None, parts[1]} for parts in below)
 
 
-def _nothing(args: argparse.Namespace, source: MqttClient, waited_s: float) -> str:
+def _no_messages_error(args: argparse.Namespace, source: MqttClient, waited_s: float) -> str:
     """Return the error for a recording without messages, with the devices that were found."""
     address = source.options.address
     if not source.connected:
@@ -121,14 +121,14 @@ def _nothing(args: argparse.Namespace, source: MqttClient, waited_s: float) -> s
         return f"recorded nothing: no broker at {address}{reason}; expected one at --mqtt"
     what = f'device "{args.device}"' if args.device else "any device"
     what += f', camera "{args.camera}"' if args.camera else ""
-    heard = ", ".join(_heard(source, args.base_topic)) or "nobody"
+    heard = ", ".join(_active_cameras(source, args.base_topic)) or "nobody"
     return (
         f"recorded nothing: waited {waited_s:.1f} s at {address} for {what} under the topic"
         f" {args.base_topic}; heard there: {heard}"
     )
 
 
-def _heard(source: MqttClient, base_topic: str) -> list[str]:
+def _active_cameras(source: MqttClient, base_topic: str) -> list[str]:
     """Return the active ``DEVICE/CAMERA`` names, after listening for `HEARING_S`."""
     topics: queue.SimpleQueue[str] = queue.SimpleQueue()
     for leaf in ("availability", "poses"):
@@ -138,22 +138,22 @@ def _heard(source: MqttClient, base_topic: str) -> list[str]:
     return sorted({"/".join(name.split("/")[-3:-1]) for name in names})
 
 
-def _pump(received: Inbox, sink: Sink, counts: Counter[str], seconds: float | None) -> None:
+def _write_until(received: Inbox, sink: Sink, counts: Counter[str], seconds: float | None) -> None:
     """Write messages as they arrive, until the time limit."""
     end_s = None if seconds is None else time.monotonic() + seconds
     while end_s is None or time.monotonic() < end_s:
         with contextlib.suppress(queue.Empty):
-            _write(received.get(timeout=WAKE_S), sink, counts)
+            _write_message(received.get(timeout=WAKE_S), sink, counts)
 
 
-def _drain(received: Inbox, sink: Sink, counts: Counter[str]) -> None:
+def _write_queued(received: Inbox, sink: Sink, counts: Counter[str]) -> None:
     """Write the messages that are still in the queue."""
     with contextlib.suppress(queue.Empty):
         while True:
-            _write(received.get_nowait(), sink, counts)
+            _write_message(received.get_nowait(), sink, counts)
 
 
-def _write(came: Received | BrokerError, sink: Sink, counts: Counter[str]) -> None:
+def _write_message(came: Received | BrokerError, sink: Sink, counts: Counter[str]) -> None:
     if isinstance(came, BrokerError):
         raise came
     counts[came.topic] += 1
@@ -161,7 +161,7 @@ def _write(came: Received | BrokerError, sink: Sink, counts: Counter[str]) -> No
 
 
 @contextlib.contextmanager
-def _output(path: Path, counts: Counter[str]) -> Iterator[IO[bytes]]:
+def _open_output(path: Path, counts: Counter[str]) -> Iterator[IO[bytes]]:
     """Open the output file, and delete it at the end if it is empty."""
     if str(path) == "-":
         with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output:
@@ -170,7 +170,7 @@ def _output(path: Path, counts: Counter[str]) -> Iterator[IO[bytes]]:
     try:
         file = path.open("xb")
     except FileExistsError:
-        msg = f"{path}: is there already; expected the name of a new file"
+        msg = f"{path}: exists already; expected the name of a new file"
         raise UsageError(msg) from None
     except OSError as error:
         msg = f"{path}: cannot be written: {in_words(error)}; expected the name of a new file"

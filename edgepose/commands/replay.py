@@ -43,9 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="2: twice as fast; 0: at once",
     )
     parser.add_argument("--now", action="store_true", help="shift the times to now")
-    parser.add_argument("--retain", action="store_true", help="let the broker keep states")
-    parser.add_argument("--events", action="store_true", help="find events and states anew")
-    add_config(parser, "where the broker is, and for --events zones and events")
+    parser.add_argument("--retain", action="store_true", help="publish states as retained messages")
+    parser.add_argument(
+        "--events", action="store_true", help="derive events and states from the poses"
+    )
+    add_config(parser, "for the broker's address, and with --events for zones and events")
     parser.add_argument(
         "--print", action="store_true", help="print the payloads, without a broker, at once"
     )
@@ -56,19 +58,19 @@ def run(args: argparse.Namespace) -> int:
     if args.device is not None:
         check_names(args.device)
     source = reader.open_recording(args.recording)
-    entries = _rederived(source, args.config) if args.events else source.entries()
+    entries = _rederive_events(source, args.config) if args.events else source.entries()
     if args.print:
-        for entry in _restamped(entries, source, args):
+        for entry in _change_stamps(entries, source, args):
             print(entry.payload.decode(errors="replace"))
         return 0
     failures: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    sink = link(BrokerChoice.of(args), "edgepose-replay", failures)
+    sink = link(BrokerChoice.from_args(args), "edgepose-replay", failures)
     sink.start()
     counts: Counter[str] = Counter()
     try:
-        _connect(sink)
-        for entry in _paced(_restamped(entries, source, args), args.speed):
-            _publish(sink, reader.message(entry.topic, entry.payload, retain=args.retain))
+        _wait_for_broker(sink)
+        for entry in _in_real_time(_change_stamps(entries, source, args), args.speed):
+            _publish_entry(sink, reader.message(entry.topic, entry.payload, retain=args.retain))
             counts[entry.topic.rpartition("/")[2]] += 1
         sink.flush(PATIENCE_S)
     except KeyboardInterrupt:
@@ -80,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _rederived(source: Recording, file: Path | None) -> Iterator[RecordedEntry]:
+def _rederive_events(source: Recording, file: Path | None) -> Iterator[RecordedEntry]:
     """Yield the messages that this version derives from the poses, at the times of their frames."""
     config = loading.load_with_overrides(file)
     began_ns: int | None = None
@@ -92,16 +94,16 @@ def _rederived(source: Recording, file: Path | None) -> Iterator[RecordedEntry]:
         )
 
 
-def _restamped(
+def _change_stamps(
     entries: Iterator[RecordedEntry], source: Recording, args: argparse.Namespace
 ) -> Iterator[RecordedEntry]:
     """Yield entries with device id and times changed as requested."""
-    shift = _shift(source, args.speed) if args.now else None
+    shift = _publish_time(source, args.speed) if args.now else None
     for entry in entries:
         yield reader.restamp(entry, source.base_topic, device=args.device, shift_ns=shift)
 
 
-def _shift(source: Recording, speed: float) -> Callable[[int], int]:
+def _publish_time(source: Recording, speed: float) -> Callable[[int], int]:
     """Return the function from recorded Unix time to the time of publishing, in nanoseconds."""
     first = next(frames.frames(source), None)
     began_ns = 0 if first is None else first.unix_ns
@@ -109,7 +111,7 @@ def _shift(source: Recording, speed: float) -> Callable[[int], int]:
     return lambda unix_ns: now_ns + int((unix_ns - began_ns) / (speed or 1.0))
 
 
-def _paced(entries: Iterator[RecordedEntry], speed: float) -> Iterator[RecordedEntry]:
+def _in_real_time(entries: Iterator[RecordedEntry], speed: float) -> Iterator[RecordedEntry]:
     """Yield entries at their times; late ones at once."""
     began_s = time.monotonic()
     for entry in entries:
@@ -119,7 +121,7 @@ def _paced(entries: Iterator[RecordedEntry], speed: float) -> Iterator[RecordedE
         yield entry
 
 
-def _connect(sink: MqttClient) -> None:
+def _wait_for_broker(sink: MqttClient) -> None:
     sink.wait_tried(PATIENCE_S)
     if sink.failure is not None:
         raise sink.failure
@@ -129,7 +131,7 @@ def _connect(sink: MqttClient) -> None:
         raise EdgeposeError(msg)
 
 
-def _publish(sink: MqttClient, message: Message) -> None:
+def _publish_entry(sink: MqttClient, message: Message) -> None:
     """Publish a message; retry while the broker is slow.
 
     Raises
@@ -140,6 +142,6 @@ def _publish(sink: MqttClient, message: Message) -> None:
     end_s = time.monotonic() + PATIENCE_S
     while not sink.publish(message):
         if time.monotonic() > end_s:
-            msg = f"replay: the broker at {sink.options.address} takes nothing any more"
+            msg = f"replay: the broker at {sink.options.address} accepts no more messages"
             raise EdgeposeError(msg)
         time.sleep(AGAIN_S)

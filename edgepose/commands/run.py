@@ -19,9 +19,9 @@ SWITCH_S: Final = 0.0005  # seconds; Python's default of 5 ms delays the inferen
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_config(parser)
-    parser.add_argument("--source", metavar="URI", default="", help="look at this instead")
-    parser.add_argument("--model", metavar="NAME", default="", help="with this model")
-    parser.add_argument("--mqtt", metavar="URL", default="", help="speak to this broker")
+    parser.add_argument("--source", metavar="URI", default="", help="use this source instead")
+    parser.add_argument("--model", metavar="NAME", default="", help="use this model")
+    parser.add_argument("--mqtt", metavar="URL", default="", help="use this broker")
     parser.add_argument("--once", action="store_true", help="stop at the end of a finite source")
 
 

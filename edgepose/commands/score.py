@@ -59,8 +59,8 @@ def run(args: argparse.Namespace) -> int:
         msg = f"{args.recording}: no frames; expected messages of the topic poses"
         raise UsageError(msg)
     config = loading.load_with_overrides(args.config)
-    said = _recorded(source) if args.recorded else _rederived(source, config)
-    gestures = {*BUILT_IN, *(own.id for own in config.gestures), *_gestures(said)}
+    said = _recorded_events(source) if args.recorded else _rederived_events(source, config)
+    gestures = {*BUILT_IN, *(own.id for own in config.gestures), *_gesture_names(said)}
     labels = event_scores.read_labels(args.labels, first.unix_ns, gestures)
     events = [event_scores.happened(event, first.unix_ns) for event in said]
     watched_s = event_scores.watched_s(frames.frames(source))
@@ -89,21 +89,21 @@ def _score_folder(args: argparse.Namespace) -> int:
     return 0
 
 
-def _gestures(said: Iterable[EventMessage]) -> set[str]:
+def _gesture_names(said: Iterable[EventMessage]) -> set[str]:
     """Return the gestures of the events; recordings may contain ones that are not configured."""
     return {str(event.data["gesture"]) for event in said if event.type == "gesture"}
 
 
-def _rederived(source: Recording, config: Config) -> list[EventMessage]:
+def _rederived_events(source: Recording, config: Config) -> list[EventMessage]:
     steps = replay.rederive(source, config)
     said = (message for step in steps for message in step.messages(source.base_topic))
-    return _events(source, ((message.topic, message.payload) for message in said))
+    return _events_of(source, ((message.topic, message.payload) for message in said))
 
 
-def _recorded(source: Recording) -> list[EventMessage]:
-    return _events(source, ((entry.topic, entry.payload) for entry in source.entries()))
+def _recorded_events(source: Recording) -> list[EventMessage]:
+    return _events_of(source, ((entry.topic, entry.payload) for entry in source.entries()))
 
 
-def _events(source: Recording, said: Iterable[tuple[str, bytes]]) -> list[EventMessage]:
+def _events_of(source: Recording, said: Iterable[tuple[str, bytes]]) -> list[EventMessage]:
     read = (messages.read(source.base_topic, topic, payload) for topic, payload in said)
     return [message for message in read if isinstance(message, EventMessage)]

@@ -79,16 +79,16 @@ def program(
     build : callable
         Builds the parser with one command's arguments: `edgepose.cli.parser`.
     """
-    top = _read(build(), ("edgepose",), "")
+    top = _read_parser(build(), ("edgepose",), "")
     commands = []
     for name, row in table.items():
         parser = build(name, import_module(row.module))
-        below = next(iter(_choices(parser)))[0][name]
-        commands.append(_read(below, ("edgepose", name), row.help))
+        below = next(iter(_subcommands_of(parser)))[0][name]
+        commands.append(_read_parser(below, ("edgepose", name), row.help))
     return replace(top, commands=tuple(commands))
 
 
-def _choices(
+def _subcommands_of(
     parser: argparse.ArgumentParser,
 ) -> Iterator[tuple[dict[str, argparse.ArgumentParser], dict[str, str]]]:
     """Yield the subcommands of a parser and their one-line descriptions, by name."""
@@ -98,28 +98,30 @@ def _choices(
             yield dict(action.choices), helps
 
 
-def _read(parser: argparse.ArgumentParser, path: tuple[str, ...], summary: str) -> Syntax:
+def _read_parser(parser: argparse.ArgumentParser, path: tuple[str, ...], summary: str) -> Syntax:
     visible = [
         action
         for action in parser._actions
         if action.help != argparse.SUPPRESS and not isinstance(action, argparse._SubParsersAction)
     ]
-    nested = () if path == ("edgepose",) else tuple(_choices(parser))
+    nested = () if path == ("edgepose",) else tuple(_subcommands_of(parser))
     return Syntax(
         path=path,
         summary=summary,
         text=(parser.description or summary).strip(),
-        options=tuple(_argument(action) for action in visible if action.option_strings),
-        positionals=tuple(_argument(action) for action in visible if not action.option_strings),
+        options=tuple(_read_argument(action) for action in visible if action.option_strings),
+        positionals=tuple(
+            _read_argument(action) for action in visible if not action.option_strings
+        ),
         commands=tuple(
-            _read(below, (*path, name), helps.get(name, ""))
+            _read_parser(below, (*path, name), helps.get(name, ""))
             for commands, helps in nested
             for name, below in commands.items()
         ),
     )
 
 
-def _argument(action: argparse.Action) -> Argument:
+def _read_argument(action: argparse.Action) -> Argument:
     takes = action.nargs != 0
     metavar = action.metavar or (action.dest.upper() if takes else "")
     return Argument(

@@ -36,13 +36,13 @@ CLEAR_ALL: Final = "\x1b[2J"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_broker(parser)
-    add_config(parser, "where the broker is")
+    add_config(parser, "for the broker's address")
     add_topics(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Show messages until Ctrl-C."""
-    choice = BrokerChoice.of(args)
+    choice = BrokerChoice.from_args(args)
     subscription = Subscription(
         choice.url,
         device=args.device,
@@ -60,7 +60,7 @@ def follow(subscription: Subscription, where: str) -> None:
     live = sys.stdout.isatty()
     try:
         if live:
-            _show(subscription, where)
+            _redraw_table(subscription, where)
         else:
             for message in subscription:
                 print(harmless(line(message)), flush=True)
@@ -69,7 +69,7 @@ def follow(subscription: Subscription, where: str) -> None:
             print()
 
 
-def _show(subscription: Subscription, where: str) -> None:
+def _redraw_table(subscription: Subscription, where: str) -> None:
     """Redraw the table every `REFRESH_S`, also without messages, to show that none arrive."""
     table = LiveTable(time.monotonic)
     print(CLEAR_ALL, end="")
@@ -131,23 +131,23 @@ class LiveTable:
         keys = sorted({*self._latest, *self._states})
         if not keys and not self._events:
             return ["nothing yet"]
-        rows = [row for key in keys for row in self._camera(key)]
+        rows = [row for key in keys for row in self._camera_rows(key)]
         return [*rows, *(brief(event) for event in reversed(self._events))]
 
-    def _camera(self, key: tuple[str, str]) -> Iterator[str]:
+    def _camera_rows(self, key: tuple[str, str]) -> Iterator[str]:
         latest, state = self._latest.get(key), self._states.get(key)
         head = f"{key[0]}/{key[1]}"
         if latest is None:
-            yield f"{head:24}  {self._condition(key, state) or 'no frame yet'}"
+            yield f"{head:24}  {self._describe_state(key, state) or 'no frame yet'}"
         else:
             yield (
-                f"{head:24} {self._rate(key):5.1f} fps  {latest.latency_ms:6.1f} ms"
-                f"  {len(latest.poses)} in view  {self._condition(key, state)}"
+                f"{head:24} {self._frame_rate(key):5.1f} fps  {latest.latency_ms:6.1f} ms"
+                f"  {len(latest.poses)} in view  {self._describe_state(key, state)}"
             )
             yield from (f"  {person(one)}" for one in latest.poses)
         yield ""
 
-    def _condition(self, key: tuple[str, str], state: StateMessage | None) -> str:
+    def _describe_state(self, key: tuple[str, str], state: StateMessage | None) -> str:
         device, camera = key
         if self._offline & {(device, None), (device, camera)}:
             return "offline"
@@ -158,7 +158,7 @@ class LiveTable:
             return f"nothing for {silent_s:.0f} s"
         return "FALL" if state is not None and state.fall else ""
 
-    def _rate(self, key: tuple[str, str]) -> float:
+    def _frame_rate(self, key: tuple[str, str]) -> float:
         """Return the frame rate in Hz over the last `RATE_OVER_S`."""
         arrivals, now_s = self._arrivals[key], self._now_s()
         while arrivals and arrivals[0] < now_s - RATE_OVER_S:

@@ -23,16 +23,16 @@ from edgepose.web import tokens
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     verbs = parser.add_subparsers(metavar="token", required=True)
-    token = verbs.add_parser("token", help="make a token and print it")
+    token = verbs.add_parser("token", help="create a token and print it")
     token.add_argument(
-        "--read-only", action="store_true", help="the token of programs, for /api/v1/ only"
+        "--read-only", action="store_true", help="a token for programs, valid for /api/v1/ only"
     )
     add_config(token)
 
 
 def run(args: argparse.Namespace) -> int:
     """Create a token and print it on a line of its own."""
-    file = _folder(args.config) / (tokens.READ_FILE if args.read_only else tokens.FILE)
+    file = _state_folder_of(args.config) / (tokens.READ_FILE if args.read_only else tokens.FILE)
     try:
         token = tokens.make(file)
     except OSError as error:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _folder(file: Path | None) -> Path:
+def _state_folder_of(file: Path | None) -> Path:
     """Return the state folder of the daemon that uses this configuration."""
     of_service = file in {None, DEFAULT_FILE} and os.geteuid() == 0 and catalog.SYSTEM.is_dir()
     if of_service and not os.environ.get(storage.VARIABLE):
@@ -54,6 +54,6 @@ def _folder(file: Path | None) -> Path:
     config = load(file or DEFAULT_FILE) if file or DEFAULT_FILE.is_file() else Config()
     folder = storage.state_directory(config.device.id)
     if folder is None:
-        msg = f"there is no place for a token; set {storage.VARIABLE} to a folder"
+        msg = f"there is no folder for the token; set {storage.VARIABLE} to a folder"
         raise UsageError(msg)
     return folder

@@ -19,17 +19,17 @@ TOLERANCE: Final = 1e-6  # 0.1 + 0.9 may slightly exceed 1
 
 def semantic_errors(config: Config) -> Iterator[Problem]:
     """Yield problems between values, which the types of single fields cannot express."""
-    yield from _mqtt(config.mqtt)
-    yield from _listening(config)
-    yield from _proxies(config.web.trusted_proxies)
-    yield from _gestures(config.gestures)
+    yield from _check_mqtt(config.mqtt)
+    yield from _check_listeners(config)
+    yield from _check_proxies(config.web.trusted_proxies)
+    yield from _check_gestures(config.gestures)
     cameras = [(("camera", index), camera) for index, camera in enumerate(config.cameras)]
     yield from _duplicate_ids([(path, camera.id) for path, camera in cameras])
     for path, camera in cameras:
-        yield from _camera(path, camera)
+        yield from _check_camera(path, camera)
 
 
-def _proxies(addresses: Sequence[str]) -> Iterator[Problem]:
+def _check_proxies(addresses: Sequence[str]) -> Iterator[Problem]:
     for index, given in enumerate(addresses):
         try:
             ip_address(given)
@@ -38,7 +38,7 @@ def _proxies(addresses: Sequence[str]) -> Iterator[Problem]:
             yield Problem(path, expected(path, given, 'an IP address such as "172.30.32.2"'))
 
 
-def _mqtt(mqtt: Mqtt) -> Iterator[Problem]:
+def _check_mqtt(mqtt: Mqtt) -> Iterator[Problem]:
     try:
         asked = broker(mqtt.url)
     except ValueError:
@@ -59,7 +59,7 @@ def _mqtt(mqtt: Mqtt) -> Iterator[Problem]:
         yield Problem(path, expected(path, mqtt.key_file, "a cert_file beside it"))
 
 
-def _listening(config: Config) -> Iterator[Problem]:
+def _check_listeners(config: Config) -> Iterator[Problem]:
     ports = []
     for table, listen in (("metrics", config.metrics.listen), ("web", config.web.listen)):
         try:
@@ -78,7 +78,7 @@ def _listening(config: Config) -> Iterator[Problem]:
         yield Problem(path, expected(path, config.web.key_file, "a cert_file beside it"))
 
 
-def _gestures(own: Sequence[GestureRule]) -> Iterator[Problem]:
+def _check_gestures(own: Sequence[GestureRule]) -> Iterator[Problem]:
     placed: list[tuple[toml.Path, GestureRule]] = [
         (("gesture", index), gesture) for index, gesture in enumerate(own)
     ]
@@ -99,7 +99,7 @@ def _duplicate_ids(ids: Sequence[tuple[toml.Path, str]]) -> Iterator[Problem]:
             yield Problem((*path, "id"), expected((*path, "id"), id_, what))
 
 
-def _camera(path: toml.Path, camera: Camera) -> Iterator[Problem]:
+def _check_camera(path: toml.Path, camera: Camera) -> Iterator[Problem]:
     if camera.id in RESERVED:
         what = "another id; a topic of the device has this name"
         yield Problem((*path, "id"), expected((*path, "id"), camera.id, what))
@@ -108,21 +108,21 @@ def _camera(path: toml.Path, camera: Camera) -> Iterator[Problem]:
         what = "[x, y, width, height] with x + width and y + height at most 1, none of it empty"
         yield Problem((*path, "roi"), expected((*path, "roi"), camera.roi, what))
     for index, mask in enumerate(camera.masks):
-        yield from _polygon((*path, "masks", index), mask)
+        yield from _check_polygon((*path, "masks", index), mask)
     zones = [((*path, "zone", index), zone) for index, zone in enumerate(camera.zones)]
     yield from _duplicate_ids([(place, zone.id) for place, zone in zones])
     for place, zone in zones:
-        yield from _polygon((*place, "polygon"), zone.polygon)
+        yield from _check_polygon((*place, "polygon"), zone.polygon)
     lines = [((*path, "line", index), line) for index, line in enumerate(camera.lines)]
     yield from _duplicate_ids([(place, line.id) for place, line in lines])
     for place, line in lines:
-        yield from _line(place, line)
-    yield from _floor((*path, "floor"), camera.floor)
+        yield from _check_line(place, line)
+    yield from _check_floor((*path, "floor"), camera.floor)
 
 
-def _floor(path: toml.Path, floor: CameraFloor) -> Iterator[Problem]:
+def _check_floor(path: toml.Path, floor: CameraFloor) -> Iterator[Problem]:
     for key, given in (("points", floor.points), ("metres", floor.metres)):
-        if len(given) not in {0, 4} or (given and _flat(given)):
+        if len(given) not in {0, 4} or (given and _is_not_convex(given)):
             what = "four points in order around, no three of them on a line"
             yield Problem((*path, key), expected((*path, key), given, what))
     if floor.metres and not floor.points:
@@ -130,7 +130,7 @@ def _floor(path: toml.Path, floor: CameraFloor) -> Iterator[Problem]:
         yield Problem((*path, "points"), expected((*path, "points"), floor.points, what))
 
 
-def _flat(points: tuple[tuple[float, float], ...]) -> bool:
+def _is_not_convex(points: tuple[tuple[float, float], ...]) -> bool:
     """Return whether four points are not the corners of a convex shape in order."""
     turns = [
         (b[0] - a[0]) * (c[1] - b[1]) - (b[1] - a[1]) * (c[0] - b[0])
@@ -139,7 +139,7 @@ def _flat(points: tuple[tuple[float, float], ...]) -> bool:
     return not (min(turns) > TOLERANCE or max(turns) < -TOLERANCE)
 
 
-def _line(path: toml.Path, line: CameraLine) -> Iterator[Problem]:
+def _check_line(path: toml.Path, line: CameraLine) -> Iterator[Problem]:
     if line.sides[0] == line.sides[1]:
         what = "two different ids"
         yield Problem((*path, "sides"), expected((*path, "sides"), line.sides, what))
@@ -148,10 +148,10 @@ def _line(path: toml.Path, line: CameraLine) -> Iterator[Problem]:
         yield Problem((*path, "points"), expected((*path, "points"), line.points, what))
 
 
-def _polygon(path: toml.Path, corners: Sequence[tuple[float, float]]) -> Iterator[Problem]:
+def _check_polygon(path: toml.Path, corners: Sequence[tuple[float, float]]) -> Iterator[Problem]:
     """Yield a problem if edges of a polygon cross: its inside is not defined then."""
     edges = list(zip(corners, [*corners[1:], corners[0]], strict=True))
-    if crossing := _crossing(edges):
+    if crossing := _crossing_edges(edges):
         i, j = crossing
         what = f"corners in order around it; the edges after corners {i} and {j} cross"
         yield Problem(path, expected(path, corners, what))
@@ -164,7 +164,7 @@ def _polygon(path: toml.Path, corners: Sequence[tuple[float, float]]) -> Iterato
 Edge = tuple[tuple[float, float], tuple[float, float]]
 
 
-def _crossing(edges: Sequence[Edge]) -> tuple[int, int] | None:
+def _crossing_edges(edges: Sequence[Edge]) -> tuple[int, int] | None:
     """Return the numbers, from 1, of two edges that cross; None if there are none.
 
     Sweeps along the axis on which edges are shorter, and compares only edges whose ranges
@@ -178,13 +178,13 @@ def _crossing(edges: Sequence[Edge]) -> tuple[int, int] | None:
         start = min(p[axis] for p in edge)
         open_ = [(i, other) for i, other in open_ if max(p[axis] for p in other) > start]
         for i, other in open_:
-            if _cross(other, edge):
+            if _do_cross(other, edge):
                 return min(i, number), max(i, number)
         open_.append((number, edge))
     return None
 
 
-def _cross(a: Edge, b: Edge) -> bool:
+def _do_cross(a: Edge, b: Edge) -> bool:
     """Return whether two edges cross between their ends; touching does not count."""
 
     def side(edge: Edge, point: tuple[float, float]) -> float:

@@ -71,18 +71,18 @@ def syntax(message: str, where: str, text: str = "") -> str:
     """Convert a message of tomllib to edgepose's format, which begins with the line."""
     match = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message)
     what, line, column = match.groups() if match else (message.partition(";")[0], None, None)
-    mend = next((mend for begin, mend in SYNTAX.items() if what.startswith(begin)), "")
-    mend = _of_line(text.split("\n"), int(line) if line else 0) or mend
+    remedy = next((remedy for begin, remedy in SYNTAX.items() if what.startswith(begin)), "")
+    remedy = _of_line(text.split("\n"), int(line) if line else 0) or remedy
     place = f"{where}:{line}" if line else where
     at = f"at column {column}" if column else "at the end" if match else "somewhere"
     what = what[:1].lower() + what[1:]
-    return f"{place}: not TOML {at}: {what}" + (f"; {mend}" if mend else "")
+    return f"{place}: not TOML {at}: {what}" + (f"; {remedy}" if remedy else "")
 
 
 def _of_line(lines: list[str], number: int) -> str:
     """Return the remedy for a common mistake in a line, counted from 1; empty for others."""
     line = lines[number - 1] if 0 < number <= len(lines) else ""
-    if found := next((mend for pattern, mend in MISTAKES if pattern.search(line)), ""):
+    if found := next((remedy for pattern, remedy in MISTAKES if pattern.search(line)), ""):
         return found
     header = re.fullmatch(r"\s*\[\[(\w+)\]\]\s*(#.*)?", line)
     early = header and any(it.lstrip().startswith(f"[[{header[1]}.") for it in lines[:number])
@@ -111,54 +111,56 @@ def decode(data: Mapping[str, Any], root: type[Root]) -> tuple[Root | None, list
     The structure is None if there are problems. They are in the order in which to solve them: a
     misspelt key comes before the missing value that it causes.
     """
-    problems = [*_unknown(data, root, ()), *_not_finite(data, ())]
+    problems = [*_unknown_keys(data, root, ()), *_not_finite(data, ())]
     if problems:
         return None, problems
     try:
         return msgspec.convert(data, root), []
     except msgspec.ValidationError as error:
-        return None, [_mistyped(str(error), data, root)]
+        return None, [_mistyped_problem(str(error), data, root)]
 
 
-def _unknown(data: Any, root: type[Struct], path: toml.Path) -> Iterator[Problem]:
+def _unknown_keys(data: Any, root: type[Struct], path: toml.Path) -> Iterator[Problem]:
     """Yield unknown keys. Values that should be tables are left to the type check."""
-    for place, found, table in _tables(data, root, path):
+    for place, found, table in _tables_in(data, root, path):
         known = [item.encode_name for item in msgspec.structs.fields(table)]
         strange = [key for key in found if key not in known]
         if strange:
-            yield Problem((*place, strange[0]), _strange(strange, known, place, root))
+            yield Problem((*place, strange[0]), _unknown_keys_message(strange, known, place, root))
 
 
-def _tables(
+def _tables_in(
     data: Any, table: type[Struct], path: toml.Path
 ) -> Iterator[tuple[toml.Path, Mapping[str, Any], type[Struct]]]:
     """Yield all tables in the data, with their types."""
     if isinstance(data, list):
         for index, entry in enumerate(data):
-            yield from _tables(entry, table, (*path, index))
+            yield from _tables_in(entry, table, (*path, index))
     if not isinstance(data, Mapping):
         return
     yield path, data, table
     for item in msgspec.structs.fields(table):
         inner = table_in(item.type)
         if inner and item.encode_name in data:
-            yield from _tables(data[item.encode_name], inner, (*path, item.encode_name))
+            yield from _tables_in(data[item.encode_name], inner, (*path, item.encode_name))
 
 
-def _strange(strange: list[str], known: list[str], path: toml.Path, root: type[Struct]) -> str:
+def _unknown_keys_message(
+    strange: list[str], known: list[str], path: toml.Path, root: type[Struct]
+) -> str:
     """Return the message for unknown keys, with suggestions and the known keys."""
     place = f"{toml.spell(path)}: " if path else ""
     if "password" in strange:
         return place + PASSWORD
     meant = [match for key in strange if (match := nearest(key, known))]
-    owners = [] if meant else [owner for key in strange for owner in _owners(key, root)]
-    hint = f"; did you mean {_and(meant)}?" if meant else ";"
+    owners = [] if meant else [owner for key in strange for owner in _tables_with_key(key, root)]
+    hint = f"; did you mean {_join_words(meant)}?" if meant else ";"
     hint += f" it belongs to {' or '.join(owners)};" if owners else ""
     names = "name" if len(strange) == 1 else "names"
-    return f"{place}unknown {names} {_and(strange)}{hint} known: {', '.join(sorted(known))}"
+    return f"{place}unknown {names} {_join_words(strange)}{hint} known: {', '.join(sorted(known))}"
 
 
-def _owners(key: str, root: type[Struct]) -> list[str]:
+def _tables_with_key(key: str, root: type[Struct]) -> list[str]:
     """Return the headers of the top-level tables that have a key of this name."""
     found = []
     for item in msgspec.structs.fields(root):
@@ -169,7 +171,7 @@ def _owners(key: str, root: type[Struct]) -> list[str]:
     return found
 
 
-def _and(names: Iterable[str]) -> str:
+def _join_words(names: Iterable[str]) -> str:
     return " and ".join(f'"{shorten(name)}"' for name in names)
 
 
@@ -193,7 +195,7 @@ def _not_finite(data: Any, path: toml.Path) -> Iterator[Problem]:
         yield from _not_finite(found, (*path, key))
 
 
-def _mistyped(message: str, data: Any, root: type[Struct]) -> Problem:
+def _mistyped_problem(message: str, data: Any, root: type[Struct]) -> Problem:
     """Return the problem for a value of the wrong type or range."""
     reason, _, place = message.partition(" - at `$")
     steps = re.findall(r"\.([^.\[\]`]+)|\[(\d+)\]", place)
@@ -212,11 +214,11 @@ def describe(path: toml.Path, root: type[Struct]) -> str:
     """Describe the values of a key, from its type."""
     kind: Any = msgspec.inspect.type_info(root)
     for step in path:
-        kind = _step(kind, step)
-    return _words(kind, path)
+        kind = _step_into(kind, step)
+    return _describe_type(kind, path)
 
 
-def _words(kind: Any, path: toml.Path) -> str:
+def _describe_type(kind: Any, path: toml.Path) -> str:
     """Describe a type with its own description if it has one, else by its structure."""
     match kind:
         case Metadata(extra_json_schema={"description": str() as words}):
@@ -225,15 +227,15 @@ def _words(kind: Any, path: toml.Path) -> str:
             *listed, last = map(toml.value, values)
             return f"{', '.join(listed)} or {last}" if listed else last
         case StructType():
-            return f"a table, under a line {_header(path)}"
+            return f"a table, under a line {_table_header(path)}"
         case VarTupleType(item_type=StructType()):
-            return f"tables, each under a line {_header((*path, 0))}"
+            return f"tables, each under a line {_table_header((*path, 0))}"
         case VarTupleType(item_type=item):
-            return f"a list, of which each is {_words(item, path)}"
-    return _plain(kind)
+            return f"a list, of which each is {_describe_type(item, path)}"
+    return _describe_simple_type(kind)
 
 
-def _plain(kind: Any) -> str:
+def _describe_simple_type(kind: Any) -> str:
     """Describe a simple type."""
     match kind:
         case IntType(ge=low, le=high) | FloatType(ge=low, le=high):
@@ -245,12 +247,12 @@ def _plain(kind: Any) -> str:
     return "a text in quotes"
 
 
-def _header(path: toml.Path) -> str:
+def _table_header(path: toml.Path) -> str:
     name = ".".join(step for step in path if isinstance(step, str))
     return f"[[{name}]]" if isinstance(path[-1], int) else f"[{name}]"
 
 
-def _step(kind: Any, step: str | int) -> Any:
+def _step_into(kind: Any, step: str | int) -> Any:
     """Return the type one step down a path."""
     while isinstance(kind, Metadata):
         kind = kind.type

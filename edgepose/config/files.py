@@ -21,12 +21,12 @@ def missing_files(config: Config) -> Iterator[Problem]:
         for key in ("password_file", "ca_file", "cert_file", "key_file"):
             named = getattr(getattr(config, table), key, "")
             if named:
-                yield from _unreadable((table, key), named)
+                yield from _unreadable_problems((table, key), named)
     if config.model.twin.endswith(".tflite"):
-        yield from _unreadable(("model", "twin"), config.model.twin)
+        yield from _unreadable_problems(("model", "twin"), config.model.twin)
     if "/" in config.model.delegate:
         path = ("model", "delegate")
-        problems = list(_unreadable(path, config.model.delegate))
+        problems = list(_unreadable_problems(path, config.model.delegate))
         yield from problems or _no_library(path, config.model.delegate)
 
 
@@ -36,7 +36,7 @@ def _no_library(path: toml.Path, named: str) -> Iterator[Problem]:
             yield Problem(path, expected(path, named, "a shared library (.so) of this machine"))
 
 
-def _unreadable(path: toml.Path, named: str) -> Iterator[Problem]:
+def _unreadable_problems(path: toml.Path, named: str) -> Iterator[Problem]:
     try:
         with Path(named).open("rb") as stream:
             stream.read(1)

@@ -160,20 +160,22 @@ def parse_condition(text: str) -> Condition:
     """
     words = text.split()
     if words and words[0] in MEASURES:
-        return _measured(text, words)
+        return _parse_measure(text, words)
     if len(words) in {3, 5} and words[1] in RELATIONS:
-        return _related(text, words)
+        return _parse_relation(text, words)
     if len(words) >= 2:
         first = words[0]
         if first not in JOINT_WORDS:
-            raise _unknown(text, first, (*MEASURES, *JOINT_WORDS), "a joint or a measure")
+            raise _unknown_word_error(
+                text, first, (*MEASURES, *JOINT_WORDS), "a joint or a measure"
+            )
         if words[1] not in RELATIONS:
-            raise _unknown(text, words[1], RELATIONS, "a relation")
+            raise _unknown_word_error(text, words[1], RELATIONS, "a relation")
     msg = f"condition {text!r}: found {len(words)} words; expected {FORMS}"
     raise ConfigError(msg)
 
 
-def _related(text: str, words: list[str]) -> Condition:
+def _parse_relation(text: str, words: list[str]) -> Condition:
     """Parse ``JOINT relation JOINT [by|within LENGTH]``."""
     first, relation, second = words[:3]
     level = relation == "level_with"
@@ -181,8 +183,8 @@ def _related(text: str, words: list[str]) -> Condition:
         _check_joint(text, joint, JOINT_WORDS)
     preposition = "within" if level else "by"
     if len(words) == 5 and words[3] != preposition:
-        raise _unknown(text, words[3], (preposition,), "a word")
-    length = _number(text, words[4]) if len(words) == 5 else LEVEL if level else 0.0
+        raise _unknown_word_error(text, words[3], (preposition,), "a word")
+    length = _parse_number(text, words[4]) if len(words) == 5 else LEVEL if level else 0.0
     there, back = (first, second), (second, first)
     match relation:
         case "above":
@@ -201,7 +203,7 @@ def _related(text: str, words: list[str]) -> Condition:
     return Condition(text, "unevenness", there, False, length)
 
 
-def _measured(text: str, words: list[str]) -> Condition:
+def _parse_measure(text: str, words: list[str]) -> Condition:
     """Parse ``angle JOINT > N``, ``distance JOINT JOINT > N`` or ``swings JOINT > N``."""
     measure = words[0]
     count = 2 if measure == "distance" else 1
@@ -210,10 +212,10 @@ def _measured(text: str, words: list[str]) -> Condition:
         raise ConfigError(msg)
     joints, (comparison, number) = tuple(words[1:-2]), words[-2:]
     if comparison not in {"<", ">"}:
-        raise _unknown(text, comparison, ("<", ">"), "a comparison")
+        raise _unknown_word_error(text, comparison, ("<", ">"), "a comparison")
     for joint in joints:
         _check_joint(text, joint, JOINT_WORDS)
-    more, limit = comparison == ">", _number(text, number)
+    more, limit = comparison == ">", _parse_number(text, number)
     if measure == "angle":
         _check_part(text, joints[0], BENDING, "has no angle")
         return Condition(text, "angle", joints, more, limit)
@@ -225,7 +227,7 @@ def _measured(text: str, words: list[str]) -> Condition:
 
 def _check_joint(text: str, joint: str, known: Sequence[str]) -> None:
     if joint not in known:
-        raise _unknown(text, joint, known, "a joint")
+        raise _unknown_word_error(text, joint, known, "a joint")
 
 
 def _check_part(text: str, joint: str, parts: Sequence[str], lack: str) -> None:
@@ -234,7 +236,7 @@ def _check_part(text: str, joint: str, parts: Sequence[str], lack: str) -> None:
         raise ConfigError(msg)
 
 
-def _number(text: str, word: str) -> float:
+def _parse_number(text: str, word: str) -> float:
     try:
         number = float(word)
     except ValueError:
@@ -245,7 +247,7 @@ def _number(text: str, word: str) -> float:
     return number
 
 
-def _unknown(text: str, word: str, known: Sequence[str], what: str) -> ConfigError:
+def _unknown_word_error(text: str, word: str, known: Sequence[str], what: str) -> ConfigError:
     hint = did_you_mean(word, known) or f" expected {what}: {', '.join(known)}"
     return ConfigError(f"condition {text!r}: unknown word {word!r};{hint}")
 

@@ -24,7 +24,7 @@ AnyTable = TypeVar("AnyTable", bound="Table")
 
 def load(path: Path) -> Config:
     """Return the configuration of a file; relative paths in it are relative to its folder."""
-    config, folder = loads(_read(path), str(path)), path.parent.absolute()
+    config, folder = loads(_read_text(path), str(path)), path.parent.absolute()
     mqtt, model, replace = config.mqtt, config.model, msgspec.structs.replace
     files = ("password_file", "ca_file", "cert_file", "key_file")
     if model.name.endswith(".tflite"):
@@ -39,14 +39,14 @@ def load(path: Path) -> Config:
     )
     return replace(
         config,
-        mqtt=_below(folder, mqtt, files),
+        mqtt=_make_absolute(folder, mqtt, files),
         model=model,
         cameras=cameras,
-        web=_below(folder, config.web, ("cert_file", "key_file")),
+        web=_make_absolute(folder, config.web, ("cert_file", "key_file")),
     )
 
 
-def _below(folder: Path, table: AnyTable, files: Sequence[str]) -> AnyTable:
+def _make_absolute(folder: Path, table: AnyTable, files: Sequence[str]) -> AnyTable:
     """Return a table in which the paths of these keys are absolute."""
     named = {name: str(folder / found) for name in files if (found := getattr(table, name))}
     return msgspec.structs.replace(table, **named)
@@ -99,7 +99,7 @@ def load_with_overrides(
     if model:
         config = replace(config, model=replace(config.model, name=model))
     if mqtt:
-        config = replace(config, mqtt=_reach(config.mqtt, mqtt))
+        config = replace(config, mqtt=_with_broker_url(config.mqtt, mqtt))
     for problem in semantic_errors(config):
         raise ConfigError(f"command line: {problem.message}")
     return config
@@ -153,7 +153,7 @@ class Origin(Struct, frozen=True, kw_only=True):
         above = {"camera": self.source, "model": self.model}
         if not path or above.get(str(path[0])) or not self.path.is_file():
             return ""
-        line = toml.line_of(_read(self.path), path)
+        line = toml.line_of(_read_text(self.path), path)
         return f"{self.path}:{line}: " if line else ""
 
 
@@ -173,7 +173,7 @@ def with_config_location(origin: Origin | None, *path: str | int) -> Iterator[No
         raise type(error)(f"{place}{error}") from error
 
 
-def _reach(mqtt: Mqtt, url: str) -> Mqtt:
+def _with_broker_url(mqtt: Mqtt, url: str) -> Mqtt:
     """Return the table with another broker URL; without TLS, the certificates are removed."""
     other = msgspec.structs.replace(mqtt, url=url)
     if url.startswith("mqtts:"):
@@ -186,7 +186,7 @@ def require_cameras(config: Config, file: Path) -> None:
     if config.cameras:
         return
     if not file.exists():
-        raise ConfigError(f"{_missing(file)}, or give --source")
+        raise ConfigError(f"{_missing_file_message(file)}, or give --source")
     msg = f"{file}: no camera; add a [[camera]] table with id and source, or give --source"
     raise ConfigError(msg)
 
@@ -200,12 +200,12 @@ def redacted(config: Config) -> dict[str, Any]:
     return data
 
 
-def _read(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         # Editors on Windows write a byte order mark, which TOML does not allow.
         return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except FileNotFoundError:
-        msg = _missing(path)
+        msg = _missing_file_message(path)
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror}; expected a file this user may read"
     except UnicodeDecodeError as error:
@@ -214,5 +214,5 @@ def _read(path: Path) -> str:
     raise ConfigError(msg) from None
 
 
-def _missing(path: Path) -> str:
+def _missing_file_message(path: Path) -> str:
     return f'{path}: there is no such file; "edgepose config init {path}" writes one'

@@ -107,7 +107,7 @@ class Key(NamedTuple):
 
 def tables() -> Iterator[tuple[toml.Path, type[Struct]]]:
     """Yield the tables in the file's order; the path of a repeatable table ends with 0."""
-    yield from _below(config.Config, ())
+    yield from _tables_below(config.Config, ())
 
 
 def keys(table: type[Struct], path: toml.Path) -> list[Key]:
@@ -117,8 +117,8 @@ def keys(table: type[Struct], path: toml.Path) -> list[Key]:
         Key(
             item.encode_name,
             texts[item.name],
-            _default(item),
-            _example(item, hints[item.name]),
+            _default_of(item),
+            _example_of(item, hints[item.name]),
             error_messages.describe((*path, item.encode_name), config.Config),
             item.default_factory is NODEFAULT,
         )
@@ -134,14 +134,14 @@ def starter(source: str, broker: str = "") -> str:
     parts = [BEGIN]
     for path, table in tables():
         repeated, optional = isinstance(path[-1], int), path[0] == "gesture" or len(path) > 2
-        header = ("[[{}]]" if repeated else "[{}]").format(_dotted(path))
+        header = ("[[{}]]" if repeated else "[{}]").format(_dotted_key(path))
         mark = "#" if optional else ""
-        parts.append(f"{_comment(inspect.getdoc(table) or '')}{mark}{header}\n")
+        parts.append(f"{_as_comment(inspect.getdoc(table) or '')}{mark}{header}\n")
         for key in keys(table, path):
             given = chosen.get((table, key.name)) or key.example
             live = given is not key.example or (key.default is NODEFAULT and not optional)
             mark = "" if live else "#"
-            parts.append(f"{_comment(key.text)}{mark}{key.name} = {toml.value(given)}\n")
+            parts.append(f"{_as_comment(key.text)}{mark}{key.name} = {toml.value(given)}\n")
     return "\n".join(parts)
 
 
@@ -150,9 +150,9 @@ def markdown() -> str:
     parts = [PAGE]
     for path, table in tables():
         repeated = isinstance(path[-1], int)
-        header = ("[[{}]]" if repeated else "[{}]").format(_dotted(path))
+        header = ("[[{}]]" if repeated else "[{}]").format(_dotted_key(path))
         parts.append(f"## `{header}`\n\n{inspect.getdoc(table)}\n")
-        parts.append("| key | default | |\n|---|---|---|\n" + "".join(_rows(table, path)))
+        parts.append("| key | default | |\n|---|---|---|\n" + "".join(_table_rows(table, path)))
     return "\n".join(parts)
 
 
@@ -172,19 +172,19 @@ def explain(table: dict[str, Any], struct: type[Struct]) -> None:
             table["properties"][field.encode_name]["description"] = text
 
 
-def _rows(table: type[Struct], path: toml.Path) -> Iterator[str]:
+def _table_rows(table: type[Struct], path: toml.Path) -> Iterator[str]:
     for key in keys(table, path):
         default = "required" if key.default is NODEFAULT else f"`{toml.value(key.default)}`"
         default = default if key.fixed else "the host name"
-        accepts = "" if key.accepts in PLAIN else f" Expected: {_escape(key.accepts)}."
-        yield f"| `{key.name}` | {_escape(default)} | {_escape(key.text)}{accepts} |\n"
+        accepts = "" if key.accepts in PLAIN else f" Expected: {_escape_cell(key.accepts)}."
+        yield f"| `{key.name}` | {_escape_cell(default)} | {_escape_cell(key.text)}{accepts} |\n"
 
 
 PLAIN: Final = ("a text in quotes", "true or false", "a text that is not empty")
 """Descriptions that are omitted because the default already shows them."""
 
 
-def _below(table: type[Struct], path: toml.Path) -> Iterator[tuple[toml.Path, type[Struct]]]:
+def _tables_below(table: type[Struct], path: toml.Path) -> Iterator[tuple[toml.Path, type[Struct]]]:
     for item in msgspec.structs.fields(table):
         inner = error_messages.table_in(item.type)
         if inner is None:
@@ -192,25 +192,25 @@ def _below(table: type[Struct], path: toml.Path) -> Iterator[tuple[toml.Path, ty
         place: toml.Path = (*path, item.encode_name)
         place = place if inner is item.type else (*place, 0)
         yield place, inner
-        yield from _below(inner, place)
+        yield from _tables_below(inner, place)
 
 
 def texts_of(struct: type[Struct]) -> dict[str, str]:
     """Return the text below each field of a struct, including inherited ones."""
     own = [base for base in reversed(struct.__mro__) if base.__module__.startswith("edgepose.")]
-    texts = (_texts(base.__module__).get(base.__name__, {}) for base in own)
+    texts = (_field_texts(base.__module__).get(base.__name__, {}) for base in own)
     return {field: text for each in texts for field, text in each.items()}
 
 
 @cache
-def _texts(module: str) -> Mapping[str, Mapping[str, str]]:
+def _field_texts(module: str) -> Mapping[str, Mapping[str, str]]:
     """Return the text below each field of a module's classes, by class and field."""
     tree = ast.parse(inspect.getsource(sys.modules[module]))
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    return {node.name: dict(_under(node)) for node in classes}
+    return {node.name: dict(_texts_under(node)) for node in classes}
 
 
-def _under(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+def _texts_under(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
     for field, after in zip(node.body, node.body[1:], strict=False):
         match field, after:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(
@@ -219,25 +219,25 @@ def _under(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
                 yield name, " ".join(text.split())
 
 
-def _default(item: msgspec.structs.FieldInfo) -> Any:
+def _default_of(item: msgspec.structs.FieldInfo) -> Any:
     return item.default if item.default_factory is NODEFAULT else item.default_factory()
 
 
-def _example(item: msgspec.structs.FieldInfo, hint: Any) -> Any:
+def _example_of(item: msgspec.structs.FieldInfo, hint: Any) -> Any:
     """Return the first example of the field's type, else the default."""
     notes = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
     examples = [example for note in notes for example in getattr(note, "examples", None) or ()]
-    return examples[-1] if examples else _default(item)
+    return examples[-1] if examples else _default_of(item)
 
 
-def _dotted(path: toml.Path) -> str:
+def _dotted_key(path: toml.Path) -> str:
     return ".".join(step for step in path if isinstance(step, str))
 
 
-def _comment(text: str) -> str:
+def _as_comment(text: str) -> str:
     plain = " ".join(text.replace("`", '"').split())
     return textwrap.indent(textwrap.fill(plain, WIDTH - 2, break_on_hyphens=False), "# ") + "\n"
 
 
-def _escape(text: str) -> str:
+def _escape_cell(text: str) -> str:
     return text.replace("|", "\\|")

@@ -24,14 +24,16 @@ def login(mqtt: Mqtt) -> tuple[str, str | None]:
     if asked.password:
         return username, asked.password
     if mqtt.password_file:
-        return username, _password(Path(mqtt.password_file), "mqtt.password_file", PASSWORD_KEY)
+        return username, _read_password(
+            Path(mqtt.password_file), "mqtt.password_file", PASSWORD_KEY
+        )
     credential = Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / CREDENTIAL
     if credential.is_absolute() and credential.exists():
-        return username, _password(credential, f"credential {CREDENTIAL}")
+        return username, _read_password(credential, f"credential {CREDENTIAL}")
     return username, os.environ.get(PASSWORD_VARIABLE) or None
 
 
-def _password(path: Path, where: str, key: tuple[str, ...] = ()) -> str:
+def _read_password(path: Path, where: str, key: tuple[str, ...] = ()) -> str:
     try:
         password = path.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:

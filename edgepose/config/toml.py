@@ -37,7 +37,7 @@ def spell(path: Path) -> str:
     >>> spell(("camera", 0, "rotate"))
     'camera[0].rotate'
     """
-    parts = (f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in path)
+    parts = (f"[{part}]" if isinstance(part, int) else f".{_format_key(part)}" for part in path)
     return "".join(parts).removeprefix(".")
 
 
@@ -70,26 +70,26 @@ class _TomlReader:
     def read(self) -> dict[Path, int]:
         """Read to the end; stops early in a text that is not TOML."""
         table: Path = ()
-        self._skip(BETWEEN)
+        self._skip_pattern(BETWEEN)
         while self.at < len(self.text):
             before = self.at
-            if self._take("["):
-                table = self._header()
+            if self._skip_mark("["):
+                table = self._read_header()
             else:
-                self._pair(table)
-            self._skip(BETWEEN)
+                self._read_pair(table)
+            self._skip_pattern(BETWEEN)
             if self.at == before:
                 break
         return self.found
 
-    def _header(self) -> Path:
+    def _read_header(self) -> Path:
         """Read ``[a.b]`` or ``[[a.b]]`` after its first bracket; return the path of the table."""
-        line = self._line()
-        repeated = self._take("[")
-        *parents, last = self._keys()
-        self._take("]")
-        self._take("]" if repeated else "")
-        path = (*self._inside(parents, line), last)
+        line = self._line_number()
+        repeated = self._skip_mark("[")
+        *parents, last = self._read_keys()
+        self._skip_mark("]")
+        self._skip_mark("]" if repeated else "")
+        path = (*self._enter_table(parents, line), last)
         self.found.setdefault(path, line)
         if not repeated:
             return path
@@ -98,7 +98,7 @@ class _TomlReader:
         self.found[path] = line
         return path
 
-    def _inside(self, keys: Sequence[str], line: int) -> Path:
+    def _enter_table(self, keys: Sequence[str], line: int) -> Path:
         """Return the path of a table, with the index of the last entry of each repeated table."""
         path: Path = ()
         for key in keys:
@@ -108,71 +108,71 @@ class _TomlReader:
                 path = (*path, self.tables[path] - 1)
         return path
 
-    def _pair(self, table: Path) -> None:
+    def _read_pair(self, table: Path) -> None:
         """Read ``key = value``."""
-        line = self._line()
+        line = self._line_number()
         path = table
-        for key in self._keys():
+        for key in self._read_keys():
             path = (*path, key)
             self.found.setdefault(path, line)
-        self._take("=")
-        self._skip(SPACE)
-        self._value(path)
+        self._skip_mark("=")
+        self._skip_pattern(SPACE)
+        self._read_value(path)
 
-    def _keys(self) -> list[str]:
+    def _read_keys(self) -> list[str]:
         """Read ``a."b".c``."""
         keys = [self._one_key()]
-        while self._take("."):
+        while self._skip_mark("."):
             keys.append(self._one_key())
         return keys
 
     def _one_key(self) -> str:
-        self._skip(SPACE)
-        quoted = self._string()
+        self._skip_pattern(SPACE)
+        quoted = self._read_string()
         if quoted:
             return str(tomllib.loads(f"x = {quoted}")["x"])
-        bare = self._skip(BARE_KEY)
-        self._skip(SPACE)
+        bare = self._skip_pattern(BARE_KEY)
+        self._skip_pattern(SPACE)
         return bare
 
-    def _value(self, path: Path) -> None:
-        self.found.setdefault(path, self._line())
-        if self._string():
+    def _read_value(self, path: Path) -> None:
+        self.found.setdefault(path, self._line_number())
+        if self._read_string():
             return
-        if self._take("["):
-            self._list(path)
-        elif self._take("{"):
-            self._inline(path)
+        if self._skip_mark("["):
+            self._read_list(path)
+        elif self._skip_mark("{"):
+            self._read_inline_table(path)
         else:
-            self._skip(BARE_VALUE)
+            self._skip_pattern(BARE_VALUE)
 
-    def _list(self, path: Path) -> None:
+    def _read_list(self, path: Path) -> None:
         """Read a list after its opening bracket."""
-        self._skip(BETWEEN)
+        self._skip_pattern(BETWEEN)
         index = 0
-        while self.at < len(self.text) and not self._take("]"):
+        while self.at < len(self.text) and not self._skip_mark("]"):
             before = self.at
-            self._value((*path, index))
-            self._skip(BETWEEN)
-            self._take(",")
-            self._skip(BETWEEN)
+            self._read_value((*path, index))
+            self._skip_pattern(BETWEEN)
+            self._skip_mark(",")
+            self._skip_pattern(BETWEEN)
             index += 1
             if self.at == before:
                 return
 
-    def _inline(self, path: Path) -> None:
+    def _read_inline_table(self, path: Path) -> None:
         """Read an inline table after its opening brace."""
-        self._skip(BETWEEN)
-        while self.at < len(self.text) and not self._take("}"):
+        self._skip_pattern(BETWEEN)
+        while self.at < len(self.text) and not self._skip_mark("}"):
             before = self.at
-            self._pair(path)
-            self._skip(BETWEEN)
-            self._take(",")
-            self._skip(BETWEEN)
+            self._read_pair(path)
+            self._skip_pattern(BETWEEN)
+            self._skip_mark(",")
+            self._skip_pattern(BETWEEN)
             if self.at == before:
                 return
 
-    def _string(self) -> str:
+    def _read_string(self) -> str:
         matches = (pattern.match(self.text, self.at) for pattern in STRINGS)
         match = next(filter(None, matches), None)
         if match is None:
@@ -180,7 +180,7 @@ class _TomlReader:
         self.at = match.end()
         return match[0]
 
-    def _take(self, mark: str) -> bool:
+    def _skip_mark(self, mark: str) -> bool:
         """Skip a mark and the space before it; return whether the mark is there."""
         space = SPACE.match(self.text, self.at)
         start = space.end() if space else self.at
@@ -189,14 +189,14 @@ class _TomlReader:
         self.at = start + len(mark)
         return True
 
-    def _skip(self, pattern: re.Pattern[str]) -> str:
+    def _skip_pattern(self, pattern: re.Pattern[str]) -> str:
         match = pattern.match(self.text, self.at)
         if match is None:
             return ""
         self.at = match.end()
         return match[0]
 
-    def _line(self) -> int:
+    def _line_number(self) -> int:
         return bisect_left(self.breaks, self.at) + 1
 
 
@@ -210,7 +210,7 @@ def value(found: Any) -> str:
         case int() | float():
             return repr(found)
         case Mapping():
-            return "{" + ", ".join(f"{_key(k)} = {value(v)}" for k, v in found.items()) + "}"
+            return "{" + ", ".join(f"{_format_key(k)} = {value(v)}" for k, v in found.items()) + "}"
         case Sequence():
             return "[" + ", ".join(map(value, found)) + "]"
     return str(found)
@@ -218,21 +218,21 @@ def value(found: Any) -> str:
 
 def dump(data: Mapping[str, Any]) -> str:
     """Return a TOML document of nested mappings."""
-    return "\n".join(_table(data, ())).strip() + "\n"
+    return "\n".join(_table_lines(data, ())).strip() + "\n"
 
 
-def _table(data: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+def _table_lines(data: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
     for key, found in data.items():
-        if not _tables(found):
-            yield f"{_key(key)} = {value(found)}"
+        if not _tables_of(found):
+            yield f"{_format_key(key)} = {value(found)}"
     for key, found in data.items():
-        name = ".".join(map(_key, (*path, key)))
-        for table in _tables(found):
+        name = ".".join(map(_format_key, (*path, key)))
+        for table in _tables_of(found):
             yield f"\n[{name}]" if isinstance(found, Mapping) else f"\n[[{name}]]"
-            yield from _table(table, (*path, key))
+            yield from _table_lines(table, (*path, key))
 
 
-def _tables(found: Any) -> Sequence[Mapping[str, Any]]:
+def _tables_of(found: Any) -> Sequence[Mapping[str, Any]]:
     """Return the tables of a value, which is a table or a list of tables; else empty."""
     if isinstance(found, Mapping):
         return [found]
@@ -240,5 +240,5 @@ def _tables(found: Any) -> Sequence[Mapping[str, Any]]:
     return found if listed and found and all(isinstance(i, Mapping) for i in found) else []
 
 
-def _key(key: str) -> str:
+def _format_key(key: str) -> str:
     return key if BARE_KEY.fullmatch(key) else value(key)

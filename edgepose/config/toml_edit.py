@@ -63,19 +63,19 @@ class Block:
         text = "".join(self.lines[:said])
         document = tomlkit.parse(text)
         table: Any = document
-        for step in _steps(tomllib.loads(text), self.path):
+        for step in _steps_of(tomllib.loads(text), self.path):
             table = table[step]
         for parent in keys[:-1]:
             table = table[parent]
         key = keys[-1]
         if key not in table and len(keys) == 1:
-            self._add(key, value)
+            self._add_line(key, value)
             return
-        if not (_is_list(table.get(key), value) and _adapt(table[key], value)):
+        if not (_is_list(table.get(key), value) and _adapt_list(table[key], value)):
             table[key] = value
         self.lines[:said] = document.as_string().splitlines(keepends=True)
 
-    def _add(self, key: str, value: Any) -> None:
+    def _add_line(self, key: str, value: Any) -> None:
         """Add a line: below the same key where it is commented out, else at the end."""
         place = self.said
         for number, line in enumerate(self.lines, 1):
@@ -97,7 +97,7 @@ class Text:
     """A TOML text that is edited in place."""
 
     def __init__(self, text: str) -> None:
-        self.blocks = list(_blocks(text))
+        self.blocks = list(_split_blocks(text))
 
     def __str__(self) -> str:
         return "".join(line for block in self.blocks for line in block.lines)
@@ -161,26 +161,26 @@ def _before_header(block: Block) -> str:
     return header[: len(header) - len(header.lstrip())]
 
 
-def _blocks(text: str) -> Iterator[Block]:
+def _split_blocks(text: str) -> Iterator[Block]:
     """Split a text at its table headers."""
     lines, data = text.splitlines(keepends=True), tomllib.loads(text)
     starts: dict[int, Path] = {1: ()}
     for path, number in toml.lines(text).items():
         header = HEADER.fullmatch(lines[number - 1].rstrip("\n"))
-        if header and isinstance(_at(data, path), dict):
+        if header and isinstance(_value_at(data, path), dict):
             starts[number] = max(starts.get(number, ()), path, key=len)
     numbers = sorted(starts)
     for number, end in zip(numbers, [*numbers[1:], len(lines) + 1], strict=True):
         yield Block(starts[number], lines[number - 1 : end - 1])
 
 
-def _at(data: Any, path: Path) -> Any:
+def _value_at(data: Any, path: Path) -> Any:
     for step in path:
         data = data[step]
     return data
 
 
-def _steps(data: Any, path: Path) -> Iterator[str | int]:
+def _steps_of(data: Any, path: Path) -> Iterator[str | int]:
     """Yield the steps of a path within a single block, in which list indices are 0."""
     for step in path:
         if isinstance(step, int) and not isinstance(data, list):
@@ -190,15 +190,15 @@ def _steps(data: Any, path: Path) -> Iterator[str | int]:
         yield step_here
 
 
-def _adapt(array: Array, wanted: Sequence[Any]) -> bool:
+def _adapt_list(array: Array, wanted: Sequence[Any]) -> bool:
     """Change a list in place where it differs; return False if that is not possible."""
     old = array.unwrap()
-    head = _alike(old, wanted)
+    head = _common_prefix(old, wanted)
     shorter = min(len(old), len(wanted)) - head
-    tail = min(shorter, _alike(old[::-1], wanted[::-1]))
+    tail = min(shorter, _common_prefix(old[::-1], wanted[::-1]))
     for index in range(head, head + shorter - tail):
         item = array[index]
-        if not (_is_list(item, wanted[index]) and _adapt(item, wanted[index])):
+        if not (_is_list(item, wanted[index]) and _adapt_list(item, wanted[index])):
             array[index] = wanted[index]
     place = head + shorter - tail
     for _ in range(len(old) - len(wanted)):
@@ -208,7 +208,7 @@ def _adapt(array: Array, wanted: Sequence[Any]) -> bool:
     return bool(array.unwrap() == wanted)
 
 
-def _alike(some: Sequence[Any], others: Sequence[Any]) -> int:
+def _common_prefix(some: Sequence[Any], others: Sequence[Any]) -> int:
     """Return the length of the common prefix of two sequences."""
     pairs = enumerate(zip(some, others, strict=False))
     different = (index for index, (one, other) in pairs if one != other)

@@ -25,7 +25,7 @@ RETAINED_S: Final = 1.0  # a broker sends retained messages at once
 STATS_S: Final = 11.0  # a device sends statistics every ten seconds
 NO_PASSWORD: Final = (
     "write it with sudo nano /etc/credstore/edgepose.mqtt-password, and the user name into"
-    f" mqtt.username; then: {RESTART}. Is it there already? sudo edgepose doctor may read it"
+    f" mqtt.username; then: {RESTART}. If it exists, run sudo edgepose doctor, which can read it"
 )
 CHANGE: Final = f"change it below [mqtt] of the configuration, then: {RESTART}"
 
@@ -39,12 +39,12 @@ def broker(config: Config) -> Finding:
 def findings(config: Config) -> Generator[Finding]:
     """Log in and, unless a daemon runs here, search for another device with this id."""
     if urls.broker(config.mqtt.url).embedded:
-        yield _embedded()
+        yield _embedded_finding()
         return
     folder = storage.state_directory(config.device.id)
     runs_here = folder is not None and is_in_use(folder / "spool")
     if config.mqtt.client_id and runs_here:
-        found = f"the daemon that runs uses the client id {config.mqtt.client_id!r}; not tried"
+        found = f"the running daemon uses the client id {config.mqtt.client_id!r}; not tried"
         yield Finding("broker", "ok", found)
         return
     try:
@@ -55,35 +55,35 @@ def findings(config: Config) -> Generator[Finding]:
     other = _OtherDevice(config, sink)
     sink.start()
     try:
-        yield _login(config, sink)
+        yield _login_finding(config, sink)
         if sink.connected and not runs_here and other.is_heard():
             yield duplicate(config.device.id)
     finally:
         sink.close()
 
 
-def _embedded() -> Finding:
+def _embedded_finding() -> Finding:
     missing = embedded_broker.missing_requirement()
     if missing:
         return Finding("broker", "fail", *missing)
     return Finding("broker", "ok", "the built-in one starts with the daemon")
 
 
-def _login(config: Config, sink: MqttClient) -> Finding:
+def _login_finding(config: Config, sink: MqttClient) -> Finding:
     sink.wait_tried(BROKER_S)
     options, failure, protocol, trouble = sink.options, sink.failure, sink.protocol, sink.trouble
     if failure is not None:
-        mend = _remedy_login(config) if options.password else NO_PASSWORD
-        return Finding("broker", "fail", str(failure), mend)
+        remedy = _remedy_login(config) if options.password else NO_PASSWORD
+        return Finding("broker", "fail", str(failure), remedy)
     if protocol is None:
         found = f"{options.address}: {trouble or 'no answer'}"
         return Finding("broker", "fail", found, _remedy_connection(config, trouble))
     version = "5" if protocol == 5 else "3.1.1"
     lacks = sink.lacks
     if lacks:
-        mend = "change the broker's settings, or take another broker"
-        return Finding("broker", "warn", f"{options.address} {'; '.join(lacks)}", mend)
-    return Finding("broker", "ok", f"{options.address} lets us in, with MQTT {version}")
+        remedy = "change the broker's settings, or use another broker"
+        return Finding("broker", "warn", f"{options.address} {'; '.join(lacks)}", remedy)
+    return Finding("broker", "ok", f"{options.address} accepts the login, with MQTT {version}")
 
 
 class _OtherDevice:
@@ -107,8 +107,8 @@ class _OtherDevice:
 
 def duplicate(device: str) -> Finding:
     """Return the finding for a second device with this id."""
-    mend = f"change device.id of one of them, then: {RESTART}"
-    return Finding("device id", "warn", duplicate_device.warning(device), mend)
+    remedy = f"change device.id of one of them, then: {RESTART}"
+    return Finding("device id", "warn", duplicate_device.warning(device), remedy)
 
 
 def _remedy_login(config: Config) -> str:
@@ -124,7 +124,7 @@ def _remedy_connection(config: Config, trouble: str) -> str:
         return CHANGE
     asked = urls.broker(config.mqtt.url)
     if urls.is_local(asked.host):
-        mend = "sudo systemctl restart mosquitto; is there none? sudo apt install mosquitto"
+        remedy = "sudo systemctl restart mosquitto; is there none? sudo apt install mosquitto"
     else:
-        mend = f"is {asked.host} on, and does a broker run there? Is mqtt.url right?"
-    return f"{mend}; without TLS it is mqtt://, not mqtts://" if asked.tls else mend
+        remedy = f"is {asked.host} on, and does a broker run there? Is mqtt.url right?"
+    return f"{remedy}; without TLS it is mqtt://, not mqtts://" if asked.tls else remedy

@@ -34,36 +34,38 @@ from edgepose.web import requirements
 
 PICTURE_S: Final = 15.0  # network cameras need seconds for the first picture
 LEAST_MB: Final = 100  # of free disk space; the journal also needs some
-CAMERA_MENDS: Final = {
-    "demo": "install edgepose again: its own clip is missing",
-    "file": "correct the path in the configuration, or let this user read what is there",
+CAMERA_REMEDIES: Final = {
+    "demo": "install edgepose again: its bundled clip is missing",
+    "file": "correct the path in the configuration, or let this user read the file",
     "picamera2": f"check that its ribbon cable is seated, with the power off; {RUNNING}",
-    "v4l2": "check its cable; let this user see cameras: sudo usermod -aG video $USER, and log in"
+    "v4l2": "check its cable; give this user access to cameras: sudo usermod -aG video $USER,"
+    " and log in"
     f" again; {RUNNING}",
 }
-STREAM_MEND: Final = (
-    "is the camera on, and are address, user name and password right? Try the address in a"
+STREAM_REMEDY: Final = (
+    "check that the camera is switched on and that address, user name and password are right;"
+    " try the address in a"
     " player such as VLC"
 )
 
 
 def run_checks(file: Path | None) -> Iterator[Finding]:
     """Run all checks; without a valid configuration only those that need none."""
-    return readable(_findings(file))
+    return readable(_all_findings(file))
 
 
 def readable(findings: Iterator[Finding]) -> Iterator[Finding]:
     """Yield findings with secrets removed and shell commands completed."""
     sudo = "" if os.access(sys.prefix, os.W_OK) else "sudo "
     for finding in findings:
-        found, mend = (
+        found, remedy = (
             re.sub(r"\bpip install", f"{sudo}{sys.prefix}/bin/pip install", urls.redact(text))
             for text in (finding.found, finding.mend)
         )
-        yield msgspec.structs.replace(finding, found=found, mend=mend)
+        yield msgspec.structs.replace(finding, found=found, mend=remedy)
 
 
-def _findings(file: Path | None) -> Iterator[Finding]:
+def _all_findings(file: Path | None) -> Iterator[Finding]:
     path = file or loading.DEFAULT_FILE
     config, finding = read(path)
     yield finding
@@ -94,11 +96,11 @@ def read(path: Path) -> tuple[Config | None, Finding]:
         config = loading.load(path)
         loading.require_cameras(config, path)
     except EdgeposeError as error:
-        return None, Finding("configuration", "fail", str(error), _mend_file(path))
+        return None, Finding("configuration", "fail", str(error), _file_remedy(path))
     return config, Finding("configuration", "ok", f"{path}: good")
 
 
-def _mend_file(path: Path) -> str:
+def _file_remedy(path: Path) -> str:
     if not os.access(path, os.F_OK):
         return f"sudo edgepose config init {path}"
     if not os.access(path, os.R_OK):
@@ -113,24 +115,29 @@ def secrets(path: Path) -> Finding:
     text = path.read_text("utf-8", "replace")
     open_to_all = path.stat().st_mode & stat.S_IROTH
     if open_to_all and urls.redact(text) != text:
-        mend = f"sudo chmod o-r {path}; for the broker, mqtt.password_file keeps it out of the file"
-        return Finding(check, "warn", f"{path}: everybody may read the password in it", mend)
-    return Finding(check, "ok", f"{path}: no password is open to everybody")
+        remedy = (
+            f"sudo chmod o-r {path}; for the broker, mqtt.password_file keeps it out of the file"
+        )
+        return Finding(check, "warn", f"{path}: all users can read the password in it", remedy)
+    return Finding(check, "ok", f"{path}: other users cannot read its passwords")
 
 
 def state(config: Config) -> Finding:
     """Check whether events can be stored on disk."""
     folder = storage.state_directory(config.device.id)
     if folder is None:
-        mend = (
+        remedy = (
             "let this user write to its home folder; is the whole disk read-only, as SD cards"
             " become when they wear out? Then replace it"
         )
-        return Finding("state", "warn", "nowhere to keep events while the broker is away", mend)
+        return Finding("state", "warn", "no folder for events while the broker is away", remedy)
     left_mb = shutil.disk_usage(folder).free / 1e6
     if left_mb < LEAST_MB:
-        mend = "make room: sudo apt clean; sudo journalctl --vacuum-size=50M; df -h shows the rest"
-        return Finding("state", "warn", f"{folder}: only {left_mb:.0f} MB left on its disk", mend)
+        remedy = (
+            "free space: sudo apt clean; sudo journalctl --vacuum-size=50M; df -h shows"
+            " what is left"
+        )
+        return Finding("state", "warn", f"{folder}: only {left_mb:.0f} MB left on its disk", remedy)
     return Finding("state", "ok", f"{folder} can be written")
 
 
@@ -144,12 +151,12 @@ def source(camera: Camera) -> Finding:
     waiting.join(PICTURE_S)
     took_s = time.perf_counter() - started
     if not got:
-        mend = "check its cable and power, and that nothing else uses it"
-        return Finding(check, "fail", f"{camera.source}: no picture in {PICTURE_S:g} s", mend)
+        remedy = "check its cable and power, and that nothing else uses it"
+        return Finding(check, "fail", f"{camera.source}: no picture in {PICTURE_S:g} s", remedy)
     if isinstance(got[0], Exception):
         scheme = sources.SourceAddress.parse(camera.source).scheme
-        mend = CAMERA_MENDS.get(scheme, STREAM_MEND)
-        return Finding(check, "fail", str(got[0]), mend)
+        remedy = CAMERA_REMEDIES.get(scheme, STREAM_REMEDY)
+        return Finding(check, "fail", str(got[0]), remedy)
     height, width = got[0].image.shape[:2]
     return Finding(check, "ok", f"{camera.source}: {width}x{height}, after {took_s:.1f} s")
 
@@ -162,7 +169,7 @@ def _first_picture(camera: Camera, got: list[Frame | Exception]) -> None:
         finally:
             opened.close()
     except StopIteration:
-        got.append(EdgeposeError(f"{camera.source}: holds no picture"))
+        got.append(EdgeposeError(f"{camera.source}: contains no picture"))
     except Exception as error:  # any error is the finding
         got.append(error)
 
@@ -176,9 +183,9 @@ def live_page(config: Config, *, runs: bool) -> Finding:
     url = f"{'https' if tls else 'http'}://{listen}"
     if http_probe.is_page(place, tls=tls):
         return Finding("page", "ok", f"{url} answers")
-    if missing := requirements.lack(config):
-        found, mend = missing
-        return Finding("page", "warn", f"it is not served: {found}", mend)
+    if missing := requirements.missing_requirement(config):
+        found, remedy = missing
+        return Finding("page", "warn", f"it is not served: {found}", remedy)
     return _to_be_served("page", "web.listen", place, url, runs=runs)
 
 
@@ -198,6 +205,6 @@ def _to_be_served(check: str, key: str, place: urls.Address, url: str, *, runs: 
     if reason := sockets.why_not(place):
         return Finding(check, "warn", f"{place}: {reason}", sockets.way_out(key))
     if runs:
-        mend = f"{RESTART}; {JOURNAL} shows why it is not"
-        return Finding(check, "warn", "the daemon that runs does not serve it", mend)
+        remedy = f"{RESTART}; {JOURNAL} shows why it is not"
+        return Finding(check, "warn", "the running daemon does not serve it", remedy)
     return Finding(check, "ok", f"{url} is free; the daemon will serve it there")

@@ -14,20 +14,20 @@ HERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 def has_numbers(place: Address) -> bool:
     """Return whether a daemon's metrics are served at an address."""
-    _, text = _ask(place, "/metrics")
+    _, text = _request_page(place, "/metrics")
     return "\nedgepose_info{" in text
 
 
 def is_page(place: Address, *, tls: bool) -> bool:
     """Return whether a daemon's page answers at an address."""
-    server, _ = _ask(place, "/", tls=tls)
+    server, _ = _request_page(place, "/", tls=tls)
     return server == "edgepose"
 
 
-def _ask(place: Address, path: str, *, tls: bool = False) -> tuple[str, str]:
+def _request_page(place: Address, path: str, *, tls: bool = False) -> tuple[str, str]:
     """Return the Server header and the body of a response; empty if there is none."""
     host = HERE.get(place.host, place.host)
-    make = _trusting if tls else http.client.HTTPConnection
+    make = _unverified_connection if tls else http.client.HTTPConnection
     try:
         with closing(make(host, place.port, timeout=WAIT_S)) as line:
             line.request("GET", path)
@@ -37,7 +37,7 @@ def _ask(place: Address, path: str, *, tls: bool = False) -> tuple[str, str]:
         return "", ""
 
 
-def _trusting(host: str, port: int, *, timeout: float) -> http.client.HTTPConnection:
+def _unverified_connection(host: str, port: int, *, timeout: float) -> http.client.HTTPConnection:
     """Return a connection that does not verify the certificate: it is this machine's own."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -45,10 +45,10 @@ class RunningDaemon:
 
 def report(daemon: RunningDaemon) -> Report:
     """Run all checks, as `edgepose doctor --json` does; takes seconds."""
-    return Report.of(list(checks.readable(_findings(daemon))))
+    return Report.from_findings(list(checks.readable(_live_findings(daemon))))
 
 
-def _findings(daemon: RunningDaemon) -> Iterator[Finding]:
+def _live_findings(daemon: RunningDaemon) -> Iterator[Finding]:
     yield file(daemon)
     yield doctor_model.runtime(tried=True)
     if daemon.origin is not None and daemon.origin.path.exists():
@@ -74,21 +74,19 @@ def file(daemon: RunningDaemon) -> Finding:
     try:
         found = daemon.read_config()
     except EdgeposeError as error:
-        mend = "change it, then reload; until then the old one stays in force"
-        return Finding("configuration", "fail", str(error), mend)
+        remedy = "change it, then reload; until then the old one stays in use"
+        return Finding("configuration", "fail", str(error), remedy)
     if found != daemon.config:
-        mend = "reload it: systemctl reload edgepose"
-        return Finding(
-            "configuration", "warn", "the file has changed and is not in force yet", mend
-        )
-    return Finding("configuration", "ok", "good, and in force")
+        remedy = "reload it: systemctl reload edgepose"
+        return Finding("configuration", "warn", "the file has changed since it was loaded", remedy)
+    return Finding("configuration", "ok", "valid and in use")
 
 
 def model(daemon: RunningDaemon) -> Finding:
     """Report the model and its inference time."""
     name, took_ms = daemon.model, daemon.infer_ms
     if took_ms is None:
-        return Finding("model", "ok", f"{name}: has not looked at a frame yet")
+        return Finding("model", "ok", f"{name}: has not processed a frame yet")
     return Finding("model", "ok", f"{name}: {took_ms[0]:.1f} ms for a frame")
 
 
@@ -99,19 +97,21 @@ def delegate(daemon: RunningDaemon) -> Finding:
     wanted = delegates.named(asked).plugin
     if asked == "auto" or wanted is None or plan.delegate.plugin is not None:
         return Finding("delegate", "ok", found)
-    mend = "it is tried again by itself; stop the daemon and run `edgepose doctor` to know more"
-    return Finding("delegate", "fail", found, mend)
+    remedy = "it is retried automatically; for details stop the daemon and run `edgepose doctor`"
+    return Finding("delegate", "fail", found, remedy)
 
 
 def source(id_: str, health: CameraHealth, *, paused: bool) -> Finding:
     """Check whether a camera delivers frames."""
     check = f"camera {id_}"
     if health.state == "offline":
-        mend = "check the address, cable and permissions (group video); it is tried again for ever"
-        return Finding(check, "fail", health.error or "offline", mend)
+        remedy = (
+            "check the address, cable and permissions (group video); it is retried automatically"
+        )
+        return Finding(check, "fail", health.error or "offline", remedy)
     if paused:
         return Finding(check, "ok", "paused")
-    return Finding(check, "ok", f"{health.state}, {health.processed} frames looked at")
+    return Finding(check, "ok", f"{health.state}, {health.processed} frames processed")
 
 
 def broker(daemon: RunningDaemon) -> Finding:
@@ -121,4 +121,4 @@ def broker(daemon: RunningDaemon) -> Finding:
     if finding.verdict != "ok" or not refused:
         return finding
     named = ", ".join(f"{topic} ({reason})" for topic, reason in sorted(refused.items()))
-    return Finding("broker", "fail", f"it refuses {named}", "mend the broker's settings")
+    return Finding("broker", "fail", f"it refuses {named}", "correct the broker's settings")

@@ -17,22 +17,22 @@ TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronised
 
 def service() -> Iterator[Finding]:
     """Check the service, if it is installed."""
-    told = _unit()
-    if told.get("LoadState") != "loaded":
+    properties = _unit_properties()
+    if properties.get("LoadState") != "loaded":
         return
-    state, code = told.get("ActiveState"), told.get("ExecMainStatus")
+    state, code = properties.get("ActiveState"), properties.get("ExecMainStatus")
     if state == "active":
         yield Finding("service", "ok", "it runs")
     elif state == "inactive":
-        yield Finding("service", "warn", "it does not run", "sudo systemctl start edgepose")
-    elif state == "activating" and told.get("SubState") != "auto-restart":
-        yield Finding("service", "warn", "it is starting", f"wait a minute; {JOURNAL}")
+        yield Finding("service", "warn", "not running", "sudo systemctl start edgepose")
+    elif state == "activating" and properties.get("SubState") != "auto-restart":
+        yield Finding("service", "warn", "starting", f"wait a minute; {JOURNAL}")
     else:
-        mend = f"{JOURNAL} shows why; mend that, then: {RESTART}"
-        yield Finding("service", "fail", f"it ended by itself, with exit code {code}", mend)
+        remedy = f"{JOURNAL} shows why; correct that, then: {RESTART}"
+        yield Finding("service", "fail", f"ended with exit code {code}", remedy)
 
 
-def _unit() -> dict[str, str]:
+def _unit_properties() -> dict[str, str]:
     """Return the service manager's properties of the service; empty if it is unknown."""
     asked = "--property=LoadState,ActiveState,SubState,ExecMainStatus"
     lines = _said_by("systemctl", "show", "edgepose", asked).splitlines()
@@ -54,47 +54,51 @@ def clock() -> Finding:
     # struct timex of zeros reads the clock without setting it; 208 bytes on 64-bit machines
     kept = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
     if kept < 0:  # the service may not call adjtimex; timedatectl may
-        told = _said_by("timedatectl", "show", "--property=NTPSynchronized", "--value").strip()
-        kept = {"yes": 0, "no": TIME_ERROR}.get(told, kept)
+        properties = _said_by(
+            "timedatectl", "show", "--property=NTPSynchronized", "--value"
+        ).strip()
+        kept = {"yes": 0, "no": TIME_ERROR}.get(properties, kept)
     if kept == TIME_ERROR:
-        mend = "sudo timedatectl set-ntp true; times in messages are wrong until it is"
-        return Finding("clock", "warn", "not synchronised", mend)
+        remedy = "sudo timedatectl set-ntp true; times in messages are wrong until it is"
+        return Finding("clock", "warn", "not synchronised", remedy)
     if kept < 0:
-        return Finding("clock", "ok", "this machine does not tell")
+        return Finding("clock", "ok", "not reported by this machine")
     return Finding("clock", "ok", "synchronised")
 
 
 def power(throttling: Throttling | None) -> Finding:
     """Check the power supply of a Raspberry Pi."""
     if throttling is None or "under_voltage" not in throttling.now:
-        return Finding("power", "ok", "this machine does not tell")
-    mend = (
+        return Finding("power", "ok", "not reported by this machine")
+    remedy = (
         "use the power supply made for this Pi and a short, thick cable, and give USB devices"
         " a supply of their own; then restart it: sudo reboot"
     )
     if throttling.now["under_voltage"]:
-        return Finding("power", "warn", "too little right now: it slows down, or crashes", mend)
+        return Finding(
+            "power", "warn", "too low right now: the machine slows down or crashes", remedy
+        )
     if throttling.since_boot.get("under_voltage"):
-        return Finding("power", "warn", "there was too little since it was started", mend)
+        return Finding("power", "warn", "was too low at some time since the start", remedy)
     return Finding("power", "ok", "enough")
 
 
 def heat(throttling: Throttling | None) -> Finding:
     """Check whether the processor is hot or throttled."""
     temperature_c = hardware.temperature_c()
-    mend = "a heat sink, a fan, or air around it; if it is cool, look at power first"
+    remedy = "add a heat sink, a fan or air around it; if it is cool, check the power supply first"
     shown = [] if temperature_c is None else [f"{temperature_c:.0f} °C"]
     if throttling is not None:
-        now = _slowed(throttling.now)
-        if slowed := now or _slowed(throttling.since_boot):
+        now = _throttling_causes(throttling.now)
+        if slowed := now or _throttling_causes(throttling.since_boot):
             when = "right now" if now else "at some time since it was started"
             shown.append(f"slowed down {when} ({', '.join(slowed)})")
-            return Finding("heat", "warn", ", ".join(shown), mend)
+            return Finding("heat", "warn", ", ".join(shown), remedy)
         shown.append("not slowed down")
     if temperature_c is not None and temperature_c > HOT_C:
-        return Finding("heat", "warn", ", ".join(shown), mend)
-    return Finding("heat", "ok", ", ".join(shown) or "this machine does not tell")
+        return Finding("heat", "warn", ", ".join(shown), remedy)
+    return Finding("heat", "ok", ", ".join(shown) or "not reported by this machine")
 
 
-def _slowed(flags: dict[str, bool]) -> list[str]:
+def _throttling_causes(flags: dict[str, bool]) -> list[str]:
     return [flag for flag, is_set in flags.items() if is_set and flag != "under_voltage"]

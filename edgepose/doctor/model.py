@@ -40,11 +40,11 @@ def runtime(*, tried: bool = False) -> Finding:
 
 def model(config: Config, origin: Origin | None = None) -> Finding:
     """Run the model once on the CPU; for an Edge TPU model, its CPU counterpart."""
-    name = _spoken(config).model.name
+    name = _with_named_model(config).model.name
     try:
         with with_config_location(origin, "model", "name"):
             on_cpu = ModelSelector(None, Clock()).plan(
-                _with(config, name, "cpu"), total_fps(config)
+                _with_model(config, name, "cpu"), total_fps(config)
             )
             estimator = PoseEstimator(on_cpu.model, threads=on_cpu.arrangement.threads)
         estimator.warm_up()
@@ -52,16 +52,16 @@ def model(config: Config, origin: Origin | None = None) -> Finding:
         estimator.warm_up()
         ms = (time.perf_counter() - started) * 1000
     except EdgeposeError as error:
-        mend = (
+        remedy = (
             'model.name = "auto" in the configuration takes what is here, and edgepose models'
             f" lists it; then: {RESTART}"
         )
-        return Finding("model", "fail", str(error), mend)
+        return Finding("model", "fail", str(error), remedy)
     chosen = f"{AUTO}, of which " if config.model.name == AUTO else ""
     found = f"{chosen}{on_cpu.model} runs on the CPU in {ms:.1f} ms"
     found += f"; interpreters x threads: {on_cpu.arranged}"
     if config.events.fall and not is_fit_for_falls(on_cpu.model):
-        found += "; it finds few people who lie, and falls are watched for"
+        found += "; it finds few lying people, and fall detection is on"
         return Finding("model", "warn", found, f"{FIT_MODELS}; then: {RESTART}")
     return Finding("model", "ok", found)
 
@@ -74,25 +74,27 @@ def delegate(config: Config) -> Finding:
     asked = config.model.delegate != AUTO
     if absent := wanted.absent():
         if not asked:
-            return Finding("delegate", "ok", f"{absent}; the CPU does the work")
+            return Finding("delegate", "ok", f"{absent}; the CPU is used")
         way = "correct its path" if "/" in config.model.delegate else "plug it in, wait a minute"
-        mend = f'{way}, or set model.delegate = "auto"; then: {RESTART}'
-        return Finding("delegate", "fail", absent, mend)
-    return _tried(config, wanted.plugin.library, asked=asked)
+        remedy = f'{way}, or set model.delegate = "auto"; then: {RESTART}'
+        return Finding("delegate", "fail", absent, remedy)
+    return _trial_finding(config, wanted.plugin.library, asked=asked)
 
 
-def _tried(config: Config, library: str, *, asked: bool) -> Finding:
+def _trial_finding(config: Config, library: str, *, asked: bool) -> Finding:
     if closed := _closed_usb():
-        mend = "sudo usermod -aG plugdev $USER, and log in again; then plug it out and in"
-        return Finding("delegate", "fail", f"{closed}: this user may not open it", mend)
+        remedy = (
+            "sudo usermod -aG plugdev $USER, and log in again; then unplug it and plug it in again"
+        )
+        return Finding("delegate", "fail", f"{closed}: this user may not open it", remedy)
     try:
-        plan = ModelSelector(None, Clock()).plan(_spoken(config), total_fps(config))
+        plan = ModelSelector(None, Clock()).plan(_with_named_model(config), total_fps(config))
     except EdgeposeError as error:
         return Finding("delegate", "fail", str(error), "choose another model or delegate")
     if plan.delegate.plugin is not None:
         return Finding("delegate", "ok", f"{plan.delegate.name}: {plan.reason}")
-    mend = f"install {library} and what it needs, and a model for it; {RUNNING}"
-    return Finding("delegate", "fail" if asked else "warn", plan.reason, mend)
+    remedy = f"install {library} and what it needs, and a model for it; {RUNNING}"
+    return Finding("delegate", "fail" if asked else "warn", plan.reason, remedy)
 
 
 def _closed_usb() -> str:
@@ -106,13 +108,13 @@ def _closed_usb() -> str:
     return ""
 
 
-def _spoken(config: Config) -> Config:
+def _with_named_model(config: Config) -> Config:
     """Return the configuration with a named model: `auto` would first measure all models."""
     name = catalog.DEFAULT if config.model.name == AUTO else config.model.name
-    return _with(config, name, config.model.delegate)
+    return _with_model(config, name, config.model.delegate)
 
 
-def _with(config: Config, name: str, delegate: str) -> Config:
+def _with_model(config: Config, name: str, delegate: str) -> Config:
     if delegate == "cpu":
         name = config.model.twin or catalog.cpu_model(name) or name
     model = msgspec.structs.replace(config.model, name=name, delegate=delegate)

@@ -29,7 +29,7 @@ OPEN_TO_ALL: Final = 0o666  # every user of the machine may ask
 ANSWER_S: Final = 60.0  # the broker's check may take 12 s, and requests are served one by one
 
 
-class Hatch:
+class ReportSocket:
     """Answers connections with the report, one at a time; needs the runtime directory.
 
     Parameters
@@ -55,9 +55,15 @@ class Hatch:
             path.chmod(OPEN_TO_ALL)
             listener.listen()
         except OSError as error:
-            log.warning("%s: cannot be made: %s; doctor cannot ask us", path, error.strerror)
+            log.warning(
+                "%s: cannot be created: %s; edgepose doctor cannot query this daemon",
+                path,
+                error.strerror,
+            )
             return
-        threading.Thread(target=self._serve, args=(listener,), name="hatch", daemon=True).start()
+        threading.Thread(
+            target=self._serve_reports, args=(listener,), name="hatch", daemon=True
+        ).start()
 
     def close(self) -> None:
         """Close the socket; may be called twice."""
@@ -67,7 +73,7 @@ class Hatch:
                 listener.shutdown(socket.SHUT_RDWR)  # wakes the waiting thread
             listener.close()
 
-    def _serve(self, listener: socket.socket) -> None:
+    def _serve_reports(self, listener: socket.socket) -> None:
         while True:
             try:
                 connection, _ = listener.accept()

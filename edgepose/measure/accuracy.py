@@ -78,7 +78,9 @@ class Truth:
 
     def count_labelled(self) -> Counter[int]:
         """Return the number of people with labelled joints, by image id."""
-        return Counter(entry["image_id"] for entry in self.data["annotations"] if _counts(entry))
+        return Counter(
+            entry["image_id"] for entry in self.data["annotations"] if _is_counted(entry)
+        )
 
     def alone(self) -> list[int]:
         """Return the ids of images with exactly one annotated person, with labelled joints."""
@@ -112,25 +114,25 @@ class Detection:
     @property
     def precision(self) -> float | None:
         """Percentage of detections that are people; None without detections."""
-        return _percent(self.right, self.right + self.wrong)
+        return _percent_of(self.right, self.right + self.wrong)
 
     @property
     def recall(self) -> float | None:
         """Percentage of people that are detected; None without people."""
-        return _percent(self.right, self.people)
+        return _percent_of(self.right, self.people)
 
     @property
     def f1(self) -> float | None:
         """Harmonic mean of precision and recall, in percent."""
-        return _percent(2 * self.right, self.right + self.wrong + self.people)
+        return _percent_of(2 * self.right, self.right + self.wrong + self.people)
 
     @property
     def false_share(self) -> float | None:
         """Percentage of images without people in which a person is detected."""
-        return _percent(self.empty_found, self.empty)
+        return _percent_of(self.empty_found, self.empty)
 
 
-def _percent(part: int, whole: int) -> float | None:
+def _percent_of(part: int, whole: int) -> float | None:
     return 100 * part / whole if whole else None
 
 
@@ -144,13 +146,13 @@ def read(annotations: Path, images: Path) -> Truth:
     SourceError
         If none of its images exists.
     """
-    data = _parse(annotations)
-    person = _person(data, annotations)
-    numbers = _numbered(data["images"], annotations)
+    data = _parse_file(annotations)
+    person = _person_category(data, annotations)
+    numbers = _number_images(data["images"], annotations)
     data["images"] = [entry | {"id": numbers[str(entry["id"])]} for entry in data["images"]]
     data["categories"] = [person | {"id": PERSON}]
     people = [entry for entry in data["annotations"] if entry.get("category_id") == person["id"]]
-    filled = [_filled(entry, annotations) for entry in people]
+    filled = [_fill_defaults(entry, annotations) for entry in people]
     of_set = [entry for entry in filled if str(entry.get("image_id")) in numbers]
     # Renumbered from 1, since the library treats a match with id 0 as missed.
     data["annotations"] = [
@@ -192,7 +194,7 @@ def score(
         If the library is not installed.
     """
     ids = [picture.id for picture in truth.pictures] if pictures is None else list(pictures)
-    return _score(truth.data, found, ids)
+    return _score_images(truth.data, found, ids)
 
 
 def interval(
@@ -208,8 +210,8 @@ def interval(
     ids = [picture.id for picture in truth.pictures]
     values = []
     for _ in range(resamples):
-        data, results = _drawn(truth.data, found, draw.choice(ids, len(ids)).tolist())
-        ap = _score(data, results, [entry["id"] for entry in data["images"]])["AP"]
+        data, results = _select_images(truth.data, found, draw.choice(ids, len(ids)).tolist())
+        ap = _score_images(data, results, [entry["id"] for entry in data["images"]])["AP"]
         values += [] if ap is None else [ap]
     if not values:
         return None
@@ -231,7 +233,7 @@ def at_threshold(truth: Truth, found: Sequence[dict[str, Any]], least: float) ->
     for picture in truth.pictures:
         people = [e for e in truth.data["annotations"] if e["image_id"] == picture.id]
         finds = [entry for entry in sure if entry["image_id"] == picture.id]
-        verdicts = _matched(people, finds)
+        verdicts = _match_people(people, finds)
         right += verdicts.count(True)
         wrong += verdicts.count(False)
     empty = truth.empty()
@@ -239,25 +241,25 @@ def at_threshold(truth: Truth, found: Sequence[dict[str, Any]], least: float) ->
     return Detection(least, right, wrong, truth.people, len(empty), len(filled))
 
 
-def _matched(
+def _match_people(
     people: Sequence[dict[str, Any]], finds: Sequence[dict[str, Any]]
 ) -> list[bool | None]:
     """Return for each detection whether it is a person; None if it is ignored."""
-    left = [entry for entry in people if _counts(entry)]
-    others = [entry for entry in people if not _counts(entry)]
+    left = [entry for entry in people if _is_counted(entry)]
+    others = [entry for entry in people if not _is_counted(entry)]
     verdicts: list[bool | None] = []
     for find in finds:
-        alike = [_oks(entry, find) for entry in left]
+        alike = [_keypoint_similarity(entry, find) for entry in left]
         if alike and max(alike) >= MATCHES:
             del left[int(np.argmax(alike))]
             verdicts.append(True)
         else:
-            ignored = any(_oks(entry, find) >= MATCHES for entry in others)
+            ignored = any(_keypoint_similarity(entry, find) >= MATCHES for entry in others)
             verdicts.append(None if ignored else False)
     return verdicts
 
 
-def _oks(person: dict[str, Any], find: dict[str, Any]) -> float:
+def _keypoint_similarity(person: dict[str, Any], find: dict[str, Any]) -> float:
     """Return COCO's OKS; for a person without labelled joints, by the distance from the box.
 
     As in COCO, the box is extended by its own width and height on each side.
@@ -277,14 +279,14 @@ def _oks(person: dict[str, Any], find: dict[str, Any]) -> float:
     return float(np.exp(-(square / spread)[labelled]).mean())
 
 
-def _score(data: dict[str, Any], found: Sequence[dict[str, Any]], ids: list[int]) -> Scores:
+def _score_images(data: dict[str, Any], found: Sequence[dict[str, Any]], ids: list[int]) -> Scores:
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
         msg = f"faster-coco-eval is not installed: {extras.install('eval')}"
         raise EdgeposeError(msg) from error
     wanted = set(ids)
-    if not any(_counts(entry) and entry["image_id"] in wanted for entry in data["annotations"]):
+    if not any(_is_counted(entry) and entry["image_id"] in wanted for entry in data["annotations"]):
         return dict.fromkeys(FIGURES)
     found = [entry for entry in found if entry["image_id"] in wanted]
     if not found:
@@ -301,11 +303,11 @@ def _score(data: dict[str, Any], found: Sequence[dict[str, Any]], ids: list[int]
     }
 
 
-def _counts(entry: dict[str, Any]) -> bool:
+def _is_counted(entry: dict[str, Any]) -> bool:
     return bool(entry["num_keypoints"]) and not entry["iscrowd"]
 
 
-def _drawn(
+def _select_images(
     data: dict[str, Any], found: Sequence[dict[str, Any]], ids: list[int]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return annotations and results of these images; repeated ids become separate images."""
@@ -318,7 +320,7 @@ def _drawn(
     return data | {"images": images, "annotations": numbered}, results
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def _parse_file(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_bytes())
     except OSError as error:
@@ -339,7 +341,7 @@ def _parse(path: Path) -> dict[str, Any]:
     return data
 
 
-def _numbered(images: Sequence[dict[str, Any]], path: Path) -> dict[str, int]:
+def _number_images(images: Sequence[dict[str, Any]], path: Path) -> dict[str, int]:
     """Return an integer id for each image, by its id as a string.
 
     Integer ids are kept. If any id is not an integer, all images are numbered, since the
@@ -356,7 +358,7 @@ def _numbered(images: Sequence[dict[str, Any]], path: Path) -> dict[str, int]:
     return numbers
 
 
-def _person(data: dict[str, Any], path: Path) -> dict[str, Any]:
+def _person_category(data: dict[str, Any], path: Path) -> dict[str, Any]:
     """Return the category person with COCO's keypoints."""
     for entry in data["categories"]:
         names = [str(name).replace(" ", "_") for name in entry.get("keypoints", ())]
@@ -373,7 +375,7 @@ def _person(data: dict[str, Any], path: Path) -> dict[str, Any]:
     raise UsageError(msg)
 
 
-def _filled(entry: dict[str, Any], path: Path) -> dict[str, Any]:
+def _fill_defaults(entry: dict[str, Any], path: Path) -> dict[str, Any]:
     """Return an annotation with defaults for optional fields."""
     where = f"annotations {path}: annotation {entry.get('id', '?')}"
     keypoints = entry.get("keypoints") or [0] * 3 * JOINTS

@@ -292,7 +292,7 @@ def machine() -> dict[str, Any]:
     """Return the hardware and system of the measurement."""
     throttling = hardware.read_throttling()
     return {
-        "board": _board(),
+        "board": _board_name(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "cores": os.cpu_count(),
@@ -301,7 +301,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _board() -> str:
+def _board_name() -> str:
     """Return the name of the board, or of the processor if there is none."""
     model = Path("/proc/device-tree/model")
     if model.exists():
@@ -361,7 +361,7 @@ def whole_process(config: Config, marks: Sequence[int]) -> WholeProcess:
     config = replace(config, metrics=Metrics(listen=listen[0]), web=Web(listen=listen[1]))
     started = time.monotonic()
     with running(config) as pid:
-        first_pose_s, memory_mb = _observe(config, pid, started, marks)
+        first_pose_s, memory_mb = _observe_daemon(config, pid, started, marks)
         for where in (f"{listen[0]}/metrics", f"{listen[1]}/"):
             urllib.request.urlopen(f"http://{where}", timeout=ASKING_S).close()
         service_mb, peak_mb = vitals.service_mb(pid), vitals.peak_mb(pid) or 0.0
@@ -382,7 +382,7 @@ def running(config: Config) -> Iterator[int]:
             process.wait()
 
 
-def _observe(
+def _observe_daemon(
     config: Config, pid: int, started: float, marks: Sequence[int]
 ) -> tuple[float, dict[int, float]]:
     first_pose_s, memory_mb = 0.0, {}

@@ -30,7 +30,7 @@ def spent_ns() -> dict[str, int]:
     """Return the CPU time of each of `PARTS` since the start of the process."""
     spent = dict.fromkeys(PARTS, 0)
     for thread in threading.enumerate():
-        part = BY_THREAD.get(_role(thread.name))
+        part = BY_THREAD.get(_thread_role(thread.name))
         if part is not None and thread.ident is not None:
             clock = time.pthread_getcpuclockid(thread.ident)
             spent[part] += time.clock_gettime_ns(clock)
@@ -46,5 +46,5 @@ def per_frame_ms(
     return {part: (after[part] - before[part]) / frames / NS_PER_MS for part in PARTS}
 
 
-def _role(name: str) -> str:
+def _thread_role(name: str) -> str:
     return name.rpartition(":")[2].partition("_")[0]

@@ -39,7 +39,7 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class DetectedEvent:
     """A detected event."""
 
     type: str
@@ -106,29 +106,29 @@ class Comparison(NamedTuple):
 
     kind: str
     labels: Sequence[Label]
-    events: Sequence[Happened]
+    events: Sequence[DetectedEvent]
     """Events in the order of time."""
 
     pairs: Mapping[int, int]
     """Index of a label to the index of its event."""
 
 
-def compare(labels: Labels, events: Sequence[Happened]) -> list[Comparison]:
+def compare(labels: Labels, events: Sequence[DetectedEvent]) -> list[Comparison]:
     """Match events with labels one to one, for each kind of event.
 
     Parameters
     ----------
     labels : Labels
         Labelled events.
-    events : sequence of Happened
+    events : sequence of DetectedEvent
         Detected events; types that are not in `labels.types` are ignored.
     """
     said = [event for event in events if event.type in labels.types]
     kinds = {kind(label.type, label.data) for label in labels.labels}
     kinds |= {kind(event.type, event.data) for event in said}
-    kinds |= {type_ for type_ in labels.types if not any(_of(k, type_) for k in kinds)}
+    kinds |= {type_ for type_ in labels.types if not any(_is_named(k, type_) for k in kinds)}
     return [
-        _compare(
+        _compare_recording(
             name,
             [label for label in labels.labels if kind(label.type, label.data) == name],
             [event for event in said if kind(event.type, event.data) == name],
@@ -138,23 +138,23 @@ def compare(labels: Labels, events: Sequence[Happened]) -> list[Comparison]:
     ]
 
 
-def _of(name: str, type_: str) -> bool:
+def _is_named(name: str, type_: str) -> bool:
     return name.partition(":")[0] == type_
 
 
-def _compare(
-    name: str, labels: Sequence[Label], events: Sequence[Happened], tolerance_s: float
+def _compare_recording(
+    name: str, labels: Sequence[Label], events: Sequence[DetectedEvent], tolerance_s: float
 ) -> Comparison:
     events = sorted(events, key=lambda event: event.at_s)
     return Comparison(name, labels, events, match(labels, events, tolerance_s))
 
 
-def score(labels: Labels, events: Sequence[Happened], watched_s: float) -> list[Score]:
+def score(labels: Labels, events: Sequence[DetectedEvent], watched_s: float) -> list[Score]:
     """Return the score of each kind; `watched_s` is the watched time of all cameras together."""
-    return [_score(compared, watched_s) for compared in compare(labels, events)]
+    return [_score_events(compared, watched_s) for compared in compare(labels, events)]
 
 
-def _score(compared: Comparison, watched_s: float) -> Score:
+def _score_events(compared: Comparison, watched_s: float) -> Score:
     name, labels, events, pairs = compared
     delays_s = sorted(events[e].at_s - labels[n].start_s for n, e in pairs.items())
     false = len(events) - len(pairs)
@@ -173,7 +173,7 @@ def _score(compared: Comparison, watched_s: float) -> Score:
 
 
 def match(
-    labels: Sequence[Label], events: Sequence[Happened], tolerance_s: float
+    labels: Sequence[Label], events: Sequence[DetectedEvent], tolerance_s: float
 ) -> dict[int, int]:
     """Return the largest one-to-one matching of labels and events.
 
@@ -220,10 +220,10 @@ def watched_s(frames: Iterable[RecordedFrame]) -> float:
     return total_ns / NS_PER_S
 
 
-def happened(event: EventMessage, began_ns: int) -> Happened:
+def happened(event: EventMessage, began_ns: int) -> DetectedEvent:
     """Return the event of a message, with its time in seconds since `began_ns` (wall time)."""
     at_s = (unix_ns(event.at) - began_ns) / NS_PER_S
-    return Happened(event.type, at_s, event.camera, event.person, event.data)
+    return DetectedEvent(event.type, at_s, event.camera, event.person, event.data)
 
 
 def read_labels(path: Path, began_ns: int, gestures: Collection[str] = tuple(BUILT_IN)) -> Labels:
@@ -250,25 +250,25 @@ def read_labels(path: Path, began_ns: int, gestures: Collection[str] = tuple(BUI
     except (OSError, tomllib.TOMLDecodeError, msgspec.DecodeError, UnicodeDecodeError) as error:
         msg = f"{path}: {in_words(error)}; expected labels in TOML, or in JSON Lines named .jsonl"
         raise UsageError(msg) from None
-    _only(table, {"types", "tolerance_s", "label"}, str(path))
+    _check_keys(table, {"types", "tolerance_s", "label"}, str(path))
     rows = table.get("label", [])
     if not isinstance(rows, list):
         msg = f"{path}: label is no list; expected [[label]] tables"
         raise UsageError(msg)
     labels = tuple(
-        _label(row, f"{path}: label {n}", began_ns, gestures) for n, row in enumerate(rows, 1)
+        _parse_label(row, f"{path}: label {n}", began_ns, gestures) for n, row in enumerate(rows, 1)
     )
     types = table.get("types", sorted({label.type for label in labels}))
     if not types or not isinstance(types, list) or not all(isinstance(t, str) for t in types):
         msg = f'{path}: no types and no labels; expected types = ["fall_confirmed"] or labels'
         raise UsageError(msg)
     for type_ in types:
-        _known(type_, TYPES, "type of event", str(path))
+        _check_name(type_, TYPES, "type of event", str(path))
     strange = sorted({label.type for label in labels} - set(types))
     if strange:
         msg = f"{path}: labels of type {', '.join(strange)}; expected those in types only"
         raise UsageError(msg)
-    tolerance_s = _number(table.get("tolerance_s", TOLERANCE_S), f"{path}: tolerance_s")
+    tolerance_s = _parse_number(table.get("tolerance_s", TOLERANCE_S), f"{path}: tolerance_s")
     return Labels(tuple(types), labels, tolerance_s)
 
 
@@ -279,28 +279,28 @@ def _from_lines(text: str) -> dict[str, Any]:
     return {**told, "label": [row for row in rows if row not in head]}
 
 
-def _only(table: Mapping[str, Any], known: set[str], where: str) -> None:
+def _check_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:
     strange = sorted(set(table) - known)
     if strange:
         msg = f"{where}: unknown name {strange[0]!r}; known: {', '.join(sorted(known))}"
         raise UsageError(msg)
 
 
-def _known(name: str, known: Collection[str], what: str, where: str) -> None:
+def _check_name(name: str, known: Collection[str], what: str, where: str) -> None:
     if name not in known:
         raise UsageError(f"{where}: {unknown(what, name, known)}")
 
 
-def _label(row: Any, where: str, began_ns: int, gestures: Collection[str]) -> Label:
+def _parse_label(row: Any, where: str, began_ns: int, gestures: Collection[str]) -> Label:
     if not isinstance(row, dict) or not isinstance(row.get("type"), str) or "start" not in row:
         msg = f"{where}: expected at least a type and a start"
         raise UsageError(msg)
-    _known(row["type"], TYPES, "type of event", where)
-    _only(
+    _check_name(row["type"], TYPES, "type of event", where)
+    _check_keys(
         row, {"type", "start", "end", "camera", "person", "zone", "line", "gesture", "data"}, where
     )
-    start_s = _moment(row["start"], f"{where}: start", began_ns)
-    end_s = _moment(row["end"], f"{where}: end", began_ns) if "end" in row else start_s
+    start_s = _parse_moment(row["start"], f"{where}: start", began_ns)
+    end_s = _parse_moment(row["end"], f"{where}: end", began_ns) if "end" in row else start_s
     if end_s < start_s:
         msg = f"{where}: end is before start"
         raise UsageError(msg)
@@ -311,16 +311,16 @@ def _label(row: Any, where: str, began_ns: int, gestures: Collection[str]) -> La
         msg = f'{where}: which gesture? expected such as gesture = "wave"'
         raise UsageError(msg)
     if "gesture" in data:
-        _known(str(data["gesture"]), gestures, "gesture", where)
+        _check_name(str(data["gesture"]), gestures, "gesture", where)
     return Label(row["type"], start_s, end_s, row.get("camera"), row.get("person"), data)
 
 
-def _moment(value: Any, where: str, began_ns: int) -> float:
+def _parse_moment(value: Any, where: str, began_ns: int) -> float:
     """Return a time in seconds since the start of the recording, from seconds or a wall time."""
     if isinstance(value, datetime | date):
         value = value.isoformat()
     if not isinstance(value, str):
-        return _number(value, where)
+        return _parse_number(value, where)
     try:
         return (unix_ns(value) - began_ns) / NS_PER_S
     except ValueError:
@@ -328,14 +328,14 @@ def _moment(value: Any, where: str, began_ns: int) -> float:
         raise UsageError(msg) from None
 
 
-def _number(value: Any, where: str) -> float:
+def _parse_number(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         msg = f"{where} = {value!r}: expected seconds from 0 up"
         raise UsageError(msg)
     return float(value)
 
 
-def _cell(value: float | None, decimals: int) -> str:
+def _format_cell(value: float | None, decimals: int) -> str:
     return "-" if value is None else f"{value:.{decimals}f}"
 
 
@@ -345,11 +345,11 @@ COLUMNS: Final[Mapping[str, Callable[[Score], str]]] = {
     "found": lambda one: str(one.found),
     "missed": lambda one: str(one.missed),
     "false": lambda one: str(one.false),
-    "precision": lambda one: _cell(one.precision, 3),
-    "recall": lambda one: _cell(one.recall, 3),
-    "delay s": lambda one: _cell(one.delay_s, 2),
-    "longest s": lambda one: _cell(one.longest_delay_s, 2),
-    "false/day": lambda one: _cell(one.false_per_day, 2),
+    "precision": lambda one: _format_cell(one.precision, 3),
+    "recall": lambda one: _format_cell(one.recall, 3),
+    "delay s": lambda one: _format_cell(one.delay_s, 2),
+    "longest s": lambda one: _format_cell(one.longest_delay_s, 2),
+    "false/day": lambda one: _format_cell(one.false_per_day, 2),
 }
 
 

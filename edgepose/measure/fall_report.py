@@ -125,14 +125,16 @@ def read_labels(path: Path) -> RecordingLabels:
     if table or not isinstance(group, str) or not isinstance(rows, list):
         msg = f'{path}: expected group = "..." and [[fall]] tables only'
         raise UsageError(msg)
-    return RecordingLabels(group, tuple(_fall(row, f"{path}: fall {n}") for n, row in _count(rows)))
+    return RecordingLabels(
+        group, tuple(_parse_fall(row, f"{path}: fall {n}") for n, row in _count_rows(rows))
+    )
 
 
-def _count(rows: Sequence[Any]) -> Iterable[tuple[int, Any]]:
+def _count_rows(rows: Sequence[Any]) -> Iterable[tuple[int, Any]]:
     return enumerate(rows, 1)
 
 
-def _fall(row: Any, where: str) -> FallLabel:
+def _parse_fall(row: Any, where: str) -> FallLabel:
     known = isinstance(row, dict) and "start" in row and set(row) <= {"start", "up"}
     if not known or not all(_is_seconds(value) for value in row.values()):
         msg = f"{where}: expected start and, for a person who gets up, up; both in seconds"
@@ -160,14 +162,14 @@ class _Moment:
 def score_recording(path: Path, labels: RecordingLabels, config: Config) -> RecordingResult:
     """Recompute the fall events of one recording and return their score against its labels."""
     recording = reader.open_recording(path)
-    moments = list(_moments(recording, config))
-    suspected = _times(moments, "fall_suspected")
-    confirmed = _times(moments, "fall_confirmed")
+    moments = list(_walk_frames(recording, config))
+    suspected = _times_of(moments, "fall_suspected")
+    confirmed = _times_of(moments, "fall_confirmed")
     confirm_s = config.events.fall_confirm_s
     falls = []
     for label in labels.falls:
-        first_s = _take(suspected, label.start_s, LATE_S)
-        second_s = _take(confirmed, label.start_s, LATE_S + confirm_s)
+        first_s = _take_match(suspected, label.start_s, LATE_S)
+        second_s = _take_match(confirmed, label.start_s, LATE_S + confirm_s)
         confirmable = label.is_confirmable(confirm_s)
         stage = None
         if first_s is None:
@@ -193,13 +195,13 @@ def score_recording(path: Path, labels: RecordingLabels, config: Config) -> Reco
     )
 
 
-def _moments(recording: reader.Recording, config: Config) -> Iterator[_Moment]:
+def _walk_frames(recording: reader.Recording, config: Config) -> Iterator[_Moment]:
     """Yield the frames of a recording with the results of a fall detector per camera."""
     detectors: dict[str, FallDetector] = {}
     first_ns: int | None = None
     for step in replay.rederive(recording, config):
         camera = step.frame.camera
-        detector = detectors.setdefault(camera, _detector(config, camera))
+        detector = detectors.setdefault(camera, _fall_detector(config, camera))
         first_ns = step.frame.at_ns if first_ns is None else first_ns
         at_ns = step.frame.at_ns
         events = detector.update(step.tracks, at_ns)
@@ -208,20 +210,20 @@ def _moments(recording: reader.Recording, config: Config) -> Iterator[_Moment]:
         )
 
 
-def _detector(config: Config, camera: str) -> FallDetector:
-    zones = (zone for known in config.cameras if known.id == camera for zone in _zones(known))
-    return FallDetector.configured(config, list(zones)) or FallDetector()
+def _fall_detector(config: Config, camera: str) -> FallDetector:
+    zones = (zone for known in config.cameras if known.id == camera for zone in _zones_of(known))
+    return FallDetector.from_config(config, list(zones)) or FallDetector()
 
 
-def _zones(camera: Camera) -> Iterator[Zone]:
+def _zones_of(camera: Camera) -> Iterator[Zone]:
     return (Zone.from_config(zone) for zone in camera.zones)
 
 
-def _times(moments: Sequence[_Moment], kind: str) -> list[float]:
+def _times_of(moments: Sequence[_Moment], kind: str) -> list[float]:
     return [one.at_s for one in moments for event in one.events if event.type == kind]
 
 
-def _take(times: list[float], start_s: float, late_s: float) -> float | None:
+def _take_match(times: list[float], start_s: float, late_s: float) -> float | None:
     """Remove and return the first time that matches a fall with this start."""
     for at_s in times:
         if start_s - EARLY_S <= at_s <= start_s + late_s:
@@ -255,18 +257,18 @@ def report(results: Sequence[RecordingResult]) -> str:
     head = ("group", "recordings", "hours", "falls", "suspected", "confirmed", "s to both")
     rows: list[Sequence[str]] = [(*head, "false: suspected", "confirmed", "an hour")]
     for group in groups:
-        rows.append(_row(group, [result for result in results if result.group == group]))
+        rows.append(_group_row(group, [result for result in results if result.group == group]))
     if len(groups) > 1:
-        rows.append(_row("all", results))
+        rows.append(_group_row("all", results))
     stages = Counter(fall.missed_at for result in results for fall in result.falls)
     missed = [(stage, str(count)) for stage, count in stages.most_common() if stage is not None]
-    tables = [_table(rows)]
+    tables = [_format_table(rows)]
     if missed:
-        tables.append(_table([("missed falls broke off at", "n"), *missed]))
+        tables.append(_format_table([("missed falls broke off at", "n"), *missed]))
     return "\n\n".join(tables)
 
 
-def _row(group: str, results: Sequence[RecordingResult]) -> tuple[str, ...]:
+def _group_row(group: str, results: Sequence[RecordingResult]) -> tuple[str, ...]:
     falls = [fall for result in results for fall in result.falls]
     hours = sum(result.watched_s for result in results) / 3600
     confirmable = [fall for fall in falls if fall.confirmable]
@@ -280,8 +282,8 @@ def _row(group: str, results: Sequence[RecordingResult]) -> tuple[str, ...]:
         str(len(results)),
         f"{hours:.2f}",
         str(len(falls)),
-        _part(sum(f.suspected_s is not None for f in falls), len(falls)),
-        _part(sum(f.confirmed_s is not None for f in confirmable), len(confirmable)),
+        _format_share(sum(f.suspected_s is not None for f in falls), len(falls)),
+        _format_share(sum(f.confirmed_s is not None for f in confirmable), len(confirmable)),
         ", ".join(f"{median(part):.1f}" if part else "-" for part in delays),
         str(sum(result.false_suspected for result in results)),
         str(false),
@@ -289,11 +291,11 @@ def _row(group: str, results: Sequence[RecordingResult]) -> tuple[str, ...]:
     )
 
 
-def _part(count: int, total: int) -> str:
+def _format_share(count: int, total: int) -> str:
     return f"{count}/{total} {100 * count / total:.0f}%" if total else "-"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def _format_table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(

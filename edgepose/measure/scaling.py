@@ -86,14 +86,14 @@ def measure(config: Config, *, frames: int, rounds: int) -> Iterator[MeasuredRat
     daemon: dict[int, list[Sample]] = {count: [] for count in CAMERAS}
     for _ in range(rounds):
         for entry, samples in bare.items():
-            samples.append(_bare(config, entry, frames))
+            samples.append(_measure_bare(config, entry, frames))
             yield MeasuredRate(0, entry, (samples[-1],))
     best = max(bare, key=lambda entry: max(bare[entry]))
     for _ in range(rounds):
         for count, samples in daemon.items():
-            samples.append(_daemon(_arranged(config, best, count), frames))
+            samples.append(_measure_daemon(_with_arrangement(config, best, count), frames))
             yield MeasuredRate(count, best, (samples[-1],))
-        bare[best].append(_bare(config, best, frames))
+        bare[best].append(_measure_bare(config, best, frames))
     yield Scaling(
         tuple(MeasuredRate(0, entry, tuple(samples)) for entry, samples in bare.items()),
         tuple(MeasuredRate(count, best, tuple(samples)) for count, samples in daemon.items()),
@@ -104,7 +104,7 @@ def summary(scaling: Scaling) -> dict[str, Any]:
     """Return the measurements as plain data for JSON."""
     return {
         "machine": benchmark.machine(),
-        "bare": {str(entry.arrangement): _rounded(entry) for entry in scaling.bare},
+        "bare": {str(entry.arrangement): _round_values(entry) for entry in scaling.bare},
         "best": str(scaling.best.arrangement),
         "daemon": [
             {
@@ -113,13 +113,13 @@ def summary(scaling: Scaling) -> dict[str, Any]:
                 "share_of_best": round(scaling.share(entry), 3),
                 "share_by_cpu": round(scaling.cpu_share(entry), 3),
             }
-            | _rounded(entry)
+            | _round_values(entry)
             for entry in scaling.daemon
         ],
     }
 
 
-def _rounded(entry: MeasuredRate) -> dict[str, float]:
+def _round_values(entry: MeasuredRate) -> dict[str, float]:
     middle = statistics.median(sample.hz for sample in entry.samples)
     return {
         "best_hz": round(entry.best_hz, 1),
@@ -128,7 +128,7 @@ def _rounded(entry: MeasuredRate) -> dict[str, float]:
     }
 
 
-def _bare(config: Config, entry: Arrangement, frames: int) -> Sample:
+def _measure_bare(config: Config, entry: Arrangement, frames: int) -> Sample:
     """Measure the bare loop in an arrangement."""
     model = config.model
     engine = PoseEstimator(
@@ -138,7 +138,7 @@ def _bare(config: Config, entry: Arrangement, frames: int) -> Sample:
     return Sample(*benchmark.spin(engine, frames))
 
 
-def _arranged(config: Config, entry: Arrangement, cameras: int) -> Config:
+def _with_arrangement(config: Config, entry: Arrangement, cameras: int) -> Config:
     """Return the configuration with `cameras` copies of its camera, in an arrangement."""
     camera = config.cameras[0]
     model = replace(config.model, threads=entry.threads, interpreters=entry.interpreters)
@@ -146,7 +146,7 @@ def _arranged(config: Config, entry: Arrangement, cameras: int) -> Config:
     return replace(config, model=model, cameras=copies)
 
 
-def _daemon(config: Config, frames: int) -> Sample:
+def _measure_daemon(config: Config, frames: int) -> Sample:
     """Measure the daemon over `frames` published frames of all cameras together."""
     run = benchmark.run_daemon(config, frames)
     return Sample(run.hz, run.cpu_ms[cpu.TOTAL])

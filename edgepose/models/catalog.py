@@ -33,11 +33,11 @@ class Preset(NamedTuple):
 PRESETS: Final = {
     "refined-light": Preset(
         "movenet-multipose+movenet-thunder-int8",
-        "up to six people, each looked at again: large ones, and ones that lie",
+        "up to six people, each refined: large and lying ones",
     ),
     "refined": Preset(
         "movenet-multipose|posenet-481x641+movenet-thunder-int8",
-        "two detectors, for large and small people, each looked at again",
+        "two detectors, for large and small people, each refined",
     ),
     "best": Preset(
         "movenet-multipose|posenet-481x641+movenet-thunder",
@@ -87,7 +87,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not self.url:
             return Path(str(DATA / self.file))
         found = (folder / self.file for folder in folders())
-        return next((path for path in found if _whole(path, self.bytes)), None)
+        return next((path for path in found if _is_complete(path, self.bytes)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ def choose(name: str) -> Choice:
     if sized := _SIZED.fullmatch(name):
         plain, size = sized["name"], Size(int(sized["width"]), int(sized["height"]))
     if entry := entries().get(plain):
-        return Choice(name, _fetched(plain, entry), size or _size(entry.input))
+        return Choice(name, _fetch_entry(plain, entry), size or _parse_size(entry.input))
     path = user_path(plain)
     try:
         is_file = path.is_file()
@@ -156,7 +156,7 @@ def choose(name: str) -> Choice:
         raise ModelError(msg) from error
     if is_file:
         return Choice(path.name, path, size)
-    raise ModelError(_unknown(plain))
+    raise ModelError(_unknown_model_message(plain))
 
 
 def model_set(name: str) -> ModelSet:
@@ -242,14 +242,14 @@ def folders() -> list[Path]:
     return [folder / "models" for folder in dict.fromkeys([*found, SYSTEM])]
 
 
-def _whole(path: Path, size: int) -> bool:
+def _is_complete(path: Path, size: int) -> bool:
     try:
         return path.stat().st_size == size
     except OSError:
         return False
 
 
-def _fetched(name: str, entry: Entry) -> Path:
+def _fetch_entry(name: str, entry: Entry) -> Path:
     path = entry.path
     if path is None:
         msg = f"model {name}: is not on this machine; fetch it: edgepose models fetch {name}"
@@ -257,14 +257,14 @@ def _fetched(name: str, entry: Entry) -> Path:
     return path
 
 
-def _size(text: str) -> Size | None:
+def _parse_size(text: str) -> Size | None:
     if not text:
         return None
     height, _, width = text.partition("x")
     return Size(int(width), int(height))
 
 
-def _unknown(name: str) -> str:
+def _unknown_model_message(name: str) -> str:
     names = [*entries(), *PRESETS]
     known = ", ".join(names)
     if name.endswith(".tflite") or "/" in name:

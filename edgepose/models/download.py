@@ -60,13 +60,13 @@ def fetch(name: str, entry: Entry, folder: Path, progress: Progress = lambda don
     """
     path = folder / entry.file
     part = path.with_name(path.name + PART)
-    with _told(name, part):
+    with _as_fetch_error(name, part):
         folder.mkdir(parents=True, exist_ok=True)
         if path.is_file() and checksum(path) == entry.sha256:
             progress(entry.bytes)
             return path
-        _download(name, entry, part, progress)
-        _check(name, entry, part)
+        _download_rest(name, entry, part, progress)
+        _check_file(name, entry, part)
         part.replace(path)
     return path
 
@@ -77,20 +77,20 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _download(name: str, entry: Entry, part: Path, progress: Progress) -> None:
+def _download_rest(name: str, entry: Entry, part: Path, progress: Progress) -> None:
     """Append the missing bytes to the incomplete file."""
     here = part.stat().st_size if part.exists() else 0
     if here >= entry.bytes:
         progress(here)
         return
-    with _open(entry.url, here) as answer, part.open("ab") as file:
+    with _open_url(entry.url, here) as answer, part.open("ab") as file:
         if (start := _begins_at(answer)) not in {0, here}:
             raise http.client.HTTPException(f"it began at byte {start} and not at {here}")
         if start == 0:  # servers without Range support send the whole file
             file.truncate(0)
             here = 0
         progress(here)
-        for chunk in _chunks(answer):
+        for chunk in _read_chunks(answer):
             here += len(chunk)
             if here > entry.bytes:
                 break
@@ -100,13 +100,13 @@ def _download(name: str, entry: Entry, part: Path, progress: Progress) -> None:
         os.fsync(file.fileno())
     if here < entry.bytes:
         msg = f"model {name}: the connection ended after {here:,} of {entry.bytes:,} bytes"
-        raise FetchError(f"{msg}; try again, it goes on from there")
+        raise FetchError(f"{msg}; try again to resume")
     if here > entry.bytes:
         part.unlink()
-        raise FetchError(_other(name, entry, f"is longer than {entry.bytes:,} bytes"))
+        raise FetchError(_alternative_way(name, entry, f"is longer than {entry.bytes:,} bytes"))
 
 
-def _open(url: str, start: int) -> Any:
+def _open_url(url: str, start: int) -> Any:
     headers = {"User-Agent": f"edgepose/{__version__}"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -120,7 +120,7 @@ def _begins_at(answer: Any) -> int:
     return int(found[1]) if found else -1
 
 
-def _chunks(answer: Any) -> Iterator[bytes]:
+def _read_chunks(answer: Any) -> Iterator[bytes]:
     """Yield the received data; ends without an error if the connection breaks, for resuming."""
     while True:
         try:
@@ -137,15 +137,15 @@ def _chunks(answer: Any) -> Iterator[bytes]:
         yield chunk
 
 
-def _check(name: str, entry: Entry, part: Path) -> None:
+def _check_file(name: str, entry: Entry, part: Path) -> None:
     found = checksum(part)
     if found == entry.sha256:
         return
     part.unlink()
-    raise FetchError(_other(name, entry, f"has the SHA-256 {found}, not {entry.sha256}"))
+    raise FetchError(_alternative_way(name, entry, f"has the SHA-256 {found}, not {entry.sha256}"))
 
 
-def _other(name: str, entry: Entry, how: str) -> str:
+def _alternative_way(name: str, entry: Entry, how: str) -> str:
     return (
         f"model {name}: what {entry.url} delivers {how}; it was deleted: another file, or one"
         " that was changed on its way; try again from another network"
@@ -153,7 +153,7 @@ def _other(name: str, entry: Entry, how: str) -> str:
 
 
 @contextmanager
-def _told(name: str, part: Path) -> Iterator[None]:
+def _as_fetch_error(name: str, part: Path) -> Iterator[None]:
     """Convert errors of network and disk to `FetchError`; delete a file of no further use."""
     try:
         yield
@@ -166,17 +166,20 @@ def _told(name: str, part: Path) -> Iterator[None]:
         msg = f"model {name}: the server answers {error.code} {error.reason} for {error.url}"
         raise FetchError(f"{msg}; try again later") from error
     except urllib.error.URLError as error:
-        msg = f"model {name}: no way to the server: {_reason(error.reason)}; is there a network?"
+        msg = (
+            f"model {name}: the server cannot be reached: {_reason_of(error.reason)}; check"
+            " the network"
+        )
         raise FetchError(msg) from error
     except (http.client.HTTPException, TimeoutError) as error:
-        msg = f"model {name}: the server does not speak as expected: {_reason(error)}"
+        msg = f"model {name}: unexpected response of the server: {_reason_of(error)}"
         raise FetchError(f"{msg}; try again later") from error
     except OSError as error:
         if error.errno in FULL:
             part.unlink(missing_ok=True)
-        msg = f"model {name}: cannot be written to {part.parent}: {_reason(error)}"
+        msg = f"model {name}: cannot be written to {part.parent}: {_reason_of(error)}"
         raise FetchError(f"{msg}; make room or set STATE_DIRECTORY to another folder") from error
 
 
-def _reason(error: Any) -> str:
+def _reason_of(error: Any) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -10,7 +10,7 @@ from edgepose.errors import ModelError
 
 def root(content: bytes | bytearray) -> Any:
     """Return the root table of a file, as the package's ``Model``."""
-    _open()
+    _register_package()
     from tflite.Model import Model
 
     return Model.GetRootAs(content, 0)
@@ -18,7 +18,7 @@ def root(content: bytes | bytearray) -> Any:
 
 def dtypes() -> dict[int, str]:
     """Return the tensor types: number to NumPy name."""
-    _open()
+    _register_package()
     from tflite.TensorType import TensorType
 
     return {value: name.lower() for name, value in vars(TensorType).items() if name.isupper()}
@@ -26,13 +26,13 @@ def dtypes() -> dict[int, str]:
 
 def operators() -> dict[int, str]:
     """Return the built-in operators: number to name."""
-    _open()
+    _register_package()
     from tflite.BuiltinOperator import BuiltinOperator
 
     return {value: name for name, value in vars(BuiltinOperator).items() if name.isupper()}
 
 
-def _open() -> None:
+def _register_package() -> None:
     """Register the package without running its ``__init__``, so that modules load one by one.
 
     Its ``__init__`` imports all 190 classes, of which edgepose uses a few. This saves

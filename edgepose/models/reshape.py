@@ -74,7 +74,7 @@ def reshape(content: bytes, old: Size, new: Size) -> bytes:
         If a scaled size is not an integer.
     """
     patched = bytearray(content)
-    for height, width in _resized(patched):
+    for height, width in _output_sizes(patched):
         scaled = height[0] * new.height / old.height, width[0] * new.width / old.width
         if any(side != int(side) for side in scaled):
             msg = f"model: {old.height}x{old.width} cannot be reshaped to {new.height}x{new.width}"
@@ -86,15 +86,15 @@ def reshape(content: bytes, old: Size, new: Size) -> bytes:
 def _is_local(content: bytes) -> bool:
     names = flatbuffer.operators()
     model = flatbuffer.root(content)
-    used = {names.get(_code(model, operator), "") for operator in _operators(model)}
-    constant = all(array is not None for array in _sizes(model))
+    used = {names.get(_builtin_code(model, operator), "") for operator in _operators_of(model)}
+    constant = all(array is not None for array in _constant_sizes(model))
     return used <= LOCAL and constant
 
 
-def _resized(content: bytearray) -> Iterator[NDArray[np.int32]]:
+def _output_sizes(content: bytearray) -> Iterator[NDArray[np.int32]]:
     """Yield views (2, 1) into the file: the output height and width of each up-sampling."""
     seen = set()
-    for array in _sizes(flatbuffer.root(content)):
+    for array in _constant_sizes(flatbuffer.root(content)):
         assert array is not None
         if (place := array.ctypes.data) not in seen:  # operators may share a buffer
             seen.add(place)
@@ -102,20 +102,20 @@ def _resized(content: bytearray) -> Iterator[NDArray[np.int32]]:
             yield array.view("<i4").reshape(2, 1)
 
 
-def _sizes(model: Any) -> Iterator[NDArray[np.uint8] | None]:
+def _constant_sizes(model: Any) -> Iterator[NDArray[np.uint8] | None]:
     names = flatbuffer.operators()
     graph = model.Subgraphs(0)
-    for operator in _operators(model):
-        if names.get(_code(model, operator)) in RESIZING:
+    for operator in _operators_of(model):
+        if names.get(_builtin_code(model, operator)) in RESIZING:
             buffer = model.Buffers(graph.Tensors(operator.Inputs(1)).Buffer())
             yield buffer.DataAsNumpy() if buffer.DataLength() == 8 else None
 
 
-def _operators(model: Any) -> Iterator[Any]:
+def _operators_of(model: Any) -> Iterator[Any]:
     graph = model.Subgraphs(0)
     return map(graph.Operators, range(graph.OperatorsLength()))
 
 
-def _code(model: Any, operator: Any) -> int:
+def _builtin_code(model: Any, operator: Any) -> int:
     code = model.OperatorCodes(operator.OpcodeIndex())
     return max(int(code.BuiltinCode()), int(code.DeprecatedBuiltinCode()))

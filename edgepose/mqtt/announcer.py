@@ -87,18 +87,18 @@ class DiscoveryPublisher:
             wanted = discovered_devices(config, topics) if asked else {}
             if not asked and self._known is None:
                 return
-            self._leave(discovery_root(config))
-            self._merge(wanted)
-            self._announce(born=False)
+            self._leave_topic(discovery_root(config))
+            self._merge_published(wanted)
+            self._publish_components(born=False)
 
     def connected(self) -> None:
         """Note the begin of a session, and continue a removal that waits for it."""
         with self._lock:
             self._connected = True
             if self._migrating:
-                self._later(self._forget_s, self._migrated)
+                self._run_later(self._forget_s, self._migrated)
             elif self._known is not None and self._known.removing and not self._known.tried:
-                self._later(self._forget_s, self._finish)
+                self._run_later(self._forget_s, self._finish_removal)
 
     def disconnected(self) -> None:
         """Note the end of a session; suspends removals until the next one."""
@@ -109,7 +109,7 @@ class DiscoveryPublisher:
         """Handle Home Assistant's birth message: publish everything again."""
         if received.payload == BIRTH and not received.retained:
             with self._lock:
-                self._later(random.uniform(*self._delay_s), self._born)
+                self._run_later(random.uniform(*self._delay_s), self._on_birth)
 
     def close(self) -> None:
         """Cancel all scheduled messages."""
@@ -118,19 +118,19 @@ class DiscoveryPublisher:
             for timer in self._timers:
                 timer.cancel()
 
-    def _leave(self, root: str) -> None:
+    def _leave_topic(self, root: str) -> None:
         """Remove at once the devices of another prefix or device id."""
         known = self._known
         if known is None:
             return
         former = {known.topic: DiscoveredDevice(known.device)} if known.topic else {}
         for topic in [it for it in known.devices | former if not it.startswith(f"{root}/")]:
-            self._put(_retained(topic, b""))
+            self._put(_retained_message(topic, b""))
             known.devices.pop(topic, None)
             known.removing.pop(topic, None)
             known.topic = "" if topic == known.topic else known.topic
 
-    def _merge(self, wanted: Devices) -> None:
+    def _merge_published(self, wanted: Devices) -> None:
         """Store the configured components and the published ones that must be removed."""
         known = self._known or DiscoveryState()
         self._migrating = bool(known.topic and wanted)
@@ -145,18 +145,18 @@ class DiscoveryPublisher:
         self._known = DiscoveryState(wanted, removing, tried)
         self._note.write(self._known)
 
-    def _announce(self, *, born: bool) -> None:
+    def _publish_components(self, *, born: bool) -> None:
         """Publish all components, including removed ones, which a second message deletes."""
         known = self._known
         if known is None:
             return
         if self._migrating:
-            self._put(_retained(known.topic, MIGRATE))
+            self._put(_retained_message(known.topic, MIGRATE))
             return
         again = known.removing and (born or not known.tried)
-        self._say(_joined(known.devices, known.removing) if again else known.devices)
+        self._publish_entities(_joined(known.devices, known.removing) if again else known.devices)
         if again and (self._connected or born):
-            self._later(self._forget_s, self._forget if born else self._finish)
+            self._run_later(self._forget_s, self._forget_removed if born else self._finish_removal)
 
     def _migrated(self) -> None:
         """Publish the devices: Home Assistant has released the entities of the old message."""
@@ -167,9 +167,9 @@ class DiscoveryPublisher:
             self._migrating = False
             self._known = DiscoveryState(known.devices, known.removing, known.tried)
             self._note.write(self._known)
-            self._announce(born=False)
+            self._publish_components(born=False)
 
-    def _finish(self) -> None:
+    def _finish_removal(self) -> None:
         """Remove components at a start; done again after the next birth message."""
         with self._lock:
             known = self._known
@@ -179,7 +179,7 @@ class DiscoveryPublisher:
             known.tried = True
             self._note.write(known)
 
-    def _forget(self) -> None:
+    def _forget_removed(self) -> None:
         """Remove components for good after a birth message: Home Assistant is running then."""
         with self._lock:
             known = self._known
@@ -198,22 +198,22 @@ class DiscoveryPublisher:
                 stubs = {
                     key: {"platform": it["platform"]} for key, it in removed.components.items()
                 }
-                self._say({topic: _with(known.devices[topic], stubs)})
+                self._publish_entities({topic: _with(known.devices[topic], stubs)})
             else:
-                self._say({topic: DiscoveredDevice(removed.about)})
+                self._publish_entities({topic: DiscoveredDevice(removed.about)})
 
-    def _born(self) -> None:
+    def _on_birth(self) -> None:
         with self._lock:
             if self._closed or self._migrating:
                 return
-            self._announce(born=True)
+            self._publish_components(born=True)
         self._repeat()
 
-    def _say(self, devices: Devices) -> None:
+    def _publish_entities(self, devices: Devices) -> None:
         for topic, device in devices.items():
-            self._put(_retained(topic, device.payload()))
+            self._put(_retained_message(topic, device.payload()))
 
-    def _later(self, delay_s: float, do: Callable[[], None]) -> None:
+    def _run_later(self, delay_s: float, do: Callable[[], None]) -> None:
         if self._closed:
             return
 
@@ -227,7 +227,7 @@ class DiscoveryPublisher:
         timer.start()
 
 
-def _retained(where: str, content: bytes) -> Message:
+def _retained_message(where: str, content: bytes) -> Message:
     return Message(where, content, "state", qos=1, retain=True)
 
 

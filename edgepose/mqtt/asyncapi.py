@@ -68,7 +68,7 @@ CLIP_POSES: Final[Schema] = {
 }
 DISCOVERY: Final[Schema] = {
     "title": "Discovery",
-    "description": "Home Assistant's device discovery; empty to take the device away.",
+    "description": "Home Assistant's device discovery; empty to remove the device.",
     "type": "object",
     "required": ["device", "origin", "components"],
     "properties": {
@@ -90,12 +90,12 @@ PARAMETERS: Final[Mapping[str, Schema]] = {
 }
 
 DESCRIPTION: Final = """\
-People's poses, their states and what they do, from an edgepose device; and what it takes.
+Poses, states and events of people from an edgepose device, and the commands that it accepts.
 
 Coordinates are pixels of the camera's picture, x to the right and y down from the top left
 corner. Keypoints stand in COCO's order. Times are RFC 3339 in UTC. Fields may be added without
-a new version `v`: pass over what you do not know. With MQTT 3.1.1 the headers named here are
-missing. docs/mqtt.md tells it for people."""
+a new version `v`: ignore unknown fields. With MQTT 3.1.1 the headers named here are
+missing. docs/mqtt.md describes them in prose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,20 +138,27 @@ def channels() -> Iterator[Channel]:
 
 
 def _of_device(topics: Topics) -> Iterator[Channel]:
-    says = "The device is there; also the last will."
+    says = "Availability of the device; also the last will."
     yield Channel(
         "availability", topics.availability, says, AVAILABILITY, 1, True, content_type=TEXT
     )
-    yield Channel("status", topics.status, "What runs here.", StatusMessage, 1, True)
-    yield Channel("stats", topics.stats, "Numbers, every ten seconds.", StatsMessage)
+    yield Channel(
+        "status",
+        topics.status,
+        "Version, model and settings of the daemon.",
+        StatusMessage,
+        1,
+        True,
+    )
+    yield Channel("stats", topics.stats, "Statistics, every ten seconds.", StatsMessage)
 
 
 def _of_camera(topics: CameraTopics) -> Iterator[Channel]:
-    says = "The camera is there, as long as its device is."
+    says = "Availability of the camera while its device is online."
     yield Channel(
         "cameraAvailability", topics.availability, says, AVAILABILITY, 1, True, content_type=TEXT
     )
-    says = "The people in one frame; an empty list where there is none."
+    says = "The people in one frame; an empty list if there are none."
     yield Channel("poses", topics.poses, says, PosesMessage, expiry_s=POSES_EXPIRY_S)
     yield Channel(
         "posesMsgpack",
@@ -161,10 +168,10 @@ def _of_camera(topics: CameraTopics) -> Iterator[Channel]:
         content_type=MSGPACK,
         expiry_s=POSES_EXPIRY_S,
     )
-    yield Channel("state", topics.state, "How things are.", StateMessage, 1, True)
-    says = "Something has happened; sent at least once, each time with the same id."
+    yield Channel("state", topics.state, "Current state of the camera.", StateMessage, 1, True)
+    says = "An event; delivered at least once, with the same id each time."
     yield Channel("event", topics.event, says, EventMessage, 1)
-    says = "A picture, on request, and on events where that is turned on."
+    says = "A picture, on request, and on events if configured."
     yield Channel("snapshot", topics.snapshot, says, PICTURE, content_type=JPEG)
     says = "The newest skeletons, replaced while they change; without people at a start."
     yield Channel("live", topics.live, says, PICTURE, retain=True, content_type=JPEG)
@@ -172,7 +179,7 @@ def _of_camera(topics: CameraTopics) -> Iterator[Channel]:
     yield Channel("clip", topics.clip, says, CLIP, content_type=WEBP)
     says = "The poses of a clip: one message of `poses` a line."
     yield Channel("clipPoses", topics.clip_poses, says, CLIP_POSES, content_type=JSON_LINES)
-    says = "Changes settings; what is in force shows in the state."
+    says = "Changes settings; the state shows the current ones."
     yield Channel("set", topics.set, says, Settings, 1, takes=True)
 
 
@@ -189,17 +196,17 @@ def _of_requests(topics: Topics) -> Iterator[Channel]:
             takes=True,
             answers=answers,
         )
-        says = f"Answers {name}, where the request does not name another topic."
+        says = f"Answers {name}, unless the request names another topic."
         yield Channel(answers, topics.response(name), says, cast(Any, Response)[request.gives], 1)
 
 
 def _of_home_assistant() -> Iterator[Channel]:
-    says = "Tells Home Assistant of the device."
+    says = "Describes the device to Home Assistant."
     yield Channel("discovery", "{prefix}/device/{device}/config", says, DISCOVERY, 1, True)
     says = "From this Home Assistant makes a camera's device and its entities."
     where = "{prefix}/device/{device}/{camera}/config"
     yield Channel("discoveryCamera", where, says, DISCOVERY, 1, True)
-    says = "Home Assistant is there, and is told everything again."
+    says = "Home Assistant has started; the device is described again."
     yield Channel("birth", "{prefix}/status", says, BIRTH, takes=True, content_type=TEXT)
 
 
@@ -209,12 +216,12 @@ def schemas() -> dict[str, Schema]:
     for channel in channels():
         if channel.typed and channel.content_type == JSON:
             whole = msgspec.json.schema(channel.payload)
-            _explain(whole.get("$defs", {}))
-            found[_file(channel.name)] = {"$schema": DIALECT, **whole}
+            _add_descriptions(whole.get("$defs", {}))
+            found[_file_name(channel.name)] = {"$schema": DIALECT, **whole}
     return found
 
 
-def _file(name: str) -> str:
+def _file_name(name: str) -> str:
     """Return ``response-ping`` for ``responsePing``."""
     return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name)
 
@@ -226,7 +233,7 @@ def asyncapi() -> dict[str, Any]:
     references, components = msgspec.json.schema_components(
         structs, ref_template="#/components/schemas/{name}"
     )
-    _explain(components)
+    _add_descriptions(components)
     payloads = iter(references)
     named = {
         channel.name: next(payloads) if channel.typed else channel.payload for channel in known
@@ -244,20 +251,22 @@ def asyncapi() -> dict[str, Any]:
             "plain": {"host": "localhost:1883", "protocol": "mqtt", "protocolVersion": "5"},
             "tls": {"host": "broker.example:8883", "protocol": "mqtts", "protocolVersion": "5"},
         },
-        "channels": {channel.name: _channel(channel) for channel in known},
+        "channels": {channel.name: _describe_channel(channel) for channel in known},
         "operations": {
-            channel.name: _operation(channel)
+            channel.name: _describe_operation(channel)
             for channel in known
             if not channel.name.startswith("response")
         },
         "components": {
-            "messages": {channel.name: _message(channel, named[channel.name]) for channel in known},
+            "messages": {
+                channel.name: _describe_message(channel, named[channel.name]) for channel in known
+            },
             "schemas": _draft_7(components),
         },
     }
 
 
-def _channel(channel: Channel) -> dict[str, Any]:
+def _describe_channel(channel: Channel) -> dict[str, Any]:
     parameters = {name: of for name, of in PARAMETERS.items() if f"{{{name}}}" in channel.topic}
     return {
         "address": channel.topic,
@@ -267,7 +276,7 @@ def _channel(channel: Channel) -> dict[str, Any]:
     }
 
 
-def _operation(channel: Channel) -> dict[str, Any]:
+def _describe_operation(channel: Channel) -> dict[str, Any]:
     mqtt: dict[str, Any] = {"qos": channel.qos, "retain": channel.retain}
     if channel.expiry_s is not None:
         mqtt["messageExpiryInterval"] = channel.expiry_s
@@ -282,7 +291,7 @@ def _operation(channel: Channel) -> dict[str, Any]:
     return found
 
 
-def _message(channel: Channel, payload: Schema) -> dict[str, Any]:
+def _describe_message(channel: Channel, payload: Schema) -> dict[str, Any]:
     readable = int(channel.content_type in {JSON, TEXT})
     return {
         "name": channel.name,
@@ -304,7 +313,7 @@ def _message(channel: Channel, payload: Schema) -> dict[str, Any]:
     }
 
 
-def _explain(components: dict[str, Schema]) -> None:
+def _add_descriptions(components: dict[str, Schema]) -> None:
     """Add the texts below the structs' fields to their schemas."""
     named = {
         name: found

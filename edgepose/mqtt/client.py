@@ -117,7 +117,7 @@ class MqttClient:
     def trouble(self) -> str:
         """Why the last attempt or session ended; empty while there is a session."""
         connection = self._connection
-        return self._refusal(connection) if connection.is_refused else connection.reason
+        return self._refusal_message(connection) if connection.is_refused else connection.reason
 
     @property
     def failure(self) -> BrokerError | None:
@@ -125,7 +125,7 @@ class MqttClient:
         connection = self._connection
         if connection.state is not State.FAILED:
             return None
-        return BrokerError(f"mqtt: {self._refusal(connection)}")
+        return BrokerError(f"mqtt: {self._refusal_message(connection)}")
 
     @property
     def protocol(self) -> int | None:
@@ -164,7 +164,7 @@ class MqttClient:
             not reported.
         """
         with self._changed:
-            known = topic in self._topics()
+            known = topic in self._all_topics()
             self._listeners.append((topic, listener))
             if others_only:
                 self._others_only.add(topic)
@@ -216,7 +216,7 @@ class MqttClient:
         self._closing.set()
         session = self._session
         if session is not None:
-            self._announce(session, OFFLINE)
+            self._announce_availability(session, OFFLINE)
             session.flush(DISCONNECT_TIMEOUT_S)
             session.disconnect()
         if not self._thread.is_alive() or threading.current_thread() is self._thread:
@@ -232,7 +232,9 @@ class MqttClient:
     def _keep_connected(self) -> None:
         while self._begin_attempt():
             end = self._run_session(self._connection.attempt)
-            self._advance(Closing() if self._closing.is_set() else Ended(end, time.monotonic()))
+            self._go_to_next_state(
+                Closing() if self._closing.is_set() else Ended(end, time.monotonic())
+            )
             if self._connection.state is not State.CONNECTING:
                 self._server += 1
                 self._closing.wait(self._pause_s())
@@ -243,7 +245,7 @@ class MqttClient:
     def _begin_attempt(self) -> bool:
         """Go to the next attempt; return False if none follows."""
         if not self._connection.is_over:
-            self._advance(Closing() if self._closing.is_set() else Started())
+            self._go_to_next_state(Closing() if self._closing.is_set() else Started())
         return not self._connection.is_over
 
     def _pause_s(self) -> float:
@@ -254,7 +256,7 @@ class MqttClient:
             return 0.0
         return backoff_s(self._connection.failures, self.options.retry_s, part)
 
-    def _advance(self, event: Event) -> None:
+    def _go_to_next_state(self, event: Event) -> None:
         """Go to the next state and log what an operator needs to know."""
         before = self._connection
         with self._changed:
@@ -262,7 +264,7 @@ class MqttClient:
             self._changed.notify_all()
         if after.client_id_number != before.client_id_number:
             self.client_id = self._new_client_id()
-        self._log(before, after, event)
+        self._log_transition(before, after, event)
 
     def _run_session(self, attempt: Attempt) -> SessionEnd:
         self._at = self.options.at(self._server)
@@ -301,19 +303,19 @@ class MqttClient:
 
     def session_opened(self, session: Session) -> None:
         """Publish `online`, subscribe, and call the hooks."""
-        self._announce(session, ONLINE)
+        self._announce_availability(session, ONLINE)
         with self._changed:
-            for topic in self._topics():
+            for topic in self._all_topics():
                 session.subscribe(topic, others_only=topic in self._others_only)
             self._session = session
-            self._advance(Accepted())
+            self._go_to_next_state(Accepted())
         self._warn_of_limits(session)
         for hook in self._on_connect:
             call_guarded(hook)
 
     def session_settled(self) -> None:
         """Note that the session is stable: the outage is over."""
-        self._advance(Settled())
+        self._go_to_next_state(Settled())
 
     def dispatch(self, received: Received) -> None:
         """Pass a message to its listeners."""
@@ -337,11 +339,11 @@ class MqttClient:
         if self.refused.pop(topic, None) is not None:
             log.info("mqtt: the broker grants %s now", topic)
 
-    def _topics(self) -> list[str]:
+    def _all_topics(self) -> list[str]:
         own = self.options.availability_topic
         return list(dict.fromkeys(([own] if own else []) + [topic for topic, _ in self._listeners]))
 
-    def _announce(self, session: Session, payload: bytes) -> None:
+    def _announce_availability(self, session: Session, payload: bytes) -> None:
         topic = self.options.availability_topic
         if topic is not None:
             message = Message(topic, payload, "state", 1, retain=True, content_type="text/plain")
@@ -351,8 +353,8 @@ class MqttClient:
         # The broker may send the last will of an earlier connection late: without this, the
         # device would stay `offline` although it is connected.
         if self._session is not None and not self._closing.is_set():
-            log.debug("mqtt: the broker says offline while we are online; publishing online")
-            self._announce(self._session, ONLINE)
+            log.debug("mqtt: the broker lists this device as offline; publishing online again")
+            self._announce_availability(self._session, ONLINE)
 
     # Logging
 
@@ -360,7 +362,7 @@ class MqttClient:
         for lacks in session.lacks():
             log.warning("mqtt: %s %s", self._at.address, lacks)
 
-    def _log(self, before: Connection, after: Connection, event: Event) -> None:
+    def _log_transition(self, before: Connection, after: Connection, event: Event) -> None:
         where = self._at.address
         match after.state:
             case State.CONNECTED:
@@ -388,7 +390,7 @@ class MqttClient:
         what = "no session with" if was_reached else "cannot reach"
         what = "lost" if before.is_open else what
         if after.is_refused:
-            log.log(level, "mqtt: %s; trying again", self._refusal(after))
+            log.log(level, "mqtt: %s; trying again", self._refusal_message(after))
         else:
             log.log(level, "mqtt: %s %s: %s; trying again", what, self._at.address, end.reason)
         if after.short_sessions == MAX_SHORT_SESSIONS and self.options.fixed_client_id:
@@ -398,15 +400,15 @@ class MqttClient:
                 self.client_id,
             )
 
-    def _refusal(self, connection: Connection) -> str:
+    def _refusal_message(self, connection: Connection) -> str:
         """Return the log message for a refused login, with the remedy."""
         options = self.options
         user = f"user {options.username!r}" if options.username else "no user name"
         refused = (
-            f"{self._at.address} refuses us ({user}, client id {self.client_id!r}):"
+            f"{self._at.address} refuses the login ({user}, client id {self.client_id!r}):"
             f" {connection.reason}"
         )
-        set_id = "set mqtt.client_id where it accepts certain client ids only"
+        set_id = "set mqtt.client_id if it accepts only certain client ids"
         if connection.code == CLIENT_ID_REFUSED:
             return f"{refused}; {set_id}"
         return (

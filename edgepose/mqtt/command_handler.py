@@ -73,35 +73,35 @@ class CommandHandler:
         """Number of refused commands."""
 
     @property
-    def _topics(self) -> Topics:
+    def _command_topics(self) -> Topics:
         return self._topics_now()
 
     @property
     def filters(self) -> tuple[str, str]:
         """The filters to subscribe to."""
-        return (f"{self._topics.prefix}/+/set", self._topics.request("+"))
+        return (f"{self._command_topics.prefix}/+/set", self._command_topics.request("+"))
 
     def take(self, received: Received) -> None:
         """Execute or refuse a command; does not raise for its content."""
-        prefix = f"{self._topics.prefix}/"
+        prefix = f"{self._command_topics.prefix}/"
         if not received.topic.startswith(prefix):
             return
         levels = received.topic.removeprefix(prefix).split("/")
         if len(levels) != 2:
             return
         if levels[0] == "request":
-            self._request(levels[1], received)
+            self._run_request(levels[1], received)
         elif levels[1] == "set":
-            self._set(levels[0], received)
+            self._apply_set(levels[0], received)
 
-    def _set(self, camera: str, received: Received) -> None:
+    def _apply_set(self, camera: str, received: Received) -> None:
         try:
-            self._admit(received)
+            self._check_admission(received)
             self.change(camera, received.payload)
         except CommandError as refusal:
-            self._refuse(refusal, None, received, UNSET)
+            self._refuse_command(refusal, None, received, UNSET)
         else:
-            self._respond(None, received, Response(ok=True))
+            self._send_response(None, received, Response(ok=True))
 
     def change(self, camera: str, payload: bytes) -> None:
         """Apply settings in the format of `C/set`. Thread-safe.
@@ -112,37 +112,41 @@ class CommandHandler:
             When the camera is unknown or the settings are invalid.
         """
         if camera not in self._cameras():
-            raise CommandError(f'camera "{_short(camera)}" is not known', "unknown")
-        self._apply(camera, self._read(Settings, payload))
+            raise CommandError(f'camera "{_printable(camera)}" is not known', "unknown")
+        self._apply(camera, self._decode_payload(Settings, payload))
 
-    def _request(self, name: str, received: Received) -> None:
+    def _run_request(self, name: str, received: Received) -> None:
         id_: Id | UnsetType = UNSET
         try:
-            self._admit(received)
-            id_ = _id(received.payload)
+            self._check_admission(received)
+            id_ = _request_id(received.payload)
             if name not in self._handlers:
                 known = ", ".join(sorted(self._handlers))
                 raise CommandError(
-                    f'request "{_short(name)}" is not known; known: {known}', "unknown"
+                    f'request "{_printable(name)}" is not known; known: {known}', "unknown"
                 )
-            request = self._read(self._requests[name].takes, received.payload or b"{}")
+            request = self._decode_payload(self._requests[name].takes, received.payload or b"{}")
             if self._requests[name].slow:
-                self._begin(name, partial(self._do, name, request, received, id_))
+                self._run_slow_request(
+                    name, partial(self._run_handler, name, request, received, id_)
+                )
             else:
-                self._do(name, request, received, id_)
+                self._run_handler(name, request, received, id_)
         except CommandError as refusal:
-            self._refuse(refusal, self._topics.response(name), received, id_)
+            self._refuse_command(refusal, self._command_topics.response(name), received, id_)
 
-    def _do(self, name: str, request: Request, received: Received, id_: Id | UnsetType) -> None:
-        where = self._topics.response(name)
+    def _run_handler(
+        self, name: str, request: Request, received: Received, id_: Id | UnsetType
+    ) -> None:
+        where = self._command_topics.response(name)
         try:
             data = self._handlers[name](request)
         except CommandError as refusal:
-            self._refuse(refusal, where, received, id_)
+            self._refuse_command(refusal, where, received, id_)
         else:
-            self._respond(where, received, Response(id_, ok=True, data=data))
+            self._send_response(where, received, Response(id_, ok=True, data=data))
 
-    def _begin(self, name: str, do: Callable[[], None]) -> None:
+    def _run_slow_request(self, name: str, do: Callable[[], None]) -> None:
         """Run a slow request in its own thread, one request of a kind at a time."""
         if name in self._running:
             raise CommandError(f"{name} is running; wait for its answer", "running")
@@ -156,35 +160,35 @@ class CommandHandler:
 
         threading.Thread(target=run, name=name, daemon=True).start()
 
-    def _admit(self, received: Received) -> None:
+    def _check_admission(self, received: Received) -> None:
         """Refuse a command that is too large, too frequent or retained."""
         if not self._bucket.take():
             raise CommandError("too many commands; wait a moment", "rate")
         if received.retained:
-            msg = "a retained command is not obeyed: it would come again at each start"
+            msg = "a retained command is ignored: it would repeat at each start"
             raise CommandError(msg, "retained")
         if len(received.payload) > MAX_BYTES:
             raise CommandError(
                 f"{len(received.payload)} bytes; at most {MAX_BYTES} are read", "size"
             )
 
-    def _read(self, type_: type, payload: bytes) -> Any:
+    def _decode_payload(self, type_: type, payload: bytes) -> Any:
         decoder = self._decoders.setdefault(type_, msgspec.json.Decoder(type_))
         try:
             return decoder.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise CommandError(_short(in_words(error)), "invalid") from None
+            raise CommandError(_printable(in_words(error)), "invalid") from None
 
-    def _refuse(
+    def _refuse_command(
         self, refusal: CommandError, usual: str | None, received: Received, id_: Id | UnsetType
     ) -> None:
         self.refused += 1
         news = self._is_news(f"{usual is None} {refusal.kind}")
         if news:
-            log.warning("%s: refused: %s", _short(received.topic), refusal)
+            log.warning("%s: refused: %s", _printable(received.topic), refusal)
         # Answer a rate-limited sender once, not for every message.
         if refusal.kind != "rate" or news:
-            self._respond(usual, received, Response(id_, ok=False, error=str(refusal)))
+            self._send_response(usual, received, Response(id_, ok=False, error=str(refusal)))
 
     def _is_news(self, kind: str) -> bool:
         now_ns = self._clock.now_ns()
@@ -194,13 +198,15 @@ class CommandHandler:
         self._said[kind] = now_ns
         return True
 
-    def _respond(self, usual: str | None, received: Received, response: Response[Any]) -> None:
+    def _send_response(
+        self, usual: str | None, received: Received, response: Response[Any]
+    ) -> None:
         """Answer on the sender's response topic, else on the request's; `set` has none."""
         where = received.response_topic or usual
         if where is None:
             return
         if not self._may_answer_on(where):
-            log.debug("no answer on %s: not a topic for answers", where)
+            log.debug("no answer on %s: not a valid response topic", where)
             return
         content = msgspec.json.encode(response)
         self._answer(Message(where, content, "answer", qos=1, correlation=received.correlation))
@@ -209,11 +215,11 @@ class CommandHandler:
         """Return whether an answer may be sent to a topic: no wildcard, no subscribed topic."""
         if not where or where.startswith("$") or set(where) & {"+", "#", "\0"}:
             return False
-        mine = where.startswith(f"{self._topics.prefix}/")
-        return not mine or where.startswith(self._topics.response(""))
+        mine = where.startswith(f"{self._command_topics.prefix}/")
+        return not mine or where.startswith(self._command_topics.response(""))
 
 
-def _id(payload: bytes) -> Id | UnsetType:
+def _request_id(payload: bytes) -> Id | UnsetType:
     """Return the id of a request, even of an invalid one."""
     try:
         return msgspec.json.decode(payload, type=_OnlyId).id
@@ -225,7 +231,7 @@ class _OnlyId(Struct):
     id: Id | UnsetType = UNSET
 
 
-def _short(text: str) -> str:
+def _printable(text: str) -> str:
     """Return foreign text for a message: printable, at most 200 characters."""
     plain = "".join(character if character.isprintable() else "?" for character in text)
     return plain if len(plain) <= 200 else f"{plain[:200]}…"

@@ -85,7 +85,7 @@ class Composer:
             self._counted(events)
         self._seen = self._follower.state
         with self._lock:
-            if self._state != self._now():
+            if self._state != self._current_fields():
                 composed.append(self._compose_state())
         return composed
 
@@ -100,11 +100,11 @@ class Composer:
 
     def _compose_state(self) -> Message:
         """Compose and number the state; the outbox drops a state older than the last one sent."""
-        self._state = self._now()
+        self._state = self._current_fields()
         message = encoding.state(self._topics, [self._state], self._frame)
         return replace(message, revision=next(REVISIONS))
 
-    def _now(self) -> dict[str, Any]:
+    def _current_fields(self) -> dict[str, Any]:
         """Return the fields of the state; while paused, those for no person."""
         empty: dict[str, Any] = {"zones": {zone.id: {} for zone in self._follower.zones}}
         seen = {} if self.extra.get("paused") else self._seen

@@ -203,11 +203,11 @@ def transition(now: Connection, event: Event, policy: RetryPolicy) -> Connection
         case ((State.CONNECTING | State.WAITING | State.REFUSED), Started()):
             after = replace(now, state=State.CONNECTING)
         case State.CONNECTING, Accepted():
-            after = _accepted(now)
+            after = _when_accepted(now)
         case State.CONNECTING, Ended():
             after = _attempt_failed(now, event, policy)
         case State.CONNECTED, Settled():
-            after = _settled(now)
+            after = _when_settled(now)
         case ((State.CONNECTED | State.STABLE), Ended()):
             after = _session_lost(now, event.end, policy)
         case _:
@@ -216,7 +216,7 @@ def transition(now: Connection, event: Event, policy: RetryPolicy) -> Connection
     return after
 
 
-def _accepted(now: Connection) -> Connection:
+def _when_accepted(now: Connection) -> Connection:
     return replace(
         now,
         state=State.CONNECTED,
@@ -228,7 +228,7 @@ def _accepted(now: Connection) -> Connection:
     )
 
 
-def _settled(now: Connection) -> Connection:
+def _when_settled(now: Connection) -> Connection:
     return replace(now, state=State.STABLE, failures=0, short_sessions=0, reported=frozenset())
 
 
@@ -236,7 +236,7 @@ def _session_lost(now: Connection, end: SessionEnd, policy: RetryPolicy) -> Conn
     was_stable = now.state is State.STABLE
     short = 0 if was_stable else now.short_sessions + 1
     rename = short > 0 and short % MAX_SHORT_SESSIONS == 0
-    waiting = _waiting(now, end, policy)
+    waiting = _wait_to_retry(now, end, policy)
     reduced = now.attempt.reduced(end.code)
     return replace(
         waiting,
@@ -247,7 +247,7 @@ def _session_lost(now: Connection, end: SessionEnd, policy: RetryPolicy) -> Conn
     )
 
 
-def _waiting(now: Connection, end: SessionEnd, policy: RetryPolicy) -> Connection:
+def _wait_to_retry(now: Connection, end: SessionEnd, policy: RetryPolicy) -> Connection:
     return replace(
         now,
         state=State.WAITING,
@@ -266,13 +266,13 @@ def _attempt_failed(now: Connection, event: Ended, policy: RetryPolicy) -> Conne
     other = _try_at_once(now, end)
     if other is not None:
         return replace(now, attempt=other)
-    waiting = _waiting(now, end, policy)
+    waiting = _wait_to_retry(now, end, policy)
     if end.code in REFUSALS:
-        return _refused(waiting, event.at_s, policy)
+        return _when_refused(waiting, event.at_s, policy)
     return replace(waiting, refused_since_s=None)
 
 
-def _refused(waiting: Connection, at_s: float, policy: RetryPolicy) -> Connection:
+def _when_refused(waiting: Connection, at_s: float, policy: RetryPolicy) -> Connection:
     """Return the next state after a refused login: retry soon, in minutes, or never.
 
     A broker that accepted the login before is retried soon for `REFUSAL_PATIENCE_S` after its

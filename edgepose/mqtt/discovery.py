@@ -163,7 +163,7 @@ def title(id_: str) -> str:
 
 def _of_device(topics: Topics) -> Iterator[tuple[str, Component]]:
     """Yield the entities of the device itself, which all cameras share."""
-    here = _available(topics.availability)
+    here = _availability_sensor(topics.availability)
     yield (
         "connection",
         {
@@ -218,7 +218,7 @@ def _of_device(topics: Topics) -> Iterator[tuple[str, Component]]:
     yield (
         "version",
         here
-        | _diagnostic("Version", topics.status)
+        | _diagnostic_sensor("Version", topics.status)
         | {
             "icon": "mdi:package-variant",
             "enabled_by_default": True,
@@ -228,7 +228,7 @@ def _of_device(topics: Topics) -> Iterator[tuple[str, Component]]:
     yield (
         "temperature",
         here
-        | _diagnostic("Temperature", topics.stats)
+        | _diagnostic_sensor("Temperature", topics.stats)
         | {
             "device_class": "temperature",
             "unit_of_measurement": "°C",
@@ -240,7 +240,7 @@ def _of_device(topics: Topics) -> Iterator[tuple[str, Component]]:
     yield (
         "delegate",
         here
-        | _diagnostic("Runs on", topics.status)
+        | _diagnostic_sensor("Runs on", topics.status)
         | {
             "icon": "mdi:chip",
             "value_template": "{{ (value_json.delegate | default({})).name | default(none) }}",
@@ -250,20 +250,20 @@ def _of_device(topics: Topics) -> Iterator[tuple[str, Component]]:
 
 def _of_camera(config: Config, camera: Camera, topics: Topics) -> Iterator[tuple[str, Component]]:
     where = topics.camera(camera.id)
-    here = _available(topics.availability, where.availability)
+    here = _availability_sensor(topics.availability, where.availability)
     for key, entity in _of_people(where):
         yield key, here | entity
     yield "fall_watch", here | _fall_watch(where)
     if config.events.fall:
-        yield "fall", here | _fall(where)
+        yield "fall", here | _fall_sensor(where)
         yield "fall_event", _fall_event(where)
     if config.events.long_lie_s:
         yield "long_lie", here | _long_lie(where)
     if config.events.still_s:
-        yield "still", here | _still(where)
+        yield "still", here | _stillness_sensor(where)
     if gestures := [rule.id for rule in config.rules()]:
         yield "gesture", _gesture_event(where, gestures)
-    for key, entity in _controls(where, topics):
+    for key, entity in _control_entities(where, topics):
         yield key, here | entity
     if camera.live != "off":
         yield "live", here | _live(where)
@@ -274,19 +274,19 @@ def _of_camera(config: Config, camera: Camera, topics: Topics) -> Iterator[tuple
             yield f"zone.{zone.id}.stay_event", _stay_event(where, zone)
     for key, entity in _of_lines(where, topics, camera):
         yield key, here | entity
-    for key, entity in _numbers(where, topics):
+    for key, entity in _number_entities(where, topics):
         yield key, here | entity
 
 
 def _of_people(where: CameraTopics) -> Iterator[tuple[str, Component]]:
     yield (
         "occupancy",
-        _switched("occupancy", where, "Occupancy", "value_json.occupied"),
+        _binary_sensor("occupancy", where, "Occupancy", "value_json.occupied"),
     )
-    yield "people", _people(where, "People", "value_json.count | default(none)")
+    yield "people", _people_sensor(where, "People", "value_json.count | default(none)")
     yield (
         "moving",
-        _switched("moving", where, "Movement", "value_json.moving | default(false)"),
+        _binary_sensor("moving", where, "Movement", "value_json.moving | default(false)"),
     )
     yield "posture", _one_of(POSTURES, where, "Posture", "value_json.posture")
     detail = "value_json.posture_detail | default('none', true)"
@@ -314,9 +314,11 @@ def _of_zone(where: CameraTopics, area: CameraZone) -> Iterator[tuple[str, Compo
     name = called(area)
     yield (
         "occupancy",
-        _switched("occupancy", where, f"{name} occupancy", f"{zone}.occupied | default(false)"),
+        _binary_sensor(
+            "occupancy", where, f"{name} occupancy", f"{zone}.occupied | default(false)"
+        ),
     )
-    yield "people", _people(where, f"{name} people", f"{zone}.count | default(none)")
+    yield "people", _people_sensor(where, f"{name} people", f"{zone}.count | default(none)")
     yield (
         "longest_stay",
         {
@@ -342,7 +344,7 @@ def _of_lines(
             name = f"{called(line)} to {title(side).lower()}"
             yield (
                 f"line.{line.id}.{side}",
-                _people(where, name, f"{count} | default(none)")
+                _people_sensor(where, name, f"{count} | default(none)")
                 | {"icon": "mdi:counter", "state_class": "total_increasing"},
             )
     if camera.lines:
@@ -376,16 +378,18 @@ def _fall_watch(where: CameraTopics) -> Component:
     }
 
 
-def _fall(where: CameraTopics) -> Component:
-    return _switched("safety", where, "Fall", "value_json.fall") | {"icon": "mdi:human-handsdown"}
+def _fall_sensor(where: CameraTopics) -> Component:
+    return _binary_sensor("safety", where, "Fall", "value_json.fall") | {
+        "icon": "mdi:human-handsdown"
+    }
 
 
 def _long_lie(where: CameraTopics) -> Component:
     condition = "value_json.long_lie | default(false)"
-    return _switched("safety", where, "Long lie", condition) | {"icon": "mdi:bed-clock"}
+    return _binary_sensor("safety", where, "Long lie", condition) | {"icon": "mdi:bed-clock"}
 
 
-def _still(where: CameraTopics) -> Component:
+def _stillness_sensor(where: CameraTopics) -> Component:
     """Return the sensor for stillness; its attribute `since` is the time of the last movement."""
     since = "{{ {'since': value_json.still_since | default(none)} | to_json }}"
     condition = "value_json.still | default(false)"
@@ -400,7 +404,7 @@ def _still(where: CameraTopics) -> Component:
     }
 
 
-def _switched(class_: str, where: CameraTopics, name: str, condition: str) -> Component:
+def _binary_sensor(class_: str, where: CameraTopics, name: str, condition: str) -> Component:
     return {
         "platform": "binary_sensor",
         "name": name,
@@ -410,7 +414,7 @@ def _switched(class_: str, where: CameraTopics, name: str, condition: str) -> Co
     }
 
 
-def _people(where: CameraTopics, name: str, count: str) -> Component:
+def _people_sensor(where: CameraTopics, name: str, count: str) -> Component:
     return {
         "platform": "sensor",
         "name": name,
@@ -431,7 +435,7 @@ def _fall_event(where: CameraTopics) -> Component:
         "icon": "mdi:alert",
         "event_types": list(FALLS),
         "state_topic": where.event,
-        "value_template": _event(f"value_json.type in {list(FALLS)}", "value_json.type"),
+        "value_template": _event_template(f"value_json.type in {list(FALLS)}", "value_json.type"),
     }
 
 
@@ -443,7 +447,7 @@ def _stay_event(where: CameraTopics, area: CameraZone) -> Component:
         "icon": "mdi:timer-alert",
         "event_types": ["zone_dwelling"],
         "state_topic": where.event,
-        "value_template": _event(
+        "value_template": _event_template(
             asked, "value_json.type", ", 'dwell_s': value_json.data.dwell_s | default(none)"
         ),
     }
@@ -458,13 +462,13 @@ def _gesture_event(where: CameraTopics, gestures: list[str]) -> Component:
         "icon": "mdi:hand-wave",
         "event_types": gestures,
         "state_topic": where.event,
-        "value_template": _event(
+        "value_template": _event_template(
             asked, "value_json.data.gesture", ", 'side': value_json.data.side | default(none)"
         ),
     }
 
 
-def _event(condition: str, type_: str, more: str = "") -> str:
+def _event_template(condition: str, type_: str, more: str = "") -> str:
     """Return the template of an event entity; it ignores an event that is sent again."""
     return (
         f"{{% if {condition} and value_json.id != state_attr(entity_id, 'id') %}}"
@@ -473,7 +477,7 @@ def _event(condition: str, type_: str, more: str = "") -> str:
     )
 
 
-def _controls(where: CameraTopics, topics: Topics) -> Iterator[tuple[str, Component]]:
+def _control_entities(where: CameraTopics, topics: Topics) -> Iterator[tuple[str, Component]]:
     yield (
         "processing",
         {
@@ -560,12 +564,12 @@ def _live(where: CameraTopics) -> Component:
     }
 
 
-def _numbers(where: CameraTopics, topics: Topics) -> Iterator[tuple[str, Component]]:
+def _number_entities(where: CameraTopics, topics: Topics) -> Iterator[tuple[str, Component]]:
     mine = f"(value_json.cameras | default({{}})).get('{where.camera}', {{}})"
     latency = f"({mine}.latency_ms | default({{}}, true)).p50"
     yield (
         "fps",
-        _diagnostic("Frame rate", topics.stats)
+        _diagnostic_sensor("Frame rate", topics.stats)
         | {
             "icon": "mdi:speedometer",
             "unit_of_measurement": "fps",
@@ -576,7 +580,7 @@ def _numbers(where: CameraTopics, topics: Topics) -> Iterator[tuple[str, Compone
     )
     yield (
         "latency",
-        _diagnostic("Latency", topics.stats)
+        _diagnostic_sensor("Latency", topics.stats)
         | {
             "device_class": "duration",
             "unit_of_measurement": "ms",
@@ -587,7 +591,7 @@ def _numbers(where: CameraTopics, topics: Topics) -> Iterator[tuple[str, Compone
     )
 
 
-def _diagnostic(name: str, state_topic: str) -> Component:
+def _diagnostic_sensor(name: str, state_topic: str) -> Component:
     return {
         "platform": "sensor",
         "name": name,
@@ -597,7 +601,7 @@ def _diagnostic(name: str, state_topic: str) -> Component:
     } | ({"expire_after": EXPIRES_S} if state_topic.endswith("/stats") else {})
 
 
-def _available(*all_of: str) -> Component:
+def _availability_sensor(*all_of: str) -> Component:
     return {
         "availability": [{"topic": topic} for topic in all_of],
         "availability_mode": "all",

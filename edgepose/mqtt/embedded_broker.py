@@ -96,7 +96,7 @@ class EmbeddedBroker:
         )
         self.port = self._await_port(self._process)
         if self._wanted is None and self.port != USUAL_PORT:
-            log.warning("broker: port %d is taken; taking %d", USUAL_PORT, self.port)
+            log.warning("broker: port %d is in use; using %d", USUAL_PORT, self.port)
         log.info("broker: the embedded broker listens at %s", self.url)
         return self
 
@@ -110,7 +110,7 @@ class EmbeddedBroker:
         if word == "taken":
             msg = f"mqtt.url: port {self._wanted} is taken; name another, or none for any"
             raise ConfigError(msg)
-        msg = "broker: the embedded broker did not start; edgepose --debug tells more"
+        msg = "broker: the embedded broker did not start; --debug shows details"
         raise EdgeposeError(msg)
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class EmbeddedBroker:
         self.close()
 
 
-def _free(port: int) -> int | None:
+def _free_port(port: int) -> int | None:
     """Return the port if it is free (0: any free port); else None."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -147,7 +147,7 @@ def _free(port: int) -> int | None:
         return found
 
 
-async def _listen(port: int) -> Any:
+async def _listen_on(port: int) -> Any:
     from amqtt.broker import Broker
     from amqtt.mqtt.connect import ConnectPacket, ConnectPayload
 
@@ -206,13 +206,13 @@ async def _parent_gone(parent: int) -> None:
 def _choose_port(wanted: int | None) -> int | None:
     """Return the port to use; None if the requested one is in use."""
     if wanted is not None:
-        return _free(wanted)
-    return _free(USUAL_PORT) or _free(0)
+        return _free_port(wanted)
+    return _free_port(USUAL_PORT) or _free_port(0)
 
 
 async def _serve_amqtt(port: int) -> None:
     parent = os.getppid()
-    await _listen(port)
+    await _listen_on(port)
     print(port, flush=True)  # noqa: T201
     await _parent_gone(parent)
 
@@ -226,24 +226,24 @@ def _serve_mosquitto(program: str, port: int) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    signal.signal(signal.SIGTERM, lambda *_: _stop(broker))
-    while not _answers(port) and broker.poll() is None:
+    signal.signal(signal.SIGTERM, lambda *_: _stop_broker(broker))
+    while not _is_answering(port) and broker.poll() is None:
         time.sleep(POLL_S)
     if broker.poll() is None:
         print(port, flush=True)  # noqa: T201
     while os.getppid() == parent and broker.poll() is None:
         if select.select([sys.stdin], [], [], CHECK_S)[0]:
             break
-    _stop(broker)
+    _stop_broker(broker)
 
 
-def _stop(broker: subprocess.Popen[bytes]) -> NoReturn:
+def _stop_broker(broker: subprocess.Popen[bytes]) -> NoReturn:
     broker.kill()  # it stores nothing, and clients notice the end at once
     broker.wait()
     os._exit(0)
 
 
-def _answers(port: int) -> bool:
+def _is_answering(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex((HOST, port)) == 0
 

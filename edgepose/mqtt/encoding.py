@@ -29,7 +29,7 @@ SCORE_DECIMALS: Final = 3
 METRE_DECIMALS: Final = 2
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     """Convert NumPy scalars and arrays for msgspec's encoder."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
@@ -46,8 +46,8 @@ _ARRAY_OF_3: Final = 0x93
 _FLOAT_32: Final = 0xCA
 _KEYPOINTS: Final = bytes((0xDC, 0, len(JOINT_NAMES)))  # an array of 17
 
-_ENCODER: Final = msgspec.json.Encoder(enc_hook=_plain)
-_ORDERED: Final = msgspec.json.Encoder(enc_hook=_plain, order="sorted")
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=_to_plain)
+_ORDERED: Final = msgspec.json.Encoder(enc_hook=_to_plain, order="sorted")
 _PACKER: Final = msgspec.msgpack.Encoder()
 
 
@@ -62,13 +62,13 @@ def pack(message: PosesMessage) -> bytes:
     Keypoints are 32-bit floats: with 64 bits the message would be longer than in JSON.
     """
     people = [
-        msgspec.structs.replace(person, keypoints=_packed(person.keypoints))
+        msgspec.structs.replace(person, keypoints=_pack_keypoints(person.keypoints))
         for person in message.poses
     ]
     return _PACKER.encode(msgspec.structs.replace(message, poses=people))
 
 
-def _packed(keypoints: Sequence[Keypoint]) -> msgspec.Raw:
+def _pack_keypoints(keypoints: Sequence[Keypoint]) -> msgspec.Raw:
     points = np.empty(len(keypoints), _POINT)
     points["three"] = _ARRAY_OF_3
     for column, name in zip(np.array(keypoints).T, "xys", strict=True):
@@ -76,7 +76,7 @@ def _packed(keypoints: Sequence[Keypoint]) -> msgspec.Raw:
     return msgspec.Raw(_KEYPOINTS + points.tobytes())
 
 
-def _people(people: Sequence[Track | Pose]) -> list[PersonMessage]:
+def _encode_people(people: Sequence[Track | Pose]) -> list[PersonMessage]:
     """Round and convert all people in one numpy operation, which is faster than one by one."""
     if not people:
         return []
@@ -101,7 +101,7 @@ def _people(people: Sequence[Track | Pose]) -> list[PersonMessage]:
             posture_detail=(track and track.posture_detail) or msgspec.UNSET,
             zones=list(track.zones) if track else [],
             keypoints=points,
-            **(_motion(track, nearest) if track else {}),
+            **(_motion_fields(track, nearest) if track else {}),
         )
         for track, (x, y, width, height, score), points in zip(
             tracks, boxes.tolist(), keypoints.tolist(), strict=True
@@ -109,27 +109,27 @@ def _people(people: Sequence[Track | Pose]) -> list[PersonMessage]:
     ]
 
 
-def _motion(track: Track, nearest: Mapping[int, float]) -> dict[str, Any]:
+def _motion_fields(track: Track, nearest: Mapping[int, float]) -> dict[str, Any]:
     """Return the fields about a person's movement; unknown ones are omitted."""
-    known: dict[str, Any] = {"moving": track.moving, "facing": _decimals(track.facing_deg, 0)}
-    known["velocity"] = _pair(track.velocity, COORDINATE_DECIMALS)
+    known: dict[str, Any] = {"moving": track.moving, "facing": _round_number(track.facing_deg, 0)}
+    known["velocity"] = _round_pair(track.velocity, COORDINATE_DECIMALS)
     if (place := track.place) is not None:
         known |= {
-            "position": _pair(place.at, METRE_DECIMALS),
-            "speed": _decimals(place.speed, METRE_DECIMALS),
-            "heading": _decimals(place.heading_deg, 0),
-            "height": _decimals(place.height, METRE_DECIMALS),
-            "nearest": _decimals(nearest.get(track.id), METRE_DECIMALS),
+            "position": _round_pair(place.at, METRE_DECIMALS),
+            "speed": _round_number(place.speed, METRE_DECIMALS),
+            "heading": _round_number(place.heading_deg, 0),
+            "height": _round_number(place.height, METRE_DECIMALS),
+            "nearest": _round_number(nearest.get(track.id), METRE_DECIMALS),
         }
     return {key: value for key, value in known.items() if value is not None}
 
 
-def _decimals(value: float | None, decimals: int) -> float | None:
+def _round_number(value: float | None, decimals: int) -> float | None:
     """Round a number; None stays None."""
     return None if value is None or not np.isfinite(value) else round(value, decimals) + 0.0
 
 
-def _pair(pair: tuple[float, float] | None, decimals: int) -> tuple[float, float] | None:
+def _round_pair(pair: tuple[float, float] | None, decimals: int) -> tuple[float, float] | None:
     if pair is None or not np.isfinite(pair).all():
         return None
     return round(pair[0], decimals) + 0.0, round(pair[1], decimals) + 0.0
@@ -168,7 +168,7 @@ def poses(
         height=frame.size.height,
         model=model,
         frame_id=msgspec.UNSET if frame_id is None else frame_id,
-        poses=_people(people),
+        poses=_encode_people(people),
     )
     return Message(
         camera.poses, encode(message), "poses", expiry_s=POSES_EXPIRY_S, read_ns=frame.read_ns
@@ -195,7 +195,7 @@ def event(camera: CameraTopics, happened: Event, frame: Frame) -> Message:
         camera=camera.camera,
         person=happened.person,
         at=rfc3339(unix_ns),
-        score=_score(happened.score),
+        score=_round_score(happened.score),
         data=dict(happened.data),
     )
     return Message(camera.event, encode(message), "event", qos=1)
@@ -245,17 +245,17 @@ def status(topics: Topics, message: StatusMessage) -> Message:
 
 def stats(topics: Topics, message: StatsMessage) -> Message:
     """Return the `B/stats` message, with two decimals."""
-    payload = _ENCODER.encode(_rounded(msgspec.to_builtins(message)))
+    payload = _ENCODER.encode(_round_values(msgspec.to_builtins(message)))
     return Message(topics.stats, payload, "stats")
 
 
-def _rounded(value: Any) -> Any:
+def _round_values(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 2) if np.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
+        return {key: _round_values(inner) for key, inner in value.items()}
     return value
 
 
-def _score(value: float) -> float:
+def _round_score(value: float) -> float:
     return round(min(max(value, 0.0), 1.0), SCORE_DECIMALS) if np.isfinite(value) else 0.0

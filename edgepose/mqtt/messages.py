@@ -217,7 +217,7 @@ class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
     p99: float
 
     @classmethod
-    def of(cls, milliseconds: Sequence[float]) -> Self | None:
+    def from_ms(cls, milliseconds: Sequence[float]) -> Self | None:
         """Summarise measurements; None if there are none."""
         if not len(milliseconds):
             return None
@@ -333,7 +333,7 @@ class Report(msgspec.Struct, frozen=True):
     findings: list[Finding]
 
     @classmethod
-    def of(cls, findings: list[Finding]) -> Self:
+    def from_findings(cls, findings: list[Finding]) -> Self:
         """Make a report of findings."""
         return cls(all(finding.verdict != "fail" for finding in findings), findings)
 

@@ -98,7 +98,7 @@ class BrokerOptions:
         if not options.tls:
             return options
         context = tls_context(options)
-        return replace(options, context=context, certificates=_digest(options))
+        return replace(options, context=context, certificates=_options_digest(options))
 
     @classmethod
     def from_config(cls, config: Config, own: EmbeddedBroker | None = None) -> Self:
@@ -238,7 +238,7 @@ def _file_error(key: str, path: str | Path | None, what: str) -> ConfigError:
     return ConfigError(f"mqtt.{key} = {str(path)!r}: {what}", ("mqtt", key))
 
 
-def _digest(options: BrokerOptions) -> str:
+def _options_digest(options: BrokerOptions) -> str:
     found = hashlib.sha256()
     for key in CERTIFICATE_FILES:
         path = getattr(options, key)

@@ -69,25 +69,25 @@ class Outbox:
 
     def _put_transient(self, message: Message) -> None:
         if not self._online:
-            self._drop(message)
+            self._drop_message(message)
             return
         if len(self._transient) >= self.DEPTH:
-            self._drop(self._transient.popleft())
+            self._drop_message(self._transient.popleft())
         self._transient.append(message)
 
-    def _drop(self, message: Message) -> None:
+    def _drop_message(self, message: Message) -> None:
         self.dropped[message.kind] = self.dropped.get(message.kind, 0) + 1
 
     def wait(self) -> bool:
         """Wait until `next` or `maintain` has work; return False once closed and empty."""
         with self._changed:
-            self._changed.wait_for(lambda: self._over() or self._ready(), self._spool.due_s())
-            return not self._over()
+            self._changed.wait_for(lambda: self._is_over() or self._is_ready(), self._spool.due_s())
+            return not self._is_over()
 
     def next(self) -> Outgoing | None:
         """Return the next message to send, states first; None if there is none."""
         with self._changed:
-            if not self._ready():
+            if not self._is_ready():
                 return None
             if self._unsent:
                 topic = next(iter(self._unsent))
@@ -104,10 +104,10 @@ class Outbox:
     def _next_transient(self) -> Outgoing | None:
         return Outgoing(self._transient.popleft()) if self._transient else None
 
-    def _ready(self) -> bool:
+    def _is_ready(self) -> bool:
         return self._online and bool(self._unsent or self._transient or self._spool.is_ready)
 
-    def _over(self) -> bool:
+    def _is_over(self) -> bool:
         nothing = not (self._unsent or self._transient) and self._spool.is_idle
         return self._closed and (nothing or not self._online)
 
@@ -120,7 +120,7 @@ class Outbox:
             elif message.kind == "state":
                 self._unsent = {message.topic: None} | self._unsent
             else:
-                self._drop(message)
+                self._drop_message(message)
 
     def acknowledge(self, outgoing: Outgoing, *, accepted: bool) -> None:
         """Record the broker's answer to an event, or to a cleared topic."""
@@ -141,7 +141,7 @@ class Outbox:
                 self._unsent = dict.fromkeys(self._states)
             else:
                 for message in self._transient:
-                    self._drop(message)
+                    self._drop_message(message)
                 self._transient.clear()
             self._changed.notify_all()
 

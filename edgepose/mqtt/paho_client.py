@@ -45,7 +45,7 @@ class BrokerReason:
     is_failure: bool
 
     @classmethod
-    def of(cls, reason: ReasonCode, given: Properties | None = None) -> "BrokerReason":
+    def from_code(cls, reason: ReasonCode, given: Properties | None = None) -> "BrokerReason":
         """Convert paho's reason code."""
         server = getattr(given, "ServerReference", "")
         text = str(reason).lower() + (f" ({server})" if server else "")
@@ -128,7 +128,7 @@ class PahoClient:
         self._set_callbacks(callbacks)
 
     def _set_callbacks(self, to: ClientCallbacks) -> None:
-        reason_of, client = BrokerReason.of, self._client
+        reason_of, client = BrokerReason.from_code, self._client
 
         def on_connect(
             _c: Client, _u: Any, _f: Any, reason: ReasonCode, given: Properties | None
@@ -136,7 +136,7 @@ class PahoClient:
             most: int = getattr(given, "ReceiveMaximum", MAX_IN_FLIGHT)
             client._max_inflight_messages = min(MAX_IN_FLIGHT, most)  # paho does not obey it
             self._answered = True
-            to.answered(reason_of(reason, given), _limits(given))
+            to.answered(reason_of(reason, given), _broker_limits(given))
 
         def on_disconnect(
             _c: Client, _u: Any, _f: Any, reason: ReasonCode, given: Properties | None
@@ -149,8 +149,8 @@ class PahoClient:
         client.on_subscribe = lambda _c, _u, mid, reasons, _p: to.subscribed(
             mid, [reason_of(reason) for reason in reasons]
         )
-        client.on_message = lambda _c, _u, message: to.received(_received(message))
-        client.on_socket_open = lambda _c, _u, sock: _tune(sock, self._options.keepalive_s)
+        client.on_message = lambda _c, _u, message: to.received(_received_message(message))
+        client.on_socket_open = lambda _c, _u, sock: _tune_socket(sock, self._options.keepalive_s)
         # With this set, `publish` leaves writing to `loop`. Without paho's thread it would write
         # itself, so that two threads could write into one packet.
         client.on_socket_register_write = lambda *_: None
@@ -186,7 +186,9 @@ class PahoClient:
         """Queue a message; return its number, or None if it was not accepted."""
         about = None
         if self._is_v5:
-            about = _properties(message.content_type, message.expiry_s, message.correlation, alias)
+            about = _message_properties(
+                message.content_type, message.expiry_s, message.correlation, alias
+            )
         retain = message.retain and self._attempt.retain
         info = self._client.publish(topic, message.payload, qos, retain, about)
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
@@ -227,7 +229,7 @@ class PahoClient:
         client.on_socket_open = client.on_socket_register_write = None
 
 
-def _limits(given: Properties | None) -> BrokerLimits:
+def _broker_limits(given: Properties | None) -> BrokerLimits:
     return BrokerLimits(
         qos=getattr(given, "MaximumQoS", 2),
         retain=bool(getattr(given, "RetainAvailable", 1)),
@@ -236,7 +238,7 @@ def _limits(given: Properties | None) -> BrokerLimits:
     )
 
 
-def _received(message: MQTTMessage) -> Received:
+def _received_message(message: MQTTMessage) -> Received:
     properties = message.properties
     return Received(
         message.topic,
@@ -260,11 +262,11 @@ class _Packed(Properties):
 
 
 @lru_cache(maxsize=64)
-def _properties(
+def _message_properties(
     content_type: str, expiry_s: int | None, correlation: bytes | None, alias: int | None
 ) -> Properties:
     """Return the MQTT 5 properties of a message; cached, as few combinations occur."""
-    properties = _described(PacketTypes.PUBLISH, content_type)
+    properties = _described_properties(PacketTypes.PUBLISH, content_type)
     if expiry_s is not None:
         properties.MessageExpiryInterval = expiry_s
     if correlation is not None:
@@ -274,9 +276,9 @@ def _properties(
     return _Packed(properties)
 
 
-def _described(packet: int, content_type: str) -> Properties:
+def _described_properties(packet: int, content_type: str) -> Properties:
     """Return properties with content type and payload version."""
-    properties = _blank(packet)
+    properties = _blank_properties(packet)
     properties.ContentType = content_type
     if content_type.startswith("text/") or content_type == "application/json":
         properties.PayloadFormatIndicator = 1
@@ -284,25 +286,25 @@ def _described(packet: int, content_type: str) -> Properties:
     return properties
 
 
-def _blank(packet: int) -> Properties:
+def _blank_properties(packet: int) -> Properties:
     return Properties(packet)  # type: ignore[no-untyped-call]  # paho's own has no types
 
 
 def will_properties() -> Properties:
     """Return a delay for the last will, so that a short interruption does not trigger it."""
-    properties = _described(PacketTypes.WILLMESSAGE, "text/plain")
+    properties = _described_properties(PacketTypes.WILLMESSAGE, "text/plain")
     properties.WillDelayInterval = WILL_DELAY_S
     return properties
 
 
 def session_properties(packet: int, session_s: int) -> Properties:
     """Return the session expiry interval, which starts when the connection ends."""
-    properties = _blank(packet)
+    properties = _blank_properties(packet)
     properties.SessionExpiryInterval = session_s
     return properties
 
 
-def _tune(sock: Any, keepalive_s: int) -> None:
+def _tune_socket(sock: Any, keepalive_s: int) -> None:
     """Set socket options: no delay, a small send buffer, and early detection of dead peers."""
     if sock.family not in {socket.AF_INET, socket.AF_INET6}:
         return

@@ -100,11 +100,11 @@ class PoisonMessages:
             Whether the broker reported that a message was too large.
         """
         with self._lock:
-            recent = self._recent()
+            recent = self._recent_suspects()
             self._suspects.clear()
             if was_short and not was_careful and not too_large:
                 return None  # several messages in flight; the next session is careful
-            suspect = _largest(recent) if too_large else self._likeliest(recent)
+            suspect = _largest_of(recent) if too_large else self._likeliest_suspect(recent)
             if suspect is None:
                 self._strikes.clear()
                 return None
@@ -113,9 +113,9 @@ class PoisonMessages:
             needed = CAREFUL_STRIKES if was_careful else MAX_STRIKES
             if strikes < needed and not too_large and suspect.topic not in self._holds:
                 return None
-            return suspect.topic, self._hold(suspect)
+            return suspect.topic, self._hold_back(suspect)
 
-    def _hold(self, suspect: Suspect) -> Hold:
+    def _hold_back(self, suspect: Suspect) -> Hold:
         before = self._holds.get(suspect.topic)
         lasts_s = HOLD_S[0] if before is None else min(2 * before.lasts_s, HOLD_S[1])
         hold = Hold(suspect.size, self._now_s() + lasts_s, lasts_s)
@@ -123,18 +123,18 @@ class PoisonMessages:
         self._strikes.clear()
         return hold
 
-    def _recent(self) -> list[Suspect]:
+    def _recent_suspects(self) -> list[Suspect]:
         self._drop_old()
         since_s = self._now_s() - SUSPECT_S
         return [suspect for suspect in self._suspects if suspect.at_s >= since_s]
 
-    def _likeliest(self, recent: list[Suspect]) -> Suspect | None:
+    def _likeliest_suspect(self, recent: list[Suspect]) -> Suspect | None:
         """Return the largest message if none of its size was accepted, or the only pending one.
 
         On an unreliable network any message may be in flight when the connection breaks; such
         messages must not be held back.
         """
-        largest = _largest(recent)
+        largest = _largest_of(recent)
         if largest is not None and largest.size > self._passed_bytes:
             return largest
         waiting = [suspect for suspect in recent if suspect.is_acknowledged]
@@ -157,5 +157,5 @@ class PoisonMessages:
             self._note_passed(self._suspects.popleft())
 
 
-def _largest(suspects: list[Suspect]) -> Suspect | None:
+def _largest_of(suspects: list[Suspect]) -> Suspect | None:
     return max(suspects, key=lambda suspect: suspect.size, default=None)

@@ -55,11 +55,11 @@ class Publisher:
         self._published: list[Callable[[Message], None]] = []
         self._cleared: list[Callable[[str], None]] = []
         self._sink = client
-        self._sink.on_connect(self._online)
+        self._sink.on_connect(self._on_online)
         if self._sink.options.availability_topic is not None:
             self._sink.subscribe(self._sink.options.availability_topic, self._repeat_overwritten)
-        self._sink.on_disconnect(self._offline)
-        self._thread = threading.Thread(target=self._send, name="mqtt", daemon=True)
+        self._sink.on_disconnect(self._on_offline)
+        self._thread = threading.Thread(target=self._send_next, name="mqtt", daemon=True)
 
     def start(self) -> None:
         """Begin to connect in the background."""
@@ -150,17 +150,17 @@ class Publisher:
         if received.payload == OFFLINE and not self._closing.is_set():
             self.outbox.repeat()
 
-    def _online(self) -> None:
+    def _on_online(self) -> None:
         self.sessions += 1
         self.outbox.set_online(True)
 
-    def _offline(self) -> None:
+    def _on_offline(self) -> None:
         # Wait for an event that was taken from the spool for the session that ended: in the
         # next session it would overtake older events.
         with self._sending:
             self.outbox.set_online(False)
 
-    def _send(self) -> None:
+    def _send_next(self) -> None:
         while self.outbox.wait():
             self.outbox.maintain()
             with self._sending:
@@ -175,22 +175,22 @@ class Publisher:
             return True
         started_ns = self._clock.now_ns()
         clears = outgoing.message.retain and not outgoing.message.payload
-        settled = partial(self._settled, outgoing) if outgoing.number or clears else None
+        settled = partial(self._on_settled, outgoing) if outgoing.number or clears else None
         if not self._sink.publish(outgoing.message, settled):
             self.outbox.requeue(outgoing)
             return False
-        self._measure(outgoing.message, started_ns)
+        self._measure_latency(outgoing.message, started_ns)
         for listener in self._published:
             listener(outgoing.message)
         return True
 
-    def _settled(self, outgoing: Outgoing, accepted: bool) -> None:
+    def _on_settled(self, outgoing: Outgoing, accepted: bool) -> None:
         self.outbox.acknowledge(outgoing, accepted=accepted)
         if outgoing.number is None:
             for listener in self._cleared:
                 listener(outgoing.message.topic)
 
-    def _measure(self, message: Message, started_ns: int) -> None:
+    def _measure_latency(self, message: Message, started_ns: int) -> None:
         now_ns = self._clock.now_ns()
         self.publishing.add(now_ns - started_ns)
         if message.read_ns:

@@ -15,7 +15,7 @@ CONNECT_REMEDIES: Final = {
     0x97: "raise its limit of connections or messages, or end other clients",
     0x99: "it does not take the last will, a text; turn off its check of payloads",
     0x9A: "it retains no messages, not even a last will (mosquitto: retain_available)",
-    0x9B: "it takes QoS 0 only, and our last will needs more (mosquitto: max_qos)",
+    0x9B: "it accepts QoS 0 only, and the last will needs more (mosquitto: max_qos)",
     0x9C: "write the address of the other server into mqtt.url",
     0x9D: "write its new address into mqtt.url",
     0x9F: "too many clients connect at once, or this one too often",

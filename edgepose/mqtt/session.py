@@ -50,10 +50,12 @@ MESSAGE_FAULTS: Final = frozenset(
 such as a broker that stops (0x8B) or another client with the same client id (0x8E)."""
 
 CERTIFICATE_REMEDIES: Final = {
-    10: "its owner has to renew it, or the clock here is wrong",  # expired
-    9: "the clock here is wrong, or it is for later",  # not yet valid
-    62: "write the name in its subjectAltName into mqtt.url; one without has to be made anew",
-    64: "write the address in its subjectAltName into mqtt.url; one without has to be made anew",
+    10: "renew it on the broker, or correct the clock here",  # expired
+    9: "correct the clock here, or use a certificate that is valid now",  # not yet valid
+    62: "write the name in its subjectAltName into mqtt.url; if it has none, create a new"
+    " certificate",
+    64: "write the address in its subjectAltName into mqtt.url; if it has none, create a new"
+    " certificate",
 }
 """Remedies by OpenSSL error code."""
 
@@ -127,13 +129,13 @@ def connect_error(error: Exception, options: BrokerOptions) -> SessionEnd:
         return SessionEnd(f"{what}; {_certificate_remedy(error, options)}", needs_user=True)
     if isinstance(error, ssl.SSLError):
         remedy = TLS_REMEDIES.get(error.reason or "", OTHER_TLS)
-        reason = f"it does not speak TLS as we do ({error.reason or error}); {remedy}"
+        reason = f"the TLS handshake failed ({error.reason or error}); {remedy}"
         return SessionEnd(reason, needs_user=True)
     if options.tls and isinstance(error, ConnectionResetError):
         reason = f"it hung up while TLS began; {TLS_REMEDIES['WRONG_VERSION_NUMBER']}"
         return SessionEnd(reason, needs_user=True)
     if isinstance(error, socket.gaierror):
-        return SessionEnd("no such host is known")
+        return SessionEnd("the host name is unknown")
     if isinstance(error, TimeoutError):
         return SessionEnd(f"no answer within {CONNECT_TIMEOUT_S:g} s")
     return SessionEnd(getattr(error, "strerror", None) or str(error))
@@ -196,9 +198,9 @@ class Session:
         self._given_up = threading.Event()
         self._aliases: dict[str, int] = {}
         self.limits = BrokerLimits()
-        self._client = PahoClient(options, client_id, attempt, self._callbacks())
+        self._client = PahoClient(options, client_id, attempt, self._queueing_callbacks())
 
-    def _callbacks(self) -> ClientCallbacks:
+    def _queueing_callbacks(self) -> ClientCallbacks:
         """Return callbacks that only queue paho's reports: it holds its locks during the calls."""
 
         def queued(do: Callable[..., None]) -> Callable[..., None]:
@@ -221,11 +223,11 @@ class Session:
         """Return the features that the broker lacks, as text."""
         found = []
         if self.qos < 1:
-            found.append("takes QoS 0 only (mosquitto: max_qos); events may be lost on the way")
+            found.append("accepts QoS 0 only (mosquitto: max_qos); events may be lost")
         if not (self.attempt.retain and self.limits.retain):
             found.append(
                 "retains no messages (mosquitto: retain_available); clients that connect later"
-                " do not learn the states"
+                " do not get the states"
             )
         return tuple(found)
 
@@ -236,36 +238,36 @@ class Session:
         try:
             self._client.connect()
         except (OSError, ValueError) as error:
-            self._close()
+            self._close_socket()
             return connect_error(error, self._options)
         deadline_s = time.monotonic() + CONNECT_TIMEOUT_S
         try:
             while self._end is None:
-                self._turn()
+                self._run_turn()
                 if self._accepted_s is None and self._end is None:
                     self._wait_for_answer(deadline_s, closing)
         finally:
-            self._close()
+            self._close_socket()
         return self._end
 
-    def _turn(self) -> None:
-        is_alive = self._loop(LOOP_S if self._accepted_s is not None else LOOP_S / 10)
+    def _run_turn(self) -> None:
+        is_alive = self._run_loop(LOOP_S if self._accepted_s is not None else LOOP_S / 10)
         if not self._client.wants_to_write():
             self._flowing_s = time.monotonic()
         while self._inbox:
             self._inbox.popleft()()
         self._do_due()
         if self._end is None and (not is_alive or self._given_up.is_set()):
-            self._finish(
+            self._finish_session(
                 SessionEnd("the connection broke", protocol_suspect=self._accepted_s is None)
             )
 
-    def _loop(self, timeout_s: float) -> bool:
+    def _run_loop(self, timeout_s: float) -> bool:
         try:
             return self._client.loop(timeout_s)
         except Exception:  # an error in paho ends the session, not the thread
             if not self._given_up.is_set():
-                log.exception("mqtt: the client library failed; connecting anew")
+                log.exception("mqtt: the client library failed; reconnecting")
             return False
 
     def _do_due(self) -> None:
@@ -275,9 +277,9 @@ class Session:
         if self._settled or self._accepted_s is None or self._end is not None:
             return
         if now_s - self._accepted_s >= STABLE_SESSION_S:
-            self._settle()
+            self._settle_session()
 
-    def _settle(self) -> None:
+    def _settle_session(self) -> None:
         with self._changed:
             self._settled, self._careful = True, False
             self._publish_queued()
@@ -285,19 +287,19 @@ class Session:
 
     def _wait_for_answer(self, deadline_s: float, closing: threading.Event) -> None:
         if closing.is_set():
-            self._finish(SessionEnd("stopped"))
+            self._finish_session(SessionEnd("stopped"))
         elif time.monotonic() > deadline_s:
-            reason = f"it took the connection but gave no answer within {CONNECT_TIMEOUT_S:g} s"
-            self._finish(SessionEnd(reason, protocol_suspect=True))
+            reason = f"it accepted the connection but did not answer within {CONNECT_TIMEOUT_S:g} s"
+            self._finish_session(SessionEnd(reason, protocol_suspect=True))
 
-    def _finish(self, end: SessionEnd) -> None:
+    def _finish_session(self, end: SessionEnd) -> None:
         with self._changed:
             self._end = end
             self._changed.notify_all()
 
     def _on_answer(self, reason: BrokerReason, limits: BrokerLimits) -> None:
         if reason.is_failure:
-            self._finish(_refusal(reason))
+            self._finish_session(_refused_end(reason))
             return
         self._accepted_s = self._flowing_s = time.monotonic()
         self.limits = limits
@@ -307,23 +309,25 @@ class Session:
         if self._end is not None:
             return
         if self._accepted_s is None:
-            hint = f"it hung up without an answer; if it {self._disconnect_hint()}"
-            self._finish(SessionEnd(hint, needs_user=True, protocol_suspect=True, hung_up=True))
+            hint = f"it closed the connection without an answer; if it {self._disconnect_hint()}"
+            self._finish_session(
+                SessionEnd(hint, needs_user=True, protocol_suspect=True, hung_up=True)
+            )
             return
         text = "the connection broke"
         if reason.code != UNSPECIFIED:
             text = with_remedy(reason.text, DISCONNECT_REMEDIES, reason.code)
         needs_user = reason.code in DISCONNECT_REMEDIES
         hung_up = reason.code in MESSAGE_FAULTS
-        self._finish(SessionEnd(text, reason.code, needs_user, hung_up=hung_up))
+        self._finish_session(SessionEnd(text, reason.code, needs_user, hung_up=hung_up))
 
     def _disconnect_hint(self) -> str:
         """Return a likely reason for a disconnect without a reason code, with the remedy."""
         if not self._options.tls:
-            return "speaks TLS there, write mqtts:// into mqtt.url"
+            return "expects TLS there, use mqtts:// in mqtt.url"
         if self._options.cert_file is None:
-            return "wants a client certificate, set mqtt.cert_file"
-        return "does not trust our certificate, have mqtt.cert_file signed by its authority"
+            return "requires a client certificate, set mqtt.cert_file"
+        return "does not trust the client certificate, have mqtt.cert_file signed by its authority"
 
     def _on_acknowledged(self, number: int, reason: BrokerReason) -> None:
         with self._changed:
@@ -363,7 +367,7 @@ class Session:
         for topic in self._denied:
             self.subscribe(topic, others_only=topic in self._others_only)
 
-    def _close(self) -> None:
+    def _close_socket(self) -> None:
         self._client.close()
         self._inbox.clear()
 
@@ -381,10 +385,12 @@ class Session:
         # Locked until the number is stored: the acknowledgement may arrive before that.
         with self._changed:
             if self._careful and (self._unacknowledged or self._queued):
-                return self._queue(message, size, acknowledged)
-            return self._publish(message, size, acknowledged)
+                return self._queue_message(message, size, acknowledged)
+            return self._publish_message(message, size, acknowledged)
 
-    def _queue(self, message: Message, size: int, acknowledged: Acknowledged | None) -> bool:
+    def _queue_message(
+        self, message: Message, size: int, acknowledged: Acknowledged | None
+    ) -> bool:
         if message.qos == 0:
             return False
         self._queued.append(_Queued(message, size, acknowledged))
@@ -393,10 +399,12 @@ class Session:
     def _publish_queued(self) -> None:
         while self._queued and not (self._careful and self._unacknowledged):
             queued = self._queued.popleft()
-            self._publish(queued.message, queued.size, queued.acknowledged)
+            self._publish_message(queued.message, queued.size, queued.acknowledged)
 
-    def _publish(self, message: Message, size: int, acknowledged: Acknowledged | None) -> bool:
-        topic, alias = self._aliased(message)
+    def _publish_message(
+        self, message: Message, size: int, acknowledged: Acknowledged | None
+    ) -> bool:
+        topic, alias = self._apply_alias(message)
         qos = min(message.qos, self.qos)
         number = self._client.publish(message, topic, qos, alias)
         if number is None:
@@ -417,7 +425,7 @@ class Session:
             return True
         return self._poison.is_held(message.topic, size)
 
-    def _aliased(self, message: Message) -> tuple[str, int | None]:
+    def _apply_alias(self, message: Message) -> tuple[str, int | None]:
         """Return the topic, or "" if the broker knows its alias, and the topic alias."""
         if message.kind != "poses" or message.qos > 0:
             return message.topic, None
@@ -476,10 +484,10 @@ class Session:
         try:
             self._client.shut_down()
         except OSError:
-            log.debug("mqtt: the socket was gone already")
+            log.debug("mqtt: the socket was already closed")
 
 
-def _refusal(reason: BrokerReason) -> SessionEnd:
+def _refused_end(reason: BrokerReason) -> SessionEnd:
     """Return the `SessionEnd` of an attempt that the broker refused."""
     suspect = reason.code == UNSUPPORTED_PROTOCOL
     text = with_remedy(reason.text, CONNECT_REMEDIES, reason.code)
@@ -491,4 +499,4 @@ def call_guarded(hook: Callable[..., None], *args: Any) -> None:
     try:
         hook(*args)
     except Exception:
-        log.exception("mqtt: a listener failed; going on without it this time")
+        log.exception("mqtt: a callback failed and is skipped")

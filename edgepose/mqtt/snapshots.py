@@ -53,14 +53,14 @@ class Snapshots:
         with self._lock:
             self._newest = (frame, tuple(tracks))
         if any(event.type in self._on for event in events):
-            return [self._draw(frame, tracks)]
+            return [self._draw_snapshot(frame, tracks)]
         return []
 
     def take(self) -> Message | None:
         """Return a picture of the newest frame; None before the first. Thread-safe."""
         with self._lock:
             newest = self._newest
-        return None if newest is None else self._draw(*newest)
+        return None if newest is None else self._draw_snapshot(*newest)
 
     @property
     def newest(self) -> Frame | None:
@@ -73,7 +73,7 @@ class Snapshots:
         with self._lock:
             self._newest = None
 
-    def _draw(self, frame: Frame, tracks: Sequence[Track]) -> Message:
+    def _draw_snapshot(self, frame: Frame, tracks: Sequence[Track]) -> Message:
         if self._shown:
             picture = drawing.draw(frame.image, tracks, min_score=self.min_score)
         else:

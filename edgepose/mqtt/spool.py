@@ -83,7 +83,7 @@ class Spool:
         self._unsynced_ns: int | None = None
         self._next = 1
         self._has_warned = False
-        self._load()
+        self._load_records()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -149,7 +149,7 @@ class Spool:
         if number not in self._waiting:
             return
         if accepted:
-            self._remove([number])
+            self._remove_records([number])
             return
         self._refused[number] = None
         self._refused_topics[self._waiting[number].message.topic] = self._clock.now_ns()
@@ -194,7 +194,7 @@ class Spool:
         """Sync the events to disk and release the folder. May be called twice."""
         self._disk.close()
 
-    def _remove(self, numbers: list[int]) -> None:
+    def _remove_records(self, numbers: list[int]) -> None:
         for number in numbers:
             del self._waiting[number]
         if self._waiting:
@@ -215,20 +215,20 @@ class Spool:
         while self._disk.size > self._limits.size_bytes:
             gone += [number for number in self._disk.delete_oldest() if number not in gone]
         if gone:
-            self._drop(gone)
+            self._drop_records(gone)
 
-    def _drop(self, numbers: list[int]) -> None:
+    def _drop_records(self, numbers: list[int]) -> None:
         self.dropped += len(numbers)
         if not self._has_warned:
-            log.warning("events: more wait than may be kept; the oldest are dropped")
+            log.warning("events: the spool is full; the oldest are dropped")
             self._has_warned = True
         gone = set(numbers)
         self._in_flight -= gone
         self._unsent = deque(number for number in self._unsent if number not in gone)
         self._refused = {number: None for number in self._refused if number not in gone}
-        self._remove([number for number in numbers if number in self._waiting])
+        self._remove_records([number for number in numbers if number in self._waiting])
 
-    def _load(self) -> None:
+    def _load_records(self) -> None:
         now_ns, unix_s = self._clock.now_ns(), self._clock.unix_ns() / NS_PER_S
         for record in self._disk.load():
             age_s = unix_s - record.at if record.at > SINCE_2025_S else 0.0
@@ -238,4 +238,4 @@ class Spool:
             self._next = record.n + 1
         self._unsent = deque(self._waiting)
         if self._waiting:
-            log.info("events: %d wait from before", len(self._waiting))
+            log.info("events: %d from an earlier run are waiting", len(self._waiting))

@@ -84,7 +84,7 @@ class SegmentFolder:
         self._lock: int | None = None
         self._number = 0
         self._failed = False
-        if folder is not None and not self._take(folder):
+        if folder is not None and not self._lock_folder(folder):
             self._folder = None
 
     @property
@@ -102,16 +102,16 @@ class SegmentFolder:
         """Bytes of all segments except the open one."""
         return sum(segment.size for segment in list(self._segments)[:-1])
 
-    def _take(self, folder: Path) -> bool:
+    def _lock_folder(self, folder: Path) -> bool:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             busy = isinstance(error, BlockingIOError)
-            why = "another edgepose of this device id uses it" if busy else error.strerror
-            log.warning("%s: %s; events that wait are kept in memory only", folder, why)
-            self._unlock()
+            why = "another edgepose with this device id uses it" if busy else error.strerror
+            log.warning("%s: %s; waiting events are kept in memory only", folder, why)
+            self._unlock_folder()
             return False
         return True
 
@@ -124,17 +124,17 @@ class SegmentFolder:
         for path in sorted(self._folder.glob(f"*{SUFFIX}"), key=_number):
             segment = Segment(path)
             self._segments.append(segment)
-            if not self._read(segment, found):
+            if not self._read_segment(segment, found):
                 damaged.append(segment)
         for segment in self._segments:
             segment.waiting.intersection_update(found)
         self._number = max((_number(segment.path) for segment in self._segments), default=0)
         if damaged:
-            self._rewrite(damaged, found)
+            self._rewrite_damaged(damaged, found)
         self._delete_done()
         return [found[number] for number in sorted(found)]
 
-    def _read(self, segment: Segment, found: dict[int, SpoolRecord]) -> bool:
+    def _read_segment(self, segment: Segment, found: dict[int, SpoolRecord]) -> bool:
         """Read a segment's records into `found`; return False if a part of it is damaged."""
         try:
             content = segment.path.read_bytes()
@@ -143,7 +143,7 @@ class SegmentFolder:
             return False
         segment.size = len(content)
         is_whole = True
-        for record in _records(content):
+        for record in _parse_records(content):
             if record is None:
                 is_whole = False
                 continue
@@ -154,9 +154,9 @@ class SegmentFolder:
                 segment.waiting.add(record.n)
         return is_whole
 
-    def _rewrite(self, damaged: list[Segment], found: dict[int, SpoolRecord]) -> None:
+    def _rewrite_damaged(self, damaged: list[Segment], found: dict[int, SpoolRecord]) -> None:
         """Write the valid records into a new segment and set the damaged files aside."""
-        lines = b"".join(_line(found[number]) for number in sorted(found))
+        lines = b"".join(_encode_line(found[number]) for number in sorted(found))
         log.warning(
             "%s: a part cannot be read, as after a power cut; set aside as *%s; %d events are fine",
             damaged[0].path,
@@ -164,7 +164,7 @@ class SegmentFolder:
             len(found),
         )
         self._number += 1
-        fresh = Segment(self._path(self._number), len(lines), set(found))
+        fresh = Segment(self._path_of(self._number), len(lines), set(found))
         try:
             storage.write(fresh.path, lines)
             for segment in self._segments:
@@ -173,19 +173,19 @@ class SegmentFolder:
                 else:
                     segment.path.unlink()
         except OSError as error:
-            self._report(error)
+            self._report_error(error)
         self._segments = deque([fresh])
 
     def append(self, record: SpoolRecord) -> None:
         """Append one record."""
         if self._folder is None:
             return
-        line = _line(record)
+        line = _encode_line(record)
         try:
-            segment = self._open()
-            self._write(segment, line)
+            segment = self._open_segment()
+            self._write_line(segment, line)
         except OSError as error:
-            self._report(error)
+            self._report_error(error)
             return
         self._failed = False
         if record.n:
@@ -210,7 +210,7 @@ class SegmentFolder:
                 self._segments[0].size = 0
                 self._segments[0].waiting.clear()
         except OSError as error:
-            self._report(error)
+            self._report_error(error)
 
     def delete_oldest(self) -> list[int]:
         """Delete the oldest segment and return the numbers of its pending events."""
@@ -222,26 +222,26 @@ class SegmentFolder:
         """Return a function that syncs the open file and its name to disk."""
         if self._handle is None or self._folder is None:
             return None
-        return partial(_sync, os.dup(self._handle), self._folder)
+        return partial(_sync_file, os.dup(self._handle), self._folder)
 
     def close(self) -> None:
         """Sync to disk and release the folder."""
         self._end_segment()
-        self._unlock()
+        self._unlock_folder()
         self._folder = None
 
-    def _open(self) -> Segment:
+    def _open_segment(self) -> Segment:
         """Return the open segment; opens a new one after a start or when it is full."""
         if self._handle is None:
             self._number += 1
-            path = self._path(self._number)
+            path = self._path_of(self._number)
             flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC
             # Events show when people are at home: readable by this user only.
             self._handle = os.open(path, flags, 0o600)
             self._segments.append(Segment(path))
         return self._segments[-1]
 
-    def _write(self, segment: Segment, line: bytes) -> None:
+    def _write_line(self, segment: Segment, line: bytes) -> None:
         """Append a line, or nothing on an error."""
         assert self._handle is not None
         written = os.write(self._handle, line)
@@ -250,7 +250,7 @@ class SegmentFolder:
             raise OSError(ENOSPC, os.strerror(ENOSPC))
         segment.size += written
 
-    def _path(self, number: int) -> Path:
+    def _path_of(self, number: int) -> Path:
         assert self._folder is not None
         return self._folder / f"{number:010d}{SUFFIX}"
 
@@ -263,11 +263,11 @@ class SegmentFolder:
                 os.fsync(handle)
                 storage.sync_folder(self._segments[-1].path.parent)
         except OSError as error:
-            self._report(error)
+            self._report_error(error)
         finally:
             os.close(handle)
 
-    def _report(self, error: OSError) -> None:
+    def _report_error(self, error: OSError) -> None:
         if not self._failed:
             log.error("%s: %s; events are kept in memory meanwhile", self._folder, error.strerror)
         self._failed = True
@@ -279,13 +279,13 @@ class SegmentFolder:
                 return
             self._segments.popleft().path.unlink(missing_ok=True)
 
-    def _unlock(self) -> None:
+    def _unlock_folder(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
 
-def _sync(handle: int, folder: Path) -> None:
+def _sync_file(handle: int, folder: Path) -> None:
     """Sync a file to disk and close it."""
     try:
         os.fsync(handle)
@@ -296,20 +296,20 @@ def _sync(handle: int, folder: Path) -> None:
         os.close(handle)
 
 
-def _line(record: SpoolRecord) -> bytes:
+def _encode_line(record: SpoolRecord) -> bytes:
     text = msgspec.json.encode(record)
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
-def _records(content: bytes) -> Iterator[SpoolRecord | None]:
+def _parse_records(content: bytes) -> Iterator[SpoolRecord | None]:
     """Yield the records of a segment's content; None for each damaged line."""
     *lines, rest = content.split(b"\n")
-    yield from map(_record, lines)
+    yield from map(_parse_record, lines)
     if rest:
         yield None
 
 
-def _record(line: bytes) -> SpoolRecord | None:
+def _parse_record(line: bytes) -> SpoolRecord | None:
     checksum, _, text = line.partition(b" ")
     try:
         if int(checksum, 16) != zlib.crc32(text):

@@ -57,7 +57,7 @@ class StaleTopicCleaner:
             self._gone = (self._gone | before) - self._kept
             if self._since_ns is not None:
                 self._since_ns = self._clock.now_ns()
-            self._write()
+            self._write_topics()
 
     def connected(self) -> None:
         """Record the begin of a session."""
@@ -83,7 +83,7 @@ class StaleTopicCleaner:
         """Record that the broker has cleared a topic or refuses to."""
         with self._lock:
             self._gone.discard(topic)
-            self._write()
+            self._write_topics()
 
-    def _write(self) -> None:
+    def _write_topics(self) -> None:
         self._note.write(sorted(self._kept | self._gone))

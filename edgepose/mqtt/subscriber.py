@@ -115,7 +115,7 @@ class Subscription:
         options = BrokerOptions.from_url(url, client_id="edgepose-reader", **settings)
         self._link = MqttClient(options, on_failure=self._inbox.fail)
         for topic in filters(base_topic, device, camera, encoding):
-            self._link.subscribe(topic, self._receive)
+            self._link.subscribe(topic, self._on_received)
         self._link.start()
 
     @property
@@ -133,7 +133,7 @@ class Subscription:
         """Messages dropped for a slow reader: poses first, oldest first."""
         return self._inbox.dropped
 
-    def _receive(self, received: Received) -> None:
+    def _on_received(self, received: Received) -> None:
         try:
             message = messages.read(self._base, received.topic, received.payload)
         except msgspec.DecodeError as error:

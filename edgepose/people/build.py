@@ -23,7 +23,7 @@ from edgepose.people.zones import Zone
 SURE: Final = 0.35  # score that suffices for an id, whatever the model
 
 
-def births(pose: PoseSettings) -> tracking.TrackerOptions:
+def tracker_options(pose: PoseSettings) -> tracking.TrackerOptions:
     """Return the tracker options for the configured minimum pose score.
 
     Before a new track gets an id, its score must once be as much above the minimum as it may
@@ -50,7 +50,7 @@ def follower(config: Config, camera: schema.Camera, ids: Iterator[int] | None = 
     """
     zones = [Zone.from_config(zone) for zone in camera.zones]
     return Follower(
-        tracker=Tracker(births(config.pose), ids),
+        tracker=Tracker(tracker_options(config.pose), ids),
         smoother=Smoother() if config.pose.smoothing == "one-euro" else None,
         zones=zones,
         posture=PostureReader(config.pose.min_keypoint_score),
@@ -66,7 +66,7 @@ def follower(config: Config, camera: schema.Camera, ids: Iterator[int] | None = 
 def detectors(config: Config, camera: schema.Camera) -> list[Detector]:
     """Create the event detectors that the configuration enables."""
     zones = [Zone.from_config(zone) for zone in camera.zones]
-    asked = [registry.load(row).configured(config, zones) for row in EVENTS.values()]
+    asked = [registry.load(row).from_config(config, zones) for row in EVENTS.values()]
     lines = [Line(line.id, line.points, line.sides) for line in camera.lines]
     asked += [LineDetector(lines)] if lines else []
     return [detector for detector in asked if detector is not None]

@@ -47,7 +47,7 @@ class _History:
     def add(self, pose: Pose, at_ns: int) -> None:
         """Add an observation."""
         self.pose = pose
-        torso = _torso(pose.keypoints)
+        torso = _torso_ends(pose.keypoints)
         if torso is not None:
             self.at_ns.append(at_ns)
             self.shoulders.append(torso[0][1])
@@ -101,30 +101,30 @@ class FallenWatch:
             history = self._histories.setdefault(track.id, _History(track.pose))
             history.add(track.pose, at_ns)
             if history.dropped() and not _is_upright(track.pose.keypoints):
-                self._start(history, at_ns)
+                self._start_search(history, at_ns)
         for id_ in self._histories.keys() - here:
             history = self._histories.pop(id_)
-            if history.dropped() and not _leaves(history.pose, size):
-                self._start(history, at_ns)
+            if history.dropped() and not _is_at_edge(history.pose, size):
+                self._start_search(history, at_ns)
         for search in self._searches:
-            _advance(search, tracks, at_ns)
+            _advance_search(search, tracks, at_ns)
         self._searches = [entry for entry in self._searches if not _is_over(entry, at_ns)]
 
     def poses(self) -> list[FallenPose]:
         """Return the places to search, one for each person."""
-        return [_place(entry) for entry in self._searches]
+        return [_search_place(entry) for entry in self._searches]
 
     def clear(self) -> None:
         """Clear all histories and searches."""
         self._histories.clear()
         self._searches.clear()
 
-    def _start(self, history: _History, at_ns: int) -> None:
+    def _start_search(self, history: _History, at_ns: int) -> None:
         if not any(_is_near(entry, history.pose) for entry in self._searches):
             self._searches.append(_Search(history.pose, max(history.lengths), at_ns))
 
 
-def _place(search: _Search) -> FallenPose:
+def _search_place(search: _Search) -> FallenPose:
     """Return the last pose with a square box of the body's length before the drop."""
     x, y = box_around(search.pose.keypoints).centre
     side = max(search.length, *search.pose.box[2:])
@@ -132,7 +132,7 @@ def _place(search: _Search) -> FallenPose:
     return FallenPose(search.pose.keypoints, search.pose.score, box, search.visible)
 
 
-def _advance(search: _Search, tracks: Sequence[Track], at_ns: int) -> None:
+def _advance_search(search: _Search, tracks: Sequence[Track], at_ns: int) -> None:
     """Update a search with the most confident track near its place, if any."""
     search.others |= {track.id for track in tracks if not _is_near(search, track.pose)}
     near = [track.pose for track in tracks if track.id not in search.others]
@@ -159,14 +159,14 @@ def _is_near(search: _Search, pose: Pose) -> bool:
 
 
 def _is_upright(keypoints: Floats) -> bool:
-    torso = _torso(keypoints)
+    torso = _torso_ends(keypoints)
     if torso is None:
         return False
     (x, y), (hip_x, hip_y) = torso
     return abs(math.degrees(math.atan2(x - hip_x, hip_y - y))) < UPRIGHT_DEG
 
 
-def _torso(keypoints: Floats) -> tuple[Point, Point] | None:
+def _torso_ends(keypoints: Floats) -> tuple[Point, Point] | None:
     """Return the midpoints of shoulders and hips; None where either is hidden."""
     shoulders, hips = (
         [(x, y) for x, y, score in keypoints[pair].tolist() if score > SURE_JOINT]
@@ -179,7 +179,7 @@ def _middle(points: Sequence[Point]) -> Point:
     return sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points)
 
 
-def _leaves(pose: Pose, size: Size) -> bool:
+def _is_at_edge(pose: Pose, size: Size) -> bool:
     """Whether a person is so near to the frame's edge as to have left the frame."""
     box = box_around(pose.keypoints)
     x, y = EDGE * size.width, EDGE * size.height

@@ -47,7 +47,7 @@ class Floor:
 
     def view(self, size: Size) -> "FloorView":
         """Return the calibration for frames of this size. Cached per size."""
-        return _view(self, size)
+        return _compute_view(self, size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +88,7 @@ class FloorView:
 
 
 @lru_cache(maxsize=16)
-def _view(floor: Floor, size: Size) -> FloorView:
+def _compute_view(floor: Floor, size: Size) -> FloorView:
     pixels = [(x * size.width - 0.5, y * size.height - 0.5) for x, y in floor.points]
     plane = homography(floor.metres, pixels)
     projection = camera_of(plane, size)

@@ -58,7 +58,7 @@ class Follower:
         self._fallen = FallenWatch() if searches else None
         self._candidates: list[CandidatePose] = []
         self._seen: frozenset[int] = frozenset()
-        self._hoped = False
+        self._has_candidates = False
 
     def follow(
         self, poses: Sequence[Pose], at_ns: int, size: Size, *, still: bool = False
@@ -82,7 +82,7 @@ class Follower:
             if self._fallen is not None:
                 self._fallen.update(tracks, at_ns, size)
         least = self.tracker.options.birth_score
-        self._hoped = any(pose.score >= least for pose in poses)
+        self._has_candidates = any(pose.score >= least for pose in poses)
         if self.smoother is not None and not still:
             tracks = self.smoother.smooth(tracks, at_ns)
         tracks = locate(mark_cut(tracks, size), self.zones, size)
@@ -94,26 +94,26 @@ class Follower:
         events = [event for detector in self.detectors for event in detector.update(tracks, at_ns)]
         return tracks, events
 
-    def admit(self, options: tracking.TrackerOptions) -> None:
+    def set_tracker_options(self, options: tracking.TrackerOptions) -> None:
         """Replace the tracker's options. Clears all tracks if they changed. Thread-safe."""
         with self._lock:
             if options != self.tracker.options:
                 self.tracker.options = options
-                self._forget()
+                self._forget_lost()
 
     def forget(self, detectors: Sequence[Detector]) -> None:
         """Clear all tracks and replace the event detectors. Thread-safe."""
         with self._lock:
-            self._forget()
+            self._forget_lost()
         self.detectors = tuple(detectors)
 
-    def _forget(self) -> None:
+    def _forget_lost(self) -> None:
         self.tracker.forget()
         self._candidates = []
         if self._fallen is not None:
             self._fallen.clear()
 
-    def expect(self, at_ns: int, *, tracks: bool = True) -> list[Pose]:
+    def predict_people(self, at_ns: int, *, tracks: bool = True) -> list[Pose]:
         """Predict the poses of the latest frame's people at `at_ns`. Thread-safe.
 
         Includes poses not yet in a track and, with fall detection, places of fallen people;
@@ -137,18 +137,18 @@ class Follower:
         state = self.state
         if self._seen or any(state.get(key) for key in ("occupied", "fall", "long_lie")):
             return "somebody"
-        return "maybe" if self._hoped else "nobody"
+        return "maybe" if self._has_candidates else "nobody"
 
     @property
     def state(self) -> dict[str, Any]:
         """The merged state of all detectors: keys of the topic `C/state`."""
-        return reduce(_merged, (detector.state for detector in self.detectors), {})
+        return reduce(_merge_states, (detector.state for detector in self.detectors), {})
 
 
-def _merged(some: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+def _merge_states(some: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
     """Merge two states recursively: several detectors set keys of the same zone."""
     both = {
-        key: _merged(some[key], value)
+        key: _merge_states(some[key], value)
         for key, value in others.items()
         if isinstance(value, Mapping) and isinstance(some.get(key), Mapping)
     }

@@ -48,14 +48,14 @@ class _Course:
 
     def pixels(self) -> tuple[Point, Point] | None:
         """Return position and velocity in pixels; None with too few observations."""
-        return _fitted([(at_ns, ground) for at_ns, ground, _ in self.seen])
+        return _fit_line([(at_ns, ground) for at_ns, ground, _ in self.seen])
 
     def metres(self) -> tuple[Point, Point] | None:
         """Return position and velocity on the floor in metres; None with too few observations."""
-        return _fitted([(at_ns, place) for at_ns, _, place in self.seen if place is not None])
+        return _fit_line([(at_ns, place) for at_ns, _, place in self.seen if place is not None])
 
 
-def _fitted(looks: Sequence[tuple[int, Point]]) -> tuple[Point, Point] | None:
+def _fit_line(looks: Sequence[tuple[int, Point]]) -> tuple[Point, Point] | None:
     """Fit a line by least squares; return its latest position and the velocity per second.
 
     For ten observations numpy takes four times as long.
@@ -109,7 +109,7 @@ class KinematicsReader:
     def update(self, tracks: Sequence[Track], at_ns: int, size: Size) -> list[Track]:
         """Return the tracks with their kinematics set; `at_ns` is the frame's time."""
         view = self.floor.view(size) if self.floor is not None else None
-        moved = [self._move(track, at_ns, view) for track in tracks]
+        moved = [self._add_motion(track, at_ns, view) for track in tracks]
         self._people = {
             id_: way
             for id_, way in self._people.items()
@@ -117,7 +117,7 @@ class KinematicsReader:
         }
         return moved
 
-    def _move(self, track: Track, at_ns: int, view: FloorView | None) -> Track:
+    def _add_motion(self, track: Track, at_ns: int, view: FloorView | None) -> Track:
         if track.ground is None:
             return track
         way = self._people.setdefault(track.id, _Course())
@@ -127,10 +127,10 @@ class KinematicsReader:
             track,
             velocity=pixels[1] if pixels else None,
             facing_deg=facing_deg(track, self.min_score),
-            place=self._place(track, way, view) if view else None,
+            place=self._floor_place(track, way, view) if view else None,
         )
 
-    def _place(self, track: Track, way: _Course, view: FloorView) -> Place | None:
+    def _floor_place(self, track: Track, way: _Course, view: FloorView) -> Place | None:
         here = way.seen[-1][2]
         if here is None:
             return None

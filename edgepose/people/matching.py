@@ -24,13 +24,17 @@ OKS_FALL: Final[Floats] = np.asarray(-1 / (2 * (2 * OKS_SIGMAS) ** 2), np.float3
 """(17,): factor of the squared distance (in sizes) in the exponent of OKS."""
 
 SHARED_JOINTS: Final = 4  # minimum joints to compare: three points of a face fit any other face
-STRAY: Final = 0.15  # sizes: scale of the Cauchy weight; a joint with this residual weighs half
+ROBUST_SCALE: Final = (
+    0.15  # sizes: scale of the Cauchy weight; a joint with this residual weighs half
+)
 SPEED: Final = 0.7  # sizes per second and axis: standard deviation of the velocity; walking is 1.5
 SPEED_KEPT_S: Final = 2.0  # time constant with which an unobserved velocity decays
 UNSURE: Final = 0.1  # sizes: standard deviation of a measured position
-FIRST_DOUBT: Final = np.array([[[UNSURE**2, 0], [0, SPEED**2]]], np.float32)  # see `Bodies.doubt`
-REACH: Final = 3.0  # gate in standard deviations from the predicted position
-VAGUE: Final = 0.25  # exponent of the penalty for an uncertain position
+FIRST_DOUBT: Final = np.array(
+    [[[UNSURE**2, 0], [0, SPEED**2]]], np.float32
+)  # see `TrackBatch.doubt`
+GATE_SIGMA: Final = 3.0  # gate in standard deviations from the predicted position
+UNCERTAINTY_POWER: Final = 0.25  # exponent of the penalty for an uncertain position
 BODY_FADES_S: Final = 1.0  # time constant with which trust in hidden joints decays
 GROWS: Final = 0.5  # part of a size increase taken per frame: limits the effect of a stray joint
 SAME_PERSON: Final = 0.7  # OKS above which two poses in one frame are duplicates
@@ -42,7 +46,7 @@ SAME_PLACE: Final = 0.3  # minimum IoU of a match by boxes alone
 BOX_TRUST: Final = 0.3  # weight of the IoU: an exact box match counts as a mediocre pose match
 
 
-class Crowd(NamedTuple):
+class PoseBatch(NamedTuple):
     """The poses of one frame as arrays, for vectorised steps."""
 
     keypoints: Floats
@@ -55,14 +59,14 @@ class Crowd(NamedTuple):
     """(n,): body sizes in pixels; see `geometry.extent`."""
 
 
-class Bodies(NamedTuple):
+class TrackBatch(NamedTuple):
     """The tracked bodies as arrays: last observation and predicted motion."""
 
     keypoints: Floats
-    """(n, 3, 17): as in `Crowd`, when last seen. Hidden joints were moved with the body."""
+    """(n, 3, 17): as in `PoseBatch`, when last seen. Hidden joints were moved with the body."""
 
     corners: Floats
-    """(n, 4): as in `Crowd`."""
+    """(n, 4): as in `PoseBatch`."""
 
     sizes: Floats
     """(n,): pixels. They shrink slowly, so that a half-hidden body keeps its size."""
@@ -80,7 +84,7 @@ class Bodies(NamedTuple):
     """(n,): trust in hidden joints, within [0, 1]; decays while the body is not seen."""
 
 
-class Likeness(NamedTuple):
+class MatchScores(NamedTuple):
     """Match scores of k pairs of a person and a pose within the gate."""
 
     row: Indices
@@ -96,7 +100,7 @@ class Likeness(NamedTuple):
     """(k, 2): pixels from the person's last seen position to the pose."""
 
 
-Table = TypeVar("Table", Crowd, Bodies, Likeness)
+Table = TypeVar("Table", PoseBatch, TrackBatch, MatchScores)
 
 
 def pick(table: Table, which: Sequence[int]) -> Table:
@@ -105,7 +109,7 @@ def pick(table: Table, which: Sequence[int]) -> Table:
     return type(table)._make(part.take(rows, 0) for part in table)
 
 
-def gather(poses: Sequence[Pose]) -> Crowd:
+def batch_poses(poses: Sequence[Pose]) -> PoseBatch:
     """Return poses as arrays. Sizes come from the boxes."""
     # Takes a third of the time of numpy.stack.
     rows = np.concatenate([*(pose.keypoints for pose in poses), np.empty((0, 3), np.float32)])
@@ -113,18 +117,18 @@ def gather(poses: Sequence[Pose]) -> Crowd:
     boxes = np.array([pose.box for pose in poses], np.float32).reshape(-1, 4)
     sizes = extent(boxes[:, 2:])
     boxes[:, 2:] += boxes[:, :2]
-    return Crowd(keypoints, boxes, sizes)
+    return PoseBatch(keypoints, boxes, sizes)
 
 
-def begin(crowd: Crowd) -> Bodies:
+def init_tracks(crowd: PoseBatch) -> TrackBatch:
     """Return the initial track state of poses: no motion, initial covariance."""
     number = len(crowd.sizes)
     way, velocity = np.zeros((2, number, 2), np.float32)
     doubt = FIRST_DOUBT.repeat(number, axis=0)
-    return Bodies(*crowd, way, velocity, doubt, np.ones(number, np.float32))
+    return TrackBatch(*crowd, way, velocity, doubt, np.ones(number, np.float32))
 
 
-def later(bodies: Bodies, seconds: float) -> Bodies:
+def predict_tracks(bodies: TrackBatch, seconds: float) -> TrackBatch:
     """Predict bodies `seconds` ahead without an observation.
 
     Notes
@@ -152,14 +156,14 @@ def later(bodies: Bodies, seconds: float) -> Bodies:
     )
 
 
-def compare(people: Bodies, poses: Crowd, joint_score: float) -> Likeness:
+def compare(people: TrackBatch, poses: PoseBatch, joint_score: float) -> MatchScores:
     """Score all pairs of a predicted person and a pose within the gate.
 
     Parameters
     ----------
-    people : Bodies
+    people : TrackBatch
         n bodies, predicted to the time of the poses.
-    poses : Crowd
+    poses : PoseBatch
         m poses.
     joint_score : float
         Keypoints below it are ignored, within [0, 1].
@@ -169,7 +173,7 @@ def compare(people: Bodies, poses: Crowd, joint_score: float) -> Likeness:
     The shift of the whole body and the residual at each joint are scored separately:
     after a gap the position is uncertain, size and posture much less so.
     ``value = OKS(rest) * place(shift) * sharpness``: `place` is heavy-tailed and 0
-    beyond `REACH`; `sharpness` favours a recently seen person over one with an
+    beyond `GATE_SIGMA`; `sharpness` favours a recently seen person over one with an
     uncertain position. If neither the person nor the pose has any other match (too few
     shared joints, or a sudden movement), the IoU of the boxes gives the score.
 
@@ -179,30 +183,30 @@ def compare(people: Bodies, poses: Crowd, joint_score: float) -> Likeness:
     deviation = np.sqrt(people.doubt[:, 0, 0] + UNSURE**2)
     spread = deviation * people.sizes
     expected = people.corners + np.concatenate([people.way, people.way], axis=1)
-    row, column = near(expected, poses.corners, REACH * spread)
+    row, column = gate_pairs(expected, poses.corners, GATE_SIGMA * spread)
     size = people.sizes.take(row)
     way = people.way.take(row, 0)
 
-    moved, shared = between(
+    moved, shared = joint_offsets(
         people.keypoints.take(row, 0), poses.keypoints.take(column, 0), size, joint_score
     )
-    shift, rest = align(moved, shared)
+    shift, rest = robust_shift(moved, shared)
     shift = shift[:, :, 0] * size[:, None]
     number = shared.sum(axis=1, dtype=np.float32)
     shape = oks_of(rest, shared, number)
     squared = squares(shift - way) / spread.take(row) ** 2
-    value = shape / (1 + squared / 2) * (UNSURE / deviation.take(row)) ** VAGUE
-    value *= (squared <= REACH**2) & (shape >= SAME_SHAPE) & (number >= SHARED_JOINTS)
+    value = shape / (1 + squared / 2) * (UNSURE / deviation.take(row)) ** UNCERTAINTY_POWER
+    value *= (squared <= GATE_SIGMA**2) & (shape >= SAME_SHAPE) & (number >= SHARED_JOINTS)
 
     silent = np.bincount(row, value).take(row) + np.bincount(column, value).take(column) == 0
     if silent.any():
         iou, middle = overlap(expected[row[silent]], poses.corners[column[silent]])
         value[silent] = BOX_TRUST * iou * (iou >= SAME_PLACE)
         shift[silent] = way[silent] + middle
-    return Likeness(row, column, value, shift)
+    return MatchScores(row, column, value, shift)
 
 
-def near(a: Floats, b: Floats, slack: Floats) -> tuple[Indices, Indices]:
+def gate_pairs(a: Floats, b: Floats, slack: Floats) -> tuple[Indices, Indices]:
     """Return the index pairs of boxes (n, 4), grown by `slack` (n,), and (m, 4) that touch."""
     grown = slack[:, None]
     low, high = a[:, :2] - grown, a[:, 2:] + grown
@@ -211,7 +215,7 @@ def near(a: Floats, b: Floats, slack: Floats) -> tuple[Indices, Indices]:
     return row, column
 
 
-def between(
+def joint_offsets(
     bodies: Floats, keypoints: Floats, sizes: Floats, joint_score: float
 ) -> tuple[Floats, Flags]:
     """Return the offsets between the joints of paired people.
@@ -239,7 +243,7 @@ def between(
     return moved, shared
 
 
-def align(moved: Floats, shared: Flags) -> tuple[Floats, Floats]:
+def robust_shift(moved: Floats, shared: Flags) -> tuple[Floats, Floats]:
     """Estimate the shift from each body to its pose, robust against stray joints.
 
     Parameters
@@ -261,7 +265,7 @@ def align(moved: Floats, shared: Flags) -> tuple[Floats, Floats]:
     """
     weight = shared * STEADY
     rest = moved[:, :2] - mean(weight, moved)
-    weight /= 1 + squares(rest) / STRAY**2
+    weight /= 1 + squares(rest) / ROBUST_SCALE**2
     shift = mean(weight, moved)
     return shift, moved[:, :2] - shift
 
@@ -306,7 +310,9 @@ def overlap(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     return np.asarray(shared / np.maximum(union, 1e-6), np.float32), np.asarray(middle, np.float32)
 
 
-def learn(bodies: Bodies, poses: Crowd, seen: Likeness, joint_score: float) -> None:
+def update_tracks(
+    bodies: TrackBatch, poses: PoseBatch, seen: MatchScores, joint_score: float
+) -> None:
     """Update the matched bodies in place.
 
     Each body is moved by its shift and takes over the visible joints of the pose. Hidden
@@ -332,38 +338,38 @@ def learn(bodies: Bodies, poses: Crowd, seen: Likeness, joint_score: float) -> N
     bodies.fade[row] = 1
 
 
-def alike(crowd: Crowd, row: Indices, column: Indices, joint_score: float) -> Floats:
+def pairwise_oks(crowd: PoseBatch, row: Indices, column: Indices, joint_score: float) -> Floats:
     """Return the OKS (k,) of pairs of poses in one frame, given by their indices (k,)."""
     first, second = crowd.keypoints.take(row, 0), crowd.keypoints.take(column, 0)
-    moved, shared = between(first, second, crowd.sizes.take(row), joint_score)
+    moved, shared = joint_offsets(first, second, crowd.sizes.take(row), joint_score)
     return oks_of(moved, shared, shared.sum(axis=1, dtype=np.float32))
 
 
-def overshadowed(
-    crowd: Crowd, new: Sequence[int], known: Sequence[int], joint_score: float
+def duplicates_of_tracks(
+    crowd: PoseBatch, new: Sequence[int], known: Sequence[int], joint_score: float
 ) -> set[int]:
     """Return the indices of new poses that duplicate a matched one.
 
     Either the OKS is above `OVERSHADOWED`, or the IoU of the boxes above `SAME_BOX`.
     """
     corners = crowd.corners
-    first, second = near(corners[new], corners[known], np.zeros(len(new), np.float32))
+    first, second = gate_pairs(corners[new], corners[known], np.zeros(len(new), np.float32))
     row, column = np.array(new)[first], np.array(known)[second]
     iou, _ = overlap(corners[row], corners[column])
-    same = (alike(crowd, row, column, joint_score) > OVERSHADOWED) | (iou > SAME_BOX)
+    same = (pairwise_oks(crowd, row, column, joint_score) > OVERSHADOWED) | (iou > SAME_BOX)
     return set(row[same].tolist())
 
 
-def single_out(poses: Sequence[Pose], joint_score: float) -> tuple[list[Pose], Crowd]:
+def drop_duplicates(poses: Sequence[Pose], joint_score: float) -> tuple[list[Pose], PoseBatch]:
     """Suppress duplicate poses by OKS.
 
     Returns the poses kept, by falling score (ties by box, so that the input order does
     not matter), and the same poses as arrays.
     """
     ranked = sorted(poses, key=lambda pose: (-pose.score, pose.box))
-    crowd = gather(ranked)
-    row, column = twins(crowd)
-    same = alike(crowd, row, column, joint_score) > SAME_PERSON if len(row) else row > 0
+    crowd = batch_poses(ranked)
+    row, column = duplicate_pairs(crowd)
+    same = pairwise_oks(crowd, row, column, joint_score) > SAME_PERSON if len(row) else row > 0
     if not same.any():
         return ranked, crowd
     again: set[int] = set()
@@ -374,7 +380,7 @@ def single_out(poses: Sequence[Pose], joint_score: float) -> tuple[list[Pose], C
     return [ranked[index] for index in kept], pick(crowd, kept)
 
 
-def twins(crowd: Crowd) -> tuple[Indices, Indices]:
+def duplicate_pairs(crowd: PoseBatch) -> tuple[Indices, Indices]:
     """Return the index pairs ``row > column`` of poses with box centres within `SAME_MIDDLE`."""
     middle = (crowd.corners[:, :2] + crowd.corners[:, 2:]) / 2
     apart = np.abs(middle[:, None] - middle)

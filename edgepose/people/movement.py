@@ -57,9 +57,9 @@ class _Looks:
         self.seen_ns = at_ns
         if self.compared_ns is None or at_ns - self.compared_ns >= PERIOD_S * NS_PER_S:
             self.compared_ns = at_ns
-            self._compare(track, at_ns)
+            self._compare_looks(track, at_ns)
 
-    def _compare(self, track: Track, at_ns: int) -> None:
+    def _compare_looks(self, track: Track, at_ns: int) -> None:
         places = np.stack([place for _, place in self.places])
         now, size = middles(places), max(1.0, *track.pose.box[2:])
         if self.anchor is None:

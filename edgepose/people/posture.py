@@ -83,7 +83,7 @@ def _probabilities(content: bytes, known: bytes, min_score: float) -> Floats:
     least = VISIBLE * min_score
     looks = measure(keypoints, least)
     inputs = _all_inputs(keypoints, looks, least, before)
-    logits = _network().mean_logits(inputs, inputs[:, MIRROR_COLUMNS] * MIRROR_SIGNS)
+    logits = _posture_network().mean_logits(inputs, inputs[:, MIRROR_COLUMNS] * MIRROR_SIGNS)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares: Floats = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
     half = ~_is_whole(looks)
@@ -105,7 +105,7 @@ def posture_inputs(keypoints: Floats, least: float, before: Array) -> Floats:
 
 
 def _all_inputs(keypoints: Floats, looks: Looks, least: float, before: Array) -> Floats:
-    inputs = _inputs(keypoints, looks, least)
+    inputs = _network_inputs(keypoints, looks, least)
     scores = keypoints[..., 2]
     relative = scores / np.maximum(scores[:, SURE].max(axis=1, keepdims=True), least)
     sure = np.where(inputs[:, 2 * JOINTS :] > 0, np.minimum(relative, SCORE_MOST), 0.0)
@@ -124,10 +124,10 @@ def network_inputs(keypoints: Floats, least: float, looks: Looks | None = None) 
 
     `looks` are the measures of the same keypoints, if they are known already.
     """
-    return _inputs(keypoints, looks or measure(keypoints, least), least)
+    return _network_inputs(keypoints, looks or measure(keypoints, least), least)
 
 
-def _inputs(keypoints: Floats, looks: Looks, least: float) -> Floats:
+def _network_inputs(keypoints: Floats, looks: Looks, least: float) -> Floats:
     trunk = looks.points[:, (SHOULDERS, HIPS)]
     seen = ~np.isnan(trunk[..., :1])
     with np.errstate(invalid="ignore"):
@@ -145,16 +145,19 @@ def _is_whole(looks: Looks) -> NDArray[np.bool_]:
 
 
 @cache
-def _network() -> Perceptron:
+def _posture_network() -> Perceptron:
     return Perceptron.load(WEIGHTS)
 
 
 def read(pose: Pose, min_score: float = 0.3) -> Posture:
     """Classify the posture of a pose from a single picture."""
-    return _likeliest(probabilities(pose.keypoints[np.newaxis], min_score)[0], LIKELY) or "unknown"
+    return (
+        _likeliest_posture(probabilities(pose.keypoints[np.newaxis], min_score)[0], LIKELY)
+        or "unknown"
+    )
 
 
-def _likeliest(shares: Floats, least: float) -> Posture | None:
+def _likeliest_posture(shares: Floats, least: float) -> Posture | None:
     best = int(shares.argmax())
     return POSTURES[best] if shares[best] > least else None
 
@@ -191,7 +194,7 @@ class PostureReader:
             if shares[STANDING] > LIKELY:
                 memory.upright = look
         settled = [
-            replace(track, posture=self._settle(track.id, shares, at_ns))
+            replace(track, posture=self._settle_posture(track.id, shares, at_ns))
             for track, shares in zip(tracks, read_now, strict=True)
         ]
         self._people = {
@@ -201,7 +204,7 @@ class PostureReader:
         }
         return settled
 
-    def _settle(self, id_: int, shares: Floats, at_ns: int) -> Posture:
+    def _settle_posture(self, id_: int, shares: Floats, at_ns: int) -> Posture:
         """Average the probabilities with the time constant `settle_s`; return the likeliest.
 
         Keeps the previous posture while no mean exceeds `LIKELY`.
@@ -210,5 +213,5 @@ class PostureReader:
         keep = math.exp((memory.at_ns - at_ns) / (self.settle_s * NS_PER_S))
         memory.shares = np.asarray(keep * memory.shares + (1 - keep) * shares, np.float32)
         memory.at_ns = at_ns
-        memory.settled = _likeliest(memory.shares, LIKELY) or memory.settled
+        memory.settled = _likeliest_posture(memory.shares, LIKELY) or memory.settled
         return memory.settled

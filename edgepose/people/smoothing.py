@@ -20,7 +20,7 @@ from edgepose.types import Box, Floats, Pose, Track
 Times = NDArray[np.int64]
 
 NEVER_NS: Final = -(2**62)
-TREMBLE: Final = 0.4  # sizes per second: apparent speed of a resting joint due to model jitter
+JITTER_SPEED: Final = 0.4  # sizes per second: apparent speed of a resting joint due to model jitter
 TINY_S: Final = 1e-9  # avoids division by zero for two frames with the same time
 
 
@@ -148,7 +148,7 @@ def step(before: Points, seen: Floats, at_ns: int, options: SmootherOptions) -> 
     the paper: the step is exact for its length, ``1 - exp(-2 pi cutoff seconds)``, so two
     short steps equal one long step. Speed is the length of the velocity, not its value
     per axis, so the result does not depend on the camera's rotation. Speed is measured in
-    sizes of the person, less the apparent speed `TREMBLE` of jitter.
+    sizes of the person, less the apparent speed `JITTER_SPEED` of jitter.
 
     References
     ----------
@@ -164,7 +164,7 @@ def step(before: Points, seen: Floats, at_ns: int, options: SmootherOptions) -> 
     speed = mix(before.speed, velocity, low_pass(options.speed_hz, seconds))
     sizes = extent(place[:, -1] - place[:, -2])[:, None]
     pace = np.hypot(speed[:, :, 0], speed[:, :, 1]) / sizes
-    cutoff_hz = options.still_hz + options.prompt * np.maximum(pace - TREMBLE, 0)
+    cutoff_hz = options.still_hz + options.prompt * np.maximum(pace - JITTER_SPEED, 0)
     smooth = mix(before.smooth, place, low_pass(cutoff_hz, seconds))
     return Points(
         choose(fresh, place, choose(moved, smooth, before.smooth)),

@@ -17,16 +17,16 @@ import numpy as np
 
 from edgepose.people.assignment import Pair, assign
 from edgepose.people.matching import (
-    Bodies,
-    Crowd,
-    begin,
+    PoseBatch,
+    TrackBatch,
+    batch_poses,
     compare,
-    gather,
-    later,
-    learn,
-    overshadowed,
+    drop_duplicates,
+    duplicates_of_tracks,
+    init_tracks,
     pick,
-    single_out,
+    predict_tracks,
+    update_tracks,
 )
 from edgepose.timing import NS_PER_S
 from edgepose.types import LOST_S, Box, Floats, Pose, Track
@@ -58,7 +58,7 @@ class TrackerOptions:
 
 @dataclass(slots=True, eq=False)
 class Person:
-    """Identity and age of a track; its position is in the same row of `Bodies`."""
+    """Identity and age of a track; its position is in the same row of `TrackBatch`."""
 
     score: float
     since_ns: int
@@ -115,20 +115,22 @@ class Tracker:
         same time; a jump back by more than `TrackerOptions.lost_s` clears all tracks. With
         `at_once` a new track has its id in the first frame, as single pictures need.
         """
-        now_ns = self._advance(at_ns)
-        ranked, crowd = single_out(poses, self.options.joint_score)
+        now_ns = self._advance_tracks(at_ns)
+        ranked, crowd = drop_duplicates(poses, self.options.joint_score)
         sure = sum(pose.score >= self.options.birth_score for pose in ranked)
-        pairs = self._recognise(crowd, sure)
+        pairs = self._match_poses(crowd, sure)
         found = {self._people[row]: ranked[column] for row, column in pairs}
         for person, pose in found.items():
             person.see(pose, now_ns)
         self._drop_nobodies(found, now_ns, self._doubles(pairs, crowd))
         found = {person: pose for person, pose in found.items() if person in self._people}
-        new = self._begin(ranked[:sure], crowd, {column for _, column in pairs}, now_ns)
+        new = self._start_candidates(ranked[:sure], crowd, {column for _, column in pairs}, now_ns)
         if at_once:
-            return self._name(found | new, now_ns, watched_s=0.0, least=0.0)
+            return self._name_candidates(found | new, now_ns, watched_s=0.0, least=0.0)
         options = self.options
-        return self._name(found, now_ns, watched_s=options.confirm_s, least=options.sure_score)
+        return self._name_candidates(
+            found, now_ns, watched_s=options.confirm_s, least=options.sure_score
+        )
 
     def predict(self, at_ns: int) -> list[Track]:
         """Predict all tracks that have an id at `at_ns`, including unseen ones, sorted by id.
@@ -139,9 +141,9 @@ class Tracker:
         if self._now_ns is None:
             return []
         now_ns = max(at_ns, self._now_ns)
-        bodies = later(self._bodies, (now_ns - self._now_ns) / NS_PER_S)
+        bodies = predict_tracks(self._bodies, (now_ns - self._now_ns) / NS_PER_S)
         tracks = [
-            Track(person.id, self._expect(person, now_ns, *place), person.since_ns)
+            Track(person.id, self._predict_pose(person, now_ns, *place), person.since_ns)
             for person, *place in zip(
                 self._people, bodies.keypoints, bodies.corners, bodies.way, strict=True
             )
@@ -152,10 +154,10 @@ class Tracker:
     def forget(self) -> None:
         """Clear all tracks and candidates."""
         self._people: list[Person] = []
-        self._bodies = begin(gather([]))
+        self._bodies = init_tracks(batch_poses([]))
         self._now_ns: int | None = None
 
-    def _advance(self, at_ns: int) -> int:
+    def _advance_tracks(self, at_ns: int) -> int:
         """Predict all bodies to this frame and drop lost tracks.
 
         Returns the frame's time, never before that of the last frame.
@@ -166,17 +168,17 @@ class Tracker:
             self._now_ns = at_ns
         before_ns, self._now_ns = self._now_ns, max(at_ns, self._now_ns)
         now_ns = self._now_ns
-        self._keep([now_ns - person.seen_ns <= lost_ns for person in self._people])
-        self._bodies = later(self._bodies, (now_ns - before_ns) / NS_PER_S)
+        self._keep_rows([now_ns - person.seen_ns <= lost_ns for person in self._people])
+        self._bodies = predict_tracks(self._bodies, (now_ns - before_ns) / NS_PER_S)
         return now_ns
 
-    def _keep(self, wanted: Sequence[bool]) -> None:
+    def _keep_rows(self, wanted: Sequence[bool]) -> None:
         """Drop the rows that are not wanted."""
         if not all(wanted):
             self._people = list(itertools.compress(self._people, wanted))
             self._bodies = pick(self._bodies, np.flatnonzero(wanted).tolist())
 
-    def _recognise(self, crowd: Crowd, sure: int) -> list[Pair]:
+    def _match_poses(self, crowd: PoseBatch, sure: int) -> list[Pair]:
         """Match poses with people and update the bodies.
 
         The first `sure` poses reach the birth score.
@@ -187,12 +189,14 @@ class Tracker:
         near_by = zip(likeness.row.tolist(), likeness.column.tolist(), strict=True)
         index = {pair: index for index, pair in enumerate(near_by)}
         worth = dict(zip(index, likeness.value.tolist(), strict=True))
-        pairs = self._pair({pair: value for pair, value in worth.items() if value > 0}, sure)
+        pairs = self._assign_poses(
+            {pair: value for pair, value in worth.items() if value > 0}, sure
+        )
         seen = pick(likeness, [index[pair] for pair in pairs])
-        learn(self._bodies, crowd, seen, self.options.joint_score)
+        update_tracks(self._bodies, crowd, seen, self.options.joint_score)
         return pairs
 
-    def _pair(self, worth: Mapping[Pair, float], sure: int) -> list[Pair]:
+    def _assign_poses(self, worth: Mapping[Pair, float], sure: int) -> list[Pair]:
         """Assign the first `sure` poses, then the others to unmatched tracks with an id."""
         pairs = assign({pair: value for pair, value in worth.items() if pair[1] < sure})
         taken = {row for row, _ in pairs}
@@ -203,13 +207,13 @@ class Tracker:
         }
         return pairs + assign(rest)
 
-    def _doubles(self, pairs: Sequence[Pair], crowd: Crowd) -> set[Person]:
+    def _doubles(self, pairs: Sequence[Pair], crowd: PoseBatch) -> set[Person]:
         """Return the matched candidates that duplicate a matched track with an id."""
         known = [column for row, column in pairs if self._people[row].id is not None]
         new = {column: self._people[row] for row, column in pairs if self._people[row].id is None}
         if not known or not new:
             return set()
-        double = overshadowed(crowd, list(new), known, self.options.joint_score)
+        double = duplicates_of_tracks(crowd, list(new), known, self.options.joint_score)
         return {new[column] for column in double}
 
     def _drop_nobodies(
@@ -218,7 +222,7 @@ class Tracker:
         """Drop duplicates, and candidates seen in too few frames or unseen for `CANDIDATE_S`."""
         for person in self._people:
             person.missed += person not in found
-        self._keep(
+        self._keep_rows(
             [
                 person.id is not None
                 or (person in found and person not in doubles)
@@ -227,13 +231,13 @@ class Tracker:
             ]
         )
 
-    def _begin(
-        self, sure: Sequence[Pose], crowd: Crowd, known: Set[int], now_ns: int
+    def _start_candidates(
+        self, sure: Sequence[Pose], crowd: PoseBatch, known: Set[int], now_ns: int
     ) -> dict[Person, Pose]:
         """Start candidates from unmatched poses that do not duplicate a matched one."""
         new = [column for column in range(len(sure)) if column not in known]
         if new and known:
-            double = overshadowed(crowd, new, sorted(known), self.options.joint_score)
+            double = duplicates_of_tracks(crowd, new, sorted(known), self.options.joint_score)
             new = [column for column in new if column not in double]
         if not new:
             return {}
@@ -241,12 +245,12 @@ class Tracker:
             Person(pose.score, now_ns, now_ns, pose.score): pose
             for pose in (sure[column] for column in new)
         }
-        bodies = begin(pick(crowd, new))
+        bodies = init_tracks(pick(crowd, new))
         self._people += begun
-        self._bodies = Bodies(*map(np.concatenate, zip(self._bodies, bodies, strict=True)))
+        self._bodies = TrackBatch(*map(np.concatenate, zip(self._bodies, bodies, strict=True)))
         return begun
 
-    def _name(
+    def _name_candidates(
         self, found: dict[Person, Pose], now_ns: int, *, watched_s: float, least: float
     ) -> list[Track]:
         """Give ids to candidates of age `watched_s` whose best score is at least `least`.
@@ -261,7 +265,7 @@ class Tracker:
                 lost = self._lost_near(person)
                 person.id = next(self._ids) if lost is None else lost.id
                 person.since_ns = person.since_ns if lost is None else lost.since_ns
-                self._keep([other is not lost for other in self._people])
+                self._keep_rows([other is not lost for other in self._people])
             if person.id is not None:
                 tracks.append(Track(person.id, pose, person.since_ns))
         return sorted(tracks, key=lambda track: track.id)
@@ -282,7 +286,7 @@ class Tracker:
         ]
         return self._people[min(lost, key=lambda index: apart[index])] if lost else None
 
-    def _expect(
+    def _predict_pose(
         self, person: Person, at_ns: int, keypoints: Floats, corners: Floats, way: Floats
     ) -> Pose:
         fade = max(0.0, 1 - person.age_s(at_ns) / self.options.lost_s)

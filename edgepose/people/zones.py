@@ -52,7 +52,7 @@ class Zone:
         for corner in self.polygon:
             if _on_edge(point, previous, corner):
                 return True
-            if _crosses(point, previous, corner):
+            if _crosses_edge(point, previous, corner):
                 inside = not inside
             previous = corner
         return inside
@@ -71,7 +71,7 @@ def _on_edge(point: Point, start: Point, end: Point) -> bool:
     )
 
 
-def _crosses(point: Point, start: Point, end: Point) -> bool:
+def _crosses_edge(point: Point, start: Point, end: Point) -> bool:
     """Whether a rightward ray from the point crosses the edge (even-odd rule)."""
     (x, y), (x0, y0), (x1, y1) = point, start, end
     if (y0 > y) == (y1 > y):
@@ -103,23 +103,23 @@ def ground_point(pose: "Pose", min_score: float = 0.3) -> Point:
     from edgepose import skeleton as s
 
     points = pose.keypoints
-    ankles = _sure(points, (s.LEFT_ANKLE, s.RIGHT_ANKLE), min_score)
+    ankles = _sure_points(points, (s.LEFT_ANKLE, s.RIGHT_ANKLE), min_score)
     if ankles:
-        return _mean(ankles)
+        return _mean_point(ankles)
 
-    shoulders = _sure(points, (s.LEFT_SHOULDER, s.RIGHT_SHOULDER), min_score)
-    shoulder = _mean(shoulders) if shoulders else None
+    shoulders = _sure_points(points, (s.LEFT_SHOULDER, s.RIGHT_SHOULDER), min_score)
+    shoulder = _mean_point(shoulders) if shoulders else None
     feet = [
         _below_knee(leg[0], leg[1], shoulder)
         for joints in ((s.LEFT_HIP, s.LEFT_KNEE), (s.RIGHT_HIP, s.RIGHT_KNEE))
-        if len(leg := _sure(points, joints, min_score)) == 2
+        if len(leg := _sure_points(points, joints, min_score)) == 2
     ]
     if feet:
-        return _mean(feet)
+        return _mean_point(feet)
 
-    hips = _sure(points, (s.LEFT_HIP, s.RIGHT_HIP), min_score)
+    hips = _sure_points(points, (s.LEFT_HIP, s.RIGHT_HIP), min_score)
     if hips and shoulder:
-        hip = _mean(hips)
+        hip = _mean_point(hips)
         return (
             hip[0] + LEG_PER_TORSO * (hip[0] - shoulder[0]),
             hip[1] + LEG_PER_TORSO * (hip[1] - shoulder[1]),
@@ -142,7 +142,7 @@ def _below_knee(hip: Point, knee: Point, shoulder: Point | None) -> Point:
     return knee[0], knee[1] + SHANK_PER_TORSO * length
 
 
-def _sure(points: "Floats", joints: tuple[int, ...], min_score: float) -> list[Point]:
+def _sure_points(points: "Floats", joints: tuple[int, ...], min_score: float) -> list[Point]:
     """Return the positions of the joints from `min_score` on, in order."""
     return [
         (float(points[joint, 0]), float(points[joint, 1]))
@@ -151,7 +151,7 @@ def _sure(points: "Floats", joints: tuple[int, ...], min_score: float) -> list[P
     ]
 
 
-def _mean(points: Sequence[Point]) -> Point:
+def _mean_point(points: Sequence[Point]) -> Point:
     return sum(x for x, _ in points) / len(points), sum(y for _, y in points) / len(points)
 
 
@@ -184,9 +184,9 @@ def locate(
 def _zones_at(ground: Point, zones: Sequence[Zone], size: "Size") -> tuple[str, ...]:
     x, y = ground
     # The centre of the first pixel is (0, 0); the frame begins half a pixel before it.
-    at = _part((x + 0.5) / size.width), _part((y + 0.5) / size.height)
+    at = _share_of((x + 0.5) / size.width), _share_of((y + 0.5) / size.height)
     return tuple(zone.id for zone in zones if zone.contains(at))
 
 
-def _part(value: float) -> float:
+def _share_of(value: float) -> float:
     return min(1.0, max(0.0, value))

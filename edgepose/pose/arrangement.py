@@ -172,12 +172,12 @@ class ArrangementSelector:
         """
         allowed = candidates(model, os.cpu_count() or 1, memory_bytes())
         if len(allowed) == 1:
-            return ArrangementChoice(allowed[0], "the only one that is possible here")
-        self._read()
+            return ArrangementChoice(allowed[0], "the only possible one here")
+        self._read_cache()
         until_s = time.monotonic() + MEASURING_S
         costs: dict[Arrangement, Cost] = {}
         for entry in allowed:
-            cost = self._cost(name, people, entry, until_s)
+            cost = self._measure_cost(name, people, entry, until_s)
             if cost is not None:
                 costs[entry] = cost
             if len(costs) == 1 and cost is not None and _keeps_up(cost, fps):
@@ -191,7 +191,7 @@ class ArrangementSelector:
 
     def doubt(self) -> None:
         """Measure again at the next `choose`; costs are kept where no time is left for it."""
-        self._read()
+        self._read_cache()
         self._known.doubtful = sorted(self._known.costs)
         self._file.write(self._known)
 
@@ -201,12 +201,14 @@ class ArrangementSelector:
         cost = self._known.costs.get(key)
         return cost.ms * entry.interpreters if cost else 0.0
 
-    def _read(self) -> None:
+    def _read_cache(self) -> None:
         machine = self._machine()
         known: Costs | None = self._file.read()
         self._known = known if known and known.machine == machine else Costs(machine, {})
 
-    def _cost(self, name: str, people: int, entry: Arrangement, until_s: float) -> Cost | None:
+    def _measure_cost(
+        self, name: str, people: int, entry: Arrangement, until_s: float
+    ) -> Cost | None:
         """Return the cost of a frame; None if no time is left to measure it."""
         model_set = catalog.model_set(name)
         inferences = [(choice, 1, False) for choice in model_set.detectors]
@@ -246,13 +248,16 @@ def choose(costs: dict[Arrangement, Cost], fps: float) -> ArrangementChoice:
     able = [entry for entry, cost in costs.items() if _keeps_up(cost, fps)]
     if not able:
         best = min(costs, key=lambda entry: costs[entry].ms)
-        return ArrangementChoice(best, f"the quickest, {_rate(costs[best])}; {fps:g} are needed")
+        return ArrangementChoice(
+            best, f"the quickest, {_format_rate(costs[best])}; {fps:g} are needed"
+        )
     best = able[0]
     for entry in able[1:]:
         if costs[entry].cpu_ms < LESS * costs[best].cpu_ms:
             best = entry
     return ArrangementChoice(
-        best, f"the least CPU that keeps up with {fps:g} frames a second: {_rate(costs[best])}"
+        best,
+        f"the least CPU that keeps up with {fps:g} frames a second: {_format_rate(costs[best])}",
     )
 
 
@@ -274,10 +279,10 @@ def measure(choice: catalog.Choice, entry: Arrangement, *, shaped: bool = False)
         ms = (time.monotonic_ns() - began_ns) / NS_PER_MS
         cpu_ms = (time.process_time_ns() - spent_ns) / NS_PER_MS
         costs.append(Cost(ms / count, cpu_ms / count))
-    return Cost(_least(cost.ms for cost in costs), _least(cost.cpu_ms for cost in costs))
+    return Cost(_least_of(cost.ms for cost in costs), _least_of(cost.cpu_ms for cost in costs))
 
 
-def _least(values: Iterable[float]) -> float:
+def _least_of(values: Iterable[float]) -> float:
     return round(min(values), 3)
 
 
@@ -285,5 +290,5 @@ def _keeps_up(cost: Cost, fps: float) -> bool:
     return cost.ms * fps <= SHARE * NS_PER_S / NS_PER_MS
 
 
-def _rate(cost: Cost) -> str:
+def _format_rate(cost: Cost) -> str:
     return f"{1000 / max(cost.ms, 1e-3):.0f} frames a second, {cost.cpu_ms:.1f} ms of CPU each"

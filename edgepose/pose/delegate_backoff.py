@@ -27,7 +27,7 @@ class FailureRecord(msgspec.Struct):
     """Boot id and process id of the user; left behind if that process crashed."""
 
 
-class Bench:
+class DelegateBackoff:
     """Exponential back-off for failed delegates, persisted across restarts.
 
     Parameters
@@ -49,8 +49,8 @@ class Bench:
         record = self._records.get(name)
         if record is None or not record.failures or (rest_s := self._rest_s(record)) <= 0:
             return ""
-        times = "" if record.failures == 1 else f", for the {_ordinal(record.failures)} time"
-        return f"{record.reason}{times}; to be tried again in {_duration(rest_s)}"
+        times = "" if record.failures == 1 else f", for the {_format_ordinal(record.failures)} time"
+        return f"{record.reason}{times}; to be tried again in {_format_duration(rest_s)}"
 
     def failed(self, name: str, reason: str) -> None:
         """Record a failure of a delegate and start its back-off."""
@@ -64,7 +64,7 @@ class Bench:
 
     def enter(self, name: str) -> None:
         """Record that this process uses a delegate."""
-        self._records.setdefault(name, FailureRecord()).in_use = f"{_boot()} {os.getpid()}"
+        self._records.setdefault(name, FailureRecord()).in_use = f"{_boot_id()} {os.getpid()}"
         self._note.write(self._records)
 
     def leave(self, name: str) -> None:
@@ -76,9 +76,10 @@ class Bench:
     def _judge_the_end(self, name: str, record: FailureRecord) -> None:
         boot, _, _ = record.in_use.partition(" ")
         record.in_use = ""
-        if boot == _boot():  # otherwise the machine was restarted or lost power
+        if boot == _boot_id():  # otherwise the machine was restarted or lost power
             reason = (
-                "edgepose ended while using it: crashed, killed, or hung until the watchdog bit"
+                "edgepose ended while using it: crashed, killed, or hung until the watchdog"
+                " ended it"
             )
             self.failed(name, reason)
 
@@ -93,7 +94,7 @@ class Bench:
         return self._clock.unix_ns() / NS_PER_S
 
 
-def _boot() -> str:
+def _boot_id() -> str:
     try:
         return BOOT_ID.read_text().strip()
     except OSError:
@@ -106,7 +107,7 @@ def _is_running(user: str) -> bool:
     False for this process's own id: containers assign the same id after each start.
     """
     boot, _, pid = user.partition(" ")
-    if boot != _boot() or not pid.isdecimal() or int(pid) == os.getpid():
+    if boot != _boot_id() or not pid.isdecimal() or int(pid) == os.getpid():
         return False
     try:
         os.kill(int(pid), 0)
@@ -117,12 +118,12 @@ def _is_running(user: str) -> bool:
     return True
 
 
-def _ordinal(number: int) -> str:
+def _format_ordinal(number: int) -> str:
     ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 if number % 100 not in {11, 12, 13} else 0)
     return f"{number}{ending or 'th'}"
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.0f} h"

@@ -100,12 +100,12 @@ def try_out(
         except subprocess.TimeoutExpired as expired:
             if ending() or time.monotonic() > until_s:
                 child.kill()  # without wait(): a process blocked in a driver may not end
-                return _no_answer(seconds, _text(expired.stdout))
+                return _no_answer(seconds, _as_text(expired.stdout))
     log.debug("trial of %s: exit %s, it said: %s", plugin.library, child.returncode, noise)
-    return _verdict(child.returncode, said, seconds)
+    return _judge_child(child.returncode, said, seconds)
 
 
-def _verdict(code: int, said: str, seconds: float) -> Verdict:
+def _judge_child(code: int, said: str, seconds: float) -> Verdict:
     last = said.splitlines()[-1] if said else ""
     if code == 0:
         return msgspec.json.decode(last, type=Verdict)
@@ -113,20 +113,20 @@ def _verdict(code: int, said: str, seconds: float) -> Verdict:
         return _no_answer(seconds, said)
     if code < 0:
         name = signal.Signals(-code).name
-        return Verdict(f"it crashed ({name}) while {_stage(said)}", harmful=True)
-    return Verdict(f"the trial ended with exit code {code} while {_stage(said)}", harmful=True)
+        return Verdict(f"it crashed ({name}) while {_last_stage(said)}", harmful=True)
+    return Verdict(f"the trial ended with exit code {code} while {_last_stage(said)}", harmful=True)
 
 
 def _no_answer(seconds: float, said: str) -> Verdict:
-    return Verdict(f"no answer within {seconds:g} s while {_stage(said)}", harmful=True)
+    return Verdict(f"no answer within {seconds:g} s while {_last_stage(said)}", harmful=True)
 
 
-def _stage(said: str) -> str:
+def _last_stage(said: str) -> str:
     stages = [line for line in said.splitlines() if line and not line.startswith("{")]
     return stages[-1] if stages else "starting"
 
 
-def _text(output: bytes | str | None) -> str:
+def _as_text(output: bytes | str | None) -> str:
     return output.decode("utf-8", "replace") if isinstance(output, bytes) else output or ""
 
 
@@ -138,27 +138,27 @@ def main(task: Task) -> Verdict:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     plugin = Plugin(task.library, task.options, task.op)
     try:
-        return Verdict(ms=_run(task, plugin))
+        return Verdict(ms=_run_task(task, plugin))
     except EdgeposeError as error:
         return Verdict(str(error).removeprefix(f"delegate {plugin.library}: "))
 
 
-def _run(task: Task, plugin: Plugin) -> float:
+def _run_task(task: Task, plugin: Plugin) -> float:
     from edgepose.pose.estimator import PoseEstimator
 
-    _say("it was loaded")
+    _print_stage("it was loaded")
     estimator = PoseEstimator(task.model, threads=task.threads, delegate=plugin)
-    _say("it ran the first inference")
+    _print_stage("it ran the first inference")
     estimator.warm_up()
-    _say(f"it ran the next {RUNS} inferences")
+    _print_stage(f"it ran the next {RUNS} inferences")
     return median_ms(estimator.warm_up, RUNS)
 
 
-def _say(stage: str) -> None:
+def _print_stage(stage: str) -> None:
     print(stage, flush=True)  # noqa: T201  # to the parent
 
 
 if __name__ == "__main__":
-    _say(msgspec.json.encode(main(msgspec.json.decode(sys.argv[1], type=Task))).decode())
+    _print_stage(msgspec.json.encode(main(msgspec.json.decode(sys.argv[1], type=Task))).decode())
     sys.stdout.flush()
     os._exit(0)  # skips the library's exit handlers, which may crash

@@ -22,11 +22,11 @@ from edgepose.models.info import ModelInfo, Outputs
 from edgepose.pose import decoders, delegates, policies
 from edgepose.pose.decoders import Limits
 from edgepose.pose.delegates import Plugin
-from edgepose.pose.interpreter import Engine
+from edgepose.pose.interpreter import TfliteInterpreter
 from edgepose.pose.interpreter_pool import AnyInterpreter, InterpreterPool
 from edgepose.pose.policies import Crop, CropResult, PolicyName, Refine, Whole
 from edgepose.pose.preprocess import Preprocessor
-from edgepose.pose.shaped import ShapedEngine, affordable, machine_memory
+from edgepose.pose.shaped import ShapedInterpreter, affordable, machine_memory
 from edgepose.timing import Durations, median_ms
 from edgepose.types import Image, ModelPose, Pose, Size
 
@@ -54,7 +54,7 @@ class ModelInput:
     def take(self) -> NDArray[Any]:
         """Return the tensor and drop the reference, since it is large and used once."""
         tensor, self.tensor = self.tensor, None
-        assert tensor is not None, "a look is for one inference"
+        assert tensor is not None, "model inputs are for one inference"
         return tensor
 
 
@@ -86,7 +86,7 @@ class Network:
 
         def load(source: bytes | Path, size: Size | None) -> AnyInterpreter:
             engines = [
-                Engine(source, info, threads=threads, size=size, plugin=plugin)
+                TfliteInterpreter(source, info, threads=threads, size=size, plugin=plugin)
                 for _ in range(count)
             ]
             return engines[0] if count == 1 else InterpreterPool(engines)
@@ -103,7 +103,7 @@ class Network:
             sizes = reshape.shapes(content, info.input_size)
             self.shapes = affordable(sizes, count * len(content), machine_memory())
             if len(self.shapes) > 1:
-                self.engine = ShapedEngine(self.engine, choice.path, self.shapes, load)
+                self.engine = ShapedInterpreter(self.engine, choice.path, self.shapes, load)
         self.preprocessor = Preprocessor(
             self.engine.info.inputs[0],
             scale=self.decoder.pixels.scale,
@@ -185,7 +185,7 @@ class PoseEstimator:
         delegate: str | Plugin = "cpu",
         upright: bool = True,
     ) -> None:
-        plugin = _plugin(delegate) if isinstance(delegate, str) else delegate
+        plugin = _plugin_of(delegate) if isinstance(delegate, str) else delegate
         model_set = catalog.model_set(str(model))
         if policy == "refine":
             model_set = model_set.with_refiner()
@@ -263,15 +263,15 @@ class PoseEstimator:
         list of Pose
             In pixels of the image, best first; empty if there is no person.
         """
-        limits = self._resolved(limits)
+        limits = self._resolve_limits(limits)
         inputs = self.prepare(image)
-        found = self._merge(inputs, self.infer(inputs), limits)
-        if crops := self.policy.refine_crops(_size(image), found):
+        found = self._merge_results(inputs, self.infer(inputs), limits)
+        if crops := self.policy.refine_crops(_image_size(image), found):
             seen = self._refine(image, crops, limits)
             if turned := self.policy.turned_crops(seen):
                 seen += self._refine(image, turned, limits)
             found = self.policy.merge(seen)
-        return _within(found, limits)
+        return _within_limits(found, limits)
 
     def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> ModelInputs:
         """Return the model inputs of a frame. Thread-safe.
@@ -285,8 +285,8 @@ class PoseEstimator:
         turn : int
             Number of the frame. Selects the people to refine where not all can be.
         """
-        _check(image)
-        return self._look(image, self.policy.crops(_size(image), people, turn))
+        _check_image(image)
+        return self._make_inputs(image, self.policy.crops(_image_size(image), people, turn))
 
     def infer(self, inputs: ModelInputs) -> list[Outputs]:
         """Run the networks once per crop. Thread-safe.
@@ -294,10 +294,10 @@ class PoseEstimator:
         With several interpreters, the crops of one frame are inferred concurrently.
         """
         if self._executor is None or len(inputs.crops) == 1:
-            return [self._infer(look) for look in inputs.crops]
-        return list(self._executor.map(self._infer, inputs.crops))
+            return [self._infer_inputs(look) for look in inputs.crops]
+        return list(self._executor.map(self._infer_inputs, inputs.crops))
 
-    def _infer(self, look: ModelInput) -> Outputs:
+    def _infer_inputs(self, look: ModelInput) -> Outputs:
         with self._slots:
             started_ns = time.monotonic_ns()
             outputs = self.networks[look.crop.network].engine.infer(look.take())
@@ -313,9 +313,9 @@ class PoseEstimator:
         With the policy `refine`, candidates below the minimum score follow the people.
         Passed to `prepare` as `CandidatePose`, they are refined.
         """
-        limits = self._resolved(limits)
-        people = self._merge(inputs, outputs, limits)
-        found = _within(people, limits)
+        limits = self._resolve_limits(limits)
+        people = self._merge_results(inputs, outputs, limits)
+        found = _within_limits(people, limits)
         if self.policy.name == "refine":
             found += [pose for pose in people if CANDIDATE_SCORE <= pose.score < limits.least]
         return found
@@ -343,16 +343,16 @@ class PoseEstimator:
             if self.policy != before:
                 log.info("model: %s", self.policy.description)
 
-    def _resolved(self, limits: Limits | None) -> Limits:
+    def _resolve_limits(self, limits: Limits | None) -> Limits:
         limits = limits or self.limits
         return replace(limits, min_pose_score=limits.within(self.min_pose_score))
 
-    def _look(self, image: Image, crops: Sequence[Crop]) -> ModelInputs:
+    def _make_inputs(self, image: Image, crops: Sequence[Crop]) -> ModelInputs:
         return ModelInputs(
-            tuple(self._network(crop.network).prepare(image, crop) for crop in crops)
+            tuple(self._network_at(crop.network).prepare(image, crop) for crop in crops)
         )
 
-    def _network(self, index: int) -> Network:
+    def _network_at(self, index: int) -> Network:
         """Return a network; the additional one for searches is loaded on first use."""
         with self._lock:
             if index == len(self.networks):
@@ -360,22 +360,24 @@ class PoseEstimator:
                 self.networks.append(Network(choice, self.engine.threads))
             return self.networks[index]
 
-    def _merge(self, inputs: ModelInputs, outputs: Sequence[Outputs], limits: Limits) -> list[Pose]:
+    def _merge_results(
+        self, inputs: ModelInputs, outputs: Sequence[Outputs], limits: Limits
+    ) -> list[Pose]:
         return self.policy.merge(self._seen(inputs, outputs, limits))
 
     def _refine(self, image: Image, crops: Sequence[Crop], limits: Limits) -> list[CropResult]:
-        inputs = self._look(image, crops)
+        inputs = self._make_inputs(image, crops)
         return self._seen(inputs, self.infer(inputs), limits)
 
     def _seen(
         self, inputs: ModelInputs, outputs: Sequence[Outputs], limits: Limits
     ) -> list[CropResult]:
         return [
-            self._decode(look, said, limits)
+            self._decode_crops(look, said, limits)
             for look, said in zip(inputs.crops, outputs, strict=True)
         ]
 
-    def _decode(self, look: ModelInput, outputs: Outputs, limits: Limits) -> CropResult:
+    def _decode_crops(self, look: ModelInput, outputs: Outputs, limits: Limits) -> CropResult:
         if look.crop.person is not None:
             limits = Limits(max_people=1, min_pose_score=0)
         elif self.policy.name == "refine":
@@ -401,7 +403,7 @@ def _executor(interpreters: int) -> "ThreadPoolExecutor | None":
     return ThreadPoolExecutor(interpreters, thread_name_prefix="looks")
 
 
-def _plugin(delegate: str) -> Plugin | None:
+def _plugin_of(delegate: str) -> Plugin | None:
     named = delegates.named(delegate)
     return None if delegate == "auto" and named.absent() else named.plugin
 
@@ -415,16 +417,16 @@ def to_frame(pose: ModelPose, letterbox: Letterbox) -> Pose:
     return Pose(keypoints, pose.score, box)
 
 
-def _within(poses: Sequence[Pose], limits: Limits) -> list[Pose]:
+def _within_limits(poses: Sequence[Pose], limits: Limits) -> list[Pose]:
     sure = [pose for pose in poses if pose.score >= limits.least]
     return sure[: 1 if limits.single else limits.max_people]
 
 
-def _size(image: Image) -> Size:
+def _image_size(image: Image) -> Size:
     return Size(image.shape[1], image.shape[0])
 
 
-def _check(image: Image) -> None:
+def _check_image(image: Image) -> None:
     found = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}".strip()
     if getattr(image, "ndim", 0) != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         msg = f"picture is {found}; expected uint8 (height, width, 3), RGB"

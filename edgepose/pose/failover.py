@@ -9,7 +9,7 @@ from typing import Final
 from edgepose.errors import DelegateError
 from edgepose.models.info import Outputs
 from edgepose.pose.decoders import Limits
-from edgepose.pose.delegate_backoff import Bench
+from edgepose.pose.delegate_backoff import DelegateBackoff
 from edgepose.pose.estimator import ModelInputs, PoseEstimator
 from edgepose.pose.interpreter_pool import AnyInterpreter
 from edgepose.pose.policies import Policy
@@ -53,7 +53,7 @@ class FailoverEstimator:
         Loads the model of a plan, with its delegate.
     plan : Plan
         Model and delegate to run.
-    bench : Bench
+    bench : DelegateBackoff
         Records failures of delegates.
     changed : callable
         Called after a switch to another estimator.
@@ -63,7 +63,7 @@ class FailoverEstimator:
         self,
         build: Build,
         plan: Plan,
-        bench: Bench,
+        bench: DelegateBackoff,
         clock: Clock,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
@@ -77,7 +77,7 @@ class FailoverEstimator:
         """Thread id to the start time of its running inference."""
 
         self._lock = threading.Lock()
-        self.current = self._load(plan)
+        self.current = self._load_plan(plan)
 
     @property
     def name(self) -> str:
@@ -161,23 +161,23 @@ class FailoverEstimator:
         with self._lock:
             if estimator is not self.current:
                 return
-            name, reason = self.plan.delegate.name, _cut(reason, self.plan)
+            name, reason = self.plan.delegate.name, _without_prefix(reason, self.plan)
             self._bench.failed(name, reason)
-            self._use(self.plan.without_delegate(f"{name}: {reason}"))
-        self._warn()
+            self._use_plan(self.plan.without_delegate(f"{name}: {reason}"))
+        self._warn_once()
         self._changed()
 
-    def _warn(self) -> None:
+    def _warn_once(self) -> None:
         log.warning("delegate %s; %s runs on the CPU", self.plan.reason, self.plan.model)
 
     def switch_to(self, plan: Plan) -> None:
         """Switch to another plan, for example after a delegate's successful trial."""
         with self._lock:
-            self._use(plan)
+            self._use_plan(plan)
         if self.plan is plan:
             log.info("delegate %s: %s; model: %s", plan.delegate.name, plan.reason, plan.model)
         else:  # the delegate failed in spite of its trial, and is backed off again
-            self._warn()
+            self._warn_once()
         self._changed()
 
     def set_reason(self, plan: Plan) -> None:
@@ -201,14 +201,14 @@ class FailoverEstimator:
         if self.plan.delegate.plugin is not None and not self.is_hung():
             self._bench.leave(self.plan.delegate.name)
 
-    def _use(self, plan: Plan) -> None:
-        estimator = self._load(plan)
+    def _use_plan(self, plan: Plan) -> None:
+        estimator = self._load_plan(plan)
         if self._fps:
             estimator.set_frame_budget(self._fps)
         self._busy_since_ns.clear()
         self.current = estimator
 
-    def _load(self, plan: Plan) -> PoseEstimator:
+    def _load_plan(self, plan: Plan) -> PoseEstimator:
         """Load the plan's model; on the CPU if the delegate fails."""
         delegate = plan.delegate
         if delegate.plugin is not None:
@@ -217,14 +217,14 @@ class FailoverEstimator:
             estimator = self._build(plan)
             estimator.warm_up()
         except DelegateError as error:
-            reason = _cut(str(error), plan)
+            reason = _without_prefix(str(error), plan)
             self._bench.failed(delegate.name, reason)
-            return self._load(plan.without_delegate(f"{delegate.name}: {reason}"))
+            return self._load_plan(plan.without_delegate(f"{delegate.name}: {reason}"))
         self.plan = plan
         return estimator
 
 
-def _cut(sentence: str, plan: Plan) -> str:
+def _without_prefix(sentence: str, plan: Plan) -> str:
     """Return an error message without its prefix, which repeats the delegate's name."""
     assert plan.delegate.plugin is not None
     return sentence.removeprefix(f"delegate {plan.delegate.plugin.library}: ")

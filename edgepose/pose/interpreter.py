@@ -1,4 +1,4 @@
-"""`Engine`: a loaded TFLite interpreter. The only file that imports a TFLite runtime."""
+"""`TfliteInterpreter`: a loaded TFLite interpreter. The only file that imports a TFLite runtime."""
 
 import io
 import os
@@ -52,9 +52,9 @@ def load_runtime() -> Runtime:
             tflite = import_module(f"{package}.interpreter")
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] != package:
-                broken = broken or f"{name} cannot be loaded: {_brief(error)}"
+                broken = broken or f"{name} cannot be loaded: {_end_of_message(error)}"
         except ImportError as error:
-            broken = broken or f"{name} cannot be loaded: {_brief(error)}"
+            broken = broken or f"{name} cannot be loaded: {_end_of_message(error)}"
         else:
             version = getattr(sys.modules[package], "__version__", "of unknown version")
             return Runtime(name, version, tflite)
@@ -91,7 +91,7 @@ def thread_count(asked: int) -> int:
     return asked or max(1, (os.cpu_count() or 1) - 1)
 
 
-class Engine:
+class TfliteInterpreter:
     """One model in one TFLite interpreter; concurrent calls wait for each other.
 
     Parameters
@@ -129,7 +129,7 @@ class Engine:
         self.threads = thread_count(threads)
         self.plugin = plugin
         self._lock = threading.Lock()
-        delegates = [] if plugin is None else [_load(plugin)]
+        delegates = [] if plugin is None else [_load_delegate(plugin)]
         try:
             whence = (
                 {"model_content": content}
@@ -145,13 +145,13 @@ class Engine:
                     **whence, num_threads=self.threads, experimental_delegates=delegates
                 )
                 if size is not None and size != info.input_size:
-                    _resize(self._interpreter, info.inputs[0].picture_shape(size))
+                    _resize_input(self._interpreter, info.inputs[0].picture_shape(size))
                 self._interpreter.allocate_tensors()
         except Exception as error:
             # tflite-runtime raises SystemError with numpy 2, others ValueError or RuntimeError
             if plugin is not None:
                 raise DelegateError(_not_taken(info, plugin, error)) from error
-            raise ModelError(_sentence(info, error)) from error
+            raise ModelError(_failure_message(info, error)) from error
         self._input: int = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
         self.info = _as_loaded(info, self._interpreter)
@@ -179,7 +179,7 @@ class Engine:
             # decode would take up to a whole switch interval.
             self._interpreter.set_tensor(self._input, tensor)
             del tensor  # the interpreter has a copy; frees the memory for the next frame
-            self._invoke()
+            self._run_invoke()
             arrays = tuple(self._interpreter.get_tensor(index) for index in self._outputs)
         return Outputs(self.info, arrays)
 
@@ -187,33 +187,33 @@ class Engine:
         """Run the network `times` times on its present input; the baseline of benchmarks."""
         with self._lock:
             for _ in range(times):
-                self._invoke()
+                self._run_invoke()
 
     def warm_up(self) -> None:
         """Run once on a black image, since the first inference packs weights and is slow."""
         tensor = self.info.inputs[0]
         self.infer(np.zeros(tensor.shape, dtype=tensor.dtype))
 
-    def _invoke(self) -> None:
+    def _run_invoke(self) -> None:
         try:
             self._interpreter.invoke()
         except RuntimeError as error:
             if self.plugin is None:
                 raise
-            msg = f"delegate {self.plugin.library}: failed while running: {_brief(error)}"
+            msg = f"delegate {self.plugin.library}: failed while running: {_end_of_message(error)}"
             raise DelegateError(msg) from error
 
 
-def _load(plugin: Plugin) -> Any:
+def _load_delegate(plugin: Plugin) -> Any:
     try:
         return load_runtime().tflite.load_delegate(plugin.library, dict(plugin.options))
     except OSError as error:
-        msg = f"delegate {plugin.library}: the library cannot be loaded: {_brief(error)}"
+        msg = f"delegate {plugin.library}: the library cannot be loaded: {_end_of_message(error)}"
         raise DelegateError(msg) from error
     except ValueError as error:
         # "Failed to load delegate from NAME", a line break, and the library's message, if any
         said = " ".join(str(error).split("\n")[1:]).strip()
-        msg = f"delegate {plugin.library}: it refuses to start: {said or 'it gives no reason'}"
+        msg = f"delegate {plugin.library}: it refuses to start: {said or 'no reason given'}"
         raise DelegateError(msg) from error
 
 
@@ -221,15 +221,15 @@ def _not_taken(info: ModelInfo, plugin: Plugin, error: Exception) -> str:
     left = [op for op in info.custom_ops if f"unresolved custom op: {op}" in str(error)]
     if left:
         return f"delegate {plugin.library}: does not take {left[0]} of model {info.name} over"
-    return f"delegate {plugin.library}: cannot run model {info.name}: {_brief(error)}"
+    return f"delegate {plugin.library}: cannot run model {info.name}: {_end_of_message(error)}"
 
 
-def _brief(error: Exception) -> str:
+def _end_of_message(error: Exception) -> str:
     """Return the end of a runtime's message, since it begins with all earlier failures."""
     return " ".join(str(error).split())[-200:]
 
 
-def _resize(interpreter: Any, shape: tuple[int, ...]) -> None:
+def _resize_input(interpreter: Any, shape: tuple[int, ...]) -> None:
     index = interpreter.get_input_details()[0]["index"]
     interpreter.resize_tensor_input(index, list(shape))
 
@@ -265,7 +265,7 @@ def _is_numpy_too_new() -> bool:
     return load_runtime().name == "tflite-runtime" and int(np.__version__.partition(".")[0]) > 1
 
 
-def _sentence(info: ModelInfo, error: Exception) -> str:
+def _failure_message(info: ModelInfo, error: Exception) -> str:
     name, version, _ = load_runtime()
     if _is_numpy_too_new() and isinstance(error, (SystemError, ImportError, AttributeError)):
         return (
@@ -276,7 +276,7 @@ def _sentence(info: ModelInfo, error: Exception) -> str:
     if info.needs_edgetpu:
         return (
             f"model {info.name}: compiled for the Edge TPU and none is in use; "
-            'expected its CPU twin: set model.delegate = "edgetpu" or choose another model'
+            'expected its CPU version: set model.delegate = "edgetpu" or choose another model'
         )
     if info.custom_ops:
         ops = ", ".join(info.custom_ops)

@@ -13,7 +13,7 @@ from edgepose.pose.delegates import Plugin
 
 
 class AnyInterpreter(Protocol):
-    """Interface of an `Engine` or a group of them, which run one model."""
+    """Interface of an `TfliteInterpreter` or a group of them, which run one model."""
 
     @property
     def info(self) -> ModelInfo:
@@ -77,7 +77,7 @@ class InterpreterPool:
 
         Raises the interpreter's exceptions; the interpreter is then free again.
         """
-        with self._borrowed() as interpreter:
+        with self._borrow_interpreter() as interpreter:
             return interpreter.infer(tensor)
 
     def spin(self, times: int) -> None:
@@ -90,7 +90,7 @@ class InterpreterPool:
         _run_all(interpreter.warm_up for interpreter in self._all)
 
     @contextmanager
-    def _borrowed(self) -> Iterator[AnyInterpreter]:
+    def _borrow_interpreter(self) -> Iterator[AnyInterpreter]:
         with self._released:
             self._released.wait_for(lambda: bool(self._free))
             # The last used one: its memory is in the CPU caches.

@@ -226,7 +226,7 @@ class Refine:
         chosen = in_turn(known, max(1, self.looks - len(found)), turn)
         doubtful = [pose for pose in people if isinstance(pose, CandidatePose)]
         spare = max(0, min(CANDIDATE_LOOKS, self.looks - len(chosen) - len(found)))
-        looks = [self._crop(person) for person in [*chosen, *in_turn(doubtful, spare, turn)]]
+        looks = [self._crop_of(person) for person in [*chosen, *in_turn(doubtful, spare, turn)]]
         looks += found
         if chosen and len(chosen) == len(known) and turn % self.every:
             return looks
@@ -234,7 +234,7 @@ class Refine:
 
     def refine_crops(self, size: Size, found: Sequence[Pose]) -> list[Crop]:
         """Return a crop of each detection."""
-        return [self._crop(person)._replace(found=True) for person in found]
+        return [self._crop_of(person)._replace(found=True) for person in found]
 
     def turned_crops(self, refined: Sequence[CropResult]) -> list[Crop]:
         """Return rotated crops of the detections that their refinement did not confirm.
@@ -245,7 +245,7 @@ class Refine:
             return []
         weak = [entry.crop for entry in refined if not is_confirmed(entry)]
         return [
-            self._crop(crop.person, angle_deg)._replace(
+            self._crop_of(crop.person, angle_deg)._replace(
                 least=REFINED_SCORE if crop.person.score >= REFINED_SCORE else TURNED_SCORE
             )
             for crop in weak
@@ -279,7 +279,7 @@ class Refine:
             ]
         return with_searched([*again, *(pose for poses in detections for pose in poses)], searched)
 
-    def _crop(self, person: Pose, angle_deg: float | None = None) -> Crop:
+    def _crop_of(self, person: Pose, angle_deg: float | None = None) -> Crop:
         if angle_deg is None:
             angle_deg = lean(person) if self.upright else 0.0
         region, size = person_crop(person, self.shapes, angle_deg)
@@ -321,14 +321,14 @@ def choose(
         msg = f'policy is "{asked}"; expected one of: {", ".join(get_args(PolicyName))}'
         raise UsageError(msg)
     if refines:
-        return replace(_refine(asked, model, one), shapes=shapes, upright=upright)
+        return replace(_make_refine(asked, model, one), shapes=shapes, upright=upright)
     if asked == "follow" and not one[0]:
         msg = f'policy "follow" follows one person; model {model} finds several: use "whole"'
         raise UsageError(msg)
     return Follow() if one[0] and asked != "whole" else Whole()
 
 
-def _refine(asked: PolicyName, model: str, one: Sequence[bool]) -> Refine:
+def _make_refine(asked: PolicyName, model: str, one: Sequence[bool]) -> Refine:
     if asked not in {"auto", "refine"}:
         msg = f'policy "{asked}" takes one model; "{model}" are several: use "refine"'
         raise UsageError(msg)

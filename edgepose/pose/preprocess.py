@@ -33,7 +33,7 @@ class Preprocessor:
         self, tensor: TensorInfo, *, scale: float, shift: tuple[float, float, float]
     ) -> None:
         table = BYTES[:, None] * scale + np.array(shift)[None, :]
-        stored = table if tensor.quantisation is None else _store(table, tensor)
+        stored = table if tensor.quantisation is None else _quantise(table, tensor)
         self._table = stored.astype(tensor.dtype)[None, :, :]
         self._affine = _affine(tensor, scale, shift)
         self._plain = tensor.dtype == "uint8" and _nearly_bytes(stored)
@@ -54,18 +54,22 @@ class Preprocessor:
         model = letterbox.model
         canvas = np.zeros((model.height, model.width, 3), dtype=np.uint8)
         inside = canvas[top : top + height, left : left + width]
-        region = _turned(image, letterbox) if letterbox.angle_deg else _cut(image, letterbox.region)
-        region = _halved(region, Size(width, height))
+        region = (
+            _turn_upright(image, letterbox)
+            if letterbox.angle_deg
+            else _cut_region(image, letterbox.region)
+        )
+        region = _halve_region(region, Size(width, height))
         # Bilinear sampling skips pixels when shrinking by more than 2; INTER_AREA does not.
         shrinks = region.shape[0] > 2 * height or letterbox.angle_deg != 0
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         cv2.resize(region, (width, height), dst=inside, interpolation=how)
-        numbers = self._numbers(canvas)
+        numbers = self._model_numbers(canvas)
         if self._channels_first:
             numbers = np.ascontiguousarray(numbers.transpose(2, 0, 1))
         return numbers[None]
 
-    def _numbers(self, canvas: Image) -> NDArray[Any]:
+    def _model_numbers(self, canvas: Image) -> NDArray[Any]:
         if self._plain:
             return canvas
         if self._affine is not None:  # takes half the time of a table
@@ -87,7 +91,7 @@ def _affine(
     return scale, shift[0]
 
 
-def _store(real: NDArray[np.float64], tensor: TensorInfo) -> NDArray[np.float64]:
+def _quantise(real: NDArray[np.float64], tensor: TensorInfo) -> NDArray[np.float64]:
     assert tensor.quantisation is not None
     limits = np.iinfo(tensor.dtype)
     stored = np.round(real / tensor.quantisation.scale) + tensor.quantisation.zero_point
@@ -102,22 +106,22 @@ def _nearly_bytes(stored: NDArray[np.float64]) -> bool:
     return bool(np.abs(stored - BYTES[:, None]).max() <= 1)
 
 
-def _halved(region: Image, size: Size) -> Image:
+def _halve_region(region: Image, size: Size) -> Image:
     """Return a region, halved while its sides are even and at least twice the target size.
 
     Repeated means of 2x2 pixels take a third of the time of a single `cv2.INTER_AREA`.
     """
-    while _halves(region.shape[1], size.width) and _halves(region.shape[0], size.height):
+    while _can_halve(region.shape[1], size.width) and _can_halve(region.shape[0], size.height):
         half = region.shape[1] // 2, region.shape[0] // 2
         region = np.asarray(cv2.resize(region, half, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return region
 
 
-def _halves(side: int, least: int) -> bool:
+def _can_halve(side: int, least: int) -> bool:
     return side % 2 == 0 and side >= 2 * least
 
 
-def _turned(image: Image, letterbox: Letterbox) -> Image:
+def _turn_upright(image: Image, letterbox: Letterbox) -> Image:
     """Return a rotated region upright, at an integer multiple of the target size."""
     left, top, width, height = letterbox.inner
     times = max(1, int(letterbox.region[3] / height))
@@ -130,7 +134,7 @@ def _turned(image: Image, letterbox: Letterbox) -> Image:
     return np.asarray(turned, dtype=np.uint8)
 
 
-def _cut(image: Image, region: tuple[int, int, int, int]) -> Image:
+def _cut_region(image: Image, region: tuple[int, int, int, int]) -> Image:
     """Return the region; a view, or a copy padded with black where it exceeds the image."""
     x, y, width, height = region
     rows, columns = image.shape[:2]

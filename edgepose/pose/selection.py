@@ -24,7 +24,7 @@ from edgepose.models import catalog, info
 from edgepose.pose import arrangement, delegate_trial, delegates
 from edgepose.pose import interpreter as engines
 from edgepose.pose.arrangement import ONE, Arrangement, ArrangementSelector
-from edgepose.pose.delegate_backoff import Bench
+from edgepose.pose.delegate_backoff import DelegateBackoff
 from edgepose.pose.delegate_trial import Verdict
 from edgepose.pose.delegates import Delegate, Plugin
 from edgepose.pose.delegates.cpu import Cpu
@@ -49,7 +49,7 @@ QUICKEST: Final = {"refine": "refined-light", "whole": catalog.DEFAULT}
 BUNDLED: Final = {"one": "movenet-lightning", "many": catalog.DEFAULT}
 AUTO: Final = "auto"
 TAKEN: Final = "taken"
-UNFIT: Final = "does not find people who lie"
+UNFIT: Final = "does not find lying people"
 SAME_AP: Final = 1.0  # smaller differences were not significant on the measured pictures
 AS_GOOD: Final = "as accurate as another, and slower"
 LYING_LEAST: Final = 50.0  # minimum percentage of lying people found, for `events.fall`
@@ -209,7 +209,7 @@ class ModelSelector:
     def __init__(
         self, folder: Path | None, clock: Clock, ending: Callable[[], bool] = lambda: False
     ) -> None:
-        self.bench = Bench(folder, clock)
+        self.bench = DelegateBackoff(folder, clock)
         self.rows: list[CandidateRow] = []
         """Candidates of the last `auto`, with their verdicts."""
 
@@ -218,7 +218,7 @@ class ModelSelector:
 
         self._ending = ending
         self._note = StateFile(folder and folder / FILE, Timings)
-        self._arrangements = ArrangementSelector(folder, partial(_machine, ONE), ending)
+        self._arrangements = ArrangementSelector(folder, partial(_machine_key, ONE), ending)
 
     def forget_timings(self) -> None:
         """Discard all measurements of models and arrangements."""
@@ -249,12 +249,12 @@ class ModelSelector:
         """
         delegate = delegates.named(config.model.delegate)
         if config.model.name == AUTO:
-            plan = self._auto(config, delegate, fps)
+            plan = self._plan_auto(config, delegate, fps)
         else:
-            plan = self._named(config, delegate)
-        return self._arranged(plan, config, fps)
+            plan = self._plan_named(config, delegate)
+        return self._with_arrangement(plan, config, fps)
 
-    def _arranged(self, plan: Plan, config: Config, fps: float) -> Plan:
+    def _with_arrangement(self, plan: Plan, config: Config, fps: float) -> Plan:
         """Return the plan with an arrangement, selected by measurement on the CPU."""
         if plan.delegate.plugin is not None:
             return replace(plan, arrangement=Arrangement(1, config.model.threads))
@@ -278,28 +278,28 @@ class ModelSelector:
         delegate = delegates.named(config.model.delegate)
         return not delegate.absent() and not self.bench.sentence(delegate.name)
 
-    def _named(self, config: Config, delegate: Delegate) -> Plan:
+    def _plan_named(self, config: Config, delegate: Delegate) -> Plan:
         name = config.model.name
         if delegate.plugin is None:
             return Plan(name, delegate, 'model.delegate = "cpu"', name)
-        target, fallback_model = _pair(name, config.model.twin, delegate.plugin)
-        reason = self._unusable(delegate)
+        target, fallback_model = _delegate_pair(name, config.model.twin, delegate.plugin)
+        reason = self._unusable_reason(delegate)
         if target is None:
             return Plan(name, Cpu(), reason or _no_version(name), name)
         if reason:
             return _on_cpu(target, fallback_model, reason)
-        verdict = self._try(target, delegate, config.model.threads)
+        verdict = self._try_delegate(target, delegate, config.model.threads)
         if verdict.failure:
             return _on_cpu(target, fallback_model, f"{delegate.name}: {verdict.failure}")
-        return Plan(target, delegate, _passed(verdict), fallback_model)
+        return Plan(target, delegate, _describe_verdict(verdict), fallback_model)
 
-    def _unusable(self, delegate: Delegate) -> str:
+    def _unusable_reason(self, delegate: Delegate) -> str:
         if reason := delegate.absent():
             return reason
         reason = self.bench.sentence(delegate.name)
         return f"{delegate.name}: {reason}" if reason else ""
 
-    def _try(self, model: str, delegate: Delegate, threads: int) -> Verdict:
+    def _try_delegate(self, model: str, delegate: Delegate, threads: int) -> Verdict:
         assert delegate.plugin is not None
         verdict = delegate_trial.try_out(
             model, delegate.plugin, threads=threads, ending=self._ending
@@ -308,12 +308,12 @@ class ModelSelector:
             self.bench.failed(delegate.name, verdict.failure)
         return verdict
 
-    def _auto(self, config: Config, delegate: Delegate, fps: float) -> Plan:
+    def _plan_auto(self, config: Config, delegate: Delegate, fps: float) -> Plan:
         """Return the plan of the most accurate model that keeps up, on CPU or delegate."""
-        reason = self._unusable(delegate) if delegate.plugin else 'model.delegate = "cpu"'
+        reason = self._unusable_reason(delegate) if delegate.plugin else 'model.delegate = "cpu"'
         cache = LatencyCache(self._note, arrangement.most(config.model), self._ending)
         sizes = self.people_sizes.report()
-        selection = AutoSelection(config, fps, delegate, cache, self._try, sizes=sizes)
+        selection = AutoSelection(config, fps, delegate, cache, self._try_delegate, sizes=sizes)
         selection.only_on_the_cpu = reason
         plan = selection.plan()
         self.rows = selection.rows
@@ -321,7 +321,7 @@ class ModelSelector:
             return plan
         # A library for any model: a model that keeps up on the CPU also keeps up with it.
         model = msgspec.structs.replace(config.model, name=plan.model)
-        named = self._named(msgspec.structs.replace(config, model=model), delegate)
+        named = self._plan_named(msgspec.structs.replace(config, model=model), delegate)
         return replace(named, model_reason=plan.model_reason)
 
 
@@ -377,12 +377,12 @@ class AutoSelection:
         """
         taken: CandidateRow | None = None
         least_ap = 0.0
-        for name, accuracy in _candidates(self._people, self._policy, self._sizes.kind):
+        for name, accuracy in _candidate_models(self._people, self._policy, self._sizes.kind):
             ap = accuracy.of(self._people, self._sizes.kind)
             if self._falls and not accuracy.fit_for_falls:
                 self.rows.append(CandidateRow(name, Cpu.name, ap, None, UNFIT))
                 continue
-            row = self._judge(name, ap, decided=taken is not None and ap <= least_ap)
+            row = self._judge_candidate(name, ap, decided=taken is not None and ap <= least_ap)
             if row is None:
                 continue
             if row.verdict == TAKEN and taken is not None:
@@ -392,13 +392,13 @@ class AutoSelection:
                 least_ap = least_ap if taken is not None else ap - SAME_AP
                 taken = row
         if taken is not None:
-            return self._planned(taken.model, taken.delegate, f"auto: {self._why(taken)}")
+            return self._make_plan(taken.model, taken.delegate, f"auto: {self._why(taken)}")
         timed = [row for row in self.rows if row.ms is not None]
         quickest = min(timed, key=lambda row: row.ms or 0.0, default=None)
         name = quickest.model if quickest else BUNDLED[self._wanted]
         used = quickest.delegate if quickest else Cpu.name
-        why = f"auto: the quickest; nothing here keeps up with {self._asked}"
-        return self._planned(name, used, why)
+        why = f"auto: the fastest; no model keeps up with {self._asked}"
+        return self._make_plan(name, used, why)
 
     def _compared(self, taken: CandidateRow, row: CandidateRow) -> CandidateRow:
         """Return the row, rejected if it is not faster; reject the taken one if it is."""
@@ -420,7 +420,7 @@ class AutoSelection:
             why += ", the quickest of those as accurate"
         return f"{why}; {self._sizes}" if str(self._sizes) and self._people > 1 else why
 
-    def _judge(self, name: str, accuracy: float, *, decided: bool) -> CandidateRow | None:
+    def _judge_candidate(self, name: str, accuracy: float, *, decided: bool) -> CandidateRow | None:
         if _for_edgetpu(name):
             if self.only_on_the_cpu or not self._delegate.plugin or not catalog.cpu_model(name):
                 return None
@@ -454,7 +454,7 @@ class AutoSelection:
             return None
         return verdict.ms
 
-    def _planned(self, name: str, used: str, why: str) -> Plan:
+    def _make_plan(self, name: str, used: str, why: str) -> Plan:
         if used != Cpu.name:
             fallback_model = catalog.cpu_model(name) or catalog.DEFAULT
             reason = "passed its trial and runs the model that was chosen"
@@ -476,7 +476,7 @@ class LatencyCache:
         self._note = note
         self._arrangement = arranged
         self._until_s = math.inf
-        machine = _machine(arranged)
+        machine = _machine_key(arranged)
         known: Timings | None = note.read()
         self._timings = known if known and known.machine == machine else Timings(machine)
         self._again = set(self._timings.busy)
@@ -501,7 +501,7 @@ class LatencyCache:
         rounds += [(model_set.refiner, people, True)] if model_set.refiner else []
         frame_ms = 0.0
         for choice, times, shaped in sorted(
-            rounds, key=lambda row: not self._knows(row[0], row[2])
+            rounds, key=lambda row: not self._has_timing(row[0], row[2])
         ):
             if frame_ms > most_ms:
                 return math.inf
@@ -511,17 +511,17 @@ class LatencyCache:
             frame_ms += times * network_ms
         return frame_ms
 
-    def _knows(self, choice: catalog.Choice, shaped: bool) -> bool:
-        key = _key(choice, shaped=shaped)
+    def _has_timing(self, choice: catalog.Choice, shaped: bool) -> bool:
+        key = _cache_key(choice, shaped=shaped)
         return key in self._timings.ms and key not in self._again
 
     def _network_ms(self, choice: catalog.Choice, *, shaped: bool) -> float | None:
-        key = _key(choice, shaped=shaped)
-        if not self._knows(choice, shaped):
+        key = _cache_key(choice, shaped=shaped)
+        if not self._has_timing(choice, shaped):
             if time.monotonic() >= self._until_s or self._ending():
                 return self._timings.ms.get(key)
             log.info("model: auto: measuring %s", choice.name)
-            timing = _measured(choice, self._arrangement, shaped=shaped)
+            timing = _measure_network(choice, self._arrangement, shaped=shaped)
             self._again.discard(key)
             self._timings.ms[key] = round(timing.ms, 2)
             busy = set(self._timings.busy) - {key} | ({key} if timing.busy else set())
@@ -530,13 +530,13 @@ class LatencyCache:
         return self._timings.ms[key]
 
 
-def _key(choice: catalog.Choice, *, shaped: bool) -> str:
+def _cache_key(choice: catalog.Choice, *, shaped: bool) -> str:
     size = choice.size
     name = f"{choice.path.name}@{size.height}x{size.width}" if size else choice.path.name
     return f"{name} shaped" if shaped else name
 
 
-def _measured(choice: catalog.Choice, arranged: Arrangement, *, shaped: bool) -> Timing:
+def _measure_network(choice: catalog.Choice, arranged: Arrangement, *, shaped: bool) -> Timing:
     """Measure one network; returns the minimum of several runs, least affected by other load.
 
     Parameters
@@ -582,7 +582,7 @@ def _others_share(before: _CpuTime, after: _CpuTime) -> float:
     return others_s / max(after.at_s - before.at_s, 1e-3)
 
 
-def _candidates(
+def _candidate_models(
     people: int, policy: PolicyName, sizes: PeopleSize
 ) -> Iterator[tuple[str, Accuracy]]:
     """Yield available models, the most accurate first; an Edge TPU model before its CPU model."""
@@ -591,11 +591,11 @@ def _candidates(
     # Edge TPU models get the accuracy of their CPU model: only that one was measured.
     known |= {name: known[e.cpu] for name, e in entries.items() if e.cpu in known}
     here = [name for name in known if name not in entries or entries[name].path]
-    for name in sorted(here, key=lambda name: _rank(name, known[name], people, sizes)):
+    for name in sorted(here, key=lambda name: _rank_of(name, known[name], people, sizes)):
         yield name, known[name]
 
 
-def _rank(
+def _rank_of(
     name: str, accuracy: Accuracy, people: int, sizes: PeopleSize
 ) -> tuple[float, float, bool]:
     return -accuracy.of(people, sizes), -accuracy.one, not _for_edgetpu(name)
@@ -606,7 +606,7 @@ def _for_edgetpu(name: str) -> bool:
     return entry is not None and bool(entry.cpu)
 
 
-def _pair(name: str, twin: str, plugin: Plugin) -> tuple[str | None, str]:
+def _delegate_pair(name: str, twin: str, plugin: Plugin) -> tuple[str | None, str]:
     """Return the model for the delegate, None if there is none, and the model for the CPU."""
     if not plugin.op:
         return name, (twin or catalog.cpu_model(name) or name) if _made_for_edgetpu(name) else name
@@ -651,7 +651,7 @@ def _no_version(name: str) -> str:
     return f"model {name} has a version for the Edge TPU: edgepose models fetch {other}"
 
 
-def _passed(verdict: Verdict) -> str:
+def _describe_verdict(verdict: Verdict) -> str:
     return f"passed its trial, {verdict.ms:.1f} ms an inference"
 
 
@@ -659,20 +659,20 @@ def _people(number: int) -> str:
     return "1 person" if number == 1 else f"{number} people"
 
 
-def _machine(arranged: Arrangement) -> str:
+def _machine_key(arranged: Arrangement) -> str:
     """Return the hardware and the versions that timings are valid for."""
-    parts = [_board(), os.cpu_count(), platform.machine(), arranged]
+    parts = [_board_name(), os.cpu_count(), platform.machine(), arranged]
     return ", ".join(map(str, [*parts, engines.runtime(), __version__]))
 
 
-def _board() -> str:
+def _board_name() -> str:
     try:
         return Path("/proc/device-tree/model").read_text("utf-8").strip("\0\n ")
     except OSError:
-        return next(_processors(), "unknown")
+        return next(_processor_names(), "unknown")
 
 
-def _processors() -> Iterator[str]:
+def _processor_names() -> Iterator[str]:
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:

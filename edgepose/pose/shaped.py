@@ -1,4 +1,4 @@
-"""`ShapedEngine`: one network at several input sizes."""
+"""`ShapedInterpreter`: one network at several input sizes."""
 
 import os
 import threading
@@ -25,7 +25,7 @@ Load = Callable[[bytes | Path, Size | None], AnyInterpreter]
 """Loads a model at an input size."""
 
 
-class ShapedEngine:
+class ShapedInterpreter:
     """Runs one network in one interpreter per input size.
 
     Parameters
@@ -78,7 +78,7 @@ class ShapedEngine:
     def infer(self, tensor: NDArray[Any]) -> Outputs:
         """Run the network at the tensor's size. Thread-safe."""
         _, height, width, _ = tensor.shape
-        return self._at(Size(width, height)).infer(tensor)
+        return self._interpreter_at(Size(width, height)).infer(tensor)
 
     def spin(self, times: int) -> None:
         """Run the network `times` times at its own size."""
@@ -86,9 +86,9 @@ class ShapedEngine:
 
     def warm_up(self) -> None:
         """Run once on a black image at the size for standing people."""
-        self._at(self.sizes[1]).warm_up()
+        self._interpreter_at(self.sizes[1]).warm_up()
 
-    def _at(self, size: Size) -> AnyInterpreter:
+    def _interpreter_at(self, size: Size) -> AnyInterpreter:
         with self._lock:
             if size not in self._loaded:
                 content = reshape.reshape(catalog.read_file(self._path), self.sizes[0], size)

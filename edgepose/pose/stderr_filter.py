@@ -78,7 +78,7 @@ def filtered_stderr() -> Iterator[None]:
 
     Thread-safe. Has no effect with C libraries other than glibc and musl.
     """
-    opened = _open()
+    opened = _open_stream()
     if opened is None:
         yield
         return
@@ -87,11 +87,11 @@ def filtered_stderr() -> Iterator[None]:
     try:
         yield
     finally:
-        _repeat(_capture.end(libc, stderr, stream))
+        _repeat_lines(_capture.end(libc, stderr, stream))
 
 
 @cache
-def _open() -> tuple[ctypes.CDLL, ctypes.c_void_p, Stream] | None:
+def _open_stream() -> tuple[ctypes.CDLL, ctypes.c_void_p, Stream] | None:
     """Open the stream; never closed, since another thread may be writing to it."""
     try:
         libc = ctypes.CDLL(None)
@@ -104,7 +104,7 @@ def _open() -> tuple[ctypes.CDLL, ctypes.c_void_p, Stream] | None:
     return (libc, stderr, Stream(ctypes.c_void_p(file), text, size)) if file else None
 
 
-def _repeat(said: bytes) -> None:
+def _repeat_lines(said: bytes) -> None:
     for line in said.splitlines(keepends=True):
         if not line.startswith(REMARKS):
             os.write(2, line)

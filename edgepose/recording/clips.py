@@ -110,7 +110,9 @@ class ClipRecorder:
                 self._due_ns = None
                 moments = list(self._moments)
         if due:
-            threading.Thread(target=self._send, args=(moments,), name="clip", daemon=True).start()
+            threading.Thread(
+                target=self._send_clip, args=(moments,), name="clip", daemon=True
+            ).start()
         return []
 
     def take(self) -> list[Message]:
@@ -120,7 +122,7 @@ class ClipRecorder:
         """
         with self._lock:
             moments = list(self._moments)
-        return self._messages(moments) if moments else []
+        return self._clip_messages(moments) if moments else []
 
     def forget(self) -> None:
         """Discard all frames, as for a paused camera."""
@@ -128,12 +130,12 @@ class ClipRecorder:
             self._moments.clear()
             self._due_ns = None
 
-    def _send(self, moments: Sequence[ClipMoment]) -> None:
-        for message in self._messages(moments):
+    def _send_clip(self, moments: Sequence[ClipMoment]) -> None:
+        for message in self._clip_messages(moments):
             self._publish(message)
 
-    def _messages(self, moments: Sequence[ClipMoment]) -> list[Message]:
-        picture, lines = self._draw(moments), self._lines(moments)
+    def _clip_messages(self, moments: Sequence[ClipMoment]) -> list[Message]:
+        picture, lines = self._draw_animation(moments), self._pose_lines(moments)
         if self._settings.keep:
             name = rfc3339(moments[0].frame.unix_ns).replace(":", "-")
             files = {f"{name}.webp": picture, f"{name}.jsonl": lines}
@@ -143,7 +145,7 @@ class ClipRecorder:
             Message(self._topics.clip_poses, lines, "snapshot", content_type="application/jsonl"),
         ]
 
-    def _lines(self, moments: Sequence[ClipMoment]) -> bytes:
+    def _pose_lines(self, moments: Sequence[ClipMoment]) -> bytes:
         """Return the poses as JSON Lines for `replay` and `score`: one `C/poses` message a line."""
         messages = (
             encoding.poses(
@@ -153,21 +155,21 @@ class ClipRecorder:
         )
         return b"".join(message.payload + b"\n" for message in messages)
 
-    def _draw(self, moments: Sequence[ClipMoment]) -> bytes:
+    def _draw_animation(self, moments: Sequence[ClipMoment]) -> bytes:
         """Return the animation at the best of `LEVELS` that fits `MAX_BYTES`, else the last."""
         content = b""
         for longest_px, fps, quality in LEVELS:
             chosen = thinned(moments, fps)
-            frames = [self._frame(moment, longest_px) for moment in chosen]
+            frames = [self._draw_frame(moment, longest_px) for moment in chosen]
             content = webp.animation(frames, round(1000 / fps), quality=quality)
             if len(content) <= MAX_BYTES:
                 break
         return content
 
-    def _frame(self, moment: ClipMoment, longest_px: int) -> Image:
+    def _draw_frame(self, moment: ClipMoment, longest_px: int) -> Image:
         full = moment.frame.size
         size = full.within(longest_px)
-        canvas = _background(moment, size)
+        canvas = _background_at(moment, size)
         draw_places(canvas, self._camera)
         tracks = [scaled(track, size.width / full.width) for track in moment.tracks]
         return drawing.draw(canvas, tracks, min_score=self.min_score)
@@ -187,7 +189,7 @@ def thinned(moments: Sequence[ClipMoment], fps: float) -> list[ClipMoment]:
     return chosen
 
 
-def _background(moment: ClipMoment, size: Size) -> Image:
+def _background_at(moment: ClipMoment, size: Size) -> Image:
     if moment.jpeg is None:
         return np.zeros((size.height, size.width, 3), dtype=np.uint8)
     bgr = cv2.imdecode(np.frombuffer(moment.jpeg, np.uint8), cv2.IMREAD_COLOR)

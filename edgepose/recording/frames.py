@@ -63,7 +63,7 @@ def frames(recording: Recording, camera: str | None = None) -> Iterator[Recorded
     clocks: dict[tuple[str, str], _Steps] = {}
     for entry in recording.entries():
         try:
-            frame = _frame(recording, entry, clocks, camera)
+            frame = _frame_of(recording, entry, clocks, camera)
         except UNREADABLE as error:
             log.warning(
                 "%s: the message at %.3f s on %s is left out: %s",
@@ -77,7 +77,7 @@ def frames(recording: Recording, camera: str | None = None) -> Iterator[Recorded
             yield frame
 
 
-def _frame(
+def _frame_of(
     recording: Recording,
     entry: RecordedEntry,
     clocks: dict[tuple[str, str], "_Steps"],
@@ -93,7 +93,7 @@ def _frame(
         msg = f"a picture of {message.width} x {message.height} pixels"
         raise RecordingError(msg)
     captured_ns = unix_ns(message.captured_at)
-    poses = tuple(_pose(person) for person in message.poses)
+    poses = tuple(_pose_of(person) for person in message.poses)
     steps = clocks.setdefault((message.device, message.camera), _Steps())
     return RecordedFrame(
         message.device,
@@ -127,7 +127,7 @@ class _Steps:
         return self._at_ns
 
 
-def _pose(person: PersonMessage) -> RecordedPose:
+def _pose_of(person: PersonMessage) -> RecordedPose:
     keypoints = np.array(person.keypoints, dtype=np.float32).reshape(-1, 3)
     if len(keypoints) != len(JOINT_NAMES):
         msg = f"a pose has {len(keypoints)} keypoints; expected {len(JOINT_NAMES)}"

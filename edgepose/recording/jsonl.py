@@ -49,7 +49,7 @@ class JsonlSink:
         self._clock = clock
         self._began_ns = clock.now_ns()
         self._encoder = msgspec.json.Encoder()
-        self._write({"edgepose_recording": FORMAT, **about})
+        self._write_line({"edgepose_recording": FORMAT, **about})
 
     def publish(self, message: Message) -> bool:
         """Write one message; False after `close`."""
@@ -58,16 +58,16 @@ class JsonlSink:
         t = round((self._clock.now_ns() - self._began_ns) / NS_PER_S, 3)
         payload = _as_json(message)
         if payload is None:
-            self._write(RecordedLine(t, message.topic, base64=message.payload))
+            self._write_line(RecordedLine(t, message.topic, base64=message.payload))
         else:
-            self._write(RecordedLine(t, message.topic, payload))
+            self._write_line(RecordedLine(t, message.topic, payload))
         return True
 
     def close(self) -> None:
         """Close the file. Idempotent."""
         self._file.close()
 
-    def _write(self, line: Any) -> None:
+    def _write_line(self, line: Any) -> None:
         self._file.write(self._encoder.encode(line) + b"\n")
         self._file.flush()
 

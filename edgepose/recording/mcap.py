@@ -47,49 +47,51 @@ NUMBER: Final = {"type": "number"}
 TEXT: Final = {"type": "string"}
 
 
-def _object(**properties: Any) -> dict[str, Any]:
+def _object_schema(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties}
 
 
-def _array(items: Any) -> dict[str, Any]:
+def _array_schema(items: Any) -> dict[str, Any]:
     return {"type": "array", "items": items}
 
 
 INTEGER: Final = {"type": "integer"}
-TIME: Final = {"title": "time", **_object(sec=INTEGER, nsec=INTEGER)}
-DURATION: Final = {"title": "duration", **_object(sec=INTEGER, nsec=INTEGER)}
-COLOUR: Final = _object(r=NUMBER, g=NUMBER, b=NUMBER, a=NUMBER)
-POINT2: Final = _object(x=NUMBER, y=NUMBER)
-POINT3: Final = _object(x=NUMBER, y=NUMBER, z=NUMBER)
-PLACE: Final = _object(position=POINT3, orientation=_object(x=NUMBER, y=NUMBER, z=NUMBER, w=NUMBER))
-PAIRS: Final = _array(_object(key=TEXT, value=TEXT))
+TIME: Final = {"title": "time", **_object_schema(sec=INTEGER, nsec=INTEGER)}
+DURATION: Final = {"title": "duration", **_object_schema(sec=INTEGER, nsec=INTEGER)}
+COLOUR: Final = _object_schema(r=NUMBER, g=NUMBER, b=NUMBER, a=NUMBER)
+POINT2: Final = _object_schema(x=NUMBER, y=NUMBER)
+POINT3: Final = _object_schema(x=NUMBER, y=NUMBER, z=NUMBER)
+PLACE: Final = _object_schema(
+    position=POINT3, orientation=_object_schema(x=NUMBER, y=NUMBER, z=NUMBER, w=NUMBER)
+)
+PAIRS: Final = _array_schema(_object_schema(key=TEXT, value=TEXT))
 
 # Only the fields written here. Readers know these schemas by name, see
 # https://docs.foxglove.dev/docs/sdk/schemas
 PICTURE: Final = "foxglove.CompressedImage"
 FOXGLOVE: Final = {
-    PICTURE: _object(
+    PICTURE: _object_schema(
         timestamp=TIME,
         frame_id=TEXT,
         data={**TEXT, "contentEncoding": "base64"},
         format=TEXT,
     ),
-    "foxglove.ImageAnnotations": _object(
-        circles=_array(_object(timestamp=TIME)),
-        points=_array(
-            _object(
+    "foxglove.ImageAnnotations": _object_schema(
+        circles=_array_schema(_object_schema(timestamp=TIME)),
+        points=_array_schema(
+            _object_schema(
                 timestamp=TIME,
                 type=INTEGER,
-                points=_array(POINT2),
+                points=_array_schema(POINT2),
                 outline_color=COLOUR,
-                outline_colors=_array(COLOUR),
+                outline_colors=_array_schema(COLOUR),
                 fill_color=COLOUR,
                 thickness=NUMBER,
                 metadata=PAIRS,
             )
         ),
-        texts=_array(
-            _object(
+        texts=_array_schema(
+            _object_schema(
                 timestamp=TIME,
                 position=POINT2,
                 text=TEXT,
@@ -100,31 +102,33 @@ FOXGLOVE: Final = {
             )
         ),
     ),
-    "foxglove.PosesInFrame": _object(timestamp=TIME, frame_id=TEXT, poses=_array(PLACE)),
-    "foxglove.SceneUpdate": _object(
-        deletions=_array(_object(timestamp=TIME, type=INTEGER, id=TEXT)),
-        entities=_array(
-            _object(
+    "foxglove.PosesInFrame": _object_schema(
+        timestamp=TIME, frame_id=TEXT, poses=_array_schema(PLACE)
+    ),
+    "foxglove.SceneUpdate": _object_schema(
+        deletions=_array_schema(_object_schema(timestamp=TIME, type=INTEGER, id=TEXT)),
+        entities=_array_schema(
+            _object_schema(
                 timestamp=TIME,
                 frame_id=TEXT,
                 id=TEXT,
                 lifetime=DURATION,
                 frame_locked={"type": "boolean"},
                 metadata=PAIRS,
-                lines=_array(
-                    _object(
+                lines=_array_schema(
+                    _object_schema(
                         type=INTEGER,
                         pose=PLACE,
                         thickness=NUMBER,
                         scale_invariant={"type": "boolean"},
-                        points=_array(POINT3),
+                        points=_array_schema(POINT3),
                         color=COLOUR,
-                        colors=_array(COLOUR),
-                        indices=_array(INTEGER),
+                        colors=_array_schema(COLOUR),
+                        indices=_array_schema(INTEGER),
                     )
                 ),
-                texts=_array(
-                    _object(
+                texts=_array_schema(
+                    _object_schema(
                         pose=PLACE,
                         billboard={"type": "boolean"},
                         font_size=NUMBER,
@@ -133,7 +137,7 @@ FOXGLOVE: Final = {
                         text=TEXT,
                     )
                 ),
-                **{name: _array(_object()) for name in OTHER_SHAPES},
+                **{name: _array_schema(_object_schema()) for name in OTHER_SHAPES},
             )
         ),
     ),
@@ -170,7 +174,7 @@ class McapSink:
         self._sequence: dict[str, int] = {}
         self._writer = Writer(file, chunk_size=CHUNK)
         self._writer.start(profile="", library="edgepose")
-        told = {key: _text(value) for key, value in about.items()}
+        told = {key: _text_schema(value) for key, value in about.items()}
         self._writer.add_metadata(METADATA, told)
 
     def publish(self, message: Message) -> bool:
@@ -184,9 +188,11 @@ class McapSink:
             name, schema = PICTURE, FOXGLOVE[PICTURE]
         payload = _as_object(message, now_ns)
         times = now_ns, _captured_ns(payload, now_ns)
-        self._add(message.topic, self._channel(message.topic, name, schema), times, payload)
+        self._write_record(
+            message.topic, self._channel_id(message.topic, name, schema), times, payload
+        )
         if leaf == "poses" and _is_poses(message.payload):
-            self._draw(message.topic.removesuffix("/poses"), payload, times)
+            self._draw_people(message.topic.removesuffix("/poses"), payload, times)
         return True
 
     def close(self) -> None:
@@ -195,7 +201,7 @@ class McapSink:
             self._writer.finish()  # type: ignore[no-untyped-call]
             self._file.close()
 
-    def _draw(self, camera: str, payload: dict[str, Any], times: tuple[int, int]) -> None:
+    def _draw_people(self, camera: str, payload: dict[str, Any], times: tuple[int, int]) -> None:
         drawn = {
             "annotations": ("foxglove.ImageAnnotations", annotations(payload, times[1])),
             "scene": ("foxglove.SceneUpdate", scene(payload, times[1])),
@@ -204,15 +210,15 @@ class McapSink:
             drawn["positions"] = ("foxglove.PosesInFrame", positions(payload, times[1]))
         for leaf, (name, content) in drawn.items():
             topic = f"{camera}/{leaf}"
-            self._add(topic, self._channel(topic, name, FOXGLOVE[name]), times, content)
+            self._write_record(topic, self._channel_id(topic, name, FOXGLOVE[name]), times, content)
 
-    def _add(self, topic: str, channel: int, times: tuple[int, int], content: Any) -> None:
+    def _write_record(self, topic: str, channel: int, times: tuple[int, int], content: Any) -> None:
         """Write one message; `times` are arrival and capture time in nanoseconds."""
         sequence = self._sequence[topic] = self._sequence.get(topic, -1) + 1
         data = msgspec.json.encode(content)
         self._writer.add_message(channel, times[0], data, times[1], sequence)
 
-    def _channel(self, topic: str, name: str, schema: dict[str, Any] | None) -> int:
+    def _channel_id(self, topic: str, name: str, schema: dict[str, Any] | None) -> int:
         """Return the channel of a topic, registered on first use."""
         if topic not in self._channels:
             known = 0
@@ -232,7 +238,12 @@ def _as_object(message: Message, now_ns: int) -> dict[str, Any]:
     if message.content_type == "image/jpeg":
         camera = message.topic.split("/")[-2]
         data = base64.b64encode(message.payload).decode()
-        return {"timestamp": _time(now_ns), "frame_id": camera, "data": data, "format": "jpeg"}
+        return {
+            "timestamp": _split_time(now_ns),
+            "frame_id": camera,
+            "data": data,
+            "format": "jpeg",
+        }
     try:
         payload = msgspec.json.decode(message.payload)
     except (msgspec.DecodeError, RecursionError):
@@ -251,7 +262,7 @@ def _is_poses(payload: bytes) -> bool:
     return True
 
 
-def _text(value: Any) -> str:
+def _text_schema(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
@@ -268,18 +279,18 @@ def _captured_ns(payload: dict[str, Any], otherwise_ns: int) -> int:
     return captured_ns if 0 <= captured_ns < LATEST_NS else otherwise_ns
 
 
-def _time(at_ns: int) -> dict[str, int]:
+def _split_time(at_ns: int) -> dict[str, int]:
     seconds, nanoseconds = divmod(at_ns, NS_PER_S)
     return {"sec": seconds, "nsec": nanoseconds}
 
 
-def _colour(person: dict[str, Any], place: int) -> dict[str, float]:
+def _colour_of(person: dict[str, Any], place: int) -> dict[str, float]:
     number = person["id"] if person.get("id") is not None else place
     red, green, blue = COLOURS[number % len(COLOURS)]
     return {"r": red, "g": green, "b": blue, "a": 1.0}
 
 
-def _bones(person: dict[str, Any]) -> list[tuple[float, float]]:
+def _limb_ends(person: dict[str, Any]) -> list[tuple[float, float]]:
     """Return the end points of the visible limbs, two for each limb."""
     points = person["keypoints"]
     return [
@@ -290,7 +301,7 @@ def _bones(person: dict[str, Any]) -> list[tuple[float, float]]:
     ]
 
 
-def _title(person: dict[str, Any]) -> str:
+def _title_of(person: dict[str, Any]) -> str:
     words = [str(person["id"])] if person.get("id") is not None else []
     return " ".join([*words, person.get("posture_detail") or person.get("posture", "unknown")])
 
@@ -299,12 +310,12 @@ def annotations(payload: dict[str, Any], at_ns: int) -> dict[str, Any]:
     """Return a frame's skeletons as `foxglove.ImageAnnotations`, in frame pixels."""
     points, texts = [], []
     for place, person in enumerate(payload["poses"]):
-        colour = _colour(person, place)
-        shared = {"timestamp": _time(at_ns), "metadata": _about(person)}
+        colour = _colour_of(person, place)
+        shared = {"timestamp": _split_time(at_ns), "metadata": _metadata_of(person)}
         line = {**shared, "outline_color": colour, "outline_colors": [], "fill_color": CLEAR}
         sure = [(x, y) for x, y, score in person["keypoints"] if score >= UNSURE]
         for type_, ends, thickness in (
-            (ANNOTATED_LINES, _bones(person), 2.0),
+            (ANNOTATED_LINES, _limb_ends(person), 2.0),
             (ANNOTATED_POINTS, sure, 5.0),
         ):
             # Foxglove's origin is the first pixel's corner, ours is its centre.
@@ -315,7 +326,7 @@ def annotations(payload: dict[str, Any], at_ns: int) -> dict[str, Any]:
             {
                 **shared,
                 "position": {"x": x + 0.5, "y": y + 0.5},
-                "text": _title(person),
+                "text": _title_of(person),
                 "font_size": 14.0,
                 "text_color": colour,
                 "background_color": {**CLEAR, "a": 0.6},
@@ -324,7 +335,7 @@ def annotations(payload: dict[str, Any], at_ns: int) -> dict[str, Any]:
     return {"circles": [], "points": points, "texts": texts}
 
 
-def _about(person: dict[str, Any]) -> list[dict[str, str]]:
+def _metadata_of(person: dict[str, Any]) -> list[dict[str, str]]:
     told = {"score": f"{person['score']:.2f}", "zones": " ".join(person.get("zones", []))}
     return [{"key": key, "value": value} for key, value in told.items()]
 
@@ -338,7 +349,7 @@ def positions(payload: dict[str, Any], at_ns: int) -> dict[str, Any]:
             half = math.radians(person.get("heading", 0.0)) / 2
             turned = {"x": 0.0, "y": 0.0, "z": math.sin(half), "w": math.cos(half)}
             places.append({"position": {"x": x, "y": y, "z": 0.0}, "orientation": turned})
-    return {"timestamp": _time(at_ns), "frame_id": payload["frame_id"], "poses": places}
+    return {"timestamp": _split_time(at_ns), "frame_id": payload["frame_id"], "poses": places}
 
 
 def scene(payload: dict[str, Any], at_ns: int) -> dict[str, Any]:
@@ -354,44 +365,44 @@ def scene(payload: dict[str, Any], at_ns: int) -> dict[str, Any]:
 
     entities = []
     for place, person in enumerate(payload["poses"]):
-        colour = _colour(person, place)
+        colour = _colour_of(person, place)
         x, y, _, _ = person["bbox"]
         line = {
             "type": SCENE_LINES,
-            "pose": _place(0.0, 0.0, 0.0),
+            "pose": _pose_at(0.0, 0.0, 0.0),
             "thickness": 3.0,
             "scale_invariant": True,
-            "points": [upright(*end) for end in _bones(person)],
+            "points": [upright(*end) for end in _limb_ends(person)],
             "color": colour,
             "colors": [],
             "indices": [],
         }
         text = {
-            "pose": _place(**upright(x, y)),
+            "pose": _pose_at(**upright(x, y)),
             "billboard": True,
             "font_size": 12.0,
             "scale_invariant": True,
             "color": colour,
-            "text": _title(person),
+            "text": _title_of(person),
         }
         entities.append(
             {
-                "timestamp": _time(at_ns),
+                "timestamp": _split_time(at_ns),
                 "frame_id": payload["camera"],
                 "id": str(person["id"] if person.get("id") is not None else f"pose {place}"),
                 "lifetime": {"sec": SCENE_LIFETIME_S, "nsec": 0},
                 "frame_locked": False,
-                "metadata": _about(person),
+                "metadata": _metadata_of(person),
                 "lines": [line],
                 "texts": [text],
                 **{name: [] for name in OTHER_SHAPES},
             }
         )
-    gone = {"timestamp": _time(at_ns), "type": EVERYTHING, "id": ""}
+    gone = {"timestamp": _split_time(at_ns), "type": EVERYTHING, "id": ""}
     return {"deletions": [gone], "entities": entities}
 
 
-def _place(x: float, y: float, z: float) -> dict[str, dict[str, float]]:
+def _pose_at(x: float, y: float, z: float) -> dict[str, dict[str, float]]:
     return {
         "position": {"x": x, "y": y, "z": z},
         "orientation": {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0},

@@ -90,8 +90,8 @@ class Recording:
         RecordingError
             At an invalid line; the message has its number.
         """
-        with _open(self.path) as file:
-            if _begins(file, MCAP_MAGIC):
+        with _open_file(self.path) as file:
+            if _begins_with(file, MCAP_MAGIC):
                 yield from _mcap_entries(self.path, file)
             else:
                 yield from _jsonl_entries(self.path, file)
@@ -108,12 +108,12 @@ def open_recording(path: Path) -> Recording:
     if str(path) in STDIN:
         raise RecordingError(f"{path}: {NOT_STDIN}")
     try:
-        opened = _open(path)
+        opened = _open_file(path)
     except OSError as error:
         msg = f"{path}: cannot be read: {in_words(error)}; expected a recording"
         raise RecordingError(msg) from None
     with opened as file:
-        about = _mcap_about(file) if _begins(file, MCAP_MAGIC) else _jsonl_about(path, file)
+        about = _mcap_about(file) if _begins_with(file, MCAP_MAGIC) else _jsonl_about(path, file)
     return Recording(path, about)
 
 
@@ -181,9 +181,9 @@ def _plain_schema(schema: dict[str, Any]) -> dict[str, Any]:
 # Files
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open_file(path: Path) -> IO[bytes]:
     file = path.open("rb")
-    if not _begins(file, GZIP_MAGIC):
+    if not _begins_with(file, GZIP_MAGIC):
         return file
     file.close()
     unpacked = gzip.GzipFile(path, "rb")
@@ -201,7 +201,7 @@ LONGEST_S: Final = 1e9  # some 30 years; larger ones are damaged, and overflow n
 GZIP_ERRORS: Final = (gzip.BadGzipFile, zlib.error)
 
 
-def _begins(file: IO[bytes], magic: bytes) -> bool:
+def _begins_with(file: IO[bytes], magic: bytes) -> bool:
     found = file.read(len(magic))
     file.seek(0)
     return found == magic
@@ -229,12 +229,12 @@ def _jsonl_about(path: Path, file: IO[bytes]) -> dict[str, Any]:
 
 def _jsonl_entries(path: Path, file: IO[bytes]) -> Iterator[RecordedEntry]:
     began_ns: int | None = None
-    for number, line, last in _lines(path, file):
+    for number, line, last in _split_lines(path, file):
         if b'"edgepose_recording"' in line[:64]:  # more than one if recordings were joined
             continue
         try:
             if line.lstrip().startswith(b'{"t"'):
-                yield _entry(msgspec.json.decode(line, type=RecordedLine))
+                yield _parse_entry(msgspec.json.decode(line, type=RecordedLine))
                 continue
             poses = msgspec.json.decode(line, type=PosesMessage)
             at_ns = unix_ns(poses.captured_at)
@@ -249,7 +249,7 @@ def _jsonl_entries(path: Path, file: IO[bytes]) -> Iterator[RecordedEntry]:
         yield RecordedEntry((at_ns - began_ns) / NS_PER_S, topic, line)
 
 
-def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes, bool]]:
+def _split_lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes, bool]]:
     """Yield number, content and whether it is the last line, for each non-empty line."""
     waiting: tuple[int, bytes] | None = None
     try:
@@ -265,7 +265,7 @@ def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes, bool]]:
         yield (*waiting, True)
 
 
-def _entry(line: RecordedLine) -> RecordedEntry:
+def _parse_entry(line: RecordedLine) -> RecordedEntry:
     if abs(line.t) > LONGEST_S:
         msg = f"t is {line.t:g} s; expected seconds since the recording began"
         raise ValueError(msg)
@@ -281,12 +281,12 @@ def _mcap_about(file: IO[bytes]) -> dict[str, Any]:
     reader, metadata = _mcap_reader(file), "edgepose"
     try:
         found = (m.metadata for m in reader.iter_metadata() if m.name == metadata)
-        return {key: _told(value) for key, value in next(found, {}).items()}
+        return {key: _decode_metadata(value) for key, value in next(found, {}).items()}
     except _mcap_errors():
         return {}
 
 
-def _told(value: str) -> Any:
+def _decode_metadata(value: str) -> Any:
     """Decode a metadata value of an MCAP file; plain text is returned as it is."""
     try:
         return msgspec.json.decode(value)
@@ -303,11 +303,11 @@ def _mcap_entries(path: Path, file: IO[bytes]) -> Iterator[RecordedEntry]:
             continue
         data = message.data
         if leaf in WRAPPED:
-            data = _unwrapped(data, WRAPPED[leaf])
+            data = _unwrap_payload(data, WRAPPED[leaf])
         yield RecordedEntry((message.log_time - began_ns) / NS_PER_S, channel.topic, data)
 
 
-def _unwrapped(data: bytes, field: str) -> bytes:
+def _unwrap_payload(data: bytes, field: str) -> bytes:
     """Return the payload wrapped in a JSON object as text or base64; other data unchanged."""
     try:
         text: str = msgspec.json.decode(data, type=dict[str, Any])[field]

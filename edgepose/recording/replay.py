@@ -81,7 +81,7 @@ def rederive(recording: Recording, config: Config) -> Iterator[Step]:
     for frame in frames(recording):
         key = frame.device, frame.camera
         if key not in followers:
-            followers[key] = _follower(config, frame, followed=recording.followed)
+            followers[key] = _make_follower(config, frame, followed=recording.followed)
         follower = followers[key]
         tracks, events = follower.follow(frame.poses, frame.at_ns, frame.size)
         news = None if states.get(key) == follower.state else follower.state
@@ -89,7 +89,7 @@ def rederive(recording: Recording, config: Config) -> Iterator[Step]:
         yield Step(frame, tracks, events, follower.frame_id, news)
 
 
-def _follower(config: Config, first: RecordedFrame, *, followed: bool) -> Follower:
+def _make_follower(config: Config, first: RecordedFrame, *, followed: bool) -> Follower:
     """Return a follower for the camera of a frame, with the minimum score of its model."""
     own = catalog.min_pose_score(first.model)
     config = config if own is None else build.with_min_pose_score(config, own)

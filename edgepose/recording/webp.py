@@ -29,28 +29,28 @@ def animation(frames: Sequence[Image], frame_ms: int, *, quality: int) -> bytes:
         WebP quality from 1 to 100.
     """
     height, width = frames[0].shape[:2]
-    canvas = _three(width - 1) + _three(height - 1)
+    canvas = _three_bytes(width - 1) + _three_bytes(height - 1)
     parts = [
-        _chunk(b"VP8X", bytes((ANIMATED, 0, 0, 0)) + canvas),
-        _chunk(b"ANIM", bytes(6)),
+        _encode_chunk(b"VP8X", bytes((ANIMATED, 0, 0, 0)) + canvas),
+        _encode_chunk(b"ANIM", bytes(6)),
     ]
     for frame in frames:
-        head = bytes(6) + canvas + _three(frame_ms) + bytes((NO_BLEND,))
-        parts.append(_chunk(b"ANMF", head + _picture(frame, quality)))
+        head = bytes(6) + canvas + _three_bytes(frame_ms) + bytes((NO_BLEND,))
+        parts.append(_encode_chunk(b"ANMF", head + _picture_chunks(frame, quality)))
     content = b"WEBP" + b"".join(parts)
     return b"RIFF" + len(content).to_bytes(4, "little") + content
 
 
-def _picture(frame: Image, quality: int) -> bytes:
+def _picture_chunks(frame: Image, quality: int) -> bytes:
     """Return the WebP chunks of one picture, without the file header."""
     bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
     _, content = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, quality])
     return bytes(content)[HEADER_BYTES:]
 
 
-def _chunk(name: bytes, content: bytes) -> bytes:
+def _encode_chunk(name: bytes, content: bytes) -> bytes:
     return name + len(content).to_bytes(4, "little") + content + bytes(len(content) % 2)
 
 
-def _three(value: int) -> bytes:
+def _three_bytes(value: int) -> bytes:
     return value.to_bytes(3, "little")

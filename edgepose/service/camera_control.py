@@ -10,7 +10,7 @@ from edgepose.config.schema import Config
 from edgepose.mqtt.composer import Composer
 from edgepose.mqtt.messages import CameraSettings
 from edgepose.mqtt.snapshots import LivePicture, Snapshots
-from edgepose.people.build import births, detectors
+from edgepose.people.build import detectors, tracker_options
 from edgepose.people.events import EVENTS, Detector
 from edgepose.people.follower import Follower
 from edgepose.recording.clips import ClipRecorder
@@ -52,7 +52,7 @@ class CameraControl:
         pose = config.pose
         self.camera.pace(camera.fps)
         self.camera.pipeline.limits = limits(pose)
-        self._follower.admit(births(pose))
+        self._follower.set_tracker_options(tracker_options(pose))
         self._follower.posture.min_score = pose.min_keypoint_score
         self._follower.posture_detail.min_score = pose.min_keypoint_score
         self._follower.movement.min_score = pose.min_keypoint_score
@@ -65,7 +65,7 @@ class CameraControl:
         self._composer.extra = {"paused": paused, "settings": settings}
         self.camera.pause(paused)
         if paused:
-            self._clear(config, camera)
+            self._clear_tracks(config, camera)
         return self._composer.tell()
 
     @property
@@ -77,7 +77,7 @@ class CameraControl:
         """Return the camera's state message. Thread-safe."""
         return self._composer.tell()
 
-    def _clear(self, config: Config, camera: CameraTable) -> None:
+    def _clear_tracks(self, config: Config, camera: CameraTable) -> None:
         """Clear all tracks, so that no one from before the pause is reported."""
         self._follower.forget(detectors(config, camera))
         self._composer.forget()

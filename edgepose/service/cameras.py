@@ -37,10 +37,10 @@ class CameraSet:
         """Build and start one configured camera."""
         state = self._state
         with self._lock:
-            control = wiring.camera(state, id_, self._changed)
+            control = wiring.camera(state, id_, self._on_change)
             state.cameras[id_] = control
             control.camera.health.rate_hz(state.clock.now_ns())  # starts the rate measurement
-            self._apply(id_)
+            self._apply_settings(id_)
             self._empty_live_picture(id_)
         control.camera.start()
 
@@ -92,14 +92,14 @@ class CameraSet:
                 self.start(id_)
             elif old.model != new.model:  # the new model may have another minimum score
                 with self._lock:
-                    self._apply(id_)
+                    self._apply_settings(id_)
         self._budget_is_old = True
 
     def apply_settings(self, id_: str, settings: Settings) -> None:
         """Store settings and apply them, now or when the camera starts. Thread-safe."""
         with self._lock:
             self._state.broker.overrides.store(id_, settings)
-            self._apply(id_)
+            self._apply_settings(id_)
             if settings.paused is True:
                 self._empty_live_picture(id_)
         self._budget_is_old = True
@@ -162,7 +162,7 @@ class CameraSet:
             raise SourceError(failed[0].health.error)
         return True
 
-    def _apply(self, id_: str) -> None:
+    def _apply_settings(self, id_: str) -> None:
         """Apply the current settings to a camera, if it runs, and publish its state."""
         state = self._state
         table = next((entry for entry in state.config.cameras if entry.id == id_), None)
@@ -184,7 +184,7 @@ class CameraSet:
         if control is not None and (message := control.live.empty()):
             self._state.broker.publisher.put(message)
 
-    def _changed(self, camera: CameraWorker) -> None:
+    def _on_change(self, camera: CameraWorker) -> None:
         """Publish a camera's availability and the status; called by the camera's threads."""
         self._publish_availability(camera.id)
         publish_status(self._state)

@@ -7,7 +7,7 @@ from typing import Final
 from edgepose.camera import sources
 from edgepose.config.loading import Origin, with_config_location
 from edgepose.config.schema import Config
-from edgepose.doctor.report_socket import Hatch
+from edgepose.doctor.report_socket import ReportSocket
 from edgepose.errors import EdgeposeError
 from edgepose.mqtt.command_handler import CommandHandler
 from edgepose.pose.failover import FailoverEstimator
@@ -73,12 +73,12 @@ class Daemon:
         )
         self._page = PageLauncher(DaemonPageHost(self.state, self._commands.change))
         self._inference = InferenceLoop(self.state)
-        self._reselection = Reselection(self.state, self._load)
+        self._reselection = Reselection(self.state, self._load_model)
         self._stats = StatsPublisher(self.state)
         self._stats_ns = self.state.started_ns
         self._service = Service(self._inference.is_passing)
         self._metrics = metrics.MetricsServer(lambda: metrics.collect(self.state))
-        self._report_socket = Hatch(lambda: report(self.state))
+        self._report_socket = ReportSocket(lambda: report(self.state))
 
     @property
     def stuck(self) -> bool:
@@ -103,14 +103,14 @@ class Daemon:
             When no source or model can be used, or the broker refuses the login.
         """
         try:
-            self._open()
-            self._watch()
+            self._open_parts()
+            self._watch_parts()
         finally:
-            self._close()
+            self._close_parts()
         if self.state.failure.error is not None:
             raise self.state.failure.error
 
-    def _open(self) -> None:
+    def _open_parts(self) -> None:
         """Start all parts; the broker connects while the model loads."""
         state = self.state
         self._service.status("starting")
@@ -118,7 +118,7 @@ class Daemon:
             state.broker.log_level.apply(state.config)
         self._page.configure(state.config)
         self._start_link()
-        state.loaded_estimator = self._load(state.config)
+        state.loaded_estimator = self._load_model(state.config)
         self._metrics.listen(state.config.metrics.listen)
         self._cameras.update_frame_budget()
         process.give_back_now()
@@ -137,7 +137,7 @@ class Daemon:
         publisher.on_message(self._page.receive)
         publisher.start()
 
-    def _load(self, config: Config, plan: Plan | None = None) -> FailoverEstimator:
+    def _load_model(self, config: Config, plan: Plan | None = None) -> FailoverEstimator:
         state = self.state
 
         def changed() -> None:
@@ -147,7 +147,7 @@ class Daemon:
         with with_config_location(state.origin, "model", "name"):
             return wiring.estimator(config, state.selector, state.clock, changed, plan)
 
-    def _watch(self) -> None:
+    def _watch_parts(self) -> None:
         """Supervise the parts until the daemon stops: reload on request, publish statistics."""
         state = self.state
         while not state.stopping.is_set() and state.failure.error is None:
@@ -161,9 +161,9 @@ class Daemon:
             self._page.send_link_state(state.broker.publisher.trouble)
             if state.reload_requested.is_set():
                 state.reload_requested.clear()
-                self._reload(lambda: prepare(state, self._load))
+                self._reload_config(lambda: prepare(state, self._load_model))
             elif (build := self._reselection.due_changes()) is not None:
-                self._reload(build)
+                self._reload_config(build)
             if state.clock.now_ns() >= due_ns:
                 self._publish_stats()
             if state.once and self._cameras.have_ended():
@@ -183,12 +183,12 @@ class Daemon:
         fps = sum(camera.fps for camera in stats.cameras.values())
         self._service.status(sentence(self.state, fps))
 
-    def _reload(self, build: Callable[[], Changes]) -> None:
+    def _reload_config(self, build: Callable[[], Changes]) -> None:
         asked = self._page.take_reload_requests()
         self._service.reloading(RELOAD_S)
         error = ""
         try:
-            self._apply(build())
+            self._apply_changes(build())
             log.info("reloaded")
         except EdgeposeError as refused:
             error = str(refused)
@@ -196,7 +196,7 @@ class Daemon:
         self._service.reloaded(sentence(self.state))
         self._page.send_reloaded(asked, error)
 
-    def _apply(self, changes: Changes) -> None:
+    def _apply_changes(self, changes: Changes) -> None:
         """Switch to a prepared configuration."""
         state, old = self.state, self.state.config
         if changes.broker:
@@ -213,7 +213,7 @@ class Daemon:
         publish_status(state)
         self._page.configure(state.config)
 
-    def _close(self) -> None:
+    def _close_parts(self) -> None:
         """Stop capture, finish the frames in progress, publish `offline` and close all parts."""
         state = self.state
         state.stopping.set()

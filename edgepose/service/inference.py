@@ -108,10 +108,10 @@ class InferenceWorker:
         self.is_retired = False
         """Whether to end after the current job, or the next one if idle."""
 
-        self.thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self.thread = threading.Thread(target=self._run_loop, name="engine", daemon=True)
         self.thread.start()
 
-    def _run(self) -> None:
+    def _run_loop(self) -> None:
         try:
             job = self.job or self._state.lanes.take()
             while job is not None:
@@ -145,9 +145,9 @@ class PlanTrial:
         self.over = False
         self._selector = selector
         self._done = done
-        threading.Thread(target=self._run, name="trial", daemon=True).start()
+        threading.Thread(target=self._run_loop, name="trial", daemon=True).start()
 
-    def _run(self) -> None:
+    def _run_loop(self) -> None:
         try:
             self.plan = self._selector.plan(self.config, total_fps(self.config))
         except EdgeposeError as error:

@@ -42,7 +42,7 @@ class LineCounts:
                 lines = self._counts.setdefault(camera.id, {})
                 sides = lines.setdefault(data["line"], {})
                 sides[data["to"]] = sides.get(data["to"], 0) + 1
-            counts = self._of(camera)
+            counts = self._counts_of(camera)
         if crossed and self._clock.now_ns() - self._written_ns >= PERIOD_S * NS_PER_S:
             self.store()
         return counts
@@ -53,7 +53,7 @@ class LineCounts:
             lines = self._counts.get(camera.id, {})
             kept = {id_: sides for id_, sides in lines.items() if line not in {None, id_}}
             self._counts[camera.id] = kept
-            counts = self._of(camera)
+            counts = self._counts_of(camera)
         self.store()
         return counts
 
@@ -63,7 +63,7 @@ class LineCounts:
             self._written_ns = self._clock.now_ns()
             self._note.write(self._counts)
 
-    def _of(self, camera: Camera) -> dict[str, Sides]:
+    def _counts_of(self, camera: Camera) -> dict[str, Sides]:
         known = self._counts.get(camera.id, {})
         return {
             line.id: {side: known.get(line.id, {}).get(side, 0) for side in line.sides}

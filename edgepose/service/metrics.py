@@ -58,7 +58,7 @@ class MetricsServer:
         log.info("metrics: on http://%s/metrics", where)
         self._listener = listener
         self._thread = threading.Thread(
-            target=_serve, args=(listener, self._collect), name="metrics", daemon=True
+            target=_serve_requests, args=(listener, self._collect), name="metrics", daemon=True
         )
         self._thread.start()
 
@@ -70,7 +70,7 @@ class MetricsServer:
             self._thread.join(CLOSE_S)
 
 
-def _serve(listener: socket.socket, collect: Callable[[], Iterable["Metric"]]) -> None:
+def _serve_requests(listener: socket.socket, collect: Callable[[], Iterable["Metric"]]) -> None:
     """Answer requests until the socket is shut down. Imports the HTTP server on the first one."""
     with listener:
         waiting = select.poll()
@@ -84,14 +84,14 @@ def _serve(listener: socket.socket, collect: Callable[[], Iterable["Metric"]]) -
 
 def collect(state: DaemonState) -> Iterator["Metric"]:
     """Yield all metrics of a daemon with their help texts."""
-    yield from _running(state)
-    yield from _cameras(state)
-    yield from _durations(state)
-    yield from _broker(state)
-    yield from _machine()
+    yield from _running_metrics(state)
+    yield from _camera_metrics(state)
+    yield from _duration_metrics(state)
+    yield from _broker_metrics(state)
+    yield from _machine_metrics()
 
 
-def _running(state: DaemonState) -> Iterator["Metric"]:
+def _running_metrics(state: DaemonState) -> Iterator["Metric"]:
     from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 
     plan = state.estimator.plan
@@ -108,7 +108,7 @@ def _running(state: DaemonState) -> Iterator["Metric"]:
     yield GaugeMetricFamily("edgepose_delegate_benched", what, float(plan.waits))
 
 
-def _cameras(state: DaemonState) -> Iterator["Metric"]:
+def _camera_metrics(state: DaemonState) -> Iterator["Metric"]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     counted = {
@@ -140,7 +140,7 @@ def _cameras(state: DaemonState) -> Iterator["Metric"]:
     yield up
 
 
-def _durations(state: DaemonState) -> Iterator["Metric"]:
+def _duration_metrics(state: DaemonState) -> Iterator["Metric"]:
     from prometheus_client.core import HistogramMetricFamily
 
     def add(family: HistogramMetricFamily, labels: list[str], durations: Durations) -> None:
@@ -170,7 +170,7 @@ def _durations(state: DaemonState) -> Iterator["Metric"]:
     yield latency
 
 
-def _broker(state: DaemonState) -> Iterator["Metric"]:
+def _broker_metrics(state: DaemonState) -> Iterator["Metric"]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     publisher = state.broker.publisher
@@ -188,7 +188,7 @@ def _broker(state: DaemonState) -> Iterator["Metric"]:
     yield dropped
 
 
-def _machine() -> Iterator["Metric"]:
+def _machine_metrics() -> Iterator["Metric"]:
     from prometheus_client.core import GaugeMetricFamily
 
     temperature_c, throttling = hardware.temperature_c(), hardware.THROTTLING.latest()

@@ -33,17 +33,17 @@ WsgiApp = Callable[[dict[str, Any], Callable[..., None]], Iterable[bytes]]
 
 def serve(listener: socket.socket, collect: Collect) -> None:
     """Answer requests in the calling thread until the listener is shut down."""
-    asyncio.run(_serve(listener, _app(collect)))
+    asyncio.run(_serve_requests(listener, _wsgi_app(collect)))
 
 
-async def _serve(listener: socket.socket, app: WsgiApp) -> None:
+async def _serve_requests(listener: socket.socket, app: WsgiApp) -> None:
     collecting = asyncio.Lock()
     loop = asyncio.get_running_loop()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             try:
-                writer.write(await _answer(reader, app, collecting))
+                writer.write(await _answer_request(reader, app, collecting))
                 await writer.drain()
             finally:
                 writer.close()
@@ -55,25 +55,29 @@ async def _serve(listener: socket.socket, app: WsgiApp) -> None:
     await LimitedListener(listener, make_protocol, LIMITS).run()
 
 
-async def _answer(reader: asyncio.StreamReader, app: WsgiApp, collecting: asyncio.Lock) -> bytes:
+async def _answer_request(
+    reader: asyncio.StreamReader, app: WsgiApp, collecting: asyncio.Lock
+) -> bytes:
     """Read one request and return the response; empty if the client disconnected."""
     try:
-        environ = _environ(await reader.readuntil(b"\r\n\r\n"))
+        environ = _wsgi_environ(await reader.readuntil(b"\r\n\r\n"))
     except asyncio.IncompleteReadError:
         return b""
     except asyncio.LimitOverrunError:
-        return _response("431 Request Header Fields Too Large", [], b"the request is too long\n")
+        return _build_response(
+            "431 Request Header Fields Too Large", [], b"the request is too long\n"
+        )
     except (ValueError, HTTPException):
-        return _response("400 Bad Request", [], b"expected an HTTP request\n")
+        return _build_response("400 Bad Request", [], b"expected an HTTP request\n")
     try:
         async with collecting:
-            return await asyncio.to_thread(_call, app, environ)
+            return await asyncio.to_thread(_call_app, app, environ)
     except Exception:
         log.exception("metrics: the numbers could not be collected")
-        return _response("500 Internal Server Error", [], b"see the log of edgepose\n")
+        return _build_response("500 Internal Server Error", [], b"see the log of edgepose\n")
 
 
-def _environ(head: bytes) -> dict[str, Any]:
+def _wsgi_environ(head: bytes) -> dict[str, Any]:
     """Return the WSGI environment of a request, with the variables that the application reads.
 
     Raises
@@ -97,23 +101,23 @@ def _environ(head: bytes) -> dict[str, Any]:
     }
 
 
-def _call(app: WsgiApp, environ: dict[str, Any]) -> bytes:
+def _call_app(app: WsgiApp, environ: dict[str, Any]) -> bytes:
     started: list[tuple[str, list[tuple[str, str]]]] = []
 
     def start_response(status: str, headers: list[tuple[str, str]]) -> None:
         started.append((status, headers))
 
     body = b"".join(app(environ, start_response))
-    return _response(*started[0], body)
+    return _build_response(*started[0], body)
 
 
-def _response(status: str, headers: list[tuple[str, str]], body: bytes) -> bytes:
+def _build_response(status: str, headers: list[tuple[str, str]], body: bytes) -> bytes:
     more = [("Content-Length", str(len(body))), ("Connection", "close")]
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in [*headers, *more])]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def _app(collect: Collect) -> WsgiApp:
+def _wsgi_app(collect: Collect) -> WsgiApp:
     class Numbers(Collector):
         def collect(self) -> Iterable[Metric]:
             return collect()

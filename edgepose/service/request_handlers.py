@@ -30,14 +30,14 @@ def request_handlers(state: DaemonState) -> Mapping[str, RequestHandler]:
     """Return the handlers by request type."""
     return {
         "ping": lambda _: Pong(rfc3339(state.clock.unix_ns())),
-        "info": lambda _: status_message(_loaded(state)),
-        "snapshot": lambda request: Pictures(_for_cameras(state, request, _picture)),
-        "clip": lambda request: ClipsSent(_for_cameras(state, request, _clip)),
+        "info": lambda _: status_message(_require_loaded(state)),
+        "snapshot": lambda request: Pictures(_for_cameras(state, request, _request_picture)),
+        "clip": lambda request: ClipsSent(_for_cameras(state, request, _request_clip)),
         "reset_lines": lambda request: _reset_lines(state, request),
-        "reload": lambda _: _reload(state),
+        "reload": lambda _: _request_reload(state),
         "restart": lambda _: _restart(state),
         "log_level": lambda request: _set_log_level(state, request),
-        "doctor": lambda _: report(_loaded(state)),
+        "doctor": lambda _: report(_require_loaded(state)),
     }
 
 
@@ -63,7 +63,7 @@ def report(state: DaemonState) -> Report:
     )
 
 
-def _loaded(state: DaemonState) -> DaemonState:
+def _require_loaded(state: DaemonState) -> DaemonState:
     if state.loaded_estimator is None:
         raise CommandError("the model is being loaded; ask again in a minute")
     return state
@@ -88,7 +88,7 @@ def _for_cameras(
             if request.camera is not None:
                 raise
     if not taken:
-        raise CommandError("no camera has a picture to show")
+        raise CommandError("no camera has delivered a frame")
     return taken
 
 
@@ -109,19 +109,19 @@ def _watching_camera(state: DaemonState, id_: str) -> CameraControl:
     return control
 
 
-def _clip(state: DaemonState, id_: str) -> str:
+def _request_clip(state: DaemonState, id_: str) -> str:
     messages = _watching_camera(state, id_).clips.take()
     if not messages:
-        raise CommandError(f'camera "{id_}" has not shown anything yet')
+        raise CommandError(f'camera "{id_}" has not delivered a frame yet')
     for message in messages:
         state.broker.publisher.put(message)
     return messages[0].topic
 
 
-def _picture(state: DaemonState, id_: str) -> str:
+def _request_picture(state: DaemonState, id_: str) -> str:
     message = _watching_camera(state, id_).snapshots.take()
     if message is None:
-        raise CommandError(f'camera "{id_}" has not shown anything yet')
+        raise CommandError(f'camera "{id_}" has not delivered a frame yet')
     state.broker.publisher.put(message)
     return message.topic
 
@@ -142,7 +142,7 @@ def _reset_lines(state: DaemonState, request: ResetLinesRequest) -> LinesReset:
     return LinesReset(counts)
 
 
-def _reload(state: DaemonState) -> Reloading:
+def _request_reload(state: DaemonState) -> Reloading:
     """Request a reload; refuse an invalid file at once. Later errors are logged."""
     try:
         state.read_config()

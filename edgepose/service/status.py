@@ -92,7 +92,7 @@ def _camera_stats(state: DaemonState, camera: CameraWorker, now_ns: int) -> Came
         frames=camera.health.processed,
         dropped=camera.health.dropped["overtaken"],
         left_out={str(reason): n for reason, n in camera.health.dropped.items()},
-        latency_ms=None if latency is None else _percentiles(latency),
+        latency_ms=None if latency is None else _percentiles_of(latency),
     )
 
 
@@ -103,7 +103,7 @@ def stages_ms(state: DaemonState) -> dict[str, Percentiles]:
         for stage, durations in control.camera.health.stages.items():
             measured.setdefault(stage, durations)
     ordered = sorted(measured, key=STAGES.index)
-    found = {stage: _percentiles(measured[stage]) for stage in ordered}
+    found = {stage: _percentiles_of(measured[stage]) for stage in ordered}
     return {stage: percentiles for stage, percentiles in found.items() if percentiles is not None}
 
 
@@ -123,6 +123,6 @@ def sentence(state: DaemonState, fps: float | None = None) -> str:
     return "; ".join(parts)
 
 
-def _percentiles(durations: Durations) -> Percentiles | None:
+def _percentiles_of(durations: Durations) -> Percentiles | None:
     found = durations.percentiles_ms()
     return None if found is None else Percentiles(p50=found[0], p99=found[1])

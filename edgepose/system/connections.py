@@ -87,15 +87,15 @@ class LimitedListener:
         At the end, closes idle connections, but not those that are handling a request.
         """
         self._listener.setblocking(False)
-        sweeping = asyncio.ensure_future(self._sweep())
+        sweeping = asyncio.ensure_future(self._close_expired())
         try:
-            while (accepted := await self._accept()) is not None:
-                self._admit(*accepted)
+            while (accepted := await self._accept_connection()) is not None:
+                self._admit_connection(*accepted)
         finally:
             sweeping.cancel()
             for connection in self._connections:
                 if connection.deadline_s is not None:
-                    self._close(connection)
+                    self._close_connection(connection)
 
     @contextmanager
     def handling(self, protocol: asyncio.BaseProtocol) -> Iterator[None]:
@@ -110,7 +110,7 @@ class LimitedListener:
         finally:
             connection.deadline_s = self._deadline_s()
 
-    async def _accept(self) -> tuple[socket.socket, str] | None:
+    async def _accept_connection(self) -> tuple[socket.socket, str] | None:
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -122,7 +122,7 @@ class LimitedListener:
                 log.warning("a connection cannot be accepted: %s", error.strerror)
             await asyncio.sleep(ACCEPT_RETRY_S)
 
-    def _admit(self, line: socket.socket, address: str) -> None:
+    def _admit_connection(self, line: socket.socket, address: str) -> None:
         network = network_of(address)
         if not self._make_room(network):
             log.warning("too many connections, the last one from %s: it was closed", address)
@@ -130,11 +130,11 @@ class LimitedListener:
             return
         connection = _Connection(line, network, self._deadline_s())
         self._connections.add(connection)
-        opening = asyncio.ensure_future(self._open(connection))
+        opening = asyncio.ensure_future(self._open_connection(connection))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
 
-    async def _open(self, connection: _Connection) -> None:
+    async def _open_connection(self, connection: _Connection) -> None:
         def make() -> asyncio.BaseProtocol:
             connection.protocol = self._make_protocol()
             return connection.protocol
@@ -169,11 +169,11 @@ class LimitedListener:
             return False
         oldest = min(waiting, key=lambda it: it.deadline_s or 0)
         log.warning("too many connections from %s: the oldest are closed", oldest.network)
-        self._close(oldest)
+        self._close_connection(oldest)
         self._connections.discard(oldest)
         return True
 
-    async def _sweep(self) -> None:
+    async def _close_expired(self) -> None:
         """Close connections that have exceeded their time limit."""
         loop = asyncio.get_running_loop()
         while True:
@@ -181,12 +181,12 @@ class LimitedListener:
             self._forget_closed()
             for connection in list(self._connections):
                 if connection.deadline_s is not None and connection.deadline_s <= loop.time():
-                    self._close(connection)
+                    self._close_connection(connection)
 
     def _forget_closed(self) -> None:
         self._connections = {it for it in self._connections if it.is_open}
 
-    def _close(self, connection: _Connection) -> None:
+    def _close_connection(self, connection: _Connection) -> None:
         """Close a connection; abort it if an earlier close has not finished."""
         if connection.transport is None:  # during the handshake, which then fails
             with suppress(OSError):

@@ -91,11 +91,11 @@ class ThrottlingReader:
             if self._is_reading or now_s - self._read_s < self._refresh_s:
                 return None
             self._read_s, self._is_reading = now_s, True
-        reader = threading.Thread(target=self._refresh, name="throttling", daemon=True)
+        reader = threading.Thread(target=self._read_flags, name="throttling", daemon=True)
         reader.start()
         return reader
 
-    def _refresh(self) -> None:
+    def _read_flags(self) -> None:
         found = self._read()
         with self._lock:
             self._latest, self._is_reading = found, False
@@ -110,7 +110,7 @@ def read_throttling() -> Throttling | None:
     """
     word = _firmware_word()
     if word is not None:
-        return Throttling(_flags(word), _flags(word >> 16))
+        return Throttling(_throttling_flags(word), _throttling_flags(word >> 16))
     low = _supply_is_low()
     return None if low is None else Throttling({FLAGS[0]: low}, {})
 
@@ -128,7 +128,7 @@ def _firmware_word() -> int | None:
     return None
 
 
-def _flags(word: int) -> dict[str, bool]:
+def _throttling_flags(word: int) -> dict[str, bool]:
     return {flag: bool(word >> bit & 1) for bit, flag in enumerate(FLAGS)}
 
 

@@ -42,7 +42,7 @@ class RepeatFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the record is logged."""
-        kind, now_s = _kind(record), self._clock_s()
+        kind, now_s = _record_kind(record), self._clock_s()
         seen = self._seen.pop(kind, None)
         passes = seen is None or now_s - seen.at_s >= self._interval_s
         if seen is None or passes:
@@ -57,7 +57,7 @@ class RepeatFilter(logging.Filter):
         return passes
 
 
-def _kind(record: logging.LogRecord) -> tuple[object, ...]:
+def _record_kind(record: logging.LogRecord) -> tuple[object, ...]:
     kind = (record.name, record.levelno, str(record.msg)[:KIND_CHARACTERS])
     if not record.exc_info or record.exc_info[0] is None:
         return kind

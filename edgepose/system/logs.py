@@ -39,7 +39,7 @@ class Redaction(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Remove secrets from the record's text and traceback."""
-        record.msg, record.args = redact(_message(record)), None
+        record.msg, record.args = redact(_record_text(record)), None
         if record.exc_info:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
             record.exc_info = None
@@ -114,7 +114,7 @@ class JournalHandler(Handler):
             "CODE_FUNC": record.funcName,
         }
         try:
-            self._socket.sendto(b"".join(map(_field, fields.items())), JOURNAL)
+            self._socket.sendto(b"".join(map(_journal_field, fields.items())), JOURNAL)
         except OSError:  # no socket, or the record is too large
             super().emit(record)
 
@@ -124,7 +124,7 @@ class JournalHandler(Handler):
         super().close()
 
 
-def _field(field: tuple[str, object]) -> bytes:
+def _journal_field(field: tuple[str, object]) -> bytes:
     """Encode a field in the journal's protocol for multi-line values."""
     name, value = field[0].encode(), str(field[1]).encode(errors="replace")
     return name + b"\n" + len(value).to_bytes(8, "little") + value + b"\n"
@@ -193,7 +193,7 @@ def _say_ended(fault: threading.ExceptHookArgs) -> None:
         log.error("thread %s: ended by a fault; please report it", name, exc_info=what)
 
 
-def _message(record: logging.LogRecord) -> str:
+def _record_text(record: logging.LogRecord) -> str:
     """Return a record's text, even if its arguments do not match the format."""
     try:
         return record.getMessage()

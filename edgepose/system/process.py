@@ -23,7 +23,7 @@ def cores() -> frozenset[int]:
     return frozenset(range(os.cpu_count() or 1))
 
 
-def keep_to_rest(engine_threads: int) -> None:
+def pin_to_spare_cores(engine_threads: int) -> None:
     """Pin this thread and those it starts to the cores that inference does not use.
 
     Otherwise the scheduler may wake it on a core that runs inference, which delays both. Does
@@ -86,7 +86,7 @@ def processor_s(pid: int) -> float:
 def service_mb(pid: int) -> float:
     """Return the RAM of a process and its children in megabytes; counts shared file pages once."""
     own_kb, files_kb = 0, dict[str, int]()
-    for member in _family(pid):
+    for member in _process_family(pid):
         mapped_kb = _mapped_kb(member)
         own_kb += mapped_kb.pop("", 0)
         for file, kb in mapped_kb.items():
@@ -94,12 +94,12 @@ def service_mb(pid: int) -> float:
     return (own_kb + sum(files_kb.values())) / 1000
 
 
-def _family(pid: int) -> Iterator[int]:
+def _process_family(pid: int) -> Iterator[int]:
     yield pid
     with suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text("ascii").split():
-                yield from _family(int(child))
+                yield from _process_family(int(child))
 
 
 def _mapped_kb(pid: int) -> dict[str, int]:

@@ -12,18 +12,18 @@ def listen(place: Address, key: str, log: logging.Logger) -> socket.socket | Non
     Does not raise: the daemon also works without this port.
     """
     try:
-        return _open(place)
+        return _open_socket(place)
     except OSError as error:
-        log.warning("cannot listen on %s: %s; %s", place, _reason(error), way_out(key))
+        log.warning("cannot listen on %s: %s; %s", place, _reason_of(error), way_out(key))
         return None
 
 
 def why_not(place: Address) -> str:
     """Return why an address cannot be bound; empty if it can."""
     try:
-        _open(place).close()
+        _open_socket(place).close()
     except OSError as error:
-        return _reason(error)
+        return _reason_of(error)
     return ""
 
 
@@ -31,7 +31,7 @@ def or_another(place: Address) -> Address:
     """Return the address, with a free port if its port is in use."""
     if not why_not(place):
         return place
-    with _open(Address(place.host, 0)) as free:
+    with _open_socket(Address(place.host, 0)) as free:
         return Address(place.host, free.getsockname()[1])
 
 
@@ -40,11 +40,11 @@ def way_out(key: str) -> str:
     return f'set {key} to another port, or to "" for off'
 
 
-def _open(place: Address) -> socket.socket:
+def _open_socket(place: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
     return socket.create_server(place, family=family)
 
 
-def _reason(error: OSError) -> str:
+def _reason_of(error: OSError) -> str:
     # socket.create_server appends the address to the system's message
     return str(error.strerror).partition(" (while")[0].lower()

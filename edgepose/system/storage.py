@@ -29,7 +29,7 @@ def state_directory(device: str) -> Path | None:
     try:
         folder = Path(given) if given else _of_user() / device
     except RuntimeError:
-        _say_without(Path("~"), "this user has no home")
+        _say_without(Path("~"), "this user has no home folder")
         return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def state_directory(device: str) -> Path | None:
         return None
     if os.access(folder, os.W_OK | os.X_OK):
         return folder
-    _say_without(folder, "we may not write there")
+    _say_without(folder, "no permission to write")
     return None
 
 
@@ -54,7 +54,7 @@ def _say_without(folder: Path, reason: str | None) -> None:
         return
     _said.add(folder)
     log.warning(
-        "%s: %s; events that wait and settings are kept in memory only and lost with a restart;"
+        "%s: %s; waiting events and settings are kept in memory only and lost at a restart;"
         " set %s to a folder this user may write to",
         folder,
         reason,

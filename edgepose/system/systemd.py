@@ -73,7 +73,7 @@ class Service:
     def ready(self, sentence: str) -> None:
         """Notify that the start or a reload is complete, and restore the watchdog's limit."""
         self.is_ready = True
-        self._allow(0.0)
+        self._set_limit(0.0)
         notify("READY=1", f"STATUS={_one_line(sentence)}")
 
     def status(self, sentence: str) -> None:
@@ -95,7 +95,7 @@ class Service:
 
     def reloading(self, patience_s: float) -> None:
         """Notify that a reload has begun, and extend the watchdog's limit."""
-        self._allow(patience_s)
+        self._set_limit(patience_s)
         notify("RELOADING=1", "STATUS=reloading")
 
     def reloaded(self, sentence: str) -> None:
@@ -103,7 +103,7 @@ class Service:
         if self.is_ready:
             self.ready(sentence)
         else:
-            self._allow(0.0)
+            self._set_limit(0.0)
 
     def beat(self, now_ns: int) -> None:
         """Reset the watchdog while frames are being processed; sends at most twice per beat."""
@@ -113,7 +113,7 @@ class Service:
         if self._alive():
             notify("WATCHDOG=1")
 
-    def _allow(self, patience_s: float) -> None:
+    def _set_limit(self, patience_s: float) -> None:
         """Set the watchdog's limit, never below the unit's."""
         if self._limit_s is not None:
             notify(f"WATCHDOG_USEC={int(max(patience_s, self._limit_s) * US_PER_S)}")

@@ -144,30 +144,30 @@ class Api:
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add the paths of the API, which `openapi.ROUTES` describes."""
-        router.add_get(f"{PREFIX}openapi.json", self._document)
+        router.add_get(f"{PREFIX}openapi.json", self._openapi_document)
         router.add_get(f"{PREFIX}cameras", self._cameras)
-        router.add_get(f"{PREFIX}cameras/{{camera}}/poses", self._poses)
+        router.add_get(f"{PREFIX}cameras/{{camera}}/poses", self._latest_poses)
         stream = f"{PREFIX}cameras/{{camera}}/skeletons.mjpeg"
-        router.add_get(stream, self._skeletons, allow_head=False)
-        router.add_get(f"{PREFIX}stream", self._stream, allow_head=False)
+        router.add_get(stream, self._stream_skeletons, allow_head=False)
+        router.add_get(f"{PREFIX}stream", self._stream_messages, allow_head=False)
 
-    async def _document(self, request: web.Request) -> web.StreamResponse:
-        return json_response(await asyncio.to_thread(_document))
+    async def _openapi_document(self, request: web.Request) -> web.StreamResponse:
+        return json_response(await asyncio.to_thread(_openapi_document))
 
     async def _cameras(self, request: web.Request) -> web.StreamResponse:
         status = self._hub.latest("status")
         known = msgspec.json.decode(status, type=_Status).cameras if status else {}
         cameras = [
-            {"id": camera, "status": known.get(camera), "state": self._state(camera)}
+            {"id": camera, "status": known.get(camera), "state": self._state_of(camera)}
             for camera in self._hub.cameras
         ]
         return json_response({"cameras": cameras})
 
-    def _state(self, camera: str) -> Raw | None:
+    def _state_of(self, camera: str) -> Raw | None:
         state = self._hub.latest("state", camera)
         return None if state is None else Raw(state)
 
-    async def _poses(self, request: web.Request) -> web.StreamResponse:
+    async def _latest_poses(self, request: web.Request) -> web.StreamResponse:
         camera = self._camera(request)
         polled = self._polled.setdefault(camera, LatestPoses(camera, self._hub))
         payload = await polled.get()
@@ -177,8 +177,8 @@ class Api:
             raise refused
         return json_response(Raw(payload))
 
-    async def _stream(self, request: web.Request) -> web.StreamResponse:
-        cameras = {self._known(camera) for camera in request.query.getall("camera", [])}
+    async def _stream_messages(self, request: web.Request) -> web.StreamResponse:
+        cameras = {self._check_known(camera) for camera in request.query.getall("camera", [])}
         types = set(request.query.getall("type", [])) or set(TYPES)
         if unknown := types - set(TYPES):
             found = sorted(unknown)[0][:50]
@@ -188,7 +188,7 @@ class Api:
         )
         return await self._sockets.serve_socket(request, viewer, _refuse_message)
 
-    async def _skeletons(self, request: web.Request) -> web.StreamResponse:
+    async def _stream_skeletons(self, request: web.Request) -> web.StreamResponse:
         camera = self._camera(request)
         pause_s, longest_px = 1 / FPS.read(request), round(WIDTH.read(request))
         self._sockets.require_room()
@@ -204,9 +204,9 @@ class Api:
         self._hub.add(viewer)
         try:
             await answer.write(f"--{BOUNDARY}\r\n".encode())
-            async for jpeg in self._pictures(viewer, camera, longest_px):
+            async for jpeg in self._skeleton_pictures(viewer, camera, longest_px):
                 async with asyncio.timeout(WRITE_S):
-                    await answer.write(_part(jpeg))
+                    await answer.write(_multipart_part(jpeg))
                 await asyncio.sleep(pause_s)
         except (OSError, TimeoutError):  # the client has disconnected or does not read
             pass
@@ -214,7 +214,9 @@ class Api:
             self._hub.remove(viewer)
         return answer
 
-    async def _pictures(self, viewer: Viewer, camera: str, longest_px: int) -> AsyncIterator[bytes]:
+    async def _skeleton_pictures(
+        self, viewer: Viewer, camera: str, longest_px: int
+    ) -> AsyncIterator[bytes]:
         """Yield a picture of each frame; without new frames the last one, then an empty one."""
         from edgepose.web.skeletons import picture
 
@@ -238,9 +240,9 @@ class Api:
         return DEFAULT_SCORE if settings is None else settings.min_keypoint_score
 
     def _camera(self, request: web.Request) -> str:
-        return self._known(request.match_info["camera"])
+        return self._check_known(request.match_info["camera"])
 
-    def _known(self, camera: str) -> str:
+    def _check_known(self, camera: str) -> str:
         if camera not in self._hub.cameras:
             known = ", ".join(self._hub.cameras) or "none"
             raise Refused(404, f'camera "{camera[:64]}" is not known; known: {known}')
@@ -262,7 +264,7 @@ class _State(msgspec.Struct):
     settings: _Settings | None = None
 
 
-def _part(jpeg: bytes) -> bytes:
+def _multipart_part(jpeg: bytes) -> bytes:
     """Return a picture with headers and the next boundary, for which browsers wait."""
     head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
     return head.encode() + jpeg + f"\r\n--{BOUNDARY}\r\n".encode()
@@ -273,7 +275,7 @@ def _refuse_message(kind: WSMsgType, content: Any) -> None:
     raise ValueError(msg)
 
 
-def _document() -> dict[str, Any]:
+def _openapi_document() -> dict[str, Any]:
     from edgepose.web.openapi import document
 
     return document()

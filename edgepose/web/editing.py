@@ -100,7 +100,7 @@ class Editor:
 
     def look(self) -> dict[str, Any]:
         """Return the configuration for the page; if the file is invalid, its last valid content."""
-        content, why_not = self._read(), self._read_only_reason()
+        content, why_not = self._read_file(), self._read_only_reason()
         try:
             self._good = self._origin.read()
         except ConfigError as error:
@@ -114,12 +114,12 @@ class Editor:
                 "min_pose_score": pose.least(),
                 "min_keypoint_score": pose.min_keypoint_score,
             },
-            "cameras": [_camera(camera) for camera in self._good.cameras],
+            "cameras": [_camera_data(camera) for camera in self._good.cameras],
         }
 
     def revision(self) -> str:
         """Return the revision of the file's current content."""
-        return revision(self._read())
+        return revision(self._read_file())
 
     def save(self, changes: ConfigChanges, seen: str) -> str:
         """Write changes to the file if its revision is still `seen`; return the new revision.
@@ -132,15 +132,15 @@ class Editor:
         why_not = self._read_only_reason()
         if why_not:
             raise ReadOnlyConfig(why_not)
-        content = self._read()
+        content = self._read_file()
         if revision(content) != seen:
             raise RevisionConflict(revision(content))
         new = changed(content, changes)
         if new != content:
-            self._write(content, new)
+            self._write_file(content, new)
         return revision(new)
 
-    def _write(self, old: bytes, new: bytes) -> None:
+    def _write_file(self, old: bytes, new: bytes) -> None:
         """Replace the file atomically; keep the old one as a backup in the same folder."""
         path = self._path.resolve()  # to replace the target of a link, not the link
         found = path.stat()
@@ -155,7 +155,7 @@ class Editor:
             msg = f"{path} cannot be written: {error.strerror}"
             raise ReadOnlyConfig(msg) from None
 
-    def _read(self) -> bytes:
+    def _read_file(self) -> bytes:
         try:
             return self._path.read_bytes()
         except OSError:
@@ -190,17 +190,17 @@ def changed(content: bytes, changes: ConfigChanges) -> bytes:
         When the file is already invalid.
     """
     mark, windows = MARK if content.startswith(MARK.encode()) else "", b"\r\n" in content
-    text, data = _parsed(content)
+    text, data = _parse_content(content)
     _check_sizes(data, changes)
-    wanted = _wanted(data, changes)
+    wanted = _wanted_data(data, changes)
     _, problems = loading.validate(wanted)
     if problems:
-        raise InvalidChanges([_located(problem, wanted) for problem in problems])
-    new = _rewritten(text, wanted, changes)
+        raise InvalidChanges([_locate_problem(problem, wanted) for problem in problems])
+    new = _rewritten_text(text, wanted, changes)
     return (mark + (new.replace("\n", "\r\n") if windows else new)).encode()
 
 
-def _parsed(content: bytes) -> tuple[str, dict[str, Any]]:
+def _parse_content(content: bytes) -> tuple[str, dict[str, Any]]:
     """Return the text of a valid file, with normalised line ends, and its data.
 
     Raises
@@ -233,13 +233,13 @@ def _check_sizes(data: Mapping[str, Any], changes: ConfigChanges) -> None:
     problems = [
         {"where": f"camera.{id_}.{where}", "text": text}
         for id_, change in changes.cameras.items()
-        for where, text in _oversized(cameras.get(id_, {}), change)
+        for where, text in _oversized_values(cameras.get(id_, {}), change)
     ]
     if problems:
         raise InvalidChanges(problems)
 
 
-def _oversized(camera: Mapping[str, Any], change: CameraChange) -> Iterator[tuple[str, str]]:
+def _oversized_values(camera: Mapping[str, Any], change: CameraChange) -> Iterator[tuple[str, str]]:
     masks = change.masks if isinstance(change.masks, list) else []
     shapes = [(f"masks.{i}", mask) for i, mask in enumerate(masks)]
     kept = list(camera.get("masks", []))
@@ -263,9 +263,9 @@ def _listed_places(change: CameraChange, name: str) -> tuple[dict[str, Any], ...
     return () if isinstance(given, UnsetType) else given
 
 
-def _wanted(data: dict[str, Any], changes: ConfigChanges) -> dict[str, Any]:
+def _wanted_data(data: dict[str, Any], changes: ConfigChanges) -> dict[str, Any]:
     """Return the data of the file with the changes applied."""
-    pose = _given(changes.pose)
+    pose = _given_values(changes.pose)
     wanted = {**data, "pose": data.get("pose", {}) | pose} if pose else dict(data)
     cameras = list(data.get("camera", []))
     unknown = changes.cameras.keys() - {camera["id"] for camera in cameras}
@@ -285,11 +285,11 @@ def _wanted(data: dict[str, Any], changes: ConfigChanges) -> dict[str, Any]:
 
 def _camera_wanted(camera: Mapping[str, Any], change: CameraChange) -> dict[str, Any]:
     defaults = {item.name: item.default for item in msgspec.structs.fields(schema.Camera)}
-    given = _given(change)
+    given = _given_values(change)
     wanted = dict(camera) | {
         key: value
         for key, value in given.items()
-        if key not in {*PLACES, "floor"} and (key in camera or value != _listed(defaults[key]))
+        if key not in {*PLACES, "floor"} and (key in camera or value != _as_list(defaults[key]))
     }
     for name, (table, _) in PLACES.items():
         if name in given:
@@ -337,16 +337,16 @@ def _place_values(place: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str,
     }
 
 
-def _given(change: PoseChange | CameraChange) -> dict[str, Any]:
+def _given_values(change: PoseChange | CameraChange) -> dict[str, Any]:
     values = {name: getattr(change, name) for name in change.__struct_fields__}
     return {name: value for name, value in values.items() if value is not UNSET}
 
 
-def _listed(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _located(problem: Problem, data: Mapping[str, Any]) -> dict[str, str]:
+def _locate_problem(problem: Problem, data: Mapping[str, Any]) -> dict[str, str]:
     """Return a problem located by the ids of camera and zone.
 
     The path with table indices is removed from the message.
@@ -362,11 +362,11 @@ def _located(problem: Problem, data: Mapping[str, Any]) -> dict[str, str]:
     return {"where": ".".join(names), "text": redact(re.sub(r"^\S+( =|:) ", "", problem.message))}
 
 
-def _rewritten(text: str, wanted: dict[str, Any], changes: ConfigChanges) -> str:
+def _rewritten_text(text: str, wanted: dict[str, Any], changes: ConfigChanges) -> str:
     """Return the text edited to contain the wanted data, otherwise unchanged."""
     try:
-        new = _rewrite(text, wanted, changes)
-        same = _plain(tomllib.loads(new)) == _plain(wanted)
+        new = _rewrite_text(text, wanted, changes)
+        same = _plain_data(tomllib.loads(new)) == _plain_data(wanted)
     except ValueError:  # from this package, tomlkit or tomllib: unusual notation
         same = False
     if not same:  # never lose a setting
@@ -375,10 +375,10 @@ def _rewritten(text: str, wanted: dict[str, Any], changes: ConfigChanges) -> str
     return new
 
 
-def _rewrite(text: str, wanted: Mapping[str, Any], changes: ConfigChanges) -> str:
+def _rewrite_text(text: str, wanted: Mapping[str, Any], changes: ConfigChanges) -> str:
     new = Text(text)
     data = tomllib.loads(text)
-    for key in _given(changes.pose):
+    for key in _given_values(changes.pose):
         if data.get("pose", {}).get(key) != wanted["pose"][key]:
             new.put(("pose",), key, wanted["pose"][key])
     for index, camera in enumerate(data.get("camera", [])):
@@ -447,7 +447,7 @@ def _rewrite_floor(
                 block.put((key,), value)
 
 
-def _plain(data: dict[str, Any]) -> dict[str, Any]:
+def _plain_data(data: dict[str, Any]) -> dict[str, Any]:
     """Return data without empty lists of zones and lines and an empty floor, which mean none."""
     empty = {"zone", "line", "floor"}
     cameras = [
@@ -457,7 +457,7 @@ def _plain(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "camera": cameras}
 
 
-def _camera(camera: schema.Camera) -> dict[str, Any]:
+def _camera_data(camera: schema.Camera) -> dict[str, Any]:
     shown: dict[str, Any] = msgspec.to_builtins(camera)
     names = ("id", "name", "rotate", "mirror", "roi", "masks", "floor")
     zone = ("id", "name", "polygon", "kind")

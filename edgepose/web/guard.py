@@ -175,17 +175,17 @@ class Sessions:
     def cookie(self, token: Hashed, now_s: float) -> str:
         """Return a session cookie, valid until it expires or the token is replaced."""
         until = str(int(now_s + SESSION_S))
-        return f"{until}.{self._sign(token, until)}"
+        return f"{until}.{self._sign_session(token, until)}"
 
     def holds(self, cookie: str, token: Hashed, now_s: float) -> bool:
         """Return whether a cookie was created here for this token and has not expired."""
         until, _, signature = cookie.partition(".")
         # In headers, bytes that are not UTF-8 arrive as surrogates.
         given = signature.encode(errors="surrogateescape")
-        signed = hmac.compare_digest(self._sign(token, until).encode(), given)
+        signed = hmac.compare_digest(self._sign_session(token, until).encode(), given)
         return signed and int(until) > now_s
 
-    def _sign(self, token: Hashed, until: str) -> str:
+    def _sign_session(self, token: Hashed, until: str) -> str:
         signed = token.salt + token.digest + until.encode(errors="surrogateescape")
         return hmac.new(self._key, signed, hashlib.sha256).hexdigest()
 

@@ -299,8 +299,8 @@ async def serve_socket(
         Called with each message of the client; a ValueError ends the connection.
     """
     hub.add(viewer)
-    receiving = asyncio.ensure_future(_receive(socket, on_message))
-    sending = asyncio.ensure_future(_send(socket, viewer))
+    receiving = asyncio.ensure_future(_receive_messages(socket, on_message))
+    sending = asyncio.ensure_future(_send_updates(socket, viewer))
     try:
         await asyncio.wait({receiving, sending}, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -309,15 +309,15 @@ async def serve_socket(
         sending.cancel()
         for ended in await asyncio.gather(receiving, sending, return_exceptions=True):
             if isinstance(ended, Exception):
-                log.debug("a client has gone: %s", ended)
+                log.debug("a client disconnected: %s", ended)
 
 
-async def _send(socket: web.WebSocketResponse, viewer: Viewer) -> None:
+async def _send_updates(socket: web.WebSocketResponse, viewer: Viewer) -> None:
     while (frame := await viewer.next_frame()) is not None:
         await socket.send_frame(frame.content, frame.kind)
 
 
-async def _receive(
+async def _receive_messages(
     socket: web.WebSocketResponse, on_message: Callable[[WSMsgType, Any], None]
 ) -> None:
     async for message in socket:

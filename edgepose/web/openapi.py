@@ -87,7 +87,7 @@ class Route:
 
 
 ROUTES: Final = (
-    Route(f"{PREFIX}cameras", "All cameras, how they are, and their states.", CameraList),
+    Route(f"{PREFIX}cameras", "All cameras with their availability and state.", CameraList),
     Route(
         f"{PREFIX}cameras/{{camera}}/poses",
         "The newest poses of a camera; the first request waits for a frame.",
@@ -115,13 +115,13 @@ ROUTES: Final = (
 )
 
 REFUSALS: Final = {
-    401: "A token is needed, or is wrong.",
+    401: "The token is missing or wrong.",
     403: "The host name is not known, or a page of another site asks.",
     404: "The camera is not known.",
     422: "A parameter is wrong.",
     426: "Not a WebSocket.",
     429: "Too many wrong tokens; `Retry-After` says how long to wait.",
-    503: "No frame comes, or too many clients are connected.",
+    503: "No frame is available, or too many clients are connected.",
 }
 EVERYWHERE: Final = (401, 403, 429)
 
@@ -134,9 +134,9 @@ def document() -> dict[str, Any]:
     template = "#/components/schemas/{name}"
     structs = (CameraList, StreamMessage, ErrorMessage, *PAYLOADS)
     _, schemas = msgspec.json.schema_components(structs, ref_template=template)
-    _explain(schemas)
+    _add_descriptions(schemas)
     payload = schemas["StreamMessage"]["properties"]["payload"]
-    payload["anyOf"] = [*(_reference(struct) for struct in PAYLOADS), AVAILABILITY]
+    payload["anyOf"] = [*(_schema_reference(struct) for struct in PAYLOADS), AVAILABILITY]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -147,7 +147,7 @@ def document() -> dict[str, Any]:
         },
         "servers": [{"url": "/", "description": "The address of the page, `web.listen`."}],
         "security": [{}, {"bearer": []}, {"basic": []}, {"query": []}],
-        "paths": {route.path: {"get": _operation(route)} for route in ROUTES},
+        "paths": {route.path: {"get": _describe_operation(route)} for route in ROUTES},
         "components": {
             "schemas": schemas,
             "securitySchemes": {
@@ -159,14 +159,14 @@ def document() -> dict[str, Any]:
     }
 
 
-def _operation(route: Route) -> Schema:
+def _describe_operation(route: Route) -> Schema:
     last = route.path.removeprefix(PREFIX).rpartition("/")[2].partition(".")[0]
     answer: Schema = {"description": route.summary}
     if route.status == 101:
         answer["description"] = "Switches to WebSocket; each text message is a StreamMessage."
     else:
-        answer["content"] = {route.content_type: _content(route)}
-    error = {JSON: {"schema": _reference(ErrorMessage)}}
+        answer["content"] = {route.content_type: _describe_content(route)}
+    error = {JSON: {"schema": _schema_reference(ErrorMessage)}}
     refusals = {
         str(status): {"description": REFUSALS[status], "content": error}
         for status in sorted((*EVERYWHERE, *route.refusals))
@@ -174,32 +174,32 @@ def _operation(route: Route) -> Schema:
     return {
         "operationId": last,
         "summary": route.summary,
-        "parameters": list(_parameters(route)),
+        "parameters": list(_describe_parameters(route)),
         "responses": {str(route.status): answer, **refusals},
     }
 
 
-def _content(route: Route) -> Schema:
+def _describe_content(route: Route) -> Schema:
     if route.gives is not None:
-        return {"schema": _reference(route.gives)}
+        return {"schema": _schema_reference(route.gives)}
     return {"schema": {"type": "object"}} if route.content_type == JSON else {}
 
 
-def _parameters(route: Route) -> Iterator[Schema]:
+def _describe_parameters(route: Route) -> Iterator[Schema]:
     text = {"type": "string"}
     if "{camera}" in route.path:
         meaning = "Id of a camera of the configuration."
-        yield _parameter("camera", meaning, text, place="path", required=True)
+        yield _make_parameter("camera", meaning, text, place="path", required=True)
     for number in route.numbers:
         limits = {"minimum": number.least, "maximum": number.most, "default": number.default}
-        yield _parameter(number.name, number.meaning, {"type": "number", **limits})
+        yield _make_parameter(number.name, number.meaning, {"type": "number", **limits})
     if route.filters:
-        yield _parameter("camera", "Only these cameras.", {"type": "array", "items": text})
+        yield _make_parameter("camera", "Only these cameras.", {"type": "array", "items": text})
         kinds = {"type": "array", "items": {"type": "string", "enum": list(TYPES)}}
-        yield _parameter("type", "Only these types of messages.", kinds)
+        yield _make_parameter("type", "Only these types of messages.", kinds)
 
 
-def _parameter(
+def _make_parameter(
     name: str, meaning: str, schema: Schema, *, place: str = "query", required: bool = False
 ) -> Schema:
     return {
@@ -211,11 +211,11 @@ def _parameter(
     }
 
 
-def _reference(struct: type[Struct]) -> Schema:
+def _schema_reference(struct: type[Struct]) -> Schema:
     return {"$ref": f"#/components/schemas/{struct.__name__}"}
 
 
-def _explain(schemas: dict[str, Schema]) -> None:
+def _add_descriptions(schemas: dict[str, Schema]) -> None:
     """Add the texts below the structs' fields to their schemas."""
     known = {
         name: found

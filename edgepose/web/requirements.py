@@ -11,7 +11,7 @@ from edgepose.urls import address, is_local
 from edgepose.web import certificates, tokens
 
 
-def lack(config: Config) -> tuple[str, str] | None:
+def missing_requirement(config: Config) -> tuple[str, str] | None:
     """Return what is missing to serve the page, with the remedy; None if nothing is missing."""
     if find_spec("aiohttp") is None or find_spec("tomlkit") is None:
         todo = f'{extras.install("web")}, or set web.listen to "" for off'

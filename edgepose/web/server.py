@@ -97,14 +97,19 @@ class PageServer:
         """Serve until the daemon ends or there has been no client for `IDLE_S`."""
         tls = certificates.context(self._start.cert_file, self._start.key_file)
         runner = web.AppRunner(
-            self._app(), access_log=None, shutdown_timeout=ENDING_S, auto_decompress=False
+            self._build_app(), access_log=None, shutdown_timeout=ENDING_S, auto_decompress=False
         )
         await runner.setup()
         assert runner.server is not None
         self._connections = LimitedListener(listener, runner.server, CONNECTIONS, tls=tls)
         origin = bytes(self._start.origin)
         self._editor = asyncio.ensure_future(asyncio.to_thread(_editor, origin))
-        ends = [self._listen(), self._send_watch(), self._idle(), self._connections.run()]
+        ends = [
+            self._listen_to_daemon(),
+            self._send_watch(),
+            self._wait_until_idle(),
+            self._connections.run(),
+        ]
         tasks = [asyncio.ensure_future(end) for end in ends]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
@@ -115,35 +120,35 @@ class PageServer:
         for task in done:
             task.result()
 
-    def _app(self) -> web.Application:
-        app = web.Application(middlewares=[self._guard], client_max_size=BODY)
-        app.on_response_prepare.append(_harden)
-        app.router.add_get("/api/live", self._live)
-        app.router.add_get("/api/session", self._session)
-        app.router.add_post("/api/login", self._login)
-        app.router.add_post("/api/logout", self._logout)
-        app.router.add_get("/api/config", self._config)
+    def _build_app(self) -> web.Application:
+        app = web.Application(middlewares=[self._guard_request], client_max_size=BODY)
+        app.on_response_prepare.append(_harden_headers)
+        app.router.add_get("/api/live", self._serve_live)
+        app.router.add_get("/api/session", self._serve_session)
+        app.router.add_post("/api/login", self._handle_login)
+        app.router.add_post("/api/logout", self._handle_logout)
+        app.router.add_get("/api/config", self._serve_config)
         app.router.add_get(r"/api/clips/{number:\d{1,15}}", self._clip)
-        app.router.add_put("/api/config", self._save)
-        app.router.add_post("/api/cameras/{camera}/set", self._set)
+        app.router.add_put("/api/config", self._save_config)
+        app.router.add_post("/api/cameras/{camera}/set", self._apply_setting)
         Api(self.hub, self._start.topic_prefix, self).add_routes(app.router)
-        app.router.add_get("/{path:.*}", self._file)
+        app.router.add_get("/{path:.*}", self._serve_file)
         return app
 
     # The daemon
 
-    async def _listen(self) -> None:
+    async def _listen_to_daemon(self) -> None:
         """Handle the daemon's messages until it ends."""
         while (message := await self._daemon.receive()) is not None:
             if message.type == "answer":
                 answer = msgspec.json.decode(message.payload, type=feed.Answer)
                 self._daemon.add_answer(answer.number, answer.error)
             elif message.type == "reloaded":
-                await self._reloaded(msgspec.json.decode(message.payload, type=feed.Reloaded))
+                await self._on_reloaded(msgspec.json.decode(message.payload, type=feed.Reloaded))
             else:
                 self.hub.receive(message)
 
-    async def _reloaded(self, reload: feed.Reloaded) -> None:
+    async def _on_reloaded(self, reload: feed.Reloaded) -> None:
         self.hub.keep_only(reload.cameras)
         if self._revision:  # a page has read a revision
             revision = await asyncio.to_thread((await self._editor).revision)
@@ -164,7 +169,7 @@ class PageServer:
                 await self._daemon.send(now)
                 sent = now
 
-    async def _idle(self) -> None:
+    async def _wait_until_idle(self) -> None:
         """Wait until there has been no client for `IDLE_S`."""
         while self.hub.viewers or time.monotonic() - self._used_s < IDLE_S:
             await asyncio.sleep(LOOK_S)
@@ -173,11 +178,11 @@ class PageServer:
     # Requests
 
     @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _guard_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Handle an allowed request; answer every refusal with an error message."""
         self._used_s = time.monotonic()
         try:
-            self._check(request)
+            self._check_request(request)
             if request.method not in guard.SAFE:
                 await _receive_body(request)
             # Until here a new connection may displace this one, like any incomplete request.
@@ -198,7 +203,7 @@ class PageServer:
                 {"error": "internal error of the page; see the log of edgepose"}, status=500
             )
 
-    def _check(self, request: web.Request) -> None:
+    def _check_request(self, request: web.Request) -> None:
         host = guard.host(request)
         trusted = self._proxies.sent(request)
         if not trusted and not self._allowed_hosts.allows(host):
@@ -214,13 +219,13 @@ class PageServer:
             raise Refused(403, "requests from pages of other sites are refused")
         if request.method not in guard.SAFE:
             _check_content_type(request)
-        if api and request.path not in OPEN and not self._may(request):
+        if api and request.path not in OPEN and not self._is_allowed(request):
             raise Refused(401, "sign in with the token first")
 
     def may_read(self, request: web.Request) -> bool:
         """Return whether a request to the API has read access."""
         given = guard.credentials(request)
-        return self._may(request) or (given is not None and self._fits(given))
+        return self._is_allowed(request) or (given is not None and self._fits_token(given))
 
     def _has_read_token(self, request: web.Request) -> bool:
         """Return whether a request has a valid token and needs it.
@@ -232,27 +237,29 @@ class PageServer:
         """
         given = guard.credentials(request)
         ours = guard.is_ours(request, forwarded=self._proxies.sent(request))
-        if given is None or (ours and self._may(request)):
+        if given is None or (ours and self._is_allowed(request)):
             return False
         address = request.remote or ""
         self._require_patience(address)
-        if not self._fits(given):
+        if not self._fits_token(given):
             self._throttle.add_failure(address)
             refused = Refused(401, "wrong token")
             refused.headers["WWW-Authenticate"] = "Bearer"
             raise refused
         return True
 
-    def _fits(self, given: guard.Credentials) -> bool:
+    def _fits_token(self, given: guard.Credentials) -> bool:
         """Return whether a token is the read token or, outside of URLs, the owner's token."""
-        known = [self._read_token()] if given.in_url else [self._read_token(), self._token()]
+        known = (
+            [self._read_token()] if given.in_url else [self._read_token(), self._current_token()]
+        )
         return any(token is not None and token.fits(given.token) for token in known)
 
     def _read_token(self) -> tokens.Hashed | None:
         file = self._start.token_file
         return tokens.read(Path(file).with_name(tokens.READ_FILE)) if file else None
 
-    def _may(self, request: web.Request) -> bool:
+    def _is_allowed(self, request: web.Request) -> bool:
         """Return whether a request needs no token, or its session is valid."""
         return not self._needs_token(request) or self._signed_in(request)
 
@@ -261,14 +268,14 @@ class PageServer:
         return not near and not self._proxies.sent(request)
 
     def _signed_in(self, request: web.Request) -> bool:
-        token, cookie = self._token(), request.cookies.get(guard.COOKIE, "")
+        token, cookie = self._current_token(), request.cookies.get(guard.COOKIE, "")
         return token is not None and self._sessions.holds(cookie, token, time.time())
 
-    def _token(self) -> tokens.Hashed | None:
+    def _current_token(self) -> tokens.Hashed | None:
         """Return the hash of the current token, read again as it may have been replaced."""
         return tokens.read(Path(self._start.token_file)) if self._start.token_file else None
 
-    async def _file(self, request: web.Request) -> web.StreamResponse:
+    async def _serve_file(self, request: web.Request) -> web.StreamResponse:
         path = "/static/index.html" if request.path == "/" else request.path
         file = self._files.get(path)
         if file is None:
@@ -282,15 +289,15 @@ class PageServer:
             body=content, content_type=TYPES[file.suffix], charset="utf-8", headers=headers
         )
 
-    async def _session(self, request: web.Request) -> web.StreamResponse:
+    async def _serve_session(self, request: web.Request) -> web.StreamResponse:
         return json_response(
-            {"signed_in": self._may(request), "token_needed": self._needs_token(request)}
+            {"signed_in": self._is_allowed(request), "token_needed": self._needs_token(request)}
         )
 
-    async def _login(self, request: web.Request) -> web.StreamResponse:
-        login, address = await _read(request, Login), request.remote or ""
+    async def _handle_login(self, request: web.Request) -> web.StreamResponse:
+        login, address = await _read_body(request, Login), request.remote or ""
         self._require_patience(address)
-        token = self._token()
+        token = self._current_token()
         if token is None:
             raise Refused(401, "no token was made yet; make one: edgepose web token")
         if not token.fits(login.token):
@@ -321,7 +328,7 @@ class PageServer:
             refused.headers["Retry-After"] = str(wait_s)
             raise refused
 
-    async def _logout(self, request: web.Request) -> web.StreamResponse:
+    async def _handle_logout(self, request: web.Request) -> web.StreamResponse:
         answer = web.Response(status=204)
         answer.del_cookie(guard.COOKIE, path=guard.COOKIE_PATH, samesite="Strict", httponly=True)
         return answer
@@ -337,18 +344,18 @@ class PageServer:
             raise Refused(404, "this clip is not kept any more")
         return web.Response(body=content, content_type="image/webp")
 
-    async def _config(self, request: web.Request) -> web.StreamResponse:
+    async def _serve_config(self, request: web.Request) -> web.StreamResponse:
         shown = await asyncio.to_thread((await self._editor).look)
         self._revision = self._revision or shown["revision"]
         return json_response(shown)
 
-    async def _save(self, request: web.Request) -> web.StreamResponse:
+    async def _save_config(self, request: web.Request) -> web.StreamResponse:
         from edgepose.web import editing
 
         tags = request.if_match or ()
         if len(tags) != 1:
             raise Refused(428, "expected the header If-Match with the revision that was read")
-        changes = await _read(request, editing.ConfigChanges)
+        changes = await _read_body(request, editing.ConfigChanges)
         editor = await self._editor
         async with self._saving:
             try:
@@ -359,27 +366,27 @@ class PageServer:
                 raise Refused(409, str(error), revision=error.revision) from None
             except editing.InvalidChanges as error:
                 raise Refused(422, str(error), problems=error.problems) from None
-            refusal = await self._ask(lambda number: feed.Reload(number=number))
+            refusal = await self._ask_daemon(lambda number: feed.Reload(number=number))
         return json_response({"revision": revision} | ({"reload": refusal} if refusal else {}))
 
-    async def _set(self, request: web.Request) -> web.StreamResponse:
-        camera, settings = request.match_info["camera"], await _read(request, dict[str, Any])
+    async def _apply_setting(self, request: web.Request) -> web.StreamResponse:
+        camera, settings = request.match_info["camera"], await _read_body(request, dict[str, Any])
         raw = msgspec.Raw(msgspec.json.encode(settings))
-        refusal = await self._ask(
+        refusal = await self._ask_daemon(
             lambda number: feed.Set(number=number, camera=camera, settings=raw)
         )
         if refusal:
             raise Refused(422, refusal)
         return web.Response(status=204)
 
-    async def _ask(self, make: Callable[[int], feed.Command]) -> str:
+    async def _ask_daemon(self, make: Callable[[int], feed.Command]) -> str:
         try:
             return await self._daemon.request(make)
         except TimeoutError:
             raise Refused(504, "the daemon did not answer in time; see its log") from None
 
-    async def _live(self, request: web.Request) -> web.StreamResponse:
-        viewer = PageViewer(bytes(self._start.hello), lambda: self._may(request))
+    async def _serve_live(self, request: web.Request) -> web.StreamResponse:
+        viewer = PageViewer(bytes(self._start.hello), lambda: self._is_allowed(request))
 
         def on_message(kind: WSMsgType, content: Any) -> None:
             asked = live.read_request(kind, content)
@@ -448,7 +455,7 @@ async def _receive_body(request: web.Request) -> None:
         raise Refused(400, "the body does not have the encoding that its headers say") from None
 
 
-async def _read(request: web.Request, type_: type[T]) -> T:
+async def _read_body(request: web.Request, type_: type[T]) -> T:
     """Decode the body of a request.
 
     Raises
@@ -490,7 +497,7 @@ def _check_content_type(request: web.Request) -> None:
     raise Refused(415, f"expected application/json, not {request.content_type[:100]}")
 
 
-async def _harden(request: web.Request, response: web.StreamResponse) -> None:
+async def _harden_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(guard.HEADERS)
     if request.path.startswith(PREFIX) and guard.credentials(request) is not None:
         # Dashboards of other sites may embed it: its URL contains the token.
@@ -528,5 +535,5 @@ async def serve(listener: socket.socket, line: socket.socket) -> None:
     logs.configure("warning", start.log_format)
     limit_logs()
     os.nice(5)  # lower priority than inference
-    process.keep_to_rest(start.engine_threads)
+    process.pin_to_spare_cores(start.engine_threads)
     await PageServer(start, daemon).run(listener)

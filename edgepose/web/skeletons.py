@@ -33,13 +33,13 @@ def picture(poses: bytes | None, longest_px: int, min_score: float) -> bytes:
         message = _DECODER.decode(poses)
         whole = Size(message.width, message.height)
         size = whole.within(longest_px) if max(whole) > longest_px else whole
-        people = [_track(person, size.width / whole.width) for person in message.poses]
+        people = [_scaled_track(person, size.width / whole.width) for person in message.poses]
     return drawing.jpeg(
         drawing.skeleton_picture(size, people, min_score=min_score), quality=QUALITY
     )
 
 
-def _track(person: PersonMessage, scale: float) -> Track:
+def _scaled_track(person: PersonMessage, scale: float) -> Track:
     """Return a person in pixels of the drawn picture."""
     keypoints = np.array(person.keypoints, dtype=np.float32).reshape(-1, 3)
     keypoints[:, :2] *= scale

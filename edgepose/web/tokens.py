@@ -25,7 +25,7 @@ class Hashed(msgspec.Struct, frozen=True):
 
     def fits(self, token: str) -> bool:
         """Return whether a token has this hash, in constant time."""
-        return hmac.compare_digest(_digest(token, self.salt), self.digest)
+        return hmac.compare_digest(_token_digest(token, self.salt), self.digest)
 
 
 def make(file: Path) -> str:
@@ -37,7 +37,7 @@ def make(file: Path) -> str:
     folder = file.parent.stat()
     storage.write(
         file,
-        msgspec.json.encode(Hashed(salt, _digest(token, salt))),
+        msgspec.json.encode(Hashed(salt, _token_digest(token, salt))),
         mode=0o600,
         owner=(folder.st_uid, folder.st_gid),
     )
@@ -54,7 +54,7 @@ def read(file: Path | None) -> Hashed | None:
         return None
 
 
-def _digest(token: str, salt: bytes) -> bytes:
+def _token_digest(token: str, salt: bytes) -> bytes:
     return hashlib.blake2b(
         token.encode(errors="surrogateescape"), salt=salt, digest_size=32
     ).digest()

@@ -78,7 +78,7 @@ class Names:
         return []
 
 
-class Bench:
+class DelegateBackoff:
     """A camera with everything around it, and an engine that answers at once."""
 
     def __init__(
@@ -158,7 +158,7 @@ class Bench:
 def test_every_frame_of_a_finite_source_comes_through_in_order() -> None:
     """A file is read in full, and its end is its end."""
     frames = [frame(number) for number in range(200)]
-    bench = Bench(lambda: Listed(frames))
+    bench = DelegateBackoff(lambda: Listed(frames))
 
     bench.camera.start()
     bench.wait_for("ended")
@@ -181,7 +181,7 @@ def test_a_file_that_is_missing_is_waited_for() -> None:
             raise SourceError("video x.mp4: no such file")
         return Listed([frame(number) for number in range(5)])
 
-    bench = Bench(mounted_later)
+    bench = DelegateBackoff(mounted_later)
     bench.camera.start()
     bench.wait_for("ended")
 
@@ -198,7 +198,7 @@ def test_a_file_that_is_missing_is_tried_once_where_it_is_read_once() -> None:
     def missing() -> Listed:
         raise SourceError("video x.mp4: no such file")
 
-    bench = Bench(missing, once=True)
+    bench = DelegateBackoff(missing, once=True)
     bench.camera.start()
     bench.wait_for("offline")
 
@@ -221,7 +221,7 @@ def test_a_live_source_is_opened_again_after_a_loss() -> None:
         attempts.append(Listed([frame(begin + number) for number in range(60)], error))
         return attempts[-1]
 
-    bench = Bench(plugged_in_again, live=True)
+    bench = DelegateBackoff(plugged_in_again, live=True)
     bench.camera.start()
     bench.wait_for("online", times=2)
 
@@ -247,7 +247,7 @@ def test_a_stream_that_keeps_ending_soon_is_lost_once(
         seconds = 12 if opened == 6 else 2
         return Listed([frame(1000 * opened + number) for number in range(10 * seconds)])
 
-    bench = Bench(ends_soon, live=True)
+    bench = DelegateBackoff(ends_soon, live=True)
     monkeypatch.setattr(bench.camera._stop, "wait", lambda s: waits.append(s) or opened == 7)  # type: ignore[func-returns-value]
     monkeypatch.setattr(bench.camera._stop, "is_set", lambda: opened == 7)
     bench.camera.start()
@@ -266,7 +266,7 @@ def test_a_live_source_is_looked_at_no_more_often_than_asked() -> None:
     """30 frames a second, 10 of them wanted: every third counts."""
     frames = [frame(number, hz=30) for number in range(90)]
     source = Listed(frames, SourceError("end"))
-    bench = Bench(lambda: source, live=True, max_fps=10)
+    bench = DelegateBackoff(lambda: source, live=True, max_fps=10)
     taken: list[int] = []
     put = bench.camera._frames.put
     bench.camera._frames.put = lambda entry: taken.append(int(entry.name)) or put(entry)  # type: ignore[method-assign,func-returns-value]
@@ -287,12 +287,12 @@ def test_a_file_that_runs_ahead_is_told_of_once(
         replace(one, read_ns=int(one.captured_ns * slowness))
         for one in (frame(number, hz=25) for number in range(250))
     ]
-    bench = Bench(lambda: Listed(frames))
+    bench = DelegateBackoff(lambda: Listed(frames))
 
     bench.camera.start()
     bench.wait_for("ended")
 
-    said = [entry for entry in caplog.messages if "runs ahead" in entry]
+    said = [entry for entry in caplog.messages if "falls behind" in entry]
     assert len(said) == told
     assert all("by 3 s so far: 25.0 frames a second come, 12.5 are looked" in one for one in said)
     bench.close()
@@ -302,22 +302,22 @@ def test_what_need_not_keep_up_is_never_late(caplog: pytest.LogCaptureFixture) -
     """A file as fast as it can be processed, and a camera, which drops frames instead."""
     frames = [replace(frame(number), read_ns=number * NS_PER_S) for number in range(100)]
     benches = [
-        Bench(lambda: Listed(frames), runs_on=False),
-        Bench(lambda: Listed(frames, SourceError("end")), live=True),
+        DelegateBackoff(lambda: Listed(frames), runs_on=False),
+        DelegateBackoff(lambda: Listed(frames, SourceError("end")), live=True),
     ]
 
     for bench, end in zip(benches, ("ended", "offline"), strict=True):
         bench.camera.start()
         bench.wait_for(end)
 
-    assert "runs ahead" not in caplog.text
+    assert "falls behind" not in caplog.text
     for bench in benches:
         bench.close()
 
 
 def test_a_fault_in_a_stage_is_handed_to_the_main_thread() -> None:
     """It is not swallowed, and the camera's threads can still be ended."""
-    bench = Bench(
+    bench = DelegateBackoff(
         lambda: Listed([frame(number) for number in range(50)]), pipeline=Names(fail_at="7")
     )
 
@@ -330,7 +330,7 @@ def test_a_fault_in_a_stage_is_handed_to_the_main_thread() -> None:
 
 def test_closing_ends_a_camera_in_the_middle() -> None:
     """And closing it twice is fine."""
-    bench = Bench(lambda: Listed([frame(number) for number in range(100_000)]))
+    bench = DelegateBackoff(lambda: Listed([frame(number) for number in range(100_000)]))
     bench.camera.start()
     bench.wait_for("online")
 
@@ -350,7 +350,7 @@ def test_its_threads_keep_to_the_cores_that_the_network_leaves() -> None:
             seen.append(os.sched_getaffinity(threading.get_native_id()))
             return frame.image
 
-    bench = Bench(lambda: Listed([frame(0)]), pipeline=Noting())
+    bench = DelegateBackoff(lambda: Listed([frame(0)]), pipeline=Noting())
     bench.camera.start()
     bench.wait_for("ended")
 
@@ -376,7 +376,7 @@ def test_an_empty_room_is_left_out_and_counted() -> None:
     """With the gate, what is not looked at is `still`; a person seen opens it; all adds up."""
     minute = [frame(number, hz=10) for number in range(1, 601)]
     pipeline = Shown(range(300, 320))
-    bench = Bench(
+    bench = DelegateBackoff(
         lambda: Listed(minute, SourceError("end")),
         live=True,
         pipeline=pipeline,
@@ -409,7 +409,7 @@ def test_every_frame_that_was_not_looked_at_has_a_reason() -> None:
             raise SourceError("end")
 
     frames = [frame(number, hz=30) for number in range(60)]
-    bench = Bench(lambda: Pausing(frames), live=True, max_fps=10, step_by_step=True)
+    bench = DelegateBackoff(lambda: Pausing(frames), live=True, max_fps=10, step_by_step=True)
 
     bench.camera.start()
     bench.wait_for("offline")
@@ -430,7 +430,7 @@ def test_what_cannot_be_decoded_does_not_count_as_delivered() -> None:
             raise SourceError("broken pictures")
             yield
 
-    bench = Bench(lambda: Broken([frame(1)]), live=True)
+    bench = DelegateBackoff(lambda: Broken([frame(1)]), live=True)
 
     bench.camera.start()
     bench.wait_for("offline")

@@ -49,7 +49,7 @@ def test_the_configuration_says_where_and_as_whom(file: Path, tmp_path: Path, na
     path = tmp_path / "other.toml" if named else file
     path.write_text(FULL)
 
-    choice = BrokerChoice.of(parsed(*(["-c", str(path)] if named else [])))
+    choice = BrokerChoice.from_args(parsed(*(["-c", str(path)] if named else [])))
 
     found = options(choice)
     assert (found.host, found.port, found.username) == ("broker.lan", 1884, "ann")
@@ -61,8 +61,8 @@ def test_the_command_line_wins(file: Path) -> None:
     """A broker that is named is used as it is; nothing of the configuration's login goes there."""
     file.write_text(FULL)
 
-    other = BrokerChoice.of(parsed("--mqtt", "mqtt://other.lan"))
-    topic = BrokerChoice.of(parsed("--base-topic", "mine"))
+    other = BrokerChoice.from_args(parsed("--mqtt", "mqtt://other.lan"))
+    topic = BrokerChoice.from_args(parsed("--base-topic", "mine"))
 
     assert options(other).host == "other.lan"
     assert (options(other).username, options(other).password) == (None, None)
@@ -72,7 +72,7 @@ def test_the_command_line_wins(file: Path) -> None:
 
 def test_without_a_configuration_it_is_this_machine(file: Path) -> None:
     """As before."""
-    choice = BrokerChoice.of(parsed())
+    choice = BrokerChoice.from_args(parsed())
 
     assert (options(choice).address, choice.base_topic) == ("localhost:1883", "edgepose")
 
@@ -82,20 +82,20 @@ def test_the_embedded_broker_is_on_this_machine(file: Path, url: str, port: int)
     """At the port that is configured, or the usual one."""
     file.write_text(f'[mqtt]\nurl = "{url}"\n')
 
-    assert options(BrokerChoice.of(parsed())).address == f"127.0.0.1:{port}"
+    assert options(BrokerChoice.from_args(parsed())).address == f"127.0.0.1:{port}"
 
 
 def test_what_cannot_be_used_is_said(file: Path, tmp_path: Path) -> None:
     """A file that is not there, a password that may not be read, an address that is none."""
     with pytest.raises(ConfigError, match="there is no such file"):
-        BrokerChoice.of(parsed("-c", str(tmp_path / "none.toml")))
+        BrokerChoice.from_args(parsed("-c", str(tmp_path / "none.toml")))
     file.write_text(FULL.replace('"password"', '"nothing"'))
     with pytest.raises(ConfigError, match=r"mqtt\.password_file"):
-        BrokerChoice.of(parsed())
+        BrokerChoice.from_args(parsed())
     with pytest.raises(UsageError, match="any port"):
-        BrokerChoice.of(parsed("--mqtt", "embedded"))
+        BrokerChoice.from_args(parsed("--mqtt", "embedded"))
     with pytest.raises(ConfigError, match="expected mqtt://HOST:PORT"):
-        options(BrokerChoice.of(parsed("--mqtt", "embedded:x")))
+        options(BrokerChoice.from_args(parsed("--mqtt", "embedded:x")))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -105,7 +105,7 @@ def test_a_configuration_that_may_not_be_read_is_not_passed_over(file: Path) -> 
     file.chmod(0)
 
     with pytest.raises(ConfigError, match="cannot be read"):
-        BrokerChoice.of(parsed())
+        BrokerChoice.from_args(parsed())
 
 
 @pytest.mark.parametrize("command", ["watch", "record", "replay"])

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 
-from edgepose.config.checks import _cross, _crossing, _polygon
+from edgepose.config.checks import _check_polygon, _crossing_edges, _do_cross
 
 
 def edges(corners: list[tuple[float, float]]) -> list[tuple[tuple[float, float], ...]]:
@@ -24,9 +24,9 @@ def test_crossing_edges_are_found_as_by_comparing_all(grid: int) -> None:
             for _ in range(make.randint(3, 7))
         ]
         pairs = combinations(enumerate(edges(corners), 1), 2)
-        crossing = {(i, j) for (i, a), (j, b) in pairs if _cross(a, b)}
+        crossing = {(i, j) for (i, a), (j, b) in pairs if _do_cross(a, b)}
 
-        found = _crossing(edges(corners))
+        found = _crossing_edges(edges(corners))
 
         assert found in crossing if crossing else found is None
 
@@ -41,6 +41,6 @@ def test_polygons_of_many_corners_are_checked_quickly(*, turned: bool) -> None:
     before_s = time.process_time()
 
     for corners in (circle, comb):
-        assert not list(_polygon((), [(y, x) if turned else (x, y) for x, y in corners]))
+        assert not list(_check_polygon((), [(y, x) if turned else (x, y) for x, y in corners]))
 
     assert time.process_time() - before_s < 2

@@ -116,7 +116,7 @@ def test_the_doctor_asks_the_one_that_runs(service: Service) -> None:
     service.box.ok("systemctl stop edgepose")
     looked = service.box.ok("edgepose doctor")
 
-    assert "ok    configuration: good, and in force" in told
+    assert "ok    configuration: valid and in use" in told
     assert "ok    camera hall: " in told
     assert "in force" not in looked
     assert "ok    camera hall: " in looked

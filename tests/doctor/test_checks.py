@@ -217,7 +217,7 @@ def test_a_model_that_finds_few_people_who_lie_is_named(falls: bool, verdict: st
     fit = model.model(config(tables.format("movenet-multipose")))
 
     assert (unfit.verdict, fit.verdict) == (verdict, "ok")
-    assert ("people who lie" in unfit.found) == falls
+    assert ("lying people" in unfit.found) == falls
     assert is_helpful(unfit)
 
 
@@ -306,7 +306,7 @@ def test_each_kind_of_camera_has_a_mend_of_its_own() -> None:
     assert "usermod -aG video" in mends["v4l2"]
     assert "password" in mends["rtsp"]
     assert len(set(mends.values())) == len(mends)
-    assert set(sources.SOURCES) - set(checks.CAMERA_MENDS) == {"rtsp", "rtsps", "http", "https"}
+    assert set(sources.SOURCES) - set(checks.CAMERA_REMEDIES) == {"rtsp", "rtsps", "http", "https"}
 
 
 def test_a_camera_that_says_nothing_does_not_hold_us_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -469,7 +469,7 @@ def test_a_password_that_only_the_service_has_is_thought_of(tmp_path: Path) -> N
         (5, "yes", "warn", "not synchronised"),
         (-1, "no", "warn", "not synchronised"),
         (-1, "yes", "ok", "synchronised"),
-        (-1, "", "ok", "does not tell"),
+        (-1, "", "ok", "not reported"),
     ],
 )
 def test_a_clock_that_nobody_keeps_is_a_warning(
@@ -540,7 +540,7 @@ def examined(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let the checks find what the test wants."""
 
     def let(*findings: Finding) -> None:
-        monkeypatch.setattr(checks, "_findings", lambda file: iter(findings))
+        monkeypatch.setattr(checks, "_all_findings", lambda file: iter(findings))
 
     return let
 

@@ -10,12 +10,12 @@ import pytest
 from edgepose import cli
 from edgepose.config.loading import loads
 from edgepose.doctor import report_socket
-from edgepose.doctor.report_socket import Hatch, ask
+from edgepose.doctor.report_socket import ReportSocket, ask
 from edgepose.mqtt.messages import Finding, Report
 from edgepose.service.daemon import Daemon
 from tests.support.brokers import free_port, wait_until
 
-REPORT = Report.of([Finding("camera hall", "fail", "no picture", "its cable")])
+REPORT = Report.from_findings([Finding("camera hall", "fail", "no picture", "its cable")])
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +26,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def opened() -> Iterator[Hatch]:
-    made = Hatch(lambda: REPORT)
+def opened() -> Iterator[ReportSocket]:
+    made = ReportSocket(lambda: REPORT)
     made.open()
     yield made
     made.close()
@@ -49,7 +49,7 @@ def test_one_who_hangs_up_does_not_end_it(folder: Path) -> None:
         gone.wait(10)
         return REPORT
 
-    made = Hatch(slow)
+    made = ReportSocket(slow)
     made.open()
     with socket.socket(socket.AF_UNIX) as line:
         line.connect(str(folder / report_socket.NAME))
@@ -60,13 +60,13 @@ def test_one_who_hangs_up_does_not_end_it(folder: Path) -> None:
     made.close()
 
 
-def test_nobody_there_is_no_answer(opened: Hatch) -> None:
+def test_nobody_there_is_no_answer(opened: ReportSocket) -> None:
     """Neither before it runs, nor afterwards; what a killed one left behind is no hindrance."""
     opened.close()
     opened.close()
     assert ask() is None
 
-    again = Hatch(lambda: REPORT)
+    again = ReportSocket(lambda: REPORT)
     again.open()
     assert ask() == REPORT
     again.close()
@@ -77,7 +77,7 @@ def test_without_a_directory_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.delenv(report_socket.VARIABLE)
     monkeypatch.setattr(report_socket, "SERVICE", tmp_path)
 
-    Hatch(lambda: REPORT).open()
+    ReportSocket(lambda: REPORT).open()
 
     assert list(tmp_path.iterdir()) == []
     assert ask() is None
@@ -88,7 +88,7 @@ def test_a_directory_that_is_closed_is_one_warning(
 ) -> None:
     """People are watched all the same."""
     monkeypatch.setenv(report_socket.VARIABLE, str(tmp_path / "nowhere"))
-    closed = Hatch(lambda: REPORT)
+    closed = ReportSocket(lambda: REPORT)
 
     closed.open()
     closed.close()

@@ -11,7 +11,15 @@ import pytest
 from edgepose.cli import main
 from edgepose.errors import UsageError
 from edgepose.measure import event_scores
-from edgepose.measure.event_scores import Happened, Label, Labels, Score, match, read_labels, score
+from edgepose.measure.event_scores import (
+    DetectedEvent,
+    Label,
+    Labels,
+    Score,
+    match,
+    read_labels,
+    score,
+)
 from edgepose.mqtt import encoding, topics
 from edgepose.timing import NS_PER_S
 from edgepose.types import Box, Event, Frame, Pose, Track
@@ -21,15 +29,15 @@ HOUR = 3600.0
 HALL = topics.Topics("edgepose", "pi").camera("hall")
 
 
-def fall(at_s: float, camera: str = "hall", person: int | None = 1) -> Happened:
-    return Happened("fall_confirmed", at_s, camera, person)
+def fall(at_s: float, camera: str = "hall", person: int | None = 1) -> DetectedEvent:
+    return DetectedEvent("fall_confirmed", at_s, camera, person)
 
 
 def label(start_s: float, end_s: float, **more: object) -> Label:
     return Label("fall_confirmed", start_s, end_s, **more)  # type: ignore[arg-type]
 
 
-def scored(labels: list[Label], events: list[Happened], tolerance_s: float = 0.0) -> Score:
+def scored(labels: list[Label], events: list[DetectedEvent], tolerance_s: float = 0.0) -> Score:
     (one,) = score(Labels(("fall_confirmed",), tuple(labels), tolerance_s), events, HOUR)
     return one
 
@@ -92,7 +100,7 @@ def test_as_many_as_possible_are_matched() -> None:
 
 def test_what_a_label_names_must_agree() -> None:
     """Another camera, person or zone is another happening."""
-    event = Happened("zone_entered", 5, "hall", 7, {"zone": "sofa"})
+    event = DetectedEvent("zone_entered", 5, "hall", 7, {"zone": "sofa"})
 
     agreeing = [
         event.tells(Label("zone_entered", 5, 5, **more), 0)  # type: ignore[arg-type]
@@ -112,7 +120,7 @@ def test_what_a_label_names_must_agree() -> None:
 def test_each_gesture_is_scored_by_itself() -> None:
     """A wave that was taken for a raised hand is one missed and one false."""
     labels = Labels(("gesture",), (Label("gesture", 5, 9, data={"gesture": "wave"}),))
-    events = [Happened("gesture", 6, "hall", 1, {"gesture": "hand_raised", "side": "left"})]
+    events = [DetectedEvent("gesture", 6, "hall", 1, {"gesture": "hand_raised", "side": "left"})]
 
     rows = {one.kind: (one.found, one.missed, one.false) for one in score(labels, events, HOUR)}
 
@@ -121,7 +129,7 @@ def test_each_gesture_is_scored_by_itself() -> None:
 
 def test_types_that_were_not_looked_for_are_not_scored() -> None:
     """Labels of falls say nothing about who came in."""
-    events = [fall(5), Happened("person_appeared", 1, "hall")]
+    events = [fall(5), DetectedEvent("person_appeared", 1, "hall")]
 
     rows = score(Labels(("fall_confirmed",), ()), events, HOUR)
 

@@ -220,7 +220,7 @@ def test_an_answer_of_the_server_is_told(server: Server, tmp_path: Path, status:
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/model", "http://no-such-host.invalid/model"])
 def test_no_way_to_the_server_is_told(tmp_path: Path, url: str) -> None:
     """Nobody listens, or the name is unknown: without a network."""
-    with pytest.raises(FetchError, match="is there a network"):
+    with pytest.raises(FetchError, match="check the network"):
         fetch(NAME, entry(url), tmp_path)
 
     assert files(tmp_path) == []

@@ -167,7 +167,7 @@ def faults(message: MQTTMessage, document: dict[str, Any]) -> list[str]:
     payload = {**told["payload"], "components": document["components"]}
     found = [error.message for error in jsonschema.Draft7Validator(payload).iter_errors(said)]
     if channel.typed:
-        name = "poses" if channel.name == "posesMsgpack" else asyncapi._file(channel.name)
+        name = "poses" if channel.name == "posesMsgpack" else asyncapi._file_name(channel.name)
         check = jsonschema.Draft202012Validator(schema(name))
         found += [error.message for error in check.iter_errors(said)]
     mqtt = document["operations"].get(channel.name, {}).get("bindings", {}).get("mqtt", {})

@@ -24,7 +24,7 @@ TOPICS = Topics("edgepose", "pi")
 SET = "edgepose/pi/hall/set"
 
 
-class Bench:
+class DelegateBackoff:
     """A remote with a camera, two verbs and a clock by hand."""
 
     def __init__(self) -> None:
@@ -71,8 +71,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench() -> DelegateBackoff:
+    return DelegateBackoff()
 
 
 def ask(verb: str) -> str:
@@ -81,7 +81,7 @@ def ask(verb: str) -> str:
 
 class TestRequest:
     @pytest.mark.parametrize("id_", ["a", 7, 1.5, True, None, "é" * 500])
-    def test_it_echoes_the_id(self, bench: Bench, id_: Any) -> None:
+    def test_it_echoes_the_id(self, bench: DelegateBackoff, id_: Any) -> None:
         """Whatever plain value it is, also when the request is refused."""
         bench.send(ask("ping"), {"id": id_})
         good = bench.answer()
@@ -92,7 +92,7 @@ class TestRequest:
         assert (bad["id"], bad["ok"]) == (id_, False)
         assert "nonsense" in bad["error"]
 
-    def test_it_answers_on_the_verbs_topic(self, bench: Bench) -> None:
+    def test_it_answers_on_the_verbs_topic(self, bench: DelegateBackoff) -> None:
         """With QoS 1, not retained; a request without a body is one without an id."""
         bench.send(ask("ping"), b"")
 
@@ -100,7 +100,7 @@ class TestRequest:
         assert (message.topic, message.qos, message.retain) == ("edgepose/pi/response/ping", 1, 0)
         assert bench.answer() == {"ok": True, "data": {"pong": True}}
 
-    def test_it_honours_response_topic_and_correlation(self, bench: Bench) -> None:
+    def test_it_honours_response_topic_and_correlation(self, bench: DelegateBackoff) -> None:
         """MQTT 5's own way of asking; the usual topic stays silent."""
         bench.send(ask("ping"), {}, response_topic="robot/inbox", correlation=b"\x00\xff")
 
@@ -110,13 +110,17 @@ class TestRequest:
     @pytest.mark.parametrize(
         "where", ["edgepose/pi/request/ping", SET, "edgepose/pi/status", "a/#", "+/a", "$SYS/a", ""]
     )
-    def test_it_never_answers_where_it_listens_or_speaks(self, bench: Bench, where: str) -> None:
+    def test_it_never_answers_where_it_listens_or_speaks(
+        self, bench: DelegateBackoff, where: str
+    ) -> None:
         """No echo without end, no false state, no topic that ends the connection."""
         bench.send(ask("ping"), {}, response_topic=where)
 
         assert {message.topic for message in bench.answers} <= {"edgepose/pi/response/ping"}
 
-    def test_a_verb_that_does_not_exist_is_answered_with_those_that_do(self, bench: Bench) -> None:
+    def test_a_verb_that_does_not_exist_is_answered_with_those_that_do(
+        self, bench: DelegateBackoff
+    ) -> None:
         """Nobody has to guess."""
         bench.send(ask("dance"), {"id": 1})
 
@@ -125,7 +129,9 @@ class TestRequest:
         assert "dance" in answer["error"]
         assert "ping" in answer["error"]
 
-    def test_what_takes_long_is_answered_later_and_done_once_at_a_time(self, bench: Bench) -> None:
+    def test_what_takes_long_is_answered_later_and_done_once_at_a_time(
+        self, bench: DelegateBackoff
+    ) -> None:
         """Others are answered meanwhile; who asks for the same is told to wait."""
         bench.send(ask("doctor"), {"id": 1}, response_topic="me", correlation=b"1")
         bench.send(ask("ping"), {"id": 2})
@@ -147,7 +153,7 @@ class TestRequest:
         assert (message.topic, message.correlation) == ("me", b"1")
         assert bench.answer()["id"] == 4
 
-    def test_what_cannot_be_done_is_answered_with_the_reason(self, bench: Bench) -> None:
+    def test_what_cannot_be_done_is_answered_with_the_reason(self, bench: DelegateBackoff) -> None:
         """A refusal is an answer, not an accident."""
         bench.send(ask("info"), {"id": 1})
 
@@ -155,7 +161,7 @@ class TestRequest:
 
 
 class TestSet:
-    def test_it_applies_what_is_given_and_only_that(self, bench: Bench) -> None:
+    def test_it_applies_what_is_given_and_only_that(self, bench: DelegateBackoff) -> None:
         """Any of the settings, null to go back."""
         bench.send(SET, {"paused": True, "fps": None})
 
@@ -186,7 +192,7 @@ class TestSet:
         ],
     )
     def test_what_is_not_wholly_good_changes_nothing(
-        self, bench: Bench, payload: bytes, caplog: pytest.LogCaptureFixture
+        self, bench: DelegateBackoff, payload: bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Not even its good part; the log says why, and who asks by MQTT 5 is told."""
         bench.send(SET, payload, response_topic="me", correlation=b"1")
@@ -197,14 +203,14 @@ class TestSet:
         assert "jSON" not in answer["error"]
         assert "refused" in caplog.text
 
-    def test_a_camera_that_does_not_exist_is_refused(self, bench: Bench) -> None:
+    def test_a_camera_that_does_not_exist_is_refused(self, bench: DelegateBackoff) -> None:
         """A removed camera's switch in somebody's automation does no harm."""
         bench.send("edgepose/pi/attic/set", {"paused": True}, response_topic="me")
 
         assert bench.applied == []
         assert "attic" in bench.answer()["error"]
 
-    def test_retained_commands_are_refused(self, bench: Bench) -> None:
+    def test_retained_commands_are_refused(self, bench: DelegateBackoff) -> None:
         """They would be obeyed again at each start."""
         bench.send(SET, {"paused": True}, retained=True)
         bench.send(ask("ping"), {}, retained=True)
@@ -215,7 +221,7 @@ class TestSet:
 
 class TestLimits:
     def test_a_flood_is_cut_off_and_told_once(
-        self, bench: Bench, caplog: pytest.LogCaptureFixture
+        self, bench: DelegateBackoff, caplog: pytest.LogCaptureFixture
     ) -> None:
         """A thousand commands in a moment: a burst is obeyed, one is answered with the reason."""
         for n in range(1000):
@@ -226,7 +232,7 @@ class TestLimits:
         assert len(refused) == 1
         assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 1
 
-    def test_it_obeys_again_after_a_moment(self, bench: Bench) -> None:
+    def test_it_obeys_again_after_a_moment(self, bench: DelegateBackoff) -> None:
         """The limit is a rate, not a ban."""
         for _ in range(100):
             bench.send(ask("ping"), {})
@@ -238,7 +244,7 @@ class TestLimits:
         assert len(bench.asked) == before + 1
 
     def test_a_fault_that_repeats_is_logged_once(
-        self, bench: Bench, caplog: pytest.LogCaptureFixture
+        self, bench: DelegateBackoff, caplog: pytest.LogCaptureFixture
     ) -> None:
         """The log of a device in the wall must not fill."""
         for n in range(50):
@@ -248,7 +254,7 @@ class TestLimits:
         assert caplog.text.count("refused") == 1
 
     def test_what_strangers_send_cannot_forge_the_log(
-        self, bench: Bench, caplog: pytest.LogCaptureFixture
+        self, bench: DelegateBackoff, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Line ends and colours of terminals are taken out."""
         bench.send(ask("a\nedgepose: all is well\x1b[31m" + "x" * 5000), b"")
@@ -272,7 +278,7 @@ def mutated(chance: random.Random, payload: bytes) -> bytes:
     return bytes(spoiled)
 
 
-def test_thousands_of_random_commands_do_no_harm(bench: Bench) -> None:
+def test_thousands_of_random_commands_do_no_harm(bench: DelegateBackoff) -> None:
     """Each is obeyed or refused, nothing is raised, and what is applied is within its limits."""
     chance = random.Random(11)
     seeds = [

@@ -251,7 +251,7 @@ def test_status_tells_how_to_read_the_rest() -> None:
 
 def test_stats_are_rounded_and_not_kept() -> None:
     """Two decimals are more than any of the numbers is good for."""
-    numbers = messages.Percentiles.of([1.23456, 2.0, 3.0])
+    numbers = messages.Percentiles.from_ms([1.23456, 2.0, 3.0])
     assert numbers is not None
     camera = messages.CameraStats(fps=9.87654, frames=10, dropped=1, latency_ms=numbers)
     message = encoding.stats(
@@ -271,7 +271,7 @@ def test_stats_are_rounded_and_not_kept() -> None:
     assert said["uptime_s"] == 12.35
     assert said["temperature_c"] is None
     assert (message.kind, message.qos, message.retain) == ("stats", 0, False)
-    assert messages.Percentiles.of([]) is None
+    assert messages.Percentiles.from_ms([]) is None
 
 
 def test_availability_is_plain_text() -> None:

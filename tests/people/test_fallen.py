@@ -110,9 +110,9 @@ def test_the_follower_hands_on_candidates_and_places() -> None:
         people.follow([weak], at_ns, WIDE)
         at_ns += NS_PER_S // 10
 
-    expected = people.expect(at_ns)
+    expected = people.predict_people(at_ns)
 
     assert {type(pose) for pose in expected} == {CandidatePose, FallenPose}
     assert [p.score for p in expected if isinstance(p, CandidatePose)] == [weak.score]
     people.forget(())
-    assert people.expect(at_ns) == []
+    assert people.predict_people(at_ns) == []

@@ -18,7 +18,7 @@ from edgepose.people.posture import (
     LIKELY,
     POSTURES,
     PostureReader,
-    _network,
+    _fall_network,
     probabilities,
     read,
     upright_looks,
@@ -335,14 +335,14 @@ def test_the_network_runs_once_for_all_readers_of_a_frame(monkeypatch: pytest.Mo
     keypoints = np.arange(51, dtype=np.float32).reshape(17, 3)
     tracks = [Track(1, Pose(keypoints, 0.9, box_around(keypoints)), 0)]
     rows = []
-    real = _network()
+    real = _fall_network()
 
     class Counting:
         def mean_logits(self, inputs: Floats, mirrored: Floats) -> Floats:
             rows.append(len(inputs))
             return real.mean_logits(inputs, mirrored)
 
-    monkeypatch.setattr("edgepose.people.posture._network", Counting)
+    monkeypatch.setattr("edgepose.people.posture._posture_network", Counting)
 
     PostureReader().update(tracks, 0)
     FallDetector().update(tracks, 0)

@@ -12,14 +12,14 @@ import pytest
 
 from edgepose.people.assignment import assign
 from edgepose.people.matching import (
-    alike,
-    begin,
+    batch_poses,
     compare,
-    gather,
-    later,
-    learn,
-    overshadowed,
-    single_out,
+    drop_duplicates,
+    duplicates_of_tracks,
+    init_tracks,
+    pairwise_oks,
+    predict_tracks,
+    update_tracks,
 )
 from edgepose.people.tracking import Tracker, TrackerOptions
 from edgepose.skeleton import MIRRORED
@@ -208,10 +208,10 @@ def test_a_second_pose_in_the_same_box_is_no_second_person() -> None:
     pose = next(STANDING.film()).poses[0]
     keypoints = pose.keypoints.copy()
     keypoints[:, 1] = 2 * pose.box.centre[1] - keypoints[:, 1]
-    crowd = gather([pose, replace(pose, keypoints=keypoints)])
+    crowd = batch_poses([pose, replace(pose, keypoints=keypoints)])
 
-    assert alike(crowd, np.array([1]), np.array([0]), 0.2)[0] < 0.2
-    assert overshadowed(crowd, [1], [0], 0.2) == {1}
+    assert pairwise_oks(crowd, np.array([1]), np.array([0]), 0.2)[0] < 0.2
+    assert duplicates_of_tracks(crowd, [1], [0], 0.2) == {1}
 
 
 @pytest.mark.parametrize("fps", [2, 10, 30])
@@ -379,7 +379,7 @@ def test_a_shaky_double_of_a_known_person_is_nobody() -> None:
         double = replace(changed(pose, again), score=0.4)
         shaky.append(replace(moment, poses=[pose, double]))
 
-    kept = [len(single_out(moment.poses, 0.2)[0]) for moment in shaky]
+    kept = [len(drop_duplicates(moment.poses, 0.2)[0]) for moment in shaky]
     frames = ids(follow(shaky))
 
     assert sum(kept) > 1.4 * len(kept)
@@ -458,12 +458,12 @@ def test_a_place_is_believed_between_the_expected_and_the_seen() -> None:
 def test_people_grow_quickly_and_shrink_slowly(factor: float, part: float) -> None:
     """Half a person behind a sofa stays as large; who steps out of it is soon believed."""
     pose = next(STANDING.film()).poses[0]
-    bodies = later(begin(gather([pose])), 0.1)
+    bodies = predict_tracks(init_tracks(batch_poses([pose])), 0.1)
     x, y, width, height = pose.box
-    seen = gather([replace(pose, box=Box(x, y, factor * width, factor * height))])
+    seen = batch_poses([replace(pose, box=Box(x, y, factor * width, factor * height))])
     size = bodies.sizes[0]
 
-    learn(bodies, seen, compare(bodies, seen, 0.2), 0.2)
+    update_tracks(bodies, seen, compare(bodies, seen, 0.2), 0.2)
 
     assert bodies.sizes[0] - size == pytest.approx(part * (factor - 1) * size, rel=0.1)
 
@@ -532,8 +532,8 @@ def test_of_two_like_poses_the_better_stays() -> None:
     pose = next(STANDING.film()).poses[0]
     better = replace(pose, score=pose.score + 0.1)
 
-    assert single_out([pose, better], 0.2)[0] == [better]
-    assert single_out([better, pose], 0.2)[0] == [better]
+    assert drop_duplicates([pose, better], 0.2)[0] == [better]
+    assert drop_duplicates([better, pose], 0.2)[0] == [better]
 
 
 def test_no_other_pairing_is_worth_more() -> None:
@@ -561,12 +561,12 @@ def test_no_other_pairing_is_worth_more() -> None:
 def test_it_matters_not_how_often_we_looked_away(parts: int) -> None:
     """One gap or many short ones of the same length: the same place, and the same doubt."""
     running = np.array([[300, -40]], np.float32)
-    bodies = begin(gather(next(STANDING.film()).poses))._replace(velocity=running)
+    bodies = init_tracks(batch_poses(next(STANDING.film()).poses))._replace(velocity=running)
 
-    at_once = later(bodies, 1.7)
+    at_once = predict_tracks(bodies, 1.7)
     in_parts = bodies
     for _ in range(parts):
-        in_parts = later(in_parts, 1.7 / parts)
+        in_parts = predict_tracks(in_parts, 1.7 / parts)
 
     for one, other in zip(at_once, in_parts, strict=True):
         assert np.allclose(one, other, rtol=1e-4)
@@ -578,9 +578,9 @@ def test_only_people_near_each_other_are_compared(people: int) -> None:
     """Joint by joint everybody is compared with as many poses as stand close: with one here."""
     someone = next(STANDING.film()).poses[0]
     apart = [np.array([300 * i, 0, 0], np.float32) for i in range(people)]
-    crowd = gather([changed(someone, someone.keypoints + away) for away in apart])
+    crowd = batch_poses([changed(someone, someone.keypoints + away) for away in apart])
 
-    likeness = compare(later(begin(crowd), 0.1), crowd, 0.2)
+    likeness = compare(predict_tracks(init_tracks(crowd), 0.1), crowd, 0.2)
 
     assert likeness.row.tolist() == likeness.column.tolist() == list(range(people))
 

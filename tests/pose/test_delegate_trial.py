@@ -9,7 +9,13 @@ import msgspec
 import pytest
 
 from edgepose.pose import delegate_backoff
-from edgepose.pose.delegate_backoff import FIRST_S, FORGET_S, LONGEST_S, Bench, FailureRecord
+from edgepose.pose.delegate_backoff import (
+    FIRST_S,
+    FORGET_S,
+    LONGEST_S,
+    DelegateBackoff,
+    FailureRecord,
+)
 from edgepose.pose.delegate_trial import Verdict, try_out
 from edgepose.pose.delegates import Plugin
 from edgepose.timing import NS_PER_S, Clock
@@ -109,9 +115,9 @@ def test_a_delegate_sits_longer_after_each_failure(tmp_path: Path) -> None:
     waits = []
 
     for _ in range(12):
-        Bench(tmp_path, now).failed(NAME, "the device is gone")
+        DelegateBackoff(tmp_path, now).failed(NAME, "the device is gone")
         benched_s = now.seconds
-        while Bench(tmp_path, now).sentence(NAME):
+        while DelegateBackoff(tmp_path, now).sentence(NAME):
             now.seconds += 30
         waits.append(now.seconds - benched_s)
 
@@ -123,7 +129,7 @@ def test_a_delegate_sits_longer_after_each_failure(tmp_path: Path) -> None:
 def test_a_failure_after_a_day_of_good_work_is_a_first_one(tmp_path: Path) -> None:
     """Old sins are forgotten."""
     now = Now()
-    bench = Bench(tmp_path, now)
+    bench = DelegateBackoff(tmp_path, now)
     for _ in range(5):
         bench.failed(NAME, "the device is gone")
 
@@ -137,7 +143,7 @@ def test_a_failure_after_a_day_of_good_work_is_a_first_one(tmp_path: Path) -> No
 def test_a_clock_that_was_set_back_does_not_keep_it_there(tmp_path: Path) -> None:
     """A Pi starts without knowing the time."""
     now = Now()
-    bench = Bench(tmp_path, now)
+    bench = DelegateBackoff(tmp_path, now)
     bench.failed(NAME, "the device is gone")
 
     now.seconds -= 10 * 365 * 86400
@@ -152,49 +158,49 @@ def test_who_did_not_leave_is_blamed_for_the_end(tmp_path: Path) -> None:
     """A daemon that was killed by the watchdog can note nothing: its successor does."""
     code = (
         "import os, sys; from pathlib import Path; "
-        "from edgepose.pose.delegate_backoff import Bench; "
+        "from edgepose.pose.delegate_backoff import DelegateBackoff; "
         "from edgepose.timing import Clock; "
-        f"Bench(Path(sys.argv[1]), Clock()).enter({NAME!r}); os._exit(9)"
+        f"DelegateBackoff(Path(sys.argv[1]), Clock()).enter({NAME!r}); os._exit(9)"
     )
 
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
 
-    assert "ended while using it" in Bench(tmp_path, Clock()).sentence(NAME)
-    assert "ended while using it" in Bench(tmp_path, Clock()).sentence(NAME)
+    assert "ended while using it" in DelegateBackoff(tmp_path, Clock()).sentence(NAME)
+    assert "ended while using it" in DelegateBackoff(tmp_path, Clock()).sentence(NAME)
 
 
 def test_a_good_end_and_a_power_cut_blame_nobody(tmp_path: Path) -> None:
     """Neither says anything about the delegate; nor does a daemon that still runs."""
-    bench = Bench(tmp_path, Clock())
+    bench = DelegateBackoff(tmp_path, Clock())
     bench.enter(NAME)
     bench.leave(NAME)
-    after_good_end = Bench(tmp_path, Clock()).sentence(NAME)
+    after_good_end = DelegateBackoff(tmp_path, Clock()).sentence(NAME)
     note = tmp_path / delegate_backoff.FILE
 
     note.write_bytes(msgspec.json.encode({NAME: FailureRecord(in_use="another-boot 1")}))
-    after_power_cut = Bench(tmp_path, Clock()).sentence(NAME)
+    after_power_cut = DelegateBackoff(tmp_path, Clock()).sentence(NAME)
     note.write_bytes(
         msgspec.json.encode(
-            {NAME: FailureRecord(in_use=f"{delegate_backoff._boot()} {os.getppid()}")}
+            {NAME: FailureRecord(in_use=f"{delegate_backoff._boot_id()} {os.getppid()}")}
         )
     )
-    while_another_runs = Bench(tmp_path, Clock()).sentence(NAME)
+    while_another_runs = DelegateBackoff(tmp_path, Clock()).sentence(NAME)
 
     assert (after_good_end, after_power_cut, while_another_runs) == ("", "", "")
 
 
 def test_without_a_folder_the_bench_lasts_as_long_as_the_process() -> None:
     """A read-only system still has its poses."""
-    bench = Bench(None, Now())
+    bench = DelegateBackoff(None, Now())
 
     bench.failed(NAME, "the device is gone")
 
     assert "the device is gone" in bench.sentence(NAME)
-    assert Bench(None, Now()).sentence(NAME) == ""
+    assert DelegateBackoff(None, Now()).sentence(NAME) == ""
 
 
 def test_a_damaged_note_is_no_reason_not_to_start(tmp_path: Path) -> None:
     """It is set aside, and nobody sits on the bench."""
     (tmp_path / delegate_backoff.FILE).write_bytes(b'{"edgetpu": 7')
 
-    assert Bench(tmp_path, Clock()).sentence(NAME) == ""
+    assert DelegateBackoff(tmp_path, Clock()).sentence(NAME) == ""

@@ -169,7 +169,7 @@ def film(looker: PoseEstimator, frames: Iterator[tuple[int, Image]]) -> dict[int
     seen = {}
     for step, image in frames:
         at_ns = step * NS_PER_S // 5
-        inputs = looker.prepare(image, follower.expect(at_ns), step)
+        inputs = looker.prepare(image, follower.predict_people(at_ns), step)
         poses = looker.decode(inputs, looker.infer(inputs))
         tracks, _ = follower.follow(poses, at_ns, Size(image.shape[1], image.shape[0]))
         seen[step] = Seen(

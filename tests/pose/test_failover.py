@@ -15,7 +15,7 @@ import pytest
 from paho.mqtt.client import MQTTMessage
 
 from edgepose.pose import delegate_backoff
-from edgepose.pose.delegate_backoff import FIRST_S, Bench, FailureRecord
+from edgepose.pose.delegate_backoff import FIRST_S, DelegateBackoff, FailureRecord
 from edgepose.pose.delegates.cpu import Cpu
 from edgepose.pose.delegates.library import Library
 from edgepose.pose.estimator import PoseEstimator
@@ -40,7 +40,7 @@ def standby(folder: Path, **told: str | int) -> FailoverEstimator:
     model, twin = tpu.pair(folder)
     delegate = Library(tpu.compile_delegate(folder, **told))
     plan = Plan(str(model), delegate, "passed its trial", str(twin))
-    return FailoverEstimator(build, plan, Bench(folder, Clock()), Clock())
+    return FailoverEstimator(build, plan, DelegateBackoff(folder, Clock()), Clock())
 
 
 def score(running: FailoverEstimator) -> float:
@@ -51,7 +51,7 @@ def score(running: FailoverEstimator) -> float:
 
 
 def test_the_frame_that_fails_is_seen_by_the_twin(tmp_path: Path) -> None:
-    """No frame is lost; from then on the CPU does the work, and the reason is known."""
+    """No frame is lost; from then on the CPU is used, and the reason is known."""
     running = standby(tmp_path, AT_INVOKE="FAIL", AFTER=3)
 
     scores = [score(running) for _ in range(5)]
@@ -76,8 +76,8 @@ def test_a_failure_is_remembered_and_a_good_end_is_not(tmp_path: Path) -> None:
         score(running)
         running.close()
 
-    assert Bench(tmp_path / "good", Clock()).sentence(names[0]) == ""
-    assert "failed while running" in Bench(tmp_path / "bad", Clock()).sentence(names[1])
+    assert DelegateBackoff(tmp_path / "good", Clock()).sentence(names[0]) == ""
+    assert "failed while running" in DelegateBackoff(tmp_path / "bad", Clock()).sentence(names[1])
 
 
 def test_a_delegate_that_fails_after_its_trial_is_left_out_at_once(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_thread_that_returns_late_does_not_hide_a_second_hang(tmp_path: Path) 
     clock, blocking = ClockByHand(), Blocking()
     plan = Plan("model", Library("library"), "passed its trial", "fallback")
     build_it = cast(Callable[[Plan], PoseEstimator], lambda _: blocking)
-    running = FailoverEstimator(build_it, plan, Bench(tmp_path, clock), clock)
+    running = FailoverEstimator(build_it, plan, DelegateBackoff(tmp_path, clock), clock)
     frame = running.prepare(PICTURE)
     threads = [
         threading.Thread(target=running.infer, args=(frame,), name=name)
@@ -266,7 +266,7 @@ def test_a_delegate_that_passes_its_trial_is_used(house: Callable[..., Any]) -> 
     assert told["model"] == "person_edgetpu.tflite"
     assert by == pytest.approx(float(tpu.SAID), abs=0.01)
     assert one.running.wait() == 0
-    assert Bench(one.note.parent, Clock()).sentence(str(one.library)) == ""
+    assert DelegateBackoff(one.note.parent, Clock()).sentence(str(one.library)) == ""
 
 
 @pytest.mark.slow
@@ -373,4 +373,4 @@ def test_a_trial_does_not_hold_up_the_end(house: Callable[..., Any]) -> None:
     one.running.send(signal.SIGTERM)
 
     assert one.running.wait(5) == 0
-    assert Bench(one.note.parent, Clock()).sentence(str(one.library)) == ""
+    assert DelegateBackoff(one.note.parent, Clock()).sentence(str(one.library)) == ""

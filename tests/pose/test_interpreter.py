@@ -14,7 +14,7 @@ from edgepose.models import catalog
 from edgepose.models import info as models
 from edgepose.models.info import ModelInfo
 from edgepose.pose import interpreter
-from edgepose.pose.interpreter import Engine
+from edgepose.pose.interpreter import TfliteInterpreter
 from edgepose.types import Size
 
 
@@ -26,7 +26,7 @@ def read(name: str) -> tuple[bytes, ModelInfo]:
 
 def test_outputs_stay_what_they_were_when_the_network_runs_again() -> None:
     """Answers are copies: another thread may still read them."""
-    one = Engine(*read("posenet-257"), threads=1)
+    one = TfliteInterpreter(*read("posenet-257"), threads=1)
     black, white = (np.full((1, 257, 257, 3), value, dtype=np.float32) for value in (-1, 1))
 
     first = one.infer(black)
@@ -39,7 +39,7 @@ def test_outputs_stay_what_they_were_when_the_network_runs_again() -> None:
 
 def test_two_threads_get_each_their_own_answer() -> None:
     """The interpreter is used by one caller at a time."""
-    shared = Engine(*read("posenet-257"), threads=1)
+    shared = TfliteInterpreter(*read("posenet-257"), threads=1)
     rng = np.random.default_rng(1)
     inputs = rng.uniform(-1, 1, (4, 1, 257, 257, 3)).astype(np.float32)
     alone = [shared.infer(tensor).arrays[0] for tensor in inputs]
@@ -60,7 +60,7 @@ def test_two_threads_get_each_their_own_answer() -> None:
 
 def test_a_size_can_be_set_where_the_model_takes_any() -> None:
     """One PoseNet file serves every input size."""
-    sized = Engine(*read("posenet"), threads=1, size=Size(481, 353))
+    sized = TfliteInterpreter(*read("posenet"), threads=1, size=Size(481, 353))
 
     sized.warm_up()
 
@@ -75,7 +75,7 @@ def test_an_edge_tpu_file_on_the_cpu_is_refused_in_words() -> None:
     foreign = ModelInfo("x_edgetpu", info.inputs, info.outputs, custom_ops=("edgetpu-custom-op",))
 
     with pytest.raises(ModelError, match="compiled for the Edge TPU"):
-        Engine(b"no model at all", foreign)
+        TfliteInterpreter(b"no model at all", foreign)
 
 
 def test_threads_leave_one_core_for_the_rest() -> None:

@@ -12,7 +12,7 @@ from edgepose.models import catalog
 from edgepose.models import info as models
 from edgepose.models.info import ModelInfo, Outputs
 from edgepose.pose.estimator import PoseEstimator
-from edgepose.pose.interpreter import Engine
+from edgepose.pose.interpreter import TfliteInterpreter
 from edgepose.pose.interpreter_pool import InterpreterPool
 from edgepose.types import Image
 
@@ -91,7 +91,7 @@ def test_outputs_are_those_of_one_interpreter(name: str) -> None:
     """To the last bit, whichever interpreter ran."""
     choice = catalog.choose(name)
     info = models.read(choice.path.read_bytes(), name)
-    one, *more = (Engine(choice.path, info, threads=1) for _ in range(3))
+    one, *more = (TfliteInterpreter(choice.path, info, threads=1) for _ in range(3))
     pool = InterpreterPool(more)
     tensor = info.inputs[0]
     rng = np.random.default_rng(1)

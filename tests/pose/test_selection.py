@@ -46,7 +46,7 @@ class Bank:
         self.verdict = Verdict(ms=1.0)
         self.absent = ABSENT
         self.busy = False
-        monkeypatch.setattr(selection, "_measured", self.measure)
+        monkeypatch.setattr(selection, "_measure_network", self.measure)
         monkeypatch.setattr(arrangement, "measure", self.cost)
         monkeypatch.setattr(delegate_trial, "try_out", self.try_out)
         monkeypatch.setattr(EdgeTpu, "absent", lambda _: self.absent)
@@ -198,7 +198,7 @@ def test_where_nothing_keeps_up_the_quickest_is_taken(bank: Bank, tmp_path: Path
     chosen = plan(tmp_path, asking())
 
     assert chosen.model == "movenet-lightning-int8"
-    assert "nothing here keeps up" in chosen.model_reason
+    assert "no model keeps up" in chosen.model_reason
 
 
 def test_what_was_measured_is_remembered(bank: Bank, tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ def test_another_machine_or_version_measures_anew(
     plan(tmp_path, asking())
     measured = len(bank.measured)
 
-    monkeypatch.setattr(selection, "_board", lambda: "Raspberry Pi 9")
+    monkeypatch.setattr(selection, "_board_name", lambda: "Raspberry Pi 9")
     plan(tmp_path, asking())
 
     assert len(bank.measured) == 2 * measured
@@ -411,7 +411,7 @@ def test_a_slow_network_is_not_run_again_and_again(
     """One run of a second tells enough; of a short one the least of several is taken."""
     ran: list[None] = []
 
-    class Engine:
+    class TfliteInterpreter:
         def warm_up(self) -> None:
             ran.append(None)
 
@@ -419,7 +419,7 @@ def test_a_slow_network_is_not_run_again_and_again(
         def __init__(
             self, choice: Choice, threads: int, *, interpreters: int, shaped: bool
         ) -> None:
-            self.engine = Engine()
+            self.engine = TfliteInterpreter()
 
     def clocked(do: Callable[[], None], times: int) -> float:
         for _ in range(times):
@@ -429,7 +429,7 @@ def test_a_slow_network_is_not_run_again_and_again(
     monkeypatch.setattr(selection, "Network", FakeNetwork)
     monkeypatch.setattr(selection, "median_ms", clocked)
 
-    timing = selection._measured(catalog.choose("movenet-lightning"), ARRANGED, shaped=False)
+    timing = selection._measure_network(catalog.choose("movenet-lightning"), ARRANGED, shaped=False)
 
     assert timing.ms == ms
     assert len(ran) == runs

@@ -6,7 +6,7 @@ import numpy as np
 
 from edgepose.models import catalog, reshape
 from edgepose.pose.estimator import Network
-from edgepose.pose.shaped import ShapedEngine, affordable
+from edgepose.pose.shaped import ShapedInterpreter, affordable
 from edgepose.types import Size
 
 
@@ -17,7 +17,7 @@ def content(name: str) -> bytes:
 def test_interpreters_are_made_when_first_needed() -> None:
     """One for the file's own size, others when somebody of that shape is looked at."""
     shaped = Network(catalog.choose("movenet-lightning-int8"), 1, shaped=True).engine
-    assert isinstance(shaped, ShapedEngine)
+    assert isinstance(shaped, ShapedInterpreter)
 
     before = len(shaped.made)
     for _ in range(2):

@@ -81,7 +81,7 @@ def test_what_is_dropped_takes_no_memory() -> None:
         with chatter.filtered_stderr():
             write(b"Corrupt JPEG data: 2 extraneous bytes before marker 0xd9\n")
 
-    opened = chatter._open()
+    opened = chatter._open_stream()
     assert opened is not None
     assert opened[2].size.value < 200
 

@@ -130,7 +130,7 @@ def test_a_model_that_is_not_known_is_refused(running: Running) -> None:
     running.file.write_text(text)
 
     with pytest.raises(EdgeposeError, match="movenet-lightening"):
-        prepare(state, running.daemon._load)
+        prepare(state, running.daemon._load_model)
     assert running.goes_on()
 
 

@@ -116,7 +116,7 @@ def test_a_clip_is_sent_with_its_poses() -> None:
     [
         ("attic", '"attic" is not known; known: hall, gate, yard, shed'),
         ("gate", "is offline"),
-        ("yard", "has not shown anything yet"),
+        ("yard", "has not delivered a frame yet"),
         ("shed", "is paused"),
     ],
 )
@@ -138,7 +138,7 @@ def test_a_camera_that_cannot_show_anything_says_why(camera: str, why: str, verb
 
 def test_no_camera_at_all_is_refused() -> None:
     """An answer of no pictures would look like success."""
-    with pytest.raises(CommandError, match="no camera has a picture"):
+    with pytest.raises(CommandError, match="no camera has delivered"):
         House(gate=Camera("gate", "offline")).ask("snapshot", SnapshotRequest())
 
 

@@ -69,7 +69,7 @@ class Home:
     def _doubt(self) -> None:
         self.doubted += 1
 
-    def _load(self, config: Config, plan: Plan) -> Any:
+    def _load_model(self, config: Config, plan: Plan) -> Any:
         assert config is self.config
         self.estimator.plan = plan
         return self.estimator
@@ -236,7 +236,7 @@ def slow_refiners(monkeypatch: pytest.MonkeyPatch) -> None:
         del choice, shaped, entry
         return Cost(10.0, 10.0)
 
-    monkeypatch.setattr(selection, "_measured", timed)
+    monkeypatch.setattr(selection, "_measure_network", timed)
     monkeypatch.setattr(arrangement, "measure", cost)
     for name in ("QUIET_S", "SEARCH_S"):
         monkeypatch.setattr(reselection, name, 0.2)

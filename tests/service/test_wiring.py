@@ -9,7 +9,7 @@ from edgepose.camera.build import limits, view
 from edgepose.config.schema import Camera, CameraZone, Config, Device, Events, Mqtt, PoseSettings
 from edgepose.mqtt.options import BrokerOptions
 from edgepose.mqtt.requests import Settings
-from edgepose.people.build import births, detectors, follower
+from edgepose.people.build import detectors, follower, tracker_options
 from edgepose.service import wiring
 from edgepose.timing import Clock
 from edgepose.types import Frame, Size
@@ -29,7 +29,7 @@ def test_the_network_is_asked_for_weaker_people_than_may_begin() -> None:
     """Somebody known may turn away for a moment; nobody unknown may come in so."""
     pose = PoseSettings(max_people=3, min_pose_score=0.5)
 
-    asked, begins = limits(pose), births(pose)
+    asked, begins = limits(pose), tracker_options(pose)
 
     assert asked.max_people == 3
     assert asked.min_pose_score < begins.birth_score == 0.5
@@ -38,7 +38,7 @@ def test_the_network_is_asked_for_weaker_people_than_may_begin() -> None:
 @pytest.mark.parametrize(("least", "sure"), [(0.15, 0.25), (0.25, 0.35), (0.35, 0.35), (0.6, 0.6)])
 def test_an_id_takes_more_than_the_minimum_score(least: float, sure: float) -> None:
     """Furniture stays just above the minimum; a high minimum is enough by itself."""
-    options = births(PoseSettings(min_pose_score=least))
+    options = tracker_options(PoseSettings(min_pose_score=least))
 
     assert options.birth_score == least
     assert options.sure_score == pytest.approx(sure)

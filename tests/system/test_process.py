@@ -152,7 +152,7 @@ def test_a_thread_stays_where_it_is_when_no_core_is_left() -> None:
     seen: list[frozenset[int]] = []
 
     def look() -> None:
-        process.keep_to_rest(len(process.cores()))
+        process.pin_to_spare_cores(len(process.cores()))
         seen.append(process.cores())
 
     thread = threading.Thread(target=look)

@@ -69,7 +69,7 @@ class StreamOptions:
     """Seconds without data after which the stream has failed."""
 
     @classmethod
-    def of(cls, address: SourceAddress) -> Self:
+    def from_address(cls, address: SourceAddress) -> Self:
         """Parse the options of an address; its query is part of the camera's URL."""
         url, _, text = address.uri.partition("#")
         given = dict(parse_qsl(text))
@@ -83,7 +83,7 @@ class StreamOptions:
             raise address.error(f'transport is "{transport}"; expected one of {expected}')
         # FFmpeg knows lower-case schemes only
         url = address.scheme + url[len(address.scheme) :]
-        return cls(url, transport, _seconds(address, given))
+        return cls(url, transport, _parse_seconds(address, given))
 
     @property
     def is_rtsp(self) -> bool:
@@ -97,7 +97,7 @@ class StreamOptions:
 
 def open_http(address: SourceAddress, settings: SourceSettings) -> "StreamSource | SnapshotSource":
     """Open an HTTP address of a stream, or of a still picture that is requested repeatedly."""
-    options = StreamOptions.of(address)
+    options = StreamOptions.from_address(address)
     container = connect(address, options)
     if not is_single_picture(container.format.name):
         return StreamSource(address, settings, container)
@@ -124,7 +124,7 @@ class StreamSource:
     ) -> None:
         self._address = address
         self._clock = settings.clock
-        self._options = StreamOptions.of(address)
+        self._options = StreamOptions.from_address(address)
         container = container or connect(address, self._options)
         stream = container.streams.video[0]
         # Frame threads would add a frame of delay each.
@@ -161,7 +161,7 @@ class StreamSource:
         """
         broken_ns: int | None = None
         any_decoded = False
-        while (packet := self._read()) is not None:
+        while (packet := self._next_packet()) is not None:
             # Arrival of the last byte: the best estimate of the capture time on the local clock.
             read_ns = self._clock.now_ns()
             if self._apart:
@@ -192,21 +192,21 @@ class StreamSource:
             captured_ns, partial(self._thumbnails.of_packet, packet)
         ):
             return True
-        pictures = self._decode(packet)
-        yield from (self._frame(picture, captured_ns) for picture in pictures)
+        pictures = self._decode_packet(packet)
+        yield from (self._make_frame(picture, captured_ns) for picture in pictures)
         return bool(pictures)
 
     def _frames_in_order(
         self, packet: "Packet[Any]", read_ns: int, accept: FrameFilter
     ) -> Generator[Frame, None, bool]:
         """Yield the accepted pictures that a packet completes; return whether there are any."""
-        pictures = self._decode(packet)
+        pictures = self._decode_packet(packet)
         for picture in pictures:
             captured_ns = self._await_turn(picture, read_ns)
             if captured_ns is None:
                 break
             if accept(captured_ns, partial(self._thumbnails.of, picture)):
-                yield self._frame(picture, captured_ns)
+                yield self._make_frame(picture, captured_ns)
         return bool(pictures)
 
     def _await_turn(self, timed: "Packet[Any] | VideoFrame", read_ns: int) -> int | None:
@@ -218,7 +218,7 @@ class StreamSource:
             self._demuxer.closed.wait(wait_s)
         return None if self._demuxer.closed.is_set() else captured_ns
 
-    def _read(self) -> "Packet[Any] | None":
+    def _next_packet(self) -> "Packet[Any] | None":
         """Return the next packet; None at the end or once closed."""
         import av
 
@@ -236,7 +236,7 @@ class StreamSource:
             return None
         return packet
 
-    def _decode(self, packet: "Packet[Any]") -> "list[VideoFrame]":
+    def _decode_packet(self, packet: "Packet[Any]") -> "list[VideoFrame]":
         """Return the pictures of a packet; empty for a damaged one, which may be at the start."""
         import av
 
@@ -246,7 +246,7 @@ class StreamSource:
             log.debug("source %s: a packet cannot be decoded: %s", self._address, why(error))
             return []
 
-    def _frame(self, picture: "VideoFrame", captured_ns: int) -> Frame:
+    def _make_frame(self, picture: "VideoFrame", captured_ns: int) -> Frame:
         read_ns = self._clock.now_ns() if self._stored else captured_ns
         rgb = self._converter.convert(picture, "rgb24")
         return Frame(rgb, captured_ns, self._clock.unix_ns(captured_ns), read_ns)
@@ -263,12 +263,12 @@ class SnapshotSource:
     def __init__(self, address: SourceAddress, settings: SourceSettings) -> None:
         self._address = address
         self._clock = settings.clock
-        self._options = StreamOptions.of(address)
+        self._options = StreamOptions.from_address(address)
         self._once = settings.once
         self._closed = threading.Event()
         self.fps: float | None = settings.fps or SNAPSHOT_FPS
         self.length: int | None = 1 if settings.once else None
-        log.info("source %s: a still picture, asked for %g times a second", address, self.fps)
+        log.info("source %s: a snapshot address, requested %g times a second", address, self.fps)
 
     def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:
         """Yield the picture repeatedly, at most at `fps`.
@@ -283,7 +283,7 @@ class SnapshotSource:
         while not self._closed.wait(max(0, due_ns - self._clock.now_ns()) / NS_PER_S):
             due_ns = max(due_ns + period_ns, self._clock.now_ns())
             try:
-                data = self._fetch()
+                data = self._fetch_picture()
             except SourceError:
                 if self._clock.now_ns() - good_ns > self._options.timeout_s * NS_PER_S:
                     self.close()
@@ -303,7 +303,7 @@ class SnapshotSource:
         """End `frames`."""
         self._closed.set()
 
-    def _fetch(self) -> "npt.NDArray[np.uint8]":
+    def _fetch_picture(self) -> "npt.NDArray[np.uint8]":
         """Return the encoded picture."""
         import av
 
@@ -379,7 +379,7 @@ def connect(address: SourceAddress, options: StreamOptions) -> "InputContainer":
         raise address.error(f"found {kinds}; expected a stream of pictures")
     if container.streams.video[0].codec_context is None:
         container.close()
-        raise address.error("found pictures in a code that FFmpeg here does not know; try H.264")
+        raise address.error("found a video codec that this FFmpeg does not support; try H.264")
     return container
 
 
@@ -389,18 +389,18 @@ def refusal(address: SourceAddress, options: StreamOptions, error: Exception) ->
 
     match error:
         case av.error.ExitError():
-            what = f"nothing came for {options.timeout_s:g} s"
+            what = f"no data for {options.timeout_s:g} s"
         case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
-            what = "refuses us; check user and password in the address"
+            what = "refuses the login; check user and password in the address"
         case av.error.HTTPNotFoundError():
-            what = "has nothing there; check the path of the address"
+            what = "has no stream there; check the path of the address"
         # FFmpeg reports a timeout before the start of RTSP as either of these.
         case av.error.InvalidDataError() | av.error.PermissionError() if options.is_rtsp:
-            what = f"gave no answer that begins a stream within {options.timeout_s:g} s"
+            what = f"started no stream within {options.timeout_s:g} s"
         case av.error.InvalidDataError():
-            what = "answers, but with nothing that FFmpeg knows as pictures"
+            what = "answers, but not with a video format that FFmpeg supports"
         case OSError(errno=errno.EIO):
-            what = "hung up, or there is no such host"
+            what = "closed the connection, or the host does not exist"
         case _:
             what = f"cannot be read: {why(error)}"
     return address.error(what)
@@ -411,7 +411,7 @@ def why(error: Exception) -> str:
     return (getattr(error, "strerror", None) or type(error).__name__).lower()
 
 
-def _seconds(address: SourceAddress, given: dict[str, str]) -> float:
+def _parse_seconds(address: SourceAddress, given: dict[str, str]) -> float:
     text = given.get("timeout", f"{DEFAULT_TIMEOUT_S:g}")
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 60:
         raise address.error(f'timeout is "{text}"; expected whole seconds from 1 to 60')

@@ -109,7 +109,7 @@ def holds_more(path: Path) -> bool:
 
 def kind_of_content(data: Bytes) -> FileKind | None:
     """Return the kind of a file's content; None if only its decoder can decide."""
-    brands = _brands(data)
+    brands = _iso_brands(data)
     if brands & HEIF_BRANDS:
         return FileKind.SEQUENCE if brands & SEQUENCE_BRANDS else FileKind.HEIF
     if RAW_BRAND in brands or bytes(data[:16]).startswith(RAW_HEADS) or _is_raw(data):
@@ -133,7 +133,7 @@ def _is_moving(data: Bytes) -> bool:
     return data.find(b"acTL", 0, data.find(b"IDAT")) >= 0
 
 
-def _brands(data: Bytes) -> set[bytes]:
+def _iso_brands(data: Bytes) -> set[bytes]:
     """Return the brands of a file in ISO's format (ISO 14496-12, 4.3)."""
     if data[4:8] != b"ftyp":
         return set()

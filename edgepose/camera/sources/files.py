@@ -88,7 +88,7 @@ def open_files(address: SourceAddress, settings: SourceSettings) -> Source:
     path = user_path(address.path)
     is_there = exists(address, path)
     if path.is_dir():
-        return PictureSource(address, settings, _pictures(address, path.iterdir()))
+        return PictureSource(address, settings, _sorted_pictures(address, path.iterdir()))
     if path.is_file():
         return _open_file(address, settings, path)
     if is_there:
@@ -96,13 +96,13 @@ def open_files(address: SourceAddress, settings: SourceSettings) -> Source:
     if glob.has_magic(str(path)):
         # Path.glob takes no absolute pattern.
         found = map(Path, glob.iglob(str(path), recursive=True))  # noqa: PTH207
-        return PictureSource(address, settings, _pictures(address, found))
+        return PictureSource(address, settings, _sorted_pictures(address, found))
     check_path(address)
     raise address.error("no such file or folder")  # deleted in the meantime
 
 
 def _open_file(address: SourceAddress, settings: SourceSettings, path: Path) -> Source:
-    kind = _kind(path)
+    kind = _kind_of(path)
     named_picture = kind is FileKind.UNKNOWN and path.suffix.lower() in PICTURES
     if named_picture or kind in SINGLE:
         read_picture(path)
@@ -113,7 +113,7 @@ def _open_file(address: SourceAddress, settings: SourceSettings, path: Path) -> 
     return VideoSource(path, settings, partial(open_film, path, container))
 
 
-def _kind(path: Path) -> FileKind:
+def _kind_of(path: Path) -> FileKind:
     """Return a file's kind; `UNKNOWN` for empty and unreadable files, which fail when read."""
     try:
         return kind_of(path)
@@ -121,7 +121,7 @@ def _kind(path: Path) -> FileKind:
         return FileKind.UNKNOWN
 
 
-def _pictures(address: SourceAddress, found: Iterable[Path]) -> list[Path]:
+def _sorted_pictures(address: SourceAddress, found: Iterable[Path]) -> list[Path]:
     """Return the pictures among the paths, in natural order."""
     files = [path for path in found if path.is_file() and not path.name.startswith(".")]
     pictures = [path for path in files if path.suffix.lower() in PICTURES]
@@ -295,7 +295,7 @@ class VideoSource:
         start_ns = 0
         while True:
             last_ns = start_ns
-            for at_ns, frame in self._lap(start_ns, accept):
+            for at_ns, frame in self._play_once(start_ns, accept):
                 last_ns = at_ns
                 if frame is not None:
                     yield frame
@@ -316,7 +316,7 @@ class VideoSource:
     def _period_ns(self) -> int:
         return round(NS_PER_S / (self.fps or VIDEO_FPS))
 
-    def _lap(self, start_ns: int, accept: FrameFilter) -> Iterator[tuple[int, Frame | None]]:
+    def _play_once(self, start_ns: int, accept: FrameFilter) -> Iterator[tuple[int, Frame | None]]:
         """Yield each frame's time, counted from `start_ns`, and the frame, None if dropped."""
         count = unreadable = 0
         first_ns, last_ns = 0, -1

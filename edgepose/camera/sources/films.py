@@ -163,7 +163,7 @@ class AvFilm:
         self._losses = LossCounter(stream)
         self._disordered = False
         self._shown: float = -math.inf
-        self._pictures: Iterator[VideoFrame] = self._ordered()
+        self._pictures: Iterator[VideoFrame] = self._in_order()
         self._first = next(self._pictures, None)
         if self._first is None:
             self.close()
@@ -209,22 +209,22 @@ class AvFilm:
         """Let go of the file."""
         self._demuxer.close()
 
-    def _ordered(self) -> "Iterator[VideoFrame]":
+    def _in_order(self) -> "Iterator[VideoFrame]":
         """Yield pictures, sorted by time after a damaged one.
 
         After damage the decoder returns pictures out of order until the next key frame.
         """
         held: list[VideoFrame] = []
-        for picture in self._decoded():
+        for picture in self._decode_pictures():
             if self._disordered and not picture.key_frame and len(held) < MAX_HELD:
                 held.append(picture)
                 continue
-            yield from self._sorted([*held, picture])
+            yield from self._sort_by_time([*held, picture])
             held = []
             self._disordered &= not picture.key_frame
-        yield from self._sorted(held)
+        yield from self._sort_by_time(held)
 
-    def _sorted(self, pictures: "list[VideoFrame]") -> "Iterator[VideoFrame]":
+    def _sort_by_time(self, pictures: "list[VideoFrame]") -> "Iterator[VideoFrame]":
         """Yield pictures by time; after damage, those before the last yielded one are skipped."""
         for picture in sorted(pictures, key=lambda one: one.pts or 0):
             if self._disordered and picture.pts is not None and picture.pts <= self._shown:
@@ -232,7 +232,7 @@ class AvFilm:
             self._shown = self._shown if picture.pts is None else picture.pts
             yield picture
 
-    def _decoded(self) -> "Iterator[VideoFrame]":
+    def _decode_pictures(self) -> "Iterator[VideoFrame]":
         failures = 0
         while failures < MAX_FAILURES:
             try:
@@ -329,9 +329,9 @@ class CvFilm:
     def __init__(self, path: Path) -> None:
         self.damaged = 0
         with path.open("rb") as file:
-            if not _grabs(_connect(FD.format(file.fileno()))):
+            if not _can_read(_open_capture(FD.format(file.fileno()))):
                 raise no_picture(path)
-            capture = _connect(FD.format(file.fileno()))
+            capture = _open_capture(FD.format(file.fileno()))
         self._orientation = _orientation(path)
         if self._orientation is not None:
             # OpenCV applies a mirrored display matrix as a rotation
@@ -382,12 +382,12 @@ def _orientation(path: Path) -> Orientation | None:
         return film_orientation(data) if data[4:8] in ISO_HEADS else None
 
 
-def _grabs(capture: cv2.VideoCapture) -> bool:
+def _can_read(capture: cv2.VideoCapture) -> bool:
     """Return whether a picture can be read; the first ones may be damaged."""
     return any(capture.grab() for _ in range(MAX_FAILURES))
 
 
-def _connect(name: str) -> cv2.VideoCapture:
+def _open_capture(name: str) -> cv2.VideoCapture:
     # OpenCV 4.6, the version of 32-bit Debian 12, lacks this property
     threads = [cv2.CAP_PROP_N_THREADS, 1] if hasattr(cv2, "CAP_PROP_N_THREADS") else []
     return cv2.VideoCapture(name, cv2.CAP_FFMPEG, threads)
@@ -402,7 +402,7 @@ class Animation:
     def __init__(self, path: Path) -> None:
         self._data = np.fromfile(path, dtype=np.uint8)
         self._closed = False
-        self._first = self._chunk(0)
+        self._first = self._decode_chunk(0)
         if not self._first:
             raise no_picture(path)
         self.length: int | None = None
@@ -417,7 +417,7 @@ class Animation:
                 yield FilmPicture(at_ms * NS_PER_MS, partial(bgr_to_rgb, bgr))
                 at_ms += ms
             count += len(chunk)
-            chunk = self._chunk(count)
+            chunk = self._decode_chunk(count)
 
     def truncation(self) -> str:
         """Return "": truncated animations are refused when opened."""
@@ -427,7 +427,7 @@ class Animation:
         """End `pictures`."""
         self._closed = True
 
-    def _chunk(self, start: int) -> list[tuple[Image, int]]:
+    def _decode_chunk(self, start: int) -> list[tuple[Image, int]]:
         """Decode up to `ANIMATION_CHUNK` pictures from index `start`; empty after the last."""
         _, found = cv2.imdecodeanimation(self._data, start=start, count=ANIMATION_CHUNK)
         frames = [np.asarray(frame, dtype=np.uint8) for frame in found.frames]

@@ -63,7 +63,7 @@ class Picamera2Source:
         """
         heard_ns = last_ns = self._clock.now_ns()
         while not self._closed.is_set():
-            taken = self._take(accept, last_ns + 1)
+            taken = self._wait_for_picture(accept, last_ns + 1)
             now_ns = self._clock.now_ns()
             if taken is not None:
                 heard_ns = now_ns
@@ -82,10 +82,12 @@ class Picamera2Source:
         if self._lock.acquire(blocking=False):
             if not self._gone:
                 self._gone = True
-                _close(self._camera, self._address)
+                _close_camera(self._camera, self._address)
             self._lock.release()
 
-    def _take(self, accept: FrameFilter, least_ns: int) -> tuple[Image | None, int] | None:
+    def _wait_for_picture(
+        self, accept: FrameFilter, least_ns: int
+    ) -> tuple[Image | None, int] | None:
         """Wait up to `WAIT_S` for a picture; return it, if accepted, and its time; else None."""
         with self._lock:
             if self._closed.is_set():
@@ -100,20 +102,20 @@ class Picamera2Source:
                 return None
             self._job = None
             try:
-                at_ns = max(least_ns, self._moment(request))
-                copy = cache(lambda: _copy(request))
+                at_ns = max(least_ns, self._capture_time(request))
+                copy = cache(lambda: _copy_picture(request))
                 return copy() if accept(at_ns, copy) else None, at_ns
             finally:
                 request.release()
 
-    def _moment(self, request: Any) -> int:
+    def _capture_time(self, request: Any) -> int:
         """Return the sensor's time stamp if it is on the monotonic clock, else now."""
         now_ns = self._clock.now_ns()
         stamp_ns = request.get_metadata().get("SensorTimestamp")
         return stamp_ns if stamp_ns and 0 <= now_ns - stamp_ns < STALE_NS else now_ns
 
 
-def _copy(request: Any) -> Image:
+def _copy_picture(request: Any) -> Image:
     """Return a copy of a request's picture, RGB."""
     return np.ascontiguousarray(request.make_array("main"), dtype=np.uint8)
 
@@ -126,7 +128,7 @@ def connect(address: SourceAddress, size: Size | None, fps: float) -> Any:
     SourceError
         When the library or the camera is missing, or the camera is in use or cannot be started.
     """
-    number = _number(address)
+    number = _camera_number(address)
     try:
         from picamera2 import Picamera2
     except ImportError as error:
@@ -145,13 +147,13 @@ def connect(address: SourceAddress, size: Size | None, fps: float) -> Any:
     try:
         camera.__init__(number)
     except Exception as error:  # RuntimeError or IndexError, depending on the version
-        _tidy(camera)
+        _release_camera(camera)
         why = error.__cause__ or error
         raise address.error(f"cannot be opened: {why}; is another program using it?") from error
     try:
-        got = _start(camera, size, fps)
+        got = _start_camera(camera, size, fps)
     except Exception as error:
-        _close(camera, address)
+        _close_camera(camera, address)
         asked = size or DEFAULT_SIZE
         raise address.error(
             f"cannot be started with {asked.width}x{asked.height}: {error}"
@@ -167,20 +169,20 @@ def attached() -> list[str]:
 
         cameras = Picamera2.global_camera_info()
     except Exception as error:  # ValueError if the library was built for another numpy
-        log.debug("the Pi's own cameras cannot be asked for: %s", error)
+        log.debug("the Pi's own cameras cannot be listed: %s", error)
         return []
     # USB cameras are listed, too; they are read through V4L2.
     own = [place for place, info in enumerate(cameras) if "usb" not in info.get("Id", "").lower()]
     return [f"picamera2://{place}" for place in own]
 
 
-def _start(camera: Any, size: Size | None, fps: float) -> Size:
+def _start_camera(camera: Any, size: Size | None, fps: float) -> Size:
     """Start a camera; return the size of its pictures."""
     controls = {}
     if "FrameDurationLimits" in camera.camera_controls:  # setting an unknown control is an error
         duration_us = round(1e6 / fps)
         controls["FrameDurationLimits"] = (duration_us, duration_us)
-    mode = whole_view(_modes(camera), size or DEFAULT_SIZE, fps)
+    mode = whole_view(_sensor_modes(camera), size or DEFAULT_SIZE, fps)
     camera.configure(
         camera.create_video_configuration(
             main={"format": FORMAT, "size": tuple(size or _in_shape_of(mode))},
@@ -223,7 +225,7 @@ def whole_view(
     return min(fit, key=lambda mode: (mode["size"], -mode["bit_depth"]), default=None)
 
 
-def _modes(camera: Any) -> list[dict[str, Any]]:
+def _sensor_modes(camera: Any) -> list[dict[str, Any]]:
     """Return the modes of a sensor on the Pi's connector; empty for other cameras."""
     if "ColorFilterArrangement" not in camera.camera_properties:
         return []
@@ -245,7 +247,7 @@ def _in_shape_of(mode: Mapping[str, Any] | None) -> Size:
     return Size(width, height - height % 2)  # libcamera also rounds odd heights down
 
 
-def _tidy(camera: Any) -> None:
+def _release_camera(camera: Any) -> None:
     """Release the resources of a camera that failed to open, including its pipe."""
     with suppress(Exception):  # fails at different stages
         camera.close()
@@ -255,16 +257,16 @@ def _tidy(camera: Any) -> None:
             os.close(camera.notifyme_w)
 
 
-def _close(camera: Any, address: SourceAddress) -> None:
+def _close_camera(camera: Any, address: SourceAddress) -> None:
     """Close a camera; give up after `CLOSE_S` and log it."""
     closing = threading.Thread(target=camera.close, name="camera:close", daemon=True)
     closing.start()
     closing.join(CLOSE_S)
     if closing.is_alive():
-        log.warning("source %s: does not close; a restart of the service lets go of it", address)
+        log.warning("source %s: cannot be closed; restart the service to release it", address)
 
 
-def _number(address: SourceAddress) -> int:
+def _camera_number(address: SourceAddress) -> int:
     text = address.path or "0"
     if not text.isascii() or not text.isdigit():
         raise address.error(f'camera is "{text}"; expected its number such as 0')

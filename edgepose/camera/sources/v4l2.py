@@ -86,7 +86,7 @@ def connect(address: SourceAddress, size: Size, fps: float) -> FrameCapture:
     SourceError
         When the camera is missing, not accessible, busy, or delivers no picture.
     """
-    four = _format(address)
+    four = _requested_format(address)
     _check_node(address)
     device = open_device(address.path)
     if not device.isOpened():
@@ -98,7 +98,9 @@ def connect(address: SourceAddress, size: Size, fps: float) -> FrameCapture:
     # A node of an unplugged camera can be opened, too, so a picture is read.
     if not device.grab():
         device.release()
-        raise address.error("opened, but gives no picture; unplug the camera and plug it in again")
+        raise address.error(
+            "opened, but delivers no picture; unplug the camera and plug it in again"
+        )
     _log_mode(address, device)
     return FrameCapture(device)
 
@@ -125,7 +127,7 @@ def _check_node(address: SourceAddress) -> None:
         raise address.error("not allowed to open it; add the user to the group video")
 
 
-def _format(address: SourceAddress) -> str:
+def _requested_format(address: SourceAddress) -> str:
     name = address.options.get("format", "mjpeg")
     if name not in FORMATS:
         raise address.error(f'format is "{name}"; expected {" or ".join(FORMATS)}')

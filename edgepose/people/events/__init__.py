@@ -46,7 +46,7 @@ class Detector(Protocol):
     """Derives events and state from the tracks of one camera."""
 
     @classmethod
-    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
+    def from_config(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
         """Create the detector from the configuration; None if it is disabled."""
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:

@@ -3,7 +3,7 @@
 from edgepose.timing import NS_PER_S
 
 
-class Settling:
+class Debounce:
     """A boolean that changes only after the new value was observed for long enough.
 
     Time runs from the first frame with the new value, so a gap without frames changes
@@ -43,14 +43,14 @@ class Settling:
         assert change.since_ns is not None
         if at_ns - change.since_ns < self._needed_ns[seen]:
             return False
-        self._turn(change.since_ns)
+        self._flip_value(change.since_ns)
         return True
 
     def end(self, at_ns: int) -> bool:
         """Turn the value false at once; return whether it was true."""
         if not self.value:
             return False
-        self._turn(at_ns if self._change.since_ns is None else self._change.since_ns)
+        self._flip_value(at_ns if self._change.since_ns is None else self._change.since_ns)
         return True
 
     @property
@@ -58,7 +58,7 @@ class Settling:
         """Whether the value is false with no change pending, so that it can be discarded."""
         return not self.value and self._change.since_ns is None
 
-    def _turn(self, at_ns: int) -> None:
+    def _flip_value(self, at_ns: int) -> None:
         self.lasted_ns = 0 if self.since_ns is None else at_ns - self.since_ns
         self.value, self.since_ns, self._change = not self.value, at_ns, _Change()
 

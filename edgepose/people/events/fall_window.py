@@ -59,7 +59,9 @@ def windows(looks: Looks, seconds: Array, ends: Array) -> tuple[Floats, Flags]:
     size, x, y = np.array(scales, np.float64).reshape(-1, 3).T[:, :, None, None]
     known = size[:, 0, 0] > 0
     wide = np.stack([looks.width, looks.width], axis=1)
-    places, seen = _resample(seconds, np.concatenate([looks.points, wide[:, None]], axis=1), ends)
+    places, seen = _resample_windows(
+        seconds, np.concatenate([looks.points, wide[:, None]], axis=1), ends
+    )
     grid = (places[:, :, :POINTS] - np.stack([x, y], axis=-1)) / size[..., None]
     shown = seen[:, :, :POINTS]
     grid = np.clip(np.where(shown[..., None], grid, 0.0), -FARTHEST, FARTHEST)
@@ -123,7 +125,7 @@ def _unseen_moves(places: Floats, shown: Flags) -> Floats:
     return np.asarray(farthest, np.float32)
 
 
-def _resample(seconds: Array, values: Array, ends: Array) -> tuple[Array, Flags]:
+def _resample_windows(seconds: Array, values: Array, ends: Array) -> tuple[Array, Flags]:
     """Interpolate points (n, p, 2), NaN where hidden, at the steps of each window.
 
     Returns the values (m, STEPS, p, 2) and whether each is known (m, STEPS, p).

@@ -165,7 +165,7 @@ class _Fall:
         places = places[~np.isnan(places[:, 0])] / self.stature
         if len(places) < FEW:
             return True
-        across, vertical = _spread(places)
+        across, vertical = _robust_spread(places)
         return vertical <= RESTING_VERTICAL and float(np.hypot(across, vertical)) <= RESTING
 
 
@@ -275,7 +275,7 @@ class FallDetector:
         self._speeds = FallSpeeds(VISIBLE * self.options.min_keypoint_score)
 
     @classmethod
-    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
+    def from_config(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
         """Create the detector from the configuration; None if it is disabled."""
         options = FallOptions(
             confirm_s=config.events.fall_confirm_s,
@@ -293,9 +293,11 @@ class FallDetector:
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
         """Process the tracks of one frame and return new fall events."""
-        self._observe(tracks, at_ns)
-        self._rate(at_ns)
-        events = [event for person in self._people.values() for event in self._step(person, at_ns)]
+        self._observe_tracks(tracks, at_ns)
+        self._rate_people(at_ns)
+        events = [
+            event for person in self._people.values() for event in self._step_person(person, at_ns)
+        ]
         self._people = {
             id_: person for id_, person in self._people.items() if self._is_kept(person, at_ns)
         }
@@ -316,7 +318,7 @@ class FallDetector:
 
     # ---------------------------------------------------------- observations
 
-    def _observe(self, tracks: Sequence[Track], at_ns: int) -> None:
+    def _observe_tracks(self, tracks: Sequence[Track], at_ns: int) -> None:
         """Add one observation for each track."""
         if not tracks:
             return
@@ -325,7 +327,7 @@ class FallDetector:
         looks = measure(keypoints, min_score)
         present = {track.id for track in tracks}
         people = [
-            self._person(track.id, points, float(stature), present, at_ns)
+            self._person_of(track.id, points, float(stature), present, at_ns)
             for track, points, stature in zip(tracks, looks.points, looks.stature, strict=True)
         ]
         before = np.stack([person.upright for person in people])
@@ -347,9 +349,9 @@ class FallDetector:
             person.looks.append(look)
             _drop_old(person.looks, at_ns, WINDOW_S + GAP_S)
             if person.fall is not None:
-                _watch(person.fall, look)
+                _watch_fall(person.fall, look)
 
-    def _person(
+    def _person_of(
         self, id_: int, points: Array, stature: float, present: set[int], at_ns: int
     ) -> _Person:
         """Return the state of a track; a new track near a lost one takes over its state."""
@@ -373,7 +375,7 @@ class FallDetector:
             if person.id in present or not person.looks:
                 continue
             patience_s = self.options.gone_s if person.fall else ADOPT_S
-            apart = np.hypot(*(_middle(points) - _middle(person.looks[-1].points)))
+            apart = np.hypot(*(_middle_of(points) - _middle_of(person.looks[-1].points)))
             known = person.fall.stature if person.fall else person.stature
             if stature < SMALLEST * known:
                 continue
@@ -383,7 +385,7 @@ class FallDetector:
 
     # -------------------------------------------------------------- evidence
 
-    def _rate(self, at_ns: int) -> None:
+    def _rate_people(self, at_ns: int) -> None:
         """Rate the last seconds of each person without a fall, or with a fresh one."""
         rated = [person for person in self._people.values() if _is_ratable(person, at_ns)]
         if not rated:
@@ -397,22 +399,22 @@ class FallDetector:
 
     # ---------------------------------------------------------------- events
 
-    def _step(self, person: _Person, at_ns: int) -> list[Event]:
+    def _step_person(self, person: _Person, at_ns: int) -> list[Event]:
         """Return the due event of one person, if any."""
         fall = person.fall
         if fall is None:
-            return self._suspect(person, at_ns)
+            return self._suspect_fall(person, at_ns)
         if fall.is_fresh(at_ns) and person.looks:
             fall.rating = max(fall.rating, person.evidence(at_ns))
         if self._is_over(person, fall, at_ns):
-            return [self._end(person, fall, at_ns)]
+            return [self._end_fall(person, fall, at_ns)]
         waited_s = (at_ns - fall.began_ns) / NS_PER_S
         if fall.confirmed or waited_s < self.options.confirm_s or not fall.is_down():
             return []
         fall.confirmed = True
-        return [_event("fall_confirmed", person, fall, at_ns)]
+        return [_make_event("fall_confirmed", person, fall, at_ns)]
 
-    def _suspect(self, person: _Person, at_ns: int) -> list[Event]:
+    def _suspect_fall(self, person: _Person, at_ns: int) -> list[Event]:
         """Start a suspected fall when the evidence reaches `SUSPECT`."""
         if person.resting or at_ns < person.armed_ns or not person.looks:
             return []
@@ -420,9 +422,9 @@ class FallDetector:
         if rating < SUSPECT:
             return []
         began_ns = at_ns if person.began_ns is None else person.began_ns
-        where = _middle(person.looks[-1].points)
+        where = _middle_of(person.looks[-1].points)
         person.fall = _Fall(began_ns, rating, where, person.stature)
-        return [_event("fall_suspected", person, person.fall, at_ns)]
+        return [_make_event("fall_suspected", person, person.fall, at_ns)]
 
     def _is_over(self, person: _Person, fall: _Fall, at_ns: int) -> bool:
         if at_ns - person.last_ns > self.options.gone_s * NS_PER_S:
@@ -430,9 +432,9 @@ class FallDetector:
         up_ns = fall.up_since_ns
         return up_ns is not None and at_ns - up_ns >= self.options.recover_s * NS_PER_S
 
-    def _end(self, person: _Person, fall: _Fall, at_ns: int) -> Event:
+    def _end_fall(self, person: _Person, fall: _Fall, at_ns: int) -> Event:
         gone = at_ns - person.last_ns > self.options.gone_s * NS_PER_S
-        event = _event("fall_recovered", person, fall, at_ns)
+        event = _make_event("fall_recovered", person, fall, at_ns)
         person.fall, person.began_ns = None, None
         person.ratings.clear()
         person.armed_ns = at_ns + round(DISARM_S * NS_PER_S)
@@ -472,12 +474,12 @@ def _is_hidden(points: Array, point: int) -> bool:
     return math.isnan(points[point, 0])
 
 
-def _watch(fall: _Fall, look: _Look) -> None:
+def _watch_fall(fall: _Fall, look: _Look) -> None:
     """Add an observation to a fall and update whether the body is up."""
     fall.add(look)
     if look.standing < STANDS and not _is_up(look.points, fall.stature):
         fall.up_since_ns = None
-        fall.where = _middle(look.points)
+        fall.where = _middle_of(look.points)
     elif fall.up_since_ns is None:
         fall.up_since_ns = look.at_ns
 
@@ -489,15 +491,15 @@ def rate(inputs: Floats) -> Floats:
     """
     mirrored = inputs.copy()
     mirrored[:, 0 : 2 * POINTS * STEPS : 2] *= -1
-    return _network().mean_logits(inputs, mirrored)[:, 0]
+    return _fall_network().mean_logits(inputs, mirrored)[:, 0]
 
 
 @cache
-def _network() -> Perceptron:
+def _fall_network() -> Perceptron:
     return Perceptron.load(WEIGHTS)
 
 
-def _event(kind: str, person: _Person, fall: _Fall, at_ns: int) -> Event:
+def _make_event(kind: str, person: _Person, fall: _Fall, at_ns: int) -> Event:
     """Create an event with its evidence."""
     lying = fall.lying
     data: dict[str, Any] = {
@@ -516,7 +518,7 @@ def _sigmoid(logit: float) -> float:
     return float(1 / (1 + np.exp(-logit)))
 
 
-def _middle(points: Array) -> Array:
+def _middle_of(points: Array) -> Array:
     """Return the hips, or the shoulders where the hips are hidden."""
     return np.asarray(points[SHOULDERS] if np.isnan(points[HIPS, 0]) else points[HIPS])
 
@@ -534,7 +536,7 @@ def _drop_old(looks: deque[_Look], at_ns: int, seconds: float) -> None:
         looks.popleft()
 
 
-def _spread(places: Array) -> tuple[float, float]:
+def _robust_spread(places: Array) -> tuple[float, float]:
     """Return robust standard deviations of places (n, 2) across and up.
 
     Median absolute deviations, scaled by 1.4826 for normal errors.

@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 
 from edgepose.config.gesture_rules import Condition, Gesture, Measure, Side
 from edgepose.config.schema import Config
-from edgepose.people.events.debounce import Settling
+from edgepose.people.events.debounce import Debounce
 from edgepose.people.events.oscillation import count_swings
 from edgepose.people.zones import Zone
 from edgepose.skeleton import JOINT_NAMES
@@ -56,7 +56,7 @@ class GestureDetector:
         self._people: dict[int, _Gesturer] = {}
 
     @classmethod
-    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
+    def from_config(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
         """Create the detector from the configuration; None without gestures."""
         rules = config.rules()
         return cls(rules, min_score=config.pose.min_keypoint_score) if rules else None
@@ -70,7 +70,7 @@ class GestureDetector:
         events = [
             event
             for id_, person in self._people.items()
-            for event in self._watch(id_, person, seen.get(id_), at_ns)
+            for event in self._watch_person(id_, person, seen.get(id_), at_ns)
         ]
         for id_ in [id_ for id_, person in self._people.items() if id_ not in seen]:
             if self._people[id_].at_rest(at_ns):
@@ -82,7 +82,9 @@ class GestureDetector:
         """Empty: gestures are events only."""
         return {}
 
-    def _watch(self, id_: int, person: "_Gesturer", track: Track | None, at_ns: int) -> list[Event]:
+    def _watch_person(
+        self, id_: int, person: "_Gesturer", track: Track | None, at_ns: int
+    ) -> list[Event]:
         body = None if track is None else _Limbs(track, self._min_score)
         if body is not None:
             person.remember(body, at_ns)
@@ -134,11 +136,11 @@ class _Limbs:
         """Whether the body meets all conditions of the rule."""
         if self._lies and rule.upright:
             return False
-        return all(self._true(c) is True for c in rule.when) and not any(
-            self._true(c) is True for c in rule.unless
+        return all(self._is_true(c) is True for c in rule.when) and not any(
+            self._is_true(c) is True for c in rule.unless
         )
 
-    def _true(self, condition: Condition) -> bool | None:
+    def _is_true(self, condition: Condition) -> bool | None:
         value = self.measure(condition)
         if value is None:
             return None
@@ -150,10 +152,10 @@ class _Limbs:
         if condition.measure == "swings":
             return self.swings.get(first)
         if condition.measure == "angle":
-            return self._angle(first)
-        return self._apart(condition.measure, first, condition.joints[1])
+            return self._joint_angle(first)
+        return self._offset_of(condition.measure, first, condition.joints[1])
 
-    def _apart(self, measure: Measure, first: str, second: str) -> float | None:
+    def _offset_of(self, measure: Measure, first: str, second: str) -> float | None:
         """Return a measure of the offset from the second joint to the first."""
         a, b = self.at(first), self.at(second)
         if a is None or b is None or self.torso is None:
@@ -165,7 +167,7 @@ class _Limbs:
             return abs(y)
         if measure == "distance":
             return hypot(x, y)
-        leftward = self._leftward(x, y)
+        leftward = self._leftward_part(x, y)
         outward = measure == "outward" and first.startswith("right")
         return -leftward if outward and leftward is not None else leftward
 
@@ -182,7 +184,7 @@ class _Limbs:
             lengths.append(hypot(x, y))
         return max(lengths) or None
 
-    def _leftward(self, x: float, y: float) -> float | None:
+    def _leftward_part(self, x: float, y: float) -> float | None:
         """Return the component of ``(x, y)`` torso lengths towards the person's own left."""
         left, right = self.at("left_shoulder"), self.at("right_shoulder")
         if left is None or right is None or self.torso is None:
@@ -193,7 +195,7 @@ class _Limbs:
             return None
         return (x * across[0] + y * across[1]) / width
 
-    def _angle(self, joint: str) -> float | None:
+    def _joint_angle(self, joint: str) -> float | None:
         """Return the angle at a joint between its limbs in degrees: 180 is straight."""
         side, _, part = joint.partition("_")
         first, second = (f"{side}_{name}" for name in NEIGHBOURS[part])
@@ -227,7 +229,7 @@ class _Gesturer:
     """Gesture state of one person."""
 
     def __init__(self, rules: Sequence[_Rule], swinging: Sequence[str]) -> None:
-        self._holding = [(rule, Settling(rule.gesture.hold_s, RELEASE_S, GAP_S)) for rule in rules]
+        self._holding = [(rule, Debounce(rule.gesture.hold_s, RELEASE_S, GAP_S)) for rule in rules]
         self._paths: dict[str, deque[tuple[int, float]]] = {j: deque() for j in swinging}
         self._ready_ns: dict[str, int] = {}
         self._torso: float | None = None
@@ -235,7 +237,7 @@ class _Gesturer:
 
     def remember(self, body: _Limbs, at_ns: int) -> None:
         """Smooth the torso length and count the swings of oscillating joints."""
-        self._measure(body, at_ns)
+        self._smooth_torso(body, at_ns)
         for joint, path in self._paths.items():
             sideways = body.sideways(joint)
             if sideways is None:
@@ -247,7 +249,7 @@ class _Gesturer:
                 path.popleft()
             body.swings[joint] = count_swings(path)
 
-    def _measure(self, body: _Limbs, at_ns: int) -> None:
+    def _smooth_torso(self, body: _Limbs, at_ns: int) -> None:
         """Replace the body's torso length with the smoothed one."""
         if body.torso is None:
             return
@@ -263,14 +265,14 @@ class _Gesturer:
             for rule, settling in self._holding
             if settling.update(body is not None and body.holds(rule), at_ns) and settling.value
         ]
-        return [rule for rule in done if self._counts(rule.gesture, at_ns)]
+        return [rule for rule in done if self._pass_cooldown(rule.gesture, at_ns)]
 
     def at_rest(self, at_ns: int) -> bool:
         """Whether no gesture or cool-down is pending, so that the state can be dropped."""
         ready_ns = max(self._ready_ns.values(), default=at_ns)
         return at_ns >= ready_ns and all(settling.quiet for _, settling in self._holding)
 
-    def _counts(self, gesture: Gesture, at_ns: int) -> bool:
+    def _pass_cooldown(self, gesture: Gesture, at_ns: int) -> bool:
         if at_ns < self._ready_ns.get(gesture.id, at_ns):
             return False
         self._ready_ns[gesture.id] = at_ns + int(gesture.cooldown_s * NS_PER_S)

@@ -133,7 +133,7 @@ class LineDetector:
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
         """Return the `line_crossed` events of one frame."""
-        events = [event for track in tracks for event in self._walk(track, at_ns)]
+        events = [event for track in tracks for event in self._follow_track(track, at_ns)]
         self._people = {
             id_: person
             for id_, person in self._people.items()
@@ -141,7 +141,7 @@ class LineDetector:
         }
         return events
 
-    def _walk(self, track: Track, at_ns: int) -> list[Event]:
+    def _follow_track(self, track: Track, at_ns: int) -> list[Event]:
         if track.ground is None or track.frame is None:
             return []
         person = self._people.setdefault(track.id, _Walker())
@@ -153,11 +153,11 @@ class LineDetector:
             walk.step(points, way, at_ns)
             direction = walk.settle(distance(points, way[1]) > margin, at_ns)
             if direction:
-                events.append(_event(track, line, walk.crossed_ns, direction))
+                events.append(_crossing_event(track, line, walk.crossed_ns, direction))
         return events
 
 
-def _event(track: Track, line: Line, at_ns: int, direction: int) -> Event:
+def _crossing_event(track: Track, line: Line, at_ns: int, direction: int) -> Event:
     left, right = line.sides
     origin, target = (left, right) if direction > 0 else (right, left)
     data = {"line": line.id, "from": origin, "to": target}

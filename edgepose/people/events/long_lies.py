@@ -69,11 +69,11 @@ class _Lie:
         keep = math.exp(-step_s / MEMORY_S)
         self.lying = keep * self.lying + (1 - keep) * lies
         if lies:
-            self._lie(track, at_ns)
+            self._add_look(track, at_ns)
         if self.lying < ENDS and (self.told or not lies):
             self.end()
 
-    def _lie(self, track: Track, at_ns: int) -> None:
+    def _add_look(self, track: Track, at_ns: int) -> None:
         if self.since_ns is None:
             self.since_ns = at_ns
             self.looks, self.readable_looks, self.lying_looks = 1, 1, 0
@@ -113,7 +113,7 @@ class LongLieDetector:
         self._people: dict[int, _Lie] = {}
 
     @classmethod
-    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
+    def from_config(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
         """Create the detector from the configuration; None if it is disabled."""
         events = config.events
         if not events.long_lie_s:
@@ -134,13 +134,13 @@ class LongLieDetector:
         self._people = {k: lie for k, lie in self._people.items() if k in self._successors.keys}
         ids = dict(zip(keys, (track.id for track in tracks), strict=True))
         return [
-            self._event(ids.get(key, key), lie, at_ns)
+            self._lie_event(ids.get(key, key), lie, at_ns)
             for key, lie in self._people.items()
             if not lie.told and lie.lasts(self._long_lie_s, at_ns)
         ]
 
     @staticmethod
-    def _event(person: int, lie: _Lie, at_ns: int) -> Event:
+    def _lie_event(person: int, lie: _Lie, at_ns: int) -> Event:
         assert lie.since_ns is not None
         lie.told = True
         duration_s = round((at_ns - lie.since_ns) / NS_PER_S, 1)

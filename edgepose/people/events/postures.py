@@ -48,7 +48,7 @@ class PostureDetector:
         self._nearest_ns: int | None = None
 
     @classmethod
-    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self:
+    def from_config(cls, config: Config, zones: Sequence[Zone]) -> Self:
         """Create the detector from the configuration."""
         return cls()
 
@@ -62,8 +62,8 @@ class PostureDetector:
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
         """Return an event for each changed posture and each changed detail."""
-        self._choose(tracks, at_ns)
-        events = [event for track in tracks for event in self._compare(track, at_ns)]
+        self._choose_person(tracks, at_ns)
+        events = [event for track in tracks for event in self._compare_posture(track, at_ns)]
         events += [event for track in tracks for event in self._compare_detail(track, at_ns)]
         self._details = {
             id_: detail
@@ -77,12 +77,12 @@ class PostureDetector:
         }
         return events
 
-    def _choose(self, tracks: Sequence[Track], at_ns: int) -> None:
+    def _choose_person(self, tracks: Sequence[Track], at_ns: int) -> None:
         if tracks:
-            largest = max(tracks, key=_size)
+            largest = max(tracks, key=_box_length)
             before = (track for track in tracks if track.id == self._nearest_id)
             nearest = next(before, largest)
-            if _size(largest) > LARGER * _size(nearest):
+            if _box_length(largest) > LARGER * _box_length(nearest):
                 nearest = largest
             self._nearest, self._nearest_id = nearest.posture, nearest.id
             self._detail = nearest.posture_detail
@@ -90,7 +90,7 @@ class PostureDetector:
         elif self._nearest_ns is None or at_ns - self._nearest_ns > ABSENT_S * NS_PER_S:
             self._nearest, self._detail = "unknown", None
 
-    def _compare(self, track: Track, at_ns: int) -> list[Event]:
+    def _compare_posture(self, track: Track, at_ns: int) -> list[Event]:
         before, _ = self._known.get(track.id, ("unknown", 0))
         now = before if track.posture == "unknown" else track.posture
         self._known[track.id] = (now, at_ns)
@@ -109,6 +109,6 @@ class PostureDetector:
         return [Event("posture_detail_changed", at_ns, track.id, track.pose.score, data)]
 
 
-def _size(track: Track) -> float:
+def _box_length(track: Track) -> float:
     """Return the longer side of the box: narrow for a profile, flat for a lying person."""
     return float(max(track.pose.box[2:]))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
 from edgepose.config.schema import Config
-from edgepose.people.events.debounce import Settling
+from edgepose.people.events.debounce import Debounce
 from edgepose.people.zones import Zone
 from edgepose.timing import NS_PER_S
 from edgepose.types import Event, Track
@@ -22,30 +22,30 @@ class PresenceDetector:
     def __init__(self, *, on_s: float = 0.5, off_s: float = 5.0) -> None:
         self._on_s = on_s
         self._off_s = off_s
-        self._at_least: list[Settling] = []
-        self._people: dict[int, Settling] = {}
+        self._at_least: list[Debounce] = []
+        self._people: dict[int, Debounce] = {}
         self._scores: dict[int, float] = {}
 
     @classmethod
-    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self:
+    def from_config(cls, config: Config, zones: Sequence[Zone]) -> Self:
         """Create the detector from the configuration."""
         events = config.events
         return cls(on_s=events.presence_on_s, off_s=events.presence_off_s)
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Event]:
         """Return `person_appeared` and `person_left` events."""
-        self._count(len(tracks), at_ns)
+        self._count_people(len(tracks), at_ns)
         seen = {track.id: track.pose.score for track in tracks}
         self._scores.update(seen)
         for person in seen:
             if person not in self._people:
-                self._people[person] = self._settling()
+                self._people[person] = self._new_debounce()
         events = [
-            self._event(person, settling, at_ns)
+            self._presence_event(person, settling, at_ns)
             for person, settling in self._people.items()
             if settling.update(person in seen, at_ns)
         ]
-        self._forget()
+        self._forget_left()
         return events
 
     @property
@@ -54,23 +54,23 @@ class PresenceDetector:
         count = sum(level.value for level in self._at_least)
         return {"occupied": count > 0, "count": count}
 
-    def _settling(self) -> Settling:
-        return Settling(self._on_s, self._off_s, min(GAP_S, self._on_s))
+    def _new_debounce(self) -> Debounce:
+        return Debounce(self._on_s, self._off_s, min(GAP_S, self._on_s))
 
-    def _count(self, people: int, at_ns: int) -> None:
+    def _count_people(self, people: int, at_ns: int) -> None:
         while len(self._at_least) < people:
-            self._at_least.append(self._settling())
+            self._at_least.append(self._new_debounce())
         for below, level in enumerate(self._at_least):
             level.update(people > below, at_ns)
 
-    def _event(self, person: int, settling: Settling, at_ns: int) -> Event:
+    def _presence_event(self, person: int, settling: Debounce, at_ns: int) -> Event:
         score = self._scores[person]
         if settling.value:
             return Event("person_appeared", at_ns, person, score)
         stayed_s = round(settling.lasted_ns / NS_PER_S, 1)
         return Event("person_left", at_ns, person, score, {"stayed_s": stayed_s})
 
-    def _forget(self) -> None:
+    def _forget_left(self) -> None:
         """Drop people who have left or were seen too briefly."""
         gone = [person for person, settling in self._people.items() if settling.quiet]
         for person in gone:

@@ -38,7 +38,7 @@ class StayDetector:
         self._stays: dict[tuple[int, str], _Stay] = {}
 
     @classmethod
-    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
+    def from_config(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
         """Create the detector from the configuration; None if it is disabled."""
         return cls(zones) if zones else None
 
@@ -59,14 +59,14 @@ class StayDetector:
         for key, track in zip(keys, tracks, strict=True):
             for zone in self._zones.values():
                 if zone.id in track.zones:
-                    events += self._stay(key, track, zone, at_ns)
+                    events += self._check_stay(key, track, zone, at_ns)
                 else:
-                    self._leave(key, zone, at_ns)
+                    self._leave_zone(key, zone, at_ns)
         known = self._successors.keys
         self._stays = {place: stay for place, stay in self._stays.items() if place[0] in known}
         return events
 
-    def _stay(self, key: int, track: Track, zone: Zone, at_ns: int) -> list[Event]:
+    def _check_stay(self, key: int, track: Track, zone: Zone, at_ns: int) -> list[Event]:
         stay = self._stays.setdefault((key, zone.id), _Stay(at_ns, at_ns))
         stay.inside_ns = at_ns
         dwell_s = (at_ns - stay.since_ns) / NS_PER_S
@@ -76,7 +76,7 @@ class StayDetector:
         data = {"zone": zone.id, "dwell_s": round(dwell_s, 1)}
         return [Event("zone_dwelling", at_ns, track.id, track.pose.score, data)]
 
-    def _leave(self, key: int, zone: Zone, at_ns: int) -> None:
+    def _leave_zone(self, key: int, zone: Zone, at_ns: int) -> None:
         stay = self._stays.get((key, zone.id))
         if stay is not None and at_ns - stay.inside_ns >= LEAVES_S * NS_PER_S:
             del self._stays[key, zone.id]

@@ -40,7 +40,7 @@ class StillnessDetector:
         self._moving = False
 
     @classmethod
-    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
+    def from_config(cls, config: Config, zones: Sequence[Zone]) -> Self | None:
         """Create the detector from the configuration; None if it is disabled."""
         events = config.events
         return cls(still_s=events.still_s, gone_s=events.fall_gone_s) if events.still_s else None
@@ -67,21 +67,21 @@ class StillnessDetector:
             stay = self._people.setdefault(key, _Rest(at_ns))
             stay.track, stay.score = track.id, track.pose.score
             if track.moving:
-                events += self._move(stay, at_ns)
+                events += self._check_movement(stay, at_ns)
         self._people = {k: stay for k, stay in self._people.items() if k in self._successors.keys}
         return events + [
-            self._event("person_still", stay, at_ns)
+            self._stillness_event("person_still", stay, at_ns)
             for stay in self._people.values()
             if not stay.told and at_ns - stay.moved_ns >= self._still_ns
         ]
 
-    def _move(self, stay: _Rest, at_ns: int) -> list[Event]:
-        said = [self._event("person_moved", stay, at_ns)] if stay.told else []
+    def _check_movement(self, stay: _Rest, at_ns: int) -> list[Event]:
+        said = [self._stillness_event("person_moved", stay, at_ns)] if stay.told else []
         stay.told, stay.moved_ns = False, at_ns
         return said
 
     @staticmethod
-    def _event(kind: str, stay: _Rest, at_ns: int) -> Event:
+    def _stillness_event(kind: str, stay: _Rest, at_ns: int) -> Event:
         stay.told = True
         still_s = round((at_ns - stay.moved_ns) / NS_PER_S, 1)
         return Event(kind, at_ns, stay.track, stay.score, {"still_s": still_s})

@@ -39,7 +39,7 @@ class Successors:
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[int]:
         """Return each track's key: the id of the person's first track."""
-        self._forget(at_ns)
+        self._forget_old(at_ns)
         present = {track.id for track in tracks}
         for track in tracks:
             key = self._keys.get(track.id)
@@ -54,7 +54,7 @@ class Successors:
         """Return the key of a track id; None for a person who is forgotten."""
         return None if track is None else self._keys.get(track)
 
-    def _forget(self, at_ns: int) -> None:
+    def _forget_old(self, at_ns: int) -> None:
         self._known = {
             key: known
             for key, known in self._known.items()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self
 
 from edgepose.config.schema import Config
-from edgepose.people.events.debounce import Settling
+from edgepose.people.events.debounce import Debounce
 from edgepose.people.zones import Zone
 from edgepose.timing import NS_PER_S
 from edgepose.types import LOST_S, Event, Track
@@ -26,10 +26,10 @@ class ZoneDetector:
         self._settle_s = {zone.id: (max(settle_s, zone.min_dwell_s), settle_s) for zone in zones}
         self._off_s = off_s
         self._people: dict[int, _Whereabouts] = {}
-        self._at_least: dict[str, list[Settling]] = {zone.id: [] for zone in zones}
+        self._at_least: dict[str, list[Debounce]] = {zone.id: [] for zone in zones}
 
     @classmethod
-    def configured(cls, config: Config, zones: Sequence[Zone]) -> Self:
+    def from_config(cls, config: Config, zones: Sequence[Zone]) -> Self:
         """Create the detector from the configuration."""
         return cls(zones, off_s=config.events.presence_off_s)
 
@@ -47,7 +47,7 @@ class ZoneDetector:
         gone = [person for person, where in self._people.items() if where.forgotten]
         for person in gone:
             del self._people[person]
-        self._count(at_ns)
+        self._count_people(at_ns)
         return events
 
     @property
@@ -58,11 +58,11 @@ class ZoneDetector:
         }
         return {"zones": {zone: {"occupied": n > 0, "count": n} for zone, n in counts.items()}}
 
-    def _count(self, at_ns: int) -> None:
+    def _count_people(self, at_ns: int) -> None:
         for zone, levels in self._at_least.items():
             people = sum(where.is_seen_in(zone) for where in self._people.values())
             while len(levels) < people:
-                levels.append(Settling(0.0, self._off_s))
+                levels.append(Debounce(0.0, self._off_s))
             for below, level in enumerate(levels):
                 level.update(people > below, at_ns)
 
@@ -71,7 +71,7 @@ class _Whereabouts:
     """State of one person in every zone."""
 
     def __init__(self, settle_s: Mapping[str, tuple[float, float]]) -> None:
-        self.inside = {zone: Settling(on_s, off_s) for zone, (on_s, off_s) in settle_s.items()}
+        self.inside = {zone: Debounce(on_s, off_s) for zone, (on_s, off_s) in settle_s.items()}
         self._missing_ns: int | None = None
         self._score = 0.0
         self.forgotten = False
@@ -79,11 +79,11 @@ class _Whereabouts:
     def update(self, person: int, track: Track | None, at_ns: int) -> list[Event]:
         """Process the person's track in one frame, None if not seen; return new events."""
         if track is None:
-            return self._vanish(person, at_ns)
+            return self._leave_all(person, at_ns)
         self._missing_ns = None
         self._score = track.pose.score
         return [
-            self._event(person, zone, settling, at_ns)
+            self._zone_event(person, zone, settling, at_ns)
             for zone, settling in self.inside.items()
             if settling.update(zone in track.zones, at_ns)
         ]
@@ -92,7 +92,7 @@ class _Whereabouts:
         """Whether the person is in view and in the zone."""
         return self._missing_ns is None and self.inside[zone].value
 
-    def _vanish(self, person: int, at_ns: int) -> list[Event]:
+    def _leave_all(self, person: int, at_ns: int) -> list[Event]:
         """Leave all zones after `LOST_S` of absence: models miss small people for a second."""
         if self._missing_ns is None:
             self._missing_ns = at_ns
@@ -100,12 +100,12 @@ class _Whereabouts:
             return []
         self.forgotten = True
         return [
-            self._event(person, zone, settling, at_ns)
+            self._zone_event(person, zone, settling, at_ns)
             for zone, settling in self.inside.items()
             if settling.end(self._missing_ns)
         ]
 
-    def _event(self, person: int, zone: str, settling: Settling, at_ns: int) -> Event:
+    def _zone_event(self, person: int, zone: str, settling: Debounce, at_ns: int) -> Event:
         if settling.value:
             return Event("zone_entered", at_ns, person, self._score, {"zone": zone})
         dwell_s = round(settling.lasted_ns / NS_PER_S, 1)

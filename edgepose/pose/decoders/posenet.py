@@ -204,7 +204,8 @@ def find_displacements(model: ModelInfo, channels: Sequence[int]) -> tuple[int, 
     found = " and ".join(repr(model.outputs[index].name) for index in pair)
     msg = (
         f"model {model.name}: two displacement outputs are called {found}; expected 'fwd' in one"
-        " name and 'bwd' in the other, as nothing else tells them apart; convert the model again"
+        " name and 'bwd' in the other, since nothing else distinguishes them; convert the model"
+        " again"
         " with named outputs or a signature"
     )
     raise ModelError(msg)

@@ -108,6 +108,6 @@ def read_options(operator: Any, info: ModelInfo) -> PoseNetOptions:
         or not 0 < options.nms_radius_px < 1000
         or not 1 <= options.max_detections <= 1000
     ):
-        msg = f"model {info.name}: {OP} has {options}, which makes no sense; download it again"
+        msg = f"model {info.name}: {OP} has {options}, which is invalid; download it again"
         raise ModelError(msg)
     return options

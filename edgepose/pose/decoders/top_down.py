@@ -65,26 +65,26 @@ class TopDownDecoder:
         if min(size) < 1:
             return None
         if len(model.outputs) == 1:
-            return cls._heatmap(model.outputs[0].shape, size)
+            return cls._heatmap_decoder(model.outputs[0].shape, size)
         shapes = [tensor.shape for tensor in model.outputs]
         if len(shapes) == 2 and all(len(s) == 3 and s[:2] == (1, JOINTS) for s in shapes):
-            return cls._simcc(model, size)
+            return cls._simcc_decoder(model, size)
         return None
 
     @classmethod
-    def _heatmap(cls, shape: tuple[int, ...], size: Size) -> Self | None:
+    def _heatmap_decoder(cls, shape: tuple[int, ...], size: Size) -> Self | None:
         for channels_first in (False, True):
             cells = (shape[3:] + shape[2:3]) if channels_first else (shape[2:3] + shape[1:2])
             place = 1 if channels_first else 3
-            if len(shape) == 4 and shape[place] == JOINTS and _factor(size, cells, STRIDES):
+            if len(shape) == 4 and shape[place] == JOINTS and _size_ratio(size, cells, STRIDES):
                 return cls("heatmap", channels_first=channels_first)
         return None
 
     @classmethod
-    def _simcc(cls, model: ModelInfo, size: Size) -> Self | None:
+    def _simcc_decoder(cls, model: ModelInfo, size: Size) -> Self | None:
         bins = [tensor.shape[2] for tensor in model.outputs]
         fits = [
-            first for first in (0, 1) if _factor(Size(bins[first], bins[1 - first]), size, BINS)
+            first for first in (0, 1) if _size_ratio(Size(bins[first], bins[1 - first]), size, BINS)
         ]
         if not fits:
             return None
@@ -155,7 +155,7 @@ def decode_heatmap(heat: Floats, size: Size) -> Floats:
     return np.column_stack([places, heat[y, x, joint].clip(0, 1)]).astype(np.float32)
 
 
-def _factor(large: tuple[int, ...], small: tuple[int, ...], allowed: range) -> int:
+def _size_ratio(large: tuple[int, ...], small: tuple[int, ...], allowed: range) -> int:
     """Return the integer ratio of two sizes, equal along both axes; 0 if there is none."""
     if len(small) != 2 or min(small) < 1:
         return 0

@@ -158,7 +158,8 @@ def check_step(model: ModelInfo) -> None:
     msg = (
         f"model {model.name}: its output is quantised in steps of {output.quantisation.scale:.2g},"
         f" too coarse for scores from 0 to 1 (expected at most {MAX_STEP}); export it as float32"
-        " or float16, or quantise it with an exporter that writes places as parts of the picture"
+        " or float16, or quantise it with an exporter that writes coordinates as fractions of"
+        " the picture"
     )
     raise ModelError(msg)
 

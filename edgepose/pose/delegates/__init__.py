@@ -38,7 +38,7 @@ class Plugin:
 
 
 class Delegate(Protocol):
-    """Interface of a delegate's description; `Engine` loads the library."""
+    """Interface of a delegate's description; `TfliteInterpreter` loads the library."""
 
     @property
     def name(self) -> str:

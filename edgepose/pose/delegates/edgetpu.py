@@ -63,7 +63,7 @@ class EdgeTpu:
         where = {"": "USB or PCIe", "usb": "USB", "pci": "PCIe"}[self.bus]
         if not there:
             return f"no Edge TPU was found on {where}"
-        return f"Edge TPU {self.index} on {where} was asked for and {len(there)} found"
+        return f"Edge TPU {self.index} on {where} was requested and {len(there)} found"
 
 
 def on_usb() -> Iterator[str]:

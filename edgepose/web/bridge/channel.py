@@ -31,7 +31,7 @@ class IpcChannel:
         """Start sending on a socket: `first`, then all stored messages."""
         with self._lock:
             self._socket = socket_
-            self._send(first)
+            self._send_message(first)
             self._behind = not self._send_kept()
 
     def close(self) -> None:
@@ -44,14 +44,14 @@ class IpcChannel:
         with self._lock:
             passing = message.type in PASSING
             if not passing:
-                self._keep(message)
+                self._store_message(message)
             if self._socket is None:
                 return
             if self._behind:
                 self._behind = not self._send_kept()
                 if not passing:
                     return
-            if not self._send(message) and not passing:
+            if not self._send_message(message) and not passing:
                 self._behind = True
 
     def keep_only(self, cameras: Iterable[str]) -> None:
@@ -64,7 +64,7 @@ class IpcChannel:
                 if known.issuperset(message.labels)
             }
 
-    def _keep(self, message: IpcMessage) -> None:
+    def _store_message(self, message: IpcMessage) -> None:
         if message.type == "event":
             self._events.append(message)
         else:
@@ -73,9 +73,11 @@ class IpcChannel:
     def _send_kept(self) -> bool:
         clips = [message for message in self._kept.values() if message.type == "clip"]
         others = [message for message in self._kept.values() if message.type != "clip"]
-        return all(map(self._send, [*others, *self._events, *clips]))  # clips link to events
+        return all(
+            map(self._send_message, [*others, *self._events, *clips])
+        )  # clips link to events
 
-    def _send(self, message: IpcMessage) -> bool:
+    def _send_message(self, message: IpcMessage) -> bool:
         """Send a message; return False if the socket is full."""
         if self._socket is None:
             return True

@@ -27,7 +27,7 @@ from edgepose.web.bridge.channel import IpcChannel
 from edgepose.web.bridge.preview import PreviewEncoder
 from edgepose.web.bridge.process import PageProcess
 from edgepose.web.feed import IpcMessage
-from edgepose.web.requirements import _token_file, lack
+from edgepose.web.requirements import _token_file, missing_requirement
 
 log: Final = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class PageLauncher:
         place = address(config.web.listen)
         if place is None:
             return
-        if missing := lack(config):
+        if missing := missing_requirement(config):
             log.warning("the page is not served: %s; %s", *missing)
             return
         listener = listen(place, "web.listen", log)
@@ -105,7 +105,10 @@ class PageLauncher:
         log.info("the page is on %s://%s", scheme, config.web.listen)
         self._served = asked
         self._server = PageProcess(
-            listener, on_start=self._begin, on_command=self._handle_command, on_end=self._end
+            listener,
+            on_start=self._begin_process,
+            on_command=self._handle_command,
+            on_end=self._end_process,
         )
 
     def close(self) -> None:
@@ -129,7 +132,7 @@ class PageLauncher:
 
     def send_reloaded(self, requests: list[int], error: str) -> None:
         """Send the end of a reload, with the reason if it was refused."""
-        reloaded = feed.Reloaded(cameras=self._cameras(), numbers=tuple(requests), error=error)
+        reloaded = feed.Reloaded(cameras=self._camera_ids(), numbers=tuple(requests), error=error)
         self._channel.keep_only(reloaded.cameras)
         self._channel.put(IpcMessage("reloaded", (), msgspec.json.encode(reloaded)))
 
@@ -175,16 +178,18 @@ class PageLauncher:
 
     # From the thread of the process
 
-    def _begin(self, line: socket.socket) -> None:
+    def _begin_process(self, line: socket.socket) -> None:
         """Send the settings and all stored messages to a new process."""
-        self._channel.open(line, IpcMessage("start", (), msgspec.json.encode(self._start())))
+        self._channel.open(
+            line, IpcMessage("start", (), msgspec.json.encode(self._start_message()))
+        )
 
-    def _end(self) -> None:
+    def _end_process(self) -> None:
         """Stop sending: the process has ended."""
         self._channel.close()
         self.watch((), ())
 
-    def _start(self) -> feed.Start:
+    def _start_message(self) -> feed.Start:
         host, config = self._host, self._host.config
         web, place = config.web, address(config.web.listen)
         hello = {
@@ -198,7 +203,7 @@ class PageLauncher:
         return feed.Start(
             hello=msgspec.Raw(msgspec.json.encode(hello)),
             origin=msgspec.Raw(msgspec.json.encode(host.origin)),
-            cameras=self._cameras(),
+            cameras=self._camera_ids(),
             topic_prefix=host.topics.prefix,
             local=place is not None and is_local(place.host),
             hosts=web.hosts,
@@ -211,7 +216,7 @@ class PageLauncher:
             log_format=config.log.format,
         )
 
-    def _cameras(self) -> tuple[str, ...]:
+    def _camera_ids(self) -> tuple[str, ...]:
         return tuple(camera.id for camera in self._host.config.cameras)
 
     def _handle_command(self, datagram: bytes) -> None:

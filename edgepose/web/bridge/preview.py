@@ -24,7 +24,7 @@ class PreviewEncoder:
     def __init__(self, camera: str, channel: IpcChannel, engine_threads: int) -> None:
         self._camera, self._channel, self._engine_threads = camera, channel, engine_threads
         self._slot: LatestSlot[tuple[Frame, bytes]] = LatestSlot(newest_wins=True)
-        threading.Thread(target=self._run, name=f"{camera}:picture", daemon=True).start()
+        threading.Thread(target=self._run_encoder, name=f"{camera}:picture", daemon=True).start()
 
     def put(self, frame: Frame, poses: bytes) -> None:
         """Queue a frame with its poses message; replaces a pending one."""
@@ -34,8 +34,8 @@ class PreviewEncoder:
         """End the thread."""
         self._slot.close()
 
-    def _run(self) -> None:
-        process.keep_to_rest(self._engine_threads)
+    def _run_encoder(self) -> None:
+        process.pin_to_spare_cores(self._engine_threads)
         while taken := self._slot.take():
             frame, poses = taken
             seq = str(msgspec.json.decode(poses, type=_Numbered).seq)

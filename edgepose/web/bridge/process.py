@@ -47,7 +47,7 @@ class PageProcess:
         self._on_start, self._on_command, self._on_end = on_start, on_command, on_end
         self._closing = threading.Event()
         self._lines: list[socket.socket] = []
-        self._thread = threading.Thread(target=self._run, name="page", daemon=True)
+        self._thread = threading.Thread(target=self._run_processes, name="page", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -61,11 +61,11 @@ class PageProcess:
         self._thread.join(2 * END_S)
         self._listener.close()
 
-    def _run(self) -> None:
+    def _run_processes(self) -> None:
         failures = 0
         while self._wait_for_connection():
             started_s = time.monotonic()
-            code = self._serve()
+            code = self._serve_process()
             lived_s = time.monotonic() - started_s
             failures = 0 if not code or lived_s > LONG_S else failures + 1
             if failures and not self._closing.is_set():
@@ -82,13 +82,13 @@ class PageProcess:
             waiting.poll()
         return not self._closing.is_set()
 
-    def _serve(self) -> int:
+    def _serve_process(self) -> int:
         """Run a process until it ends; return its exit code."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
             with theirs:
-                process = _process(self._listener, theirs)
+                process = _start_process(self._listener, theirs)
             self._lines.append(ours)
             try:
                 if not self._closing.is_set():
@@ -100,10 +100,10 @@ class PageProcess:
             finally:
                 self._lines.remove(ours)
                 self._on_end()
-        return _end(process)
+        return _end_process(process)
 
 
-def _process(listener: socket.socket, line: socket.socket) -> subprocess.Popen[bytes]:
+def _start_process(listener: socket.socket, line: socket.socket) -> subprocess.Popen[bytes]:
     """Start the process. It ends when the other end of its socket closes."""
     handles = (listener.fileno(), line.fileno())
     # In its own session: Ctrl-C reaches the daemon only, which ends the process.
@@ -115,7 +115,7 @@ def _process(listener: socket.socket, line: socket.socket) -> subprocess.Popen[b
     )
 
 
-def _end(process: subprocess.Popen[bytes]) -> int:
+def _end_process(process: subprocess.Popen[bytes]) -> int:
     try:
         return process.wait(END_S)
     except subprocess.TimeoutExpired:

@@ -84,7 +84,7 @@ def test_a_dead_node_is_told_by_its_missing_picture(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(v4l2, "open_device", lambda _: Dead())
 
-    with pytest.raises(SourceError, match="gives no picture"):
+    with pytest.raises(SourceError, match="delivers no picture"):
         open_source(NODE)
 
 

@@ -284,7 +284,7 @@ def test_the_configuration_says_how_long_to_wait() -> None:
     times = "fall_confirm_s = 4\nfall_recover_s = 2.5\nfall_gone_s = 120"
     told = loads(f"[events]\n{times}", "here")
 
-    usual, other = (FallDetector.configured(config, []) for config in (base, told))
+    usual, other = (FallDetector.from_config(config, []) for config in (base, told))
 
     assert usual is not None
     assert other is not None

@@ -171,5 +171,5 @@ def test_a_file_of_ones_own_looks_again(tmp_path: Path, kind: str, channels_firs
     expected = look.letterbox.to_frame(ONE[0])
     outputs_of = estimator.infer(inputs)
     index = inputs.crops.index(look)
-    (pose,) = estimator._decode(look, outputs_of[index], Limits(6, 0.0)).poses
+    (pose,) = estimator._decode_crops(look, outputs_of[index], Limits(6, 0.0)).poses
     assert np.abs(pose.keypoints[:, :2] - expected).max() < 3

@@ -218,7 +218,7 @@ def test_a_scale_that_loses_the_scores_is_refused(already: bool, dtype: str) -> 
     """With places in pixels one step is larger than a score can be; it says how to export."""
     said = rows(TWO, (0.9, 0.8))
 
-    with pytest.raises(ModelError, match=r"quantised in steps of \d.*float32.*parts"):
+    with pytest.raises(ModelError, match=r"quantised in steps of \d.*float32.*fractions"):
         decoders.load(build(sorted_out(said) if already else said.T, dtype), "yolo")
 
 

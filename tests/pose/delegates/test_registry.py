@@ -11,16 +11,16 @@ from edgepose.pose.delegates import Plugin, edgetpu
 from edgepose.pose.delegates.edgetpu import EdgeTpu
 from edgepose.pose.delegates.library import Library
 from edgepose.pose.estimator import PoseEstimator
-from edgepose.pose.interpreter import Engine
+from edgepose.pose.interpreter import TfliteInterpreter
 from tests.support import tpu
 
 BLACK = np.zeros((1, 64, 64, 3), dtype=np.uint8)
 
 
-def engine(library: Path | str, content: bytes | None = None) -> Engine:
+def engine(library: Path | str, content: bytes | None = None) -> TfliteInterpreter:
     """Load a network, by itself one for the Edge TPU, with a delegate."""
     made_ready, info, _ = decoders.load(content or tpu.for_the_edgetpu(), "person")
-    return Engine(made_ready, info, threads=1, plugin=Plugin(str(library)))
+    return TfliteInterpreter(made_ready, info, threads=1, plugin=Plugin(str(library)))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_without_a_delegate_a_model_for_the_edge_tpu_is_refused() -> None:
     content, info, _ = decoders.load(tpu.for_the_edgetpu(), "person")
 
     with pytest.raises(ModelError, match="compiled for the Edge TPU"):
-        Engine(content, info, threads=1)
+        TfliteInterpreter(content, info, threads=1)
 
 
 @pytest.mark.usefixtures("buses")
