@@ -1,1 +1,1 @@
-"""The tests are a package, so that they share bodies, scenes and contracts."""
+"""The tests are a package, so that they share helpers and contracts."""

@@ -1,4 +1,4 @@
-"""What holds for every test."""
+"""Fixtures for all tests."""
 
 import logging
 import threading
@@ -10,14 +10,14 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what daemons remember out of the home of whoever runs the tests."""
+    """Keep the daemons' state out of the home directory."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
 
 
 @pytest.fixture(autouse=True)
 def _own_log() -> Iterator[None]:
-    """Put logging back as it was: commands run within a test set it up for themselves."""
+    """Restore logging after each test, as commands configure it."""
     root, own = logging.getLogger(), logging.getLogger("edgepose")
     before = root.handlers[:], root.level, own.level
     excepthook = threading.excepthook

@@ -1,4 +1,4 @@
-"""What `import edgepose` offers: exactly this, and quickly."""
+"""The public API of `import edgepose`, and its import time."""
 
 import pydoc
 import rlcompleter
@@ -19,7 +19,7 @@ PICTURE = Path(__file__).parent.parent / "docs" / "images" / "person.jpg"
 
 
 def test_every_public_name_is_there() -> None:
-    """Each is loaded from its module, once, and is the same object."""
+    """Each name is loaded once from its module."""
     assert {"PoseEstimator", "Pose", "Limits", "draw", "subscribe", "open_source"} <= set(
         edgepose.__all__
     )
@@ -31,7 +31,7 @@ def test_every_public_name_is_there() -> None:
 
 
 def test_every_message_and_error_is_public() -> None:
-    """A program that catches or matches them names no package inside edgepose."""
+    """All messages and errors can be used without importing from inner packages."""
     structs = {type_.__name__ for type_ in messages.BY_TOPIC.values()}
     raised = {
         name
@@ -54,7 +54,7 @@ def test_every_message_and_error_is_public() -> None:
 def test_documented_names_of_the_earlier_layout_still_work(
     module: str, name: str, instead: str
 ) -> None:
-    """For one version, with a warning that names the new place."""
+    """Old names work for one version, with a warning that names the new ones."""
     old = import_module(f"edgepose.{module}")
 
     with pytest.warns(DeprecationWarning, match=f"use {instead}"):
@@ -66,7 +66,7 @@ def test_documented_names_of_the_earlier_layout_still_work(
 
 
 def test_importing_it_loads_no_runtime() -> None:
-    """A configuration is checked without waiting for a network runtime or OpenCV."""
+    """Neither runtime, numpy nor OpenCV is imported."""
     code = "import edgepose, sys; print([m for m in ('cv2', 'numpy', 'paho') if m in sys.modules])"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -75,7 +75,7 @@ def test_importing_it_loads_no_runtime() -> None:
 
 
 def test_a_picture_becomes_people_in_its_own_pixels() -> None:
-    """The lines of the readme, run."""
+    """The example of the readme works."""
     rgb = np.asarray(cv2.cvtColor(cv2.imread(str(PICTURE)), cv2.COLOR_BGR2RGB), dtype=np.uint8)
     estimator = edgepose.PoseEstimator("posenet")
 
@@ -98,13 +98,13 @@ def test_a_picture_becomes_people_in_its_own_pixels() -> None:
     ],
 )
 def test_what_is_no_picture_is_refused_in_words(picture: np.ndarray) -> None:  # type: ignore[type-arg]
-    """A caller's mistake is said before the network sees it."""
+    """An invalid picture raises ValueError before inference."""
     with pytest.raises(ValueError, match=r"expected uint8|empty"):
         edgepose.PoseEstimator("posenet-257").estimate(picture)
 
 
 def test_names_are_completed_and_explained() -> None:
-    """On Tab, and by `help()`: what there is, and the shapes of arrays."""
+    """Completion and `help()` show all names and the shapes of arrays."""
     complete = rlcompleter.Completer({"edgepose": edgepose}).complete
     offered = {complete("edgepose.", number) for number in range(60)}
 

@@ -1,4 +1,4 @@
-"""The article's way, from the picture to the drawing, with each of its mistakes left out."""
+"""The article's steps from picture to drawing, without its mistakes."""
 
 import re
 from pathlib import Path
@@ -31,29 +31,29 @@ def single(model: str, rgb: Image) -> Pose:
 
 
 def off(a: Pose, b: Pose) -> float:
-    """Return how far the joints of the body lie apart in the median, in pixels."""
+    """Return the median distance of the body's joints, in pixels."""
     distance = np.linalg.norm(a.keypoints[BODY, :2] - b.keypoints[BODY, :2], axis=1)
     return float(np.median(distance))
 
 
 def test_it_finds_the_person_in_pixels_of_the_original(rgb: Image) -> None:
-    """One map back undoes resizing and padding: the nine by nine cells agree with a finer grid."""
+    """The 9 x 9 grid agrees with a finer one, in pixels of the original."""
     coarse, fine = single("posenet-257", rgb), single("posenet@481x641", rgb)
 
     assert coarse.score > 0.8
-    assert coarse.keypoints[:, 0].max() > 500  # beyond the network's own 257 pixels
+    assert coarse.keypoints[:, 0].max() > 500  # beyond the network's 257 pixels
     assert off(coarse, fine) < 20
 
 
 def test_it_feeds_red_green_blue(rgb: Image) -> None:
-    """OpenCV reads blue first; fed so, the person would be less sure."""
+    """The network gets RGB; with BGR the score is lower."""
     right, wrong = (single("posenet-257", picture) for picture in (rgb, rgb[:, :, ::-1].copy()))
 
     assert right.score > wrong.score
 
 
 def test_it_does_not_stretch_the_picture(rgb: Image) -> None:
-    """A wide picture with the same person in it gives the same person, moved."""
+    """The aspect ratio of the picture is kept."""
     border = 480
     wide = cv2.copyMakeBorder(rgb, 0, 0, border, border, cv2.BORDER_REPLICATE)
     estimator = edgepose.PoseEstimator("posenet-257", limits=Limits(single=True), policy="whole")
@@ -65,7 +65,7 @@ def test_it_does_not_stretch_the_picture(rgb: Image) -> None:
 
 
 def test_it_draws_on_the_original(rgb: Image) -> None:
-    """Not on the shrunken copy: same size, and the copy alone is changed."""
+    """The drawing has the original's size, and the original is unchanged."""
     before = rgb.copy()
 
     drawn = edgepose.draw(rgb, [single("posenet-257", rgb)])
@@ -77,12 +77,12 @@ def test_it_draws_on_the_original(rgb: Image) -> None:
 
 @pytest.mark.parametrize("model", ["posenet-uint8", "posenet", "posenet@353x353"])
 def test_it_takes_other_grids_and_whole_numbers(model: str, rgb: Image) -> None:
-    """The same way works for every PoseNet file, quantised or not, of any size."""
+    """Every PoseNet file gives the same result, of any size and type."""
     assert off(single(model, rgb), single("posenet@481x641", rgb)) < 20
 
 
 def test_the_first_step_prints_inputs_and_outputs(capsys: pytest.CaptureFixture[str]) -> None:
-    """What the article prints as dictionaries, for people."""
+    """`models show` prints the article's inputs and outputs in readable form."""
     assert main(["models", "show", "posenet-257"]) == 0
 
     printed = capsys.readouterr().out.splitlines()
@@ -92,7 +92,7 @@ def test_the_first_step_prints_inputs_and_outputs(capsys: pytest.CaptureFixture[
 
 
 def test_the_last_step_draws_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`detect -o` is the article's end."""
+    """`detect -o` writes the drawing."""
     out = tmp_path / "out.png"
 
     code = main(["detect", str(PICTURE), "-m", "posenet-257", "--single", "-o", str(out)])
@@ -103,7 +103,7 @@ def test_the_last_step_draws_a_file(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_every_test_that_the_page_names_exists() -> None:
-    """The table of mistakes stays true."""
+    """The tests in the page's table of mistakes exist."""
     named = re.findall(r"`tests/([\w/]+\.py)::([\w:]+)`", PAGE.read_text("utf-8"))
 
     assert len(named) >= 11

@@ -1,4 +1,4 @@
-"""Tests of the command line's frame and of `edgepose config`."""
+"""The command line's main function and `edgepose config`."""
 
 import argparse
 import json
@@ -27,7 +27,7 @@ HEAVY = ("cv2", "numpy", "paho", "ai_edge_litert", "tflite_runtime", "amqtt", "p
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], int]], None]:
-    """Return what puts a command `probe` into the table that does what it is given."""
+    """Return a function that registers a command `probe` with a given action."""
 
     def put(action: Callable[[], int]) -> None:
         module = ModuleType("probe")
@@ -50,7 +50,7 @@ def fail(error: BaseException) -> Callable[[], int]:
 
 
 def edgepose(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run the program as a user does."""
+    """Run the program in a child process."""
     return subprocess.run(
         [sys.executable, "-m", "edgepose", *words],
         capture_output=True,
@@ -61,7 +61,7 @@ def edgepose(*words: str, **options: object) -> subprocess.CompletedProcess[str]
 
 
 def test_help_lists_every_command_without_loading_one(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each row has its line; none of the modules has to exist for it."""
+    """Each command is listed, without importing any."""
     assert main(["--help"]) == 0
 
     said = capsys.readouterr().out
@@ -72,7 +72,7 @@ def test_help_lists_every_command_without_loading_one(capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A row of the table names a module with a docstring, arguments and `run`."""
+    """Each command's module has a docstring, arguments and `run`."""
     if find_spec(cli.COMMANDS[name].module) is None:
         pytest.skip(f"{cli.COMMANDS[name].module} is still to come")
 
@@ -98,7 +98,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
 def test_wrong_usage_is_one_sentence_and_exit_2(
     words: list[str], parts: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It says what is not known, what was probably meant and where to read on."""
+    """The error names the unknown word, a suggestion and where to find help."""
     assert main(words) == 2
 
     out, err = capsys.readouterr()
@@ -147,7 +147,7 @@ def test_a_mistake_is_refused_before_any_work(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What was found and what is expected, in one sentence; nothing is written, nothing waits."""
+    """The error names the found and the expected value; no file is written."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("edgepose.config.loading.DEFAULT_FILE", Path("none.toml"))
 
@@ -161,7 +161,7 @@ def test_a_mistake_is_refused_before_any_work(
 
 
 def test_no_command_shows_the_help_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    """Alone it does nothing, and a script notices."""
+    """Without a command the help is printed, with exit code 2."""
     assert main([]) == 2
 
     assert "usage: edgepose" in capsys.readouterr().err
@@ -186,7 +186,7 @@ def test_an_error_ends_with_its_exit_code(
     code: int,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """One line on stderr, no traceback."""
+    """The error is one line on stderr, without a traceback."""
     command(fail(error))
 
     assert main(["probe"]) == code
@@ -200,7 +200,7 @@ def test_an_error_ends_with_its_exit_code(
 def test_debug_shows_the_traceback_but_no_password(
     command: Callable[..., None], words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Developers see where; secrets stay hidden even then."""
+    """`--debug` prints the traceback with secrets hidden."""
     command(fail(ValueError("rtsp://ann:swordfish@camera")))
 
     assert main(words) == 1
@@ -222,7 +222,7 @@ def test_the_journal_keeps_where_a_fault_was(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A service cannot be asked to fail again with --debug; the sentence counts as an error."""
+    """In the journal the traceback has debug priority, and the sentence error priority."""
     monkeypatch.setattr(logs, "is_journal", lambda stream: True)
     command(fail(error))
 
@@ -238,7 +238,7 @@ def test_the_journal_keeps_where_a_fault_was(
 def test_a_file_that_the_system_refuses_is_no_bug(
     command: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The sentence names the file and the reason."""
+    """The error has the file's name and the reason."""
     command(fail(PermissionError(13, "Permission denied", "/root/x")))
 
     assert main(["probe"]) == 1
@@ -247,7 +247,7 @@ def test_a_file_that_the_system_refuses_is_no_bug(
 
 
 def test_the_exit_code_is_the_commands(command: Callable[..., None]) -> None:
-    """What `run` returns is what the shell sees."""
+    """The exit code is the return value of `run`."""
     command(lambda: 7)
 
     assert main(["probe", "--depth", "3"]) == 7
@@ -261,7 +261,7 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_command_module_has_the_two_functions() -> None:
-    """The protocol is what the frame calls."""
+    """A command module has `add_arguments` and `run`."""
     from edgepose.commands import config as module
 
     parser = argparse.ArgumentParser()
@@ -274,7 +274,7 @@ def test_a_command_module_has_the_two_functions() -> None:
 def test_config_init_check_and_show_fit_together(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What init writes, check finds good, and show prints a file that check finds good too."""
+    """The files of `config init` and `config show` are valid for `config check`."""
     file, again = tmp_path / "new" / "edgepose.toml", tmp_path / "again.toml"
 
     assert main(["config", "init", str(file), "--source", "/dev/video0"]) == 0
@@ -292,7 +292,7 @@ def test_config_init_check_and_show_fit_together(
 def test_config_init_finds_the_camera(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A USB camera by its lasting name, not its second node; without a camera the clip."""
+    """A USB camera is found by its persistent name; without a camera the clip is used."""
     monkeypatch.setattr("edgepose.camera.sources.v4l2.NODES", tmp_path)
     monkeypatch.setitem(sys.modules, "picamera2", None)
 
@@ -307,7 +307,7 @@ def test_config_init_finds_the_camera(
 
 
 def test_config_init_does_not_overwrite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that is there is kept unless --force is given; `-` prints instead."""
+    """An existing file is kept without --force; `-` prints the text."""
     file = tmp_path / "edgepose.toml"
     file.write_text("mine")
 
@@ -323,7 +323,7 @@ def test_config_init_does_not_overwrite(tmp_path: Path, capsys: pytest.CaptureFi
 def test_config_check_refuses_in_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A bad file ends with 2 and its line; one without cameras is not good either."""
+    """An invalid file, and one without cameras, ends with code 2 and its line."""
     file = tmp_path / "edgepose.toml"
     file.write_text("[log]\nlevel = 3\n")
 
@@ -368,7 +368,7 @@ def test_config_check_refuses_a_path_that_is_not_there(
 def test_config_check_finds_files_that_are_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str
 ) -> None:
-    """Each file that the daemon would open, with the line that names it."""
+    """Missing files are reported with the line that names them."""
     (tmp_path / "BAD").write_text("no certificate")
     file = tmp_path / "edgepose.toml"
     file.write_text(f'{table}\n[[camera]]\nid = "a"\nsource = "demo://"\n')
@@ -394,7 +394,7 @@ def test_config_check_finds_files_that_are_missing(
 def test_config_check_looks_into_the_files_of_the_broker(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, words: str
 ) -> None:
-    """What the daemon could not start with is found before it tries."""
+    """Invalid certificates, keys and passwords are reported."""
     (tmp_path / "bad").write_bytes(b"\xff" if "UTF" in words else b"" if "empty" in words else b"x")
     file = tmp_path / "edgepose.toml"
     file.write_text(
@@ -439,7 +439,7 @@ def test_config_check_looks_into_every_file(
 
 
 def test_config_shows_no_password(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither the values in force nor the summary hold one."""
+    """Neither output contains a password."""
     file = tmp_path / "edgepose.toml"
     file.write_text(
         '[mqtt]\nurl = "mqtt://ann:swordfish@h"\n'
@@ -453,7 +453,7 @@ def test_config_shows_no_password(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_config_prints_schema_and_reference(capsys: pytest.CaptureFixture[str]) -> None:
-    """Both are complete documents on stdout."""
+    """Both documents are printed on stdout."""
     assert main(["config", "schema"]) == 0
     assert json.loads(capsys.readouterr().out)["$schema"].startswith("https://json-schema.org")
 
@@ -466,9 +466,9 @@ def test_config_prints_schema_and_reference(capsys: pytest.CaptureFixture[str]) 
     "words", [["--help"], ["--version"], ["config", "check", "FILE"], ["config", "show", "FILE"]]
 )
 def test_start_up_loads_nothing_heavy(tmp_path: Path, words: list[str]) -> None:
-    """Looking at a file needs neither the runtime nor a camera's libraries: it works anywhere.
+    """Showing a file needs neither the runtime nor camera libraries.
 
-    To check it, what models are there has to be read, which takes numpy.
+    Only `config check` imports numpy, to read model files.
     """
     file = tmp_path / "edgepose.toml"
     file.write_text(
@@ -494,7 +494,7 @@ def test_start_up_loads_nothing_heavy(tmp_path: Path, words: list[str]) -> None:
 
 @pytest.mark.slow
 def test_a_reader_that_leaves_is_no_error() -> None:
-    """`edgepose … | head` ends without a word."""
+    """`edgepose … | head` prints no error."""
     reader, writer = os.pipe()
     os.close(reader)
 
@@ -514,7 +514,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 
 @pytest.mark.slow
 def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
-    """`python -m edgepose` is the command; its exit code reaches the shell."""
+    """`python -m edgepose` works, with its exit code."""
     done = edgepose("config", "check", str(tmp_path / "none.toml"))
 
     assert done.returncode == 2
@@ -534,7 +534,7 @@ def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
 def test_config_check_says_what_run_would(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], tables: str, code: int, said: str
 ) -> None:
-    """Sources of no known kind, models that are not here, what does not go together: and where."""
+    """Unknown sources, missing models and conflicting values are reported with their place."""
     (tmp_path / "foreign.tflite").write_bytes(b"no model")
     file = tmp_path / "edgepose.toml"
     file.write_text(f'[[camera]]\nid = "a"\n{tables}\n'.replace("FOLDER", str(tmp_path)))
@@ -550,7 +550,7 @@ def test_config_check_says_what_run_would(
 
 
 def test_an_interrupt_before_anything_else_ends_without_a_word() -> None:
-    """Ctrl-C while Python still loads the program."""
+    """Ctrl-C while modules are imported prints nothing."""
     program = (
         "import os, signal, sys\n"
         "class Early:\n"
@@ -571,7 +571,7 @@ def test_an_interrupt_before_anything_else_ends_without_a_word() -> None:
 
 
 def test_an_interrupt_that_was_to_be_ignored_is_ignored() -> None:
-    """As for jobs that a shell put into the background."""
+    """If SIGINT is ignored, as for background jobs of a shell, it stays ignored."""
     program = (
         "import os, signal\n"
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"

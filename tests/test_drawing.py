@@ -1,4 +1,4 @@
-"""Skeletons are drawn where people are, and nowhere else."""
+"""Skeletons are drawn at people's positions, and nowhere else."""
 
 from dataclasses import replace
 
@@ -11,11 +11,11 @@ from edgepose.skeleton import JOINTS, LEFT_WRIST, LIMBS, MIRRORED, NOSE, RIGHT_W
 from edgepose.types import Floats, Image, Pose, Size, Track
 
 WIDE = Size(640, 360)
-MARGIN_PX = 12  # a stroke, a joint, and their soft edges
+MARGIN_PX = 12  # half a line or joint, with antialiasing
 
 
 def person(x: float, y: float, *, score: float = 0.9, height: float = 200.0) -> Pose:
-    """Return someone with arms and legs spread, head at (x, y)."""
+    """Return a person with arms and legs spread, head at (x, y)."""
     across = [0, 1, -1, 2, -2, 4, -4, 7, -7, 10, -10, 3, -3, 4, -4, 5, -5]
     down = [0, -1, -1, 0, 0, 4, 4, 4, 4, 4, 4, 12, 12, 17, 17, 22, 22]
     unit = height / 23
@@ -35,12 +35,12 @@ def but(pose: Pose, joint: int, **values: float) -> Pose:
 
 
 def painted(image: Image) -> np.ndarray:
-    """Return (height, width) bools: what is not black."""
+    """Return (height, width) bools: pixels that are not black."""
     return np.asarray(image.any(axis=2))
 
 
 def near(shape: tuple[int, ...], points: Floats, margin: float = MARGIN_PX) -> np.ndarray:
-    """Return (height, width) bools: the box around points, and a margin."""
+    """Return (height, width) bools: the box around points with a margin."""
     mask = np.zeros(shape[:2], dtype=bool)
     left, top = np.maximum(points.min(axis=0) - margin, 0).astype(int)
     right, bottom = np.maximum(points.max(axis=0) + margin, 0).astype(int)
@@ -49,7 +49,7 @@ def near(shape: tuple[int, ...], points: Floats, margin: float = MARGIN_PX) -> n
 
 
 def test_it_changes_nothing_but_the_neighbourhood_of_people() -> None:
-    """Two people away from the corner: the rest of the picture is what it was."""
+    """Outside of the people's neighbourhood the picture is unchanged."""
     rng = np.random.default_rng(1)
     rgb = rng.integers(0, 256, (WIDE.height, WIDE.width, 3), dtype=np.uint8)
     before = rgb.copy()
@@ -67,7 +67,7 @@ def test_it_changes_nothing_but_the_neighbourhood_of_people() -> None:
 
 
 def test_it_draws_every_joint_and_limb_of_every_person() -> None:
-    """Each joint, and the middle of each limb, is covered: the second person's too."""
+    """Each joint and the middle of each limb is drawn, for every person."""
     people = [person(180, 60), person(480, 100)]
 
     drawn = painted(skeleton_picture(WIDE, people))
@@ -78,7 +78,7 @@ def test_it_draws_every_joint_and_limb_of_every_person() -> None:
 
 
 def test_it_draws_joints_at_the_threshold_and_none_below() -> None:
-    """A peer draws exactly the joints that are below; ours are those at or above it."""
+    """Joints at or above the threshold are drawn, joints below are not."""
     at, below = np.float32(0.5), np.nextafter(np.float32(0.5), np.float32(0))
     sure = person(180, 60, score=float(at))
     unsure = person(480, 100, score=float(below))
@@ -90,7 +90,7 @@ def test_it_draws_joints_at_the_threshold_and_none_below() -> None:
 
 
 def test_it_asks_each_person_for_their_own_scores() -> None:
-    """A peer takes the first person's for all: here each has another hand hidden."""
+    """Hidden joints are determined for each person separately."""
     first = but(person(180, 60), LEFT_WRIST, score=0.1)
     second = but(person(480, 100), RIGHT_WRIST, score=0.1)
 
@@ -105,7 +105,7 @@ def test_it_asks_each_person_for_their_own_scores() -> None:
 
 
 def test_a_hidden_joint_takes_its_limbs_along() -> None:
-    """No line leads to a joint that is not sure: it could point anywhere."""
+    """Limbs of a hidden joint are not drawn."""
     away = but(person(180, 60), LEFT_WRIST, x=600.0, y=340.0, score=0.1)
 
     drawn = painted(skeleton_picture(WIDE, [away]))
@@ -116,7 +116,7 @@ def test_a_hidden_joint_takes_its_limbs_along() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e9, -1e9, 1e30, -5000.0, 5000.0])
 @pytest.mark.parametrize("field", ["x", "y"])
 def test_it_survives_joints_at_impossible_places(field: str, value: float) -> None:
-    """Outside the frame, beyond 32 bits or nowhere at all: the rest is drawn."""
+    """Joints outside of the frame, beyond 32 bits or NaN do not affect the others."""
     pose = but(person(180, 60), LEFT_WRIST, **{field: value})
 
     drawn = painted(skeleton_picture(WIDE, [pose]))
@@ -127,14 +127,14 @@ def test_it_survives_joints_at_impossible_places(field: str, value: float) -> No
 
 @pytest.mark.parametrize("value", [np.nan, -1.0])
 def test_a_score_that_is_none_is_not_drawn(value: float) -> None:
-    """Not even when everything else is asked for."""
+    """A NaN or negative score is not drawn, even at a minimum score of 0."""
     pose = person(180, 60, score=value)
 
     assert not painted(skeleton_picture(WIDE, [pose], min_score=0.0)).any()
 
 
 def test_a_track_keeps_its_colour() -> None:
-    """The colour is the track's, not that of its place in the list; others have others."""
+    """The colour depends on the track's id, not on its place in the list."""
     tracks = [Track(number, person(320, 60), 0) for number in (3, 4)]
 
     alone = skeleton_picture(WIDE, tracks[:1], labels=False)
@@ -147,7 +147,7 @@ def test_a_track_keeps_its_colour() -> None:
 
 
 def test_left_and_right_are_told_apart() -> None:
-    """Someone seen from behind, joints swapped, is drawn in other tones."""
+    """Swapping left and right joints changes the colours."""
     facing = person(320, 60)
     away = replace(facing, keypoints=facing.keypoints[list(MIRRORED)])
 
@@ -159,7 +159,7 @@ def test_left_and_right_are_told_apart() -> None:
 
 
 def test_strokes_grow_with_the_picture() -> None:
-    """What is readable at 320 pixels is readable at 3200."""
+    """Line widths are relative to the picture's size."""
 
     def part(scale: int) -> float:
         size = Size(WIDE.width * scale // 2, WIDE.height * scale // 2)
@@ -170,7 +170,7 @@ def test_strokes_grow_with_the_picture() -> None:
 
 
 def test_a_label_names_the_person_inside_the_picture() -> None:
-    """Id and posture stand above the head, also of someone at the edge; none for a pose."""
+    """Id and posture are drawn above the head, inside of the picture; not for poses."""
     pose = person(10, 5)
     track = Track(12, pose, 0, posture="standing")
 
@@ -186,7 +186,7 @@ def test_a_label_names_the_person_inside_the_picture() -> None:
 
 
 def test_nobody_is_drawn_as_nobody() -> None:
-    """An empty list gives the picture back, and black stays black."""
+    """Without people the picture is unchanged."""
     rgb = np.full((4, 7, 3), 9, dtype=np.uint8)
 
     assert np.array_equal(draw(rgb, []), rgb)
@@ -194,7 +194,7 @@ def test_nobody_is_drawn_as_nobody() -> None:
 
 
 def test_it_draws_on_any_layout() -> None:
-    """A mirrored or cut view of a picture is as good as a whole one."""
+    """Mirrored and cropped views of arrays are accepted."""
     rgb = np.zeros((WIDE.height, WIDE.width, 3), dtype=np.uint8)
     rgb.flags.writeable = False
 

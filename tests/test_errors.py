@@ -1,4 +1,4 @@
-"""Deliberate errors: what catches them, and how the program then ends."""
+"""edgepose's exceptions: their base classes and exit codes."""
 
 import pytest
 
@@ -21,7 +21,7 @@ ALL = [kind for kind in vars(errors).values() if isinstance(kind, type)]
 
 @pytest.mark.parametrize("kind", [it for it in ALL if issubclass(it, EdgeposeError)])
 def test_every_error_has_the_exit_code_that_is_promised(kind: type[EdgeposeError]) -> None:
-    """A new kind has to be thought about here too."""
+    """Every exception has the exit code in the contract."""
     assert CONTRACT[kind.__name__] == kind.exit_code
 
 
@@ -36,7 +36,7 @@ def test_every_error_has_the_exit_code_that_is_promised(kind: type[EdgeposeError
     ],
 )
 def test_programs_catch_what_they_know(kind: type[EdgeposeError], usual: type[Exception]) -> None:
-    """Who imports us need not know our names; the sentence comes along."""
+    """Each exception is also caught by its built-in base class, with its message."""
     with pytest.raises(usual, match="no such thing"):
         raise kind("no such thing")
 
@@ -50,5 +50,5 @@ def test_programs_catch_what_they_know(kind: type[EdgeposeError], usual: type[Ex
     ],
 )
 def test_what_reading_raises_becomes_words(error: Exception, words: str) -> None:
-    """They stand in the middle of a sentence, and nobody sees how it is read."""
+    """Decoding errors are converted to a phrase that fits into a sentence."""
     assert errors.in_words(error).startswith(words)

@@ -1,4 +1,4 @@
-"""Coordinate frames."""
+"""Conversions between frame and model coordinates."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ MODELS = (Size(481, 353), Size(192, 192), Size(257, 257), Size(160, 256))
 def test_there_and_back_is_exact_to_a_hundredth_of_a_pixel(
     region: tuple[int, int, int, int], model: Size, angle_deg: float
 ) -> None:
-    """Whatever the region, its rotation and the model, a point comes back to where it was."""
+    """Mapping to the model and back is exact, for any region, rotation and model."""
     letterbox = Letterbox.fit(region, model, angle_deg=angle_deg)
     x, y, width, height = region
     rng = np.random.default_rng(7)
@@ -36,7 +36,7 @@ def test_there_and_back_is_exact_to_a_hundredth_of_a_pixel(
 
 @pytest.mark.parametrize("region", REGIONS.values(), ids=REGIONS)
 def test_the_region_fills_the_model_along_one_side(region: tuple[int, int, int, int]) -> None:
-    """Nothing of the region is lost, and no more is padded than must be."""
+    """The region is inside of the model's input and fills one of its sides."""
     letterbox = Letterbox.fit(region, Size(481, 353))
     left, top, width, height = letterbox.inner
 
@@ -48,7 +48,7 @@ def test_the_region_fills_the_model_along_one_side(region: tuple[int, int, int, 
 
 
 def test_the_corners_of_pixels_meet() -> None:
-    """The region's outer corner, half a pixel before its first centre, is the inner one's."""
+    """The region's corner, half a pixel before its first centre, maps to the inner corner."""
     letterbox = Letterbox.fit((10, 20, 640, 480), Size(192, 192))
     left, top, width, height = letterbox.inner
     corners = np.array([[9.5, 19.5], [649.5, 499.5]], dtype=np.float32)
@@ -60,7 +60,7 @@ def test_the_corners_of_pixels_meet() -> None:
 
 
 def test_a_box_follows_its_corners() -> None:
-    """A box in model pixels lands where its corner points land."""
+    """A box is mapped like its corners."""
     letterbox = Letterbox.fit((100, 50, 800, 300), Size(256, 256))
     box = Box(20, 100, 60, 40)
 
@@ -73,7 +73,7 @@ def test_a_box_follows_its_corners() -> None:
 
 @pytest.mark.parametrize("region", REGIONS.values(), ids=REGIONS)
 def test_a_region_turns_about_its_own_middle(region: tuple[int, int, int, int]) -> None:
-    """The middle stays, and half a turn swaps opposite corners."""
+    """The centre is fixed, and a rotation by 180 degrees swaps opposite corners."""
     plain, turned = (Letterbox.fit(region, Size(160, 256), angle_deg=a) for a in (0.0, 180.0))
     left, top, width, height = plain.inner
     corner = np.array([left, top], dtype=np.float32)
@@ -94,7 +94,7 @@ def test_a_head_to_the_right_is_up_at_ninety_degrees() -> None:
 
 
 def test_a_box_in_a_turned_region_holds_its_corners() -> None:
-    """The box in the frame is upright and as small as it can be."""
+    """The result is the smallest upright box around the rotated corners."""
     letterbox = Letterbox.fit((100, 50, 300, 300), Size(256, 256), angle_deg=30.0)
     box = Box(20, 100, 60, 40)
 
@@ -109,13 +109,13 @@ def test_a_box_in_a_turned_region_holds_its_corners() -> None:
 
 
 def test_an_empty_region_is_refused() -> None:
-    """A region without pixels is a mistake of the caller, said in words."""
+    """A region without pixels raises ValueError."""
     with pytest.raises(ValueError, match="at least 1 x 1"):
         Letterbox.fit((0, 0, 0, 10), Size(192, 192))
 
 
 def test_a_box_is_drawn_around_the_joints_that_are_sure() -> None:
-    """A wild guess far away does not stretch the person; alone it is all there is."""
+    """Joints with low scores are ignored, unless there are no others."""
     keypoints = np.zeros((17, 3), dtype=np.float32)
     keypoints[:5] = [[10, 20, 0.9], [30, 20, 0.9], [20, 60, 0.8], [15, 30, 0.7], [900, 900, 0.05]]
 

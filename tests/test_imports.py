@@ -1,4 +1,4 @@
-"""Imports point one way: a package imports from lower floors and from itself."""
+"""Imports point downwards: a package imports only itself and lower layers."""
 
 import ast
 import sys
@@ -28,13 +28,13 @@ FLOORS: Final = (
 """
 
 SHARED: Final = FLOORS[0]
-"""Modules of the lowest floor may import each other where that makes no circle."""
+"""Modules of the lowest layer may import each other without cycles."""
 
 ENTRIES: Final = {"__main__": {"cli"}}
-"""What an entry point of the top floor imports beside it."""
+"""Siblings that an entry point of the top layer may import."""
 
 APART: Final = {"camera": {"mqtt", "web"}, "mqtt": {"camera", "pose"}}
-"""Lower packages that a package does without all the same."""
+"""Lower packages that a package must not import."""
 
 PURE: Final = {"msgspec", "numpy", "cv2", "tflite", "tomlkit"}
 """Libraries that the shared modules, `config` and `models` may import: no runtime, no network."""
@@ -58,23 +58,23 @@ PICTURES: Final = (
     "recording.webp",
     "pose.preprocess",
 )
-"""Where pictures are resized, drawn, read or written: the only places of cv2."""
+"""Modules that resize, draw, read or write pictures: only these may import cv2."""
 
 FILES: Final = sorted(ROOT.rglob("*.py"))
 
 
 def module(file: Path) -> str:
-    """Return the name of a file's module below `edgepose`: ``people.events.falls``."""
+    """Return a file's module name below `edgepose`: ``people.events.falls``."""
     return ".".join(file.relative_to(ROOT).with_suffix("").parts)
 
 
 def part(name: str) -> str:
-    """Return the module or package at the top that something belongs to."""
+    """Return the top-level package or module of a name."""
     return name.partition(".")[0]
 
 
 def imports(file: Path) -> Iterator[str]:
-    """Return the full names of what a file imports: in functions and for type checkers, too."""
+    """Yield the full names imported by a file, also in functions and for type checkers."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         match node:
             case ast.Import(names=names):
@@ -86,31 +86,31 @@ def imports(file: Path) -> Iterator[str]:
 
 
 def own(file: Path) -> set[str]:
-    """Return the packages and shared modules of edgepose that a file imports."""
+    """Return edgepose's packages and shared modules that a file imports."""
     names = (name.split(".") for name in imports(file))
     return {name[1] for name in names if name[0] == "edgepose" and len(name) > 1}
 
 
 def modules(file: Path) -> set[str]:
-    """Return the modules of edgepose that a file imports, by their names below `edgepose`."""
+    """Return edgepose's modules that a file imports, by their names below `edgepose`."""
     known = {module(each).removesuffix(".__init__") for each in FILES}
     names = {name.partition(".")[2] for name in imports(file) if part(name) == "edgepose"}
     return {name if name in known else name.rpartition(".")[0] for name in names} & known
 
 
 def libraries(file: Path) -> set[str]:
-    """Return the libraries beyond Python's own that a file imports."""
+    """Return the libraries outside of the standard library that a file imports."""
     return {part(name) for name in imports(file)} - set(sys.stdlib_module_names) - {"edgepose"}
 
 
 def floor(name: str) -> int:
-    """Return the number of the floor that a package or shared module is on."""
+    """Return the layer number of a package or shared module."""
     return next(number for number, names in enumerate(FLOORS) if name in names)
 
 
 @pytest.mark.parametrize("file", FILES, ids=module)
 def test_every_module_has_its_floor(file: Path) -> None:
-    """A new package says on which floor it is."""
+    """Every package is in exactly one layer."""
     places = [number for number, names in enumerate(FLOORS) if part(module(file)) in names]
 
     assert len(places) == 1, f"edgepose/{module(file)}: name its package in FLOORS, once"
@@ -118,7 +118,7 @@ def test_every_module_has_its_floor(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=module)
 def test_imports_point_downwards(file: Path) -> None:
-    """A package knows itself and lower floors, never a higher one or one beside it."""
+    """A package imports itself and lower layers, but no higher layer or sibling."""
     name = part(module(file))
     below = {other for other in own(file) if floor(other) < floor(name)}
     allowed = below | {name} | ENTRIES.get(name, set()) | (SHARED if name in SHARED else set())
@@ -127,7 +127,7 @@ def test_imports_point_downwards(file: Path) -> None:
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
-    """No circle, not even between the modules of one package."""
+    """There are no import cycles, including between modules of a package."""
     graph = {module(file).removesuffix(".__init__"): modules(file) for file in FILES}
     while leaves := {name for name, needs in graph.items() if not needs & graph.keys() - {name}}:
         graph = {name: needs for name, needs in graph.items() if name not in leaves}
@@ -141,7 +141,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     ids=module,
 )
 def test_shared_modules_need_no_hardware_and_no_network(file: Path) -> None:
-    """They can be imported anywhere, at no cost."""
+    """Shared modules use only light libraries, and no threads or processes."""
     if module(file) == "models.download":
         return
 
@@ -151,21 +151,21 @@ def test_shared_modules_need_no_hardware_and_no_network(file: Path) -> None:
 
 @pytest.mark.parametrize("group", ONE_FILE, ids=min)
 def test_a_library_that_may_be_missing_is_imported_in_one_file(group: set[str]) -> None:
-    """Everything else runs where it is not installed."""
+    """Each optional library is imported in one file only."""
     users = [module(file) for file in FILES if libraries(file) & group]
 
     assert len(users) <= 1, f"{', '.join(sorted(group))}: imported in {' and '.join(users)}"
 
 
 def test_opencv_stays_where_pictures_are() -> None:
-    """What resizes, reads or draws may import cv2; nothing else."""
+    """Only modules for pictures import cv2."""
     users = [module(file) for file in FILES if "cv2" in libraries(file)]
 
     assert [name for name in users if not name.startswith(PICTURES)] == []
 
 
 def test_the_test_sees_what_is_imported(tmp_path: Path) -> None:
-    """Imports within functions, of several names, and of modules from packages are found."""
+    """Imports in functions, of several names, and of modules are found."""
     file = tmp_path / "file.py"
     file.write_text(
         "import cv2, os.path\nfrom edgepose import errors, drawing\n"

@@ -1,4 +1,4 @@
-"""Each module has its tests, where a reader looks for them."""
+"""Each module has its tests in the expected place."""
 
 import ast
 from collections import Counter
@@ -93,12 +93,12 @@ ELSEWHERE: Final = {
     "web/skeletons": "web/test_api",
     "web/tokens": "web/test_guard",
 }
-"""Modules that are tested together with others, and in which file."""
+"""Modules tested in the file of another one, and that file."""
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_each_module_has_its_tests(module: str) -> None:
-    """In the file of its name in the mirrored folder, or in the one that is named above."""
+    """The tests are in the mirrored file, or in the one listed above."""
     package, _, name = module.rpartition("/")
     file = ELSEWHERE.get(module, f"{package}/test_{name}".lstrip("/"))
 
@@ -106,7 +106,7 @@ def test_each_module_has_its_tests(module: str) -> None:
 
 
 def test_only_modules_without_their_own_tests_are_listed() -> None:
-    """A listed module that is gone, or has tests of its own by now, is a stale entry."""
+    """Listed modules exist and have no test file of their own."""
     assert set(ELSEWHERE) <= set(MODULES)
     for module in ELSEWHERE:
         package, _, name = module.rpartition("/")
@@ -114,7 +114,7 @@ def test_only_modules_without_their_own_tests_are_listed() -> None:
 
 
 def test_a_class_name_occurs_once() -> None:
-    """A reader who searches for a class finds one."""
+    """Class names are unique."""
     names = Counter(
         node.name
         for file in (ROOT / "edgepose").rglob("*.py")
@@ -126,7 +126,7 @@ def test_a_class_name_occurs_once() -> None:
 
 
 def test_the_daemon_reads_in_one_sitting() -> None:
-    """It opens, runs, watches, reloads and closes; everything else is in modules beside it."""
+    """daemon.py has at most 250 lines."""
     lines = (ROOT / "edgepose" / "service" / "daemon.py").read_text(encoding="utf-8").splitlines()
 
     assert len(lines) <= 250

@@ -1,4 +1,4 @@
-"""Every recipe works: files load, commands exist, programs run, entities are real."""
+"""The recipes: configurations, commands, programs and entity names."""
 
 import re
 import shlex
@@ -24,7 +24,7 @@ ENTITY: Final = re.compile(
 
 
 class Recipe(NamedTuple):
-    """A block of a recipe."""
+    """A code block of a recipe."""
 
     title: str
     language: str
@@ -32,7 +32,7 @@ class Recipe(NamedTuple):
 
 
 def recipes() -> Iterator[Recipe]:
-    """Yield all blocks."""
+    """Yield all code blocks."""
     title = ""
     for part in re.finditer(r"^## ([^\n]*)$|^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.M | re.S):
         if part[1]:
@@ -42,14 +42,14 @@ def recipes() -> Iterator[Recipe]:
 
 
 def of(language: str) -> Any:
-    """Give a test each block of a language."""
+    """Parametrise a test with the blocks of a language."""
     found = [it for it in recipes() if it.language == language]
     assert found
     return pytest.mark.parametrize("recipe", found, ids=[it.title for it in found])
 
 
 def test_there_are_twenty_and_each_has_something_to_copy() -> None:
-    """And nothing in a language that is not tried."""
+    """Each recipe has a code block in one of the tested languages."""
     titles = re.findall(r"^## (.*)$", PAGE.read_text(), re.M)
 
     assert len(titles) >= 20
@@ -59,7 +59,7 @@ def test_there_are_twenty_and_each_has_something_to_copy() -> None:
 
 @of("toml")
 def test_a_file_is_good(recipe: Recipe) -> None:
-    """As it stands, with a camera where it has none."""
+    """Each configuration loads, with a camera added if it has none."""
     text = recipe.text if "[[camera]]" in recipe.text else recipe.text + CAMERA
 
     found = loads(text, recipe.title)
@@ -70,7 +70,7 @@ def test_a_file_is_good(recipe: Recipe) -> None:
 
 @of("sh")
 def test_a_command_exists(recipe: Recipe) -> None:
-    """With these options; others' programs are not tried."""
+    """`edgepose`'s commands and options exist; other programs are not checked."""
     for line in recipe.text.splitlines():
         words = shlex.split(line.partition(">")[0])
         words = words[1:] if words[0] == "sudo" else words
@@ -85,7 +85,7 @@ def test_a_command_exists(recipe: Recipe) -> None:
 
 @of("yaml")
 def test_an_automation_names_entities_that_exist(recipe: Recipe) -> None:
-    """Of a device with one camera and a zone, as Home Assistant names them."""
+    """The entities exist for a device with one camera and one zone."""
     yaml = pytest.importorskip("yaml", reason="comes with the extra broker")
     automation = yaml.safe_load(recipe.text)
     known = entities()
@@ -97,7 +97,7 @@ def test_an_automation_names_entities_that_exist(recipe: Recipe) -> None:
 
 
 def entities() -> set[str]:
-    """Return what Home Assistant calls the entities: the platform, the device, the name."""
+    """Return Home Assistant's entity ids, made of platform, device and name."""
     from edgepose.mqtt import discovery
     from edgepose.mqtt.topics import Topics
 
@@ -118,7 +118,7 @@ def entities() -> set[str]:
 
 @of("python")
 def test_a_program_is_right(recipe: Recipe) -> None:
-    """It runs, or where it listens for ever, names only what there is."""
+    """Programs run, or those that subscribe use existing names."""
     if "subscribe" in recipe.text:
         compile(recipe.text, recipe.title, "exec")
         for name in re.findall(r"edgepose\.(\w+)", recipe.text):

@@ -1,4 +1,4 @@
-"""Names to classes, imported when chosen."""
+"""Registries: names to classes, imported on demand."""
 
 import subprocess
 import sys
@@ -23,18 +23,18 @@ REGISTRIES: dict[str, Mapping[str, str]] = {
 
 @pytest.mark.parametrize("name", REGISTRIES)
 def test_every_row_names_something_that_can_be_called(name: str) -> None:
-    """A typing mistake in a row shows here, not in somebody's house."""
+    """Every entry of a registry can be loaded."""
     for row in REGISTRIES[name].values():
         try:
             found = registry.load(row)
-        except ImportError as error:  # of the system's own packages, such as picamera2
+        except ImportError as error:  # of system packages, such as picamera2
             assert "edgepose" not in str(error.name)
         else:
             assert callable(found)
 
 
 def test_a_row_is_imported_when_it_is_chosen_and_not_before() -> None:
-    """Else every start would wait for every library."""
+    """An entry's module is not imported before it is loaded."""
     program = (
         "import sys; from edgepose import registry; row = 'edgepose.config.toml:dump';"
         "before = 'edgepose.config.toml' in sys.modules; registry.load(row);"
@@ -49,6 +49,6 @@ def test_a_row_is_imported_when_it_is_chosen_and_not_before() -> None:
 
 
 def test_a_row_that_names_nothing_is_a_bug() -> None:
-    """It is not passed over in silence."""
+    """An entry with a wrong name raises AttributeError."""
     with pytest.raises(AttributeError):
         registry.load("edgepose.errors:NoSuchError")

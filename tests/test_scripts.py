@@ -1,4 +1,4 @@
-"""Scripts that are run by hand still start: each answers `--help`."""
+"""The scripts start and answer `--help`."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ SCRIPTS: Final = sorted(
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_it_answers_help(script: str) -> None:
-    """All its imports are found, and it does nothing before it has read its arguments."""
+    """Their imports work, and they do nothing before parsing arguments."""
     done = subprocess.run(
         [sys.executable, "-m", script, "--help"],
         capture_output=True,

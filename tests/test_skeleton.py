@@ -14,7 +14,7 @@ def someone() -> np.ndarray:  # type: ignore[type-arg]
 
 
 def test_mirroring_swaps_left_and_right_and_nothing_else() -> None:
-    """Twice is not at all; the nose stays."""
+    """Mirroring twice is the identity; the nose stays."""
     for joint, other in enumerate(MIRRORED):
         swapped = JOINT_NAMES[joint].replace("left", "x").replace("right", "left")
         assert JOINT_NAMES[other] == swapped.replace("x", "right")
@@ -22,7 +22,7 @@ def test_mirroring_swaps_left_and_right_and_nothing_else() -> None:
 
 
 def test_limbs_join_different_joints_once() -> None:
-    """No line is drawn twice, none from a joint to itself."""
+    """Each limb joins two different joints and occurs once."""
     pairs = {frozenset(limb) for limb in LIMBS}
 
     assert len(pairs) == len(LIMBS)
@@ -30,7 +30,7 @@ def test_limbs_join_different_joints_once() -> None:
 
 
 def test_likeness_falls_with_distance_and_not_with_scale() -> None:
-    """The same person is 1; as far off in sizes is as unlike, near or far from the camera."""
+    """OKS is 1 for equal poses, falls with distance, and does not depend on scale."""
     person = someone()
     near, far = person.copy(), person.copy()
     near[:, 0] += 5
@@ -43,7 +43,7 @@ def test_likeness_falls_with_distance_and_not_with_scale() -> None:
 
 
 def test_without_a_joint_in_common_there_is_no_likeness() -> None:
-    """Nothing is guessed."""
+    """Without a common joint or area OKS is 0."""
     a, b = someone(), someone()
     a[:8, 2] = 0
     b[8:, 2] = 0
@@ -53,7 +53,7 @@ def test_without_a_joint_in_common_there_is_no_likeness() -> None:
 
 
 def test_middles_are_means_of_the_sure_joints() -> None:
-    """Of a pair, of one joint of it, of none; of the face as many as are seen."""
+    """The centre is the mean of the joints above the minimum score, or None."""
     for _ in range(50):
         person = someone()
         person[:, 2] = RNG.uniform(0, 1, 17)

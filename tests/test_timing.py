@@ -11,7 +11,7 @@ from edgepose.timing import NS_PER_MS, NS_PER_S, Clock, median_ms, rfc3339
 
 @pytest.mark.parametrize("unix_ns", [0, 1_795_464_301_123_999_999, 4_102_444_799_999_000_000])
 def test_a_moment_can_be_read_back_to_the_millisecond(unix_ns: int) -> None:
-    """Payload times are UTC, rounded down."""
+    """Times are UTC, rounded down to milliseconds."""
     read = datetime.fromisoformat(rfc3339(unix_ns))
 
     assert read.tzinfo == UTC
@@ -19,7 +19,7 @@ def test_a_moment_can_be_read_back_to_the_millisecond(unix_ns: int) -> None:
 
 
 def test_the_past_lies_as_far_back_on_both_clocks() -> None:
-    """A frame's moment keeps its distance from now in wall time."""
+    """Differences of times are equal on both clocks."""
     clock = Clock()
     now_ns = clock.now_ns()
 
@@ -29,7 +29,7 @@ def test_the_past_lies_as_far_back_on_both_clocks() -> None:
 
 
 def test_one_slow_time_does_not_count() -> None:
-    """A machine that does something else for a moment makes nothing look slow."""
+    """The median ignores a single slow call."""
     turns = count()
 
     took_ms = median_ms(lambda: time.sleep(0.2 if next(turns) == 1 else 0.0), 5)

@@ -1,4 +1,4 @@
-"""The nouns."""
+"""The shared data types."""
 
 from dataclasses import FrozenInstanceError, fields, is_dataclass
 
@@ -13,7 +13,7 @@ NOUNS = [kind for kind in vars(types).values() if is_dataclass(kind)]
 
 @pytest.mark.parametrize("kind", NOUNS)
 def test_nobody_changes_what_others_hold(kind: type) -> None:
-    """Stages on other threads read it; so a noun is frozen, and takes no field it lacks."""
+    """Instances are frozen and accept no new attributes."""
     noun = object.__new__(kind)
 
     for name in (fields(kind)[0].name, "another"):
@@ -22,7 +22,7 @@ def test_nobody_changes_what_others_hold(kind: type) -> None:
 
 
 def test_boxes_share_what_both_cover() -> None:
-    """The same: 1; apart or touching: 0; one within the other: its part of it; either way."""
+    """IoU is 1 for equal, 0 for separate or touching boxes, and symmetric."""
     room = Box(100, 50, 40, 20)
     corner = Box(120, 60, 20, 10)
 
@@ -34,7 +34,7 @@ def test_boxes_share_what_both_cover() -> None:
 
 
 def test_a_frame_without_its_picture_is_as_large() -> None:
-    """Width before height, and the moments stay; but it takes next to no memory."""
+    """Size and times stay, without the picture's memory."""
     frame = Frame(np.full((480, 640, 3), 7, np.uint8), 1, 2, 3, "a.jpg")
 
     bare = frame.without_picture()
@@ -55,12 +55,12 @@ def test_a_frame_without_its_picture_is_as_large() -> None:
     ],
 )
 def test_a_size_fits_within_a_length_in_its_own_shape(size: Size, expected: Size) -> None:
-    """It never grows, and no side vanishes."""
+    """The size is never enlarged, and no side becomes 0."""
     assert size.within(80) == expected
 
 
 def test_a_keypoint_is_had_by_its_name() -> None:
-    """And all of them, in order; a name that is none is answered with the nearest."""
+    """Keypoints can be accessed by name; a wrong name raises KeyError with a suggestion."""
     pose = Pose(np.arange(51, dtype=np.float32).reshape(17, 3), 0.9, Box(0, 0, 1, 1))
 
     assert dict(pose).keys() == set(KEYPOINTS)

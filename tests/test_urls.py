@@ -1,4 +1,4 @@
-"""Tests of addresses, and of hiding what is secret in them."""
+"""Addresses and URLs, and hiding their secrets."""
 
 from pathlib import Path
 
@@ -17,13 +17,13 @@ from edgepose.urls import Address, Broker, address, broker, redact, user_path
     ],
 )
 def test_an_address_splits_into_host_and_port(text: str, expected: Address | None) -> None:
-    """Names and both kinds of IP address are understood; empty means off."""
+    """Host names, IPv4 and IPv6 are accepted; empty means off."""
     assert address(text) == expected
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:9464", "[::1]:80", "localhost:65535"])
 def test_an_address_is_written_as_it_is_read(text: str) -> None:
-    """In the log and in links, brackets included."""
+    """An address is formatted as it was written, including brackets."""
     assert str(address(text)) == text
 
 
@@ -32,7 +32,7 @@ def test_an_address_is_written_as_it_is_read(text: str) -> None:
     ["localhost", ":80", "host:", "host:0", "host:65536", "::1:80", "[host]:80", "a b:80", "h:٣"],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
-    """Nothing is guessed: no default port, no default host."""
+    """Host and a valid port are required."""
     with pytest.raises(ValueError, match=r"\S"):
         address(text)
 
@@ -55,7 +55,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
     ],
 )
 def test_a_broker_url_says_where_and_how(url: str, expected: Broker) -> None:
-    """Host, port, TLS and who we are come from the URL; the usual ports need not be there."""
+    """Host, port, TLS and user come from the URL; the port has a default."""
     found = broker(url)
 
     assert found == expected
@@ -81,7 +81,7 @@ def test_a_broker_url_says_where_and_how(url: str, expected: Broker) -> None:
     ],
 )
 def test_what_is_no_broker_is_refused_without_its_password(url: str) -> None:
-    """A wrong URL is an error that can be shown."""
+    """The error does not contain the password."""
     with pytest.raises(ValueError, match=r"\S") as caught:
         broker(url.replace("://", "://ann:swordfish@"))
 
@@ -107,7 +107,7 @@ def test_what_is_no_broker_is_refused_without_its_password(url: str) -> None:
 )
 @pytest.mark.parametrize("secret", ["swordfish", "sword/fi:sh", "sword@fish"])
 def test_no_secret_of_a_url_is_left(text: str, secret: str) -> None:
-    """Passwords go, wherever URLs carry them and however they were typed; the host stays."""
+    """Passwords are hidden wherever they are in a URL; the host stays."""
     hidden = redact(text.format(secret))
 
     assert "sword" not in hidden
@@ -120,7 +120,7 @@ def test_no_secret_of_a_url_is_left(text: str, secret: str) -> None:
     "text", ["lost rtsp://{}@camera/live: timed out", "rtsp://ann:a {}@camera/live", "//{}@h:1"]
 )
 def test_a_token_and_a_password_with_a_blank_go_too(text: str) -> None:
-    """A token stands alone before the host; a blank should be %20, and is typed all the same."""
+    """A token without a user name, and a password with a space, are hidden, too."""
     hidden = redact(text.format("swordfish"))
 
     assert "sword" not in hidden
@@ -141,12 +141,12 @@ def test_a_token_and_a_password_with_a_blank_go_too(text: str) -> None:
     ],
 )
 def test_what_is_not_secret_stays(text: str) -> None:
-    """Messages without a password are not touched."""
+    """Texts without a password are unchanged."""
     assert redact(text) == text
 
 
 def test_a_tilde_is_the_home_of_a_user_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that begins with a tilde is a name like any other."""
+    """A tilde is expanded for an existing user only."""
     monkeypatch.setenv("HOME", "/home/anna")
 
     assert user_path("~/film.mp4") == Path("/home/anna/film.mp4")

@@ -1,6 +1,6 @@
-"""Cameras as the kernel shows them: USB's own driver, and whatever this machine has.
+"""Real cameras of the kernel: USB's own driver, and the hardware of this machine.
 
-Each test skips where its camera is not: the USB one needs root and the kernel's modules
+Each test is skipped without its camera: the USB one needs root and kernel modules
 (`sudo make test-cameras` loads them), the others a Pi's camera or the kernel's `vivid`.
 """
 
@@ -31,7 +31,7 @@ APPEARS_S = 30.0
 
 
 def address(format_: str) -> str:
-    """Return the USB camera's, once it is there."""
+    """Return the USB camera's address, once it exists."""
     assert wait_until(LINK.exists, APPEARS_S), "the kernel shows no camera"
     return f"{LINK}?size=160x120&fps=10&format={format_}"
 
@@ -42,7 +42,7 @@ def take(source: Source, count: int) -> list[Frame]:
 
 
 class Noting(Clock):
-    """Remembers what time it has said it is."""
+    """A clock that records the times it has returned."""
 
     def __init__(self) -> None:
         self.said: set[int] = set()
@@ -54,7 +54,7 @@ class Noting(Clock):
 
 
 def one_at_a_time(uri: Callable[[], str]) -> Iterator[Callable[[], Source]]:
-    """Yield what opens a camera again and again: it has room for one reader."""
+    """Yield a function that opens the camera again after closing it: it allows one reader."""
     before: list[Source] = []
 
     def reopened() -> Source:
@@ -95,7 +95,7 @@ class TestUsbCamera(SourceContract):
 def test_pictures_come_in_order_in_the_mode_asked_for(
     format_: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Compressed or not, as large as asked for, none twice; the log says what the driver gives."""
+    """Frames have the requested format and size and none repeats; the log names the mode."""
     caplog.set_level(logging.INFO)
 
     frames = take(open_source(address(format_)), 12)
@@ -107,7 +107,7 @@ def test_pictures_come_in_order_in_the_mode_asked_for(
 
 
 def test_red_is_first(camera: UsbCamera, format_: str) -> None:
-    """Frames are RGB, whatever the camera's own order is."""
+    """Frames are RGB, whatever the camera's channel order."""
     camera.picture = np.full((120, 160, 3), (200, 90, 20), dtype=np.uint8)
 
     *_, frame = take(open_source(address(format_)), 3)
@@ -116,7 +116,7 @@ def test_red_is_first(camera: UsbCamera, format_: str) -> None:
 
 
 def test_the_driver_says_when(camera: UsbCamera, format_: str) -> None:
-    """The stamps are its own, on our clock: after the camera sent, before we had the picture."""
+    """Capture times are the driver's: after the camera sent, before the frame was read."""
     clock = Noting()
 
     with closing(open_source(address(format_), clock=clock)) as source:
@@ -129,7 +129,7 @@ def test_the_driver_says_when(camera: UsbCamera, format_: str) -> None:
 def test_a_pulled_plug_is_an_error_and_its_return_is_a_camera(
     camera: UsbCamera, format_: str
 ) -> None:
-    """At once, in words; and it costs no descriptor however often it happens."""
+    """Unplugging raises SourceError at once and leaks no descriptors; replugging works."""
     uri = address(format_)
     take(open_source(uri), 1)
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
@@ -153,7 +153,7 @@ def test_a_pulled_plug_is_an_error_and_its_return_is_a_camera(
 
 
 def test_a_camera_that_falls_silent_is_an_error(camera: UsbCamera, format_: str) -> None:
-    """The plug is in and nothing comes: nobody waits for ever; it may be opened again."""
+    """A silent camera raises SourceError within seconds, and can be opened again."""
     frames = open_source(address(format_)).frames()
     at_ns = [next(frames).captured_ns]
     camera.silent.set()
@@ -180,7 +180,7 @@ class TestVivid(SourceContract):
 
 
 def test_a_disconnected_camera_is_an_error(vivid: Path) -> None:
-    """As the kernel's own test of unplugging says it; opened again, it is back."""
+    """The kernel's simulated disconnection raises SourceError; it can be opened again."""
     source = open_source(f"{vivid}?size=320x180")
     frames = source.frames()
     next(frames)
@@ -193,7 +193,7 @@ def test_a_disconnected_camera_is_an_error(vivid: Path) -> None:
 
 
 def test_a_driver_that_goes_is_an_error_and_its_return_is_a_camera(vivid: Path) -> None:
-    """The node vanishes while it is read, and comes back."""
+    """Unbinding the driver removes the node and raises SourceError; binding restores it."""
     source = open_source(str(vivid))
     frames = source.frames()
     next(frames)
@@ -224,7 +224,7 @@ class TestPiCamera(SourceContract):
 
 
 def test_a_sensor_says_when(attached: str) -> None:
-    """The stamps are its own, on our clock, before we had the picture."""
+    """Capture times are the sensor's: on our clock, before the frame was read."""
     clock = Noting()
 
     with closing(open_source(f"{attached}?fps=30", clock=clock)) as source:

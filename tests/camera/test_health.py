@@ -1,4 +1,4 @@
-"""Health: what is counted, and what is said of it."""
+"""Health: counters and rates of a camera."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from edgepose.timing import NS_PER_S
 
 
 def test_the_first_rate_counts_from_the_beginning() -> None:
-    """Nobody has to wait for the second report to learn how fast a camera is."""
+    """The first rate is computed from the start."""
     health = CameraHealth(since_ns=7 * NS_PER_S)
     health.processed = 30
 
@@ -17,7 +17,7 @@ def test_the_first_rate_counts_from_the_beginning() -> None:
 
 
 def test_each_rate_is_of_the_time_since_the_last_one() -> None:
-    """A camera that stops is said to stop, however fast it was before."""
+    """Each rate covers the time since the last call."""
     health = CameraHealth()
     health.processed = 30
     health.rate_hz(NS_PER_S)

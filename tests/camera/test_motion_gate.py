@@ -1,4 +1,4 @@
-"""The motion gate: what is looked at in an empty room, and that nobody slips in."""
+"""The motion gate: what is processed in an empty room, and that no person is missed."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ Scene = Callable[[float], Image]
 
 @dataclass
 class Watch:
-    """A gate before a scene: what it let through, and when."""
+    """A gate in front of a scene, and the times of the frames it accepted."""
 
     gate: MotionGate
     presence: Callable[[float], Presence] = lambda _: "nobody"
@@ -46,7 +46,7 @@ class Watch:
     seconds: Iterator[float] = field(default_factory=lambda: (1000 + n / HZ for n in count()))
 
     def see(self, scene: Scene, lasting_s: float) -> list[float]:
-        """Show it a scene for so long; return when it was looked at since the scene began."""
+        """Show a scene for some seconds; return the accepted times since its beginning."""
         looks = []
         for number in range(round(lasting_s * HZ)):
             since_s, at_s = number / HZ, next(self.seconds)
@@ -66,7 +66,7 @@ def still(image: Image = EMPTY) -> Scene:
 
 
 def dark(scene: Scene, seed: int = 0) -> Scene:
-    """Return a scene at night: a tenth of the light, and a noise as large as the furniture."""
+    """Return a scene at night: 12 % of the light, with strong noise."""
     rng = np.random.default_rng(seed)
     noise = [rng.normal(0, 8.0, SMALL.shape).astype(np.float32) for _ in range(37)]
     turn = count()
@@ -79,7 +79,7 @@ def dark(scene: Scene, seed: int = 0) -> Scene:
 
 
 def jpeg(scene: Scene) -> Scene:
-    """Return a scene as a cheap camera sends it."""
+    """Return a scene with strong JPEG compression."""
 
     def shown(since_s: float) -> Image:
         data = cv2.imencode(".jpg", scene(since_s)[::2, ::2], [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
@@ -89,20 +89,20 @@ def jpeg(scene: Scene) -> Scene:
 
 
 def coming(pixels_a_second: float) -> Scene:
-    """Return somebody who comes in from the left."""
+    """Return a scene in which a person enters from the left."""
     return lambda since_s: rooms.occupied(round(since_s * pixels_a_second) - 94)
 
 
 @pytest.fixture
 def watch() -> Watch:
-    """Return a gate that has closed before an empty room."""
+    """Return a gate that is closed in an empty room."""
     made = Watch(MotionGate(ImageTransform(), idle_fps=0.2))
     made.see(still(), 18)
     return made
 
 
 def test_a_still_empty_room_is_looked_at_at_the_idle_rate(watch: Watch) -> None:
-    """A minute: one look in five seconds, and no more pictures decoded than it takes to watch."""
+    """In one minute there is one frame each five seconds, and few thumbnails are decoded."""
     watch.thumbnails = 0
 
     looks = watch.see(still(), 60)
@@ -113,7 +113,7 @@ def test_a_still_empty_room_is_looked_at_at_the_idle_rate(watch: Watch) -> None:
 
 @pytest.mark.parametrize("around", [dark, jpeg])
 def test_noise_is_no_movement(around: Callable[[Scene], Scene]) -> None:
-    """Neither a sensor in the dark nor a coder keeps it open."""
+    """Neither sensor noise nor compression keeps the gate open."""
     watch = Watch(MotionGate(ImageTransform(), idle_fps=0.2))
     noise = around(still())
     watch.see(noise, 18)
@@ -128,7 +128,7 @@ def test_noise_is_no_movement(around: Callable[[Scene], Scene]) -> None:
 def test_somebody_who_comes_in_is_looked_at_within_half_a_second(
     around: Callable[[Scene], Scene], speed: float
 ) -> None:
-    """From the moment that a hand's breadth is in view, at any pace, by night as well."""
+    """A person is noticed within `SEEN_S` after 20 pixels are visible, also at night."""
     watch = Watch(MotionGate(ImageTransform(), idle_fps=0.01))
     watch.see(around(still()), 18)
     in_view_s = 20 / speed
@@ -141,7 +141,7 @@ def test_somebody_who_comes_in_is_looked_at_within_half_a_second(
 
 
 def test_a_light_switched_on_opens_it_for_a_while_only(watch: Watch) -> None:
-    """Whoever did it may be seen now; then the bright room is the usual one."""
+    """The gate opens at once, then adapts to the new brightness."""
     watch.see(dark(still()), 20)
 
     looks = watch.see(still(SMALL), 60)
@@ -152,14 +152,14 @@ def test_a_light_switched_on_opens_it_for_a_while_only(watch: Watch) -> None:
 
 
 def test_a_camera_that_adjusts_its_exposure_moves_nothing(watch: Watch) -> None:
-    """The whole picture becomes a little darker within a second."""
+    """A slight change of the whole picture's brightness does not open the gate."""
     looks = watch.see(lambda at_s: (EMPTY * (1 - 0.04 * min(at_s, 1))).astype(np.uint8), 10)
 
     assert len(looks) <= 3
 
 
 def test_what_always_moves_is_learnt(watch: Watch) -> None:
-    """A curtain in the draught: open at first, closed in the end; somebody still opens it."""
+    """A moving curtain is learnt after a while; a person still opens the gate."""
 
     def curtain(since_s: float) -> Image:
         image = EMPTY.copy()
@@ -177,7 +177,7 @@ def test_what_always_moves_is_learnt(watch: Watch) -> None:
 
 
 def test_somebody_who_stands_still_is_not_lost(watch: Watch) -> None:
-    """While anybody is seen every picture is looked at, moving or not; long after as well."""
+    """While people are present every frame is accepted, moving or not."""
     watch.presence = lambda since_s: "somebody" if since_s < 60 else "nobody"
 
     looks = watch.see(still(rooms.occupied(300)), 120)
@@ -188,7 +188,7 @@ def test_somebody_who_stands_still_is_not_lost(watch: Watch) -> None:
 
 @pytest.fixture
 def reading() -> Watch:
-    """Return a gate before somebody who has not moved for a while."""
+    """Return a gate in front of a person who has not moved for a while."""
     made = Watch(MotionGate(ImageTransform(), idle_fps=0.2, still_fps=HZ / 2), lambda _: "somebody")
     made.see(still(rooms.occupied(300)), 30)
     return made
@@ -198,7 +198,7 @@ def reading() -> Watch:
 def test_people_who_do_not_move_are_looked_at_at_their_own_rate(
     around: Callable[[Scene], Scene],
 ) -> None:
-    """Evenly, also with noise; what moves is checked for no more often than twice as much."""
+    """The frames are evenly spaced, also with noise; thumbnails are limited to twice the rate."""
     watch = Watch(MotionGate(ImageTransform(), idle_fps=0.2, still_fps=5.0), lambda _: "somebody")
     scene = around(still(rooms.occupied(300)))
     watch.see(scene, 30)
@@ -226,19 +226,19 @@ def test_still_people_are_looked_at_at_that_rate_whatever_that_of_the_camera(hz:
 
 @pytest.mark.parametrize("speed", [450, 150, 60])
 def test_every_frame_counts_from_the_first_that_shows_motion(reading: Watch, speed: float) -> None:
-    """Who gets up, or falls, is not looked at less often for having been still."""
+    """At the first motion the gate opens fully, also after stillness."""
     scene: Scene = lambda since_s: rooms.occupied(300 + round(since_s * speed))  # noqa: E731
 
     looks = reading.see(scene, 1.0)
 
-    first_s = 0.5 / HZ + 8 / speed  # until something has moved by more than the blur
+    first_s = 0.5 / HZ + 8 / speed  # until the motion exceeds the blur
     assert [at for at in looks if at >= first_s] == pytest.approx(
         [at for at in np.arange(HZ) / HZ if at >= first_s]
     )
 
 
 def test_someone_else_who_comes_in_is_looked_at_in_full(reading: Watch) -> None:
-    """Whoever is there already."""
+    """A second person opens the gate fully."""
     both = rooms.occupied(300).copy()
 
     def second(since_s: float) -> Image:
@@ -253,7 +253,7 @@ def test_someone_else_who_comes_in_is_looked_at_in_full(reading: Watch) -> None:
 
 
 def test_nothing_is_saved_while_people_come_or_have_just_left(reading: Watch) -> None:
-    """Nor while the page shows the camera, nor before it is certain that they are people."""
+    """The rate is not reduced for uncertain or departed people, nor while the page is watched."""
     reading.presence = lambda _: "nobody"
     left = reading.see(still(rooms.occupied(300)), 10)
     shown = Watch(
@@ -269,7 +269,7 @@ def test_nothing_is_saved_while_people_come_or_have_just_left(reading: Watch) ->
 
 
 def test_a_pose_of_nobody_yet_opens_it_until_it_is_decided(watch: Watch) -> None:
-    """An idle look that finds somebody is followed by more; a ghost does not keep it open."""
+    """An unconfirmed pose opens the gate for a while only."""
     said: Iterator[Presence] = chain(["maybe"], repeat("nobody"))
     watch.presence = lambda _: next(said)
 
@@ -281,7 +281,7 @@ def test_a_pose_of_nobody_yet_opens_it_until_it_is_decided(watch: Watch) -> None
 
 
 def test_what_is_masked_or_not_looked_at_does_not_count() -> None:
-    """Passers-by behind a window that the owner has masked do not wake anybody."""
+    """Motion behind masks or outside of the region does not open the gate."""
     window = ((0.0, 0.0), (0.25, 0.0), (0.25, 1.0), (0.0, 1.0))
     masked = Watch(MotionGate(ImageTransform(masks=[window]), idle_fps=0.2))
     part = Watch(MotionGate(ImageTransform(roi=(0.25, 0.0, 0.75, 1.0)), idle_fps=0.2))
@@ -297,7 +297,7 @@ def test_what_is_masked_or_not_looked_at_does_not_count() -> None:
 
 
 def test_while_somebody_watches_everything_is_looked_at() -> None:
-    """An empty room must not seem to hang; when nobody watches any more, it is idle again."""
+    """While the page is watched every frame is accepted; afterwards the gate is idle again."""
     watched = False
     watch = Watch(MotionGate(ImageTransform(), idle_fps=0.5, watched=lambda: watched))
     watch.see(still(), 20)
@@ -314,7 +314,7 @@ def test_while_somebody_watches_everything_is_looked_at() -> None:
 
 
 def test_after_an_absence_of_the_camera_it_is_open(watch: Watch) -> None:
-    """Anybody may have come in meanwhile; another size of picture is fine."""
+    """After `reset` the gate is open; the picture's size may change."""
     watch.gate.reset()
 
     looks = watch.see(still(EMPTY[::2, ::3]), 5)
@@ -324,7 +324,7 @@ def test_after_an_absence_of_the_camera_it_is_open(watch: Watch) -> None:
 
 @pytest.mark.parametrize("model", ["posenet", "movenet-lightning"])
 def test_nobody_is_seen_in_the_empty_room(model: str) -> None:
-    """What the tests and the benchmark call empty is empty for the network, too."""
+    """The network finds no person in the empty room, and one in the occupied room."""
     estimator = PoseEstimator(model)
 
     found = [len(estimator.estimate(image)) for image in (EMPTY, rooms.occupied(280))]
@@ -341,10 +341,10 @@ Moment = tuple[Image, RecordedFrame]
 
 
 def film(name: str) -> list[Moment]:
-    """Return pictures and recorded poses of a film, ten a second.
+    """Return pictures and recorded poses of a video at 10 fps.
 
-    The first picture is shown for 20 s before, so that the gate is not new. The recording
-    shows the last one for 12 s.
+    The first picture is repeated for 20 s before, so that the gate adapts. The recording
+    continues the last one for 12 s.
     """
     recording = FILMS / "recordings" / "movenet-multipose" / f"{name}.jsonl.gz"
     poses = list(frames.frames(reader.open_recording(recording)))
@@ -361,7 +361,7 @@ def film(name: str) -> list[Moment]:
 
 
 def happened(moments: list[Moment], still_fps: float) -> tuple[list[str], int]:
-    """Return the events of a film behind a gate, and the number of frames that passed."""
+    """Return the events of a video behind a gate, and the number of accepted frames."""
     rng = np.random.default_rng(0)
     people = build.follower(Config(), Camera(id="film", source="-"))
     gate = MotionGate(ImageTransform(), 0.2, still_fps=still_fps)
@@ -378,7 +378,7 @@ def happened(moments: list[Moment], still_fps: float) -> tuple[list[str], int]:
 @pytest.mark.skipif(not FILMS.exists(), reason="the shared films are not here")
 @pytest.mark.parametrize("name", FALLS)
 def test_fewer_frames_of_still_people_lose_no_event(name: str) -> None:
-    """A person stands still, falls, and lies still."""
+    """A person who stands still, falls and lies still gives the same events with fewer frames."""
     moments = film(name)
 
     every, most = happened(moments, still_fps=240)

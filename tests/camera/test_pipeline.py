@@ -1,4 +1,4 @@
-"""The pipeline: what a frame goes through."""
+"""The pipeline: the stages of a frame."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -39,7 +39,7 @@ def somebody(x: float) -> Pose:
 
 
 def test_people_in_stills_count_at_once() -> None:
-    """One picture, or several that have nothing to do with each other: each shows its people."""
+    """In still pictures each person is reported at once."""
     people = follower()
 
     seen = [
@@ -51,7 +51,7 @@ def test_people_in_stills_count_at_once() -> None:
 
 
 def test_keypoints_in_stills_are_where_they_were_found() -> None:
-    """Nobody walks from one picture into the next one."""
+    """Still pictures are not smoothed."""
     people = follower()
 
     for at, x in enumerate((100, 104, 109, 130)):
@@ -60,7 +60,7 @@ def test_keypoints_in_stills_are_where_they_were_found() -> None:
 
 
 def test_a_flicker_in_a_video_is_nobody() -> None:
-    """Where there is a next frame, somebody new is watched first."""
+    """In video a new person is not reported after a single frame."""
     people = follower()
 
     seen = [people.follow(poses, 0, SIZE)[0] for poses in ([somebody(100)], [])]
@@ -70,7 +70,7 @@ def test_a_flicker_in_a_video_is_nobody() -> None:
 
 @pytest.mark.parametrize("keeps_picture", [True, False])
 def test_a_picture_that_nobody_shows_goes_before_the_frame_is_composed(keeps_picture: bool) -> None:
-    """Frames are under way in several places, and their pictures are what is large."""
+    """The picture is released before the messages are composed, unless it is needed."""
     composed = []
 
     def compose(frame: Frame, _: Sequence[Track], __: Sequence[Event]) -> list[Message]:

@@ -1,4 +1,4 @@
-"""Turned, mirrored, cut and masked pictures: coordinates, hands and what stays hidden."""
+"""Rotated, mirrored, cropped and masked pictures: coordinates, left and right, and privacy."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -28,7 +28,7 @@ from edgepose.timing import Clock
 from edgepose.types import Event, Floats, Frame, Image, Message, Pose, Size, Track
 
 PERSON: Final = Path(__file__).parents[2] / "docs" / "images" / "person.jpg"
-ALIKE: Final = 0.8  # OKS of what a network sees of one person in two pictures of them
+ALIKE: Final = 0.8  # OKS between a network's results for the same person in two pictures
 MODELS: Final = ("movenet-lightning", "posenet-uint8")
 PAIR: Final = "posenet-uint8+movenet-lightning-int8"
 TURNS: Final = (0, 90, 180, 270)
@@ -50,13 +50,13 @@ def marked(x: int, y: int) -> Image:
 
 
 def white(image: Image) -> tuple[int, int]:
-    """Return where the one white pixel is."""
+    """Return the position of the white pixel."""
     (y,), (x,) = np.nonzero(image[:, :, 0])
     return int(x), int(y)
 
 
 def someone(x: float, y: float) -> Pose:
-    """Return a person whose joints are spread from a point to the right and down."""
+    """Return a person whose joints spread from a point to the right and down."""
     spread = np.arange(17, dtype=np.float32)
     points = np.stack([x + spread, y + 2 * spread, 0.5 + spread / 40], axis=1)
     return Pose(points.astype(np.float32), 0.9, box_around(points))
@@ -73,7 +73,7 @@ def estimator(model: str) -> PoseEstimator:
 
 
 class Walk:
-    """A pipeline with a real network, whose last tracks and frame can be looked at."""
+    """A pipeline with a real network that records its last tracks and frame."""
 
     def __init__(self, view: ImageTransform, model: str, zones: Sequence[Zone] = ()) -> None:
         self.tracks: list[Track] = []
@@ -103,7 +103,7 @@ class Walk:
         return []
 
     def see(self, image: Image, times: int = 3) -> Floats:
-        """Look at a picture as often as it takes to follow people; return the surest one."""
+        """Process a picture repeatedly until people are tracked; return the best keypoints."""
         for number in range(times):
             self.pipeline.process(framed(image, number))
         assert self.tracks
@@ -116,14 +116,14 @@ def likeness(a: Floats, b: Floats) -> float:
 
 
 def flipped(keypoints: Floats, width: int) -> Floats:
-    """Return where the same joints are in the mirrored picture."""
+    """Return the positions of the same joints in the mirrored picture."""
     moved = keypoints.copy()
     moved[:, 0] = width - 1 - moved[:, 0]
     return moved
 
 
 def test_nothing_asked_for_costs_nothing() -> None:
-    """Frames, pictures and people are handed on as they are, and no stage is counted."""
+    """Without options frames and poses are returned unchanged, and no stage is timed."""
     view = ImageTransform()
     frame, people = framed(marked(3, 4)), [someone(5, 6)]
 
@@ -136,7 +136,7 @@ def test_nothing_asked_for_costs_nothing() -> None:
 
 @pytest.mark.parametrize("turn", TURNS)
 def test_it_turns_clockwise_and_then_mirrors(turn: Any) -> None:
-    """What is at the top left comes to where a clockwise turn brings it."""
+    """Rotation is clockwise, followed by mirroring."""
     places = {0: (2, 1), 90: (88, 2), 180: (157, 88), 270: (1, 157)}
     x, y = places[turn]
     frame = framed(marked(2, 1))
@@ -152,7 +152,7 @@ def test_it_turns_clockwise_and_then_mirrors(turn: Any) -> None:
 
 @pytest.mark.parametrize(("turn", "mirror"), [*product(TURNS, (False, True))])
 def test_the_part_and_the_frame_have_the_same_points(turn: Any, mirror: bool) -> None:
-    """What is seen at a place of the part lies in the frame where the frame shows it."""
+    """Points of the region are mapped to the frame and back."""
     view = ImageTransform(rotate=turn, mirror=mirror, roi=(0.25, 0.1, 0.7, 0.85))
     shown = view.apply(framed(marked(80, 45)))
 
@@ -170,7 +170,7 @@ def test_the_part_and_the_frame_have_the_same_points(turn: Any, mirror: bool) ->
 @pytest.mark.parametrize("roi", [(0, 0, 1, 1), (0.999, 0.999, 0.001, 0.001), (0, 0.3, 1e-9, 0.7)])
 @pytest.mark.parametrize("size", [Size(1, 1), Size(7, 5), Size(1280, 720)])
 def test_a_region_is_in_the_frame_and_never_empty(roi: Any, size: Size) -> None:
-    """However small the part, there is a pixel to look at."""
+    """A region has at least one pixel and is inside of the frame."""
     x, y, width, height = region(roi, size)
 
     assert 0 <= x < x + width <= size.width
@@ -178,7 +178,7 @@ def test_a_region_is_in_the_frame_and_never_empty(roi: Any, size: Size) -> None:
 
 
 def test_halves_make_a_whole() -> None:
-    """Two parts that touch leave no column out and share none."""
+    """Two adjacent regions neither overlap nor leave a gap."""
     left, right = (region((x, 0, 0.5, 1), Size(641, 480)) for x in (0, 0.5))
 
     assert left[0] + left[2] == right[0]
@@ -186,7 +186,7 @@ def test_halves_make_a_whole() -> None:
 
 
 def test_masks_are_black_and_the_source_keeps_its_picture() -> None:
-    """Nobody writes into a frame; all around the mask stays as it was."""
+    """Masks are drawn into a copy; the rest of the picture is unchanged."""
     image = np.full((90, 160, 3), 200, dtype=np.uint8)
     corners = ((0.25, 0.2), (0.75, 0.2), (0.75, 0.8), (0.25, 0.8))
 
@@ -201,7 +201,7 @@ def test_masks_are_black_and_the_source_keeps_its_picture() -> None:
 
 
 def test_a_mask_stands_in_the_turned_picture() -> None:
-    """It is drawn where the user sees it: after rotation and mirror."""
+    """Masks apply after rotation and mirroring."""
     image = np.full((90, 160, 3), 200, dtype=np.uint8)
     top = ((0, 0), (1, 0), (1, 0.25), (0, 0.25))
 
@@ -213,7 +213,7 @@ def test_a_mask_stands_in_the_turned_picture() -> None:
 
 @pytest.mark.parametrize("model", [*MODELS, PAIR])
 def test_a_mirrored_person_keeps_their_left(model: str) -> None:
-    """Each joint lies where the mirror shows it, under the name it had before."""
+    """In a mirrored picture left and right joints keep their names."""
     width = person().shape[1]
 
     plain = Walk(ImageTransform(), model).see(person())
@@ -228,7 +228,7 @@ def test_a_mirrored_person_keeps_their_left(model: str) -> None:
 
 @pytest.mark.parametrize(("turn", "model"), [*product(TURNS, MODELS)])
 def test_a_camera_on_its_side_sees_people_upright(turn: Any, model: str) -> None:
-    """Turned back by `rotate`, the picture gives the same person at the same place."""
+    """With `rotate` the person is found as in the upright picture."""
     back = (360 - turn) % 360
     sideways = np.asarray(cv2.rotate(person(), ROTATE[back])) if turn else person()
 
@@ -242,7 +242,7 @@ def test_a_camera_on_its_side_sees_people_upright(turn: Any, model: str) -> None
 
 @pytest.mark.parametrize(("side", "model"), [*product((0, 1), MODELS)])
 def test_only_the_region_is_looked_at(side: int, model: str) -> None:
-    """Of two people, the one in the region is found, at their place in the whole frame."""
+    """Only the person in the region is found, in frame coordinates."""
     both = np.hstack([person(), person()])
     width = person().shape[1]
 
@@ -255,7 +255,7 @@ def test_only_the_region_is_looked_at(side: int, model: str) -> None:
 
 
 def test_a_mirrored_region_is_where_the_mirror_shows_it() -> None:
-    """All at once: turned, mirrored, and a part of it, with a person followed in it."""
+    """Rotation, mirroring and region work together while a person is tracked."""
     pair = np.hstack([person(), np.zeros_like(person())])
     sideways = np.asarray(cv2.rotate(pair, ROTATE[270]))
     width = pair.shape[1]
@@ -268,7 +268,7 @@ def test_a_mirrored_region_is_where_the_mirror_shows_it() -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_people_behind_a_mask_are_not_found(model: str) -> None:
-    """What is blacked out does not reach the network."""
+    """A masked person is not found."""
     both = np.hstack([person(), person()])
     left = ((0, 0), (0.5, 0), (0.5, 1), (0, 1))
 
@@ -285,7 +285,7 @@ def test_people_behind_a_mask_are_not_found(model: str) -> None:
 
 @pytest.mark.parametrize("turn", TURNS)
 def test_zones_are_parts_of_the_turned_frame(turn: Any) -> None:
-    """A zone is drawn on the picture as it is shown, however the camera hangs."""
+    """Zones refer to the rotated frame."""
     both = np.hstack([np.zeros_like(person()), person()])
     sideways = np.asarray(cv2.rotate(both, ROTATE[360 - turn])) if turn else both
     halves = [
@@ -300,7 +300,7 @@ def test_zones_are_parts_of_the_turned_frame(turn: Any) -> None:
 
 
 def test_a_snapshot_of_the_camera_hides_what_is_masked() -> None:
-    """The picture that leaves the device is the masked one, turned and mirrored."""
+    """The snapshot is the masked, rotated picture."""
     image = np.full((90, 160, 3), 200, dtype=np.uint8)
     top = ((0, 0), (1, 0), (1, 0.5), (0, 0.5))
     camera = Camera(id="hall", source="demo://", snapshot="camera")
@@ -315,5 +315,5 @@ def test_a_snapshot_of_the_camera_hides_what_is_masked() -> None:
     sent = cv2.imdecode(np.frombuffer(message.payload, dtype=np.uint8), cv2.IMREAD_COLOR)
     assert sent is not None
     assert sent.shape == (160, 90, 3)
-    assert sent[:76].max() < 30  # JPEG smears a little
+    assert sent[:76].max() < 30  # JPEG artefacts
     assert sent[84:].min() > 170

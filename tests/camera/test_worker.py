@@ -1,4 +1,4 @@
-"""One camera at work: order, ends, losses, rates."""
+"""One camera's worker: order, end, drops, rates."""
 
 import os
 import threading
@@ -31,7 +31,7 @@ def frame(number: int, *, hz: float = 10) -> Frame:
 
 
 class Listed:
-    """A source that yields what it is given, then fails if told to."""
+    """A source that yields given frames, then raises an error if one is given."""
 
     live = False
     fps: float | None = None
@@ -56,7 +56,7 @@ class Listed:
 
 
 class Names:
-    """A pipeline that writes down which frames came through."""
+    """A pipeline that records the names of its frames."""
 
     def __init__(self, fail_at: str = "") -> None:
         self.seen: list[str] = []
@@ -79,7 +79,7 @@ class Names:
 
 
 class DelegateBackoff:
-    """A camera with everything around it, and an engine that answers at once."""
+    """A camera with its environment and an engine that answers at once."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class DelegateBackoff:
         self.engine.start()
 
     def _go_step_by_step(self) -> None:
-        """Let the source give the next frame only when this one is through."""
+        """Let the source yield the next frame only after the previous one is processed."""
         put = self.camera._frames.put
 
         def put_and_wait(entry: Frame) -> bool:
@@ -156,7 +156,7 @@ class DelegateBackoff:
 
 
 def test_every_frame_of_a_finite_source_comes_through_in_order() -> None:
-    """A file is read in full, and its end is its end."""
+    """No frame of a file is dropped, and the state is `ended` afterwards."""
     frames = [frame(number) for number in range(200)]
     bench = DelegateBackoff(lambda: Listed(frames))
 
@@ -172,7 +172,7 @@ def test_every_frame_of_a_finite_source_comes_through_in_order() -> None:
 
 @pytest.mark.slow
 def test_a_file_that_is_missing_is_waited_for() -> None:
-    """It ends no daemon: others are watched, and a disk may be mounted later."""
+    """A missing file is retried: it may be mounted later."""
     opened: list[int] = []
 
     def mounted_later() -> Listed:
@@ -193,7 +193,7 @@ def test_a_file_that_is_missing_is_waited_for() -> None:
 
 
 def test_a_file_that_is_missing_is_tried_once_where_it_is_read_once() -> None:
-    """It is over then, with its error, and was not in view."""
+    """With `once` a missing file is tried once, and the error is kept."""
 
     def missing() -> Listed:
         raise SourceError("video x.mp4: no such file")
@@ -209,7 +209,7 @@ def test_a_file_that_is_missing_is_tried_once_where_it_is_read_once() -> None:
 
 @pytest.mark.slow
 def test_a_live_source_is_opened_again_after_a_loss() -> None:
-    """The camera says it is away, tries again, and says it is back."""
+    """After a loss the state is `offline` until the source is opened again."""
     attempts: list[Listed] = []
 
     def plugged_in_again() -> Listed:
@@ -237,7 +237,7 @@ def test_a_live_source_is_opened_again_after_a_loss() -> None:
 def test_a_stream_that_keeps_ending_soon_is_lost_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is waited for longer each time, and is back only when it has lasted for a while."""
+    """Pauses grow with each short session, and the state is `online` after a longer one."""
     opened = 0
     waits: list[float] = []
 
@@ -263,7 +263,7 @@ def test_a_stream_that_keeps_ending_soon_is_lost_once(
 
 
 def test_a_live_source_is_looked_at_no_more_often_than_asked() -> None:
-    """30 frames a second, 10 of them wanted: every third counts."""
+    """Of 30 frames a second at `max_fps=10` every third is accepted."""
     frames = [frame(number, hz=30) for number in range(90)]
     source = Listed(frames, SourceError("end"))
     bench = DelegateBackoff(lambda: source, live=True, max_fps=10)
@@ -282,7 +282,7 @@ def test_a_live_source_is_looked_at_no_more_often_than_asked() -> None:
 def test_a_file_that_runs_ahead_is_told_of_once(
     slowness: float, told: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With how far, and both rates; a file that is late by a moment is not worth a word."""
+    """A file that is processed too slowly is logged once, with delay and rates."""
     frames = [
         replace(one, read_ns=int(one.captured_ns * slowness))
         for one in (frame(number, hz=25) for number in range(250))
@@ -299,7 +299,7 @@ def test_a_file_that_runs_ahead_is_told_of_once(
 
 
 def test_what_need_not_keep_up_is_never_late(caplog: pytest.LogCaptureFixture) -> None:
-    """A file as fast as it can be processed, and a camera, which drops frames instead."""
+    """Files without pacing, and cameras, are never reported as late."""
     frames = [replace(frame(number), read_ns=number * NS_PER_S) for number in range(100)]
     benches = [
         DelegateBackoff(lambda: Listed(frames), runs_on=False),
@@ -316,7 +316,7 @@ def test_what_need_not_keep_up_is_never_late(caplog: pytest.LogCaptureFixture) -
 
 
 def test_a_fault_in_a_stage_is_handed_to_the_main_thread() -> None:
-    """It is not swallowed, and the camera's threads can still be ended."""
+    """An exception in a stage is passed to the main thread; the camera can still be closed."""
     bench = DelegateBackoff(
         lambda: Listed([frame(number) for number in range(50)]), pipeline=Names(fail_at="7")
     )
@@ -329,7 +329,7 @@ def test_a_fault_in_a_stage_is_handed_to_the_main_thread() -> None:
 
 
 def test_closing_ends_a_camera_in_the_middle() -> None:
-    """And closing it twice is fine."""
+    """`close` ends a running camera, and can be called twice."""
     bench = DelegateBackoff(lambda: Listed([frame(number) for number in range(100_000)]))
     bench.camera.start()
     bench.wait_for("online")
@@ -342,7 +342,7 @@ def test_closing_ends_a_camera_in_the_middle() -> None:
 
 @pytest.mark.skipif(len(process.cores()) < 2, reason="one core: nothing to leave")
 def test_its_threads_keep_to_the_cores_that_the_network_leaves() -> None:
-    """What reads and sends does not make the network wait, and the others stay free."""
+    """The camera's threads run on the cores that the network does not use."""
     seen: list[set[int]] = []
 
     class Noting(Names):
@@ -360,7 +360,7 @@ def test_its_threads_keep_to_the_cores_that_the_network_leaves() -> None:
 
 
 class Shown(Names):
-    """A pipeline that sees somebody in the frames it is told of."""
+    """A pipeline that reports a person in given frames."""
 
     def __init__(self, *people: range) -> None:
         super().__init__()
@@ -373,7 +373,7 @@ class Shown(Names):
 
 
 def test_an_empty_room_is_left_out_and_counted() -> None:
-    """With the gate, what is not looked at is `still`; a person seen opens it; all adds up."""
+    """Skipped frames count as `still`; a person opens the gate; all counters add up."""
     minute = [frame(number, hz=10) for number in range(1, 601)]
     pipeline = Shown(range(300, 320))
     bench = DelegateBackoff(
@@ -396,7 +396,7 @@ def test_an_empty_room_is_left_out_and_counted() -> None:
 
 
 def test_every_frame_that_was_not_looked_at_has_a_reason() -> None:
-    """30 frames a second, 10 wanted, paused in the middle: what came is what is counted."""
+    """Received frames are the sum of processed ones and dropped ones with each reason."""
     paused_at = 30
 
     class Pausing(Listed):
@@ -422,7 +422,7 @@ def test_every_frame_that_was_not_looked_at_has_a_reason() -> None:
 
 
 def test_what_cannot_be_decoded_does_not_count_as_delivered() -> None:
-    """A camera whose pictures are all broken is away, not back and lost again each time."""
+    """A source that yields only broken pictures does not become `online`."""
 
     class Broken(Listed):
         def frames(self, accept: FrameFilter = accept_all) -> Iterator[Frame]:

@@ -1,4 +1,4 @@
-"""Which broker `watch`, `record` and `replay` connect to."""
+"""The broker to which `watch`, `record` and `replay` connect."""
 
 import argparse
 import os
@@ -32,7 +32,7 @@ def parsed(*words: str) -> argparse.Namespace:
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return where this machine's configuration would be: nowhere, until it is written."""
+    """Return the path of the default configuration, which does not exist yet."""
     (tmp_path / "password").write_text("s3cret\n")
     monkeypatch.setattr(loading, "DEFAULT_FILE", tmp_path / "edgepose.toml")
     monkeypatch.delenv("EDGEPOSE_MQTT_PASSWORD", raising=False)
@@ -45,7 +45,7 @@ def options(choice: BrokerChoice) -> BrokerOptions:
 
 @pytest.mark.parametrize("named", [True, False])
 def test_the_configuration_says_where_and_as_whom(file: Path, tmp_path: Path, named: bool) -> None:
-    """The file that `-c` names, or this machine's."""
+    """The settings come from the file given by `-c`, or from the default file."""
     path = tmp_path / "other.toml" if named else file
     path.write_text(FULL)
 
@@ -58,7 +58,7 @@ def test_the_configuration_says_where_and_as_whom(file: Path, tmp_path: Path, na
 
 
 def test_the_command_line_wins(file: Path) -> None:
-    """A broker that is named is used as it is; nothing of the configuration's login goes there."""
+    """With `--mqtt` the configuration's login is not used."""
     file.write_text(FULL)
 
     other = BrokerChoice.from_args(parsed("--mqtt", "mqtt://other.lan"))
@@ -71,7 +71,7 @@ def test_the_command_line_wins(file: Path) -> None:
 
 
 def test_without_a_configuration_it_is_this_machine(file: Path) -> None:
-    """As before."""
+    """The default is localhost:1883."""
     choice = BrokerChoice.from_args(parsed())
 
     assert (options(choice).address, choice.base_topic) == ("localhost:1883", "edgepose")
@@ -79,14 +79,14 @@ def test_without_a_configuration_it_is_this_machine(file: Path) -> None:
 
 @pytest.mark.parametrize(("url", "port"), [("embedded", 1883), ("embedded:1999", 1999)])
 def test_the_embedded_broker_is_on_this_machine(file: Path, url: str, port: int) -> None:
-    """At the port that is configured, or the usual one."""
+    """`embedded` means this machine, with the configured or the default port."""
     file.write_text(f'[mqtt]\nurl = "{url}"\n')
 
     assert options(BrokerChoice.from_args(parsed())).address == f"127.0.0.1:{port}"
 
 
 def test_what_cannot_be_used_is_said(file: Path, tmp_path: Path) -> None:
-    """A file that is not there, a password that may not be read, an address that is none."""
+    """Missing files, unreadable passwords and invalid URLs raise an error."""
     with pytest.raises(ConfigError, match="there is no such file"):
         BrokerChoice.from_args(parsed("-c", str(tmp_path / "none.toml")))
     file.write_text(FULL.replace('"password"', '"nothing"'))
@@ -100,7 +100,7 @@ def test_what_cannot_be_used_is_said(file: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_configuration_that_may_not_be_read_is_not_passed_over(file: Path) -> None:
-    """Else the wrong broker would be asked for ever."""
+    """An unreadable default configuration is an error: the wrong broker would be used."""
     file.write_text(FULL)
     file.chmod(0)
 
@@ -112,7 +112,7 @@ def test_a_configuration_that_may_not_be_read_is_not_passed_over(file: Path) -> 
 def test_every_command_takes_it(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    """Each connects to the configured broker."""
+    """Each command connects to the configured broker."""
     file.write_text(FULL)
     asked: list[BrokerOptions] = []
 

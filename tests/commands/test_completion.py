@@ -1,4 +1,4 @@
-"""Tests of tab completion, in the shells themselves."""
+"""Tab completion, in the shells themselves."""
 
 import shutil
 import subprocess
@@ -25,7 +25,7 @@ def script(shell: str) -> str:
 
 
 def shell(name: str, text: str) -> str:
-    """Run a script in a shell; return what it prints."""
+    """Run a script in a shell; return its output."""
     if shutil.which(name) is None:
         pytest.skip(f"no {name} here")
     words = [name, "-f"] if name == "zsh" else [name, "--no-config"] if name == "fish" else [name]
@@ -45,7 +45,7 @@ def bash(*words: str) -> set[str]:
 
 
 def zsh(*words: str) -> set[str]:
-    """Complete the last word in zsh; its own parts are replaced by ones that print."""
+    """Complete the last word in zsh, with its own functions replaced by printing ones."""
     typed = " ".join(f"'{word}'" for word in words)
     parts = [
         "_describe() { print -l -- ${found%%:*} }",
@@ -73,7 +73,7 @@ def complete(request: pytest.FixtureRequest) -> Callable[..., set[str]]:
 
 
 def test_every_command_and_option_is_offered(complete: Callable[..., set[str]]) -> None:
-    """Wherever it may stand; what is hidden is not."""
+    """All commands and options are offered, except hidden ones."""
     for command in syntax().all():
         long = {flag for option in command.options for flag in option.flags if flag[:2] == "--"}
         below = {it.path[-1] for it in command.commands}
@@ -83,13 +83,13 @@ def test_every_command_and_option_is_offered(complete: Callable[..., set[str]]) 
 
 
 def test_options_of_other_commands_are_not_offered(complete: Callable[..., set[str]]) -> None:
-    """An option of the wrong command would be refused."""
+    """Options of other commands are not offered."""
     assert "--max-people" not in complete("edgepose", "config", "check", "--")
     assert "check" not in complete("edgepose", "run", "")
 
 
 def test_values_are_offered(complete: Callable[..., set[str]]) -> None:
-    """Choices, models, files where a file is meant, and nothing where neither is known."""
+    """Choices and models are offered for their options only."""
     assert complete("edgepose", "detect", "--model", "") >= set(MODELS)
     assert complete("edgepose", "detect", "--policy", "") >= {"auto", "whole", "follow", "refine"}
     assert complete("edgepose", "completion", "") >= {"bash", "zsh", "fish"}
@@ -99,7 +99,7 @@ def test_values_are_offered(complete: Callable[..., set[str]]) -> None:
 def test_files_are_offered(
     complete: Callable[..., set[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also as the first argument of a command."""
+    """Files are offered as first arguments and for options that take files."""
     (tmp_path / "walk.mp4").touch()
     monkeypatch.chdir(tmp_path)
 
@@ -110,7 +110,7 @@ def test_files_are_offered(
 
 @pytest.mark.parametrize("name", SHELLS)
 def test_it_is_printed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """With the models of the catalogue."""
+    """The printed script contains the catalogue's models."""
     from edgepose.cli import main
 
     assert main(["completion", name]) == 0

@@ -1,4 +1,4 @@
-"""The demo: what a newcomer sees first, and what remains of it."""
+"""The demo: its configuration, output, and saved changes."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ BROKER, PAGE = Address("127.0.0.1", 1883), Address("127.0.0.1", 8600)
 
 
 def test_it_shows_the_clips_picture_two_zones_and_a_fall() -> None:
-    """All that the page can show, of people who were drawn."""
+    """The demo shows the clip's picture, two zones and a second clip with a fall."""
     config = loads(demo.configuration("demo://", BROKER, PAGE), "demo.toml")
 
     assert config.web.picture
@@ -24,7 +24,7 @@ def test_it_shows_the_clips_picture_two_zones_and_a_fall() -> None:
 
 
 def test_an_own_source_is_shown_as_skeletons() -> None:
-    """A picture of the room is never shown unasked."""
+    """With another source only skeletons are shown, and one camera is configured."""
     config = loads(demo.configuration("/dev/video0", BROKER, PAGE), "demo.toml")
 
     assert not config.web.picture
@@ -33,7 +33,7 @@ def test_an_own_source_is_shown_as_skeletons() -> None:
 
 
 def test_what_was_saved_is_kept_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the folder where the demo was started, beside what earlier demos left."""
+    """A saved configuration is copied into the working directory, under a free name."""
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "demo.toml"
     file.write_text("# drawn")
@@ -46,7 +46,7 @@ def test_what_was_saved_is_kept_and_named(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_an_event_fits_a_terminal_of_80_columns() -> None:
-    """The longest of the demo's: both postures can be read."""
+    """The demo's longest event fits into 80 columns."""
     event = EventMessage(
         id="1",
         device="pi",
@@ -67,7 +67,7 @@ def test_an_event_fits_a_terminal_of_80_columns() -> None:
 @needs_mosquitto
 @pytest.mark.slow
 def test_the_fall_of_the_demo_is_confirmed(tmp_path: Path) -> None:
-    """By the daemon, at the clip's own rate, and the person gets up again."""
+    """The daemon reports a suspected, a confirmed and a recovered fall at the clip's own rate."""
     camera = '[[camera]]\nid = "fall"\nsource = "demo://fall"\n[web]\nlisten = ""\n'
     with Mosquitto(tmp_path) as broker, witness(broker.port, "edgepose/+/+/event") as seen:
         running = Running(tmp_path, broker.url, camera + '[metrics]\nlisten = ""\n')

@@ -1,4 +1,4 @@
-"""`edgepose detect`: what is written is whole, whatever ends it."""
+"""`edgepose detect`: complete output, also after an interruption."""
 
 import json
 import os
@@ -28,7 +28,7 @@ MODEL = ("-m", "movenet-lightning")
 
 
 def test_a_single_picture_says_its_posture(capsys: pytest.CaptureFixture[str]) -> None:
-    """One line a picture, the message of the contract, posture included; nobody is followed."""
+    """Each picture gives one message with posture and without ids."""
     assert main(["detect", str(PICTURE), *MODEL, "--json"]) == 0
 
     (person,) = json.loads(capsys.readouterr().out)["poses"]
@@ -39,7 +39,7 @@ def test_a_single_picture_says_its_posture(capsys: pytest.CaptureFixture[str]) -
 def test_people_who_are_small_in_the_picture_are_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The default model sees people whom the quickest for several people overlooks."""
+    """The default model finds small people that the fastest multi-person model misses."""
     canvas = np.full((720, 1280, 3), 128, dtype=np.uint8)
     person = cv2.resize(street()[PERSON], (60, 110), interpolation=cv2.INTER_AREA)
     for number in range(4):
@@ -59,7 +59,7 @@ def test_people_who_are_small_in_the_picture_are_found(
 def test_one_picture_cannot_hold_several(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Refused before any work is done, for two pictures, a folder and a video alike."""
+    """Several pictures, a folder or a video are refused before any work is done."""
     out = tmp_path / "out.png"
 
     for words in ([str(PICTURE), str(PICTURE)], ["demo://"], [str(PICTURE.parent)]):
@@ -72,7 +72,7 @@ def test_one_picture_cannot_hold_several(
 def test_what_cannot_be_read_does_not_stop_the_rest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A sentence for one, a result for the other, and an exit code that tells."""
+    """It is reported, the others are processed, and the exit code is 3."""
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
 
@@ -82,7 +82,7 @@ def test_what_cannot_be_read_does_not_stop_the_rest(
 
 
 def test_each_message_names_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """So that the results of a folder and of several films can be told apart."""
+    """Each message contains its file's name, so that results can be assigned."""
     names = ["a.png", 'b "c".png', "日本.png", os.fsdecode(b"stra\xdfe.png")]
     for name in names:
         (tmp_path / name).write_bytes(cv2.imencode(".png", np.zeros((48, 64, 3), np.uint8))[1])
@@ -103,7 +103,7 @@ def test_each_message_names_its_file(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_names_beyond_the_terminals_encoding_are_escaped(
     tmp_path: Path, code: str, json_asked: bool
 ) -> None:
-    """Nothing ends for it; what is printed as JSON stays JSON, and says the same."""
+    """Unencodable names are escaped; JSON output stays valid and equivalent."""
     names = ["1-日本.png", "2-straße.png", "3-\U0001f600.png", os.fsdecode(b"4-\xdf.png"), "5.png"]
     for name in names:
         (tmp_path / name).write_bytes(cv2.imencode(".png", np.zeros((48, 64, 3), np.uint8))[1])
@@ -127,7 +127,7 @@ def test_names_beyond_the_terminals_encoding_are_escaped(
 
 @pytest.mark.slow
 def test_an_interrupt_leaves_whole_lines_and_a_whole_video(tmp_path: Path) -> None:
-    """Ctrl-C in the middle: every line is a message, the video plays to where it was."""
+    """After Ctrl-C every line is a complete message, and the video can be played."""
     out = tmp_path / "out.mp4"
     command = [sys.executable, "-m", "edgepose", "detect", "demo://", *MODEL, "--json"]
     with subprocess.Popen([*command, "-o", str(out)], stdout=subprocess.PIPE) as process:
@@ -148,7 +148,7 @@ def test_an_interrupt_leaves_whole_lines_and_a_whole_video(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_a_full_disk_is_said_in_words() -> None:
-    """Not as a bug to be reported."""
+    """A full disk is reported as such, not as an internal error."""
     command = [sys.executable, "-m", "edgepose", "detect", str(PICTURE), *MODEL, "--json"]
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
@@ -158,7 +158,7 @@ def test_a_full_disk_is_said_in_words() -> None:
 
 
 def test_a_picture_of_nobody_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An empty room is an answer."""
+    """A picture without people prints "nobody"."""
     empty = tmp_path / "empty.png"
     cv2.imwrite(str(empty), np.full((240, 320, 3), 90, np.uint8))
 
@@ -167,7 +167,7 @@ def test_a_picture_of_nobody_says_so(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_film_tells_of_people_from_its_first_frame(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing waits for a second sight: who asks for frames wants what is in each."""
+    """In video people are reported from the first frame, without a confirmation."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(detect, "_with_progress", lambda source, *_, **__: first(source, 3))
         assert main(["detect", "demo://", *MODEL, "--json"]) == 0
@@ -193,7 +193,7 @@ def first(source: Source, count: int) -> Iterator[Frame]:
 def test_what_cannot_be_meant_is_refused(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In a sentence of ours, with the exit code for wrong usage, before any work."""
+    """Invalid options exit with code 2 and one sentence, before any work is done."""
     assert main(["detect", str(PICTURE), *words]) == 2
 
     heard = capsys.readouterr()
@@ -205,7 +205,7 @@ def test_what_cannot_be_meant_is_refused(
 def test_single_is_one_person_with_every_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str
 ) -> None:
-    """Also where two are in the picture."""
+    """`--single` gives one person although two are in the picture."""
     person = cv2.imread(str(PICTURE))
     assert person is not None
     cv2.imwrite(str(tmp_path / "two.png"), np.hstack([person, person]))
@@ -219,7 +219,7 @@ def test_single_is_one_person_with_every_model(
 
 
 def test_the_policy_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
-    """A second look is a better one, and the message names the models."""
+    """`--policy refine` adds a refiner, which the message names."""
     words = ["detect", str(PICTURE), "-m", "posenet-uint8", "--json"]
 
     assert main(words) == 0
@@ -236,7 +236,7 @@ def test_the_policy_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
 def test_by_default_small_people_are_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Pedestrians of 60 to 120 pixels, in pictures over the whole film."""
+    """The default model finds pedestrians of 60 to 120 pixels in pictures of a video."""
     if not PEDESTRIANS.exists():
         pytest.skip("no clip: apt install opencv-doc")
     film = cv2.VideoCapture(str(PEDESTRIANS))

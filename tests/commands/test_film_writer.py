@@ -1,4 +1,4 @@
-"""Films that are written: each picture at its time, and of any name."""
+"""Video output: frame times, sizes and file names."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ STAMPS_MS = [0, 100, 200, 3000, 3040, 9000]
 
 @pytest.fixture(params=["pyav", "opencv"])
 def writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Write with each library in turn."""
+    """Use each library in turn."""
     if request.param == "opencv":
         monkeypatch.setitem(sys.modules, "av", None)
     else:
@@ -36,7 +36,7 @@ def write(path: Path, size: Size = WIDE) -> Path:
 
 @pytest.mark.parametrize("ending", ["mp4", "mov", "mkv", "avi"])
 def test_each_picture_is_shown_at_its_time(tmp_path: Path, ending: str) -> None:
-    """And the last one for as long as pictures are shown on average."""
+    """Frames keep their times; the last one lasts for the average duration."""
     av = pytest.importorskip("av")
 
     path = write(tmp_path / f"out.{ending}")
@@ -52,11 +52,11 @@ def test_each_picture_is_shown_at_its_time(tmp_path: Path, ending: str) -> None:
     assert length_s == pytest.approx(9.1, abs=0.15)
     if ending != "avi":
         assert stream.codec_context.name == "h264"
-        assert stream.codec_context.pix_fmt == "yuv420p"  # what browsers play
+        assert stream.codec_context.pix_fmt == "yuv420p"  # the format that browsers play
 
 
 def test_a_browser_can_play_it_while_it_loads(tmp_path: Path) -> None:
-    """The index stands before the pictures."""
+    """The index comes before the pictures, so that browsers can stream it."""
     pytest.importorskip("av")
 
     data = write(tmp_path / "out.mp4").read_bytes()
@@ -66,7 +66,7 @@ def test_a_browser_can_play_it_while_it_loads(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [Size(97, 48), Size(96, 49), Size(97, 49), Size(2, 2)])
 def test_pictures_may_have_any_size(tmp_path: Path, writer: str, size: Size) -> None:
-    """Films have even sides only: an odd one grows by a pixel, or shrinks."""
+    """Videos have even sides: an odd side changes by one pixel."""
     path = write(tmp_path / "out.mkv", size)
 
     good, image = cv2.VideoCapture(str(path)).read()
@@ -76,7 +76,7 @@ def test_pictures_may_have_any_size(tmp_path: Path, writer: str, size: Size) -> 
 
 
 def test_pictures_of_other_sizes_are_scaled(tmp_path: Path, writer: str) -> None:
-    """A film has one size: that of its first picture."""
+    """All frames are scaled to the size of the first."""
     film = open_writer(tmp_path / "out.mp4", WIDE, 10)
     film.write(numbered(1), 0)
     film.write(numbered(2, Size(300, 200)), 100 * NS_PER_MS)
@@ -90,7 +90,7 @@ def test_pictures_of_other_sizes_are_scaled(tmp_path: Path, writer: str) -> None
 def test_any_name_can_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: str, name: str | bytes
 ) -> None:
-    """In the current folder, and in one of any name that is made for it."""
+    """Unusual file names are written, also into a new folder with such a name."""
     monkeypatch.chdir(tmp_path)
     text = os.fsdecode(name)
 
@@ -100,7 +100,7 @@ def test_any_name_can_be_written(
 
 
 def test_where_nothing_can_be_written_it_says_so(tmp_path: Path, writer: str) -> None:
-    """Before any work, in a sentence."""
+    """An unwritable path raises UsageError before any work is done."""
     (tmp_path / "out.mp4").mkdir()
 
     with pytest.raises(UsageError, match="cannot be written"):

@@ -1,4 +1,4 @@
-"""Pictures: what is annotated lands whole, and nothing is lost for it."""
+"""Annotated pictures and videos: complete, and never overwriting the source."""
 
 from pathlib import Path
 
@@ -19,14 +19,14 @@ def frame(name: str = "") -> Frame:
 
 
 def photograph(path: Path) -> bytes:
-    """Write a picture; return what is in the file."""
+    """Write a picture; return the file's content."""
     cv2.imwrite(str(path), WIDE[::-1] // 2)
     return path.read_bytes()
 
 
 @pytest.mark.parametrize("output", ["photo.png", "."])
 def test_a_picture_is_never_written_over_itself(tmp_path: Path, output: str) -> None:
-    """By its own name or through its folder, the original stays as it is."""
+    """A source is not overwritten, by its own name or through its folder."""
     path = tmp_path / "photo.png"
     before = photograph(path)
     output = OutputWriter(tmp_path / output)
@@ -39,7 +39,7 @@ def test_a_picture_is_never_written_over_itself(tmp_path: Path, output: str) -> 
 
 @pytest.mark.parametrize("output", ["walk.mp4", "."])
 def test_a_video_is_never_written_over_itself(tmp_path: Path, output: str) -> None:
-    """What is still being read is not cut off."""
+    """A video that is being read is not overwritten."""
     path = tmp_path / "walk.mp4"
     path.write_bytes(CLIP.read_bytes())
     output = OutputWriter(tmp_path / output)
@@ -51,7 +51,7 @@ def test_a_video_is_never_written_over_itself(tmp_path: Path, output: str) -> No
 
 
 def test_pictures_of_one_name_stand_beside_each_other(tmp_path: Path) -> None:
-    """Two folders may each have their own 1.png."""
+    """Pictures of the same name in two folders get different output names."""
     output = OutputWriter(tmp_path / "out")
 
     for folder in ("a", "b"):
@@ -62,7 +62,7 @@ def test_pictures_of_one_name_stand_beside_each_other(tmp_path: Path) -> None:
 
 
 def test_a_video_is_whole_after_closing(tmp_path: Path) -> None:
-    """Every frame that was put can be read again, also when the source had not ended."""
+    """Every written frame can be read back, also if the source had not ended."""
     output = OutputWriter(tmp_path / "out.mp4")
     for _ in range(9):
         output.put(frame(), WIDE, source="walk.mp4", fps=25)

@@ -1,4 +1,4 @@
-"""Tests of the command line as data."""
+"""The command line as data."""
 
 import argparse
 
@@ -14,13 +14,13 @@ def syntax() -> Syntax:
 
 
 def test_it_has_every_command_with_its_line(syntax: Syntax) -> None:
-    """In the order of the table."""
+    """Commands and summaries are in the order of the table."""
     assert [one.path[1] for one in syntax.commands] == list(cli.COMMANDS)
     assert [one.summary for one in syntax.commands] == [row.help for row in cli.COMMANDS.values()]
 
 
 def test_every_option_that_help_shows_is_there(syntax: Syntax) -> None:
-    """Each flag of `--help`, with its explanation."""
+    """Each flag of `--help` exists with an explanation."""
     for command in syntax.commands:
         words = [*command.path[1:], "--help"]
         flags = {flag for one in command.all() for option in one.options for flag in option.flags}
@@ -33,7 +33,7 @@ def test_every_option_that_help_shows_is_there(syntax: Syntax) -> None:
 
 
 def test_commands_below_commands_are_there(syntax: Syntax) -> None:
-    """With their own arguments."""
+    """Subcommands exist with their own arguments."""
     paths = {" ".join(one.path): one for one in syntax.all()}
 
     assert paths["edgepose config check"].positionals[0].metavar == "FILE"
@@ -41,7 +41,7 @@ def test_commands_below_commands_are_there(syntax: Syntax) -> None:
 
 
 def test_a_value_of_a_file_is_known_by_its_name() -> None:
-    """Choices are no files."""
+    """An option with the metavar FILE takes a file; choices do not."""
     parser = argparse.ArgumentParser("edgepose")
     parser.add_argument("--config", metavar="FILE")
     parser.add_argument("--mode", choices=["a", "b"])

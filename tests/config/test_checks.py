@@ -1,4 +1,4 @@
-"""Tests of the checks that no single type makes."""
+"""Checks across several values."""
 
 import math
 import random
@@ -16,7 +16,7 @@ def edges(corners: list[tuple[float, float]]) -> list[tuple[tuple[float, float],
 
 @pytest.mark.parametrize("grid", [3, 8, 1000])
 def test_crossing_edges_are_found_as_by_comparing_all(grid: int) -> None:
-    """On a coarse grid many edges are upright, level, or touch."""
+    """The sweep agrees with comparing all pairs, also for vertical and touching edges."""
     make = random.Random(grid)
     for _ in range(2000):
         corners = [
@@ -33,7 +33,7 @@ def test_crossing_edges_are_found_as_by_comparing_all(grid: int) -> None:
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_polygons_of_many_corners_are_checked_quickly(*, turned: bool) -> None:
-    """A circle, and a comb whose edges all overlap on one axis."""
+    """A circle, and a comb whose edges all overlap on one axis, are checked quickly."""
     angles = [2 * math.pi * i / 6000 for i in range(6000)]
     circle = [(0.5 + 0.4 * math.cos(angle), 0.5 + 0.4 * math.sin(angle)) for angle in angles]
     comb = [(0.1 if i % 2 else 0.8, i / 3000) for i in range(3000)]

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in words."""
+"""Error messages about a configuration."""
 
 import re
 import tomllib
@@ -30,12 +30,12 @@ class Tree(Struct, forbid_unknown_fields=True):
 
 
 def sentences(text: str) -> list[str]:
-    """Return what is wrong with a tree."""
+    """Return the errors of a configuration tree."""
     return [problem.message for problem in error_messages.decode(tomllib.loads(text), Tree)[1]]
 
 
 def test_what_is_good_becomes_the_structure() -> None:
-    """And there is nothing to complain of."""
+    """A valid configuration gives a struct and no errors."""
     tree, problems = error_messages.decode(
         tomllib.loads("[trunk]\nrings = 3\n[[trunk.leaf]]\ncolour = 'red'\n"), Tree
     )
@@ -56,19 +56,19 @@ def test_what_is_good_becomes_the_structure() -> None:
     ],
 )
 def test_a_sentence_names_the_place_and_what_was_found(text: str, words: str) -> None:
-    """As it would be written in the file, list entries counted from nought."""
+    """The path is written as in the file, with list indices from 0."""
     assert words in sentences(text)[0]
 
 
 def test_a_misspelt_key_comes_before_the_value_it_hides() -> None:
-    """In the order in which to mend them."""
+    """Errors come in the order in which to fix them."""
     first, *_ = sentences("nmae = 'oak'\n[trunk]\nrings = 'many'")
 
     assert "nmae" in first
 
 
 def test_a_password_in_the_file_is_told_where_it_belongs() -> None:
-    """It is not repeated, and not called unknown only."""
+    """The error names `password_file` and does not repeat the password."""
     (told,) = sentences("password = 'swordfish'")
 
     assert "password_file" in told
@@ -85,7 +85,7 @@ def test_a_password_in_the_file_is_told_where_it_belongs() -> None:
     ],
 )
 def test_a_slip_in_the_syntax_gets_its_line_and_a_mend(text: str, words: tuple[str, ...]) -> None:
-    """The parser's own words alone help nobody who has never heard of TOML."""
+    """A syntax error has its line and a remedy besides the parser's words."""
     with pytest.raises(tomllib.TOMLDecodeError) as caught:
         tomllib.loads(text)
 
@@ -96,7 +96,7 @@ def test_a_slip_in_the_syntax_gets_its_line_and_a_mend(text: str, words: tuple[s
 
 
 def test_only_something_alike_is_meant() -> None:
-    """A wild guess would mislead."""
+    """Only a similar name is suggested."""
     assert suggestions.nearest("treshold", ["threshold", "thread"]) == "threshold"
     assert suggestions.nearest("banana", ["threshold", "thread"]) is None
 
@@ -114,7 +114,7 @@ def test_only_something_alike_is_meant() -> None:
     ],
 )
 def test_a_common_slip_gets_its_own_remedy(text: str, words: str) -> None:
-    """Instead of what tomllib makes of it."""
+    """The error has a specific remedy in place of tomllib's message."""
     with pytest.raises(ConfigError, match=re.escape(words)):
         loads(text, "test")
 
@@ -128,12 +128,12 @@ def test_a_common_slip_gets_its_own_remedy(text: str, words: str) -> None:
     ],
 )
 def test_what_was_meant_is_said(key: str, words: str) -> None:
-    """The right value follows from the wrong one."""
+    """The error suggests the right value."""
     with pytest.raises(ConfigError, match=re.escape(words)):
         loads(f'[[camera]]\nid = "a"\nsource = "demo://"\n{key}\n', "test")
 
 
 def test_page_and_metrics_need_ports_of_their_own() -> None:
-    """One of them would not be served."""
+    """The same port for page and metrics is refused."""
     with pytest.raises(ConfigError, match=r"web\.listen = .*another port than metrics\.listen"):
         loads('[web]\nlisten = "127.0.0.1:9464"\n', "test")

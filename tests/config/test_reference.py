@@ -1,4 +1,4 @@
-"""Tests of the starter, the page and the schema that are written from the structures."""
+"""The starter file, the reference page and the schema, generated from the structs."""
 
 import re
 import tomllib
@@ -20,14 +20,14 @@ EVERY_KEY = [
 
 
 def test_the_starter_loads_to_the_defaults() -> None:
-    """What `config init` writes is good as it stands and changes nothing but the camera."""
+    """The file of `config init` loads to the defaults, except for the camera."""
     found = loading.loads(reference.starter("/dev/video0"), "starter")
 
     assert found == Config(cameras=(Camera(id="camera", source="/dev/video0"),))
 
 
 def test_the_starter_names_the_broker_it_is_told() -> None:
-    """The line is live then, and nothing else differs."""
+    """The given broker is active in the file, and nothing else differs."""
     found = loading.loads(reference.starter("demo://", "mqtt://broker.example"), "starter")
 
     expected = config.Mqtt(url="mqtt://broker.example")
@@ -35,7 +35,7 @@ def test_the_starter_names_the_broker_it_is_told() -> None:
 
 
 def test_the_starter_is_good_with_every_mark_taken_away() -> None:
-    """Each line it offers may be switched on; it names every key there is, with its default."""
+    """Each commented-out line can be activated and shows the default; every key is listed."""
     text = re.sub(r"(?m)^#(?=\[|\w+ = )", "", reference.starter("demo://"))
     text = re.sub(r'(?m)^id = "hall-pi"$', f'id = "{config.host_id()}"', text, count=1)
 
@@ -59,20 +59,20 @@ def _offers(text: str, key: reference.Key) -> bool:
 
 @pytest.mark.parametrize(("path", "table", "key"), EVERY_KEY)
 def test_every_key_has_a_text(path: tuple[str, ...], table: type, key: reference.Key) -> None:
-    """A field without an explanation would be a hole in the docs."""
+    """Every key has an explanation."""
     assert len(key.text) > 10, f"write a docstring under {table.__name__}.{key.name}"
     assert key.text.endswith(".")
 
 
 def test_the_page_is_current() -> None:
-    """docs/config.md is what the structures say now."""
+    """docs/config.md equals the generated page."""
     assert PAGE.read_text(encoding="utf-8") == reference.markdown(), (
         "run: edgepose config docs > docs/config.md"
     )
 
 
 def test_the_examples_of_the_page_load() -> None:
-    """What the docs show may be copied."""
+    """The examples of the page are valid."""
     examples = re.findall(r"```toml\n(.*?)```", reference.markdown(), re.DOTALL)
 
     loaded = [loading.loads(example, "docs/config.md") for example in examples]
@@ -81,7 +81,7 @@ def test_the_examples_of_the_page_load() -> None:
 
 
 def test_the_schema_agrees_with_the_reader() -> None:
-    """Editors accept what we accept and refuse a misspelt key, a wrong type and a bad value."""
+    """The schema accepts valid files and refuses misspelt keys, wrong types and values."""
     schema = reference.schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     check = jsonschema.Draft202012Validator(schema)

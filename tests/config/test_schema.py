@@ -1,4 +1,4 @@
-"""Tests of the configuration: what it accepts, and what it says about the rest."""
+"""The configuration: what it accepts, and its error messages."""
 
 import random
 import re
@@ -115,14 +115,14 @@ format = "json"
 
 
 def complaint(text: str) -> str:
-    """Return what is said about a text that cannot be meant."""
+    """Return the error message of an invalid text."""
     with pytest.raises(ConfigError) as caught:
         loads(text, "edgepose.toml")
     return str(caught.value)
 
 
 def test_every_key_takes_effect() -> None:
-    """No key is accepted and forgotten: each value of a full file differs from the default."""
+    """In a file with all keys every value differs from the default after loading."""
     gesture = '[[gesture]]\nid = "-"\nwhen = ["nose above hip"]\n'
     bare = loads(f'{gesture}[[camera]]\nid = "-"\nsource = "-"', "bare")
 
@@ -138,7 +138,7 @@ def test_every_key_takes_effect() -> None:
 
 
 def test_an_empty_file_is_the_default() -> None:
-    """Everything may be left out; the device takes the host's name as a valid id."""
+    """All keys are optional; the device id is derived from the host name."""
     found = loads("", "edgepose.toml")
 
     assert found == Config()
@@ -153,14 +153,14 @@ def test_an_empty_file_is_the_default() -> None:
 def test_a_host_name_becomes_a_valid_id(
     monkeypatch: pytest.MonkeyPatch, host: str, expected: str
 ) -> None:
-    """Whatever the machine is called, topics can carry it."""
+    """Every host name is converted to a valid id."""
     monkeypatch.setattr("socket.gethostname", lambda: host)
 
     assert schema.host_id() == expected
 
 
 def test_what_is_shown_loads_to_the_same() -> None:
-    """`config show` prints a file with the very same effect."""
+    """The output of `config show` loads to the same configuration."""
     found = loads(WHOLE, "edgepose.toml")
 
     again = loads(toml.dump(loading.redacted(found)), "shown")
@@ -169,7 +169,7 @@ def test_what_is_shown_loads_to_the_same() -> None:
 
 
 def test_a_zone_is_what_the_detectors_know() -> None:
-    """A configured zone has the same id, corners and kind on the floor."""
+    """A configured zone has the same id, corners and kind as the detector's."""
     zone = loads(WHOLE, "edgepose.toml").cameras[0].zones[0]
 
     floor = Zone.from_config(zone)
@@ -178,7 +178,7 @@ def test_a_zone_is_what_the_detectors_know() -> None:
 
 
 def test_gestures_are_the_built_in_ones_and_ones_own() -> None:
-    """Each name that may be listed exists; an own gesture is there without being listed."""
+    """Each built-in name can be listed; own gestures are added without being listed."""
     listed = ", ".join(f'"{name}"' for name in BUILT_IN)
 
     everything = loads(f"[events]\ngestures = [{listed}]", "x").rules()
@@ -232,7 +232,7 @@ def test_gestures_are_the_built_in_ones_and_ones_own() -> None:
         ("[mqtt]\nbase_topic = 'a/#'", 2, ["mqtt.base_topic", "wildcards"]),
         ("[mqtt]\nbase_topic = '/a'", 2, ["mqtt.base_topic"]),
         ("[mqtt]\nbase_topic = '$SYS'", 2, ["mqtt.base_topic"]),
-        # what does not go together
+        # conflicting values
         ("[mqtt]\nurl = 'tcp://h'", 2, ['mqtt.url = "tcp://h": expected mqtt://HOST:PORT']),
         ("[mqtt]\nurl = 'embedded:0'", 2, ["mqtt.url"]),
         ("[mqtt]\nca_file = 'ca.pem'", 2, ["mqtt.ca_file", "mqtts://"]),
@@ -263,7 +263,7 @@ def test_gestures_are_the_built_in_ones_and_ones_own() -> None:
             ["gesture[0]: condition 'nose below hipp'", 'did you mean "hip"?'],
         ),
         ("[[gesture]]\nid = 'bow'\nwhen = []", 3, ["gesture[0].when = []: expected a list"]),
-        # no TOML
+        # syntax errors
         ("[mqtt]\nurl = localhost", 2, ["not TOML at column 7", "text needs quotes"]),
         ("[mqtt]\nurl 'x'", 2, ["not TOML", "key = value"]),
         ("[mqtt]\n[mqtt]", 2, ["not TOML", "twice"]),
@@ -277,7 +277,7 @@ def test_gestures_are_the_built_in_ones_and_ones_own() -> None:
 def test_an_error_says_where_what_and_what_instead(
     text: str, line: int | None, words: list[str]
 ) -> None:
-    """File, line, key, what was found and what is expected; lower case, no final period."""
+    """The error has file, line, key, found and expected value; lower case, no final period."""
     said = complaint(text)
 
     place = f"edgepose.toml:{line}: " if line else "edgepose.toml: "
@@ -290,7 +290,7 @@ def test_an_error_says_where_what_and_what_instead(
 
 
 def test_a_long_value_is_not_repeated_in_full() -> None:
-    """A sentence stays one that can be read."""
+    """A long value is shortened."""
     said = complaint(f"[log]\nlevel = '{'x' * 5000}'")
 
     assert len(said) < 250
@@ -300,7 +300,7 @@ def test_a_long_value_is_not_repeated_in_full() -> None:
     "url", ["ann:swordfish@broker", "http://ann:sword@swordfish@b", "mqtt:ann:swordfish@b"]
 )
 def test_a_wrong_url_is_shown_without_its_password(url: str) -> None:
-    """Also what is no URL may hold one."""
+    """The password is hidden, also if the URL is invalid."""
     said = complaint(f"[mqtt]\nurl = '{url}'")
 
     assert "mqtt.url" in said
@@ -308,7 +308,7 @@ def test_a_wrong_url_is_shown_without_its_password(url: str) -> None:
 
 
 def test_nothing_but_a_config_error_comes_out_of_a_damaged_file() -> None:
-    """Whatever stands in the file, the answer is a configuration or one sentence."""
+    """A random file gives a configuration or one ConfigError."""
     dice = random.Random(5)
     marks = "[ ] [[ ]] = \" ' # { } , . -1 nan 1e400 0x \\ \0 ü"
     pieces = [*WHOLE.splitlines(), *marks.split(" ")]
@@ -332,7 +332,7 @@ def test_nothing_but_a_config_error_comes_out_of_a_damaged_file() -> None:
 
 
 def test_any_value_in_any_place_is_taken_or_refused_in_words() -> None:
-    """Each key survives each type of value, and the sentence names the key."""
+    """Each key with any type of value is accepted, or refused with its name."""
     values = [
         "true",
         "-1",
@@ -367,7 +367,7 @@ def test_any_value_in_any_place_is_taken_or_refused_in_words() -> None:
 
 
 def test_a_file_is_read_from_where_it_stands(tmp_path: Path) -> None:
-    """Relative paths start at the file's folder; URIs, names and absolute paths stay."""
+    """Relative paths refer to the file's folder; URIs, names and absolute paths stay."""
     file = tmp_path / "edgepose.toml"
     file.write_text(
         '[mqtt]\npassword_file = "password"\n[model]\nname = "own.tflite"\n'
@@ -385,7 +385,7 @@ def test_a_file_is_read_from_where_it_stands(tmp_path: Path) -> None:
 
 
 def test_files_of_windows_editors_are_read(tmp_path: Path) -> None:
-    """A byte order mark and other line ends are no error, and lines are still counted right."""
+    """A byte order mark and CRLF are accepted, and line numbers are correct."""
     file = tmp_path / "edgepose.toml"
     file.write_bytes(b"\xef\xbb\xbf[device]\r\nid = 'a'\r\n[log]\r\nlevel = 'loud'\r\n")
 
@@ -394,7 +394,7 @@ def test_files_of_windows_editors_are_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """Missing, a folder or no text: one sentence each."""
+    """A missing file, a folder or a binary file gives one sentence each."""
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"a = 1\nb = '\xff'")
 
@@ -407,7 +407,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_the_command_line_stands_over_the_file(tmp_path: Path) -> None:
-    """A source takes the place of all cameras but keeps the settings of an only one."""
+    """`--source` replaces all cameras, but keeps the settings of a single one."""
     file = tmp_path / "edgepose.toml"
     file.write_text(ZONE)
 
@@ -421,7 +421,7 @@ def test_the_command_line_stands_over_the_file(tmp_path: Path) -> None:
 
 
 def test_two_cameras_give_way_to_the_source_of_the_command_line(tmp_path: Path) -> None:
-    """Settings of one of several cameras are not guessed to be meant."""
+    """With several cameras `--source` takes over no settings."""
     file = tmp_path / "edgepose.toml"
     file.write_text(ZONE + CAMERA.replace("hall", "yard"))
 
@@ -433,7 +433,7 @@ def test_two_cameras_give_way_to_the_source_of_the_command_line(tmp_path: Path) 
 def test_without_any_file_the_defaults_hold(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """No file at the usual place is fine; one that was named must be there."""
+    """The default file may be missing; a named one must exist."""
     monkeypatch.setattr(loading, "DEFAULT_FILE", tmp_path / "none.toml")
 
     assert loading.load_with_overrides(None) == Config()
@@ -446,13 +446,13 @@ def test_without_any_file_the_defaults_hold(
 
 
 def test_a_wrong_url_on_the_command_line_is_refused() -> None:
-    """What stands over the file is checked like the file."""
+    """An override is checked like the file."""
     with pytest.raises(ConfigError, match=r"command line: mqtt\.url"):
         loading.load_with_overrides(None, mqtt="broker:1883")
 
 
 def test_another_broker_without_tls_needs_no_certificates(tmp_path: Path) -> None:
-    """Certificates for the configured broker do not stand in the way of another."""
+    """An override without TLS discards the configured certificates."""
     file = tmp_path / "edgepose.toml"
     file.write_text(WHOLE)
 
@@ -464,7 +464,7 @@ def test_another_broker_without_tls_needs_no_certificates(tmp_path: Path) -> Non
 def test_the_password_comes_from_the_first_place_that_has_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """URL, file, credential, environment: each gives way to the one before."""
+    """The order is URL, file, credential, environment variable."""
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     monkeypatch.delenv("EDGEPOSE_MQTT_PASSWORD", raising=False)
     assert secrets.login(Config().mqtt)[1] is None
@@ -485,7 +485,7 @@ def test_the_password_comes_from_the_first_place_that_has_one(
 
 
 def test_a_password_file_that_is_no_use_is_named(tmp_path: Path) -> None:
-    """Missing or empty: the sentence names the key and the file."""
+    """A missing or empty file is reported with key and path."""
     empty = tmp_path / "empty"
     empty.write_text("\n")
 
@@ -496,7 +496,7 @@ def test_a_password_file_that_is_no_use_is_named(tmp_path: Path) -> None:
 
 
 def test_what_is_shown_holds_no_secret() -> None:
-    """Passwords within URLs are hidden; the names of password files stay."""
+    """Passwords in URLs are hidden; paths of password files are shown."""
     text = "[mqtt]\nurl='mqtt://ann:swordfish@h'\npassword_file='/run/secret'\n" + CAMERA.replace(
         "demo://", "rtsp://ann:swordfish@192.0.2.7/"
     )

@@ -1,4 +1,4 @@
-"""No password leaves the machine, or reaches a log: all that a daemon says is searched."""
+"""No password appears in the daemon's output."""
 
 import json
 import urllib.request
@@ -21,14 +21,14 @@ ADDRESSES = (
 
 
 def get(port: int, path: str) -> str:
-    """Return what this machine answers to whoever asks over HTTP."""
+    """Return the text of an HTTP answer of this machine."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=30) as answer:
         text: str = answer.read().decode()
         return text
 
 
 def test_nothing_that_a_daemon_says_holds_a_password(tmp_path: Path) -> None:
-    """Log with all details, every topic, a report for support, the numbers, the page, its state."""
+    """No password is in debug log, topics, doctor's report, metrics, page or state files."""
     nobody, metrics, page = free_port(), free_port(), free_port()
     cameras = "".join(
         f'[[camera]]\nid = "c{number}"\nsource = "{address.format(SECRET, nobody, SECRET)}"\n'
@@ -58,7 +58,7 @@ def test_nothing_that_a_daemon_says_holds_a_password(tmp_path: Path) -> None:
     assert all("127.0.0.1" in text for text in (running.said(), str(topics), served[1]))
     said = {"log": running.said(), "topics": str(topics), "metrics": served[0], "page": served[1]}
     assert [where for where, text in said.items() if SECRET in text] == []
-    # But for the file itself, and what the broker was told by the test.
+    # except for the configuration, and the broker's own file
     allowed = {running.file.name, "passwords"}
     kept = [file for file in tmp_path.rglob("*") if file.is_file() and file.name not in allowed]
     assert [file.name for file in kept if SECRET.encode() in file.read_bytes()] == []

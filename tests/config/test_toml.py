@@ -1,4 +1,4 @@
-"""Tests of the small TOML helpers: lines of keys, and writing."""
+"""The TOML helpers: line numbers of keys, and writing."""
 
 import datetime as dt
 import tomllib
@@ -44,7 +44,7 @@ x = [true, -inf, 0xff]
 
 
 def leaves(data: Any, path: toml.Path = ()) -> list[toml.Path]:
-    """Return the paths of everything within plain data."""
+    """Return the paths of all values within plain data."""
     pairs = data.items() if isinstance(data, dict) else enumerate(data)
     found = []
     for key, value in pairs:
@@ -55,7 +55,7 @@ def leaves(data: Any, path: toml.Path = ()) -> list[toml.Path]:
 
 
 def test_every_value_of_an_awkward_file_has_a_line() -> None:
-    """Nothing that tomllib finds is missed, and nothing is found that it does not."""
+    """The paths are exactly those that tomllib finds."""
     data = tomllib.loads(AWKWARD)
 
     found = toml.lines(AWKWARD)
@@ -83,7 +83,7 @@ def test_every_value_of_an_awkward_file_has_a_line() -> None:
     ],
 )
 def test_a_line_is_the_one_that_holds_the_value(path: toml.Path, text: str) -> None:
-    """The line found is that of the very entry, not of one of the same name."""
+    """The line is that of the value, not of one with the same name elsewhere."""
     line = toml.line_of(AWKWARD, path)
 
     assert line is not None
@@ -91,7 +91,7 @@ def test_a_line_is_the_one_that_holds_the_value(path: toml.Path, text: str) -> N
 
 
 def test_a_key_that_is_missing_is_found_at_its_table() -> None:
-    """What is not written has the line of the nearest table around it, or none at all."""
+    """A missing key has the line of the nearest table around it, or None."""
     around = toml.line_of(AWKWARD, ("camera", 0, "zone", 0, "polygon"))
 
     assert around is not None
@@ -100,7 +100,7 @@ def test_a_key_that_is_missing_is_found_at_its_table() -> None:
 
 
 def test_what_is_written_reads_back_the_same() -> None:
-    """Any plain data survives writing and reading, odd keys and characters included."""
+    """Written data reads back equal, including odd keys and characters."""
     data = {
         "odd key": 'quote " back \\ tab \t line \n del \x7f nul \x00 ü 🙂',
         "empty": [],
@@ -117,7 +117,7 @@ def test_what_is_written_reads_back_the_same() -> None:
 
 
 def test_a_path_is_spelt_as_people_read_it() -> None:
-    """Keys are joined by dots, places in lists stand in brackets, odd keys in quotes."""
+    """Keys are joined by dots, list indices are in brackets, odd keys in quotes."""
     assert toml.spell(("camera", 0, "zone", 1, "polygon")) == "camera[0].zone[1].polygon"
     assert toml.spell(("a", "b c")) == 'a."b c"'
     assert toml.spell(()) == ""
@@ -125,5 +125,5 @@ def test_a_path_is_spelt_as_people_read_it() -> None:
 
 @pytest.mark.parametrize("text", ["[", "a", "a = [", "= 3", "[[x", "]\n]", '"""', "a = {b"])
 def test_what_is_no_toml_does_not_hang_or_raise(text: str) -> None:
-    """A text that cannot be read ends the walk."""
+    """Invalid TOML gives a dict, without an exception or a hang."""
     assert isinstance(toml.lines(text), dict)

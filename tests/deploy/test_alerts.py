@@ -1,4 +1,4 @@
-"""Tests of the alert rules, by Prometheus' own tool: each fires when it should, and only then."""
+"""The alert rules, tested with promtool: each fires when it should, and only then."""
 
 import json
 import re
@@ -11,13 +11,13 @@ import pytest
 
 RULES: Final = Path(__file__).parents[2] / "deploy" / "prometheus" / "edgepose.rules.yaml"
 PROMTOOL: Final = shutil.which("promtool") or ""
-LAST: Final = 70  # minutes, of a sample each: the most patient alert waits for an hour
+LAST: Final = 70  # minutes, one sample each: the slowest alert waits for an hour
 
 
 class Case(NamedTuple):
-    """Series that ring an alert, and how they are while all is well.
+    """Series that fire an alert, and series of normal operation.
 
-    Values are written as promtool has them: `0+6x70` begins at 0 and grows by 6 a minute.
+    Values are in promtool's notation: `0+6x70` starts at 0 and grows by 6 a minute.
     """
 
     rings: dict[str, str]
@@ -100,14 +100,14 @@ CASES: Final = {
 
 
 def test_there_is_a_case_for_every_alert() -> None:
-    """And none for one that is no more."""
+    """The cases are exactly the alerts of the rules."""
     assert re.findall(r"alert: (\w+)", RULES.read_text()) == list(CASES)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not PROMTOOL, reason="no promtool here: sh tests/support/install-promtool.sh")
 def test_each_rings_when_it_should_and_only_then(tmp_path: Path) -> None:
-    """Once, for the device and camera that it is about; promtool names those that do not."""
+    """Each alert fires once for its device and camera; promtool reports deviations."""
     ringing = {alert: case.rings for alert, case in CASES.items()}
     silent = {alert: case.well for alert, case in CASES.items()}
     told = {
@@ -115,7 +115,7 @@ def test_each_rings_when_it_should_and_only_then(tmp_path: Path) -> None:
         "evaluation_interval": "1m",
         "tests": [_tried(ringing, times=1), _tried(silent, times=0)],
     }
-    file = tmp_path / "tests.yaml"  # of which JSON is a part
+    file = tmp_path / "tests.yaml"  # JSON is a subset of YAML
     file.write_text(json.dumps(told))
 
     done = subprocess.run(
@@ -126,7 +126,7 @@ def test_each_rings_when_it_should_and_only_then(tmp_path: Path) -> None:
 
 
 def _tried(devices: dict[str, dict[str, str]], *, times: int) -> dict[str, object]:
-    """Write one of promtool's tests: for each alert a device of that name, with its series."""
+    """Return a promtool test: for each alert a device of that name, with its series."""
     firing = 'alertstate="firing"'
     found = [{"labels": "{}", "value": times}] if times else []
     return {
@@ -148,6 +148,6 @@ def _tried(devices: dict[str, dict[str, str]], *, times: int) -> dict[str, objec
 
 
 def _of_device(device: str, name: str) -> str:
-    """Add the labels that Prometheus puts on what it scrapes."""
+    """Add the labels that Prometheus adds when scraping."""
     bare, _, labels = name.partition("{")
     return f'{bare}{{instance="{device}",job="edgepose",{labels or "}"}'

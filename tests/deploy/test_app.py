@@ -1,4 +1,4 @@
-"""Tests of the Home Assistant App: its description, its options and its start."""
+"""The Home Assistant app: its description, its options and its start."""
 
 import importlib.util
 import itertools
@@ -72,7 +72,7 @@ fall = false
 
 
 def load_app() -> ModuleType:
-    """Import the App's start script."""
+    """Import the app's start script."""
     spec = importlib.util.spec_from_file_location("edgepose_app", FOLDER / "run.py")
     assert spec is not None
     assert spec.loader is not None
@@ -86,16 +86,16 @@ app = load_app()
 
 
 def described() -> dict[str, Any]:
-    """Return the App's description."""
+    """Return the app's description."""
     found: dict[str, Any] = yaml.safe_load((FOLDER / "config.yaml").read_text())
     return found
 
 
 class TestDescription:
-    """What the Supervisor reads; the rules are those of its documentation."""
+    """The file that the Supervisor reads, checked against its documentation."""
 
     def test_it_has_what_is_required(self) -> None:
-        """And the version is the package's: the image is tagged with it."""
+        """Required keys exist, and the version is the package's, which tags the image."""
         found = described()
 
         assert {"name", "version", "slug", "description", "arch"} <= found.keys()
@@ -105,7 +105,7 @@ class TestDescription:
         assert yaml.safe_load((APP / "repository.yaml").read_text())["name"]
 
     def test_it_asks_for_no_right_that_it_does_not_need(self) -> None:
-        """The broker's login and our own name need none."""
+        """No privileges are requested; MQTT and the configuration folder suffice."""
         found = described()
 
         asked = {
@@ -121,7 +121,7 @@ class TestDescription:
         assert found["map"] == ["app_config:rw"]
 
     def test_its_ports_are_those_that_the_start_script_opens(self) -> None:
-        """No port is opened to the network."""
+        """Ports match the start script, and none is exposed to the network."""
         found = described()
 
         assert found["ingress"] is True
@@ -131,7 +131,7 @@ class TestDescription:
         assert "ports" not in found
 
     def test_every_option_has_a_type_and_is_translated(self) -> None:
-        """Options with a default are required, the others are marked as optional."""
+        """Options with a default are required, the others are optional; all are translated."""
         found, kinds = described(), r"(str|bool|int|float|url|password|port|device|match|list)\b.*"
         schema = found["schema"]
 
@@ -149,23 +149,23 @@ class TestDescription:
 
     @pytest.mark.parametrize(("name", "shape"), [("icon", (128, 128)), ("logo", (250, 100))])
     def test_its_pictures_have_the_recommended_size(self, name: str, shape: Any) -> None:
-        """As PNG; the icon is square."""
+        """The pictures are PNG; the icon is square."""
         head = (FOLDER / f"{name}.png").read_bytes()[:24]
 
         assert head[:8] == b"\x89PNG\r\n\x1a\n"
         assert struct.unpack(">II", head[16:24]) == shape
 
     def test_it_has_the_pages_that_the_store_shows(self) -> None:
-        """The introduction and the documentation tab."""
+        """The introduction and the documentation tab exist."""
         assert (FOLDER / "README.md").read_text()
         assert (FOLDER / "DOCS.md").read_text()
 
 
 class TestBroker:
-    """Where the daemon finds it."""
+    """Choice of the broker."""
 
     def test_the_supervisor_tells(self) -> None:
-        """The password does not stand in the address, where other processes could see it."""
+        """The broker comes from the Supervisor; the password is not part of the URL."""
         with supervising() as house:
             house.mqtt = LOGIN
 
@@ -183,7 +183,7 @@ class TestBroker:
         ],
     )
     def test_it_may_have_tls_and_any_login(self, changes: dict[str, Any], url: str) -> None:
-        """And the address is one that the daemon takes."""
+        """TLS and any login give a valid URL."""
         with supervising() as house:
             house.mqtt = LOGIN | changes
             found = app.Supervisor(house.url, TOKEN).broker()
@@ -192,7 +192,7 @@ class TestBroker:
         assert loads(f'[mqtt]\nurl = "{found.url}"', "test").mqtt.url == url
 
     def test_without_one_it_waits(self, caplog: pytest.LogCaptureFixture) -> None:
-        """The sentence says what to install, once; the daemon starts when there is a broker."""
+        """Without a broker the log says once what to install; the app starts when there is one."""
         waits = itertools.count(1)
         with supervising() as house:
 
@@ -221,12 +221,12 @@ class TestBroker:
     def test_an_option_or_the_file_may_name_another(
         self, options: dict[str, Any], text: str, url: str, password: str
     ) -> None:
-        """The file comes first."""
+        """Options or the file name another broker; the file has precedence."""
         assert app.chosen_broker(options, tomllib.loads(text)) == app.Broker(url, password)
 
     @pytest.mark.parametrize("token", ["", "wrong"])
     def test_a_refusal_is_no_broker(self, token: str) -> None:
-        """Nor is a Supervisor that is away, or talks nonsense."""
+        """A refusal, an absent Supervisor or an invalid answer means no broker."""
         with supervising() as house:
             house.mqtt = LOGIN
             assert app.Supervisor(house.url, token).broker() is None
@@ -234,10 +234,10 @@ class TestBroker:
 
 
 class TestOptions:
-    """What they make of the configuration."""
+    """The configuration that results from the options."""
 
     def test_the_page_is_for_ingress_only(self) -> None:
-        """Also where the file says otherwise."""
+        """The page listens for ingress only, whatever the file says."""
         text = f'{FILE}[web]\nlisten = "0.0.0.0:80"\ntrusted_proxies = ["192.0.2.1"]\n'
 
         found = loads(app.with_options(text, {}, "homeassistant://hassio/ingress/x"), "test").web
@@ -249,7 +249,7 @@ class TestOptions:
         "ids", [(), ("hall",), ("yard",), ("hall", "yard"), ("new",), ("new", "yard", "newer")]
     )
     def test_the_cameras_are_those_of_the_options(self, ids: tuple[str, ...]) -> None:
-        """One that stays keeps all it has; without any the file's own stay."""
+        """A camera that stays keeps its settings; without camera options the file's stay."""
         before = loads(FILE, "before")
         wanted = [{"id": id_, "source": f"rtsp://192.0.2.9/{id_}"} for id_ in ids]
 
@@ -270,14 +270,14 @@ class TestOptions:
 
     @pytest.mark.parametrize("text", ["", "# nothing\n", '[device]\nid = "home"'])
     def test_a_file_without_cameras_gets_them(self, text: str) -> None:
-        """Also an empty one."""
+        """A file without cameras, or an empty one, gets those of the options."""
         found = loads(app.with_options(text, {"cameras": [{"id": "a", "source": "b"}]}, ""), "t")
 
         assert [camera.id for camera in found.cameras] == ["a"]
         assert found.web.listen == app.PAGE
 
     def test_the_file_before_is_kept(self, tmp_path: Path) -> None:
-        """Beside the new one, and only where something changes."""
+        """The previous file is kept as a copy if something changes."""
         file = tmp_path / "edgepose.toml"
         file.write_text(FILE)
 
@@ -290,7 +290,7 @@ class TestOptions:
         assert not before.exists()
 
     def test_the_first_file_is_good(self, tmp_path: Path) -> None:
-        """It has a camera and an id that does not hang on the container's name."""
+        """The first file has a camera, and an id independent of the container's name."""
         file = tmp_path / "edgepose.toml"
 
         app.write_first_file(file)
@@ -303,7 +303,7 @@ class TestOptions:
 
 
 class TestHealth:
-    """What the watchdog is answered."""
+    """The answers for the watchdog."""
 
     @pytest.fixture
     def now(self) -> list[float]:
@@ -314,14 +314,14 @@ class TestHealth:
         return app.Heart(clock=lambda: now[0])
 
     def test_the_start_has_its_time(self, heart: Any, now: list[float]) -> None:
-        """A model may be tried and timed first."""
+        """The start has its own time limit, since models may be measured."""
         now[0] = app.START_S - 1
         assert heart.beats()
         now[0] = app.START_S + 1
         assert not heart.beats()
 
     def test_then_it_must_be_heard_of(self, heart: Any, now: list[float]) -> None:
-        """As systemd would have it; it recovers with the next beat."""
+        """After the start the watchdog interval applies; a beat recovers it."""
         heart.take(b"READY=1\nSTATUS=1 camera, 10 fps")
         assert heart.sentence == "1 camera, 10 fps"
         now[0] = app.BEAT_S - 1
@@ -332,7 +332,7 @@ class TestHealth:
         assert heart.beats()
 
     def test_a_reload_may_take_longer(self, heart: Any, now: list[float]) -> None:
-        """The daemon says how long."""
+        """The daemon can extend the interval."""
         heart.take(b"READY=1")
         heart.take(b"WATCHDOG_USEC=90000000")
         now[0] = app.BEAT_S + 1
@@ -340,7 +340,7 @@ class TestHealth:
 
     @pytest.mark.parametrize("rubbish", [b"", b"\xff\xfe", b"WATCHDOG_USEC=soon", b"=", b"READY"])
     def test_rubbish_changes_nothing(self, heart: Any, now: list[float], rubbish: bytes) -> None:
-        """Nor does it end the thread that listens."""
+        """Invalid notifications are ignored."""
         heart.take(rubbish)
         now[0] = app.START_S + 1
         assert not heart.beats()
@@ -348,7 +348,7 @@ class TestHealth:
 
 @contextmanager
 def started(folder: Path, house: Supervisor, health: int, page: int) -> Iterator[Any]:
-    """Start the App as its image does, with other folders and ports."""
+    """Start the app as its image does, with other folders and ports."""
     code = (
         f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import run; from pathlib import Path;"
         f"run.HEALTH_PORT = {health}; run.PAGE = '127.0.0.1:{page}'; run.INGRESS = '127.0.0.2';"
@@ -370,7 +370,7 @@ def started(folder: Path, house: Supervisor, health: int, page: int) -> Iterator
 
 
 def health(port: int) -> tuple[int, str]:
-    """Ask as the Supervisor's watchdog does."""
+    """Send the request of the Supervisor's watchdog."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
             return answer.status, answer.read().decode()
@@ -388,10 +388,10 @@ def child(pid: int) -> int:
 @pytest.mark.slow
 @needs_mosquitto
 class TestStart:
-    """The whole App, with a real broker that asks for a login."""
+    """The complete app, with a real broker that requires a login."""
 
     def test_it_runs_hangs_recovers_and_ends(self, tmp_path: Path) -> None:
-        """The watchdog sees each; SIGTERM ends it with 0 and the state stays."""
+        """The health check follows each state; SIGTERM ends it with 0 and the state is kept."""
         login = {**LOGIN, "host": "127.0.0.1", "password": "sesame"}
         (tmp_path / "options.json").write_text(json.dumps({"cameras": [], "log_level": "info"}))
         port, page = free_port(), free_port()
@@ -415,7 +415,7 @@ class TestStart:
         assert list((tmp_path / "state").iterdir())
 
     def test_it_ends_cleanly_however_early(self, tmp_path: Path) -> None:
-        """Also while the daemon is still loading."""
+        """SIGTERM while the daemon is loading ends the app cleanly."""
         with supervising() as house, with_passwords(tmp_path, {"addons": "sesame"}) as broker:
             house.mqtt = {**LOGIN, "host": "127.0.0.1", "port": broker.port, "password": "sesame"}
             with started(tmp_path, house, free_port(), free_port()) as running:
@@ -426,7 +426,7 @@ class TestStart:
                 assert running.wait(10) == 0
 
     def test_while_it_waits_for_a_broker_it_ends_at_once(self, tmp_path: Path) -> None:
-        """With 0, as it was asked to."""
+        """SIGTERM while waiting for a broker ends the app with 0."""
         with supervising() as house, started(tmp_path, house, free_port(), free_port()) as running:
             assert wait_until(lambda: "/services/mqtt" in house.asked, 60)
             running.terminate()
@@ -434,7 +434,7 @@ class TestStart:
 
 
 def test_the_apparmor_profile_is_whole() -> None:
-    """The parser reads it, and it bears the App's slug, under which the Supervisor loads it."""
+    """The profile can be parsed, and has the app's slug, by which the Supervisor loads it."""
     parser = shutil.which("apparmor_parser", path="/usr/sbin:/usr/bin:/sbin")
     profile = FOLDER / "apparmor.txt"
     slug = yaml.safe_load((FOLDER / "config.yaml").read_text())["slug"]

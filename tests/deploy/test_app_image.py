@@ -1,6 +1,6 @@
-"""The image of the Home Assistant App, built from its Dockerfile and run in a container.
+"""The image of the Home Assistant app, built from its Dockerfile and run in a container.
 
-It needs root, buildah, mmdebstrap and systemd-nspawn, and minutes: `make test-box` asks for it.
+It needs root, buildah, mmdebstrap, systemd-nspawn and some minutes: run `make test-box`.
 """
 
 import ctypes
@@ -48,13 +48,13 @@ def do(*words: str) -> str:
 
 
 def buildah(*words: str) -> str:
-    """Run buildah with a storage of our own."""
+    """Run buildah with a separate storage."""
     where = ["--root", f"{BOX}/containers", "--runroot", f"{BOX}/containers-run"]
     return do("buildah", *where, "--storage-driver", "vfs", *words)
 
 
 def make_base() -> None:
-    """Make the image that the Dockerfile begins with, unless it is there."""
+    """Make the Dockerfile's base image, unless it exists."""
     if "trixie-slim" in buildah("images", "--format", "{{.Tag}}"):
         return
     with tempfile.TemporaryDirectory(dir=BOX) as folder:
@@ -68,7 +68,7 @@ def make_base() -> None:
 
 @pytest.fixture(scope="module")
 def root() -> Iterator[tuple[Path, list[str]]]:
-    """Build the image; lend its files and its command."""
+    """Build the image; yield its root folder and its command."""
     Path(BOX).mkdir(parents=True, exist_ok=True)
     make_base()
     do("make", "app")
@@ -88,7 +88,7 @@ def root() -> Iterator[tuple[Path, list[str]]]:
 
 @contextmanager
 def inside() -> Iterator[None]:
-    """Let this thread open its sockets in the network of the container."""
+    """Enter the container's network namespace with this thread."""
     libc = ctypes.CDLL(None, use_errno=True)
 
     def enter(path: str) -> None:
@@ -106,7 +106,7 @@ def inside() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def network() -> Iterator[None]:
-    """Make a network with the addresses of Home Assistant's, all on one loopback."""
+    """Make a network namespace with Home Assistant's addresses on loopback."""
     do("ip", "netns", "add", NAMESPACE)
     try:
         for words in (
@@ -124,7 +124,7 @@ def network() -> Iterator[None]:
 def ask(
     path: str, method: str = "GET", *, address: str = SUPERVISOR, port: int = 8099, **headers: str
 ) -> tuple[int, bytes]:
-    """Send a request from one of the addresses; return status and body; 0 where it is refused."""
+    """Send a request from an address; return status and body, 0 if refused."""
     line = http.client.HTTPConnection("127.0.0.1", port, 30, (address, 0))
     named = {"Host": "homeassistant.local:8123", "Content-Type": "application/json", **headers}
     body = headers.pop("body", None)
@@ -140,7 +140,7 @@ def ask(
 
 
 class Container:
-    """The App as the Supervisor starts it."""
+    """The app as the Supervisor starts it."""
 
     def __init__(self, root: Path, words: list[str], folder: Path) -> None:
         (folder / "hosts").write_text(
@@ -150,7 +150,7 @@ class Container:
         settings += ["--machine=edgepose-app", f"--directory={root}", f"--bind={folder}/data:/data"]
         settings += [f"--bind={folder}/config:/config", f"--bind-ro={folder}/hosts:/etc/hosts"]
         settings += ["--resolv-conf=off", "--timezone=off", f"--setenv=SUPERVISOR_TOKEN={TOKEN}"]
-        # It was started within the container's network, which it keeps.
+        # It is started in the container's network namespace.
         self._process = subprocess.Popen(
             ["systemd-nspawn", *settings, *words],
             stdin=subprocess.DEVNULL,
@@ -159,7 +159,7 @@ class Container:
         )
 
     def end(self) -> int:
-        """Send SIGTERM to the command, as Docker's init does; return its exit code."""
+        """Send SIGTERM to the command, as Docker's init does; return the exit code."""
         for pid in self._below(self._process.pid):
             if b"run.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(pid, signal.SIGTERM)
@@ -190,7 +190,7 @@ def running(root: tuple[Path, list[str]], folder: Path) -> Iterator[Container]:
 def test_it_runs_ends_cleanly_and_keeps_its_state(
     root: tuple[Path, list[str]], network: None, tmp_path: Path
 ) -> None:
-    """With the broker of the Supervisor, the page by ingress, and nothing for other Apps."""
+    """It uses the Supervisor's broker and ingress, and refuses other apps."""
     for name in ("data", "config"):
         (tmp_path / name).mkdir()
     options = {"cameras": [{"id": "demo", "source": "demo://"}], "log_level": "info"}
@@ -232,6 +232,6 @@ def test_it_runs_ends_cleanly_and_keeps_its_state(
 
 
 def kept(folder: Path) -> str:
-    """Return all that is in the state directory."""
+    """Return the contents of the state directory."""
     files = (folder / "data" / "state").glob("*.json")
     return "".join(file.read_text() for file in files)

@@ -1,4 +1,4 @@
-"""Clusters of brokers: several servers in one URL, and answers that are no only for a while."""
+"""Broker clusters: several servers in one URL, and temporary refusals."""
 
 import socket
 import threading
@@ -18,7 +18,7 @@ CONNECT, SUBSCRIBE, PING = 1, 8, 12
 
 
 def test_servers_are_tried_in_turns_from_any() -> None:
-    """Each has its own port; who we are is the same everywhere; one alone is always that one."""
+    """The servers take turns with their own ports; the login is the same for all."""
     three = BrokerOptions.from_url("mqtt://me:secret@one,two:1884,[::3]", keepalive_s=7)
 
     turns = [three.at(turn) for turn in range(4)]
@@ -33,7 +33,7 @@ def test_servers_are_tried_in_turns_from_any() -> None:
 @needs_mosquitto
 @pytest.mark.slow
 def test_it_goes_to_another_server_when_its_own_dies(tmp_path: Path) -> None:
-    """A server that is not there is passed over; nobody is asked who does not have to be."""
+    """After its server died the client connects to another one, skipping dead servers."""
     with ExitStack() as both:
         brokers = [both.enter_context(Mosquitto(tmp_path)) for _ in range(2)]
         ports = [free_port(), *(broker.port for broker in brokers)]
@@ -52,12 +52,12 @@ def test_it_goes_to_another_server_when_its_own_dies(tmp_path: Path) -> None:
 
 
 def _server(sink: MqttClient) -> str:
-    """Return the port of the server that the sink is connected to."""
+    """Return the port of the client's server."""
     return str(sink._at.port)
 
 
 class Moody:
-    """A broker of MQTT 3.1.1 in a few lines: refuses each filter the first time it is asked."""
+    """A minimal MQTT 3.1.1 broker that refuses each filter the first time."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -99,9 +99,9 @@ def moody() -> Iterator[Moody]:
 def test_it_asks_again_for_a_topic_that_was_refused(
     moody: Moody, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cluster whose leader has died refuses for seconds; commands must be heard after that.
+    """A refused subscription is repeated: a cluster without a leader refuses for seconds.
 
-    QoS 0: in a session of 3.1.1 QoS 1 would cost the broker much and promise nothing.
+    It uses QoS 0: in a 3.1.1 session QoS 1 would cost more and guarantee nothing.
     """
     monkeypatch.setattr(session, "ASK_AGAIN_S", (0.1, 1.0))
     sink = MqttClient(BrokerOptions.from_url(moody.url, protocol=4))

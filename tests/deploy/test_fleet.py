@@ -26,9 +26,9 @@ TUNED = Path(__file__).parents[2] / "deploy" / "mosquitto" / "fleet.conf"
 
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
-    """Return four devices that see somebody, and hurry."""
+    """Return a plan of four devices with a person in view, and short pauses."""
     for variable in ("XDG_STATE_HOME", "EDGEPOSE_MQTT_PASSWORD"):
-        monkeypatch.setenv(variable, "")  # set by the tool; as before when the test is over
+        monkeypatch.setenv(variable, "")  # set by the tool; restored after the test
     monkeypatch.setattr(fleet, "SETTLE_S", 1.0)
     camera = Topics("edgepose", "hall-pi").camera("hall")
     seen = encoding.poses(camera, frame(), [person(7)], seq=1, latency_ms=1, model="recorded")
@@ -38,10 +38,10 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 @needs_mosquitto
 def test_mosquitto_carries_a_few_devices(plan: Plan) -> None:
-    """Each says its frames; a reader gets them, and the probe; the broker needs memory for each."""
+    """All devices publish, a reader receives, and the broker's memory per device is measured."""
     found = fleet.load("mosquitto", plan, seconds=3)
 
-    # How quickly, a busy machine decides.
+    # The rates depend on the machine's load.
     assert found.messages_per_s > 0
     assert 0.3 < found.kilobytes_per_s / found.messages_per_s < 3
     assert found.read > 0.5
@@ -53,7 +53,7 @@ def test_mosquitto_carries_a_few_devices(plan: Plan) -> None:
 
 @needs_mosquitto
 def test_mosquitto_takes_the_settings_for_fleets(tmp_path: Path) -> None:
-    """It refuses to start with a key that it does not know."""
+    """Mosquitto accepts the settings: it refuses to start with unknown keys."""
     settings = TUNED.read_text().splitlines()
 
     with Mosquitto(tmp_path, "allow_anonymous true", *settings) as broker:
@@ -62,14 +62,14 @@ def test_mosquitto_takes_the_settings_for_fleets(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Three nodes that know the devices of the plan."""
+    """Three nodes with the users of the plan's devices."""
     plans = [Plan("", first, 4, Path(), Path()) for first in (0, 900, 905)]
     with Cluster(tmp_path_factory.mktemp("nats"), fleet.passwords(plans)) as running:
         yield running
 
 
 def sink(cluster: Cluster, user: str, *topics: str) -> tuple[MqttClient, list[bytes]]:
-    """Return a running client of the cluster and what it hears."""
+    """Return a connected client of the cluster and its list of payloads."""
     heard: list[bytes] = []
     made = MqttClient(BrokerOptions.from_url(cluster.url, username=user, password=fleet.PASSWORD))
     for topic in topics:
@@ -86,7 +86,7 @@ def order(topic: str, payload: bytes) -> Message:
 @needs_nats
 @pytest.mark.timeout(200)
 def test_the_access_list_for_nats_keeps_devices_apart(cluster: Cluster) -> None:
-    """A device says its own and hears what is for it; a dashboard says nothing; no other enters."""
+    """A device may use its own topics only; a dashboard cannot publish; others are refused."""
     mine, other = "edgepose/fleet-000", "edgepose/fleet-001"
     with ExitStack() as stack:
         device, heard = sink(cluster, "fleet-000", f"{mine}/+/set", f"{other}/hall/state")
@@ -116,7 +116,7 @@ def test_the_access_list_for_nats_keeps_devices_apart(cluster: Cluster) -> None:
 @needs_nats
 @pytest.mark.timeout(400)
 def test_a_cluster_of_nats_outlives_a_node(cluster: Cluster, plan: Plan) -> None:
-    """No event is lost, states are the latest on every node, commands are obeyed again."""
+    """No event is lost, retained states are current on all nodes, commands work again."""
     plan = replace(plan, url=cluster.url, password=fleet.PASSWORD)
     with ExitStack() as stack:
         experiment = fleet.Experiment(cluster, plan, stack)
@@ -134,7 +134,7 @@ def test_a_cluster_of_nats_outlives_a_node(cluster: Cluster, plan: Plan) -> None
 
 @needs_mosquitto
 def test_a_reader_notes_what_it_reads(tmp_path: Path) -> None:
-    """Events by device and in order, states by topic; frames are counted."""
+    """Events are recorded by device in order, states by topic; frames are counted."""
     with Mosquitto(tmp_path) as broker, witness(broker.port) as others:
         others.publish("edgepose/a/hall/state", b"old", retain=True)
         reader = Reader(broker.url, "", "", "edgepose/#")

@@ -1,4 +1,4 @@
-"""The dashboard for Grafana against the numbers that the documentation explains."""
+"""The Grafana dashboard, compared with the documented metrics."""
 
 import json
 import re
@@ -21,7 +21,7 @@ every_target = pytest.mark.parametrize(
 
 
 def explained() -> dict[str, set[str]]:
-    """Return the labels of each number in the documentation's table."""
+    """Return the labels of each metric in the documentation's table."""
     rows = re.findall(r"^\| `(edgepose_\w+)` \| \w+ \|([^|]*)\|", _docs(), re.MULTILINE)
     return {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
 
@@ -31,7 +31,7 @@ def _docs() -> str:
 
 
 def test_it_shows_every_number() -> None:
-    """A number that nobody sees is counted for nothing."""
+    """Every documented metric is shown."""
     asked = " ".join(target["expr"] for _, target in TARGETS)
 
     unseen = [name for name in explained() if not re.search(rf"\b{name}{PARTS}\b", asked)]
@@ -42,7 +42,7 @@ def test_it_shows_every_number() -> None:
 
 @every_target
 def test_a_line_is_named_by_labels_that_it_has(target: dict[str, Any]) -> None:
-    """Else all lines of a panel would have the same name; so would two targets of one."""
+    """Legends use existing labels, so that lines of a panel have different names."""
     names = re.findall(rf"\b(edgepose_\w+?){PARTS}\{{", target["expr"])
     had = {label for name in names for label in explained()[name]} | OF_PROMETHEUS
 
@@ -54,14 +54,14 @@ def test_a_line_is_named_by_labels_that_it_has(target: dict[str, Any]) -> None:
 
 
 def test_lines_of_a_panel_can_be_told_apart() -> None:
-    """By what stands beside the labels."""
+    """Targets of one panel have different legends."""
     legends = [[target.get("legendFormat") for target in panel["targets"]] for panel in PANELS]
 
     assert all(len(set(names)) == len(names) for names in legends)
 
 
 def test_panels_lie_side_by_side() -> None:
-    """None over another, none beyond Grafana's 24 columns."""
+    """Panels do not overlap and fit into Grafana's 24 columns."""
     places = [panel["gridPos"] for panel in PANELS]
 
     taken = [
@@ -77,7 +77,7 @@ def test_panels_lie_side_by_side() -> None:
 
 
 def test_everything_asks_the_prometheus_that_was_chosen() -> None:
-    """A name of somebody's own data source would be nobody else's."""
+    """All panels use the data source variable, not a fixed name."""
     sources = [panel["datasource"]["uid"] for panel in PANELS]
 
     variables = {variable["name"] for variable in DASHBOARD["templating"]["list"]}

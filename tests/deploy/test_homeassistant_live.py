@@ -1,7 +1,7 @@
-"""A real Home Assistant: what it makes of the devices, and of version 0.1's entities.
+"""A real Home Assistant: the devices, and the migration of version 0.1's entities.
 
-It is not started here: `EDGEPOSE_HOMEASSISTANT` is its address, `EDGEPOSE_HOMEASSISTANT_TOKEN` a
-long-lived access token, and `EDGEPOSE_HOMEASSISTANT_BROKER` the broker that it uses.
+It must be running: `EDGEPOSE_HOMEASSISTANT` is its address, `EDGEPOSE_HOMEASSISTANT_TOKEN` a
+long-lived access token, and `EDGEPOSE_HOMEASSISTANT_BROKER` its broker.
 """
 
 import http.server
@@ -88,7 +88,7 @@ class HomeAssistant:
         return answer["result"]
 
     def get(self, path: str) -> bytes:
-        """Return what a path of its HTTP API answers."""
+        """Return the answer of a path of its HTTP API."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
         request = urllib.request.Request(HOME + path, headers=headers)
         with urllib.request.urlopen(request, timeout=20) as answer:
@@ -112,7 +112,7 @@ class HomeAssistant:
         }
 
     def state(self, key: str) -> str:
-        """Return the state of an entity by its unique id's end."""
+        """Return the state of the entity whose unique id ends with `key`."""
         entity = self.entities()[f"edgepose.{DEVICE}.{key}"]["entity_id"]
         found: str = json.loads(self.get(f"/api/states/{entity}"))["state"]
         return found
@@ -151,7 +151,7 @@ def home() -> Iterator[HomeAssistant]:
 
 @contextmanager
 def daemon(folder: Path, text: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a daemon with its state in the folder."""
+    """Run a daemon with its configuration and state in the folder."""
     (folder / "edgepose.toml").write_text(text)
     (folder / "state").mkdir(exist_ok=True)
     command = [sys.executable, "-m", "edgepose", "run", "-c", str(folder / "edgepose.toml")]
@@ -165,7 +165,7 @@ def daemon(folder: Path, text: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def publish_former(folder: Path) -> None:
-    """Publish and note what version 0.1 did: one message with all entities."""
+    """Publish and record one message with all entities, as version 0.1 did."""
     config = loads(TWO, "test")
     devices = discovered_devices(config, Topics("edgepose", DEVICE))
     topic, own = next(iter(devices.items()))
@@ -185,7 +185,7 @@ def publish_former(folder: Path) -> None:
 
 
 def test_each_camera_is_a_device_of_its_own(home: HomeAssistant, tmp_path: Path) -> None:
-    """Linked to the daemon's; one that is removed disappears; nothing is complained about."""
+    """Cameras are linked to the daemon's device; a removed one disappears; nothing is logged."""
     with daemon(tmp_path, TWO) as process:
         assert wait_until(lambda: len(home.devices()) == 3, SEEN_S)
         found = home.devices()
@@ -205,7 +205,7 @@ def test_each_camera_is_a_device_of_its_own(home: HomeAssistant, tmp_path: Path)
 
 
 def test_the_daemons_buttons_work(home: HomeAssistant, tmp_path: Path) -> None:
-    """The log level is in force after a restart, which the process survives."""
+    """A restart keeps the process and the selected log level."""
     with daemon(tmp_path, ONE) as process, witness(broker_of(BROKER).port) as seen:
         status = f"edgepose/{DEVICE}/status"
         first = json.loads(seen.on(status, timeout_s=SEEN_S).payload)
@@ -231,7 +231,7 @@ def test_the_daemons_buttons_work(home: HomeAssistant, tmp_path: Path) -> None:
 def test_entities_of_version_0_1_keep_their_ids_and_names(
     home: HomeAssistant, tmp_path: Path
 ) -> None:
-    """They move to the cameras' devices; what a person has changed in them stays."""
+    """They move to the cameras' devices; changes by the user are kept."""
     publish_former(tmp_path)
     unique = f"edgepose.{DEVICE}.hall.occupancy"
     assert wait_until(lambda: unique in home.entities(), SEEN_S)
@@ -259,7 +259,7 @@ def test_entities_of_version_0_1_keep_their_ids_and_names(
 
 @pytest.fixture
 def served() -> Iterator[str]:
-    """Serve the blueprints as any site does; return the address of their folder."""
+    """Serve the blueprints over HTTP; yield the address of their folder."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args: Any) -> None:
@@ -279,7 +279,7 @@ def served() -> Iterator[str]:
 def test_a_blueprint_is_imported_by_its_address(
     home: HomeAssistant, served: str, name: str
 ) -> None:
-    """Home Assistant reads it, finds no mistake, and notes where it came from."""
+    """Home Assistant imports each blueprint without errors, with its source URL."""
     found = home.ask("blueprint/import", url=f"{served}/{name}.yaml")
 
     assert found["validation_errors"] is None
@@ -288,7 +288,7 @@ def test_a_blueprint_is_imported_by_its_address(
 
 
 def test_the_alert_of_the_blueprint_comes(home: HomeAssistant, served: str, tmp_path: Path) -> None:
-    """An automation of it runs when the fall sensor turns on, with its picture."""
+    """The blueprint's automation runs when the fall sensor turns on, with its picture."""
     address = f"{served}/fall_alert.yaml"
     found = home.ask("blueprint/import", url=address)
     path = found["suggested_filename"]

@@ -1,4 +1,4 @@
-"""The examples for Home Assistant and Node-RED fit what edgepose says."""
+"""The examples for Home Assistant and Node-RED match edgepose's topics and entities."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def slug(text: str) -> str:
 
 @pytest.mark.parametrize("name", ["automations.yaml", "dashboard.yaml"])
 def test_the_examples_name_entities_that_there_are(name: str) -> None:
-    """As Home Assistant makes ids: from the device's name and the entity's."""
+    """The entity ids exist, as Home Assistant derives them from device and entity names."""
     of = loads(HALL, "test")
     found = discovery.discovered_devices(of, Topics("edgepose", "hall-pi")).values()
     known = {
@@ -49,12 +49,12 @@ def test_the_examples_name_entities_that_there_are(name: str) -> None:
     "file", sorted((DEPLOY / "homeassistant" / "blueprints").glob("*.yaml")), ids=lambda it: it.stem
 )
 def test_a_blueprint_uses_what_it_asks_for(file: Path) -> None:
-    """Every input is used, and none that it does not ask for."""
+    """Every input of a blueprint is used, and every used input is declared."""
     yaml = pytest.importorskip("yaml", reason="comes with the extra broker")
     used: set[str] = set()
 
     class Loader(yaml.SafeLoader):  # type: ignore[name-defined,misc]
-        """Reads !input, too."""
+        """A YAML loader with support for `!input`."""
 
     def note(loader: Loader, node: yaml.Node) -> str:
         used.add(node.value)
@@ -72,7 +72,7 @@ def test_a_blueprint_uses_what_it_asks_for(file: Path) -> None:
 
 
 def test_the_flow_is_whole() -> None:
-    """Every wire ends at a node, every node stands on the tab, topics are ours."""
+    """Wires end at existing nodes, nodes are on the tab, topics are edgepose's."""
     nodes = json.loads((DEPLOY / "node-red" / "flow.json").read_text())
     ids = {node["id"] for node in nodes}
 

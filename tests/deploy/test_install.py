@@ -1,4 +1,4 @@
-"""The installer and the package: what they would do, and what they do in a Debian of its own."""
+"""The installer and the package: dry runs, and real runs in a Debian container."""
 
 import re
 import shutil
@@ -35,7 +35,7 @@ def install(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_shellcheck_has_nothing_to_say(script: Path) -> None:
-    """Nor has it been told to be quiet about a file."""
+    """`shellcheck` reports nothing."""
     if shutil.which("shellcheck") is None:
         pytest.skip("no shellcheck here: apt install shellcheck")
 
@@ -46,7 +46,7 @@ def test_shellcheck_has_nothing_to_say(script: Path) -> None:
 
 @needs_debian
 def test_a_dry_run_names_what_is_there_and_removes_what_it_installs() -> None:
-    """Every file that it copies is in the project; whatever it puts anywhere, --purge removes."""
+    """Every copied file exists in the project, and --purge removes everything it creates."""
     plan, undoing = install("--dry-run"), install("--purge", "--dry-run")
 
     copied = re.findall(r"^ +install -Dm 644 (\S+) (\S+)$", plan.stdout, re.M)
@@ -62,7 +62,7 @@ def test_a_dry_run_names_what_is_there_and_removes_what_it_installs() -> None:
 
 @needs_debian
 def test_a_login_is_stored_for_root_alone() -> None:
-    """The name goes into the configuration, the password into a credential."""
+    """The user name goes into the configuration, the password into a credential file."""
     broker = ("--broker", "mqtt://homeassistant.local", "--username", "edgepose")
     plan, undoing = install("--dry-run", *broker), install("--purge", "--dry-run")
 
@@ -74,7 +74,7 @@ def test_a_login_is_stored_for_root_alone() -> None:
 
 @needs_debian
 def test_uninstalling_keeps_what_is_the_users() -> None:
-    """Configuration and state go with --purge only."""
+    """Configuration and state are removed only by --purge."""
     plan = install("--uninstall", "--dry-run").stdout
 
     kept = ("/etc/edgepose", "/var/lib/edgepose", "userdel")
@@ -84,7 +84,7 @@ def test_uninstalling_keeps_what_is_the_users() -> None:
 
 @needs_debian
 def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
-    """Not even where it may write: it runs no command but those that only look."""
+    """A dry run executes no command that changes anything."""
     shims = tmp_path / "bin"
     shims.mkdir()
     for name in ("apt-get", "install", "mkdir", "ln", "mv", "rm", "chown", "systemctl", "pip"):
@@ -114,7 +114,7 @@ def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
 def test_a_machine_without_a_runtime_is_refused(
     architecture: str, python: tuple[int, ...], said: str, tmp_path: Path
 ) -> None:
-    """In one sentence, before anything is installed on it."""
+    """It is refused in one sentence, before anything is installed."""
     pretended = f"import sys; sys.version_info = {python}; $2"
     shims = {
         "dpkg": f"echo {architecture}",
@@ -147,7 +147,7 @@ def test_a_machine_without_a_runtime_is_refused(
     ],
 )
 def test_what_it_does_not_know_is_refused(words: list[str], said: str) -> None:
-    """In one sentence, before anything is done."""
+    """An unknown option is refused in one sentence, before anything is done."""
     done = install(*words)
 
     assert done.returncode == 2
@@ -157,7 +157,7 @@ def test_what_it_does_not_know_is_refused(words: list[str], said: str) -> None:
 
 
 def test_the_rules_are_for_the_devices_that_are_looked_for() -> None:
-    """Both numbers of the accelerator, and a group that the service's user is in."""
+    """Both USB ids of the accelerator are covered, with a group of the service's user."""
     rules = RULES.read_text()
 
     named = set(re.findall(r'idVendor}=="(\w+)", ATTR{idProduct}=="(\w+)"', rules))
@@ -170,7 +170,7 @@ def test_the_rules_are_for_the_devices_that_are_looked_for() -> None:
 
 
 def test_unit_installer_and_package_mean_one_program() -> None:
-    """And one configuration."""
+    """They use the same program and configuration paths."""
     unit = (TREE / "systemd" / "edgepose.service").read_text()
     paths = set(re.findall(r"ExecStart=(\S+)/bin/edgepose run -c (\S+)", unit))
 
@@ -185,7 +185,7 @@ def test_unit_installer_and_package_mean_one_program() -> None:
 
 
 def test_the_containers_fit_together() -> None:
-    """The configuration is good and names what compose has beside it; what is copied is there."""
+    """The configuration is valid and names compose's services; copied files exist."""
     folder = TREE / "deploy" / "container"
     compose, recipe = (folder / "compose.yaml").read_text(), (folder / "Dockerfile").read_text()
 
@@ -218,7 +218,7 @@ PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 
 @pytest.fixture(scope="module", params=SUITES)
 def box(request: pytest.FixtureRequest) -> Iterator[Box]:
-    """Boot a Debian with nothing but systemd in it; the tests below go on from each other."""
+    """Boot a Debian with only systemd; the following tests build on each other."""
     with Box(request.param) as running:
         running.put_tree("/root/edgepose")
         yield running
@@ -231,12 +231,12 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 
 
 class TestInstaller:
-    """From a bare Debian to one that is as bare again."""
+    """The installer on a bare Debian, from installation to complete removal."""
 
     pytestmark: ClassVar = [*needs_box, needs_mosquitto]
 
     def test_a_dry_run_needs_nothing_and_changes_nothing(self, box: Box) -> None:
-        """Not even a Python."""
+        """A dry run works without Python and changes nothing."""
         look = f"dpkg-query -W; {TRACES}"
         before = box.ok(look)
         assert "\npython3\t" not in before
@@ -248,7 +248,7 @@ class TestInstaller:
         assert box.ok(look) == before
 
     def test_it_installs_and_all_is_well(self, box: Box, broker: Mosquitto) -> None:
-        """The service runs, with a configuration that only it may read, and poses come."""
+        """The service runs with a configuration readable only by it, and publishes poses."""
         said = box.ok(f"/root/edgepose/deploy/install.sh --broker {broker.url}")
 
         assert "\nok    service: it runs" in said
@@ -262,7 +262,7 @@ class TestInstaller:
             watcher.until(lambda _: True)
 
     def test_it_is_back_after_a_reboot(self, box: Box, broker: Mosquitto) -> None:
-        """Without anybody's help."""
+        """After a reboot the service is active and publishes poses."""
         box.reboot()
 
         assert wait_until(lambda: box.systemctl("is-active edgepose") == "active", SOON_S)
@@ -270,7 +270,7 @@ class TestInstaller:
             watcher.until(lambda _: True)
 
     def test_an_upgrade_keeps_configuration_and_state(self, box: Box) -> None:
-        """Another environment, the same answers; the old environment is gone."""
+        """The environment is replaced; configuration and state are kept."""
         box.ok("echo '# mine' >>/etc/edgepose/edgepose.toml; touch /var/lib/edgepose/mine")
         before = box.ok("readlink /opt/edgepose/venv; stat -c %i /etc/edgepose/edgepose.toml")
 
@@ -284,7 +284,7 @@ class TestInstaller:
         assert box.systemctl("is-active edgepose") == "active"
 
     def test_an_upgrade_that_refuses_the_configuration_changes_nothing(self, box: Box) -> None:
-        """What runs goes on, and the environment that was made for nothing is gone."""
+        """The service keeps running, and the new environment is removed."""
         before = box.ok(LOOK)
         box.ok("echo '[nonsense]' >>/etc/edgepose/edgepose.toml")
 
@@ -296,7 +296,7 @@ class TestInstaller:
         assert box.ok(LOOK) == before
 
     def test_what_the_doctor_finds_is_the_verdict(self, box: Box) -> None:
-        """It is installed and runs all the same; the next step is to mend what is said."""
+        """It is installed and runs, but the exit code and last line report doctor's failures."""
         file = box.root / FILE.lstrip("/")
         kept = file.read_text()
         file.write_text(re.sub("^url = .*", 'url = "mqtt://localhost:9"', kept, flags=re.M))
@@ -310,7 +310,7 @@ class TestInstaller:
         file.write_text(kept)
 
     def test_an_upgrade_without_a_network_changes_nothing(self, box: Box) -> None:
-        """What runs goes on, and the environment that was made for nothing is gone."""
+        """The service keeps running, and the new environment is removed."""
         before = box.ok(LOOK)
 
         done = box.sh("PIP_NO_INDEX=1 /root/edgepose/deploy/install.sh")
@@ -319,7 +319,7 @@ class TestInstaller:
         assert box.ok(LOOK) == before
 
     def test_uninstalling_keeps_configuration_and_state(self, box: Box) -> None:
-        """Nothing else; doing it twice is fine."""
+        """Everything else is removed; it can be repeated."""
         for _ in range(2):
             box.ok("/root/edgepose/deploy/install.sh --uninstall")
 
@@ -327,7 +327,7 @@ class TestInstaller:
         assert box.ok("tail -1 /etc/edgepose/edgepose.toml") == "# mine"
 
     def test_purging_leaves_nothing(self, box: Box) -> None:
-        """No file, no user; doing it twice is fine."""
+        """No file and no user is left; it can be repeated."""
         for _ in range(2):
             box.ok("/root/edgepose/deploy/install.sh --purge")
 
@@ -336,13 +336,13 @@ class TestInstaller:
 
 
 class TestPackage:
-    """The same with apt, in a Debian that the tests above have left bare."""
+    """The same with the Debian package, on the Debian left bare by the tests above."""
 
     pytestmark: ClassVar = needs_box
 
     @pytest.fixture(scope="class")
     def package(self, box: Box) -> str:
-        """Build the package for the box, put it there, and return its path inside."""
+        """Build the package for the box, copy it there, and return its path inside."""
         if shutil.which("dh") is None:
             pytest.skip("no debhelper here: apt install debhelper")
         architecture = box.ok("dpkg --print-architecture")
@@ -356,7 +356,7 @@ class TestPackage:
         return "/root/edgepose.deb"
 
     def test_it_installs_and_runs(self, box: Box, package: str) -> None:
-        """With a configuration of its own that only the service may read."""
+        """The service runs with a configuration readable only by it."""
         box.ok("apt-get update -qq")
         box.ok(f"{APT} install {package}")
 
@@ -366,7 +366,7 @@ class TestPackage:
         assert "ok    model" in box.sh("edgepose doctor").stdout
 
     def test_an_upgrade_keeps_the_configuration_and_restarts(self, box: Box, package: str) -> None:
-        """The service that runs afterwards is another process."""
+        """The configuration is kept, and the service is restarted."""
         box.ok("echo '# mine' >>/etc/edgepose/edgepose.toml")
         before = box.systemctl("show -P MainPID edgepose")
 
@@ -378,19 +378,19 @@ class TestPackage:
 
     @pytest.mark.usefixtures("package")
     def test_the_installer_keeps_its_hands_off(self, box: Box) -> None:
-        """Two owners of one folder would undo each other."""
+        """With the Debian package installed the installer refuses to work."""
         for words in ("", "--uninstall", "--purge"):
             done = box.sh(f"/root/edgepose/deploy/install.sh {words}")
             assert done.returncode == 2
             assert "Debian package" in done.stderr
 
     def test_removing_and_purging(self, box: Box, package: str) -> None:
-        """Removed, it leaves what is the user's; purged, nothing."""
+        """`remove` keeps configuration and state, `purge` removes them."""
         box.ok(f"rm {package}")
         box.ok(f"{APT} remove edgepose")
         left = box.ok(TRACES).split()
         assert set(KEPT) <= set(left)
-        # what else is left is Debian's own memory of it
+        # the rest belongs to dpkg
         assert [path for path in left if path.startswith(("/opt/", "/usr/"))] == []
 
         box.ok(f"{APT} purge edgepose")

@@ -1,4 +1,4 @@
-"""Tests of the examples of a proxy before the page, with the real nginx and the real Caddy."""
+"""The examples of reverse proxies for the page, with real nginx and Caddy."""
 
 import asyncio
 import json
@@ -32,13 +32,13 @@ pytestmark = pytest.mark.slow
 
 @dataclass
 class Proxy:
-    """A proxy that runs, and whom to trust for its certificate."""
+    """A running proxy, and the CA of its certificate."""
 
     port: int
     authority: Path
 
     def answers(self) -> bool:
-        """Say whether it has its certificate and shows it."""
+        """Return whether it presents its certificate."""
         try:
             trust = ssl.create_default_context(cafile=self.authority)
             with (
@@ -51,7 +51,7 @@ class Proxy:
 
 
 def command(name: str) -> str:
-    """Return where a proxy's program is."""
+    """Return the path of a proxy's program."""
     found = shutil.which(name, path=PATH)
     if found is None:
         pytest.skip(f"no {name} here: sh tests/support/install-proxies.sh")
@@ -59,7 +59,7 @@ def command(name: str) -> str:
 
 
 def example(name: str, *changes: tuple[str, str]) -> str:
-    """Return an example of ours, changed in what it has to be here."""
+    """Return an example with the replacements that the test needs."""
     text = (EXAMPLES / name).read_text()
     for there, here in changes:
         assert there in text
@@ -69,7 +69,7 @@ def example(name: str, *changes: tuple[str, str]) -> str:
 
 @contextmanager
 def nginx(folder: Path, page: Site) -> Iterator[Proxy]:
-    """Run nginx as the example says, on other ports and with another certificate."""
+    """Run nginx with the example, on other ports and with another certificate."""
     program = command("nginx")
     certificate, key = Authority(folder).sign("pose.example")
     port, secrets = free_port(), "/etc/letsencrypt/live/pose.example"
@@ -95,7 +95,7 @@ def nginx(folder: Path, page: Site) -> Iterator[Proxy]:
 
 @contextmanager
 def caddy(folder: Path, page: Site) -> Iterator[Proxy]:
-    """Run Caddy as the example says, on other ports and as its own authority."""
+    """Run Caddy with the example, on other ports and with its own CA."""
     program, port = command("caddy"), free_port()
     text = example(
         "Caddyfile",
@@ -114,7 +114,7 @@ def caddy(folder: Path, page: Site) -> Iterator[Proxy]:
 
 @contextmanager
 def running(*words: str, **environment: str) -> Iterator[None]:
-    """Run a program, and end it."""
+    """Run a program until the context ends."""
     process = subprocess.Popen(words, env={**os.environ, **environment})
     try:
         yield
@@ -142,7 +142,7 @@ def proxy(request: pytest.FixtureRequest, tmp_path: Path, page: Site) -> Iterato
 
 
 class Here(AbstractResolver):
-    """Finds every name on this machine."""
+    """Resolves every name to this machine."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -151,11 +151,11 @@ class Here(AbstractResolver):
         return [ResolveResult(hostname=host, family=socket.AF_INET, **found)]
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 def browser(proxy: Proxy) -> ClientSession:
-    """Return a client that trusts the proxy and knows its name."""
+    """Return a client that trusts the proxy's CA and resolves its name."""
     trust = ssl.create_default_context(cafile=proxy.authority)
     return ClientSession(connector=TCPConnector(ssl=trust, resolver=Here()))
 
@@ -165,7 +165,7 @@ def run(work: Any) -> Any:
 
 
 def test_it_works_behind_the_proxy_for_who_has_the_token(proxy: Proxy, token_file: Path) -> None:
-    """Nothing without it, although the page itself is on this machine; the cookie stays on TLS."""
+    """A token is required although the page is on this machine; the cookie is Secure."""
     token = tokens.make(token_file)
     where = f"https://pose.example:{proxy.port}"
 
@@ -187,7 +187,7 @@ def test_it_works_behind_the_proxy_for_who_has_the_token(proxy: Proxy, token_fil
 
 
 def test_others_are_refused_behind_the_proxy_too(proxy: Proxy, token_file: Path) -> None:
-    """Another site's page, also with the token or over a WebSocket; another name."""
+    """Cross-site requests and other host names are refused."""
     token = tokens.make(token_file)
     where = f"https://pose.example:{proxy.port}"
 

@@ -1,4 +1,4 @@
-"""Tests of what a release consists of: one version everywhere, notes, and no invented address."""
+"""The parts of a release: one version everywhere, notes, and no invented URL."""
 
 import re
 import subprocess
@@ -17,7 +17,7 @@ TOOL: Final = TREE / "tools" / "version.py"
 
 
 def tool(*words: str) -> str:
-    """Run the tool that the Makefile and the release ask for the version."""
+    """Run the tool that prints the version for Makefile and release."""
     done = subprocess.run(
         [sys.executable, "-S", TOOL, *words], capture_output=True, text=True, check=True
     )
@@ -25,17 +25,17 @@ def tool(*words: str) -> str:
 
 
 def test_the_tool_knows_the_version() -> None:
-    """Without a library: it runs before anything is installed."""
+    """The tool prints the version without any library."""
     assert tool().strip() == __version__
 
 
 def test_the_changelog_has_notes_for_it() -> None:
-    """The text of the release."""
+    """The changelog has release notes for the version."""
     assert tool("--notes").startswith("### ")
 
 
 def test_the_bridge_to_ros_has_the_same_version() -> None:
-    """Both files of it."""
+    """package.xml and setup.py of the ROS bridge have the version."""
     package = ElementTree.parse(TREE / "deploy/ros2/package.xml")
 
     assert package.findtext("version") == __version__
@@ -43,7 +43,7 @@ def test_the_bridge_to_ros_has_the_same_version() -> None:
 
 
 def test_there_is_no_address_of_the_project() -> None:
-    """It is not decided; an invented one would lead to strangers."""
+    """The project has no URL yet; an invented one would lead to strangers."""
     project = tomllib.loads((TREE / "pyproject.toml").read_text())["project"]
     files = [*TREE.glob("*.md"), *TREE.glob("docs/**/*.md"), *TREE.glob("deploy/**/*.yaml")]
 
@@ -54,7 +54,7 @@ def test_there_is_no_address_of_the_project() -> None:
 
 @pytest.mark.parametrize("folder", ["edgepose", "docs", "deploy", "README.md"])
 def test_nothing_is_installed_by_a_name_that_no_index_has(folder: str) -> None:
-    """The wheel that was built, or the libraries by their own names."""
+    """Documented commands install the wheel or libraries, not a package of this name."""
     place = TREE / folder
     files = [place] if place.is_file() else [it for it in place.rglob("*") if it.is_file()]
     kinds = {".py", ".md", ".sh", ".yaml", ".js", ".html", ""}

@@ -1,4 +1,4 @@
-"""The bridge to ROS 2: fields, names and ids, without ROS; the node on stand-ins."""
+"""The ROS 2 bridge without ROS: fields, names and ids; the node with fakes."""
 
 import ast
 import importlib
@@ -59,7 +59,7 @@ DEFINITIONS: Final[dict[str, dict[str, str]]] = {
     },
     "vision_msgs/msg/ObjectHypothesisWithPose": {
         "hypothesis": "vision_msgs/msg/ObjectHypothesis",
-        # `pose` keeps what ROS puts in: nobody knows where in the room it is.
+        # `pose` keeps ROS's default: the position in the room is unknown.
     },
     "vision_msgs/msg/ObjectHypothesis": {"class_id": "string", "score": "float64"},
     "vision_msgs/msg/BoundingBox2D": {
@@ -118,7 +118,7 @@ SKELETON_CODES: Final = {
 
 
 def check(type_: str, value: Any) -> None:
-    """Fail unless a value is what a field of that type takes."""
+    """Assert that a value fits a ROS field type."""
     many = re.fullmatch(r"(.+)\[(\d*)\]", type_)
     if many:
         assert isinstance(value, list)
@@ -153,7 +153,7 @@ def frame(at_ns: int = AT_NS) -> Frame:
 
 
 def person(id_: int, left: float = 100.0) -> Track:
-    """Return somebody whose joint n lies n pixels right of `left` and 10 n down, each surer."""
+    """Return a person: joint n is n pixels right of `left`, 10 n down, with rising scores."""
     joint = np.arange(17, dtype=np.float32)
     keypoints = np.stack([left + joint, 10 * joint, 0.05 + joint / 20], axis=1)
     box = Box(left, 0, 16, 160)
@@ -165,7 +165,7 @@ def poses(*people: Track, camera: topics.CameraTopics = CAMERA) -> Message:
 
 
 def said(translator: Any, message: Message, now_ns: int = AT_NS) -> dict[str, Any]:
-    """Return the fields that are said on each topic; None where it is closed."""
+    """Return the fields published on each topic; None if it is closed."""
     found = translator.take(message.topic, message.payload, now_ns)
     for one in found:
         if one.fields is not None:
@@ -174,7 +174,7 @@ def said(translator: Any, message: Message, now_ns: int = AT_NS) -> dict[str, An
 
 
 def test_it_says_all_of_a_person_in_fields_that_there_are(translator: Any) -> None:
-    """Topics of REP 155 below the body's id; names and types of every field fit."""
+    """Topics follow REP 155, and fields have valid names and types."""
     found = said(translator, poses(person(7)))
 
     assert list(found) == [
@@ -203,7 +203,7 @@ def test_a_crouching_person_has_the_posture_of_ros(translator: Any) -> None:
 
 
 def test_a_person_on_a_floor_has_a_pose_in_its_frame(translator: Any) -> None:
-    """In metres, turned to where the person goes; without a floor there is none."""
+    """The pose is in metres with the heading; without a floor there is none."""
     walks = replace(person(7), place=Place((1.5, -2.0), 0.8, 90.0, 1.6))
     message = encoding.poses(
         CAMERA, frame(), [walks, person(8)], seq=1, latency_ms=1, model="m", frame_id="map"
@@ -221,7 +221,7 @@ def test_a_person_on_a_floor_has_a_pose_in_its_frame(translator: Any) -> None:
 
 
 def test_every_joint_comes_under_its_own_code(conversion: ModuleType, translator: Any) -> None:
-    """Left stays left, although the two orders begin with different sides."""
+    """Left joints stay left, although the two orders start with different sides."""
     points = said(translator, poses(person(7)))["/humans/bodies/hall_pi_hall_7/skeleton2d"]
 
     assert JOINT_NAMES == conversion.JOINTS
@@ -235,7 +235,7 @@ def test_every_joint_comes_under_its_own_code(conversion: ModuleType, translator
 
 
 def test_the_neck_lies_between_the_shoulders(translator: Any) -> None:
-    """COCO has none; it is as sure as the less sure shoulder."""
+    """COCO has no neck: it is between the shoulders, with the lower of their scores."""
     points = said(translator, poses(person(7)))["/humans/bodies/hall_pi_hall_7/skeleton2d"]
 
     neck = points["skeleton"][SKELETON_CODES["NECK"]]
@@ -246,7 +246,7 @@ def test_the_neck_lies_between_the_shoulders(translator: Any) -> None:
 
 
 def test_what_is_outside_the_picture_counts_as_not_seen(translator: Any) -> None:
-    """hri_msgs knows coordinates from 0 to 1 only; a clipped one must not pass for a sure one."""
+    """hri_msgs has only coordinates in [0, 1]; clipped ones have confidence 0."""
     points = said(translator, poses(person(7, left=WIDTH - 5)))[
         "/humans/bodies/hall_pi_hall_7/skeleton2d"
     ]["skeleton"]
@@ -259,7 +259,7 @@ def test_what_is_outside_the_picture_counts_as_not_seen(translator: Any) -> None
 
 
 def test_the_box_comes_in_parts_and_in_pixels(translator: Any) -> None:
-    """hri_msgs takes corners as parts of the picture, vision_msgs centre and size in pixels."""
+    """hri_msgs has relative corners, vision_msgs centre and size in pixels."""
     found = said(translator, poses(person(7)))
     region = found["/humans/bodies/hall_pi_hall_7/roi"]
     (detection,) = found["edgepose/hall_pi/hall/detections"]["detections"]
@@ -277,7 +277,7 @@ def test_the_box_comes_in_parts_and_in_pixels(translator: Any) -> None:
 
 
 def test_ids_come_and_go_with_people(translator: Any) -> None:
-    """The list is whole in each message; topics of whoever has left are closed."""
+    """Each message has the complete list; topics of people who left are closed."""
     both = said(translator, poses(person(1), person(2)))
     one = said(translator, poses(person(2)))
     nobody = said(translator, poses())
@@ -291,7 +291,7 @@ def test_ids_come_and_go_with_people(translator: Any) -> None:
 
 
 def test_people_of_all_cameras_are_in_one_list(translator: Any) -> None:
-    """A camera that is told to be offline, or is silent, sees nobody; the others still do."""
+    """A camera that is offline or silent has no people; the others keep theirs."""
     den, porch = (Topics("edgepose", "den").camera(id_) for id_ in ("den", "porch"))
     for camera in (CAMERA, den, porch):
         said(translator, poses(person(1), camera=camera))
@@ -308,7 +308,7 @@ def test_people_of_all_cameras_are_in_one_list(translator: Any) -> None:
 
 
 def test_people_who_are_not_followed_are_detections_only(translator: Any) -> None:
-    """Without an id there is no body."""
+    """A person without an id is published as a detection, not as a body."""
     found = said(translator, encoding.poses(
         CAMERA, frame(), [person(7).pose], seq=1, latency_ms=1, model="m"
     ))  # fmt: skip
@@ -334,7 +334,7 @@ def gesture(name: str, side: str | None, at_ns: int = AT_NS) -> Message:
     ],
 )
 def test_gestures_have_their_codes(translator: Any, name: str, side: str | None, code: int) -> None:
-    """Those of hri_msgs/Gesture, once each; the event itself is said in full."""
+    """Gestures are published once, with hri_msgs' codes; the event is published in full."""
     said(translator, poses(person(7)))
     message = gesture(name, side)
 
@@ -346,7 +346,7 @@ def test_gestures_have_their_codes(translator: Any, name: str, side: str | None,
 
 
 def test_a_gesture_of_somebody_who_has_left_is_an_event_only(translator: Any) -> None:
-    """Events may come hours late, and all of them must arrive."""
+    """Late events are published although the person has left."""
     assert list(said(translator, gesture("wave", "left"))) == ["edgepose/hall_pi/hall/events"]
 
 
@@ -363,7 +363,7 @@ MATRIX: Final = {
 
 
 def test_markers_lie_on_the_rays_of_the_pixels(conversion: ModuleType) -> None:
-    """One metre before the camera, projected back by its intrinsics to the keypoints."""
+    """They are 1 m from the camera, and project back to the keypoints."""
     intrinsics = conversion.Intrinsics.of(MATRIX)
     translator = conversion.Translator(calibration=lambda device, camera: intrinsics)
 
@@ -381,7 +381,7 @@ def test_markers_lie_on_the_rays_of_the_pixels(conversion: ModuleType) -> None:
 
 
 def test_a_calibration_of_another_size_is_not_said(conversion: ModuleType) -> None:
-    """Its numbers would be wrong by the ratio."""
+    """A calibration for another picture size is not published."""
     other = conversion.Intrinsics.of(MATRIX | {"image_width": 1280})
     translator = conversion.Translator(calibration=lambda device, camera: other)
 
@@ -390,13 +390,13 @@ def test_a_calibration_of_another_size_is_not_said(conversion: ModuleType) -> No
 
 @pytest.mark.parametrize("spoil", [{"camera_matrix": {"data": [1]}}, {"image_width": "wide"}])
 def test_a_broken_calibration_is_refused(conversion: ModuleType, spoil: dict[str, Any]) -> None:
-    """With an error that the node logs."""
+    """An invalid calibration raises ValueError, which the node logs."""
     with pytest.raises(ValueError, match=r"."):
         conversion.Intrinsics.of(MATRIX | spoil)
 
 
 def test_markers_go_with_people(conversion: ModuleType, translator: Any) -> None:
-    """Those who leave, and all when the camera goes away."""
+    """Markers of people who left are deleted, and all when the camera is offline."""
     said(translator, poses(person(7), person(8)))
     left = said(translator, poses(person(8)))["edgepose/hall_pi/hall/markers"]["markers"]
     gone = said(translator, Message("edgepose/hall-pi/availability", b"offline", "state"))
@@ -408,7 +408,7 @@ def test_markers_go_with_people(conversion: ModuleType, translator: Any) -> None
 
 
 def test_it_stamps_with_ros_time_where_asked(conversion: ModuleType) -> None:
-    """For robots whose clock is not the camera's, or is simulated."""
+    """With `arrival` stamps are in ROS time, for robots with another or a simulated clock."""
     translator = conversion.Translator(frame_id="{device}/{camera}", arrival=True)
 
     header = said(translator, poses(person(7)), now_ns=5_000_000_007)["/humans/bodies/tracked"]
@@ -427,18 +427,18 @@ def test_it_stamps_with_ros_time_where_asked(conversion: ModuleType) -> None:
     ],
 )
 def test_what_is_not_for_it_says_nothing(translator: Any, topic: str, payload: bytes) -> None:
-    """Others speak on the same broker."""
+    """Other topics and invalid payloads are ignored."""
     assert translator.take(topic, payload, AT_NS) == []
 
 
 @pytest.mark.parametrize("text", ["hall-pi", "2nd--floor", "_a_", "a"])
 def test_names_may_stand_in_ros_topics(conversion: ModuleType, text: str) -> None:
-    """A name begins with a letter and has no two underscores in a row."""
+    """A name begins with a letter and has no consecutive underscores."""
     assert re.fullmatch(r"[A-Za-z](_?[A-Za-z0-9])*", conversion.name(text))
 
 
 def test_the_conversion_imports_no_ros() -> None:
-    """It can be tested, and used, where there is none."""
+    """The conversion needs only the standard library."""
     tree = ast.parse((PACKAGE / "edgepose_bridge" / "conversion.py").read_text())
     imported = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {
@@ -451,7 +451,7 @@ def test_the_conversion_imports_no_ros() -> None:
 
 
 def literal(file: str, name: str) -> Any:
-    """Return the dictionary that a file assigns to a name, types by their names."""
+    """Return the dictionary that a file assigns to a name."""
     tree = ast.parse((PACKAGE / file).read_text())
     assigned = (node for node in tree.body if isinstance(node, ast.Assign))
     value = next(node.value for node in assigned if ast.unparse(node.targets[0]) == name)
@@ -459,7 +459,7 @@ def literal(file: str, name: str) -> Any:
 
 
 def test_the_launch_file_and_the_docs_know_the_parameters() -> None:
-    """All of the node's, with the same values; a launch argument is a word, hence the type."""
+    """Both have all of the node's parameters; the launch file with the same defaults and types."""
     parameters = literal("edgepose_bridge/node.py", "PARAMETERS")
     arguments = literal("launch/edgepose_bridge.launch.py", "ARGUMENTS")
     page = (PACKAGE.parent.parent / "docs" / "robotics.md").read_text()
@@ -470,11 +470,11 @@ def test_the_launch_file_and_the_docs_know_the_parameters() -> None:
     assert set(re.findall(r"`(\w+)`", page)) >= set(parameters)
 
 
-# The node, on stand-ins for ROS
+# The node, with fakes in place of ROS
 
 
 class StandInNode:
-    """What the bridge uses of rclpy's Node."""
+    """The parts of rclpy's Node that the bridge uses."""
 
     def __init__(self, name: str) -> None:
         self.publishers: dict[str, Any] = {}
@@ -506,7 +506,7 @@ class StandInNode:
 
 
 def stand_ins() -> dict[str, ModuleType]:
-    """Return modules in place of ROS's, as far as the node uses them."""
+    """Return fake ROS modules, as far as the node uses them."""
     policies = SimpleNamespace(KEEP_LAST=1, RELIABLE=1, VOLATILE=1)
     qos = dict.fromkeys(("HistoryPolicy", "ReliabilityPolicy", "DurabilityPolicy"), policies)
     contents: dict[str, dict[str, Any]] = {
@@ -525,7 +525,7 @@ def stand_ins() -> dict[str, ModuleType]:
 def test_the_node_opens_and_closes_topics(
     conversion: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One publisher a topic, gone with its person; nonsense is passed over."""
+    """Each topic has one publisher, destroyed with its person; invalid messages are skipped."""
     for name, module in stand_ins().items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, "edgepose_bridge.node", raising=False)

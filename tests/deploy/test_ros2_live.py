@@ -1,4 +1,4 @@
-"""The bridge on real ROS 2: over DDS, read by another process. `make test-ros` installs it."""
+"""The bridge on real ROS 2 over DDS, read by another process. `make test-ros` installs it."""
 
 import json
 import os
@@ -56,7 +56,7 @@ rclpy.spin(node)
 
 
 def test_another_process_reads_what_edgepose_publishes(tmp_path: Path) -> None:
-    """Markers, calibration and events, with stamps and frames."""
+    """Another process receives markers, calibration and events with stamps and frames."""
     calibration = tmp_path / "hall.yaml"
     calibration.write_text(json.dumps(MATRIX))  # JSON is YAML
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE), "ROS_LOCALHOST_ONLY": "1"}

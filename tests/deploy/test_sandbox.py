@@ -1,7 +1,7 @@
-"""The service's sandbox where there are devices: cameras and USB are let in, all else is not.
+"""The service's sandbox with real devices: cameras and USB are accessible, others are not.
 
-The unit as it is shipped, but for a configuration and a state of its own, runs the program
-that `deploy/install.sh` has installed. The cameras are one on USB that is made of Python and
+The shipped unit, with another configuration and state, runs the program
+that `deploy/install.sh` has installed. The cameras are an emulated USB camera and
 the kernel's `vivid`; `sudo make test-cameras` loads what they need.
 """
 
@@ -24,13 +24,13 @@ from tests.support.vivid import find as find_vivid
 SHIPPED: Final = Path(__file__).parents[2] / "systemd" / "edgepose.service"
 PYTHON: Final = "/opt/edgepose/venv/bin/python3"
 NAME: Final = "edgepose-test"
-FOLDER: Final = Path("/run/edgepose-of-test")  # the service sees no /root, and a /tmp of its own
-PATIENCE_S: Final = 120.0  # an emulated machine looks at a picture for seconds
+FOLDER: Final = Path("/run/edgepose-of-test")  # the service cannot see /root, and has its own /tmp
+PATIENCE_S: Final = 120.0  # an emulated machine needs seconds for a picture
 
-BENEATH: Final = ("videobuf2_memops", "videodev")  # the drivers of cameras
+BENEATH: Final = ("videobuf2_memops", "videodev")  # the modules below camera drivers
 CLASSES: Final = {"video4linux", "media", "dma_heap", "usb_device", "apex"}
 EVERYWHERE: Final = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts/ptmx")
-TO_READ: Final = ("rtc0", "vcio_gencmd")  # the clock, and what a Pi's firmware says
+TO_READ: Final = ("rtc0", "vcio_gencmd")  # the clock, and the Pi's firmware status
 NODES: Final = {f"/dev/{name}" for name in EVERYWHERE + TO_READ}
 
 EDGE_TPU: Final = {"bare": (0x1A6E, 0x089A), "with its firmware": (0x18D1, 0x9302)}
@@ -52,7 +52,7 @@ print(os.read(os.open(sys.argv[1], os.O_RDWR), 12).hex())
 
 
 def _lack() -> str:
-    """Say what is missing to run the service beside devices; empty when nothing is."""
+    """Return which requirement is missing; empty if all are present."""
     if not Path("/run/systemd/system").exists():
         return "no systemd runs this machine"
     if not Path(PYTHON).exists():
@@ -71,7 +71,7 @@ pytestmark = [
 
 
 class Service:
-    """The unit that is shipped, under another name."""
+    """The shipped unit under another name."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -81,14 +81,14 @@ class Service:
         self.install()
 
     def install(self, *changes: str) -> None:
-        """Hand it to systemd, with settings added."""
+        """Install it in systemd, with additional settings."""
         text = SHIPPED.read_text().replace("/etc/edgepose", str(FOLDER))
         text = text.replace("Directory=edgepose\n", f"Directory={NAME}\n")
         self._unit.write_text("\n".join([text, "[Service]", *changes, ""]))
         _run("systemctl", "daemon-reload")
 
     def start(self, **cameras: str) -> None:
-        """Start it with these cameras; it is ready then."""
+        """Start it with these cameras and wait until it is ready."""
         tables = [
             f'[[camera]]\nid = "{name}"\nsource = "{source}"\nfps = 1.0\nmotion_gate = false'
             for name, source in cameras.items()
@@ -99,7 +99,7 @@ class Service:
         _run("systemctl", "start", NAME)
 
     def runs(self, script: str, *words: str, user: str = "edgepose") -> str:
-        """Run a Python script in its place; return what it prints."""
+        """Run a Python script in the unit's sandbox; return its output."""
         (FOLDER / "script.py").write_text(script)
         command = " ".join([PYTHON, str(FOLDER / "script.py"), *words])
         printed = FOLDER / "printed"
@@ -109,7 +109,7 @@ class Service:
         return printed.read_text().strip()
 
     def remove(self) -> None:
-        """Leave nothing of it."""
+        """Remove the unit and its files."""
         _run("systemctl", "stop", NAME)
         self._unit.unlink()
         _run("systemctl", "daemon-reload")
@@ -137,7 +137,7 @@ def service(broker: Mosquitto) -> Iterator[Service]:
 
 @pytest.fixture
 def no_driver() -> Iterator[None]:
-    """Take out of the kernel what knows cameras, where nobody uses it."""
+    """Unload the kernel's camera modules, if unused."""
     loaded = [name for name in ("uvcvideo", "vivid") if Path("/sys/module", name).exists()]
     subprocess.run(["modprobe", "--remove", *loaded, *BENEATH], check=False)
     yield
@@ -150,7 +150,7 @@ def no_driver() -> Iterator[None]:
 def test_a_camera_that_is_plugged_in_later_is_let_in(
     service: Service, broker: Mosquitto, format_: str
 ) -> None:
-    """Even the first one that this kernel sees; and so is one that was pulled and comes back."""
+    """A camera plugged in later, or again, is accessible, also the first one of this kernel."""
     service.start(clip="demo://", usb=f"{LINK}?size=160x120&fps=10&format={format_}")
     availability, poses = (f"edgepose/test-pi/usb/{leaf}" for leaf in ("availability", "poses"))
 
@@ -168,7 +168,7 @@ def test_a_camera_that_is_plugged_in_later_is_let_in(
 def test_a_camera_whose_driver_goes_and_comes_is_let_in(
     service: Service, broker: Mosquitto
 ) -> None:
-    """The kernel's own virtual camera, the only one there is."""
+    """The kernel's virtual camera is accessible after its driver was unbound and bound."""
     service.start(vivid=f"v4l2://{find_vivid()}?size=320x180&format=yuyv")
     availability, poses = (f"edgepose/test-pi/vivid/{leaf}" for leaf in ("availability", "poses"))
 
@@ -181,7 +181,7 @@ def test_a_camera_whose_driver_goes_and_comes_is_let_in(
 
 
 def test_no_other_device_is_let_in(service: Service) -> None:
-    """Not even to root, whom no permission of a node would stop."""
+    """Other devices are inaccessible even to root."""
     with UsbCamera():
         assert wait_until(LINK.exists, PATIENCE_S)
 
@@ -194,7 +194,7 @@ def test_no_other_device_is_let_in(service: Service) -> None:
 
 @pytest.mark.parametrize("ids", EDGE_TPU.values(), ids=EDGE_TPU)
 def test_an_edge_tpu_is_opened(service: Service, ids: tuple[int, int]) -> None:
-    """By the service's user, since udev has given it to the group plugdev."""
+    """It is accessible to the service's user, as udev assigns it to the group plugdev."""
     with UsbCamera(ids=ids):
         assert wait_until(LINK.exists, PATIENCE_S)
         node = _usb_node()
@@ -206,14 +206,14 @@ def test_an_edge_tpu_is_opened(service: Service, ids: tuple[int, int]) -> None:
 
 
 def _usb_node() -> Path:
-    """Return the node of the USB device that the camera is a part of."""
+    """Return the USB node of the camera's device."""
     shown = Path("/sys/class/video4linux") / LINK.resolve().name / "device"
     bus, number = (int((shown.resolve().parent / it).read_text()) for it in ("busnum", "devnum"))
     return Path(f"/dev/bus/usb/{bus:03}/{number:03}")
 
 
 def _class(node: str) -> str:
-    """Return the kernel's word for what a node belongs to."""
+    """Return the kernel's class of a node."""
     status = Path(node).stat()
     kind = "Character" if stat.S_ISCHR(status.st_mode) else "Block"
     _, _, rows = Path("/proc/devices").read_text().partition(f"{kind} devices:\n")

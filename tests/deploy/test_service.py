@@ -1,4 +1,4 @@
-"""The service under a real systemd: started, killed, hung, reloaded, stopped, and given up."""
+"""The service under a real systemd: start, kill, hang, reload, stop, and repeated failure."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.support.brokers import Mosquitto, needs_mosquitto, wait_until, with_p
 
 pytestmark = [*needs_box, needs_mosquitto]
 
-QUIET = '[metrics]\nlisten = ""\n[web]\nlisten = ""\n'  # others may listen there on this machine
+QUIET = '[metrics]\nlisten = ""\n[web]\nlisten = ""\n'  # other programs here may use these
 MODEL = '[model]\nname = "movenet-lightning"\n'
 DEMO = '[[camera]]\nid = "hall"\nsource = "demo://"\n'
 
@@ -23,7 +23,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 
 @pytest.fixture(scope="module", params=SUITES)
 def box(request: pytest.FixtureRequest, broker: Mosquitto) -> Iterator[Box]:
-    """Install the service in a Debian; its watchdog and restarts are in a hurry."""
+    """Install the service in a Debian container, with short watchdog and restart times."""
     with Box(request.param) as running:
         running.put_tree("/root/edgepose")
         running.ok(f"/root/edgepose/deploy/install.sh --broker {broker.url}")
@@ -48,7 +48,7 @@ class Service:
         (self.box.root / FILE.lstrip("/")).write_text(text)
 
     def prop(self, name: str) -> str:
-        """Return what systemd knows of it."""
+        """Return a property of the unit from systemd."""
         return self.box.systemctl(f"show -P {name} edgepose")
 
     def becomes(self, state: str, timeout_s: float = SOON_S) -> bool:
@@ -56,20 +56,20 @@ class Service:
         return wait_until(lambda: self.prop("ActiveState") == state, timeout_s)
 
     def restarted(self, times: int = 1) -> bool:
-        """Wait until systemd has started it anew, and it is ready."""
+        """Wait until systemd has restarted it and it is ready."""
         return wait_until(
             lambda: int(self.prop("NRestarts")) >= times and self.prop("ActiveState") == "active",
             SOON_S,
         )
 
     def said(self) -> str:
-        """Return the journal since this start of the machine."""
+        """Return the unit's journal since the last boot."""
         return self.box.ok("journalctl -b -u edgepose -o cat")
 
 
 @pytest.fixture
 def service(box: Box, broker: Mosquitto) -> Iterator[Service]:
-    """Stop it, give it a good configuration, and let systemd forget its failures."""
+    """Stop it, write a valid configuration, and reset its failures in systemd."""
     box.systemctl("stop edgepose")
     box.systemctl("reset-failed edgepose")
     found = Service(box, broker.url)
@@ -79,7 +79,7 @@ def service(box: Box, broker: Mosquitto) -> Iterator[Service]:
 
 
 def test_systemd_finds_nothing_wrong_with_it(box: Box) -> None:
-    """No word that this one does not know, and an exposure of 2.0 or lower."""
+    """`systemd-analyze` finds no unknown key, and an exposure of at most 2.0."""
     checked = box.sh("systemd-analyze verify --man=no edgepose.service")
     counted = box.sh("systemd-analyze security --no-pager --threshold=20 edgepose.service")
 
@@ -88,7 +88,7 @@ def test_systemd_finds_nothing_wrong_with_it(box: Box) -> None:
 
 
 def test_it_starts_and_stops(service: Service, broker: Mosquitto) -> None:
-    """`start` comes back when it is ready; `stop` within five seconds, with a goodbye."""
+    """`start` returns when it is ready; `stop` within 5 s, and `offline` is published."""
     with witness(broker.port, "edgepose/test-pi/availability") as watcher:
         service.box.ok("systemctl start edgepose")
         assert service.prop("ActiveState") == "active"
@@ -101,7 +101,7 @@ def test_it_starts_and_stops(service: Service, broker: Mosquitto) -> None:
 
 
 def test_udev_understands_the_rules(box: Box) -> None:
-    """A word that it does not know would leave the Edge TPU closed."""
+    """`udevadm verify` finds no error."""
     if box.suite == "bookworm":
         pytest.skip("udevadm verifies since Debian 13")
 
@@ -109,7 +109,7 @@ def test_udev_understands_the_rules(box: Box) -> None:
 
 
 def test_the_doctor_asks_the_one_that_runs(service: Service) -> None:
-    """Anybody may, and gets the service's verdict; without one the doctor looks itself."""
+    """Any user gets the service's report; without the service doctor runs the checks itself."""
     service.box.ok("systemctl start edgepose")
 
     told = service.box.ok("setpriv --reuid=nobody --regid=nogroup --clear-groups edgepose doctor")
@@ -123,7 +123,7 @@ def test_the_doctor_asks_the_one_that_runs(service: Service) -> None:
 
 
 def test_it_is_started_again_after_a_kill(service: Service, broker: Mosquitto) -> None:
-    """And says that it is online again; `offline` is said only where that takes seconds."""
+    """After SIGKILL it is restarted and publishes `online`."""
     service.box.ok("systemctl start edgepose")
 
     with witness(broker.port, "edgepose/test-pi/availability") as watcher:
@@ -135,7 +135,7 @@ def test_it_is_started_again_after_a_kill(service: Service, broker: Mosquitto) -
 
 
 def test_it_is_started_again_when_it_hangs(service: Service) -> None:
-    """A process that stands still feeds no watchdog."""
+    """A stopped process misses the watchdog and is restarted."""
     service.box.ok("systemctl start edgepose")
 
     service.box.ok("systemctl kill -s STOP --kill-who=main edgepose")
@@ -147,7 +147,7 @@ def test_it_is_started_again_when_it_hangs(service: Service) -> None:
 def test_a_reload_takes_a_good_file_and_refuses_a_bad_one(
     service: Service, broker: Mosquitto
 ) -> None:
-    """The process stays the same; `systemctl reload` says what is wrong with a bad file."""
+    """The process stays the same; `systemctl reload` reports what is wrong with an invalid file."""
     service.box.ok("systemctl start edgepose")
     pid = service.prop("MainPID")
 
@@ -167,7 +167,7 @@ def test_a_reload_takes_a_good_file_and_refuses_a_bad_one(
 
 
 def test_a_crash_loop_comes_to_an_end(service: Service) -> None:
-    """A camera that never comes up is tried twenty times, and then left to a person."""
+    """A camera that never opens is retried up to twenty times; then the unit has failed."""
     service.configure(MODEL, DEMO.replace("demo://", "/nowhere.mp4"))
 
     service.box.sh("systemctl start edgepose")
@@ -186,7 +186,7 @@ def test_a_crash_loop_comes_to_an_end(service: Service) -> None:
 def test_what_no_restart_mends_is_tried_once(
     service: Service, tables: list[str], code: str
 ) -> None:
-    """Configuration and model: only a person can mend them."""
+    """Errors in configuration or model are not retried."""
     service.configure(*tables)
 
     service.box.sh("systemctl start edgepose")
@@ -196,7 +196,7 @@ def test_what_no_restart_mends_is_tried_once(
 
 
 def test_a_broker_that_refuses_us_is_tried_once(service: Service, tmp_path: Path) -> None:
-    """No password is none that a restart brings."""
+    """A refused login is not retried."""
     with with_passwords(tmp_path, {"edgepose": "swordfish"}) as strict:
         service.configure(MODEL, DEMO, url=strict.url)
 
@@ -207,7 +207,7 @@ def test_a_broker_that_refuses_us_is_tried_once(service: Service, tmp_path: Path
 
 
 def test_the_password_is_a_credential(service: Service, tmp_path: Path) -> None:
-    """Only root may read the file; the service gets it all the same."""
+    """The service gets the password from a file that only root may read."""
     credential = service.box.root / "etc/credstore/edgepose.mqtt-password"
     credential.parent.mkdir(mode=0o700, exist_ok=True)
     credential.write_text("swordfish")

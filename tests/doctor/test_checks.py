@@ -1,4 +1,4 @@
-"""Tests of what `edgepose doctor` finds, and of what it says is to be done."""
+"""The findings of `edgepose doctor`, and their remedies."""
 
 import json
 import os
@@ -37,13 +37,13 @@ def config(text: str) -> Config:
 
 
 def is_helpful(finding: Finding) -> bool:
-    """Say whether whoever reads it knows what to do, if there is anything to do."""
+    """Return whether a finding has a text, and a remedy if it is not ok."""
     return bool(finding.found) and bool(finding.mend) == (finding.verdict != "ok")
 
 
 @pytest.fixture
 def no_edgetpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Take away what may be plugged in; return where devices are looked for."""
+    """Hide the machine's Edge TPUs; return the folder of simulated devices."""
     monkeypatch.setattr(edgetpu, "USB_DEVICES", tmp_path / "usb")
     monkeypatch.setattr(edgetpu, "NODES", tmp_path / "dev")
     monkeypatch.setattr(model, "NODES", tmp_path / "nodes")
@@ -51,7 +51,7 @@ def no_edgetpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def plug_in(folder: Path, *, mode: int) -> None:
-    """Put an Edge TPU on USB, with a node of this mode."""
+    """Simulate an Edge TPU on USB, whose node has this mode."""
     device = folder / "usb" / "1-2"
     device.mkdir(parents=True)
     says = {"idVendor": "18d1", "idProduct": "9302", "busnum": "1", "devnum": "7"}
@@ -63,7 +63,7 @@ def plug_in(folder: Path, *, mode: int) -> None:
 
 
 def test_a_good_configuration_is_said_to_be_good(tmp_path: Path) -> None:
-    """It is read with everything that belongs to it."""
+    """A valid configuration is ok."""
     file = tmp_path / "edgepose.toml"
     file.write_text(CAMERA)
 
@@ -75,7 +75,7 @@ def test_a_good_configuration_is_said_to_be_good(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["[nonsense]\n", "", None])
 def test_a_bad_configuration_fails(text: str | None, tmp_path: Path) -> None:
-    """A wrong key, no camera, no file: each with the way on."""
+    """A wrong key, no camera or no file fails, with a remedy."""
     file = tmp_path / "edgepose.toml"
     if text is not None:
         file.write_text(text)
@@ -91,9 +91,9 @@ def test_a_bad_configuration_fails(text: str | None, tmp_path: Path) -> None:
 def test_a_file_for_other_eyes_is_looked_at_as_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The service's own is not for everybody; that is no mistake in it."""
+    """A configuration unreadable for the user gets the remedy to use sudo."""
     file = tmp_path / "edgepose.toml"
-    file.mkdir()  # cannot be read, by root either
+    file.mkdir()  # unreadable, also for root
     monkeypatch.setattr(checks.os, "access", lambda path, mode: mode != os.R_OK)
 
     _, finding = checks.read(file)
@@ -124,7 +124,7 @@ def test_the_service_is_looked_at_where_there_is_one(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What the service manager says, with the code it ended with and the way on."""
+    """The finding has the unit's state and exit code, and a remedy."""
     monkeypatch.setenv("PATH", str(tmp_path))
     if unit is not None:
         manager = tmp_path / "systemctl"
@@ -148,7 +148,7 @@ def test_the_service_is_looked_at_where_there_is_one(
     ],
 )
 def test_an_open_password_is_a_warning(mode: int, url: str, verdict: str, tmp_path: Path) -> None:
-    """Only where there is one, and everybody may read it."""
+    """A warning is given only for a password in a world-readable file."""
     file = tmp_path / "edgepose.toml"
     file.write_text(f'[mqtt]\nurl = "{url}"\n')
     file.chmod(mode)
@@ -161,7 +161,7 @@ def test_an_open_password_is_a_warning(mode: int, url: str, verdict: str, tmp_pa
 
 
 def test_the_state_directory_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without one events are kept in memory only: a warning."""
+    """Without a state directory a warning says that events are kept in memory only."""
     good = checks.state(config(""))
     (tmp_path / "file").touch()
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "file" / "below"))
@@ -172,7 +172,7 @@ def test_the_state_directory_is_looked_at(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_full_disk_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says how much is left, and how to make room."""
+    """The finding has the free space and a remedy."""
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: SimpleNamespace(free=5_000_000))
 
     finding = checks.state(config(""))
@@ -183,7 +183,7 @@ def test_a_full_disk_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_runtime_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says what to install."""
+    """The remedy is a pip command."""
     good = model.runtime()
 
     def missing() -> str:
@@ -200,7 +200,7 @@ def test_a_missing_runtime_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "verdict"), [("movenet-lightning", "ok"), ("auto", "ok"), ("movenet-nonsense", "fail")]
 )
 def test_the_model_is_really_run(name: str, verdict: str) -> None:
-    """An unknown one fails; `auto` is not measured, which would take seconds."""
+    """A known model is executed, an unknown one fails, `auto` is not measured."""
     finding = model.model(config(f'[model]\nname = "{name}"\n'))
 
     assert finding.verdict == verdict
@@ -210,7 +210,7 @@ def test_the_model_is_really_run(name: str, verdict: str) -> None:
 
 @pytest.mark.parametrize(("falls", "verdict"), [(True, "warn"), (False, "ok")])
 def test_a_model_that_finds_few_people_who_lie_is_named(falls: bool, verdict: str) -> None:
-    """Where falls are watched for; MultiPose finds them, PoseNet does not."""
+    """With fall detection PoseNet gets a warning, MultiPose does not."""
     tables = f'[model]\nname = "{{}}"\n[events]\nfall = {str(falls).lower()}\n'
 
     unfit = model.model(config(tables.format("posenet-uint8")))
@@ -226,7 +226,7 @@ def test_a_model_that_finds_few_people_who_lie_is_named(falls: bool, verdict: st
 )
 @pytest.mark.usefixtures("no_edgetpu")
 def test_an_absent_delegate_fails_only_if_it_was_named(asked: str, verdict: str) -> None:
-    """`auto` is content with the CPU."""
+    """With `auto` an absent delegate is ok, a configured one fails."""
     finding = model.delegate(config(f'[model]\ndelegate = "{asked}"\n'))
 
     assert finding.verdict == verdict
@@ -236,7 +236,7 @@ def test_an_absent_delegate_fails_only_if_it_was_named(asked: str, verdict: str)
 def test_an_edgetpu_that_may_not_be_opened_is_named(
     no_edgetpu: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The node and the group: what the udev rule is for."""
+    """The finding names the node and the group of the udev rule."""
     plug_in(no_edgetpu, mode=0o600)
     monkeypatch.setattr(checks.os, "access", lambda path, mode: "007" not in str(path))
 
@@ -259,7 +259,7 @@ def test_an_edgetpu_that_may_not_be_opened_is_named(
 def test_a_delegate_is_tried_in_a_child_process(
     told: dict[str, str], verdict: str, words: str, tmp_path: Path
 ) -> None:
-    """One that crashes is a finding, not our end."""
+    """A crash of the delegate is a finding."""
     library = tpu.compile_delegate(tmp_path, **told)
     for_the_tpu, _ = tpu.pair(tmp_path)
     tables = f'[model]\nname = "{for_the_tpu}"\ndelegate = "{library}"\n'
@@ -270,11 +270,11 @@ def test_a_delegate_is_tried_in_a_child_process(
     assert finding.verdict == verdict, finding
     assert words in finding.found
     assert is_helpful(finding)
-    assert on_cpu.verdict == "ok"  # its twin
+    assert on_cpu.verdict == "ok"  # the CPU model
 
 
 def test_a_camera_is_asked_for_one_picture(tmp_path: Path) -> None:
-    """Its size is told; a finite source is no exception."""
+    """The finding has the picture's size, also for a finite source."""
     cv2.imwrite(str(tmp_path / "one.png"), np.zeros((48, 64, 3), np.uint8))
 
     finding = checks.source(Camera(id="hall", source=str(tmp_path / "one.png")))
@@ -285,7 +285,7 @@ def test_a_camera_is_asked_for_one_picture(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["/dev/video99", "/no/such.mp4", "nonsense://x"])
 def test_a_camera_without_a_picture_fails(source: str) -> None:
-    """Whatever the reason, the sentence is the source's own."""
+    """The finding has the source's error."""
     finding = checks.source(Camera(id="hall", source=source))
 
     assert finding.verdict == "fail"
@@ -293,7 +293,7 @@ def test_a_camera_without_a_picture_fails(source: str) -> None:
 
 
 def test_each_kind_of_camera_has_a_mend_of_its_own() -> None:
-    """A cable is no good to a stream, and an address none to a cable."""
+    """The remedy depends on the kind of source."""
     mends = {
         scheme: checks.source(Camera(id="hall", source=uri)).mend
         for scheme, uri in {
@@ -310,7 +310,7 @@ def test_each_kind_of_camera_has_a_mend_of_its_own() -> None:
 
 
 def test_a_camera_that_says_nothing_does_not_hold_us_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stalled stream raises nothing, ever."""
+    """A source that delivers nothing fails after a timeout."""
     monkeypatch.setattr(checks, "PICTURE_S", 0.05)
     monkeypatch.setattr(checks.sources, "open_source", lambda *_, **__: Silent())
 
@@ -321,7 +321,7 @@ def test_a_camera_that_says_nothing_does_not_hold_us_up(monkeypatch: pytest.Monk
 
 
 class Silent:
-    """A source that waits for the end of the test run in a thread that nobody waits for."""
+    """A source that blocks until the end of the test run."""
 
     def frames(self) -> Iterator[None]:
         import threading
@@ -330,11 +330,11 @@ class Silent:
         yield None
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
 
 def test_a_broker_that_is_not_there_fails() -> None:
-    """With the system's own reason."""
+    """The finding has the system's reason."""
     finding = doctor_broker.broker(config(f'[mqtt]\nurl = "mqtt://127.0.0.1:{free_port()}"\n'))
 
     assert finding.verdict == "fail"
@@ -354,14 +354,14 @@ def test_a_broker_that_is_not_there_fails() -> None:
 def test_what_to_do_about_a_broker_depends_on_where_it_is(
     url: str, trouble: str, words: str
 ) -> None:
-    """A service to start, a machine to look for, a key to change."""
+    """The remedy is to start a service, to find a machine or to change a key."""
     mend = doctor_broker._remedy_connection(config(f'[mqtt]\nurl = "{url}"\n'), trouble)
 
     assert words in mend
 
 
 class TestPlaces:
-    """The page and the numbers: they answer, could, or cannot."""
+    """Page and metrics: answering, startable, or not."""
 
     @pytest.fixture(autouse=True)
     def _nobody_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,7 +375,7 @@ class TestPlaces:
         return checks.live_page(made, runs=runs), checks.numbers(made, runs=runs)
 
     def test_what_answers_is_well(self) -> None:
-        """Though the port is taken: by the daemon."""
+        """A port in use by the daemon is ok."""
         self.patch.setattr(http_probe, "is_page", lambda place, tls: True)
         self.patch.setattr(http_probe, "has_numbers", lambda place: True)
         with socket.create_server(("127.0.0.1", 0)) as ours:
@@ -385,13 +385,13 @@ class TestPlaces:
 
     @pytest.mark.parametrize(("runs", "verdict"), [(False, "ok"), (True, "warn")])
     def test_a_free_port_is_well_before_the_daemon_runs(self, runs: bool, verdict: str) -> None:
-        """Beside one that runs it is a fault."""
+        """A free port is ok, but not while the daemon runs."""
         findings = self.look(free_port(), runs=runs)
 
         assert all(one.verdict == verdict and is_helpful(one) for one in findings)
 
     def test_a_port_that_others_have_is_a_warning(self) -> None:
-        """The key is named."""
+        """The finding names the key."""
         with socket.create_server(("127.0.0.1", 0)) as theirs:
             page, numbers = self.look(theirs.getsockname()[1])
 
@@ -400,11 +400,11 @@ class TestPlaces:
         assert "metrics.listen" in numbers.mend
 
     def test_off_is_well(self) -> None:
-        """Nobody asked for them."""
+        """An empty address is ok."""
         assert all(one.verdict == "ok" and is_helpful(one) for one in self.look(None))
 
     def test_what_the_page_lacks_is_named(self, tmp_path: Path) -> None:
-        """Its libraries, a token beyond this machine, a certificate: as the daemon would say."""
+        """Missing libraries, token or certificate are reported as by the daemon."""
         self.patch.setenv("STATE_DIRECTORY", str(tmp_path))
         listen = f'listen = "127.0.0.1:{free_port()}"\n'
         no_token = config(f'[web]\nlisten = "0.0.0.0:{free_port()}"\n')
@@ -424,7 +424,7 @@ class TestPlaces:
 def test_the_built_in_broker_needs_its_library(
     there: object, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is an extra, and says which."""
+    """The finding names the missing extra."""
     monkeypatch.setattr(embedded_broker, "find_spec", lambda name: there)
     monkeypatch.setattr(embedded_broker, "find_mosquitto", lambda: None)
 
@@ -440,7 +440,7 @@ def test_the_built_in_broker_needs_its_library(
 def test_the_login_is_tried(
     password: str, verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A refusal names the user and never the password."""
+    """A refused login names the user, not the password."""
     with with_passwords(tmp_path, {"ann": "right"}) as broker:
         monkeypatch.setenv("EDGEPOSE_MQTT_PASSWORD", password)
         finding = doctor_broker.broker(config(f'[mqtt]\nurl = "{broker.url}"\nusername = "ann"\n'))
@@ -454,7 +454,7 @@ def test_the_login_is_tried(
 @pytest.mark.slow
 @needs_mosquitto
 def test_a_password_that_only_the_service_has_is_thought_of(tmp_path: Path) -> None:
-    """In a shell there is no credential: the service may be well all the same."""
+    """Without the service's credential the remedy is to use sudo."""
     with with_passwords(tmp_path, {"ann": "right"}) as broker:
         finding = doctor_broker.broker(config(f'[mqtt]\nurl = "{broker.url}"\nusername = "ann"\n'))
 
@@ -475,7 +475,7 @@ def test_a_password_that_only_the_service_has_is_thought_of(tmp_path: Path) -> N
 def test_a_clock_that_nobody_keeps_is_a_warning(
     kernel: int, service: str, verdict: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As adjtimex(2) counts; where we may not ask, as the system's service says."""
+    """The kernel's clock state is used, or the system service's if not permitted."""
 
     class Library:
         def adjtimex(self, _: object) -> int:
@@ -507,7 +507,7 @@ COOL = dict.fromkeys(hardware.FLAGS, False)
 def test_what_slows_a_pi_down_is_a_warning(
     now: set[str], since_boot: set[str], power: str, heat: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A weak supply and heat apart, each with what to buy; a slow Pi is a Pi that works."""
+    """Undervoltage and heat are separate warnings, each with a remedy."""
     monkeypatch.setattr(hardware, "temperature_c", lambda: 55.0)
     told = Throttling(COOL | dict.fromkeys(now, True), COOL | dict.fromkeys(since_boot, True))
 
@@ -524,7 +524,7 @@ def test_what_slows_a_pi_down_is_a_warning(
 def test_a_machine_without_a_firmware_to_ask_may_be_hot(
     temperature_c: float | None, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is not told is not claimed."""
+    """Without firmware data only the temperature is judged."""
     monkeypatch.setattr(hardware, "temperature_c", lambda: temperature_c)
 
     finding = machine.heat(None)
@@ -537,7 +537,7 @@ def test_a_machine_without_a_firmware_to_ask_may_be_hot(
 
 @pytest.fixture
 def examined(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let the checks find what the test wants."""
+    """Replace the findings of the checks."""
 
     def let(*findings: Finding) -> None:
         monkeypatch.setattr(checks, "_all_findings", lambda file: iter(findings))
@@ -561,7 +561,7 @@ def test_only_a_failure_fails(
     examined: Callable[..., None],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """For people and for programs the same, and no secret for either."""
+    """Text and JSON agree, only failures give exit code 1, and no password is printed."""
     examined(*findings)
 
     assert cli.main(["doctor", *words]) == code
@@ -580,7 +580,7 @@ def test_only_a_failure_fails(
 
 
 def test_commands_are_as_they_are_typed(examined: Callable[..., None]) -> None:
-    """Libraries go where this program is, not into whatever Python the shell finds."""
+    """The pip command is that of this Python environment."""
     missing = "the page's libraries are missing"
     examined(Finding("page", "warn", missing, "pip install 'aiohttp>=3.11', or set it to off"))
 
@@ -592,7 +592,7 @@ def test_commands_are_as_they_are_typed(examined: Callable[..., None]) -> None:
 
 @pytest.fixture
 def became(monkeypatch: pytest.MonkeyPatch, examined: Callable[..., None]) -> list[list[str]]:
-    """Return what this process, root's on a machine with the service, has become instead."""
+    """Return the recorded exec calls of this process, as root on a machine with the service."""
     commands: list[list[str]] = []
 
     def become(name: str, command: list[str]) -> None:
@@ -608,7 +608,7 @@ def became(monkeypatch: pytest.MonkeyPatch, examined: Callable[..., None]) -> li
 
 @pytest.mark.parametrize("words", [["doctor"], ["--debug", "doctor", "--json"]])
 def test_root_looks_as_the_service_does(became: list[list[str]], words: list[str]) -> None:
-    """With its user, state and password: root may do what the service may not."""
+    """As root, doctor runs with the unit's user, state and credentials."""
     with pytest.raises(SystemExit):
         cli.main(words)
 
@@ -630,7 +630,7 @@ def test_others_look_for_themselves(
     words: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Who is not root, without a service, with another configuration than the service's."""
+    """Without root, service or its configuration, doctor runs in this process."""
     monkeypatch.setattr(command.os, "geteuid", lambda: user)
     monkeypatch.setattr(command, "has_service", lambda: installed)
 
@@ -641,7 +641,7 @@ def test_others_look_for_themselves(
 
 @pytest.mark.slow
 def test_all_of_it_looks_at_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A real run: nothing raises, and what does not work is found."""
+    """A real run raises nothing and finds the failing broker."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
     file = tmp_path / "edgepose.toml"
@@ -659,7 +659,7 @@ def test_all_of_it_looks_at_everything(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_a_source_without_an_end_of_its_own_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The daemon, or the next check, wants the device."""
+    """A source that fails is closed, as the device is needed again."""
     closed = []
 
     class Failing:

@@ -1,4 +1,4 @@
-"""Tests of who answers on this machine: a daemon, somebody else, nobody."""
+"""Who answers on a port of this machine: a daemon, another program, nothing."""
 
 import threading
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.support.brokers import Mosquitto, free_port, needs_mosquitto, wait_un
 
 @pytest.fixture
 def other() -> Iterator[int]:
-    """Somebody else's server, which answers with anything but numbers; return its port."""
+    """Serve a page without metrics; return its port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -25,7 +25,7 @@ def other() -> Iterator[int]:
             self.wfile.write(b"<html>hello { \xff")
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the library's word
-            """Say nothing."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever).start()
@@ -34,7 +34,7 @@ def other() -> Iterator[int]:
 
 
 def test_nobody_and_strangers_are_not_ours(other: int) -> None:
-    """A free port, and another program."""
+    """A free port and another program are not recognised."""
     for place in (Address("127.0.0.1", free_port()), Address("127.0.0.1", other)):
         assert not http_probe.has_numbers(place)
         assert not http_probe.is_page(place, tls=False)
@@ -44,7 +44,7 @@ def test_nobody_and_strangers_are_not_ours(other: int) -> None:
 @pytest.mark.slow
 @needs_mosquitto
 def test_a_daemon_is_known_by_what_it_says(tmp_path: Path) -> None:
-    """Its numbers and its page; one that listens everywhere is found here."""
+    """Metrics and page of a daemon are recognised, also if it listens on all addresses."""
     metrics, page = free_port(), free_port()
     with Mosquitto(tmp_path) as broker:
         config = loads(

@@ -1,4 +1,4 @@
-"""Tests of the socket through which `edgepose doctor` asks the service that runs."""
+"""The socket through which `edgepose doctor` asks the running service."""
 
 import socket
 import threading
@@ -20,7 +20,7 @@ REPORT = Report.from_findings([Finding("camera hall", "fail", "no picture", "its
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a runtime directory, as systemd does."""
+    """Provide a runtime directory, as systemd does."""
     monkeypatch.setenv(report_socket.VARIABLE, str(tmp_path))
     return tmp_path
 
@@ -35,13 +35,13 @@ def opened() -> Iterator[ReportSocket]:
 
 @pytest.mark.usefixtures("opened")
 def test_whoever_asks_is_told_again_and_again(folder: Path) -> None:
-    """The whole report; every user of the machine may ask."""
+    """Each request gets the complete report; every user may connect."""
     assert [ask(), ask()] == [REPORT, REPORT]
     assert (folder / report_socket.NAME).stat().st_mode & 0o777 == 0o666
 
 
 def test_one_who_hangs_up_does_not_end_it(folder: Path) -> None:
-    """Ctrl-C while the doctor waits."""
+    """A client that disconnects while waiting does not end the socket."""
     asked, gone = threading.Event(), threading.Event()
 
     def slow() -> Report:
@@ -61,7 +61,7 @@ def test_one_who_hangs_up_does_not_end_it(folder: Path) -> None:
 
 
 def test_nobody_there_is_no_answer(opened: ReportSocket) -> None:
-    """Neither before it runs, nor afterwards; what a killed one left behind is no hindrance."""
+    """Before start and after close there is no answer; a stale socket is replaced."""
     opened.close()
     opened.close()
     assert ask() is None
@@ -73,7 +73,7 @@ def test_nobody_there_is_no_answer(opened: ReportSocket) -> None:
 
 
 def test_without_a_directory_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A daemon in a terminal has none, and needs none."""
+    """Without a runtime directory no socket is made."""
     monkeypatch.delenv(report_socket.VARIABLE)
     monkeypatch.setattr(report_socket, "SERVICE", tmp_path)
 
@@ -86,7 +86,7 @@ def test_without_a_directory_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_directory_that_is_closed_is_one_warning(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """People are watched all the same."""
+    """An unusable directory logs one warning."""
     monkeypatch.setenv(report_socket.VARIABLE, str(tmp_path / "nowhere"))
     closed = ReportSocket(lambda: REPORT)
 
@@ -98,7 +98,7 @@ def test_a_directory_that_is_closed_is_one_warning(
 
 @pytest.mark.usefixtures("opened")
 def test_the_doctor_says_what_the_service_says(capsys: pytest.CaptureFixture[str]) -> None:
-    """It opens no camera a second time, and its exit code is the service's verdict."""
+    """The printed report and the exit code are the service's."""
     code = cli.main(["doctor"])
 
     assert code == 1
@@ -109,7 +109,7 @@ def test_the_doctor_says_what_the_service_says(capsys: pytest.CaptureFixture[str
 def test_another_configuration_is_not_the_services(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is asked about a file that the service does not use, is looked at anew."""
+    """With another configuration doctor runs the checks itself."""
     code = cli.main(["doctor", "-c", str(tmp_path / "other.toml")])
 
     assert code == 1
@@ -118,7 +118,7 @@ def test_another_configuration_is_not_the_services(
 
 @pytest.mark.slow
 def test_a_running_daemon_answers() -> None:
-    """Its camera and its model, as they are at work; gone with the daemon."""
+    """The report has its camera and model; the socket ends with the daemon."""
     quiet = '[metrics]\nlisten = ""\n[web]\nlisten = ""\n[model]\nname = "movenet-lightning"\n'
     camera = '[[camera]]\nid = "hall"\nsource = "demo://"\n'
     away = f'[mqtt]\nurl = "mqtt://127.0.0.1:{free_port()}"\n'

@@ -1,4 +1,4 @@
-"""Tests of the measure itself, on people whose figures can be worked out by hand."""
+"""The accuracy measure, on poses with values computed by hand."""
 
 import json
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "testdata" / "eval"
 
 
 def body(x: float, y: float) -> Floats:
-    """Return the joints of somebody 100 wide and 200 high."""
+    """Return the joints of a person 100 wide and 200 high."""
     keypoints = np.ones((17, 3), dtype=np.float32)
     keypoints[:, 0] = x + np.linspace(0, 100, 17)
     keypoints[:, 1] = y + np.linspace(0, 200, 17)
@@ -36,7 +36,7 @@ def body(x: float, y: float) -> Floats:
 
 
 def off(keypoints: Floats, oks: float) -> Floats:
-    """Move each joint as far as makes up this OKS."""
+    """Move each joint so that this OKS results."""
     moved = keypoints.copy()
     moved[:, 0] += np.sqrt(-2 * np.log(oks) * AREA) * 2 * OKS_SIGMAS
     return moved
@@ -63,7 +63,7 @@ def annotation(number: int, image: Any, joints: Floats, **more: Any) -> dict[str
 
 
 def made(folder: Path, people: dict[int, list[dict[str, Any]]], **more: Any) -> Truth:
-    """Write a set with a picture for each entry and read it back."""
+    """Write a data set with a picture for each entry and read it back."""
     images = [{"id": number, "file_name": f"{number}.png"} for number in people]
     for entry in images:
         picture(folder / str(entry["file_name"]), np.zeros((480, 640, 3), np.uint8))
@@ -87,7 +87,7 @@ def scores(truth: Truth, poses: dict[int, Sequence[Pose]]) -> accuracy.Scores:
 
 
 def test_the_truth_itself_scores_full_marks(tmp_path: Path) -> None:
-    """Nothing is lost on the way into the library and back."""
+    """Perfect poses score 100."""
     truth = made(tmp_path, {7: [annotation(1, 7, body(50, 60))], 9: [annotation(2, 9, body(0, 0))]})
 
     full = scores(truth, {7: [found(body(50, 60))], 9: [found(body(0, 0))]})
@@ -99,7 +99,7 @@ def test_the_truth_itself_scores_full_marks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ids", [["hall/a", "hall/b"], ["7", "9"], ["007", 7], [1.5, None]])
 @pytest.mark.parametrize("category", ["person", 17, "1"])
 def test_ids_may_be_texts(tmp_path: Path, ids: list[Any], category: Any) -> None:
-    """As several annotation tools write them; an annotation of no picture is left out."""
+    """Ids may be strings; an annotation without a picture is skipped."""
     for index in range(2):
         picture(tmp_path / f"{index}.png", np.zeros((480, 640, 3), np.uint8))
     places = [body(50, 60), body(0, 0)]
@@ -122,7 +122,7 @@ def test_ids_may_be_texts(tmp_path: Path, ids: list[Any], category: Any) -> None
 
 
 def test_two_pictures_of_one_id_are_refused(tmp_path: Path) -> None:
-    """Whose people they are cannot be told."""
+    """Duplicate picture ids are refused."""
     images = [{"id": "a", "file_name": "1.png"}, {"id": "a", "file_name": "2.png"}]
 
     with pytest.raises(UsageError, match=r"images\[1\] has the id a"):
@@ -143,7 +143,7 @@ def test_the_score_is_the_part_of_the_ten_thresholds_passed(
 
 
 def test_half_of_the_people_is_half_of_the_score(tmp_path: Path) -> None:
-    """Of 101 levels of recall the 51 up to a half are reached, with precision 1."""
+    """Of 101 recall levels 51 are reached with precision 1."""
     truth = made(tmp_path, {1: [annotation(1, 1, body(0, 0)), annotation(2, 1, body(300, 100))]})
 
     reached = scores(truth, {1: [found(body(0, 0))]})
@@ -153,7 +153,7 @@ def test_half_of_the_people_is_half_of_the_score(tmp_path: Path) -> None:
 
 
 def test_order_counts(tmp_path: Path) -> None:
-    """Someone who is not there costs only when surer than someone who is."""
+    """A false pose lowers the score only if its score is above that of a true one."""
     truth = made(tmp_path, {1: [annotation(1, 1, body(0, 0))]})
     nobody = body(400, 200)
 
@@ -165,7 +165,7 @@ def test_order_counts(tmp_path: Path) -> None:
 
 
 def test_people_without_labels_do_not_count(tmp_path: Path) -> None:
-    """Neither being found nor being missed changes anything, for crowds either."""
+    """Unlabelled people and crowds change nothing, found or missed."""
     blank = {"keypoints": [0] * 51, "num_keypoints": 0}
     people = [annotation(1, 1, body(0, 0)), annotation(2, 1, body(300, 100), **blank)]
     truth = made(tmp_path, {1: people, 2: [annotation(3, 2, body(0, 0), iscrowd=1)]})
@@ -179,7 +179,7 @@ def test_people_without_labels_do_not_count(tmp_path: Path) -> None:
 
 
 def test_what_many_sets_leave_out_is_filled_in(tmp_path: Path) -> None:
-    """Area, crowd and count of joints follow from what is there."""
+    """Area, crowd flag and number of keypoints are derived if missing."""
     entry = annotation(1, 1, body(0, 0))
     for key in ("area", "iscrowd", "num_keypoints"):
         del entry[key]
@@ -193,7 +193,7 @@ def test_what_many_sets_leave_out_is_filled_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("least", [0.1, 0.35, 0.55, 0.75, 0.95])
 def test_precision_and_recall_are_those_at_the_threshold(tmp_path: Path, least: float) -> None:
-    """Of four people, two ghosts, a double and a stray in an empty picture."""
+    """Four people, two false poses, a duplicate and a false pose in an empty picture."""
     people = [body(20 + 150 * n, 20) for n in range(4)]
     entries = [annotation(n + 1, 1, joints) for n, joints in enumerate(people)]
     truth = made(tmp_path, {1: entries, 2: [], 3: []})
@@ -226,7 +226,7 @@ def test_precision_and_recall_are_those_at_the_threshold(tmp_path: Path, least: 
 
 
 def test_who_is_not_labelled_is_neither_right_nor_wrong(tmp_path: Path) -> None:
-    """A find inside the box of somebody without joints does not lower the precision."""
+    """A pose inside of an unlabelled person's box does not lower the precision."""
     blank = annotation(2, 1, body(300, 20)) | {"keypoints": [0] * 51, "num_keypoints": 0}
     truth = made(tmp_path, {1: [annotation(1, 1, body(20, 20)), blank]})
     poses = [found(body(20, 20)), found(body(310, 30)), found(body(20, 260), 0.8)]
@@ -239,7 +239,7 @@ def test_who_is_not_labelled_is_neither_right_nor_wrong(tmp_path: Path) -> None:
 
 
 def test_nobody_found_is_zero_and_nobody_to_find_is_nothing(tmp_path: Path) -> None:
-    """A set without people has no score, which is not the same as a score of 0."""
+    """A set without people has no score, which differs from a score of 0."""
     truth = made(tmp_path, {1: [annotation(1, 1, body(0, 0))], 2: []})
 
     assert scores(truth, {})["AP"] == 0
@@ -248,7 +248,7 @@ def test_nobody_found_is_zero_and_nobody_to_find_is_nothing(tmp_path: Path) -> N
 
 
 def test_pictures_that_are_not_there_are_left_out(tmp_path: Path) -> None:
-    """Their people are not counted as missed, and the caller can name them."""
+    """Missing pictures are listed, and their people do not count as missed."""
     made(tmp_path, {1: [annotation(1, 1, body(0, 0))], 2: [annotation(2, 2, body(0, 0))]})
     (tmp_path / "2.png").unlink()
     truth = accuracy.read(tmp_path / "truth.json", tmp_path)
@@ -258,7 +258,7 @@ def test_pictures_that_are_not_there_are_left_out(tmp_path: Path) -> None:
 
 
 def test_the_interval_holds_the_score_and_narrows_to_it(tmp_path: Path) -> None:
-    """With all pictures alike there is no doubt; with unlike ones there is."""
+    """The interval has no width for equal pictures, and contains the score otherwise."""
     people = {n: [annotation(n, n, body(0, 0))] for n in range(1, 9)}
     truth = made(tmp_path, people)
     sure = [e for p in truth.pictures for e in accuracy.detections(p, [found(body(0, 0))], 1)]
@@ -285,14 +285,14 @@ def test_the_interval_holds_the_score_and_narrows_to_it(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_refused(
     tmp_path: Path, change: dict[str, Any], words: str
 ) -> None:
-    """The sentence names what was found and what was expected."""
+    """The error names what was found and what was expected."""
     with pytest.raises(UsageError, match=words):
         made(tmp_path, {1: [annotation(1, 1, body(0, 0))]}, **change)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"[]", b"\xff{"])
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | None) -> None:
-    """Missing, empty, another JSON, no JSON at all: a sentence each."""
+    """A missing, empty or invalid file gives one sentence."""
     file = tmp_path / "truth.json"
     if content is not None:
         file.write_bytes(content)
@@ -302,7 +302,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | 
 
 
 def test_a_folder_without_the_pictures_is_refused(tmp_path: Path) -> None:
-    """It says how many were looked for, and what one is called."""
+    """The error has the number of pictures and the name of one."""
     made(tmp_path, {1: [annotation(1, 1, body(0, 0))]})
     elsewhere = tmp_path / "empty"
     elsewhere.mkdir()
@@ -314,7 +314,7 @@ def test_a_folder_without_the_pictures_is_refused(tmp_path: Path) -> None:
 def test_the_command_gives_full_marks_to_what_the_model_itself_finds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """People are compared in pixels of the picture, and all of them are."""
+    """With a model's own poses as truth `eval` gives 100."""
     with closing(sources.open_source("demo://", realtime=False, once=True)) as source:
         street = next(iter(source.frames())).image
     estimator = PoseEstimator("movenet-multipose", limits=Limits(20, 0.3))
@@ -337,7 +337,7 @@ def test_the_command_gives_full_marks_to_what_the_model_itself_finds(
 
 
 def test_the_table_names_every_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """People read the same figures that programs do, and what is missing."""
+    """The table has all figures of the JSON output, and the missing pictures."""
     made(tmp_path, {1: [annotation(1, 1, body(0, 0))], 2: []})
     (tmp_path / "2.png").unlink()
 
@@ -358,7 +358,7 @@ def test_the_table_names_every_figure(tmp_path: Path, capsys: pytest.CaptureFixt
     [("movenet-multipose", "whole", 55), ("movenet-multipose+movenet-thunder", "refine", 64)],
 )
 def test_accuracy_on_ten_pictures_stays(model: str, policy: str, least: float) -> None:
-    """Too few to rank by, enough to notice what breaks."""
+    """The accuracy on ten pictures, too few to rank models, does not fall."""
     truth = accuracy.read(SHARED / "person_keypoints.json", SHARED / "images")
     estimator = PoseEstimator(model, policy=policy, limits=Limits(20, 0))  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""The benchmark: a real daemon, a real broker, the bare loop beside them."""
+"""The benchmark: a real daemon and broker, compared with the bare loop."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.support.moving import clip
 
 
 def test_a_round_compares_what_ran_side_by_side() -> None:
-    """1 is: the network is the limit."""
+    """A ratio of 1 means that the network is the limit."""
     one = Round(daemon_hz=95, bare_hz=100, cpu_ms={"total": 12.5}, bare_cpu_ms=8.0)
 
     assert one.ratio == pytest.approx(0.95)
@@ -20,7 +20,7 @@ def test_a_round_compares_what_ran_side_by_side() -> None:
 
 
 def test_several_models_have_no_bare_loop(capsys: pytest.CaptureFixture[str]) -> None:
-    """The sentence says so instead of printing a number that means nothing."""
+    """Presets are refused: the bare loop runs a single model."""
     assert main(["bench", "-m", "refined"]) == 2
     assert "several models" in capsys.readouterr().err
 
@@ -29,7 +29,7 @@ def test_several_models_have_no_bare_loop(capsys: pytest.CaptureFixture[str]) ->
 def test_frames_are_looked_at_as_many_as_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The demo begins again at its end; a video that is too short is refused at once."""
+    """The demo is repeated as needed; a video that is too short is refused at once."""
     words = ["bench", "-m", "movenet-lightning", "--rounds", "1", "--frames"]
     film = clip(tmp_path / "film.avi", 30)
 
@@ -42,7 +42,7 @@ def test_frames_are_looked_at_as_many_as_asked_for(
 
 
 def test_a_broker_that_does_not_answer_is_no_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
-    """No frame would ever count."""
+    """An unreachable broker ends the benchmark with an error."""
     assert main(["bench", "--mqtt", "mqtt://127.0.0.1:1"]) == 1
     assert "bench: no broker at 127.0.0.1:1: connection refused" in capsys.readouterr().err
 
@@ -51,7 +51,7 @@ def test_a_broker_that_does_not_answer_is_no_benchmark(capsys: pytest.CaptureFix
 def test_it_says_what_was_measured_on_what(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Ratio, rounds, stages in their order, memory and start-up, with the model's checksum."""
+    """The report has ratio, rounds, stages in order, memory, start-up and checksum."""
     words = ["bench", "-m", "movenet-lightning", "--rounds", "2", "--frames", "20"]
 
     assert main([*words, "--memory", "--marks", "30", "--json"]) == 0

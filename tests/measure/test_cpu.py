@@ -1,4 +1,4 @@
-"""CPU time by the part of the daemon that spent it."""
+"""CPU time per part of the daemon."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ BURN_MS = 60.0
 
 
 def burn() -> None:
-    """Compute for a while; how long that takes does not matter."""
+    """Use CPU time for a while."""
     end_ns = time.thread_time_ns() + int(BURN_MS * 1e6)
     while time.thread_time_ns() < end_ns:
         pass
@@ -28,7 +28,7 @@ def burn() -> None:
     ],
 )
 def test_a_thread_counts_for_its_part_and_waiting_for_none(name: str, part: str) -> None:
-    """Whatever the camera is called and however many threads there are."""
+    """CPU time counts for the thread's part, whatever its camera's name."""
     burnt, ended = threading.Event(), threading.Event()
 
     def work() -> None:

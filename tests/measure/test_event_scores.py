@@ -1,4 +1,4 @@
-"""Scores of events against labels: hand-made cases with known answers."""
+"""Scores of events against labels: cases computed by hand."""
 
 import itertools
 import json
@@ -43,7 +43,7 @@ def scored(labels: list[Label], events: list[DetectedEvent], tolerance_s: float 
 
 
 def test_known_events_give_known_numbers() -> None:
-    """Three of four labels found, one event false: by hand."""
+    """Three of four labels are found, and one event is false."""
     labels = [label(10, 20), label(100, 110), label(200, 210), label(300, 310)]
     events = [fall(12), fall(105), fall(150), fall(209)]
 
@@ -56,7 +56,7 @@ def test_known_events_give_known_numbers() -> None:
 
 
 def test_nothing_is_matched_twice() -> None:
-    """Two events for one fall: one is false. Two labels and one event: one is missed."""
+    """A second event for a label is false, a second label for an event is missed."""
     two_events = scored([label(10, 20)], [fall(12), fall(14)])
     two_labels = scored([label(10, 20), label(11, 21)], [fall(12)])
 
@@ -65,12 +65,12 @@ def test_nothing_is_matched_twice() -> None:
 
 
 def test_a_label_takes_the_first_event_in_it() -> None:
-    """Of two events the later one is false: the delay is not made longer by it."""
+    """The first of two events is matched, so the delay is the shorter one."""
     assert scored([label(10, 20)], [fall(18), fall(12)]).delay_s == 2.0
 
 
 def test_the_tolerance_reaches_beyond_both_ends() -> None:
-    """Early by as much is still right, with a negative delay; more is not."""
+    """The tolerance applies before and after the label; an early event has a negative delay."""
     labels = [label(10, 20)]
 
     found = [scored(labels, [fall(at_s)], 1.0).found for at_s in (8.9, 9, 15, 21, 21.1)]
@@ -80,7 +80,7 @@ def test_the_tolerance_reaches_beyond_both_ends() -> None:
 
 
 def test_as_many_as_possible_are_matched() -> None:
-    """Never fewer than trying every assignment finds."""
+    """The matching is as large as that of the best assignment."""
     rng = np.random.default_rng(3)
     for _ in range(60):
         starts = rng.integers(0, 12, 4).tolist()
@@ -99,7 +99,7 @@ def test_as_many_as_possible_are_matched() -> None:
 
 
 def test_what_a_label_names_must_agree() -> None:
-    """Another camera, person or zone is another happening."""
+    """Camera, person and zone of a label must match the event."""
     event = DetectedEvent("zone_entered", 5, "hall", 7, {"zone": "sofa"})
 
     agreeing = [
@@ -118,7 +118,7 @@ def test_what_a_label_names_must_agree() -> None:
 
 
 def test_each_gesture_is_scored_by_itself() -> None:
-    """A wave that was taken for a raised hand is one missed and one false."""
+    """A wave recognised as a raised hand is one missed and one false."""
     labels = Labels(("gesture",), (Label("gesture", 5, 9, data={"gesture": "wave"}),))
     events = [DetectedEvent("gesture", 6, "hall", 1, {"gesture": "hand_raised", "side": "left"})]
 
@@ -128,7 +128,7 @@ def test_each_gesture_is_scored_by_itself() -> None:
 
 
 def test_types_that_were_not_looked_for_are_not_scored() -> None:
-    """Labels of falls say nothing about who came in."""
+    """Only the labelled types are scored."""
     events = [fall(5), DetectedEvent("person_appeared", 1, "hall")]
 
     rows = score(Labels(("fall_confirmed",), ()), events, HOUR)
@@ -137,7 +137,7 @@ def test_types_that_were_not_looked_for_are_not_scored() -> None:
 
 
 def test_silence_about_nothing_is_a_row_too() -> None:
-    """A day without falls and without events: no false alarms a day, said as a number."""
+    """Without labels and events there is a row with zero false alarms."""
     (one,) = score(Labels(("fall_confirmed",), ()), [], HOUR)
 
     assert (one.labelled, one.false, one.false_per_day) == (0, 0, 0.0)
@@ -145,7 +145,7 @@ def test_silence_about_nothing_is_a_row_too() -> None:
 
 
 def test_labels_are_read_from_toml_and_lines_alike(tmp_path: Path) -> None:
-    """Seconds, or wall times; the same labels either way."""
+    """TOML and JSON lines, seconds and wall times give the same labels."""
     toml, lines = tmp_path / "labels.toml", tmp_path / "labels.jsonl"
     toml.write_text(
         "tolerance_s = 0.5\n"
@@ -188,7 +188,7 @@ def test_labels_are_read_from_toml_and_lines_alike(tmp_path: Path) -> None:
     ],
 )
 def test_labels_that_cannot_be_meant_are_refused(tmp_path: Path, text: str, named: str) -> None:
-    """One sentence, with the file and what is wrong in it."""
+    """The error has the file and what is wrong in it."""
     path = tmp_path / "labels.toml"
     path.write_text(text)
 
@@ -202,7 +202,7 @@ def test_labels_that_cannot_be_meant_are_refused(tmp_path: Path, text: str, name
 def test_gestures_of_the_configuration_can_be_labelled(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With it they are known, without it they are not."""
+    """Gestures of the configuration are known with `-c`, and not without."""
     path, labels, config = (tmp_path / name for name in ("r.jsonl", "labels.toml", "own.toml"))
     recorded(path, {float(second): True for second in range(3)})
     labels.write_text('[[label]]\ntype = "gesture"\ngesture = "salute"\nstart = 1\n')
@@ -215,7 +215,7 @@ def test_gestures_of_the_configuration_can_be_labelled(
 
 
 def test_the_example_of_the_documentation_can_be_read(tmp_path: Path) -> None:
-    """What docs/events.md shows is how labels are written."""
+    """The example in docs/events.md is a valid labels file."""
     text = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
     (example,) = re.findall(r"```toml\n(types = .*?)```", text, re.DOTALL)
     path = tmp_path / "labels.toml"
@@ -225,7 +225,7 @@ def test_the_example_of_the_documentation_can_be_read(tmp_path: Path) -> None:
 
 
 def recorded(path: Path, seen: dict[float, bool]) -> None:
-    """Write a recording in which one person is in view or not."""
+    """Write a recording in which one person is in view at given times."""
     pose = Pose(np.full((17, 3), 0.9, np.float32), 0.8, Box(10, 20, 30, 40))
     image = np.zeros((72, 128, 3), np.uint8)
     with path.open("wb") as file:
@@ -244,7 +244,7 @@ def recorded(path: Path, seen: dict[float, bool]) -> None:
 def test_a_recording_is_scored_from_end_to_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The command finds the events anew, and can score the recorded ones instead."""
+    """The command detects the events again, or scores the recorded ones."""
     path, labels = tmp_path / "hall.jsonl", tmp_path / "labels.toml"
     recorded(path, {n / 10: 20 <= n < 60 for n in range(200)})
     labels.write_text(
@@ -267,7 +267,7 @@ def test_a_recording_is_scored_from_end_to_end(
 
 
 def test_the_table_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One row a kind, with numbers and units in words."""
+    """The table has one row per kind, with units in words."""
     path, labels = tmp_path / "hall.jsonl", tmp_path / "labels.toml"
     recorded(path, {n / 10: False for n in range(50)})
     labels.write_text('types = ["fall_confirmed"]\n')
@@ -281,7 +281,7 @@ def test_the_table_is_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_a_camera_that_was_away_was_not_watched(tmp_path: Path) -> None:
-    """False alarms a day count the time in which there could have been any."""
+    """Gaps in the recording do not count for false alarms per day."""
     from edgepose.recording import frames, reader
 
     path = tmp_path / "hall.jsonl"

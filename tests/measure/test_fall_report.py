@@ -1,4 +1,4 @@
-"""Reports on folders of recordings: generated falls with known answers."""
+"""Reports on folders of recordings: generated falls with known results."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ CAMERA = Camera(1.8).aimed_at(4.5)
 
 
 def save(path: Path, acts: Sequence[Act | Sequence[Act]], labels: str) -> None:
-    """Record a generated scene, with labels beside it."""
+    """Record a generated scene, with a labels file."""
     scene = Scene((Actor.doing(*acts, at=(4.5, 0), heading_deg=120),), CAMERA)
     lines = []
     for number, moment in enumerate(scene.truth()):
@@ -36,7 +36,7 @@ def save(path: Path, acts: Sequence[Act | Sequence[Act]], labels: str) -> None:
 
 
 def test_labels_say_what_is_wrong_with_them(tmp_path: Path) -> None:
-    """An unknown name, a missing start and a time in words are refused with their place."""
+    """Unknown names, missing starts and invalid times are refused with their file."""
     path = tmp_path / "a.labels.toml"
     for text in ("colour = 1", "[[fall]]\nup = 3", '[[fall]]\nstart = "soon"', "[[fall"):
         path.write_text(text)
@@ -46,7 +46,7 @@ def test_labels_say_what_is_wrong_with_them(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:
-    """The message names the file that was expected."""
+    """The error names the expected file."""
     (tmp_path / "a.jsonl").write_text("")
 
     with pytest.raises(UsageError, match=r"labels\.toml"):
@@ -54,7 +54,7 @@ def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_scored_by_groups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One fall found and confirmed, one label without a fall missed, a seated person quiet."""
+    """One fall is confirmed, one label is missed, a seated person gives no event."""
     (tmp_path / "hall").mkdir()
     down, seat = [stand(3), fall("left", stay=15)], [stand(3), sit_down(1.2), sit(10)]
     save(tmp_path / "hall" / "down.jsonl", down, "[[fall]]\nstart = 3.0\n")
@@ -82,7 +82,7 @@ def test_a_folder_is_scored_by_groups(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_what_does_not_fit_a_folder_is_refused(tmp_path: Path) -> None:
-    """A labels file beside a folder, and a recording without one, end with a usage error."""
+    """A labels file for a folder, and a recording without one, are usage errors."""
     (tmp_path / "a.jsonl").write_text("")
 
     assert main(["score", str(tmp_path), str(tmp_path / "labels.toml")]) == 2

@@ -9,7 +9,7 @@ from edgepose.measure.latency import Latency, summary
 
 
 def test_the_summary_has_percentiles_of_both_parts() -> None:
-    """Of the inference, and of all that is beyond it."""
+    """The summary has percentiles of the inference and of the time beyond it."""
     found = summary(Latency(list(range(101)), [2.0 * n for n in range(101)]))
 
     assert found["inference_ms"] == {"p50": 50, "p95": 95, "p99": 99}
@@ -18,7 +18,7 @@ def test_the_summary_has_percentiles_of_both_parts() -> None:
 
 @pytest.mark.slow
 def test_bench_measures_the_latency_of_a_paced_source(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every frame arrives after its inference, and before the next frame is long over."""
+    """The latency of a source at its own rate is positive and below 5 s."""
     words = ["bench", "-m", "movenet-lightning", "--latency", "--frames", "30", "--json"]
 
     assert main(words) == 0

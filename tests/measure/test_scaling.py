@@ -11,7 +11,7 @@ from edgepose.pose.arrangement import Arrangement, arrangements
 
 
 def test_the_share_is_that_of_the_best_bare_rate() -> None:
-    """Of the best round of the best arrangement, not of the one that the daemon runs."""
+    """The share refers to the best round of the best arrangement."""
     slow, quick = Arrangement(1, 1), Arrangement(2, 1)
     bare = (
         MeasuredRate(0, slow, (Sample(50, 16.0), Sample(60, 15.0))),
@@ -30,7 +30,7 @@ def test_the_share_is_that_of_the_best_bare_rate() -> None:
 def test_scaling_is_measured_with_one_two_and_four_cameras(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Every arrangement of the bare loop beside them, in one run."""
+    """The report has every arrangement of the bare loop, and 1, 2 and 4 cameras."""
     words = ["bench", "-m", "movenet-lightning", "--scaling", "--rounds", "1", "--frames", "20"]
 
     assert main([*words, "--json"]) == 0

@@ -1,4 +1,4 @@
-"""Models by name."""
+"""The model catalogue."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from edgepose.types import Size
 
 @pytest.mark.parametrize("name", catalog.bundled())
 def test_every_name_is_a_file_that_is_there(name: str) -> None:
-    """What the list promises, the package holds."""
+    """Every bundled model exists with the listed size."""
     choice = catalog.choose(name)
 
     assert choice.path.is_file()
@@ -21,20 +21,20 @@ def test_every_name_is_a_file_that_is_there(name: str) -> None:
 
 
 def test_auto_is_a_model_for_several_people() -> None:
-    """Without a word about it, a house with two people in it works."""
+    """`auto` selects a model for several people."""
     choice = catalog.choose("auto")
 
     assert catalog.entries()[choice.name].people == "many"
 
 
 def test_a_size_behind_the_name_is_height_by_width() -> None:
-    """As the field names its files: 353x481 is 481 wide."""
+    """A size is written as height x width: 353x481 is 481 wide."""
     assert catalog.choose("posenet@481x641").size == Size(641, 481)
     assert catalog.choose("posenet").size == Size(481, 353)
 
 
 def test_a_path_is_a_model_too(tmp_path: Path) -> None:
-    """Also one with a size behind it."""
+    """A path is accepted, also with a size."""
     path = tmp_path / "mine.tflite"
     path.write_bytes(b"")
 
@@ -52,20 +52,20 @@ def test_a_path_is_a_model_too(tmp_path: Path) -> None:
     ],
 )
 def test_an_unknown_model_is_refused_in_words(name: str, words: str) -> None:
-    """A typo gets the nearest name, a path that is not there is called that."""
+    """A typo gets a suggestion, a missing path is named."""
     with pytest.raises(ModelError, match=words):
         catalog.choose(name)
 
 
 def test_a_folder_is_no_model(tmp_path: Path) -> None:
-    """What cannot be read says why."""
+    """A folder raises ModelError."""
     with pytest.raises(ModelError, match="cannot be read"):
         catalog.read_file(tmp_path)
 
 
 @pytest.mark.parametrize("name", catalog.PRESETS)
 def test_a_pair_is_models_that_are_there(name: str) -> None:
-    """Those that find people, and one that looks again; all inside the package."""
+    """A preset has detectors and one refiner, all bundled."""
     team = catalog.model_set(name)
 
     assert team.name == name
@@ -74,13 +74,13 @@ def test_a_pair_is_models_that_are_there(name: str) -> None:
 
 
 def test_pairs_are_known_where_names_are_told() -> None:
-    """A typo of one gets it back."""
+    """A misspelt preset gets a suggestion."""
     with pytest.raises(ModelError, match='did you mean "refined"'):
         catalog.model_set("refind")
 
 
 def test_the_list_has_the_pairs_too(capsys: pytest.CaptureFixture[str]) -> None:
-    """What `model.name` takes, the command lists; as data it has the same keys for all."""
+    """The command lists all values of `model.name`; all JSON entries have the same keys."""
     assert main(["models"]) == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line]
     assert main(["models", "--json"]) == 0
@@ -94,7 +94,7 @@ def test_the_list_has_the_pairs_too(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("name", ["refined", "posenet-uint8+movenet-thunder-int8"])
 def test_a_pair_is_shown_model_by_model(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each with its own tensors, the one that looks again last."""
+    """Each model is shown with its tensors, the refiner last."""
     assert main(["models", "show", name]) == 0
     page = capsys.readouterr().out
     assert main(["models", "show", name, "--json"]) == 0
@@ -106,7 +106,7 @@ def test_a_pair_is_shown_model_by_model(name: str, capsys: pytest.CaptureFixture
 
 
 def test_open_sizes_are_shown_with_what_they_become(capsys: pytest.CaptureFixture[str]) -> None:
-    """The file's own words, and the size that is used."""
+    """Open input sizes are shown with the size that is used."""
     assert main(["models", "show", "movenet-multipose"]) == 0
 
     page = capsys.readouterr().out
@@ -118,6 +118,6 @@ def test_open_sizes_are_shown_with_what_they_become(capsys: pytest.CaptureFixtur
     "name", [300 * "a", 300 * "a" + "+posenet", "posenet|posenet+" + 300 * "a"]
 )
 def test_a_name_that_is_too_long_is_refused(name: str) -> None:
-    """As every other model file that cannot be read."""
+    """A file name that is too long raises ModelError."""
     with pytest.raises(ModelError, match="cannot be read: File name too long"):
         catalog.model_set(name)

@@ -1,4 +1,4 @@
-"""Fetching models from a server of our own: whole, in parts, wrong, and not at all."""
+"""Downloading models from a local server: complete, resumed, wrong, and failing."""
 
 import hashlib
 import http.server
@@ -23,7 +23,7 @@ NAME = "some-model"
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Delivers one file, and behaves as told."""
+    """Serves one file, with configurable failures."""
 
     daemon_threads = True
     knows_ranges = True
@@ -39,7 +39,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where the file is."""
+        """Return the file's URL."""
         return f"http://127.0.0.1:{self.server_port}/model.tflite"
 
 
@@ -70,7 +70,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body[: max(0, told.cut_after - start)])
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the library's word
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def files(folder: Path) -> list[str]:
 
 
 def test_a_model_is_brought_here_whole(server: Server, tmp_path: Path) -> None:
-    """Into a folder that is made for it, with the bytes counted on the way."""
+    """The folder is created, the file is complete, and progress is reported."""
     told: list[int] = []
 
     path = fetch(NAME, entry(server.url), tmp_path / "deep" / "models", told.append)
@@ -114,7 +114,7 @@ def test_a_model_is_brought_here_whole(server: Server, tmp_path: Path) -> None:
 
 
 def test_what_is_here_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
-    """If it is what it should be; a damaged one is replaced."""
+    """A correct file is not downloaded again, a damaged one is."""
     path = fetch(NAME, entry(server.url), tmp_path)
     fetch(NAME, entry(server.url), tmp_path)
     asked_for_a_whole_one = len(server.asked)
@@ -127,7 +127,7 @@ def test_what_is_here_is_not_fetched_again(server: Server, tmp_path: Path) -> No
 
 
 def test_a_broken_connection_is_gone_on_from(server: Server, tmp_path: Path) -> None:
-    """What came stays under another name, and only the rest is asked for."""
+    """The partial file is kept, and only the rest is requested."""
     server.cut_after = 300_000
     with pytest.raises(FetchError, match=r"ended after [\d,]+ of 512,000 bytes; try again"):
         fetch(NAME, entry(server.url), tmp_path)
@@ -144,7 +144,7 @@ def test_a_broken_connection_is_gone_on_from(server: Server, tmp_path: Path) -> 
 
 
 def test_a_server_without_ranges_begins_anew(server: Server, tmp_path: Path) -> None:
-    """What came before is not put in front of it."""
+    """Without range support the partial file is discarded."""
     (tmp_path / f"model.tflite{PART}").write_bytes(CONTENT[:1000])
     server.knows_ranges = False
 
@@ -154,7 +154,7 @@ def test_a_server_without_ranges_begins_anew(server: Server, tmp_path: Path) -> 
 
 
 def test_a_server_that_begins_elsewhere_is_not_believed(server: Server, tmp_path: Path) -> None:
-    """The bytes would be shifted against each other."""
+    """A wrong range in the answer raises FetchError."""
     (tmp_path / f"model.tflite{PART}").write_bytes(CONTENT[:1000])
     server.lies_about_start = True
 
@@ -166,7 +166,7 @@ def test_a_server_that_begins_elsewhere_is_not_believed(server: Server, tmp_path
     "wrong", [CONTENT[:-1] + b"!", CONTENT + b"more", b"<html>Sign in to this network</html>"]
 )
 def test_a_wrong_file_never_gets_the_name(server: Server, tmp_path: Path, wrong: bytes) -> None:
-    """Changed on its way, longer, or a page of the hotel's network; nothing of it stays whole."""
+    """A file that differs, is longer or is an HTML page does not get the final name."""
     server.content = wrong
     server.cut_after = len(wrong)
 
@@ -177,7 +177,7 @@ def test_a_wrong_file_never_gets_the_name(server: Server, tmp_path: Path, wrong:
 
 
 def test_a_wrong_checksum_is_told_and_leaves_nothing(server: Server, tmp_path: Path) -> None:
-    """Both checksums stand in the sentence."""
+    """The error has both checksums, and no file is left."""
     server.content = CONTENT[:-1] + b"!"
 
     with pytest.raises(FetchError, match=r"SHA-256 [0-9a-f]{64}, not [0-9a-f]{64}"):
@@ -187,7 +187,7 @@ def test_a_wrong_checksum_is_told_and_leaves_nothing(server: Server, tmp_path: P
 
 
 def test_the_rest_of_another_file_is_found_out(server: Server, tmp_path: Path) -> None:
-    """A part of something else does not survive the check, and does not stand in the way."""
+    """A partial file of other content fails the checksum once and is then discarded."""
     (tmp_path / f"model.tflite{PART}").write_bytes(b"x" * 1000)
     with pytest.raises(FetchError, match="SHA-256"):
         fetch(NAME, entry(server.url), tmp_path)
@@ -196,7 +196,7 @@ def test_the_rest_of_another_file_is_found_out(server: Server, tmp_path: Path) -
 
 
 def test_a_part_the_server_has_no_rest_of_is_dropped(server: Server, tmp_path: Path) -> None:
-    """Else every further try would fail alike."""
+    """After an answer 416 the partial file is deleted, so that the next try works."""
     (tmp_path / f"model.tflite{PART}").write_bytes(CONTENT[:1000])
     server.content = CONTENT[:500]
 
@@ -208,7 +208,7 @@ def test_a_part_the_server_has_no_rest_of_is_dropped(server: Server, tmp_path: P
 
 @pytest.mark.parametrize("status", [404, 403, 500, 503])
 def test_an_answer_of_the_server_is_told(server: Server, tmp_path: Path, status: int) -> None:
-    """With its number, and nothing is left behind."""
+    """The error has the HTTP status, and no file is left."""
     server.status = status
 
     with pytest.raises(FetchError, match=f"answers {status}"):
@@ -219,7 +219,7 @@ def test_an_answer_of_the_server_is_told(server: Server, tmp_path: Path, status:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/model", "http://no-such-host.invalid/model"])
 def test_no_way_to_the_server_is_told(tmp_path: Path, url: str) -> None:
-    """Nobody listens, or the name is unknown: without a network."""
+    """A closed port or an unknown host raises FetchError, which mentions the network."""
     with pytest.raises(FetchError, match="check the network"):
         fetch(NAME, entry(url), tmp_path)
 
@@ -227,7 +227,7 @@ def test_no_way_to_the_server_is_told(tmp_path: Path, url: str) -> None:
 
 
 def test_a_full_disk_is_told_and_nothing_stays(server: Server, tmp_path: Path) -> None:
-    """Half a model on a full disk helps nobody. A limit of the process stands for the disk."""
+    """The partial file is deleted. A file size limit of the process simulates the full disk."""
     child = os.fork()
     if child == 0:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -244,7 +244,7 @@ def test_a_full_disk_is_told_and_nothing_stays(server: Server, tmp_path: Path) -
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(server: Server, tmp_path: Path) -> None:
-    """A file stands where the folder should be."""
+    """A file in place of the folder raises FetchError."""
     (tmp_path / "models").write_text("")
 
     with pytest.raises(FetchError, match="cannot be written to"):
@@ -253,7 +253,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(server: Server, tmp_path: Pa
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give this test a state directory of its own."""
+    """Use a separate state directory."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     return tmp_path
 
@@ -261,7 +261,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_fetched_model_goes_by_its_name(
     state: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before, the name says how to get it; afterwards it is a model like those that ship."""
+    """Before the download the error names the fetch command; then the name selects the model."""
     rows = catalog.entries() | {NAME: entry(server.url)}
     monkeypatch.setattr(catalog, "entries", lambda: rows)
     with pytest.raises(ModelError, match=f"edgepose models fetch {NAME}"):
@@ -284,7 +284,7 @@ def run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.slow
 def test_the_command_says_what_cannot_be_fetched(tmp_path: Path) -> None:
-    """A name that is none, and a file; bundled models need no fetching."""
+    """An unknown name is an error; a bundled model needs no download."""
     unknown = run("fetch", "movenet-lightening", STATE_DIRECTORY=str(tmp_path))
     bundled = run("fetch", "posenet", STATE_DIRECTORY=str(tmp_path))
 
@@ -294,7 +294,7 @@ def test_the_command_says_what_cannot_be_fetched(tmp_path: Path) -> None:
 
 
 def test_a_file_is_no_name_to_fetch(tmp_path: Path) -> None:
-    """It is here already."""
+    """A local file raises UsageError."""
     from edgepose.commands import models
 
     (tmp_path / "mine.tflite").touch()
@@ -309,7 +309,7 @@ def fetchable() -> list[str]:
 
 @pytest.mark.parametrize("name", fetchable())
 def test_every_row_pins_what_it_fetches(name: str) -> None:
-    """A commit in the address, a checksum, and a twin that is in the list."""
+    """Each entry has a commit in its URL, a checksum, and a CPU model that is listed."""
     row = catalog.entries()[name]
 
     assert len(row.sha256) == 64
@@ -321,7 +321,7 @@ def test_every_row_pins_what_it_fetches(name: str) -> None:
 def test_the_command_fetches_a_model_with_its_twin(
     state: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A model for the Edge TPU is of no use on the day the Edge TPU fails."""
+    """Fetching an Edge TPU model also fetches its CPU model, for the fallback."""
     from edgepose.commands import models
 
     both: dict[str, Entry] = {

@@ -1,4 +1,4 @@
-"""What a .tflite file says about itself."""
+"""Model information read from a .tflite file."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ MODELS = sorted(DATA.glob("*.tflite"))
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_it_reads_what_the_runtime_reads(path: Path) -> None:
-    """Names, shapes, types, scales and their order are those of the runtime itself."""
+    """Names, shapes, types, scales and order are equal to the runtime's."""
     from tests.support.runtimes import Interpreter
 
     interpreter = Interpreter(model_path=str(path))
@@ -39,7 +39,7 @@ def test_it_reads_what_the_runtime_reads(path: Path) -> None:
 
 
 def test_it_reads_signatures_scales_and_open_sizes() -> None:
-    """A tensor is known by its own name, by the signature's, and may leave its size open."""
+    """Tensor names, signature names, scales and open sizes are read."""
     scale = Quantisation(0.5, 3)
     head = np.zeros((1, 2, 2, 17), dtype=np.uint8)
 
@@ -65,7 +65,7 @@ def test_it_reads_signatures_scales_and_open_sizes() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 100), (1, 32, 32, 1), (1, 32, 3, 32), (3, 32, 32)])
 def test_it_refuses_a_model_that_takes_no_picture(shape: tuple[int, ...]) -> None:
-    """What is taken is said, and what was expected."""
+    """The error names the found and the expected shape."""
     content = networks.build(shape, [("a", np.zeros((1, 4), np.float32), None)])
 
     with pytest.raises(ModelError, match=r"expected one RGB picture \[1, height, width, 3\]"):
@@ -73,7 +73,7 @@ def test_it_refuses_a_model_that_takes_no_picture(shape: tuple[int, ...]) -> Non
 
 
 def test_a_picture_with_channels_first_keeps_its_layout() -> None:
-    """Width and height are read where they stand, also after another size was set."""
+    """Width and height are read from the right axes, also after resizing."""
     content = networks.build((1, 3, 32, 48), [("a", np.zeros((1, 4), np.float32), None)])
 
     model = info.read(content, "file")
@@ -85,7 +85,7 @@ def test_a_picture_with_channels_first_keeps_its_layout() -> None:
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
 def test_it_refuses_a_scale_that_no_number_can_have(scale: float) -> None:
-    """A damaged scale must not turn into poses at infinity."""
+    """An invalid scale raises ModelError."""
     head = np.zeros((1, 4), dtype=np.uint8)
     content = networks.build((1, 8, 8, 3), [("a", head, Quantisation(scale, 0))])
 
@@ -95,7 +95,7 @@ def test_it_refuses_a_scale_that_no_number_can_have(scale: float) -> None:
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8"])
 def test_it_turns_stored_numbers_into_real_ones_without_wrapping(dtype: str) -> None:
-    """8 bits are widened before the zero point is taken off, and stay as they were."""
+    """8-bit values are widened before the zero point is subtracted; the input is unchanged."""
     stored = np.arange(np.iinfo(dtype).min, np.iinfo(dtype).max + 1).astype(dtype).reshape(1, 256)
     model = info.read(
         networks.build((1, 8, 8, 3), [("a", stored, Quantisation(0.25, 100))]), "file"
@@ -109,7 +109,7 @@ def test_it_turns_stored_numbers_into_real_ones_without_wrapping(dtype: str) -> 
 
 
 def test_it_loads_the_schema_only_where_a_file_is_read() -> None:
-    """Commands that read no model start without it."""
+    """The schema is not imported until a file is read."""
     code = "import sys, edgepose.models.info; sys.exit('tflite' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

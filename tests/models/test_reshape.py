@@ -1,4 +1,4 @@
-"""Networks at other input sizes."""
+"""Networks reshaped to other input sizes."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def content(name: str) -> bytes:
 
 @pytest.mark.parametrize("name", [*THUNDER, "movenet-lightning-int8"])
 def test_every_shape_runs_and_gives_heads_on_its_own_grid(name: str) -> None:
-    """One cell every four pixels, whichever shape the input has."""
+    """The heads have one cell per four pixels, for each input shape."""
     network = Network(catalog.choose(name), 1, shaped=True)
 
     assert len(network.shapes) == 5
@@ -36,7 +36,7 @@ def test_every_shape_runs_and_gives_heads_on_its_own_grid(name: str) -> None:
 
 @pytest.mark.parametrize("name", THUNDER)
 def test_a_narrow_input_sees_what_a_square_sees(name: str) -> None:
-    """Somebody who fits into both has the same joints in both."""
+    """A person that fits into both inputs has the same joints in both."""
     network = Network(catalog.choose(name), 1, shaped=True)
     picture, person = street(), (150, 190)
     square, narrow = Size(256, 256), Size(160, 256)
@@ -57,18 +57,18 @@ def test_a_narrow_input_sees_what_a_square_sees(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["movenet-multipose", "movenet-lightning"])
 def test_what_ends_in_coordinates_keeps_its_own_size(name: str) -> None:
-    """A graph with operators that know the size of the picture is left alone."""
+    """A graph with operators for a fixed picture size is not reshaped."""
     assert reshape.shapes(content(name), Size(256, 256)) == (Size(256, 256),)
 
 
 def test_a_network_that_always_says_the_same_keeps_its_size() -> None:
-    """Constants of one size, through a reshape."""
+    """A network of constants is not reshaped."""
     file = networks.build((1, 256, 256, 3), [("out", np.zeros((1, 4), np.float32), None)])
 
     assert reshape.shapes(file, Size(256, 256)) == (Size(256, 256),)
 
 
 def test_a_size_that_does_not_come_out_even_is_refused() -> None:
-    """The up-samplings would not fit what they are added to."""
+    """A size that the up-sampling layers do not divide raises ModelError."""
     with pytest.raises(ModelError, match="cannot be reshaped"):
         reshape.reshape(content("movenet-thunder-int8"), Size(256, 256), Size(200, 256))

@@ -35,7 +35,7 @@ EMPTY: Final = (
     "cw_chair",
     "thanh_fall07",
 )
-"""Films of seven places that begin before anybody comes in."""
+"""Videos of seven places that begin without people."""
 
 KEYS: Final = {
     "file": str,
@@ -61,7 +61,7 @@ every_model = pytest.mark.parametrize("name", sorted(CATALOGUE))
 
 
 class Network:
-    """A file loaded by whichever runtime is installed, resized as the catalogue says."""
+    """A model file loaded by the installed runtime, resized as in the catalogue."""
 
     def __init__(self, name: str, size: tuple[int, int] | None = None) -> None:
         runtime = _runtime()
@@ -73,14 +73,14 @@ class Network:
         self.interpreter.allocate_tensors()
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the outputs' shapes by name, in the file's order, after a run on grey."""
+        """Return the outputs' shapes by name, in the file's order, for a grey picture."""
         (self.entry,) = self.interpreter.get_input_details()
         return {
             name: array.shape for name, array in self.run(np.zeros(self.entry["shape"])).items()
         }
 
     def run(self, picture: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Return what it makes of one input."""
+        """Return the outputs for one input."""
         self.interpreter.set_tensor(self.entry["index"], picture.astype(self.entry["dtype"]))
         self.interpreter.invoke()
         details = self.interpreter.get_output_details()
@@ -102,7 +102,7 @@ def _size(name: str) -> tuple[int, int]:
 
 
 def _figures(height: int, width: int) -> NDArray[np.uint8]:
-    """Draw two people of sticks before a busy wall: enough to excite every head."""
+    """Draw two stick figures on a textured wall, so that every head responds."""
     rng = np.random.default_rng(7)
     wall = rng.integers(60, 200, (height // 8, width // 8, 3), dtype=np.uint8)
     picture = cv2.resize(wall, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -119,7 +119,7 @@ def _figures(height: int, width: int) -> NDArray[np.uint8]:
 
 
 def test_it_names_files_with_typed_facts() -> None:
-    """Every entry has the same keys, each of its type."""
+    """Every entry has the same keys with the same types."""
     found = {
         name: {key: type(value) for key, value in row.items()} for name, row in CATALOGUE.items()
     }
@@ -139,7 +139,7 @@ def test_it_ships_the_very_file_it_names(name: str) -> None:
 
 
 def test_it_ships_no_file_without_an_entry() -> None:
-    """What is in the package can be asked for by name."""
+    """Every file in the package has an entry."""
     files = {path.name for path in DATA.glob("*.tflite")}
 
     assert files == {entry["file"] for entry in CATALOGUE.values()}
@@ -147,7 +147,7 @@ def test_it_ships_no_file_without_an_entry() -> None:
 
 @every_model
 def test_it_documents_every_file(name: str) -> None:
-    """Origin, tensors and checksum of each file can be read beside the scripts."""
+    """models/README.md has name, file and checksum of each model."""
     readme = (ROOT / "models" / "README.md").read_text()
 
     assert f"`{name}`" in readme
@@ -156,7 +156,7 @@ def test_it_documents_every_file(name: str) -> None:
 
 
 def test_the_wheel_takes_them_along() -> None:
-    """The whole package is packed: nothing is excluded by name."""
+    """The wheel contains the whole package without exclusions."""
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"][
         "targets"
     ]["wheel"]
@@ -167,7 +167,7 @@ def test_the_wheel_takes_them_along() -> None:
 
 
 def test_version_control_keeps_them() -> None:
-    """The wheel's builder leaves out what version control ignores."""
+    """Git does not ignore the files, as the wheel's builder would omit them."""
     if not (ROOT / ".git").exists():
         pytest.skip("not a clone")
     files = [str(path) for path in DATA.iterdir()]
@@ -177,12 +177,12 @@ def test_version_control_keeps_them() -> None:
     )
 
     assert found.stdout == b""
-    assert found.returncode == 1  # git's word for: none is ignored
+    assert found.returncode == 1  # git's code for: none is ignored
 
 
 @every_model
 def test_it_takes_rgb_pictures(name: str) -> None:
-    """Bytes for all but posenet-257, which takes -1 to 1 as the published one does."""
+    """Inputs are uint8, except for posenet-257, which takes -1 to 1 as the published one does."""
     network = Network(name)
 
     height, width = _size(name)
@@ -200,7 +200,7 @@ def test_it_takes_rgb_pictures(name: str) -> None:
     ],
 )
 def test_posenet_gives_four_heads_on_a_grid(name: str, grid: tuple[int, int]) -> None:
-    """Their names tell them apart, since the two displacements have one shape."""
+    """The heads have distinct names, as both displacements have the same shape."""
     shapes = Network(name).shapes()
 
     assert shapes == {head: (1, *grid, channels) for head, channels in POSENET_HEADS.items()}
@@ -208,7 +208,7 @@ def test_posenet_gives_four_heads_on_a_grid(name: str, grid: tuple[int, int]) ->
 
 @pytest.mark.parametrize("size", [(257, 257), (225, 161), (513, 289)])
 def test_posenet_takes_any_size_of_16n_plus_1(size: tuple[int, int]) -> None:
-    """The grid follows: one cell every 16 pixels, the first and the last on the border."""
+    """The grid has one cell per 16 pixels, the first and the last on the border."""
     shapes = Network("posenet", size).shapes()
 
     rows, columns = ((side - 1) // 16 + 1 for side in size)
@@ -216,7 +216,7 @@ def test_posenet_takes_any_size_of_16n_plus_1(size: tuple[int, int]) -> None:
 
 
 def test_stride_32_is_every_second_cell_of_stride_16() -> None:
-    """The weights fit a stride of 32 only if it is made in the last block."""
+    """At stride 32 the outputs equal every second cell of stride 16."""
     picture = _figures(257, 257)[None]
 
     fine = Network("posenet", (257, 257)).run(picture)
@@ -228,7 +228,7 @@ def test_stride_32_is_every_second_cell_of_stride_16() -> None:
 
 
 def test_movenet_says_where_one_person_is() -> None:
-    """Seventeen times y, x and score."""
+    """The output has y, x and score of 17 joints."""
     shapes = Network("movenet-lightning").shapes()
 
     assert shapes == {"keypoints": (1, 1, 17, 3)}
@@ -238,7 +238,7 @@ def test_movenet_says_where_one_person_is() -> None:
     "name", ["movenet-lightning-int8", "movenet-thunder-int8", "movenet-thunder"]
 )
 def test_movenet_stops_at_its_heads(name: str) -> None:
-    """One cell every four pixels: what follows needs more than eight bits and a fixed size."""
+    """The outputs are heads with one cell per four pixels."""
     shapes = Network(name).shapes()
 
     cells = _size(name)[0] // 4
@@ -247,7 +247,7 @@ def test_movenet_stops_at_its_heads(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["posenet-uint8", "movenet-lightning-int8"])
 def test_whole_numbers_carry_their_scale(name: str) -> None:
-    """Every output says what a step means; scores of MoveNet span 0 to 1."""
+    """Every output has a scale; MoveNet's scores span 0 to 1."""
     network = Network(name)
 
     for detail in network.interpreter.get_output_details():
@@ -260,7 +260,7 @@ def test_whole_numbers_carry_their_scale(name: str) -> None:
 
 @pytest.mark.parametrize("size", [(256, 256), (192, 256), (320, 224)])
 def test_multipose_takes_any_size_of_32n(size: tuple[int, int]) -> None:
-    """Six people of 17 keypoints, a box and a score, whatever the size."""
+    """The output has six people of 17 keypoints, a box and a score, for each size."""
     network = Network("movenet-multipose", size)
 
     people = network.run(_figures(*size)[None])["people"]
@@ -270,7 +270,7 @@ def test_multipose_takes_any_size_of_32n(size: tuple[int, int]) -> None:
 
 
 def test_whole_numbers_agree_with_16_bits() -> None:
-    """Where PoseNet sees joints, eight bits move them by a few pixels at most."""
+    """8-bit PoseNet finds joints within a few pixels of the float16 model."""
     path = TESTDATA / "test_couple.jpg"
     if not path.exists():
         pytest.skip("needs a photograph of people")
@@ -294,7 +294,7 @@ def test_whole_numbers_agree_with_16_bits() -> None:
 
 
 def test_movenet_sees_what_another_training_sees() -> None:
-    """Within the reference's own tolerance of the keypoints published for its model."""
+    """The keypoints agree with a published reference within its tolerance."""
     if not TESTDATA.exists():
         pytest.skip("needs a photograph and its reference")
     reference = TESTDATA / "movenet_single_pose_lightning_ptq_reference.csv"
@@ -314,7 +314,7 @@ def test_movenet_sees_what_another_training_sees() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*sorted(CATALOGUE), *PRESETS])
 def test_nobody_is_found_where_nobody_is(name: str) -> None:
-    """At the model's own least score: in one place of seven at most."""
+    """At its own minimum score a model finds people in at most one of seven empty places."""
     if not FILMS.exists():
         pytest.skip("the films are not here")
     estimator = PoseEstimator(name, threads=1)

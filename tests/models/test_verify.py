@@ -1,4 +1,4 @@
-"""A file that is not a whole model is refused in words before a runtime sees it."""
+"""A file that is not a complete model is refused before a runtime loads it."""
 
 import struct
 from pathlib import Path
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "edgepose" / "data").glob("*.tflite"))
 GIVEN = sorted((ROOT.parent / "shared" / "testdata").glob("*.tflite"))
 
-# One of each converter, runtime and target; the others differ in weights only.
+# One of each converter, runtime and target; the others differ in their weights only.
 VARIED = [
     path
     for path in SHIPPED + GIVEN
@@ -32,13 +32,13 @@ each_varied = pytest.mark.parametrize("path", VARIED, ids=lambda path: path.stem
 
 
 def tiny() -> bytes:
-    """Return a whole model of little more than a kilobyte."""
+    """Return a complete model of about a kilobyte."""
     zeros = np.zeros((1, 2, 2, 17), dtype=np.float32)
     return networks.build((1, 8, 8, 3), [("a", zeros, None)], signature=["x"])
 
 
 def refused(content: bytes) -> bool:
-    """Tell whether a file is refused; anything but ModelError fails the test."""
+    """Return whether a file is refused; exceptions other than ModelError fail the test."""
     try:
         info.read(content, "file")
     except ModelError as error:
@@ -50,24 +50,24 @@ def refused(content: bytes) -> bool:
 
 @pytest.mark.parametrize("path", SHIPPED + GIVEN, ids=lambda path: path.stem)
 def test_it_lets_whole_files_pass(path: Path) -> None:
-    """Every shipped and every given model is whole."""
+    """Every shipped and every external model passes."""
     assert not refused(path.read_bytes())
 
 
 @each_varied
 def test_it_refuses_a_file_cut_anywhere(path: Path) -> None:
-    """A download that stopped, at sixty places from the first byte to the last."""
+    """Files truncated at sixty places are refused."""
     content = path.read_bytes()
     cuts = np.unique(np.linspace(0, len(content) - 1, 60).astype(int)).tolist()
 
-    # Nothing refers to the padding behind the last table.
+    # The padding after the last table is unused.
     kept = [cut for cut in cuts if not refused(content[:cut])]
 
     assert all(len(content) - cut < 64 for cut in kept)
 
 
 def test_it_refuses_a_small_file_cut_at_every_byte() -> None:
-    """No cut leaves a model, and none raises anything else."""
+    """A small file truncated at any byte is refused."""
     content = tiny()
 
     kept = [cut for cut in range(len(content)) if not refused(content[:cut])]
@@ -88,13 +88,13 @@ def test_it_refuses_a_small_file_cut_at_every_byte() -> None:
     ],
 )
 def test_it_says_what_a_foreign_file_is(content: bytes, word: str) -> None:
-    """The sentence names what was found, so that the user sees the mistake."""
+    """The error names what was found."""
     with pytest.raises(ModelError, match=word):
         info.read(content, "file")
 
 
 def test_it_refuses_noise_that_calls_itself_a_model() -> None:
-    """The right identifier before random bytes is no model, whatever the bytes are."""
+    """Random bytes with the right identifier are refused."""
     random = np.random.default_rng(0)
 
     for size in (8, 12, 64, 1000, 100_000):
@@ -105,7 +105,7 @@ def test_it_refuses_noise_that_calls_itself_a_model() -> None:
 
 
 def test_it_never_fails_otherwise_when_bytes_are_damaged() -> None:
-    """Each single byte of a small file, damaged in three ways: a model, or a sentence."""
+    """Any damaged byte of a small file gives a model or a ModelError."""
     content = tiny()
 
     damaged = [
@@ -114,13 +114,13 @@ def test_it_never_fails_otherwise_when_bytes_are_damaged() -> None:
         for flip in (0x01, 0x80, 0xFF)
     ]
 
-    # Where the weights are damaged nobody can tell; in the structure it shows.
+    # Damaged weights cannot be detected, a damaged structure can.
     assert 0.3 < np.mean(damaged) < 1
 
 
 @each_varied
 def test_it_never_fails_otherwise_when_bits_are_flipped(path: Path) -> None:
-    """Damage among the tables of a real file, where the offsets are: a model, or a sentence."""
+    """Flipped bits in the tables of a real file give a model or a ModelError."""
     content = path.read_bytes()
     random = np.random.default_rng(1)
     places = np.concatenate(
@@ -137,7 +137,7 @@ def test_it_never_fails_otherwise_when_bits_are_flipped(path: Path) -> None:
 
 
 def test_it_does_not_look_at_the_weights() -> None:
-    """The work is that of the tables: a thousand times the weights cost nothing."""
+    """The cost does not depend on the size of the weights."""
     small = networks.build((1, 8, 8, 3), [("a", np.zeros((1, 10), np.float32), None)])
     large = networks.build((1, 8, 8, 3), [("a", np.zeros((1, 1_000_000), np.float32), None)])
 
@@ -147,14 +147,14 @@ def test_it_does_not_look_at_the_weights() -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_it_is_quick_on_the_way_to_the_first_picture(path: Path) -> None:
-    """At most 4,000 steps, each a few microseconds, for the largest network shipped."""
+    """The largest shipped network needs fewer than 4,000 steps of some microseconds."""
     assert verify.check(path.read_bytes(), path.stem) < 4000
 
 
 def test_it_is_not_held_up_by_a_file_that_repeats_itself() -> None:
-    """A few bytes may claim billions of tables by naming one again and again."""
+    """A file that claims huge vectors is refused quickly."""
     count = verify.ENTRIES_AT_MOST + 1
-    vtable = struct.pack("<HHHHH", 10, 12, 0, 0, 8)  # a model with `subgraphs` only
+    vtable = struct.pack("<HHHHH", 10, 12, 0, 0, 8)  # a model that has only `subgraphs`
     model_at = 8 + 12
     table = struct.pack("<iiI", model_at - 8, 0, 4)
     vector = struct.pack("<I", count) + bytes(4 * count)
@@ -164,7 +164,7 @@ def test_it_is_not_held_up_by_a_file_that_repeats_itself() -> None:
 
 
 def test_it_refuses_references_to_what_is_not_there() -> None:
-    """A tensor, buffer or kind of operator that does not exist is damage, too."""
+    """References to missing tensors, buffers or operators are refused."""
     content = tiny()
     graph = networks.schema.Model.GetRootAs(content, 0).Subgraphs(0)
     inputs = graph._tab.Vector(graph._tab.Offset(6))
@@ -176,7 +176,7 @@ def test_it_refuses_references_to_what_is_not_there() -> None:
 
 
 def test_it_refuses_a_text_without_its_end() -> None:
-    """C reads a name up to its zero, and on through the file where there is none."""
+    """A string without a terminating zero is refused, as C code would read on."""
     content = tiny()
 
     assert refused(content.replace(b"image\0", b"image!"))

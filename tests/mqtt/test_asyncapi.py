@@ -1,4 +1,4 @@
-"""The schemas and the AsyncAPI document: current, accepted, and what really goes over the line."""
+"""The schemas and the AsyncAPI document: current, valid, and equal to what is really sent."""
 
 import json
 import re
@@ -29,12 +29,12 @@ PAGES: Final = pages()
 
 @pytest.mark.parametrize("path", PAGES)
 def test_the_pages_are_current(path: str) -> None:
-    """What is published is what the structures say now."""
+    """The published pages equal those generated from the structs."""
     assert (DOCS / path).read_text(encoding="utf-8") == PAGES[path], "run: make docs"
 
 
 def test_no_schema_is_left_of_what_is_no_more() -> None:
-    """A reader takes what lies there for true."""
+    """No schema file of a removed message is left."""
     published = {f"schema/{file.name}" for file in (DOCS / "schema").iterdir()}
 
     assert published == {path for path in PAGES if path.startswith("schema/")}
@@ -47,7 +47,7 @@ def schema(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", asyncapi.schemas())
 def test_a_schema_is_one_and_explains_its_fields(name: str) -> None:
-    """Valid in itself, and with the text that stands below each field."""
+    """Each schema is valid and has a description."""
     whole = schema(name)
 
     jsonschema.Draft202012Validator.check_schema(whole)
@@ -57,7 +57,7 @@ def test_a_schema_is_one_and_explains_its_fields(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["poses", "state", "event", "status", "stats"])
 def test_the_documented_examples_fit_and_mistakes_do_not(name: str) -> None:
-    """docs/mqtt.md and docs/schema agree; a field of a wrong type is refused."""
+    """The examples in docs/mqtt.md fit the schemas; a field of a wrong type is refused."""
     (text,) = re.findall(rf"```json {name}\n(.*?)```", (DOCS / "mqtt.md").read_text(), re.DOTALL)
     example = json.loads(text)
     check = jsonschema.Draft202012Validator(schema(name))
@@ -70,7 +70,7 @@ def test_the_documented_examples_fit_and_mistakes_do_not(name: str) -> None:
 
 
 def test_every_topic_is_there() -> None:
-    """Those that the daemon names, and those on which it listens."""
+    """Every topic on which the daemon sends or listens has a channel."""
     topics = Topics("{base}", "{device}")
     camera = topics.camera("{camera}")
     named = {*topics.listed().values(), *camera.listed(packed=True).values()}
@@ -94,7 +94,7 @@ def refers(part: Any) -> Iterator[str]:
 
 
 def test_every_reference_leads_somewhere() -> None:
-    """Also where the official parser cannot be had."""
+    """Every reference resolves; checked here because the official parser is optional."""
     document = asyncapi.asyncapi()
 
     for reference in refers(document):
@@ -104,7 +104,7 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 def parsed(document: str, folder: Path) -> list[str]:
-    """Return what the official parser says."""
+    """Return the output of the official parser."""
     if not PARSER.exists() or shutil.which("node") is None:
         pytest.skip(
             "no AsyncAPI parser here: sh tests/support/install-asyncapi-parser.sh .venv/node"
@@ -121,14 +121,14 @@ def parsed(document: str, folder: Path) -> list[str]:
 @pytest.mark.slow
 class TestOfficialParser:
     def test_it_accepts_the_document(self, tmp_path: Path) -> None:
-        """No error, no warning, and every channel is understood."""
+        """There is no error or warning, and every channel is recognised."""
         *diagnostics, channels = parsed((DOCS / "asyncapi.json").read_text(), tmp_path)
 
         assert [line for line in diagnostics if line[0] in "01"] == []
         assert channels == f"channels {len(CHANNELS)}"
 
     def test_it_would_tell_of_a_mistake(self, tmp_path: Path) -> None:
-        """The test above can fail."""
+        """The parser reports an error in a document with a mistake."""
         document = asyncapi.asyncapi()
         document["operations"]["poses"]["action"] = "shout"
 
@@ -138,7 +138,7 @@ class TestOfficialParser:
 
 
 def channel_of(topic: str) -> Channel:
-    """Return the one channel that a topic belongs to."""
+    """Return the one channel of a topic."""
     found = [
         channel
         for channel in CHANNELS.values()
@@ -150,7 +150,7 @@ def channel_of(topic: str) -> Channel:
 
 
 def content(message: MQTTMessage) -> Any:
-    """Read a payload as its content type says."""
+    """Decode a payload according to its content type."""
     said = message.properties.ContentType
     if said == JSON:
         return json.loads(message.payload)
@@ -160,7 +160,7 @@ def content(message: MQTTMessage) -> Any:
 
 
 def faults(message: MQTTMessage, document: dict[str, Any]) -> list[str]:
-    """Return where a message is not what the published pages say of its topic."""
+    """Return the deviations of a message from the published pages."""
     channel = channel_of(message.topic)
     told = document["components"]["messages"][channel.name]
     said = content(message)
@@ -192,7 +192,7 @@ def faults(message: MQTTMessage, document: dict[str, Any]) -> list[str]:
 
 
 def listen(seen: Witness) -> None:
-    """Ask a daemon for everything, and wait until all of it has been said."""
+    """Request everything from a daemon, and wait until all of it has been sent."""
     for verb in ("info", "ping", "doctor", "reload", "reset_lines"):
         seen.publish(f"{DEVICE}/request/{verb}", b'{"id":1}')
         seen.on(f"{DEVICE}/response/{verb}", timeout_s=60)
@@ -217,7 +217,7 @@ def listen(seen: Witness) -> None:
 @needs_mosquitto
 @pytest.mark.slow
 def test_a_running_daemon_says_what_is_published(tmp_path: Path) -> None:
-    """Every message of every kind fits the schemas, on a topic, with a quality that are named."""
+    """Every message of a running daemon has a listed topic and QoS and fits its schema."""
     document = json.loads((DOCS / "asyncapi.json").read_text())
     with Mosquitto(tmp_path) as broker, witness(broker.port) as seen:
         running = Running(tmp_path, f'{broker.url}"\nencoding = "msgpack', CAMERA)

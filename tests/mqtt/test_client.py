@@ -92,7 +92,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 class TestOptions:
     def test_a_url_says_where_and_as_whom(self) -> None:
-        """Ports have their defaults, percent signs their meaning, settings the last word."""
+        """Ports have defaults, percent-encoding is decoded, settings override the URL."""
         plain = BrokerOptions.from_url("mqtt://broker")
         full = BrokerOptions.from_url("mqtts://me:p%40ss@[::1]:1234", username="you")
 
@@ -105,19 +105,19 @@ class TestOptions:
         "url", ["http://me:secret@broker", "broker:1883", "mqtt://", "mqtt://me:secret@b:99999", ""]
     )
     def test_a_url_that_cannot_be_meant_is_refused_without_its_password(self, url: str) -> None:
-        """What is printed may be read by others."""
+        """An invalid URL is refused; the error message does not contain the password."""
         with pytest.raises(ConfigError, match=r"mqtt\.url") as caught:
             BrokerOptions.from_url(url)
 
         assert "secret" not in str(caught.value)
 
     def test_a_password_is_never_shown(self) -> None:
-        """BrokerOptions end in logs."""
+        """The password is not part of the options' repr, which may be logged."""
         assert "secret" not in repr(BrokerOptions.from_url("mqtt://me:secret@broker"))
 
     @pytest.mark.parametrize("key", ["ca_file", "cert_file"])
     def test_a_file_that_is_none_names_its_key(self, key: str, tmp_path: Path) -> None:
-        """A wrong path or content is said at the start, not while connecting."""
+        """A missing or empty file is reported at construction, not while connecting."""
         (tmp_path / "empty").write_text("")
 
         for path in (tmp_path / "absent", tmp_path / "empty"):
@@ -127,7 +127,7 @@ class TestOptions:
 
 class TestBackoff:
     def test_it_is_quick_while_a_broker_restarts_and_then_kind(self) -> None:
-        """Back within two seconds at first; a pause that grows later, and never none."""
+        """Retries come within 2 s for the first 15 to 60 s; later pauses grow up to 30 s."""
         pauses_s = [backoff_s(failures, (0.5, 30), 1.0) for failures in range(1, 40)]
         shortest_s = [backoff_s(failures, (0.5, 30), 0.0) for failures in range(1, 40)]
 
@@ -161,7 +161,7 @@ class TestContract(SinkContract):
 @pytest.mark.slow
 class TestSession:
     def test_it_is_born_and_says_goodbye(self, broker: Mosquitto) -> None:
-        """Availability is retained, `online` while there and `offline` after."""
+        """Availability is retained: `online` while connected and `offline` afterwards."""
         with witness(broker.port) as outside:
             with started(MqttClient(options(broker.url))) as sink:
                 birth = outside.on(AVAILABILITY)
@@ -174,7 +174,7 @@ class TestSession:
         assert (left.payload, left.retain) == (b"offline", True)
 
     def test_it_tells_what_mqtt_5_can_tell(self, broker: Mosquitto) -> None:
-        """Readers see content type, payload format, version, and poses expire."""
+        """Messages carry content type, payload format and version; poses expire."""
         with witness(broker.port) as outside, started(MqttClient(options(broker.url))) as sink:
             sink.publish(pose())
             sink.publish(Message("a/snapshot", b"\xff", "poses", content_type="image/jpeg"))
@@ -190,7 +190,7 @@ class TestSession:
         assert not hasattr(picture, "MessageExpiryInterval")
 
     def test_it_tells_when_the_broker_has_a_message(self, broker: Mosquitto) -> None:
-        """Each QoS 1 message is acknowledged once, in order; a spool relies on it."""
+        """Each QoS 1 message is acknowledged once, in order; the spool relies on it."""
         told: list[tuple[int, bool]] = []
         with started(MqttClient(options(broker.url))) as sink:
             for n in range(100):
@@ -203,7 +203,7 @@ class TestSession:
     def test_it_listens_again_after_a_restart_and_survives_a_bad_listener(
         self, broker: Mosquitto
     ) -> None:
-        """A mistake of a listener costs neither the session nor the other listeners."""
+        """An exception in a listener ends neither the session nor the other listeners."""
         heard: list[Received] = []
         sessions: list[bool] = []
 
@@ -229,7 +229,7 @@ class TestSession:
         assert sessions == [True, True, True]
 
     def test_it_contradicts_a_late_last_will(self, broker: Mosquitto) -> None:
-        """A predecessor whose line died is declared dead minutes later; we are not."""
+        """After the last will of an earlier session, `online` is published again."""
         with witness(broker.port) as outside, started(MqttClient(options(broker.url))):
             outside.on(AVAILABILITY, b"online")
             outside.publish(AVAILABILITY, b"offline", retain=True)
@@ -237,7 +237,7 @@ class TestSession:
             outside.on(AVAILABILITY, b"online")
 
     def test_its_last_will_is_carried_out_when_it_is_killed(self, broker: Mosquitto) -> None:
-        """The house learns of a crash at once."""
+        """The last will `offline` is published at once when the process is killed."""
         with witness(broker.port) as outside:
             child = subprocess.Popen([sys.executable, "-c", SLEEPER, broker.url, AVAILABILITY])
             try:
@@ -253,11 +253,11 @@ class TestSession:
 @needs_mosquitto
 @pytest.mark.slow
 class TestLastingSession:
-    """A session outlives its connection: what is short is no end."""
+    """An MQTT session outlives its connection: a short interruption does not publish the will."""
 
     @pytest.fixture
     def other(self, broker: Mosquitto) -> Iterator[Client]:
-        """Somebody who does not come back: the will says how long ours would have waited."""
+        """Start a client that does not reconnect; its will shows when the other will was due."""
         client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         client.will_set("other", b"offline", qos=1, properties=will_properties())
         client.connect(
@@ -269,7 +269,7 @@ class TestLastingSession:
         client.loop_stop()
 
     def fall_silent(self, client: Client) -> None:
-        """Break its line for good."""
+        """Break its connection permanently."""
         sock = client.socket()
         assert sock is not None
         client.reconnect_delay_set(1000, 1000)
@@ -278,7 +278,7 @@ class TestLastingSession:
     def test_a_line_that_breaks_and_comes_back_is_no_end(
         self, broker: Mosquitto, other: Client
     ) -> None:
-        """Nobody hears `offline` when we are back before the will is due, nor later."""
+        """`offline` is never published if the client reconnects before the will is due."""
         with (
             witness(broker.port) as outside,
             Line(broker.port) as line,
@@ -295,7 +295,7 @@ class TestLastingSession:
         assert said == [b"online", b"online"]
 
     def test_a_kill_and_a_restart_are_no_end_either(self, broker: Mosquitto, other: Client) -> None:
-        """Whoever has its name takes its session over, and its will is not carried out."""
+        """A restart with the same client id takes over the session, so no will is published."""
         with witness(broker.port) as outside:
             child = subprocess.Popen([sys.executable, "-c", SLEEPER, broker.url, AVAILABILITY])
             try:
@@ -311,7 +311,7 @@ class TestLastingSession:
         assert said[:2] == [b"online", b"online"]
 
     def test_two_of_one_name_find_peace(self, broker: Mosquitto) -> None:
-        """A cloned card must not cost both their sessions for ever: one takes another name."""
+        """Of two clients with the same id, one takes another id, so that both stay connected."""
         first = MqttClient(options(broker.url, session="same"))
         with started(first):
             name = first.client_id
@@ -321,13 +321,13 @@ class TestLastingSession:
                 assert second.connected
 
     def test_a_command_of_the_meantime_is_heard(self, broker: Mosquitto) -> None:
-        """Somebody pauses a camera while its line is broken."""
+        """A command that is sent while the connection is broken is delivered after it."""
         heard: list[bytes] = []
         with witness(broker.port) as outside, Line(broker.port) as line:
             sink = MqttClient(options(line.url, retry_s=(2, 2)))
             sink.subscribe("in/set", lambda received: heard.append(received.payload))
             with started(sink):
-                # until the broker knows that we listen
+                # until the broker has registered the subscription
                 assert wait_until(lambda: outside.publish("in/set", b"go on") or heard)
                 line.reset()
                 assert wait_until(lambda: not sink.connected)
@@ -337,7 +337,7 @@ class TestLastingSession:
         assert heard.count(b"pause") == 1
 
     def test_a_goodbye_ends_it(self, broker: Mosquitto) -> None:
-        """The broker keeps nothing for those who have left."""
+        """After `close` the broker keeps no session and delivers nothing later."""
         heard: list[bytes] = []
         for _ in range(2):
             sink = MqttClient(options(broker.url, session="same"))
@@ -352,7 +352,7 @@ class TestLastingSession:
     def test_a_broker_that_is_ill_is_not_taken_for_an_old_one(
         self, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It spoke MQTT 5 and is mute: it is asked so again, and only after a while the old way."""
+        """After an MQTT 5 session, MQTT 5 is retried several times before MQTT 3.1.1."""
         monkeypatch.setattr("edgepose.mqtt.session.CONNECT_TIMEOUT_S", 0.2)
         with Line(broker.port) as line, started(MqttClient(options(line.url))) as sink:
             line.swallow()
@@ -371,7 +371,7 @@ class TestLastingSession:
 class TestAlias:
     @pytest.mark.parametrize("maximum", [10, 1, 0])
     def test_poses_name_their_topic_once_a_session(self, tmp_path: Path, maximum: int) -> None:
-        """A number stands for it then, as many as the broker allows; readers see no difference."""
+        """A topic alias replaces the topic, up to the broker's maximum; receivers see no change."""
         poses = [pose(b"%d" % n) for n in range(3)]
         poses += [replace(each, topic="edgepose/pi/yard/poses") for each in poses]
         settings = ("allow_anonymous true", f"max_topic_alias {maximum}")
@@ -404,7 +404,7 @@ class TestAlias:
                 }
 
     def test_what_must_not_be_lost_names_its_topic_always(self, broker: Mosquitto) -> None:
-        """States and events are sent again in another session, where no number counts."""
+        """States and events use no topic alias: they may be repeated in another session."""
         with Line(broker.port) as line, started(MqttClient(options(line.url))) as sink:
             sink.publish(state(b"1"))
             sink.publish(state(b"2"))
@@ -421,7 +421,7 @@ class TestAway:
     def test_it_starts_without_a_broker_and_says_so_once(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Nothing is taken, nothing raised; when the broker comes, so do we."""
+        """Without a broker nothing is accepted or raised; it connects when the broker starts."""
         broker = Mosquitto(tmp_path)
         failures: list[BrokerError] = []
         sink = MqttClient(options(broker.url), on_failure=failures.append)
@@ -441,7 +441,7 @@ class TestAway:
     def test_it_returns_after_kill_and_restart_with_nothing_stale(
         self, broker: Mosquitto, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """What was refused while away is not sent later behind its owner's back."""
+        """A message that was refused while offline is not sent later."""
         with caplog.at_level(logging.INFO), started(MqttClient(options(broker.url))) as sink:
             broker.kill()
             assert wait_until(lambda: not sink.connected)
@@ -457,7 +457,7 @@ class TestAway:
         assert len(lost) == 1
 
     def test_a_broker_that_hangs_is_noticed_and_makes_nobody_wait(self, broker: Mosquitto) -> None:
-        """A full line takes no more poses; after twice the keepalive the session is over."""
+        """With full buffers no poses are accepted; after twice the keepalive the session ends."""
         with started(MqttClient(options(broker.url, keepalive_s=2))) as sink:
             broker.pause()
             big = pose(bytes(100_000))
@@ -468,7 +468,7 @@ class TestAway:
             assert sink.wait_connected(10)
 
     def test_it_closes_in_two_seconds_when_the_broker_hangs(self, broker: Mosquitto) -> None:
-        """The service manager waits five seconds for all of us."""
+        """`close` returns within 2 s; the service manager waits 5 s for the whole daemon."""
         others = set(threading.enumerate())
         with started(MqttClient(options(broker.url))) as sink:
             broker.pause()
@@ -477,14 +477,14 @@ class TestAway:
             sink.close()
             took_s = time.monotonic() - began_s
 
-        assert took_s < 3  # 1.8 s at most on a machine that is not busy
+        assert took_s < 3  # at most 1.8 s on an idle machine
         assert wait_until(lambda: set(threading.enumerate()) <= others, 5)
 
     @pytest.mark.parametrize("spoil", ["swallow", "stall", "reset"])
     def test_a_line_that_fails_without_a_word_is_given_up(
         self, broker: Mosquitto, spoil: str
     ) -> None:
-        """Half-open connections do not fool it; what was unacknowledged is not called sent."""
+        """A half-open connection is detected; unacknowledged messages are not reported as sent."""
         told: list[bool] = []
         with (
             Line(broker.port) as line,
@@ -504,7 +504,7 @@ class TestAway:
     def test_a_port_that_takes_but_never_answers_ends_an_attempt(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It is tried again instead of waited for."""
+        """An attempt without an answer times out and is repeated."""
         monkeypatch.setattr("edgepose.mqtt.session.CONNECT_TIMEOUT_S", 0.3)
         with socket.create_server(("127.0.0.1", 0)) as mute:
             url = f"mqtt://127.0.0.1:{mute.getsockname()[1]}"
@@ -521,7 +521,7 @@ class TestRefusal:
     def test_a_wrong_password_is_final_and_not_repeated(
         self, tmp_path: Path, protocol: int
     ) -> None:
-        """Exit code 5, in words, without the password; no knocking for ever."""
+        """It fails with exit code 5 and a message without the password, and does not retry."""
         told: list[BrokerError] = []
         with with_passwords(tmp_path, {"edgepose": "right"}) as broker:
             login = options(broker.url, username="edgepose", password="wr0ng", protocol=protocol)
@@ -535,7 +535,7 @@ class TestRefusal:
         assert "wr0ng" not in str(told[0])
 
     def test_a_broker_that_knew_us_may_refuse_for_a_while(self, tmp_path: Path) -> None:
-        """Its user database may still be starting when it does."""
+        """After a session, refused logins are retried: the user database may still be loading."""
         told: list[BrokerError] = []
         with with_passwords(tmp_path, {"edgepose": "right"}) as broker:
             login = options(broker.url, username="edgepose", password="right")
@@ -556,7 +556,7 @@ class TestRefusal:
     def test_a_login_that_is_mended_later_is_noticed(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Where a service manager runs us: refused from the start, said once, tried again."""
+        """With `retry_refused` a refused login is reported once and retried until it succeeds."""
         with with_passwords(tmp_path, {"other": "x"}) as broker:
             login = options(
                 broker.url,
@@ -580,7 +580,7 @@ class TestRefusal:
         assert len([r for r in caplog.records if "refuses us" in r.message]) == 1
 
     def test_a_refusal_names_the_client_id_and_the_setting(self, tmp_path: Path) -> None:
-        """Cloud brokers and access lists accept certain client ids only."""
+        """The error names client id and `mqtt.client_id`: some brokers accept certain ids only."""
         settings = ("allow_anonymous true", "clientid_prefixes hall-")
         with Mosquitto(tmp_path, *settings) as broker:
             for protocol in (4, 5):
@@ -596,7 +596,7 @@ class TestRefusal:
     def test_a_topic_that_is_refused_is_reported_once(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """An access list with a gap is seen, and its owner told that it is no use."""
+        """A topic refused by an access list is reported once; its sender gets False."""
         told: list[bool] = []
         acl = "user edgepose\ntopic readwrite edgepose/#\n"
         with with_passwords(tmp_path, {"edgepose": "right"}, acl) as broker:
@@ -615,7 +615,7 @@ class TestRefusal:
     def test_what_is_too_big_for_the_broker_is_reported_and_kept_back(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """The broker would end the session for it, again and again."""
+        """A message above the broker's maximum packet size is reported once and not sent."""
         told: list[bool] = []
         with (
             Mosquitto(tmp_path, "allow_anonymous true", "max_packet_size 2000") as broker,
@@ -637,7 +637,7 @@ class TestRefusal:
 @needs_mosquitto
 @pytest.mark.slow
 class TestLimits:
-    """A broker that offers less than MQTT has."""
+    """A broker that supports less than MQTT defines."""
 
     @pytest.mark.parametrize("protocol", [5, 4])
     @pytest.mark.parametrize(
@@ -652,7 +652,7 @@ class TestLimits:
         protocol: int,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        """Messages go through and are handed back to their owners; the log names each lack once."""
+        """Messages are delivered and acknowledged; the log names each limitation once."""
         told: list[bool] = []
         with (
             Mosquitto(tmp_path, "allow_anonymous true", *lacks) as broker,
@@ -675,7 +675,7 @@ class TestLimits:
     def test_a_message_that_ends_each_session_is_held_back_and_named(
         self, tmp_path: Path, protocol: int, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """One outage in the log; everything else goes through and the session stays."""
+        """The log reports one outage; all other messages are delivered and the session stays."""
         large, told = replace(state(bytes(6000)), topic="a/config"), []
 
         def send_all() -> None:
@@ -706,7 +706,7 @@ class TestLimits:
     def test_a_topic_for_which_the_broker_hangs_up_is_found(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """However small its messages are, and whatever is sent beside them."""
+        """The topic is found even if its messages are small and others are sent beside them."""
 
         def send_all() -> None:
             for topic in ("a/config", "a/forbidden", "edgepose/pi/hall/state"):
@@ -728,7 +728,7 @@ class TestLimits:
 def test_an_end_with_another_reason_is_not_blamed_on_a_message(
     code: int, may_be_a_message: bool
 ) -> None:
-    """A broker that stops, or another client with our id, must not hold messages back."""
+    """A broker's shutdown or another client with our id does not hold messages back."""
     session = Session(
         BrokerOptions("house"), "id", Attempt(), MqttClient(options("mqtt://h")), PoisonMessages()
     )
@@ -741,7 +741,7 @@ def test_an_end_with_another_reason_is_not_blamed_on_a_message(
 
 
 class _Limiter(Line):
-    """A line that ends the connection for a packet that is too large or holds a word."""
+    """A proxy that ends the connection for a packet that is too large or contains a given word."""
 
     def __init__(self, port: int, most: int = 1 << 30, word: bytes = b"\0never") -> None:
         super().__init__(port)
@@ -755,7 +755,7 @@ class _Limiter(Line):
 @needs_mosquitto
 @pytest.mark.slow
 class TestAccessList:
-    """The list in `deploy/mosquitto`."""
+    """The access control list in `deploy/mosquitto`."""
 
     @pytest.fixture
     def guarded(self, tmp_path: Path) -> Iterator[Mosquitto]:
@@ -770,7 +770,7 @@ class TestAccessList:
         return MqttClient(options(broker.url, **login))
 
     def test_a_device_says_all_of_its_own_and_nothing_else(self, guarded: Mosquitto) -> None:
-        """Everything edgepose does works; another device's name cannot be borrowed."""
+        """All of edgepose's topics are allowed; another device's topics are refused."""
         topics = Topics("edgepose", "hall-pi")
         hall = topics.camera("hall")
         own = [*topics.listed().values(), *hall.listed(packed=True).values()]
@@ -788,7 +788,7 @@ class TestAccessList:
         assert list(sink.refused) == foreign
 
     def test_a_device_hears_what_is_meant_for_it_and_no_other(self, guarded: Mosquitto) -> None:
-        """Poses are between the device and those who are named."""
+        """Poses reach only the device and the users named in the list."""
         heard: dict[str, list[str]] = {"hall-pi": [], "attic-pi": [], "dashboard": []}
         hall = Topics("edgepose", "hall-pi").camera("hall")
         with ExitStack() as stack:
@@ -819,7 +819,7 @@ class TestTls:
     def test_it_trusts_its_authority_and_no_other(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A private CA works; a stranger's certificate is refused with the reason."""
+        """A private CA works; a certificate of another CA is refused with the reason."""
         ours, other = Authority(tmp_path), Authority(tmp_path, "other")
         with with_tls(tmp_path, ours) as broker:
             with started(MqttClient(options(broker.url, ca_file=ours.certificate))) as sink:
@@ -838,7 +838,7 @@ class TestTls:
     def test_an_authority_of_ones_own_is_trusted_however_it_was_made(
         self, tmp_path: Path, bare: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Python 3.13 verifies strictly by itself: an upgrade must not cut the device off."""
+        """A private CA works with strict verification, too, which is the default of Python 3.13."""
         make = ssl.create_default_context
 
         def strict(**files: Any) -> ssl.SSLContext:
@@ -858,7 +858,7 @@ class TestTls:
     def test_the_documented_commands_make_certificates_for_strict_clients(
         self, tmp_path: Path
     ) -> None:
-        """Those of `deploy/mosquitto/README.md`."""
+        """The commands in `deploy/mosquitto/README.md` make certificates for strict clients."""
         text = (DEPLOY / "mosquitto" / "README.md").read_text()
         commands = re.findall(r"^    openssl (?:.*\\\n)*.*$", text, re.MULTILINE)
         for command in commands:
@@ -872,7 +872,7 @@ class TestTls:
 
     @pytest.mark.parametrize("code", sorted(MALFORMED_CERTIFICATE))
     def test_a_certificate_that_lacks_something_is_to_be_made_anew(self, code: int) -> None:
-        """It does not help to set what is set."""
+        """The error asks for a new certificate, not for a setting that is already set."""
         error = ssl.SSLCertVerificationError(1, "failed")
         error.verify_code, error.verify_message = code, "CA cert does not include key usage"
         given = BrokerOptions("house", tls=True, ca_file="authority.crt")
@@ -884,7 +884,7 @@ class TestTls:
         assert "set mqtt" not in reason
 
     def test_a_key_that_does_not_fit_is_named(self, tmp_path: Path) -> None:
-        """Whether none is given, another one, or one that asks for a password."""
+        """The error names the setting for a missing, a wrong or an encrypted key."""
         ours = Authority(tmp_path)
         certificate, key = ours.sign("hall-pi")
         _, other = ours.sign("attic-pi")
@@ -904,7 +904,7 @@ class TestTls:
             assert given == "" or "set mqtt.key_file" not in str(caught.value)
 
     def test_a_wrong_file_is_named_with_what_it_holds(self, tmp_path: Path) -> None:
-        """Before any connection, for each of the three files."""
+        """A wrong file is refused before connecting, with its setting and what it contains."""
         ours = Authority(tmp_path)
         certificate, key = ours.sign("hall-pi")
         (tmp_path / "empty").touch()
@@ -942,7 +942,7 @@ class TestTls:
     def test_a_certificate_of_another_time_is_told(
         self, tmp_path: Path, dates: tuple[str, str], words: str
     ) -> None:
-        """A Pi starts without the right time, so it may be the clock."""
+        """An expired or future certificate is reported with the clock as a possible cause."""
         ours = Authority(tmp_path)
         certificate, key = ours.sign_dated("127.0.0.1", *dates)
         broker = Mosquitto(
@@ -959,7 +959,7 @@ class TestTls:
     def test_a_certificate_that_signs_itself_may_be_trusted(
         self, tmp_path: Path, trusted: bool
     ) -> None:
-        """By giving it as the authority."""
+        """A self-signed certificate is trusted if it is given as `ca_file`."""
         ours = Authority(tmp_path)
         own = Authority(tmp_path, "127.0.0.1", bare=True, name_in_it=True)
         key = own.certificate.with_suffix(".key")
@@ -976,7 +976,7 @@ class TestTls:
                 assert trusted or "mqtt.ca_file is not" in sink.trouble
 
     def test_a_broker_without_tls_is_told(self, tmp_path: Path) -> None:
-        """The port or the scheme is wrong."""
+        """A TLS connection to a broker without TLS names `mqtt.url`."""
         with Mosquitto(tmp_path) as broker:
             sink = MqttClient(options(broker.url.replace("mqtt://", "mqtts://")))
             with started(sink, connected=False):
@@ -986,7 +986,7 @@ class TestTls:
     def test_a_certificate_of_another_name_is_no_good(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Whoever answers must be whom we called."""
+        """A certificate for another host name is refused; the log names `mqtt.url`."""
         ours = Authority(tmp_path)
         with with_tls(tmp_path, ours, name="elsewhere.example") as broker:
             sink = MqttClient(options(broker.url, ca_file=ours.certificate))
@@ -999,7 +999,7 @@ class TestTls:
         assert "mqtt.url" in caplog.text
 
     def test_it_shows_its_own_certificate_where_asked(self, tmp_path: Path) -> None:
-        """Without one it is told what is missing; with one it is let in."""
+        """Without a client certificate the error says what is missing; with one it connects."""
         ours = Authority(tmp_path)
         certificate, key = ours.sign("hall-pi")
         broker = with_tls(tmp_path, ours)
@@ -1032,7 +1032,7 @@ class TestTls:
 
 
 def test_nothing_waits_for_a_port_that_is_closed() -> None:
-    """Starting and stopping without a broker costs no time."""
+    """Starting and stopping without a broker does not block."""
     sink = MqttClient(options(f"mqtt://127.0.0.1:{free_port()}"))
 
     with started(sink, connected=False):

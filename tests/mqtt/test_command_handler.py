@@ -1,4 +1,4 @@
-"""Commands from outside: what is good is done and answered, nothing else has any effect."""
+"""Requests and commands: valid ones are carried out and answered, others have no effect."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ SET = "edgepose/pi/hall/set"
 
 
 class DelegateBackoff:
-    """A remote with a camera, two verbs and a clock by hand."""
+    """A command handler with one camera, a few request types and a manual clock."""
 
     def __init__(self) -> None:
         self.clock = ClockByHand()
@@ -63,7 +63,7 @@ class DelegateBackoff:
         self.remote.take(Received(topic, content, **({"retained": False} | properties)))
 
     def answer(self) -> dict[str, Any]:
-        """Return the one answer there is, and forget it."""
+        """Return the only answer, and clear the list."""
         (message,) = self.answers
         self.answers.clear()
         found: dict[str, Any] = json.loads(message.payload)
@@ -82,7 +82,7 @@ def ask(verb: str) -> str:
 class TestRequest:
     @pytest.mark.parametrize("id_", ["a", 7, 1.5, True, None, "é" * 500])
     def test_it_echoes_the_id(self, bench: DelegateBackoff, id_: Any) -> None:
-        """Whatever plain value it is, also when the request is refused."""
+        """The id may be any JSON scalar; it is echoed in refusals, too."""
         bench.send(ask("ping"), {"id": id_})
         good = bench.answer()
         bench.send(ask("ping"), {"id": id_, "nonsense": 1})
@@ -93,7 +93,7 @@ class TestRequest:
         assert "nonsense" in bad["error"]
 
     def test_it_answers_on_the_verbs_topic(self, bench: DelegateBackoff) -> None:
-        """With QoS 1, not retained; a request without a body is one without an id."""
+        """The answer has QoS 1 and is not retained; a request with an empty body has no id."""
         bench.send(ask("ping"), b"")
 
         (message,) = bench.answers
@@ -101,7 +101,7 @@ class TestRequest:
         assert bench.answer() == {"ok": True, "data": {"pong": True}}
 
     def test_it_honours_response_topic_and_correlation(self, bench: DelegateBackoff) -> None:
-        """MQTT 5's own way of asking; the usual topic stays silent."""
+        """An MQTT 5 response topic replaces the usual one; the correlation data is returned."""
         bench.send(ask("ping"), {}, response_topic="robot/inbox", correlation=b"\x00\xff")
 
         (message,) = bench.answers
@@ -113,7 +113,7 @@ class TestRequest:
     def test_it_never_answers_where_it_listens_or_speaks(
         self, bench: DelegateBackoff, where: str
     ) -> None:
-        """No echo without end, no false state, no topic that ends the connection."""
+        """A response topic on which it listens or publishes, or an invalid one, is ignored."""
         bench.send(ask("ping"), {}, response_topic=where)
 
         assert {message.topic for message in bench.answers} <= {"edgepose/pi/response/ping"}
@@ -121,7 +121,7 @@ class TestRequest:
     def test_a_verb_that_does_not_exist_is_answered_with_those_that_do(
         self, bench: DelegateBackoff
     ) -> None:
-        """Nobody has to guess."""
+        """The answer to an unknown request lists the known ones."""
         bench.send(ask("dance"), {"id": 1})
 
         answer = bench.answer()
@@ -132,7 +132,7 @@ class TestRequest:
     def test_what_takes_long_is_answered_later_and_done_once_at_a_time(
         self, bench: DelegateBackoff
     ) -> None:
-        """Others are answered meanwhile; who asks for the same is told to wait."""
+        """Other requests are answered meanwhile; a second one of the same type is refused."""
         bench.send(ask("doctor"), {"id": 1}, response_topic="me", correlation=b"1")
         bench.send(ask("ping"), {"id": 2})
         ping = bench.answer()
@@ -154,7 +154,7 @@ class TestRequest:
         assert bench.answer()["id"] == 4
 
     def test_what_cannot_be_done_is_answered_with_the_reason(self, bench: DelegateBackoff) -> None:
-        """A refusal is an answer, not an accident."""
+        """A refused request is answered with the reason."""
         bench.send(ask("info"), {"id": 1})
 
         assert bench.answer() == {"id": 1, "ok": False, "error": "the camera is away"}
@@ -162,7 +162,7 @@ class TestRequest:
 
 class TestSet:
     def test_it_applies_what_is_given_and_only_that(self, bench: DelegateBackoff) -> None:
-        """Any of the settings, null to go back."""
+        """Only the given settings change; null restores the file's value."""
         bench.send(SET, {"paused": True, "fps": None})
 
         assert bench.applied == [("hall", Settings(paused=True, fps=None))]
@@ -194,7 +194,7 @@ class TestSet:
     def test_what_is_not_wholly_good_changes_nothing(
         self, bench: DelegateBackoff, payload: bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Not even its good part; the log says why, and who asks by MQTT 5 is told."""
+        """A partly invalid command changes nothing; log and MQTT 5 response give the reason."""
         bench.send(SET, payload, response_topic="me", correlation=b"1")
 
         assert bench.applied == []
@@ -204,14 +204,14 @@ class TestSet:
         assert "refused" in caplog.text
 
     def test_a_camera_that_does_not_exist_is_refused(self, bench: DelegateBackoff) -> None:
-        """A removed camera's switch in somebody's automation does no harm."""
+        """A command for an unknown camera is refused with its name."""
         bench.send("edgepose/pi/attic/set", {"paused": True}, response_topic="me")
 
         assert bench.applied == []
         assert "attic" in bench.answer()["error"]
 
     def test_retained_commands_are_refused(self, bench: DelegateBackoff) -> None:
-        """They would be obeyed again at each start."""
+        """Retained commands are refused: they would be carried out again at each start."""
         bench.send(SET, {"paused": True}, retained=True)
         bench.send(ask("ping"), {}, retained=True)
 
@@ -223,7 +223,7 @@ class TestLimits:
     def test_a_flood_is_cut_off_and_told_once(
         self, bench: DelegateBackoff, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A thousand commands in a moment: a burst is obeyed, one is answered with the reason."""
+        """Of 1,000 commands at once only a burst is carried out; one refusal is sent and logged."""
         for n in range(1000):
             bench.send(ask("ping"), {"id": n})
 
@@ -233,7 +233,7 @@ class TestLimits:
         assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 1
 
     def test_it_obeys_again_after_a_moment(self, bench: DelegateBackoff) -> None:
-        """The limit is a rate, not a ban."""
+        """Commands are accepted again after a second."""
         for _ in range(100):
             bench.send(ask("ping"), {})
 
@@ -246,7 +246,7 @@ class TestLimits:
     def test_a_fault_that_repeats_is_logged_once(
         self, bench: DelegateBackoff, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """The log of a device in the wall must not fill."""
+        """A repeated error is logged once, to limit the size of the log."""
         for n in range(50):
             bench.clock.forward(1)
             bench.send(SET, b"nonsense %d" % n)
@@ -256,7 +256,7 @@ class TestLimits:
     def test_what_strangers_send_cannot_forge_the_log(
         self, bench: DelegateBackoff, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Line ends and colours of terminals are taken out."""
+        """Line ends and terminal escape sequences are removed from log lines."""
         bench.send(ask("a\nedgepose: all is well\x1b[31m" + "x" * 5000), b"")
 
         assert all("\n" not in r.message and "\x1b" not in r.message for r in caplog.records)
@@ -264,7 +264,7 @@ class TestLimits:
 
 
 def mutated(chance: random.Random, payload: bytes) -> bytes:
-    """Spoil a payload a little."""
+    """Return a payload with a few random changes."""
     spoiled = bytearray(payload)
     for _ in range(chance.randrange(1, 4)):
         place = chance.randrange(len(spoiled) + 1)
@@ -279,7 +279,7 @@ def mutated(chance: random.Random, payload: bytes) -> bytes:
 
 
 def test_thousands_of_random_commands_do_no_harm(bench: DelegateBackoff) -> None:
-    """Each is obeyed or refused, nothing is raised, and what is applied is within its limits."""
+    """Each is carried out or refused, nothing is raised, and applied values are within limits."""
     chance = random.Random(11)
     seeds = [
         b'{"paused":true}',
@@ -317,7 +317,7 @@ class TestOverrides:
         return Overrides(StateFile(path, StoredSettings))
 
     def test_they_lie_over_the_file_and_null_takes_them_off(self) -> None:
-        """What was not set is the file's; the last word counts."""
+        """Settings override the file, null removes the override, the latest value counts."""
         overrides, hall = self.overrides(), self.CONFIG.cameras[0]
         overrides.store("hall", Settings(fps=3, fall=False))
         overrides.store("hall", Settings(min_pose_score=0.6, fps=4))
@@ -330,7 +330,7 @@ class TestOverrides:
         assert overrides.apply_to(self.CONFIG, hall) == (self.CONFIG, hall)
 
     def test_they_outlive_a_restart(self, tmp_path: Any) -> None:
-        """A camera that somebody paused stays paused."""
+        """A paused camera is still paused after a restart."""
         path = tmp_path / "settings.json"
         self.overrides(path).store("hall", Settings(paused=True))
 
@@ -339,7 +339,7 @@ class TestOverrides:
 
     @pytest.mark.parametrize("content", [b"", b"nonsense", b'{"hall":{"fps":-1}}', b"\xff"])
     def test_a_note_that_cannot_be_read_is_set_aside(self, tmp_path: Any, content: bytes) -> None:
-        """It never stops the daemon."""
+        """A damaged settings file is renamed, and the daemon starts without it."""
         path = tmp_path / "settings.json"
         path.write_bytes(content)
 

@@ -1,4 +1,4 @@
-"""The states of the connection: one test for each transition."""
+"""The states of the connection: one test per transition."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def after(
     start: Connection | None = None,
     at_s: float = 0.0,
 ) -> Connection:
-    """Return the connection after events; the end of a session stands for itself."""
+    """Return the connection after events; a SessionEnd is wrapped into an Ended event."""
     now = Connection(attempt=Attempt(policy.protocol)) if start is None else start
     for event in events:
         happened = Ended(event, at_s) if isinstance(event, SessionEnd) else event
@@ -67,7 +67,7 @@ def in_state(state: State) -> Connection:
 
 @pytest.mark.parametrize("state", [State.CONNECTING, State.WAITING, State.REFUSED])
 def test_an_attempt_may_begin_where_there_is_no_session(state: State) -> None:
-    """What is known of the broker stays."""
+    """An attempt changes only the state."""
     before = in_state(state)
 
     found = after(Started(), start=before)
@@ -76,7 +76,7 @@ def test_an_attempt_may_begin_where_there_is_no_session(state: State) -> None:
 
 
 def test_an_accepted_attempt_is_a_session() -> None:
-    """The trouble is over, not the outage: that takes a session that lasts."""
+    """Acceptance clears the reason, but not the failures: a lasting session does that."""
     before = after(AWAY, Started())
 
     found = after(Accepted(), start=before)
@@ -88,7 +88,7 @@ def test_an_accepted_attempt_is_a_session() -> None:
 
 
 def test_a_session_that_lasts_ends_the_outage() -> None:
-    """Pauses begin anew and the next outage is reported."""
+    """Failures, short sessions and reported reasons are reset."""
     found = after(AWAY, Started(), LOST, Started(), Accepted(), Settled())
 
     assert found.state is State.STABLE
@@ -96,7 +96,7 @@ def test_a_session_that_lasts_ends_the_outage() -> None:
 
 
 def test_a_broker_that_is_not_reached_is_tried_again() -> None:
-    """Each failure makes the pause longer."""
+    """Each failed attempt increments the failures, which lengthens the pause."""
     found = after(AWAY, Started(), AWAY)
 
     assert (found.state, found.failures, found.reason) == (State.WAITING, 2, AWAY.reason)
@@ -104,14 +104,14 @@ def test_a_broker_that_is_not_reached_is_tried_again() -> None:
 
 
 def test_a_stable_session_that_ends_is_a_first_failure() -> None:
-    """What was before it does not count."""
+    """Failures before a stable session do not count."""
     found = after(LOST, start=replace(in_state(State.STABLE), failures=9))
 
     assert (found.state, found.failures, found.short_sessions) == (State.WAITING, 1, 0)
 
 
 def test_short_sessions_are_one_outage() -> None:
-    """They count as failures, and what was reported stays reported."""
+    """Short sessions count as failures, and a reported reason is not reported again."""
     now = after(Started())
     for number in range(1, 10):
         now = after(Accepted(), LOST, start=now)
@@ -124,7 +124,7 @@ def test_short_sessions_are_one_outage() -> None:
 
 @pytest.mark.parametrize("code", sorted(REFUSALS))
 def test_a_refusal_from_the_start_on_is_final_only_where_asked(code: int) -> None:
-    """A daemon under a service manager goes on; a command ends."""
+    """A refused first login ends a command; a daemon under a service manager retries."""
     denied = replace(DENIED, code=code)
 
     assert after(denied).state is State.FAILED
@@ -135,7 +135,7 @@ def test_a_refusal_from_the_start_on_is_final_only_where_asked(code: int) -> Non
 @pytest.mark.parametrize("session_s", [1.0, 10.0 * REFUSAL_PATIENCE_S])
 @pytest.mark.parametrize("away_s", [0.0, 10.0 * REFUSAL_PATIENCE_S])
 def test_a_broker_that_accepted_us_is_never_given_up(session_s: float, away_s: float) -> None:
-    """However long the session and the outage: its user database may start after it."""
+    """A refusal after a session is WAITING for `REFUSAL_PATIENCE_S`, then REFUSED, not FAILED."""
     now = after(Started(), Accepted(), Settled(), at_s=0)
     now = after(LOST, Started(), start=now, at_s=session_s)
     first_s = session_s + away_s
@@ -152,7 +152,7 @@ def test_a_broker_that_accepted_us_is_never_given_up(session_s: float, away_s: f
 
 
 def test_the_patience_begins_anew_with_each_session() -> None:
-    """A refusal of yesterday has nothing to do with one of today."""
+    """An earlier refusal does not shorten the patience after a new session."""
     now = after(Started(), Accepted(), LOST, Started(), DENIED, at_s=0)
     now = after(Started(), Accepted(), LOST, Started(), start=now, at_s=9 * REFUSAL_PATIENCE_S)
 
@@ -166,7 +166,7 @@ def test_the_patience_begins_anew_with_each_session() -> None:
     [(QOS_UNSUPPORTED, Attempt(5, qos=0)), (RETAIN_UNSUPPORTED, Attempt(5, retain=False))],
 )
 def test_a_broker_that_offers_less_is_asked_for_less_at_once(code: int, less: Attempt) -> None:
-    """And for everything in the next session: it may offer more then."""
+    """The attempt is repeated at once with less; the next session asks for everything again."""
     now = after(Started(), SessionEnd("not supported", code))
     lost = after(Accepted(), LOST, start=now)
 
@@ -176,7 +176,7 @@ def test_a_broker_that_offers_less_is_asked_for_less_at_once(code: int, less: At
 
 
 def test_a_broker_that_offers_neither_is_asked_for_nothing_it_lacks() -> None:
-    """One refusal after the other, then it fits."""
+    """Both limitations may be found one after the other."""
     ends = [SessionEnd("not supported", code) for code in (RETAIN_UNSUPPORTED, QOS_UNSUPPORTED)]
 
     found = after(Started(), *ends)
@@ -186,7 +186,7 @@ def test_a_broker_that_offers_neither_is_asked_for_nothing_it_lacks() -> None:
 
 
 def test_an_older_broker_is_asked_for_the_older_protocol_at_once() -> None:
-    """Whether it says so, hangs up or gives no answer."""
+    """MQTT 3.1.1 is tried at once if the broker refuses MQTT 5, hangs up or does not answer."""
     for end in (MUTE, replace(MUTE, hung_up=False), replace(MUTE, code=UNSUPPORTED_PROTOCOL)):
         found = after(Started(), end)
 
@@ -195,7 +195,7 @@ def test_an_older_broker_is_asked_for_the_older_protocol_at_once() -> None:
 
 
 def test_a_broker_that_spoke_mqtt_5_is_ill_before_it_is_old() -> None:
-    """It is asked for the older protocol after some failures only, or when it says so."""
+    """After an MQTT 5 session, MQTT 3.1.1 is tried only after some failures or on request."""
     lost = after(Started(), Accepted(), LOST, Started())
     attempts = [lost]
     while attempts[-1].attempt.protocol == 5:
@@ -207,7 +207,7 @@ def test_a_broker_that_spoke_mqtt_5_is_ill_before_it_is_old() -> None:
 
 
 def test_a_broker_of_the_older_protocol_that_hangs_up_is_asked_for_less() -> None:
-    """It cannot say that it takes QoS 0 only, or retains nothing: all is tried after a while."""
+    """MQTT 3.1.1 cannot name a limit: lower QoS and no retain are tried after some failures."""
     older = RetryPolicy(protocol=4)
     now = after(Started(), policy=older)
     for _ in range(FULL_RETRIES):
@@ -226,7 +226,7 @@ def test_a_broker_of_the_older_protocol_that_hangs_up_is_asked_for_less() -> Non
 
 @pytest.mark.parametrize("state", list(State))
 def test_closing_ends_every_state(state: State) -> None:
-    """Whatever comes after it changes nothing."""
+    """A closed connection ignores all further events."""
     closed = after(Closing(), start=in_state(state))
 
     assert closed.state is State.CLOSED
@@ -249,6 +249,6 @@ def test_closing_ends_every_state(state: State) -> None:
     ],
 )
 def test_what_cannot_happen_is_an_error(state: State, event: Event | SessionEnd) -> None:
-    """A fault of ours must not look like an outage."""
+    """An impossible transition raises ValueError."""
     with pytest.raises(ValueError, match=state.value):
         after(event, start=in_state(state))

@@ -1,4 +1,4 @@
-"""Discovery: Home Assistant accepts every message, and what is removed disappears."""
+"""Discovery: Home Assistant accepts every message, and removed entities disappear."""
 
 import json
 import random
@@ -65,7 +65,7 @@ def messages(of: Config) -> list[tuple[str, bytes]]:
 
 
 def many() -> list[Config]:
-    """Return configurations of all kinds."""
+    """Return many configurations with cameras, zones and events in all combinations."""
     chance, found = random.Random(2), []
     ids = ["a", "a_b", "b-c", "0", "living_room", "x" * 64]
     for cameras, zones, fall, gestures in product((0, 1, 3), (0, 2), (True, False), (True, False)):
@@ -83,7 +83,7 @@ def many() -> list[Config]:
 class TestPayload:
     @pytest.mark.parametrize("of", [config(), config(ONE), *many()])
     def test_home_assistant_accepts_it(self, of: Config) -> None:
-        """Whatever is configured: every key is known, and none is missing."""
+        """Every message is valid for every configuration."""
         assert [complaint for each in messages(of) for complaint in complaints(*each)] == []
 
     @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ class TestPayload:
         ],
     )
     def test_it_links_to_the_page(self, web: str, link: str | None) -> None:
-        """Where other machines find it, also behind a proxy; nowhere when they do not."""
+        """It links to the page's public URL, or to none if only this machine can reach the page."""
         of = config(f"[web]\n{web}\n{ONE}")
 
         for topic, content in messages(of):
@@ -110,14 +110,14 @@ class TestPayload:
             assert complaints(topic, content) == []
 
     def test_a_page_everywhere_has_the_machines_name(self) -> None:
-        """A browser at home finds that by itself."""
+        """The link of a page on all addresses uses the host name with `.local`."""
         _, content = messages(config(f'[web]\nlisten = "0.0.0.0:8600"\n{ONE}'))[0]
 
         link = json.loads(content)["device"]["configuration_url"]
         assert link == f"http://{socket.gethostname().partition('.')[0]}.local:8600"
 
     def test_it_has_the_entities_of_the_contract(self) -> None:
-        """Per camera, per zone and for the device; raw keypoints on none of them."""
+        """Entities exist per camera, per zone and for the device; none contains keypoints."""
         found = {key: entity["platform"] for key, entity in entities(config()).items()}
 
         per_camera = {
@@ -171,7 +171,7 @@ class TestPayload:
         assert not any(b"/poses" in content for _, content in messages(config()))
 
     def test_each_camera_is_a_device_of_its_own(self) -> None:
-        """Linked to the daemon, which is announced first: each can be put into an area."""
+        """Each camera is linked to the daemon's device, which is announced first."""
         found = devices(config())
 
         assert list(found) == [
@@ -189,22 +189,22 @@ class TestPayload:
         assert about[1]["identifiers"] == ["edgepose.hall-pi.hall"]
 
     def test_ids_of_entities_are_those_of_version_0_1(self) -> None:
-        """They named the device, the camera and the key; history hangs on them."""
+        """The unique ids of version 0.1 are kept, as they identify the history."""
         found = entities(config())
 
         assert found["hall.occupancy"]["unique_id"] == "edgepose.hall-pi.hall.occupancy"
         assert found["connection"]["unique_id"] == "edgepose.hall-pi.connection"
 
     def test_a_camera_without_live_picture_has_no_entity_for_it(self) -> None:
-        """An entity that never shows anything would be a riddle."""
+        """With `live = "off"` there is no camera entity."""
         of = config(ONE.replace('source = "demo://"', 'source = "demo://"\nlive = "off"'))
 
         assert "hall.live" not in entities(of)
 
     def test_only_events_are_always_available(self) -> None:
-        """All others need the device and their camera; events would fire at each return."""
+        """All others depend on device and camera; events would fire again at each return."""
         for key, entity in entities(config()).items():
-            if key == "connection":  # it says itself whether the device is there
+            if key == "connection":  # represents the device's availability itself
                 continue
             camera, dot, _ = key.partition(".")
             places = ["edgepose/hall-pi/availability"]
@@ -213,14 +213,14 @@ class TestPayload:
             assert found == ([] if entity["platform"] == "event" else places), key
 
     def test_diagnostics_are_off_by_default(self) -> None:
-        """They are for those who look for them; whether the device is there concerns all."""
+        """Diagnostic entities are disabled by default, except for connection and version."""
         for key, entity in entities(config()).items():
             shown = key in {"connection", "version"}
             diagnostic = entity.get("entity_category") == "diagnostic" and not shown
             assert entity.get("enabled_by_default", True) is not diagnostic
 
     def test_names_are_what_people_would_say(self) -> None:
-        """Home Assistant puts the device's name before them: the camera's."""
+        """Names do not contain the camera: Home Assistant prefixes them with the device's name."""
         found = entities(config())
 
         assert found["back_yard.occupancy"]["name"] == "Occupancy"
@@ -228,7 +228,7 @@ class TestPayload:
         assert found["hall.line.front_door.hall"]["name"] == "Front door to hall"
 
     def test_given_names_are_used_as_they_are(self) -> None:
-        """In any letters; ids of topics and entities stay."""
+        """Names may contain any letters; ids of topics and entities do not change."""
         text = TWO.replace('id = "hall"', 'id = "hall"\nname = "Flur «unten»"').replace(
             'id = "sofa"', 'id = "sofa"\n  name = "Große Küche"'
         )
@@ -242,14 +242,14 @@ class TestPayload:
         assert found.keys() == entities(config()).keys()
 
     def test_an_entity_keeps_its_id_whatever_else_is_configured(self) -> None:
-        """Home Assistant knows its history by it."""
+        """The unique id does not depend on the rest of the configuration."""
         few = entities(config(ONE))
         more = entities(config())
 
         assert {more[key]["unique_id"] for key in few} == {e["unique_id"] for e in few.values()}
 
     def test_what_is_not_watched_has_no_entity(self) -> None:
-        """A fall sensor that never turns on would lull somebody."""
+        """Disabled detections have no entity."""
         of = config(ONE + "\n[events]\nfall = false\nlong_lie_s = 0\nstill_s = 0\ngestures = []\n")
         keys = entities(of).keys()
 
@@ -274,7 +274,7 @@ class TestPayload:
         ],
     )
     def test_the_rules_see_mistakes(self, spoil: Any, what: str) -> None:
-        """The test above can fail."""
+        """The checker of the discovery rules finds each of these mistakes."""
         where, content = messages(config())[1]
         found = json.loads(content)
         found["components"] = {"a": found["components"]["hall.occupancy"]}
@@ -284,7 +284,7 @@ class TestPayload:
 
 
 class House:
-    """What an announcer says, and how often it repeats the states."""
+    """A DiscoveryPublisher with its messages, and the number of repeated state messages."""
 
     def __init__(self, path: Path | None) -> None:
         self.said: list[Message] = []
@@ -308,7 +308,7 @@ class House:
         self.announcer.on_birth(Received(STATUS, b"online", retained=False))
 
     def shown(self) -> dict[str, bool]:
-        """Return the components last said, and whether each is there or only its platform."""
+        """Return the latest components; False for those with only a platform."""
         latest = {message.topic: message.payload for message in self.said if message.payload}
         gone = {message.topic for message in self.said if not message.payload}
         found = [json.loads(it)["components"] for at, it in latest.items() if at not in gone]
@@ -317,14 +317,14 @@ class House:
         }
 
     def gone(self) -> bool:
-        """Say whether something was taken away."""
+        """Return whether something was removed."""
         return any(
             b'{"platform":"sensor"}' in each.payload or not each.payload for each in self.said
         )
 
 
 def former(of: Config) -> dict[str, Any]:
-    """Return the note of version 0.1, which published one message."""
+    """Return the stored state of version 0.1, which published one message."""
     topic, own = next(iter(devices(of).items()))
     return {
         "topic": topic,
@@ -341,14 +341,14 @@ def path(tmp_path: Path) -> Path:
 
 
 def written(path: Path) -> dict[str, Any]:
-    """Return the note of what was published."""
+    """Return the stored state of what was published."""
     found: dict[str, Any] = json.loads(path.read_bytes())
     return found
 
 
 class TestAnnouncer:
     def test_it_announces_once_and_again_at_each_birth(self, path: Path) -> None:
-        """Retained, with all states after it; not at a death, nor for an old message."""
+        """Retained, followed by all states; not on `offline`, nor for a retained birth message."""
         house = House(path)
         house.start(config())
         first = list(house.said)
@@ -362,7 +362,7 @@ class TestAnnouncer:
         house.announcer.close()
 
     def test_a_removed_zone_disappears_also_when_we_were_away(self, path: Path) -> None:
-        """Told in full once more, then as a platform only; after the next birth forgotten."""
+        """The entity is sent in full once, then as a platform only, and dropped after a birth."""
         before = House(path)
         before.start(config())
         whole = before.shown()
@@ -386,7 +386,7 @@ class TestAnnouncer:
         assert house.shown() == dict.fromkeys(entities(config(ONE)), True)
 
     def test_a_removed_camera_disappears(self, path: Path) -> None:
-        """Its device is announced once more, then with an empty message; twice, for a birth."""
+        """Its device is sent once more, then an empty message; again after a birth message."""
         House(path).start(config(TWO))
         house = House(path)
 
@@ -399,7 +399,7 @@ class TestAnnouncer:
         assert [bool(m.payload) for m in yard] == [True, False, True, False]
 
     def test_a_second_start_does_not_bring_it_back(self, path: Path) -> None:
-        """Without a birth in between: an entity must not flicker at each restart."""
+        """A second start without a birth message does not send the removed entity again."""
         House(path).start(config())
         house = House(path)
         house.start(config(ONE))
@@ -411,7 +411,7 @@ class TestAnnouncer:
         assert again.shown() == dict.fromkeys(entities(config(ONE)), True)
 
     def test_a_reload_removes_and_brings_back(self, path: Path) -> None:
-        """While running too; what comes back is in full again."""
+        """A reload removes a zone's entities; a second reload publishes them in full again."""
         house = House(path)
         house.start(config())
         house.announcer.configure(config(ONE), topics(config()))
@@ -423,7 +423,7 @@ class TestAnnouncer:
         assert house.shown() == dict.fromkeys(entities(config()), True)
 
     def test_turning_discovery_off_removes_the_devices(self, path: Path) -> None:
-        """Empty messages, and again after a birth, for a Home Assistant that was away."""
+        """Empty messages are sent, and again after a birth message."""
         House(path).start(config())
         house = House(path)
         house.start(config(OFF))
@@ -441,7 +441,7 @@ class TestAnnouncer:
         assert again.said == []
 
     def test_entities_of_version_0_1_move_to_their_cameras(self, path: Path) -> None:
-        """Released first, or Home Assistant would refuse them; what is gone is removed."""
+        """They are released first: Home Assistant would refuse them; removed ones are deleted."""
         house = House(path)
         before = former(config())
         path.write_bytes(json.dumps(before).encode())
@@ -463,7 +463,7 @@ class TestAnnouncer:
         }
 
     def test_the_move_waits_for_a_session(self, path: Path) -> None:
-        """And begins anew when the daemon ended in between."""
+        """The migration waits for a session, and starts again if the daemon ended in between."""
         path.write_bytes(json.dumps(former(config())).encode())
         house = House(path)
         house.announcer.configure(config(), topics(config()))
@@ -477,14 +477,14 @@ class TestAnnouncer:
         assert again.shown().keys() >= entities(config()).keys()
 
     def test_it_says_nothing_to_those_who_never_wanted_it(self, path: Path) -> None:
-        """Without discovery there is nothing to clean up either."""
+        """With discovery off from the start nothing is sent."""
         house = House(path)
         house.start(config(OFF))
 
         assert house.said == []
 
     def test_another_name_leaves_the_old_place(self, path: Path) -> None:
-        """A device that was renamed does not stand there twice."""
+        """After a new device id the old discovery topics are cleared."""
         House(path).start(config())
         house = House(path)
         house.start(config(TWO.replace("hall-pi", "attic")))
@@ -494,7 +494,7 @@ class TestAnnouncer:
         assert [m.topic.split("/")[2] for m in house.said[3:]] == ["attic"] * 3
 
     def test_after_close_nothing_is_said(self, path: Path) -> None:
-        """A timer must not outlive the daemon."""
+        """After `close` nothing is sent and no timer is left."""
         house = House(path)
         house.announcer.close()
         house.born()

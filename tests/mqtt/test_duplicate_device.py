@@ -1,4 +1,4 @@
-"""A second device of the same id is noticed; a restart and a dead one are none."""
+"""A second device with the same id is detected; a restart or a stopped one is not reported."""
 
 import threading
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def availability(payload: bytes) -> Message:
 
 
 def kept(broker: Mosquitto, topic: str) -> bytes | None:
-    """Return what the broker retains on a topic."""
+    """Return the retained payload of a topic."""
     heard: list[bytes] = []
     client = MqttClient(BrokerOptions.from_url(broker.url))
     client.subscribe(topic, lambda message: heard.append(message.payload))
@@ -50,7 +50,7 @@ def received(payload: bytes, *, retained: bool = False) -> Received:
 
 
 def test_our_own_statistics_that_come_back_are_no_second_device() -> None:
-    """With MQTT 3.1.1 a broker sends them back; with a bridge it may do so twice."""
+    """MQTT 3.1.1 brokers return our own messages; with a bridge they may arrive twice."""
     said: list[str] = []
     duplicate = DuplicateDevice(TOPICS, Clock(), said.append)
 
@@ -65,7 +65,7 @@ def test_our_own_statistics_that_come_back_are_no_second_device() -> None:
 
 
 def test_statistics_of_another_device_are_reported_once() -> None:
-    """With the id and the setting; a minute after the last of them it is gone."""
+    """It is reported once with id and setting, and expires a minute after its last message."""
     said: list[str] = []
     clock = ClockByHand()
     duplicate = DuplicateDevice(TOPICS, clock, said.append)
@@ -83,7 +83,7 @@ def test_statistics_of_another_device_are_reported_once() -> None:
 
 
 def test_a_device_that_returns_after_an_hour_is_reported_again() -> None:
-    """Not one that pauses for minutes."""
+    """It is reported again after `FORGET_S`, but not after a pause of minutes."""
     said: list[str] = []
     clock = ClockByHand()
     duplicate = DuplicateDevice(TOPICS, clock, said.append)
@@ -101,7 +101,7 @@ class TestBroker:
     def link(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> Callable[[Mosquitto, str, int], BrokerConnection]:
-        """Return what makes a device with a state directory of this name."""
+        """Return a factory of devices with a state directory of the given name."""
 
         def make(broker: Mosquitto, name: str, protocol: int) -> BrokerConnection:
             monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / name))
@@ -122,7 +122,7 @@ class TestBroker:
         protocol: int,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        """Each with a state of its own."""
+        """Two devices with separate state directories both detect the other."""
         with Mosquitto(tmp_path) as broker, witness(broker.port) as outside:
             first, second = (link(broker, name, protocol) for name in ("a", "b"))
             for device in (first, second):
@@ -147,7 +147,7 @@ class TestBroker:
         protocol: int,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        """What was before it speaks no more, however it ended."""
+        """Messages of the previous process are not reported as a second device."""
         with Mosquitto(tmp_path) as broker, witness(broker.port) as outside:
             for number in range(3):
                 device = link(broker, "a", protocol)
@@ -168,7 +168,7 @@ class TestBroker:
         protocol: int,
         dies: bool,
     ) -> None:
-        """Its states are right again, whether the first one died or said goodbye."""
+        """The other device publishes its states again after the first has died or closed."""
         hall = TOPICS.camera("hall").availability
         with Mosquitto(tmp_path) as broker, witness(broker.port) as outside:
             first, second = (link(broker, name, protocol) for name in ("a", "b"))
@@ -200,7 +200,7 @@ class TestBroker:
     def test_doctor_finds_a_device_of_this_id(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sends: bool
     ) -> None:
-        """One that sends; not one that died while the broker could not tell."""
+        """`doctor` reports a device that sends, but not one with only a retained `online`."""
         monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "doctor"))
         monkeypatch.setattr(doctor_broker, "STATS_S", 3.0)
         with Mosquitto(tmp_path) as broker, witness(broker.port) as outside:

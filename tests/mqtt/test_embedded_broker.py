@@ -35,7 +35,7 @@ PROGRAMS = [
 
 @pytest.fixture
 def amqtt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have no mosquitto on this machine."""
+    """Simulate a machine without mosquitto."""
     if embedded_broker.find_spec("amqtt") is None:
         pytest.skip("the extra broker is not installed")
     monkeypatch.setattr(embedded_broker, "find_mosquitto", lambda: None)
@@ -48,7 +48,7 @@ def answers(port: int) -> bool:
 
 
 def test_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both programs are optional; the sentence tells how to get one."""
+    """Without both optional brokers the error names the command to install one."""
     monkeypatch.setattr(embedded_broker, "find_spec", lambda _: None)
     monkeypatch.setattr(embedded_broker, "find_mosquitto", lambda: None)
 
@@ -60,7 +60,7 @@ def test_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("amqtt")
 class TestAmqtt:
     def test_a_newer_client_is_told_at_once_that_it_is_too_new(self) -> None:
-        """MQTT 5 with properties and a last will: refused, and not kept waiting."""
+        """An MQTT 5 connection with properties and a will is refused at once."""
         lasting = bytes([5, 0x11, 0, 0, 14, 16])
         said = b"\x00\x04MQTT\x05\x04\x00\x3c" + lasting + b"\x00\x01a\x00\x00\x01w\x00\x01x"
         with (
@@ -77,7 +77,7 @@ class TestAmqtt:
     def test_a_client_of_version_5_falls_back(
         self, will: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A broker of 3.1.1 only is used, whether it refuses the newer version or is mute."""
+        """The client falls back to MQTT 3.1.1 if the broker refuses MQTT 5 or does not answer."""
         monkeypatch.setattr("edgepose.mqtt.session.CONNECT_TIMEOUT_S", 0.5)
         with EmbeddedBroker(free_port()) as running:
             sink = MqttClient(BrokerOptions.from_url(running.url, availability_topic=will))
@@ -95,13 +95,13 @@ class TestEmbeddedBroker:
     def program(
         self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     ) -> str | None:
-        """Have this mosquitto on the machine, or none."""
+        """Use the installed mosquitto, or none."""
         found: str | None = request.param
         monkeypatch.setattr(embedded_broker, "find_mosquitto", lambda: found)
         return found
 
     def test_it_is_mosquitto_where_that_is_installed(self, program: str | None) -> None:
-        """It speaks MQTT 5 then."""
+        """With mosquitto it speaks MQTT 5, else MQTT 3.1.1."""
         with EmbeddedBroker(0) as running:
             sink = MqttClient(BrokerOptions.from_config(Config(mqtt=Mqtt(url="embedded")), running))
             sink.start()
@@ -112,7 +112,7 @@ class TestEmbeddedBroker:
         assert protocol == (5 if program else 4)
 
     def test_it_carries_messages_of_both_qualities(self) -> None:
-        """It is a real broker, small as it is."""
+        """It delivers messages of QoS 0 and 1."""
         with EmbeddedBroker(free_port()) as running, witness(running.port, protocol=OLD) as outside:
             options = BrokerOptions.from_url(
                 running.url,
@@ -136,7 +136,7 @@ class TestEmbeddedBroker:
         assert poses == [b"%d" % n for n in range(20)]
 
     def test_a_client_gets_what_it_subscribes_to_and_nothing_else(self) -> None:
-        """What is retained for others that listen is not sent to everybody who connects."""
+        """Retained messages are sent only to matching subscriptions."""
         with EmbeddedBroker(free_port()) as running, witness(running.port, protocol=OLD) as all_:
             all_.publish("b/d/status", b"{}", retain=True)
             all_.on("b/d/status")
@@ -164,7 +164,7 @@ class TestEmbeddedBroker:
     def test_a_port_that_is_taken_is_refused_when_asked_for_and_replaced_when_not(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Who names a port has clients that rely on it; everybody else is told the new one."""
+        """A requested port in use is an error; the default port is replaced by a free one."""
         with socket.create_server((HOST, 0)) as other:
             taken = other.getsockname()[1]
             with pytest.raises(ConfigError, match=f"port {taken} is taken"):
@@ -184,7 +184,7 @@ class TestEmbeddedBroker:
 
     @pytest.mark.parametrize("fork", [False, True])
     def test_it_ends_when_its_parent_is_killed(self, program: str | None, fork: bool) -> None:
-        """No orphan keeps the port, not even when a forked child holds the pipe."""
+        """The port is free after the parent is killed, even while a forked child holds the pipe."""
         script = (
             "import os, sys, time\n"
             "from edgepose.mqtt import embedded_broker\n"
@@ -209,7 +209,7 @@ class TestEmbeddedBroker:
                     os.kill(child, signal.SIGKILL)
 
     def test_nobody_else_reaches_it(self) -> None:
-        """It asks for no password, so it listens on the loopback only."""
+        """It listens on loopback only, because it has no password."""
         with EmbeddedBroker(free_port()) as running:
             wide = f"{running.port:04X}"
             with open("/proc/net/tcp", encoding="ascii") as table:  # noqa: PTH123
@@ -219,7 +219,7 @@ class TestEmbeddedBroker:
         assert found == [f"0100007F:{wide}"]
 
     def test_a_child_that_is_terminated_takes_the_broker_along(self) -> None:
-        """Nothing keeps the port."""
+        """Terminating the child process ends the broker."""
         running = EmbeddedBroker(free_port()).start()
         assert running._process is not None
 

@@ -1,4 +1,4 @@
-"""Payloads: the contract's shapes, rounding, and the same bytes each time."""
+"""Payloads: the shapes in the contract, rounding, and reproducible bytes."""
 
 import json
 import math
@@ -49,7 +49,7 @@ def body(message: Message) -> dict[str, Any]:
 
 
 def test_poses_have_the_shape_of_the_contract() -> None:
-    """Readers written after the contract's example understand it."""
+    """Keys and values are those of the contract's example."""
     message = poses(track(7, someone()), track(9, someone(2)))
 
     said = body(message)
@@ -80,7 +80,7 @@ def test_a_known_detail_stands_beside_the_posture() -> None:
 
 
 def test_numbers_are_rounded_and_nothing_else() -> None:
-    """One decimal for pixels, three for scores; also outside the frame."""
+    """Pixels have one decimal and scores three; coordinates outside the frame are kept."""
     pose = someone()
 
     [person] = body(poses(pose))["poses"]
@@ -95,7 +95,7 @@ def test_numbers_are_rounded_and_nothing_else() -> None:
 
 
 def test_nobody_is_said_too_and_strangers_have_no_id() -> None:
-    """An empty frame is news; without tracking the id is null, not missing."""
+    """A frame without people is sent; without tracking the id is null."""
     assert body(poses())["poses"] == []
     assert [person["id"] for person in body(poses(someone()))["poses"]] == [None]
     assert [p["zones"] for p in body(poses(someone()))["poses"]] == [[]]
@@ -103,7 +103,7 @@ def test_nobody_is_said_too_and_strangers_have_no_id() -> None:
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_a_number_that_is_none_never_reaches_json(number: float) -> None:
-    """Such a keypoint counts as not seen; its neighbours keep their places."""
+    """NaN and infinity become 0; other keypoints are unchanged."""
     good = someone()
     keypoints = good.keypoints.copy()
     keypoints[3, 1] = number
@@ -118,7 +118,7 @@ def test_a_number_that_is_none_never_reaches_json(number: float) -> None:
 
 
 def test_scores_stay_within_their_bounds() -> None:
-    """A delegate that says 1.045 does not break readers who check."""
+    """Scores outside of [0, 1] are clipped."""
     keypoints = someone().keypoints.copy()
     keypoints[:2, 2] = 1.045, -0.01
     message = poses(Pose(keypoints, 1.02, Box(0, 0, 1, 1)))
@@ -131,7 +131,7 @@ def test_scores_stay_within_their_bounds() -> None:
 
 
 def test_messagepack_says_the_same_in_fewer_bytes() -> None:
-    """Robots read what everybody reads; any library of the format understands it."""
+    """MessagePack carries the same values as JSON and can be read by any library."""
     told = poses(*(track(number, someone(number)) for number in range(1, 4)))
     packed = encoding.packed(HALL, told)
 
@@ -156,7 +156,7 @@ def test_messagepack_says_the_same_in_fewer_bytes() -> None:
 
 
 def test_an_event_carries_the_time_at_which_it_happened() -> None:
-    """A fall is confirmed in a later frame than it happened in."""
+    """An event's time is that of the event, which may be earlier than the frame's."""
     happened = Event("fall_confirmed", CAPTURED_NS - 2 * NS_PER_S, 7, 0.51239, {"zone": None})
 
     message = encoding.event(HALL, happened, frame())
@@ -170,7 +170,7 @@ def test_an_event_carries_the_time_at_which_it_happened() -> None:
 
 
 def test_an_event_keeps_its_id_and_no_two_share_one() -> None:
-    """Sent twice or replayed it is recognised; two zones entered in one step are two."""
+    """The id is the same for a repeated event, and different for two events of one frame."""
 
     def name(**changes: Any) -> str:
         given = {"type": "zone_entered", "at_ns": CAPTURED_NS, "person": 7, "score": 0.5}
@@ -190,7 +190,7 @@ def test_an_event_keeps_its_id_and_no_two_share_one() -> None:
 
 
 def test_numpy_numbers_may_be_said() -> None:
-    """Detectors compute with numpy."""
+    """Event data may contain numpy numbers and arrays."""
     data = {"angle": np.float32(0.5), "box": np.arange(3)}
     happened = Event("wave", CAPTURED_NS, 1, np.float32(0.5), data)
 
@@ -200,12 +200,12 @@ def test_numpy_numbers_may_be_said() -> None:
 
 
 def test_the_same_frame_gives_the_same_bytes() -> None:
-    """A replay of a recording is the same, byte for byte."""
+    """Equal frames give equal bytes."""
     assert poses(track(1, someone())).payload == poses(track(1, someone())).payload
 
 
 def test_state_is_put_together_from_what_the_detectors_know() -> None:
-    """What nobody knows keeps a value that says: nothing."""
+    """Fields that no detector provides have defaults."""
     parts = [{"occupied": True, "count": 2}, {"zones": {"sofa": {"occupied": True, "count": 1}}}]
 
     message = encoding.state(HALL, parts)
@@ -218,7 +218,7 @@ def test_state_is_put_together_from_what_the_detectors_know() -> None:
 
 
 def test_state_refuses_what_the_contract_does_not_know() -> None:
-    """A detector's typing mistake is a bug, not a payload."""
+    """A detector's value of a wrong type raises ValidationError."""
     with pytest.raises(msgspec.ValidationError):
         encoding.state(HALL, [{"count": "two"}])
 
@@ -238,7 +238,7 @@ def status() -> messages.StatusMessage:
 
 
 def test_status_tells_how_to_read_the_rest() -> None:
-    """Keypoint names, lines to draw and topics need no manual."""
+    """The status contains keypoint names, skeleton and topics."""
     message = encoding.status(TOPICS, status())
     said = body(message)
 
@@ -250,7 +250,7 @@ def test_status_tells_how_to_read_the_rest() -> None:
 
 
 def test_stats_are_rounded_and_not_kept() -> None:
-    """Two decimals are more than any of the numbers is good for."""
+    """Statistics have two decimals and are not retained."""
     numbers = messages.Percentiles.from_ms([1.23456, 2.0, 3.0])
     assert numbers is not None
     camera = messages.CameraStats(fps=9.87654, frames=10, dropped=1, latency_ms=numbers)
@@ -275,7 +275,7 @@ def test_stats_are_rounded_and_not_kept() -> None:
 
 
 def test_availability_is_plain_text() -> None:
-    """Home Assistant compares it with `online` and `offline`."""
+    """The payload is `online` or `offline`, as Home Assistant expects it."""
     sent = [encoding.availability(TOPICS, online=True), encoding.availability(HALL, online=False)]
 
     assert [m.payload for m in sent] == [b"online", b"offline"]
@@ -284,7 +284,7 @@ def test_availability_is_plain_text() -> None:
 
 
 def test_what_is_written_is_read_back_by_its_topic() -> None:
-    """The structs of the writer are those of the reader."""
+    """Every written message decodes to its struct."""
     happened = Event("wave", CAPTURED_NS, 1, 0.5)
     sent = {
         messages.PosesMessage: poses(track(1, someone())),
@@ -302,7 +302,7 @@ def test_what_is_written_is_read_back_by_its_topic() -> None:
 
 
 def test_a_device_and_a_camera_are_told_apart() -> None:
-    """The same last level means different things at different depths."""
+    """The number of levels distinguishes a device's topic from a camera's."""
     device = messages.read("a/b", "a/b/pi/availability", b"online")
     camera = messages.read("a/b", "a/b/pi/hall/availability", b"offline")
 
@@ -316,26 +316,26 @@ def test_a_device_and_a_camera_are_told_apart() -> None:
               "edgepose/pi/poses/msgpack"]
 )  # fmt: skip
 def test_other_topics_are_nobodys(topic: str) -> None:
-    """What is not listed is passed over, not guessed."""
+    """`read` returns None for an unknown topic."""
     assert messages.read("edgepose", topic, b"{}") is None
 
 
 def test_a_topic_that_was_cleared_says_nothing_but_offline() -> None:
-    """A removed camera is no broken message."""
+    """An empty payload reads as None; on availability it means offline."""
     assert messages.read("edgepose", HALL.state, b"") is None
     gone = messages.read("edgepose", HALL.availability, b"")
     assert gone == messages.AvailabilityMessage(device="hall-pi", camera="hall", online=False)
 
 
 def test_a_broken_payload_says_so() -> None:
-    """A reader can tell it from silence."""
+    """An invalid payload raises DecodeError."""
     for payload in (b"", b"{", b'{"v":1}', b"\xff\xfe"):
         with pytest.raises(msgspec.DecodeError):
             messages.read("edgepose", HALL.poses, payload)
 
 
 def test_a_newer_writer_may_say_more() -> None:
-    """Fields that are not known yet are no error."""
+    """Unknown fields are ignored."""
     said = body(poses()) | {"more": [1]}
 
     read = messages.read("edgepose", HALL.poses, json.dumps(said).encode())
@@ -351,7 +351,7 @@ def test_every_struct_has_a_schema() -> None:
 
 
 def test_every_topic_stands_under_its_device() -> None:
-    """One access rule covers a device."""
+    """All topics begin with the device's prefix, so one access rule covers them."""
     found = [*TOPICS.listed().values(), *HALL.listed(packed=True).values()]
     found += [TOPICS.request("ping"), TOPICS.response("ping")]
 
@@ -361,7 +361,7 @@ def test_every_topic_stands_under_its_device() -> None:
 
 @pytest.mark.parametrize("leaf", list(messages.BY_TOPIC))
 def test_the_documented_example_is_what_is_sent(leaf: str) -> None:
-    """Every payload is documented, and its example has all fields in the order we write."""
+    """Each payload has one documented example, with all fields in the order of the encoder."""
     found = re.findall(rf"```json {leaf}\n(.*?)```", DOCS.read_text(), re.DOTALL)
 
     for example in found:
@@ -372,7 +372,7 @@ def test_the_documented_example_is_what_is_sent(leaf: str) -> None:
 
 
 def test_every_topic_is_documented_with_its_quality_and_retention() -> None:
-    """Nothing is said that is not in the table, and as it says."""
+    """Every topic that is sent is in the table, with its QoS and retention."""
     row = r"^\| `([BC]/[\w/]+)` (\| \w+ \| \w*)"
     table = dict(re.findall(row, DOCS.read_text(), re.MULTILINE))
     event = encoding.event(HALL, Event("wave", 0, 1, 0.5), frame())

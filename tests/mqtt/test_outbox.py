@@ -1,4 +1,4 @@
-"""The outbox: a delivery policy for each kind of message, and never an outdated state."""
+"""The outbox: a delivery policy for each kind of message, and no outdated states."""
 
 import itertools
 import threading
@@ -40,7 +40,7 @@ def sent(outbox: Outbox) -> Message | None:
 
 
 def test_poses_are_dropped_and_counted_while_offline() -> None:
-    """A late pose is worthless: nothing queues up behind a lost broker."""
+    """Poses that are put while offline are dropped and counted."""
     outbox = Outbox()
 
     for n in range(3):
@@ -53,7 +53,7 @@ def test_poses_are_dropped_and_counted_while_offline() -> None:
 
 
 def test_of_a_state_only_the_latest_is_sent() -> None:
-    """However often it changed while nobody listened."""
+    """Of several states put while offline only the last is sent."""
     outbox = Outbox()
     for n in range(5):
         outbox.put(state("b/status", b"%d" % n))
@@ -66,7 +66,7 @@ def test_of_a_state_only_the_latest_is_sent() -> None:
 
 
 def test_every_state_is_sent_again_in_a_new_session() -> None:
-    """A broker without persistence has forgotten them."""
+    """In a new session every state is sent again: the broker may have lost them."""
     outbox = Outbox()
     outbox.set_online(True)
     outbox.put(state("b/a", b"1"))
@@ -80,7 +80,7 @@ def test_every_state_is_sent_again_in_a_new_session() -> None:
 
 
 def test_a_state_that_could_not_be_sent_is_not_lost() -> None:
-    """It goes out later, unless a newer one took its place."""
+    """It is sent later, unless a newer one replaced it."""
     outbox = Outbox()
     outbox.set_online(True)
     outbox.put(state("b/a", b"old"))
@@ -96,7 +96,7 @@ def test_a_state_that_could_not_be_sent_is_not_lost() -> None:
 
 
 def test_a_slow_network_drops_the_oldest_poses() -> None:
-    """Few frames wait; what is sent is recent."""
+    """Only `DEPTH` poses wait; older ones are dropped."""
     outbox = Outbox()
     outbox.set_online(True)
 
@@ -108,7 +108,7 @@ def test_a_slow_network_drops_the_oldest_poses() -> None:
 
 
 def test_closing_an_offline_outbox_lets_its_thread_go() -> None:
-    """A broker that is away does not hold up the end."""
+    """`close` does not wait for the broker."""
     outbox = Outbox()
     outbox.put(state("b/a", b"1"))
 
@@ -118,7 +118,7 @@ def test_closing_an_offline_outbox_lets_its_thread_go() -> None:
 
 
 def test_events_wait_for_the_connection_and_poses_do_not() -> None:
-    """In order, and none is dropped."""
+    """Events are sent in order, and none is dropped."""
     outbox = Outbox()
     for n in range(3):
         outbox.put(event(n))
@@ -131,7 +131,7 @@ def test_events_wait_for_the_connection_and_poses_do_not() -> None:
 
 
 def test_events_and_poses_take_turns() -> None:
-    """Thousands of events after an outage do not hold up what is seen now, nor are they held."""
+    """Waiting events and new poses are sent alternately."""
     outbox = Outbox()
     for n in range(10):
         outbox.put(event(n))
@@ -145,7 +145,7 @@ def test_events_and_poses_take_turns() -> None:
 
 
 def test_an_event_is_kept_in_the_given_spool_until_it_is_acknowledged(tmp_path: Path) -> None:
-    """An empty spool is one, too."""
+    """An empty spool that is given is used, too."""
     spool = Spool(tmp_path)
     outbox = Outbox(spool)
     outbox.put(event(0))
@@ -160,7 +160,7 @@ def test_an_event_is_kept_in_the_given_spool_until_it_is_acknowledged(tmp_path: 
 
 
 def test_a_session_that_ends_gives_back_what_it_carried() -> None:
-    """Before anything newer."""
+    """Unacknowledged events are sent first in the next session."""
     outbox = Outbox()
     for n in range(3):
         outbox.put(event(n))
@@ -176,7 +176,7 @@ def test_a_session_that_ends_gives_back_what_it_carried() -> None:
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_an_outdated_state_never_overtakes_a_later_one(order: tuple[int, ...]) -> None:
-    """Two threads compose a camera's state, and put what they composed in any order."""
+    """States may be put in any order by two threads; only the latest is sent."""
     composer = Composer(
         Topics("b", "d").camera("c"), model=lambda: "", follower=follower(), clock=Clock()
     )
@@ -196,7 +196,7 @@ def test_an_outdated_state_never_overtakes_a_later_one(order: tuple[int, ...]) -
 
 
 def test_a_state_that_comes_late_is_not_sent_again_either() -> None:
-    """Nor in the next session."""
+    """A state with an older revision is not sent in the next session either."""
     outbox = Outbox()
     outbox.set_online(True)
     late, latest = (replace(state("b/a", b"%d" % n), revision=n) for n in (1, 2))
@@ -212,7 +212,7 @@ def test_a_state_that_comes_late_is_not_sent_again_either() -> None:
 
 
 def test_a_camera_that_is_started_anew_replaces_the_state_of_the_old_one() -> None:
-    """After a reload, and also where the topic was cleared between the two."""
+    """The states of a new composer are sent after a reload, also after the topic was cleared."""
     outbox = Outbox()
     outbox.set_online(True)
 
@@ -227,7 +227,7 @@ def test_a_camera_that_is_started_anew_replaces_the_state_of_the_old_one() -> No
 
 
 def test_composing_a_state_waits_for_the_one_before() -> None:
-    """What is read first is put first, whichever thread is quicker."""
+    """`put_latest` runs one composing function at a time, so states are put in order."""
     link = Publisher(Outbox(), MqttClient(BrokerOptions("localhost")), Clock())
     put: list[Message] = []
     link.on_message(put.append)

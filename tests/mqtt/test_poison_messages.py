@@ -1,4 +1,4 @@
-"""The message that ends sessions is found, held back and tried again; no other is."""
+"""A message that ends sessions is found, held back and retried later; no other is."""
 
 import pytest
 
@@ -14,7 +14,7 @@ SMALL, LARGE, OTHER = ("a/availability", 120), ("a/config", 7000), ("a/status", 
 
 
 class DelegateBackoff:
-    """Plays sessions with a broker that does not take some messages."""
+    """Simulates sessions with a broker that does not accept some messages."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -23,13 +23,13 @@ class DelegateBackoff:
     def session(
         self, *messages: tuple[str, int], takes: int, qos: int = 1, short: bool = True
     ) -> str | None:
-        """Send messages, of which the broker acknowledges the first; return what is held then."""
+        """Send messages, of which the broker acknowledges the first; return the held topic."""
         self.send(*messages, takes=takes, qos=qos)
         found = self.poison.session_ended(was_short=short, was_careful=False)
         return None if found is None else found[0]
 
     def careful(self, *messages: tuple[str, int], takes: int) -> str | None:
-        """Send one message after the other until the broker hangs up."""
+        """Send one message after the other until the broker hangs up; return the held topic."""
         self.send(*messages[: takes + 1], takes=takes)
         found = self.poison.session_ended(was_short=True, was_careful=True)
         return None if found is None else found[0]
@@ -44,7 +44,7 @@ class DelegateBackoff:
 
 
 def test_the_message_that_ends_each_session_is_held_and_named() -> None:
-    """After some careful sessions in a row, and not before."""
+    """It is held after `CAREFUL_STRIKES` careful sessions in a row, and not before."""
     bench = DelegateBackoff()
     first = [bench.session(SMALL, LARGE, OTHER, takes=1) for _ in range(9)]
 
@@ -58,7 +58,7 @@ def test_the_message_that_ends_each_session_is_held_and_named() -> None:
 
 
 def test_a_small_message_is_found_beside_larger_ones() -> None:
-    """As with a topic that is not allowed."""
+    """A small message on a forbidden topic is found although a larger one was sent."""
     bench = DelegateBackoff()
     sent = (SMALL, LARGE, ("a/forbidden", 130), OTHER)
     bench.session(*sent, takes=1)
@@ -69,7 +69,7 @@ def test_a_small_message_is_found_beside_larger_ones() -> None:
 
 
 def test_a_message_that_ends_long_sessions_is_found() -> None:
-    """A picture that is sent once an hour, without an acknowledgement."""
+    """An hourly picture of QoS 0 that ends long sessions is found."""
     bench = DelegateBackoff()
     bench.send(LARGE, takes=1)
 
@@ -83,7 +83,7 @@ def test_a_message_that_ends_long_sessions_is_found() -> None:
 
 @pytest.mark.parametrize("short", [True, False])
 def test_a_line_that_breaks_often_holds_nothing_back(short: bool) -> None:
-    """What is on the line then is not larger than what went through before."""
+    """No message is held if larger ones were delivered before."""
     bench = DelegateBackoff()
     for _ in range(20):
         bench.send(LARGE, OTHER, takes=2)
@@ -92,7 +92,7 @@ def test_a_line_that_breaks_often_holds_nothing_back(short: bool) -> None:
 
 
 def test_a_line_that_dies_in_silence_is_no_broker_that_hangs_up() -> None:
-    """Only the end of a connection by the other side counts."""
+    """A session that survives its messages clears them; only hang-ups of the broker count."""
     bench = DelegateBackoff()
     for _ in range(9):
         bench.send(SMALL, LARGE, takes=1)
@@ -102,7 +102,7 @@ def test_a_line_that_dies_in_silence_is_no_broker_that_hangs_up() -> None:
 
 
 def test_a_session_that_lives_on_clears_a_message() -> None:
-    """A broker hangs up at once; the end of the session an hour later has other reasons."""
+    """A message is no longer suspected `SUSPECT_S` after it was sent."""
     bench = DelegateBackoff()
     for _ in range(9):
         bench.poison.sent("a/cam/snapshot", 60_000, is_acknowledged=False)
@@ -112,7 +112,7 @@ def test_a_session_that_lives_on_clears_a_message() -> None:
 
 
 def test_a_broker_that_says_too_large_is_believed_at_once() -> None:
-    """MQTT 5 has a word for it."""
+    """With MQTT 5's reason "packet too large" the message is held at once."""
     bench = DelegateBackoff()
     bench.send(SMALL, LARGE, OTHER, takes=1)
 
@@ -123,7 +123,7 @@ def test_a_broker_that_says_too_large_is_believed_at_once() -> None:
 
 
 def test_it_is_tried_again_each_time_later() -> None:
-    """The broker's limit may be raised; one short session is the price of looking."""
+    """The hold ends after a time that doubles with each failure: the limit may be raised."""
     bench = DelegateBackoff()
     for _ in range(CAREFUL_STRIKES):
         bench.careful(SMALL, LARGE, takes=1)
@@ -142,7 +142,7 @@ def test_it_is_tried_again_each_time_later() -> None:
 
 
 def test_sessions_must_end_in_a_row() -> None:
-    """One that ends otherwise begins the count anew."""
+    """A session that survives resets the count."""
     bench = DelegateBackoff()
     for _ in range(9):
         for _ in range(CAREFUL_STRIKES - 1):

@@ -1,4 +1,4 @@
-"""The way to the broker: what waits while it is away, and what does not."""
+"""The publisher: what is queued while the broker is away, and what is not."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ Made = Callable[[Mosquitto], Publisher]
 
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
-    """Return what makes links; they are closed in the end."""
+    """Return a factory of publishers, which are closed after the test."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     links = []
 
@@ -46,7 +46,7 @@ def poses(number: int) -> Message:
 
 
 def test_what_is_put_arrives_and_is_timed(made: Made, tmp_path: Path) -> None:
-    """In order; the latency from the camera to the broker is known for each topic."""
+    """Messages arrive in order; the latency to the broker is measured for each topic."""
     with Mosquitto(tmp_path) as broker, witness(broker.port, "edgepose/#") as seen:
         link = made(broker)
         link.start()
@@ -62,7 +62,7 @@ def test_what_is_put_arrives_and_is_timed(made: Made, tmp_path: Path) -> None:
 
 
 def test_a_late_pose_is_dropped_and_an_event_is_not(made: Made, tmp_path: Path) -> None:
-    """While the broker is away: poses are counted, of a state the newest is kept, events wait."""
+    """While offline poses are dropped and counted, the latest state is kept, events wait."""
     broker = Mosquitto(tmp_path)
     link = made(broker)
     link.start()
@@ -85,7 +85,7 @@ def test_a_late_pose_is_dropped_and_an_event_is_not(made: Made, tmp_path: Path) 
 
 
 def test_it_says_goodbye(made: Made, tmp_path: Path) -> None:
-    """After a close everybody knows that the device is away; closing twice is fine."""
+    """`close` publishes `offline`, and can be called twice."""
     with Mosquitto(tmp_path) as broker, witness(broker.port, "edgepose/#") as seen:
         link = made(broker)
         link.start()

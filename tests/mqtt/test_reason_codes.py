@@ -1,4 +1,4 @@
-"""The sentence for each reason code of a broker fits it."""
+"""The remedies for a broker's reason codes."""
 
 import re
 import socket
@@ -19,7 +19,7 @@ LOGIN = {0x85: "mqtt.client_id", 0x86: "password", 0x87: "password", 0x8A: "mqtt
 
 @contextmanager
 def broker(answer: bytes, then: bytes = b"") -> Iterator[int]:
-    """Run a broker that gives these bytes to everybody who connects; yield its port."""
+    """Run a server that sends these bytes to each client; yield its port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -45,7 +45,7 @@ def broker(answer: bytes, then: bytes = b"") -> Iterator[int]:
 
 
 def ending(port: int, protocol: int = 5) -> str:
-    """Connect once, and return why the attempt or the session has ended."""
+    """Connect once; return why the attempt or the session ended."""
     assert protocol in {4, 5}
     options = BrokerOptions(
         "127.0.0.1",
@@ -71,7 +71,7 @@ def ending(port: int, protocol: int = 5) -> str:
 
 @pytest.mark.parametrize("code", sorted(set(CONNECT_REMEDIES) - {0x84, 0x99} | REFUSALS))
 def test_a_refused_connection_has_its_remedy(code: int) -> None:
-    """A login is only mentioned where the login is wrong."""
+    """The remedy mentions the login only if the code refers to it."""
     with broker(bytes([0x20, 3, 0, code, 0])) as port:
         said = ending(port)
 
@@ -81,7 +81,7 @@ def test_a_refused_connection_has_its_remedy(code: int) -> None:
 
 @pytest.mark.parametrize("code", sorted(DISCONNECT_REMEDIES))
 def test_an_ended_session_has_its_remedy(code: int) -> None:
-    """Also "not authorized", which is no wrong login then."""
+    """The remedy does not mention the login, also for "not authorized"."""
     with broker(bytes([0x20, 3, 0, 0, 0]), bytes([0xE0, 2, code, 0])) as port:
         said = ending(port)
 
@@ -102,13 +102,13 @@ def test_an_ended_session_has_its_remedy(code: int) -> None:
     ],
 )
 def test_codes_of_the_older_protocol_have_theirs(code: int, said: str) -> None:
-    """Numbers from 1 to 5; others are not defined."""
+    """The codes 1 to 5 of MQTT 3.1.1 have remedies."""
     with broker(bytes([0x20, 2, 0, code])) as port:
         assert said in ending(port, protocol=4)
 
 
 def test_the_other_server_is_named() -> None:
-    """Where the broker tells which one to use."""
+    """The server reference in the answer is part of the message."""
     name = b"other:1883"
     properties = b"\x1c" + len(name).to_bytes(2) + name
     body = bytes([0, 0x9D, len(properties)]) + properties
@@ -119,7 +119,7 @@ def test_the_other_server_is_named() -> None:
 
 
 def test_a_code_without_a_remedy_is_named_only() -> None:
-    """Nothing is invented."""
+    """A code without a remedy gives its name only."""
     assert with_remedy("server shutting down", DISCONNECT_REMEDIES, 0x8B) == "server shutting down"
 
 

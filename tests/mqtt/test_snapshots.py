@@ -1,4 +1,4 @@
-"""Pictures on request: skeletons, and the room only where its owner wants it."""
+"""Snapshots: skeletons, with the camera's picture only if configured."""
 
 import cv2
 import numpy as np
@@ -42,7 +42,7 @@ def shown(message: Message | None) -> Image:
 
 
 def test_it_shows_a_skeleton_on_black() -> None:
-    """As large as the frame, and nothing of the room."""
+    """The picture has the frame's size and contains nothing but skeletons."""
     taker = snapshots()
 
     taker.see(ROOM, [someone()], [])
@@ -53,7 +53,7 @@ def test_it_shows_a_skeleton_on_black() -> None:
 
 
 def test_it_shows_the_room_where_the_owner_wants_it() -> None:
-    """`snapshot = "camera"` puts the picture behind the skeleton."""
+    """`snapshot = "camera"` draws the skeleton over the camera's picture."""
     taker = snapshots(snapshot="camera")
 
     taker.see(ROOM, [], [])
@@ -62,7 +62,7 @@ def test_it_shows_the_room_where_the_owner_wants_it() -> None:
 
 
 def test_it_leaves_out_doubtful_joints() -> None:
-    """By the least score that is in force now."""
+    """Joints below the current minimum score are not drawn."""
     taker = snapshots()
     taker.see(ROOM, [someone(0.4)], [])
     sure = shown(taker.take()).max()
@@ -74,7 +74,7 @@ def test_it_leaves_out_doubtful_joints() -> None:
 
 
 def test_it_sends_one_by_itself_where_that_is_asked_for() -> None:
-    """On both events of a fall, on no others; never where nothing was asked for."""
+    """Fall events send a snapshot with `snapshot_on`, other events do not."""
     quiet, watchful = snapshots(), snapshots(snapshot_on=("fall",))
     kinds = ("fall_suspected", "fall_confirmed", "gesture", "person_left")
 
@@ -86,7 +86,7 @@ def test_it_sends_one_by_itself_where_that_is_asked_for() -> None:
 
 
 def test_it_has_nothing_to_show_before_the_first_frame_or_in_a_pause() -> None:
-    """A paused camera forgets what it saw."""
+    """`take` returns None before the first frame and after `forget`."""
     taker = snapshots()
     before = taker.take()
 
@@ -116,7 +116,7 @@ class TestLivePicture:
         return np.asarray(found, np.uint8)
 
     def test_there_is_one_before_the_first_frame(self) -> None:
-        """Black, with the zones: a dashboard has a picture from the start."""
+        """The first picture is black with the zones, so that a dashboard has one from the start."""
         zone = CameraZone(id="sofa", polygon=((0.1, 0.1), (0.9, 0.1), (0.9, 0.9)))
 
         bare = self.picture(self.live().empty())
@@ -127,7 +127,7 @@ class TestLivePicture:
         assert zoned.max() > 60
 
     def test_it_changes_at_most_every_two_seconds(self) -> None:
-        """The broker writes each one to its disk."""
+        """Pictures come at most every `LIVE_S`, as the broker writes each one to disk."""
         live = self.live()
         sent = [s / 10 for s in range(100) if live.see(self.at(s / 10), [someone()], [])]
 
@@ -135,7 +135,7 @@ class TestLivePicture:
         assert np.diff(sent) == pytest.approx(LIVE_S)
 
     def test_it_is_sent_once_more_when_everybody_has_left(self) -> None:
-        """And then not at all: nothing changes."""
+        """After all people have left one more picture is sent, then none."""
         live = self.live()
         live.see(self.at(0), [someone()], [])
 
@@ -144,7 +144,7 @@ class TestLivePicture:
         assert later == [2]
 
     def test_it_is_small_and_whole(self) -> None:
-        """A frame of a large camera is reduced with its people."""
+        """A large frame is reduced to `LIVE_PX`, with its skeletons."""
         large = self.live().see(self.at(0, (1280, 720)), [someone()], [])[0]
 
         picture = self.picture(large)
@@ -153,14 +153,14 @@ class TestLivePicture:
         assert people.max(axis=0)[1] <= 290 / 2
 
     def test_the_room_is_seen_only_where_its_owner_wants_it(self) -> None:
-        """`live = "camera"`."""
+        """The camera's picture is included only with `live = "camera"`."""
         private, open_ = self.live(), self.live(live="camera")
 
         assert self.picture(private.see(self.at(0), [], [])[0]).mean() < 5
         assert self.picture(open_.see(self.at(0), [], [])[0]).mean() > 150
 
     def test_off_and_paused_send_nothing(self) -> None:
-        """But a pause begins with a picture of nobody."""
+        """With `off` and in a pause nothing is sent, except for an empty picture at its start."""
         off, paused = self.live(live="off"), self.live()
         paused.see(self.at(0), [someone()], [])
         paused.paused = True
@@ -171,7 +171,7 @@ class TestLivePicture:
         assert self.picture(paused.empty()).max() < 10
 
     def test_a_picture_that_was_begun_before_the_pause_is_outdated(self) -> None:
-        """The outbox drops states of an older revision."""
+        """It has an older revision than the empty picture, so that the outbox drops it."""
         live = self.live()
         begun = live.see(self.at(0), [someone()], [])[0]
 

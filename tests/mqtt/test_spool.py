@@ -1,4 +1,4 @@
-"""Events on disk: nothing is lost, nothing overtakes, nothing grows without end."""
+"""Events on disk: nothing is lost or reordered, and the size is bounded."""
 
 import json
 import logging
@@ -35,7 +35,7 @@ def filled(folder: Path | None, count: int, clock: Clock | None = None) -> Spool
 
 
 def reopened(folder: Path, *clock: Clock) -> list[Message]:
-    """Return what a spool on disk still holds, as the next start would send it."""
+    """Return what a spool on disk still contains after a restart."""
     spool = Spool(folder, *clock)
     try:
         return drain(spool)
@@ -44,7 +44,7 @@ def reopened(folder: Path, *clock: Clock) -> list[Message]:
 
 
 def drain(spool: Spool) -> list[Message]:
-    """Send everything to a broker that accepts at once."""
+    """Send everything to a broker that acknowledges at once."""
     sent = []
     while (entry := spool.next()) is not None:
         sent.append(entry.message)
@@ -62,14 +62,14 @@ def segments(folder: Path) -> list[Path]:
 
 class TestOrder:
     def test_it_gives_out_in_the_order_of_happening(self) -> None:
-        """First in, first out, each byte as it was."""
+        """Messages come out in the order of `put`, unchanged."""
         spool = filled(None, 50)
 
         assert drain(spool) == events(50)
         assert len(spool) == 0
 
     def test_few_are_under_way_at_once(self) -> None:
-        """The broker sets the pace by its answers."""
+        """At most `WINDOW` messages are unacknowledged."""
         spool = filled(None, WINDOW + 5)
         under_way = [spool.next() for _ in range(WINDOW)]
 
@@ -83,7 +83,7 @@ class TestOrder:
         assert after.message == event(WINDOW)
 
     def test_a_new_session_begins_with_the_oldest_unanswered(self) -> None:
-        """What the broken session carried is unsure, so it goes again, before the rest."""
+        """Unacknowledged messages are sent again first."""
         spool = filled(None, 4)
         first, *_ = spool.next(), spool.next(), spool.next()
         assert first is not None
@@ -94,7 +94,7 @@ class TestOrder:
         assert drain(spool) == events(4, first=1)
 
     def test_what_was_not_taken_comes_next_again(self) -> None:
-        """A session may end between `next` and the handing over."""
+        """A requeued message is the next one: a session may end before it is handed over."""
         spool = filled(None, 3)
         entry = spool.next()
         assert entry is not None
@@ -104,7 +104,7 @@ class TestOrder:
         assert drain(spool) == events(3)
 
     def test_a_late_answer_of_another_session_harms_nothing(self) -> None:
-        """Nor does one for an event that is no more, or came twice."""
+        """A late, repeated or unknown acknowledgement is harmless."""
         spool = filled(None, 2)
         entry = spool.next()
         assert entry is not None
@@ -119,7 +119,7 @@ class TestOrder:
 
 class TestRefused:
     def test_a_refused_topic_waits_and_does_not_hold_up_others(self) -> None:
-        """A wrong access list for one camera is that camera's trouble only."""
+        """Refused messages wait; those of other topics are sent."""
         spool = Spool(None)
         spool.put(event(0, "b/closed"))
         spool.put(event(1, "b/open"))
@@ -133,7 +133,7 @@ class TestRefused:
         assert len(spool) == 2
 
     def test_it_is_asked_again_in_a_new_session_and_after_a_while(self) -> None:
-        """In the old order, so that nothing has overtaken."""
+        """Refused messages are retried in their order, in a new session and after a while."""
         clock = ClockByHand()
 
         def later(spool: Spool) -> None:
@@ -157,7 +157,7 @@ class TestRefused:
 
 class TestDisk:
     def test_what_waits_is_there_after_a_restart(self, tmp_path: Path) -> None:
-        """In order, without what was acknowledged, and new events come behind."""
+        """A restart keeps unacknowledged messages in order; new ones follow."""
         spool = filled(tmp_path, 6)
         for entry in (spool.next(), spool.next()):
             assert entry is not None
@@ -171,7 +171,7 @@ class TestDisk:
 
     @pytest.mark.parametrize("close", [True, False])
     def test_nothing_remains_of_what_is_done(self, tmp_path: Path, close: bool) -> None:
-        """An empty spool is empty on disk, and gives nothing back."""
+        """After all messages are acknowledged the files on disk are empty."""
         spool = filled(tmp_path, 10)
         drain(spool)
         used = sum(path.stat().st_size for path in segments(tmp_path))
@@ -186,7 +186,7 @@ class TestDisk:
     def test_segments_go_when_all_in_them_are_done(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Oldest first; what is done stays done, wherever that was noted."""
+        """Segments are deleted once all their messages are acknowledged, also across a restart."""
         monkeypatch.setattr(spool_segments, "SEGMENT_BYTES", 1000)
         spool = filled(tmp_path, 60)
         many = len(segments(tmp_path))
@@ -207,7 +207,7 @@ class TestDisk:
     def test_a_file_torn_at_any_byte_costs_only_what_was_torn(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Every event before the tear survives, and the spool works on."""
+        """Every event before the truncation survives, and the spool works on."""
         filled(tmp_path / "whole", 3).close()
         content = segments(tmp_path / "whole")[0].read_bytes()
         ends = [place for place, byte in enumerate(content, start=1) if byte == ord("\n")]
@@ -224,12 +224,12 @@ class TestDisk:
         assert "set aside" in caplog.text
 
     def test_any_damage_costs_no_other_event(self, tmp_path: Path) -> None:
-        """Flipped bits, zeros, noise: what is whole is sent, in order, and nothing else."""
+        """After bit flips, zeros or noise, intact events are sent in order, and nothing else."""
         chance = random.Random(5)
         filled(tmp_path / "whole", 8).close()
         content = segments(tmp_path / "whole")[0].read_bytes()
         ends = [0, *(place for place, byte in enumerate(content, start=1) if byte == ord("\n"))]
-        # with the line's end before it: without that, two lines are one
+        # including the line end before it: without that, two lines become one
         spans = [slice(max(0, start - 1), end) for start, end in pairwise(ends)]
 
         for attempt in range(200):
@@ -250,7 +250,7 @@ class TestDisk:
     def test_every_damaged_file_is_kept_for_a_look(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """However many there are at once, and at later starts; but not without end."""
+        """Damaged files are renamed and kept, up to a maximum number."""
         monkeypatch.setattr(spool_segments, "SEGMENT_BYTES", 300)
         kept: list[bytes] = []
         for start in range(6):
@@ -269,7 +269,7 @@ class TestDisk:
         assert sorted(aside) == sorted(kept[-storage.KEPT :])
 
     def test_what_is_no_segment_is_left_alone(self, tmp_path: Path) -> None:
-        """Folders, strange names and empty files in the folder stop nothing."""
+        """Folders, unknown names and empty files in the folder are ignored."""
         (tmp_path / f"strange{SUFFIX}").write_bytes(b"\x00\xff noise")
         (tmp_path / f"3{SUFFIX}").mkdir()
         (tmp_path / f"4{SUFFIX}").touch()
@@ -281,7 +281,7 @@ class TestDisk:
     def test_two_processes_do_not_share_a_folder(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """The second keeps its events in memory, says so, and leaves the first's alone."""
+        """The second process logs a warning and keeps its events in memory."""
         first = filled(tmp_path, 2)
         second = filled(tmp_path, 3)
 
@@ -293,7 +293,7 @@ class TestDisk:
     def test_a_full_disk_is_said_once_and_loses_nothing(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Events go on from memory; what is on disk stays whole."""
+        """On a full disk new events stay in memory; those on disk are intact; it is logged once."""
         spool = filled(tmp_path, 3)
         before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -312,7 +312,7 @@ class TestDisk:
         assert drain(spool) == events(7)
 
     def test_it_survives_a_kill_at_once(self, tmp_path: Path) -> None:
-        """Once `put` has returned the process may end in any way."""
+        """An event survives SIGKILL once `put` has returned."""
         script = (
             "import os, signal, sys\n"
             "from pathlib import Path\n"
@@ -331,7 +331,7 @@ class TestDisk:
     def test_it_is_forced_onto_the_disk_only_when_the_broker_does_not_answer(
         self, tmp_path: Path
     ) -> None:
-        """An SD card is spared while all is well."""
+        """`fsync` is due only if the broker does not acknowledge, to spare the SD card."""
         clock = ClockByHand()
         spool = filled(tmp_path, 1, clock)
         drain(spool)
@@ -355,7 +355,7 @@ class TestLimits:
     def test_the_oldest_go_first_and_are_counted(
         self, tmp_path: Path, on_disk: bool, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Also from the disk: they do not come back after a restart."""
+        """Above the limit the oldest events are dropped and counted, also on disk."""
         folder = tmp_path if on_disk else None
         spool = Spool(folder, limits=SpoolLimits(count=10))
         for n in range(25):
@@ -368,7 +368,7 @@ class TestLimits:
         assert caplog.text.count("dropped") == 1
 
     def test_what_is_too_old_goes_also_across_a_restart(self, tmp_path: Path) -> None:
-        """Age is counted from the happening."""
+        """Age is counted from the event, across a restart."""
         clock = ClockByHand()
         spool = Spool(tmp_path, clock, SpoolLimits(age_s=100))
         spool.put(event(0))
@@ -383,7 +383,7 @@ class TestLimits:
         assert again.dropped == 1
 
     def test_a_clock_that_jumps_makes_nothing_old(self, tmp_path: Path) -> None:
-        """A Pi without the time stamps events in 1970; they were just now all the same."""
+        """Events from before the clock was set are not dropped as too old."""
         clock = ClockByHand()
         clock.began_unix_ns = 0
         spool = filled(tmp_path, 2, clock)
@@ -393,7 +393,7 @@ class TestLimits:
         assert reopened(tmp_path, clock) == events(2)
 
     def test_the_disk_is_not_filled(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Also when one refused event holds its segment and thousands pass by."""
+        """The spool's size on disk is bounded, also while a refused event holds its segment."""
         monkeypatch.setattr(spool_segments, "SEGMENT_BYTES", 1000)
         spool = Spool(tmp_path, limits=SpoolLimits(size_bytes=5000))
         spool.put(event(0, "b/closed"))

@@ -1,4 +1,4 @@
-"""What the broker is to forget: topics of removed cameras, and of none that is there."""
+"""Retained topics of removed cameras and old device names are cleared."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def config(*cameras: str) -> Config:
 
 
 class DelegateBackoff:
-    """One run of the daemon: its note, its clock and what it puts on its way."""
+    """One run of the daemon: its state file, its clock and its outgoing messages."""
 
     def __init__(self, path: Path, *cameras: str, topics: Topics = TOPICS) -> None:
         self.clock = ClockByHand()
@@ -35,7 +35,7 @@ class DelegateBackoff:
         self.retained.configure(topics_of(config(*cameras), topics))
 
     def later(self) -> set[str]:
-        """Let time pass and return what is cleared now."""
+        """Advance the clock and return the topics that are cleared then."""
         self.put.clear()
         self.clock.forward(SETTLE_S + 1)
         self.retained.clear_due()
@@ -49,7 +49,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_camera_removed_while_we_were_away_is_cleared(path: Path) -> None:
-    """At the next start, once there is a session; the others stay."""
+    """They are cleared at the next start, after connecting; other cameras' topics stay."""
     DelegateBackoff(path, "hall", "yard")
     bench = DelegateBackoff(path, "hall")
 
@@ -63,7 +63,7 @@ def test_a_camera_removed_while_we_were_away_is_cleared(path: Path) -> None:
 
 
 def test_a_camera_removed_by_a_reload_is_cleared_after_a_moment(path: Path) -> None:
-    """Its last word, `offline`, is heard first."""
+    """The topics are cleared after a delay, so that `offline` is delivered first."""
     bench = DelegateBackoff(path, "hall", "yard")
     bench.retained.connected()
     before = bench.later()
@@ -76,7 +76,7 @@ def test_a_camera_removed_by_a_reload_is_cleared_after_a_moment(path: Path) -> N
 
 
 def test_it_is_told_until_the_broker_knows_and_then_no_more(path: Path) -> None:
-    """Also in a third run, when the second did not reach the broker."""
+    """Clearing is repeated, also in later runs, until the broker has acknowledged it."""
     DelegateBackoff(path, "hall", "yard")
     DelegateBackoff(path, "hall")
     bench = DelegateBackoff(path, "hall")
@@ -93,7 +93,7 @@ def test_it_is_told_until_the_broker_knows_and_then_no_more(path: Path) -> None:
 
 
 def test_another_name_takes_everything_of_the_old_one(path: Path) -> None:
-    """A device that was renamed does not stand there twice."""
+    """After a new device id or prefix all old topics are cleared."""
     DelegateBackoff(path, "hall")
     bench = DelegateBackoff(path, "hall", topics=Topics("house", "pi"))
     bench.retained.connected()
@@ -102,7 +102,7 @@ def test_another_name_takes_everything_of_the_old_one(path: Path) -> None:
 
 
 def test_what_comes_back_is_kept(path: Path) -> None:
-    """Also when the broker tells late that it has forgotten it."""
+    """Topics of a camera that was added again are not cleared."""
     DelegateBackoff(path, "hall", "yard")
     bench = DelegateBackoff(path, "hall")
     bench.retained.connected()
@@ -119,7 +119,7 @@ def test_what_comes_back_is_kept(path: Path) -> None:
 
 
 def test_a_topic_that_is_cleared_is_not_said_again_in_the_next_session() -> None:
-    """It would take away what another device says there by then."""
+    """An acknowledged clearing is not repeated: another device may use the topic by then."""
     outbox = Outbox()
     outbox.set_online(True)
     outbox.put(Message("a", b"", "state", qos=1, retain=True))

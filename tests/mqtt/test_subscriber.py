@@ -58,7 +58,7 @@ def typed(message: Message) -> messages.AnyMessage:
 
 class TestInbox:
     def test_a_slow_reader_loses_the_oldest_poses_and_no_event(self) -> None:
-        """What happened is kept longer than where somebody stood; the loss is counted."""
+        """When full, the oldest poses are dropped and counted before events and states."""
         inbox = Inbox(depth=4)
         for message in (event(), poses(1), poses(2), state(1), poses(3), poses(4)):
             inbox.put(typed(message))
@@ -71,7 +71,7 @@ class TestInbox:
         assert inbox.dropped == 2
 
     def test_it_is_bounded_without_poses_too(self) -> None:
-        """Nothing grows for ever."""
+        """The inbox is bounded without poses, too."""
         inbox = Inbox(depth=2)
         for count in range(5):
             inbox.put(typed(state(count)))
@@ -82,7 +82,7 @@ class TestInbox:
         assert inbox.dropped == 3
 
     def test_a_refusal_comes_after_what_came_before_it(self) -> None:
-        """The reader learns why nothing comes any more."""
+        """The error is raised after the messages received before it."""
         inbox = Inbox()
         inbox.put(typed(event()))
         inbox.fail(BrokerError("no"))
@@ -92,7 +92,7 @@ class TestInbox:
             inbox.take()
 
     def test_closing_lets_a_waiting_reader_go(self) -> None:
-        """Also from another thread; also twice."""
+        """`close` ends a waiting `take`, also from another thread and twice."""
         inbox = Inbox()
         got: list[object] = []
         reader = threading.Thread(target=lambda: got.append(inbox.take()))
@@ -107,7 +107,7 @@ class TestInbox:
 
 class TestFilters:
     def test_they_cover_what_a_device_says_and_nothing_twice(self) -> None:
-        """Overlapping filters would bring messages twice."""
+        """Every topic matches exactly one filter: overlapping ones would deliver messages twice."""
         from paho.mqtt.client import topic_matches_sub
 
         said = [TOPICS.availability, TOPICS.status, TOPICS.stats]
@@ -121,19 +121,19 @@ class TestFilters:
         assert not any(topic_matches_sub(one, HALL.poses) for one in other)
 
     def test_an_encoding_that_there_is_none_of_is_refused(self) -> None:
-        """Waiting for what nobody sends would look like an empty house."""
+        """An unknown encoding raises UsageError: no message would ever arrive."""
         with pytest.raises(UsageError, match="msgpack"):
             subscribe("mqtt://localhost", encoding="cbor")
 
     @pytest.mark.parametrize("name", ["", "+", "a/b", "#"])
     def test_a_name_that_is_none_is_refused(self, name: str) -> None:
-        """A wildcard would quietly mean something else."""
+        """A wildcard as device or camera name raises UsageError."""
         with pytest.raises(UsageError):
             filters("edgepose", name, None)
 
 
 def test_a_url_that_cannot_be_meant_is_refused_at_once() -> None:
-    """Before any waiting."""
+    """An invalid URL raises ConfigError at once."""
     with pytest.raises(ConfigError):
         subscribe("localhost:1883")
 
@@ -169,7 +169,7 @@ class TestSubscription:
     def test_it_yields_typed_messages_and_survives_the_broker(
         self, broker: Mosquitto, device: MqttClient
     ) -> None:
-        """Retained ones first, then what happens; again after a restart."""
+        """Retained messages come first, then new ones, also after a restart of the broker."""
         with subscribe(broker.url, device="pi", retry_s=(0.05, 0.2)) as subscription:
             assert next_of(subscription, AvailabilityMessage)
             assert next_of(subscription, StateMessage) == typed(state(1))
@@ -188,7 +188,7 @@ class TestSubscription:
     def test_it_listens_to_one_camera_when_told(
         self, broker: Mosquitto, device: MqttClient
     ) -> None:
-        """Others are not even sent to it."""
+        """The filters exclude other cameras."""
         with subscribe(broker.url, device="pi", camera="garden") as subscription:
             assert next_of(subscription, AvailabilityMessage)
             device.publish(poses(1))
@@ -199,7 +199,7 @@ class TestSubscription:
         assert (found.camera, found.seq) == ("garden", 2)
 
     def test_it_reads_messagepack_where_told(self, broker: Mosquitto, device: MqttClient) -> None:
-        """The same types; poses come once, all else as ever."""
+        """With msgpack the same types are returned; poses arrive once, other messages as JSON."""
         told = poses(7, someone(3))
         with subscribe(broker.url, device="pi", encoding="msgpack") as subscription:
             assert next_of(subscription, StateMessage) == typed(state(1))
@@ -212,7 +212,7 @@ class TestSubscription:
         assert found[0] == typed(encoding.packed(HALL, told))
 
     def test_closing_ends_the_loop(self, broker: Mosquitto) -> None:
-        """A program can stop reading from another thread."""
+        """`close` from another thread ends the iteration."""
         subscription = subscribe(broker.url)
         ended = threading.Thread(target=lambda: list(subscription))
         ended.start()
@@ -223,7 +223,7 @@ class TestSubscription:
         assert not ended.is_alive()
 
     def test_a_refused_login_is_raised_to_the_reader(self, tmp_path: Path) -> None:
-        """Waiting for ever would look like an empty house."""
+        """A refused login raises BrokerError."""
         with with_passwords(tmp_path, {"me": "right"}) as guarded:
             url = guarded.url.replace("//", "//me:wrong@")
             with subscribe(url) as subscription, pytest.raises(BrokerError):
@@ -232,7 +232,7 @@ class TestSubscription:
 
 class TestTable:
     def test_it_counts_frames_names_people_and_notices_silence(self) -> None:
-        """What one looks for first: how fast, who, and whether it still lives."""
+        """The table shows frame rate, people, and the time without a message."""
         now_s = [0.0]
         table = LiveTable(lambda: now_s[0])
         for seq in range(41):
@@ -252,7 +252,7 @@ class TestTable:
         assert "0.0 fps" in silent
 
     def test_it_says_when_a_device_or_camera_is_away(self) -> None:
-        """And takes it back."""
+        """`offline` is shown and removed again when it is back."""
         for topics in (TOPICS, HALL):
             table = LiveTable(lambda: 0.0)
             table.add(typed(poses(1)))
@@ -262,7 +262,7 @@ class TestTable:
             assert "offline" not in table.rows()[0]
 
     def test_the_latest_event_stands_first(self) -> None:
-        """Old ones leave."""
+        """The latest event comes first; old ones are removed."""
         table = LiveTable(lambda: 0.0)
         for n in range(20):
             table.add(typed(event(f"event{n}")))
@@ -274,7 +274,7 @@ class TestTable:
 
 
 def test_each_message_has_its_line() -> None:
-    """Readable, complete, one line each."""
+    """Each message is formatted as one readable line."""
     lines = [
         line(typed(message)) for message in (poses(7), poses(8, someone(3)), event(), state(2))
     ]
@@ -290,7 +290,7 @@ def test_each_message_has_its_line() -> None:
 
 
 def test_what_others_publish_does_not_steer_the_terminal() -> None:
-    """An escape sequence in a name is shown as what it is: nothing readable."""
+    """Control characters are replaced by question marks."""
     assert harmless("a\x1b[2Jb\nc") == "a?[2Jb?c"
 
 
@@ -300,7 +300,7 @@ class TestWatch:
     def test_it_writes_lines_into_a_pipe_and_ends_well(
         self, broker: Mosquitto, device: MqttClient
     ) -> None:
-        """Fit for grep; Ctrl-C is no error."""
+        """Into a pipe it writes lines; Ctrl-C is a normal end."""
         command = [sys.executable, "-m", "edgepose", "watch", "--mqtt", broker.url]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
             assert watching.stdout is not None
@@ -315,7 +315,7 @@ class TestWatch:
         assert code == 0
 
     def test_it_draws_a_table_in_a_terminal(self, broker: Mosquitto, device: MqttClient) -> None:
-        """It renews itself, and ends with Ctrl-C."""
+        """In a terminal it redraws a table, and ends with Ctrl-C."""
         ours, its = pty.openpty()
         command = [sys.executable, "-m", "edgepose", "watch", "--mqtt", broker.url]
         shown = bytearray()

@@ -1,4 +1,4 @@
-"""Places where a person dropped."""
+"""Places where a person fell."""
 
 from collections.abc import Iterator
 
@@ -24,13 +24,13 @@ def person(x: float, y: float, angle_deg: float = 0.0, score: float = 0.6) -> Po
 
 
 def fall(x: float, y: float, angle_deg: float = 80.0) -> Iterator[Pose]:
-    """Fall from standing at hips x, y within half a second, at ten frames a second."""
+    """Yield a fall from standing, with the hips at x, y, within 0.5 s at 10 fps."""
     for part in np.linspace(0, 1, 6):
         yield person(x, y + 90 * float(part), angle_deg * float(part))
 
 
 def watch_of(poses: Iterator[Pose], lost_s: float, id_: int = 1) -> tuple[FallenWatch, int]:
-    """Show one person for some frames, then nobody."""
+    """Show one person for some frames, then an empty picture."""
     watch, at_ns = FallenWatch(), 0
     for pose in poses:
         watch.update([Track(id_, pose, 0)], at_ns, WIDE)
@@ -43,7 +43,7 @@ def watch_of(poses: Iterator[Pose], lost_s: float, id_: int = 1) -> tuple[Fallen
 
 @pytest.mark.parametrize("angle_deg", [80.0, -80.0, 175.0])
 def test_who_dropped_and_is_lost_is_looked_for_at_the_place(angle_deg: float) -> None:
-    """As long as a body is tall, around where it was seen last; for a minute at most."""
+    """The search covers a body's height around the last position, for a minute at most."""
     watch, _ = watch_of(fall(600, 400, angle_deg), 20.0)
     later, _ = watch_of(fall(600, 400, angle_deg), SEARCH_S + 1)
 
@@ -56,21 +56,21 @@ def test_who_dropped_and_is_lost_is_looked_for_at_the_place(angle_deg: float) ->
 
 @pytest.mark.parametrize("walk", [0.0, 60.0])
 def test_who_stands_or_walks_away_is_not_looked_for(walk: float) -> None:
-    """A detector that misses somebody for a while is no fall."""
+    """A missed detection of a standing or walking person starts no search."""
     watch, _ = watch_of((person(300 + walk * step, 400) for step in range(10)), 3.0)
 
     assert watch.poses() == []
 
 
 def test_who_leaves_through_the_lower_edge_is_not_looked_for() -> None:
-    """Shoulders go down in the frame there, too."""
+    """Leaving through the lower edge starts no search, although the shoulders drop."""
     watch, _ = watch_of((person(600, 400 + 40 * step) for step in range(9)), 3.0)
 
     assert watch.poses() == []
 
 
 def test_the_search_ends_when_the_person_gets_up() -> None:
-    """Upright at the place for a second; a moment is not enough."""
+    """The search ends after the person was upright at the place for `UP_S`."""
     watch, at_ns = watch_of(fall(600, 400), 2.0)
     counts = []
     for step in range(round(20 * UP_S)):
@@ -82,7 +82,7 @@ def test_the_search_ends_when_the_person_gets_up() -> None:
 
 
 def test_somebody_who_comes_to_help_does_not_end_it() -> None:
-    """Whoever was seen elsewhere is not the one who lies there."""
+    """A person who came from elsewhere does not end the search."""
     watch, at_ns = watch_of(fall(600, 400), 1.0)
     for step in range(60):
         helper = person(min(600, 100 + 20 * step), 400)
@@ -92,7 +92,7 @@ def test_somebody_who_comes_to_help_does_not_end_it() -> None:
 
 
 def test_the_follower_hands_on_candidates_and_places() -> None:
-    """Poses that are no track yet, and where a person fell and is lost."""
+    """`expect` returns unconfirmed poses, and the places of lost fallen people."""
     people = Follower(
         tracker=Tracker(),
         smoother=None,

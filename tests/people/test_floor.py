@@ -1,4 +1,4 @@
-"""Metres: known bodies through known cameras come out where they stand and as tall as they are."""
+"""Metres on the floor: positions and heights of known bodies under known cameras."""
 
 import math
 from typing import Final
@@ -16,12 +16,12 @@ from edgepose.timing import NS_PER_S
 from edgepose.types import Size, Track
 from tests.support.body import Actor, Camera, Scene, stand, walk
 
-HEAD: Final = 0.936  # the middle of the head as a part of the stature, in the tests' body
+HEAD: Final = 0.936  # height of the head's centre relative to the stature, in the tests' body
 CAMERAS = [Camera(height, fov_deg=80).aimed_at(4.0, 0.6) for height in (1.2, 1.8, 2.6)]
 
 
 def floor(camera: Camera, moved_px: float = 0, seed: int = 0) -> Floor:
-    """Return a rectangle of 2 by 2 m, 3 to 5 m away; one of its points may be off."""
+    """Return a 2 m square, 3 to 5 m away, with one corner displaced by `moved_px`."""
     metres = ((3.0, 1.0), (3.0, -1.0), (5.0, -1.0), (5.0, 1.0))
     pixels, _ = camera.project(np.array([(x, y, 0.0) for x, y in metres]))
     rng = np.random.default_rng(seed)
@@ -38,7 +38,7 @@ def standing(camera: Camera, at: Point, heading: float = 180) -> Track:
 
 
 def found(view: FloorView, track: Track) -> tuple[Point, float]:
-    """Return position and height of the head."""
+    """Return the person's position and the height of the head."""
     assert track.ground is not None
     at = view.position(track.ground)
     assert at is not None
@@ -51,7 +51,7 @@ def found(view: FloorView, track: Track) -> tuple[Point, float]:
 @pytest.mark.parametrize("camera", CAMERAS)
 @pytest.mark.parametrize("distance", [2, 4, 6])
 def test_a_body_is_where_it_stands(camera: Camera, distance: float) -> None:
-    """To 2 cm, and 5 cm of its height, at three distances below three cameras."""
+    """Positions are within 2 cm and heights within 5 cm, at three distances and cameras."""
     for aside in (-0.7, 0.0, 0.7):
         track = standing(camera, (distance, aside))
 
@@ -63,7 +63,7 @@ def test_a_body_is_where_it_stands(camera: Camera, distance: float) -> None:
 
 @pytest.mark.parametrize(("distance", "limit_m"), [(2, 0.1), (4, 0.1), (6, 0.3)])
 def test_a_point_that_is_five_pixels_off_costs_centimetres(distance: float, limit_m: float) -> None:
-    """Of 20 such errors nine in ten stay below the limit, in a picture of 1280 pixels."""
+    """With one corner off by 5 pixels, 90 % of the errors are below the limit."""
     camera = CAMERAS[1]
     track = standing(camera, (distance, 0.5))
 
@@ -76,7 +76,7 @@ def test_a_point_that_is_five_pixels_off_costs_centimetres(distance: float, limi
 
 
 def test_frames_of_any_size_give_the_same_metres() -> None:
-    """The points are parts of the frame."""
+    """Positions do not depend on the frame's size, as the corners are relative."""
     camera = CAMERAS[1]
     plan = floor(camera)
     pixels = np.array([700.0, 500.0])
@@ -91,7 +91,7 @@ def test_frames_of_any_size_give_the_same_metres() -> None:
 
 
 def test_axes_may_turn_either_way() -> None:
-    """A floor whose y points to the other side puts people above it, too."""
+    """A left-handed floor gives positive heights, too."""
     camera = CAMERAS[1]
     plan = floor(camera)
     other = Floor(plan.points, tuple((x, -y) for x, y in plan.metres), "hall")
@@ -103,12 +103,12 @@ def test_axes_may_turn_either_way() -> None:
 
 
 def test_the_sky_is_nowhere() -> None:
-    """Above the horizon there is no floor."""
+    """Points above the horizon have no position."""
     assert floor(CAMERAS[1]).view(CAMERAS[1].size).position((640, -600)) is None
 
 
 def test_a_camera_that_looks_straight_down_gives_places_without_heights() -> None:
-    """The four points do not tell how far away it is."""
+    """From straight above there are positions but no heights."""
     square = ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8))
     view = Floor(square, ((0, 0), (2, 0), (2, 2), (0, 2)), "hall").view(Size(500, 500))
 
@@ -118,7 +118,7 @@ def test_a_camera_that_looks_straight_down_gives_places_without_heights() -> Non
 
 @pytest.mark.parametrize("heading", [0, 60, 180, 250])
 def test_who_walks_has_speed_and_heading(heading: float) -> None:
-    """As the body walks; who stands has no heading and nearly no speed."""
+    """Speed and heading are those of the walk; a standing person has no heading."""
     camera = CAMERAS[1]
     towards = np.radians(heading)
     start = (4.2 - 1.2 * float(np.cos(towards)), -1.2 * float(np.sin(towards)))
@@ -141,7 +141,7 @@ def test_who_walks_has_speed_and_heading(heading: float) -> None:
 
 @pytest.mark.parametrize("turned", [0, 30, -30, 50, -50, 180, 150, -150])
 def test_the_shoulders_tell_which_way_a_person_faces(turned: float) -> None:
-    """Within 31 degrees; 0 is towards the camera, 90 to the right of the picture."""
+    """The facing is accurate to 31 degrees; 0 is towards the camera, 90 right in the picture."""
     # A body with heading 180 looks back along x, at the camera; turning left is to its left,
     # which is the right of the picture.
     track = standing(Camera(1.4, 0), (4, 0), heading=180 + turned)
@@ -154,12 +154,12 @@ def test_the_shoulders_tell_which_way_a_person_faces(turned: float) -> None:
 
 @pytest.mark.parametrize("heading", [90, 270])
 def test_from_the_side_the_facing_is_unknown(heading: float) -> None:
-    """There the shoulders lie in one line of sight."""
+    """In a side view the facing is None."""
     assert facing_deg(standing(Camera(1.4, 0), (4, 0), heading=heading)) is None
 
 
 def test_without_a_floor_there_is_a_velocity_in_pixels() -> None:
-    """And no place."""
+    """Without a floor the velocity is in pixels and there is no position."""
     camera = CAMERAS[1]
     actor = Actor.doing(walk(3, 1.0), at=(4, -1), heading_deg=90)
     reader, last = KinematicsReader(), []
@@ -170,12 +170,12 @@ def test_without_a_floor_there_is_a_velocity_in_pixels() -> None:
     (track,) = last
     assert track.place is None
     assert track.velocity is not None
-    # One metre a second at four metres; the camera's left is where y grows.
+    # 1 m/s at 4 m; y grows towards the camera's left.
     assert track.velocity[0] == pytest.approx(-camera.focal / 4.2, rel=0.2)
 
 
 def test_the_nearest_of_three_is_told_of_each() -> None:
-    """In metres on the floor; one who is alone has none."""
+    """Each person's nearest neighbour is in metres; a single person has none."""
     camera = CAMERAS[1]
     reader = KinematicsReader(floor(camera))
     tracks = [
@@ -199,7 +199,7 @@ POINTS = "points = [[0.3, 0.6], [0.7, 0.6], [0.9, 0.9], [0.1, 0.9]]\n"
 
 
 def test_a_rectangle_needs_two_lengths_only() -> None:
-    """The first side lies along x, the second along y; the frame has the camera's name."""
+    """Of `size` the first side is x and the second y; the frame is named after the camera."""
     config = loads(TABLE + POINTS + "size = [2, 3]\n", "test")
 
     made = build.follower(config, config.cameras[0]).kinematics.floor
@@ -221,6 +221,6 @@ def test_a_rectangle_needs_two_lengths_only() -> None:
     ],
 )
 def test_points_that_are_no_floor_are_refused(text: str, what: str) -> None:
-    """The message says what was expected."""
+    """Invalid points raise ConfigError, which says what was expected."""
     with pytest.raises(ConfigError, match=what):
         loads(TABLE + text + "\n", "test")

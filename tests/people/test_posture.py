@@ -1,4 +1,4 @@
-"""Postures: read from single pictures, settled over time, measured on generated bodies."""
+"""Postures: from single poses, debounced over time, measured on generated bodies."""
 
 import json
 from collections import Counter
@@ -62,7 +62,7 @@ def seen(stance: Stance, heading_deg: float, camera: Camera | None = None) -> Po
 
 
 def torso(pose: Pose) -> float:
-    """Return the distance of shoulders and hips, in pixels."""
+    """Return the distance between shoulders and hips, in pixels."""
     middle = pose.keypoints[[5, 6], :2].mean(axis=0) - pose.keypoints[[11, 12], :2].mean(axis=0)
     return float(np.hypot(*middle))
 
@@ -102,26 +102,26 @@ def read_after_standing(stance: Stance, heading_deg: float) -> str:
     "stance", [BENT, CROUCHING, ALL_FOURS], ids=["bent", "crouched", "crawling"]
 )
 def test_what_is_none_of_the_three_is_never_lying(stance: Stance) -> None:
-    """Picking something up or crawling must not look like lying on the floor."""
+    """Crouching, bending or crawling is never lying."""
     for heading in range(0, 360, 15):
         assert read(seen(stance, heading)) != "lying"
 
 
 def reaching(stance: Stance, degrees: float) -> Stance:
-    """Return the stance with both arms so far forwards of the trunk, straight."""
+    """Return the stance with both straight arms at this angle from the trunk."""
     return replace(stance, **dict.fromkeys(ARMS, degrees))
 
 
 @pytest.mark.parametrize("arm_deg", [-20, 45, 90, 170])
 def test_what_the_arms_do_makes_nobody_lie(arm_deg: float) -> None:
-    """Standing, sitting or bending with the arms anywhere, seen from all sides."""
+    """The position of the arms never makes a person lying, from any direction."""
     for stance in (STANDING, SITTING, BENT, CROUCHING):
         for heading in range(0, 360, 15):
             assert read(seen(reaching(stance, arm_deg), heading)) != "lying"
 
 
 def test_hidden_hips_do_not_hide_who_lies() -> None:
-    """Head, shoulders and feet in one level line are enough; a blanket may hide the feet."""
+    """A body with hidden hips or feet is still recognised as lying."""
     pose = seen(ON_BACK, 90.0)
     for hidden in ([11, 12], [15, 16]):
         keypoints = pose.keypoints.copy()
@@ -132,7 +132,7 @@ def test_hidden_hips_do_not_hide_who_lies() -> None:
 
 @pytest.mark.parametrize("hidden", [range(5, 7), range(11, 13), range(13, 17)])
 def test_half_a_body_is_unknown(hidden: range) -> None:
-    """Without shoulders, hips or legs nothing is guessed."""
+    """Without shoulders, hips or legs the posture is unknown."""
     pose = seen(STANDING, 180.0)
     keypoints = pose.keypoints.copy()
     keypoints[list(hidden), 2] = 0.1
@@ -143,7 +143,7 @@ def test_half_a_body_is_unknown(hidden: range) -> None:
 
 @pytest.mark.parametrize(("stance", "_"), TRUTH.values(), ids=TRUTH.keys())
 def test_mirror_scale_and_place_change_nothing(stance: Stance, _: Posture) -> None:
-    """A mirrored, a larger or a moved picture shows the same posture."""
+    """Mirroring, scaling or moving the pose does not change the posture."""
     for heading in range(0, 360, 30):
         pose = seen(stance, heading)
         mirrored = pose.keypoints[list(MIRRORED)].copy()
@@ -157,7 +157,7 @@ def test_mirror_scale_and_place_change_nothing(stance: Stance, _: Posture) -> No
 
 
 def test_a_flicker_does_not_show_and_a_change_does() -> None:
-    """One odd frame is swallowed; what stays for a second and a half is said."""
+    """A posture of two frames is ignored; one of 1.5 s is reported."""
     reader = PostureReader()
     standing, sitting = seen(STANDING, 90.0), seen(SITTING, 90.0)
     poses = [standing] * 20 + [sitting] * 2 + [standing] * 10 + [sitting] * 20
@@ -172,7 +172,7 @@ def test_a_flicker_does_not_show_and_a_change_does() -> None:
 
 
 def test_a_second_of_absence_keeps_the_posture() -> None:
-    """Models lose people who lie: the posture is still known when they are back."""
+    """The posture is still known after an absence of a second."""
     reader = PostureReader()
     for frame in range(30):
         reader.update([Track(1, seen(ON_LEFT, 0.0), 0)], frame * 100 * NS_PER_MS)
@@ -185,7 +185,7 @@ def test_a_second_of_absence_keeps_the_posture() -> None:
 
 @pytest.mark.slow
 def test_settled_postures_of_noisy_people_are_seldom_wrong() -> None:
-    """Over all kinds of scenes: wrong in under 2 %, an answer in most of the time."""
+    """In all kinds of scenes fewer than 2 % of the postures are wrong, and most are known."""
     counts: Counter[tuple[str, Posture]] = Counter()
     for case in cases(3):
         reader = PostureReader()
@@ -205,7 +205,7 @@ def test_settled_postures_of_noisy_people_are_seldom_wrong() -> None:
 
 
 def test_changes_are_told_and_the_largest_person_is_the_state() -> None:
-    """Unknown is no change; nobody is unknown after a second."""
+    """Unknown gives no event; without people the state is unknown after a second."""
     near, far = seen(STANDING, 90.0), seen(SITTING, 90.0, Camera(1.6, fov_deg=100).aimed_at(4.0))
     detector = PostureDetector()
     said: list[tuple[int | None, str]] = []
@@ -240,7 +240,7 @@ def test_details_are_told_once_they_last_a_second() -> None:
 
 
 def test_people_side_by_side_do_not_take_turns_in_the_state() -> None:
-    """A little larger is no nearer; clearly larger is."""
+    """The state changes to another person only if that one is clearly larger."""
     detector, pose, said = PostureDetector(), seen(STANDING, 90.0), []
     for frame, growth in enumerate((1.0, 1.1, 0.95, 1.1, 1.5)):
         larger = pose.box._replace(height=growth * pose.box.height)
@@ -272,7 +272,7 @@ PICTURE = Path(__file__).parents[2] / "docs" / "images" / "person.jpg"
 def test_a_single_picture_tells_its_posture(
     turn: int | None, posture: Posture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`detect --json` says what the body of one still picture does."""
+    """`detect --json` contains the posture for a still picture."""
     path = tmp_path / "still.png"
     image = cv2.imread(str(PICTURE))
     cv2.imwrite(str(path), image if turn is None else cv2.rotate(image, turn))
@@ -287,7 +287,7 @@ def test_a_single_picture_tells_its_posture(
 SHARED = Path(__file__).parents[3] / "shared" / "testdata"
 PICTURES = {
     "image1.png": {"standing"},
-    "image3.jpeg": {"standing", "unknown"},  # one knee is raised
+    "image3.jpeg": {"standing", "unknown"},  # with one knee raised
     "test_image.png": {"standing", "unknown"},
     "test_couple.jpg": {"standing", "unknown"},
     "squat.png": {"unknown", "sitting"},
@@ -298,7 +298,7 @@ PICTURES = {
 @pytest.mark.skipif(not SHARED.exists(), reason="the shared pictures are not here")
 @pytest.mark.parametrize("name", PICTURES)
 def test_real_pictures_are_read_by_a_real_model(name: str) -> None:
-    """A person who stands is not read as sitting or lying, one who squats not as standing."""
+    """Standing people are not sitting or lying, and squatting people not standing."""
     image = cv2.cvtColor(cv2.imread(str(SHARED / name)), cv2.COLOR_BGR2RGB)
     estimator = edgepose.PoseEstimator(str(SHARED / "movenet_single_pose_lightning_ptq.tflite"))
 
@@ -314,7 +314,7 @@ STANDING_PEOPLE = ("image1.png", "image3.jpeg", "test_image.png", "test_couple.j
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED.exists(), reason="the shared pictures are not here")
 def test_real_people_turned_on_their_side_lie() -> None:
-    """By a quarter to either side: most are lying, nobody stands or sits."""
+    """Real people rotated by 90 degrees are mostly lying, and never standing or sitting."""
     estimator = edgepose.PoseEstimator("movenet-multipose")
     images = [cv2.cvtColor(cv2.imread(str(SHARED / n)), cv2.COLOR_BGR2RGB) for n in STANDING_PEOPLE]
     turns = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_90_COUNTERCLOCKWISE)

@@ -1,4 +1,4 @@
-"""Smoothing: still when still, prompt when moving."""
+"""Smoothing: less jitter, little delay."""
 
 from dataclasses import replace
 from typing import cast
@@ -30,7 +30,7 @@ def noisy(body: Floats, rng: np.random.Generator) -> Floats:
 
 
 def waving(at_s: float) -> Floats:
-    """Move the left wrist around a circle of a sixth of the height, once a second."""
+    """Move the left wrist on a circle of radius height / 6, once per second."""
     body = BODY.copy()
     turn = 2 * np.pi * at_s
     body[LEFT_WRIST, :2] += HEIGHT / 6 * np.array([np.cos(turn), np.sin(turn) - 2])
@@ -40,7 +40,7 @@ def waving(at_s: float) -> Floats:
 def film(
     fps: float, *, wave: bool, options: SmootherOptions | None = None
 ) -> tuple[Floats, Floats, Floats]:
-    """Return truth, seen and smoothed keypoints (frames, 17, 2)."""
+    """Return true, observed and smoothed keypoints (frames, 17, 2)."""
     rng, smoother = np.random.default_rng(0), Smoother(options)
     times = np.arange(0, FOREVER_S, 1 / fps)
     truth = [waving(at_s) if wave else BODY for at_s in times]
@@ -53,12 +53,12 @@ def film(
 
 
 def shake(bodies: Floats) -> float:
-    """Return the root mean square of what changes from frame to frame, in pixels."""
+    """Return the root mean square difference between frames, in pixels."""
     return float(np.sqrt((np.diff(bodies, axis=0) ** 2).mean()))
 
 
 def late_s(truth: Floats, smooth: Floats, fps: float) -> float:
-    """Return how much later the wrist is at one turn a second, by its phase."""
+    """Return the wrist's delay at one turn per second, by its phase."""
     times = np.arange(len(truth)) / fps
     turn = np.exp(-2j * np.pi * times)
     was, came = ((b[:, LEFT_WRIST, 0] - b[:, LEFT_WRIST, 0].mean()) @ turn for b in (truth, smooth))
@@ -66,14 +66,14 @@ def late_s(truth: Floats, smooth: Floats, fps: float) -> float:
 
 
 def wrist_reach(truth: Floats, smooth: Floats) -> float:
-    """Return how far the wrist goes, as a part of how far it really goes."""
+    """Return the wrist's smoothed amplitude relative to the true one."""
     spread = smooth[:, LEFT_WRIST].std(axis=0) / truth[:, LEFT_WRIST].std(axis=0)
     return float(spread.min())
 
 
 @pytest.mark.parametrize(("fps", "part"), [(10, 0.35), (15, 0.25), (30, 0.16)])
 def test_a_person_standing_still_stands_still(fps: float, part: float) -> None:
-    """The models' jitter shrinks to a part of itself, the more the higher the rate."""
+    """The jitter is reduced, the more so at higher frame rates."""
     _, seen, smooth = film(fps, wave=False)
 
     assert shake(smooth) < part * shake(seen)
@@ -81,7 +81,7 @@ def test_a_person_standing_still_stands_still(fps: float, part: float) -> None:
 
 @pytest.mark.parametrize("fps", [10, 15, 30])
 def test_a_waving_hand_is_hardly_late(fps: float) -> None:
-    """At one turn a second the wrist lags by less than 30 ms, and goes as far."""
+    """At one turn per second the wrist lags less than 30 ms and keeps its amplitude."""
     truth, _, smooth = film(fps, wave=True)
 
     assert abs(late_s(truth, smooth, fps)) < 0.03
@@ -90,7 +90,7 @@ def test_a_waving_hand_is_hardly_late(fps: float) -> None:
 
 @pytest.mark.parametrize("factor", [0.25, 4])
 def test_near_and_far_people_are_treated_alike(factor: float) -> None:
-    """Twice as large is twice the pixels, and nothing else."""
+    """The result scales with the size of the person."""
     rng, small, large = np.random.default_rng(0), Smoother(), Smoother()
     for frame in range(30):
         body = noisy(waving(frame / 10), rng)
@@ -103,7 +103,7 @@ def test_near_and_far_people_are_treated_alike(factor: float) -> None:
 
 
 def test_two_short_steps_do_what_a_long_one_does() -> None:
-    """With the pose unchanged in between, only the time that passed counts."""
+    """With an unchanged pose in between, the result depends on the elapsed time only."""
     options = SmootherOptions(prompt=0)
     moved = BODY + np.array([30, 0, 0], np.float32)
     once, twice = Smoother(options), Smoother(options)
@@ -118,7 +118,7 @@ def test_two_short_steps_do_what_a_long_one_does() -> None:
 
 
 def test_after_a_gap_it_starts_anew() -> None:
-    """Nobody is dragged from where they were seconds ago."""
+    """After a gap the pose is not smoothed."""
     smoother = Smoother()
     smoother.smooth([track(BODY)], 0)
     moved = BODY + np.array([300, 0, 0], np.float32)
@@ -129,7 +129,7 @@ def test_after_a_gap_it_starts_anew() -> None:
 
 
 def test_a_doubtful_keypoint_drags_nothing() -> None:
-    """It passes as it is, and what comes after is as if it had not been."""
+    """A keypoint with a low score is not smoothed and does not affect later frames."""
     disturbed, calm = Smoother(), Smoother()
     for smoother in (disturbed, calm):
         smoother.smooth([track(BODY)], 0)
@@ -146,7 +146,7 @@ def test_a_doubtful_keypoint_drags_nothing() -> None:
 
 
 def test_a_joint_that_was_long_hidden_starts_anew() -> None:
-    """The person stayed, the hand was away for a second: it is not dragged back."""
+    """A joint that was hidden for a second is not smoothed when it returns."""
     smoother = Smoother(SmootherOptions(prompt=0))
     smoother.smooth([track(BODY)], 0)
     hidden, elsewhere = BODY.copy(), BODY.copy()
@@ -161,7 +161,7 @@ def test_a_joint_that_was_long_hidden_starts_anew() -> None:
 
 
 def test_people_do_not_touch_each_other() -> None:
-    """Two people smoothed together come out as each alone, in any order."""
+    """Two people are smoothed independently, in any order."""
     rng = np.random.default_rng(0)
     both, alone = Smoother(), Smoother()
     for frame in range(20):
@@ -178,7 +178,7 @@ def test_people_do_not_touch_each_other() -> None:
 
 
 def test_it_changes_positions_and_nothing_else() -> None:
-    """Scores, ids, times, posture and zones come through; the box moves with the body."""
+    """Scores, id, times, posture and zones are unchanged; the box moves with the keypoints."""
     smoother, rng = Smoother(), np.random.default_rng(0)
     given = [replace(track(noisy(BODY, rng)), posture="sitting", zones=("sofa",)) for _ in range(2)]
 
@@ -195,7 +195,7 @@ def test_it_changes_positions_and_nothing_else() -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_times_that_do_not_increase_move_nothing() -> None:
-    """A second look at the same moment, or an earlier one, is no look."""
+    """A pose at the same or an earlier time has no effect."""
     smoother = Smoother()
     first = smoother.smooth([track(BODY)], NS_PER_S)[0].pose
     moved = track(BODY + np.array([50, 0, 0], np.float32))
@@ -209,7 +209,7 @@ def test_times_that_do_not_increase_move_nothing() -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_strange_bodies_leave_no_trace_of_nan() -> None:
-    """Empty boxes, points in one place and no score at all give numbers all the same."""
+    """Empty boxes, coincident points and zero scores give finite numbers."""
     smoother, rng = Smoother(), np.random.default_rng(0)
     point = np.tile(np.array([[5, 5, 0.9]], np.float32), (17, 1))
 
@@ -223,7 +223,7 @@ def test_strange_bodies_leave_no_trace_of_nan() -> None:
 
 
 def test_whoever_is_gone_leaves_nothing_behind() -> None:
-    """Memory is bounded: only people of the last moments are remembered."""
+    """Only recent people are remembered, so memory is bounded."""
     smoother = Smoother()
 
     for frame in range(500):

@@ -1,4 +1,4 @@
-"""Tracking: ids that stay with their people."""
+"""Tracking: persistent ids of people."""
 
 import itertools
 import math
@@ -67,7 +67,7 @@ def without(moments: Iterable[Moment], start_s: float, end_s: float) -> list[Mom
 
 
 def calls_a_frame(people: int) -> float:
-    """Return how many functions an update calls when so many people stroll beside each other."""
+    """Return the number of function calls per update for people walking in parallel."""
     lanes = [200.0 * lane for lane in range(people)]
     walkers = tuple(Walker(((0, 100 + x, 600), (3, 300 + x, 600))) for x in lanes)
     moments = list(Walk(walkers, 3, width=300 * people).film(10))
@@ -98,7 +98,7 @@ def scaled(pose: Pose, factor: float) -> Pose:
 
 @pytest.mark.parametrize("fps", [5, 10, 15, 30, 60])
 def test_somebody_new_is_told_within_three_tenths_of_a_second(fps: float) -> None:
-    """Presence must appear quickly at every usual rate, and never on one frame alone."""
+    """A new track is reported within 0.3 s at every usual rate, but not in the first frame."""
     delay_s = first_seen(STROLL, fps)
 
     assert 1 / fps <= delay_s < 0.3
@@ -106,7 +106,7 @@ def test_somebody_new_is_told_within_three_tenths_of_a_second(fps: float) -> Non
 
 @pytest.mark.parametrize("fps", [1, 2, 3])
 def test_at_slow_rates_the_second_frame_tells(fps: float) -> None:
-    """A walker at one frame a second has gone several body widths: still one person."""
+    """At low rates the second frame confirms the track, despite the distance walked."""
     frames = ids(follow(STROLL.film(fps)))
 
     assert frames[0] == []
@@ -114,7 +114,7 @@ def test_at_slow_rates_the_second_frame_tells(fps: float) -> None:
 
 
 def test_it_hands_on_the_poses_as_they_are() -> None:
-    """Tracking adds an id and nothing else; who was first seen when is kept."""
+    """The pose objects are unchanged; `since_ns` is the time of the first frame."""
     moments = list(STROLL.film(10))
 
     frames = follow(moments)
@@ -124,7 +124,7 @@ def test_it_hands_on_the_poses_as_they_are() -> None:
 
 
 def test_a_flicker_never_gets_an_id() -> None:
-    """One frame of a thing taken for a person says nothing, however sure and often."""
+    """False detections of single frames give no track, whatever their score and number."""
     tracker, rng = Tracker(), np.random.default_rng(1)
     ghost = replace(next(STANDING.film()).poses[0], score=0.99)
 
@@ -138,7 +138,7 @@ def test_a_flicker_never_gets_an_id() -> None:
 
 
 def test_a_doubtful_pose_continues_a_person_but_starts_none() -> None:
-    """Weak detections keep an id alive; alone they are nobody."""
+    """Poses with low scores continue a track but do not start one."""
     moments = list(STROLL.film(10))
     weak = [replace(m, poses=[replace(p, score=0.15) for p in m.poses]) for m in moments]
 
@@ -216,7 +216,7 @@ def test_a_second_pose_in_the_same_box_is_no_second_person() -> None:
 
 @pytest.mark.parametrize("fps", [2, 10, 30])
 def test_the_id_lasts_through_a_short_absence(fps: float) -> None:
-    """Hidden for a second and a half while walking on: the same person."""
+    """The id is kept while the person is hidden for 1.5 s."""
     frames = follow(without(STROLL.film(fps), 3, 4.5))
 
     assert {i for tracks in ids(frames) for i in tracks} == {1}
@@ -224,7 +224,7 @@ def test_the_id_lasts_through_a_short_absence(fps: float) -> None:
 
 
 def test_whoever_stays_away_comes_back_as_somebody_new() -> None:
-    """Beyond `lost_s` an id is gone for good."""
+    """After `lost_s` a person gets a new id."""
     frames = ids(follow(without(STANDING.film(10), 3, 5.5)))
 
     assert frames[29] == [1]
@@ -232,7 +232,7 @@ def test_whoever_stays_away_comes_back_as_somebody_new() -> None:
 
 
 def test_somebody_of_another_size_is_not_the_one_who_left() -> None:
-    """Coming back goes by place and size: a small child is not the tall man."""
+    """A person of another size at the same place gets a new id."""
     tall, small = (
         Walker(((0, 640, 600), (3, 640, 600)), 300),
         Walker(((4, 640, 600), (8, 640, 600)), 100),
@@ -246,7 +246,7 @@ def test_somebody_of_another_size_is_not_the_one_who_left() -> None:
 
 @pytest.mark.parametrize("name", WALKS)
 def test_the_order_of_poses_changes_nothing(name: str) -> None:
-    """Frame by frame the same ids on the same poses, however they are shuffled."""
+    """The order of poses does not affect the ids."""
     moments = list(WALKS[name].film(10, seed=2))[:60]
     rng = np.random.default_rng(0)
     shuffled = [
@@ -261,7 +261,7 @@ def test_the_order_of_poses_changes_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["crossing", "passing behind", "side by side"])
 def test_ids_do_not_depend_on_scale_or_side(name: str) -> None:
-    """A camera with other pixels, or a mirror, gives the same people."""
+    """Scaling or mirroring the poses does not affect the ids."""
     moments = list(WALKS[name].film(10, seed=3))
     large = [replace(m, poses=[scaled(p, 4) for p in m.poses]) for m in moments]
     mirror = [replace(m, poses=[mirrored(p, 1280) for p in m.poses]) for m in moments]
@@ -272,7 +272,7 @@ def test_ids_do_not_depend_on_scale_or_side(name: str) -> None:
 
 @pytest.mark.parametrize("slower", [0.5, 1, 2])
 def test_half_the_speed_at_half_the_rate_is_the_same_walk(slower: float) -> None:
-    """Pictures taken at the same places give the same people, slowly or quickly."""
+    """Half the speed at half the rate gives the same ids."""
     walk = replace(WALKS["crossing in depth"], noise=CLEAN)
     moments = [replace(m, at_ns=round(m.at_ns * slower)) for m in walk.film(15)]
 
@@ -284,7 +284,7 @@ def test_half_the_speed_at_half_the_rate_is_the_same_walk(slower: float) -> None
 
 @pytest.mark.parametrize("seed", range(5))
 def test_frames_may_come_at_any_times(seed: int) -> None:
-    """From 1 to 60 Hz, changing from frame to frame, with gaps of seconds."""
+    """The id is kept at varying rates from 1 to 60 Hz, with gaps of seconds."""
     rng = np.random.default_rng(seed)
     steps = np.where(rng.random(400) < 0.02, 1.8, 1 / rng.uniform(1, 60, 400))
     times = [float(at_s) for at_s in steps.cumsum() if at_s < 8]
@@ -295,7 +295,7 @@ def test_frames_may_come_at_any_times(seed: int) -> None:
 
 
 def test_times_that_do_not_increase_break_nothing() -> None:
-    """A repeated or slightly earlier time is "no time has passed"."""
+    """A repeated or slightly earlier time counts as the same time."""
     moments = list(STANDING.film(10))
     uneven = [replace(m, at_ns=m.at_ns - (i % 3) * NS_PER_S // 5) for i, m in enumerate(moments)]
     still = [replace(m, at_ns=7) for m in moments]
@@ -305,7 +305,7 @@ def test_times_that_do_not_increase_break_nothing() -> None:
 
 
 def test_a_clock_that_starts_anew_is_a_new_scene() -> None:
-    """Times far in the past forget everybody, and nobody hangs on for ever."""
+    """Times far in the past clear all tracks."""
     tracker = Tracker()
     follow([replace(m, at_ns=m.at_ns + 10**15) for m in STANDING.film(10)], tracker)
 
@@ -316,7 +316,7 @@ def test_a_clock_that_starts_anew_is_a_new_scene() -> None:
 
 
 def test_forgetting_starts_anew_with_new_ids() -> None:
-    """After a cut nobody is who they were, and no id comes twice."""
+    """After `forget` people get new ids."""
     tracker = Tracker()
     follow(STANDING.film(10), tracker)
 
@@ -327,7 +327,7 @@ def test_forgetting_starts_anew_with_new_ids() -> None:
 
 
 def test_the_next_tracker_of_a_camera_goes_on_counting() -> None:
-    """A changed configuration builds a new tracker: ids stay unique all the same."""
+    """Ids are unique across trackers of a camera, if they share the counter."""
     source = itertools.count(1)
     before = follow(STANDING.film(10), Tracker(ids=source))
 
@@ -337,7 +337,7 @@ def test_the_next_tracker_of_a_camera_goes_on_counting() -> None:
 
 
 def test_a_second_skeleton_on_the_same_person_is_nobody() -> None:
-    """Found twice, whole or in part, in every frame: one person."""
+    """A second pose of the same person, complete or partial, gives no second track."""
     rng = np.random.default_rng(0)
     twice = []
     for moment in STROLL.film(10):
@@ -355,7 +355,7 @@ def test_a_second_skeleton_on_the_same_person_is_nobody() -> None:
 
 
 def test_somebody_else_being_sure_takes_nothing_from_a_doubtful_person() -> None:
-    """Of two people one is found surely and one doubtfully: both keep their ids."""
+    """A person with a low score beside one with a high score keeps the id."""
     both = replace(WALKS["side by side"], noise=CLEAN)
     moments = list(both.film(10))[:60]
     weak = [
@@ -369,7 +369,7 @@ def test_somebody_else_being_sure_takes_nothing_from_a_doubtful_person() -> None
 
 
 def test_a_shaky_double_of_a_known_person_is_nobody() -> None:
-    """Too unlike to be thrown away, too like to be somebody: it starts no person."""
+    """A second pose too different for suppression starts no track."""
     rng = np.random.default_rng(0)
     shaky = []
     for moment in STANDING.film(10):
@@ -387,7 +387,7 @@ def test_a_shaky_double_of_a_known_person_is_nobody() -> None:
 
 
 def test_it_finds_a_person_by_the_box_when_joints_are_hidden() -> None:
-    """With no keypoint to go by, overlapping boxes keep the id."""
+    """Without visible keypoints overlapping boxes continue the track."""
     moments = list(STROLL.film(10))
     blank = np.array([1, 1, 0.1], np.float32)
     hidden = [
@@ -401,7 +401,7 @@ def test_it_finds_a_person_by_the_box_when_joints_are_hidden() -> None:
 
 
 def test_it_says_where_people_should_be() -> None:
-    """A walker out of sight walks on, fades, and asking changes nothing."""
+    """A hidden walker is predicted to walk on with a falling score; `predict` changes nothing."""
     tracker = Tracker()
     moments = list(STROLL.film(10))
     follow(moments[:40], tracker)
@@ -422,7 +422,7 @@ def test_it_says_where_people_should_be() -> None:
 
 @pytest.mark.parametrize("fps", [5, 10, 30])
 def test_trust_in_a_hidden_joint_fades_by_the_clock(fps: float) -> None:
-    """A wrist behind the back is carried along for about a second, at any frame rate."""
+    """The score of a hidden joint decays within about a second, at any frame rate."""
     moments = list(STANDING.film(fps))[: round(1.5 * fps)]
     pose = moments[0].poses[0]
     hidden = pose.keypoints.copy()
@@ -439,7 +439,7 @@ def test_trust_in_a_hidden_joint_fades_by_the_clock(fps: float) -> None:
 
 
 def test_a_place_is_believed_between_the_expected_and_the_seen() -> None:
-    """One trembling pose does not move anybody by all that it trembles."""
+    """The estimate lies between prediction and observation."""
     moments, tracker = list(STANDING.film(10)), Tracker()
     follow(moments[:20], tracker)
     pose = moments[20].poses[0]
@@ -456,7 +456,7 @@ def test_a_place_is_believed_between_the_expected_and_the_seen() -> None:
 
 @pytest.mark.parametrize(("factor", "part"), [(2, 0.5), (0.5, 0.1)])
 def test_people_grow_quickly_and_shrink_slowly(factor: float, part: float) -> None:
-    """Half a person behind a sofa stays as large; who steps out of it is soon believed."""
+    """The size grows quickly and shrinks slowly, as with a person behind a sofa."""
     pose = next(STANDING.film()).poses[0]
     bodies = predict_tracks(init_tracks(batch_poses([pose])), 0.1)
     x, y, width, height = pose.box
@@ -469,7 +469,7 @@ def test_people_grow_quickly_and_shrink_slowly(factor: float, part: float) -> No
 
 
 def test_twenty_people_at_once() -> None:
-    """A full room: twenty ids for twenty people standing apart."""
+    """Twenty people standing apart get twenty ids."""
     walkers = tuple(
         Walker(((0, 80 + 120 * (i % 10), 300 + 350 * (i // 10)), (4, 80 + 120 * (i % 10), 301)))
         if i < 10
@@ -484,7 +484,7 @@ def test_twenty_people_at_once() -> None:
 
 @pytest.mark.slow
 def test_no_id_ever_comes_back() -> None:
-    """Ten thousand frames of people who come and go: each id lives once, rising."""
+    """In 10,000 frames ids are never reused and increase."""
     rng = np.random.default_rng(4)
     stray = next(STANDING.film()).poses[0]
     tracker, seen_last, at_ns = Tracker(), dict[int, int](), 0
@@ -509,7 +509,7 @@ def test_no_id_ever_comes_back() -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_strange_bodies_leave_no_trace_of_nan() -> None:
-    """Points in one place, no score at all, empty boxes, far outside: numbers all the same."""
+    """Coincident points, zero scores, empty boxes and far positions give finite numbers."""
     rng = np.random.default_rng(0)
     point = np.tile(np.array([[5, 5, 0.9]], np.float32), (17, 1))
     unsure = point * np.array([1, 1, 0], np.float32)
@@ -528,7 +528,7 @@ def test_strange_bodies_leave_no_trace_of_nan() -> None:
 
 
 def test_of_two_like_poses_the_better_stays() -> None:
-    """One person found twice is kept once, with the higher score, wherever it stands."""
+    """Of two poses of one person the one with the higher score is kept, in any order."""
     pose = next(STANDING.film()).poses[0]
     better = replace(pose, score=pose.score + 0.1)
 
@@ -537,7 +537,7 @@ def test_of_two_like_poses_the_better_stays() -> None:
 
 
 def test_no_other_pairing_is_worth_more() -> None:
-    """Against every pairing of small tables, sparse and full, wide and tall."""
+    """The assignment is optimal, compared with all pairings of small tables."""
     rng = np.random.default_rng(0)
     for _ in range(150):
         rows, columns = rng.integers(1, 6, 2)
@@ -559,7 +559,7 @@ def test_no_other_pairing_is_worth_more() -> None:
 
 @pytest.mark.parametrize("parts", [2, 5, 50])
 def test_it_matters_not_how_often_we_looked_away(parts: int) -> None:
-    """One gap or many short ones of the same length: the same place, and the same doubt."""
+    """Several short predictions equal one long prediction, including the covariance."""
     running = np.array([[300, -40]], np.float32)
     bodies = init_tracks(batch_poses(next(STANDING.film()).poses))._replace(velocity=running)
 
@@ -575,7 +575,7 @@ def test_it_matters_not_how_often_we_looked_away(parts: int) -> None:
 
 @pytest.mark.parametrize("people", [1, 10, 40])
 def test_only_people_near_each_other_are_compared(people: int) -> None:
-    """Joint by joint everybody is compared with as many poses as stand close: with one here."""
+    """Keypoints are compared only for pairs that are close to each other."""
     someone = next(STANDING.film()).poses[0]
     apart = [np.array([300 * i, 0, 0], np.float32) for i in range(people)]
     crowd = batch_poses([changed(someone, someone.keypoints + away) for away in apart])
@@ -586,7 +586,7 @@ def test_only_people_near_each_other_are_compared(people: int) -> None:
 
 
 def test_the_work_grows_with_the_people_not_with_their_square() -> None:
-    """Arrays hold everybody: with twice as many, no more than twice the calls."""
+    """The number of calls grows at most linearly with the number of people."""
     few, many = calls_a_frame(10), calls_a_frame(40)
 
     assert many < 4 * few
@@ -595,7 +595,7 @@ def test_the_work_grows_with_the_people_not_with_their_square() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WALKS)
 def test_ids_stay_with_their_people(name: str) -> None:
-    """As good as measured, less a little: the table is in docs/tracking.md."""
+    """The tracking metrics stay close to the table in docs/tracking.md."""
     floor = FLOORS[name]
 
     marks = mark(WALKS[name], 10, range(10))
@@ -609,7 +609,7 @@ def test_ids_stay_with_their_people(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_pedestrians_are_about_as_many_as_there_are() -> None:
-    """A real model on a real clip: a dozen and some people come by, and no storm of ids."""
+    """With a real model and clip the number of ids is about the number of people."""
     tracker, lives = Tracker(), Counter[int]()
 
     for at_ns, poses in pedestrians(seconds=40, every=2):

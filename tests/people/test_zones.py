@@ -1,4 +1,4 @@
-"""Zones: what lies inside, and where a person stands."""
+"""Zones: points inside, and the ground point of a person."""
 
 import math
 import subprocess
@@ -12,7 +12,7 @@ from edgepose.people.zones import Zone, ground_point, locate
 from edgepose.types import Box, Pose, Size, Track
 
 SQUARE = Zone("square", ((0.2, 0.2), (0.6, 0.2), (0.6, 0.6), (0.2, 0.6)))
-# An L: the upper right quarter is missing.
+# An L shape: the upper right quarter is missing.
 CORNER = Zone("corner", ((0, 0), (0.5, 0), (0.5, 0.5), (1, 0.5), (1, 1), (0, 1)))
 
 UPRIGHT = {
@@ -28,7 +28,7 @@ UPRIGHT = {
 
 
 def pose(joints: dict[str, tuple[float, float]], hidden: tuple[str, ...] = ()) -> Pose:
-    """Draw a person with these joints sure; everything else is hidden at the origin."""
+    """Return a person with these joints visible; all others are hidden at the origin."""
     keypoints = np.zeros((17, 3), dtype=np.float32)
     for name, (x, y) in joints.items():
         score = 0.1 if any(name.endswith(part) for part in hidden) else 0.9
@@ -43,7 +43,7 @@ def track(x: float, y: float) -> Track:
 @pytest.mark.parametrize("start", range(6))
 @pytest.mark.parametrize("reverse", [False, True])
 def test_any_corner_first_and_either_way_round_is_the_same_zone(start: int, reverse: bool) -> None:
-    """What lies inside does not depend on how the corners were drawn."""
+    """The order and direction of the corners do not matter."""
     corners = CORNER.polygon[start:] + CORNER.polygon[:start]
     zone = Zone("same", tuple(reversed(corners)) if reverse else corners)
     grid = [(x / 40, y / 40) for x in range(-2, 43) for y in range(-2, 43)]
@@ -54,7 +54,7 @@ def test_any_corner_first_and_either_way_round_is_the_same_zone(start: int, reve
 
 
 def test_the_border_and_the_corners_are_inside() -> None:
-    """A point on the line counts, on each side alike."""
+    """Points on the border are inside, on all sides."""
     edges = [(0.2, 0.4), (0.6, 0.4), (0.4, 0.2), (0.4, 0.6)]
 
     inside = [SQUARE.contains(point) for point in (*edges, *SQUARE.polygon)]
@@ -63,7 +63,7 @@ def test_the_border_and_the_corners_are_inside() -> None:
 
 
 def test_a_slanted_edge_holds_its_own_points() -> None:
-    """Rounding does not push points off an edge that is not upright."""
+    """Points on a slanted edge are inside despite rounding."""
     triangle = Zone("triangle", ((0.1, 0.1), (0.9, 0.3), (0.3, 0.9)))
 
     inside = [triangle.contains((0.1 + 0.8 * t, 0.1 + 0.2 * t)) for t in np.linspace(0, 1, 99)]
@@ -72,7 +72,7 @@ def test_a_slanted_edge_holds_its_own_points() -> None:
 
 
 def test_a_zone_agrees_with_the_angles_around_a_point() -> None:
-    """Another way to ask, by the sum of angles, gives the same answer."""
+    """`contains` agrees with the winding number."""
     star = Zone("star", ((0.5, 0.0), (0.6, 0.4), (1.0, 0.4), (0.65, 0.6), (0.8, 1.0), (0.2, 0.7)))
 
     def winds(x: float, y: float) -> bool:
@@ -88,7 +88,7 @@ def test_a_zone_agrees_with_the_angles_around_a_point() -> None:
 
 
 def test_a_person_stands_between_the_ankles() -> None:
-    """Both feet count alike; one alone when the other is hidden."""
+    """The ground point is between the ankles, or at the visible one."""
     both = ground_point(pose(UPRIGHT))
     one = ground_point(pose(UPRIGHT, hidden=("left_ankle",)))
 
@@ -98,7 +98,7 @@ def test_a_person_stands_between_the_ankles() -> None:
 
 @pytest.mark.parametrize("hidden", [("ankle",), ("ankle", "knee")])
 def test_hidden_feet_are_found_by_the_proportions_of_the_body(hidden: tuple[str, ...]) -> None:
-    """A standing person behind a table stands where the feet are, within a tenth of a leg."""
+    """Hidden feet are extrapolated to within a tenth of a leg."""
     x, y = ground_point(pose(UPRIGHT, hidden=hidden))
 
     assert x == pytest.approx(620)
@@ -106,7 +106,7 @@ def test_hidden_feet_are_found_by_the_proportions_of_the_body(hidden: tuple[str,
 
 
 def test_hidden_feet_follow_the_body_when_it_leans_or_lies() -> None:
-    """Turning the person turns the point with it: no direction of the picture is special."""
+    """The extrapolation rotates with the person."""
     angle = math.radians(90)
     turned = {
         name: (400 + x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle))
@@ -120,7 +120,7 @@ def test_hidden_feet_follow_the_body_when_it_leans_or_lies() -> None:
 
 
 def test_hidden_feet_of_a_seated_person_are_below_the_knees() -> None:
-    """The lower leg hangs down; it does not carry on along the thigh."""
+    """For a seated person hidden feet are below the knees."""
     seated = UPRIGHT | {"left_knee": (715, 310), "right_knee": (685, 310)}
 
     x, y = ground_point(pose(seated, hidden=("ankle",)))
@@ -130,14 +130,14 @@ def test_hidden_feet_of_a_seated_person_are_below_the_knees() -> None:
 
 
 def test_without_a_sure_joint_the_box_says_where() -> None:
-    """The middle of its bottom, never a guess from joints that are not sure."""
+    """Without visible joints it is the middle of the box's bottom edge."""
     nobody_sure = pose(UPRIGHT, hidden=("ankle", "knee", "hip", "shoulder"))
 
     assert ground_point(nobody_sure) == (620, 480)
 
 
 def test_zones_scale_with_the_frame() -> None:
-    """The same part of a wide picture and of a small one is the same zone."""
+    """Zones are relative to the frame's size."""
     where = [
         locate([track(0.4 * w - 0.5, 0.4 * h - 0.5)], [SQUARE, CORNER], Size(w, h))[0].zones
         for w, h in ((1280, 720), (320, 240), (481, 353))
@@ -147,7 +147,7 @@ def test_zones_scale_with_the_frame() -> None:
 
 
 def test_half_a_pixel_decides_at_the_border() -> None:
-    """Keypoints are places of pixels' centres: 99.5 of 400 pixels is a quarter of the width."""
+    """Keypoints refer to pixel centres: 99.5 of 400 pixels is a quarter of the width."""
     right = Zone("right", ((0.25, 0.0), (1.0, 0.0), (1.0, 1.0), (0.25, 1.0)))
 
     where = [locate([track(x, 50)], [right], Size(400, 100))[0].zones for x in (99.4, 99.6)]
@@ -156,7 +156,7 @@ def test_half_a_pixel_decides_at_the_border() -> None:
 
 
 def test_locating_says_only_where_people_are() -> None:
-    """Everything else about a person stays, and a person outside is in no zone."""
+    """`locate` changes only the zones; a person outside has none."""
     someone = track(1200, 100)
 
     (located,) = locate([someone], [SQUARE, CORNER], Size(1280, 720))
@@ -167,7 +167,7 @@ def test_locating_says_only_where_people_are() -> None:
 
 
 def test_feet_cut_off_by_the_picture_are_at_its_edge() -> None:
-    """A zone that reaches the edge holds the people whose feet are beyond it."""
+    """A ground point below the picture is moved to its edge."""
     floor = Zone("floor", ((0.3, 0.8), (0.7, 0.8), (0.7, 1.0), (0.3, 1.0)))
 
     (located,) = locate([track(640, 900)], [floor], Size(1280, 720))
@@ -176,7 +176,7 @@ def test_feet_cut_off_by_the_picture_are_at_its_edge() -> None:
 
 
 def test_a_zone_needs_no_library() -> None:
-    """A configuration with zones is read without numpy."""
+    """The zones module does not import numpy."""
     code = "import sys, edgepose.people.zones; sys.exit('numpy' in sys.modules)"
 
     done = subprocess.run([sys.executable, "-c", code], check=False)

@@ -1,4 +1,4 @@
-"""How inferences are spread over the cores."""
+"""Number of interpreters and threads per interpreter."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ LIGHTNING = "movenet-lightning-int8"
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 4, 6, 8])
 def test_arrangements_use_all_cores_or_one(cores: int) -> None:
-    """Each way to share the cores out evenly, once, and never more threads than cores."""
+    """All even divisions of the cores are offered once, and never more threads than cores."""
     found = arrangements(cores)
 
     assert len(set(found)) == len(found)
@@ -41,7 +41,7 @@ def test_arrangements_use_all_cores_or_one(cores: int) -> None:
 def test_what_is_configured_is_kept(
     cores: int, threads: int, interpreters: int, memory: int
 ) -> None:
-    """And what is not is chosen within the machine: one interpreter where memory is short."""
+    """Configured values are kept; the others fit the machine's cores and memory."""
     model = Model(threads=threads, interpreters=interpreters)
 
     found = candidates(model, cores, memory)
@@ -68,7 +68,7 @@ ONE, TWO, WIDE = Arrangement(1, 1), Arrangement(2, 1), Arrangement(1, 2)
 def test_of_those_that_keep_up_the_one_with_the_least_cpu_is_taken(
     fps: float, expected: Arrangement
 ) -> None:
-    """Where none keeps up, the quickest; a part of the machine is left for other work."""
+    """The one with the least CPU that keeps up is chosen, or else the fastest; 20 % stay free."""
     costs = {ONE: Cost(26.6, 26.6), TWO: Cost(13.9, 27.8), WIDE: Cost(14.5, 29.0)}
 
     chosen = choose(costs, fps)
@@ -78,14 +78,14 @@ def test_of_those_that_keep_up_the_one_with_the_least_cpu_is_taken(
 
 
 def test_an_arrangement_that_saves_next_to_nothing_is_not_taken_for_that() -> None:
-    """Fewer threads are as good: the measurement is not that exact."""
+    """Savings within the accuracy of the measurement do not justify more threads."""
     costs = {ONE: Cost(20.0, 20.0), TWO: Cost(10.0, 19.8)}
 
     assert choose(costs, 5).arrangement == ONE
 
 
 class Machine:
-    """A machine on which an inference takes so long, whatever the model."""
+    """A machine with a fixed duration of an inference, whatever the model."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, ms: float) -> None:
         self.measured: list[tuple[str, Arrangement]] = []
@@ -109,7 +109,7 @@ class Machine:
 def test_where_one_thread_keeps_up_nothing_else_is_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It takes the least CPU, and the first pose is not held up."""
+    """If one thread keeps up, no further arrangement is measured."""
     machine = Machine(monkeypatch, 20.0)
 
     assert machine.choose(None, 10) == ONE
@@ -119,7 +119,7 @@ def test_where_one_thread_keeps_up_nothing_else_is_measured(
 def test_what_was_measured_is_remembered_for_this_machine_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The next start with the same card takes no time; another board measures anew."""
+    """The measurement is stored per board; another board measures again."""
     machine = Machine(monkeypatch, 100.0)
 
     first = machine.choose(tmp_path, 10)
@@ -136,7 +136,7 @@ def test_what_was_measured_is_remembered_for_this_machine_only(
 def test_two_starts_on_one_machine_choose_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Really measured at the first one, and read from the file at the second."""
+    """The first start measures, the second one reads the stored result."""
 
     def choice() -> ArrangementChoice:
         selector = ArrangementSelector(tmp_path, lambda: "this machine")
@@ -145,14 +145,14 @@ def test_two_starts_on_one_machine_choose_the_same(
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     monkeypatch.setattr(arrangement, "memory_bytes", lambda: LARGE)
     first = choice()
-    monkeypatch.setattr(arrangement, "measure", None)  # would fail
+    monkeypatch.setattr(arrangement, "measure", None)  # calling it would fail
 
     assert choice() == first
     assert first.infer_ms > 0
 
 
 def test_doubtful_costs_are_measured_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """They stay in use where no time is left for it."""
+    """Doubtful measurements are repeated, and used if there is no time for it."""
     machine = Machine(monkeypatch, 100.0)
     before = machine.choose(tmp_path, 10)
     measured = len(machine.measured)
@@ -174,7 +174,7 @@ def test_doubtful_costs_are_measured_again(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_model_that_looks_twice_costs_its_second_looks_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Three people at 10 frames a second: four inferences a frame."""
+    """The cost of refinement is included: three people at 10 fps are four inferences a frame."""
     machine = Machine(monkeypatch, 15.0)
     pair = "posenet-uint8+movenet-lightning-int8"
 
@@ -183,7 +183,7 @@ def test_a_model_that_looks_twice_costs_its_second_looks_too(
 
 
 def test_when_time_runs_out_the_rest_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Something runs all the same."""
+    """Without time left nothing is measured and the default is used."""
     machine = Machine(monkeypatch, 900.0)
     monkeypatch.setattr(arrangement, "MEASURING_S", -1.0)
 
@@ -192,7 +192,7 @@ def test_when_time_runs_out_the_rest_is_not_measured(monkeypatch: pytest.MonkeyP
 
 
 def test_a_network_is_measured_with_all_interpreters_at_work() -> None:
-    """Of two at the same time a result comes more often than an inference lasts."""
+    """With two interpreters results come more often than one inference takes."""
     choice = catalog.choose(LIGHTNING)
 
     one, two = measure(choice, ONE), measure(choice, TWO)

@@ -1,4 +1,4 @@
-"""A delegate's trial in a child process, and the bench for those that failed."""
+"""A delegate's trial in a child process, and the back-off for failed delegates."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ NAME = "edgetpu"
 
 
 def attempt(folder: Path, *, seconds: float = 10.0, **told: str | int) -> Verdict:
-    """Try a delegate that behaves as told on a network made for the Edge TPU."""
+    """Try a delegate with the given behaviour on an Edge TPU network."""
     model, _ = tpu.pair(folder)
     library = tpu.compile_delegate(folder, **told)
     return try_out(str(model), Plugin(str(library)), threads=1, seconds=seconds)
@@ -33,7 +33,7 @@ def attempt(folder: Path, *, seconds: float = 10.0, **told: str | int) -> Verdic
 
 @pytest.mark.slow
 def test_a_delegate_that_works_passes(tmp_path: Path) -> None:
-    """And the trial says how long an inference takes."""
+    """A successful trial reports the duration of an inference."""
     verdict = attempt(tmp_path)
 
     assert verdict.failure == ""
@@ -53,7 +53,7 @@ def test_a_delegate_that_works_passes(tmp_path: Path) -> None:
 def test_an_error_in_the_child_is_a_sentence_here(
     tmp_path: Path, told: dict[str, str | int], words: str
 ) -> None:
-    """Whatever the library or the device says."""
+    """An error of the library or device is reported in one line, and is not harmful."""
     verdict = attempt(tmp_path, **told)
 
     assert words in verdict.failure
@@ -73,7 +73,7 @@ def test_an_error_in_the_child_is_a_sentence_here(
 def test_a_crash_is_the_childs_alone(
     tmp_path: Path, told: dict[str, str | int], words: str
 ) -> None:
-    """What takes a process down takes only the child down, and it is known where."""
+    """A crash ends only the child process; the verdict names the step and is harmful."""
     verdict = attempt(tmp_path, **told)
 
     assert words in verdict.failure
@@ -91,7 +91,7 @@ def test_a_crash_is_the_childs_alone(
 def test_a_hang_ends_with_the_time_it_was_given(
     tmp_path: Path, told: dict[str, str | int], words: str
 ) -> None:
-    """Also while the library holds all of Python up."""
+    """The child is ended after the time limit, also while the library blocks Python."""
     verdict = attempt(tmp_path, seconds=3.0, **told)
 
     assert verdict.failure == f"no answer within 3 s {words}"
@@ -110,7 +110,7 @@ class Now(Clock):
 
 
 def test_a_delegate_sits_longer_after_each_failure(tmp_path: Path) -> None:
-    """Twice as long each time, up to some hours, also when the daemon was restarted."""
+    """The back-off doubles with each failure up to some hours, across restarts."""
     now = Now()
     waits = []
 
@@ -127,7 +127,7 @@ def test_a_delegate_sits_longer_after_each_failure(tmp_path: Path) -> None:
 
 
 def test_a_failure_after_a_day_of_good_work_is_a_first_one(tmp_path: Path) -> None:
-    """Old sins are forgotten."""
+    """After a day without failures the back-off starts with the shortest time."""
     now = Now()
     bench = DelegateBackoff(tmp_path, now)
     for _ in range(5):
@@ -141,7 +141,7 @@ def test_a_failure_after_a_day_of_good_work_is_a_first_one(tmp_path: Path) -> No
 
 
 def test_a_clock_that_was_set_back_does_not_keep_it_there(tmp_path: Path) -> None:
-    """A Pi starts without knowing the time."""
+    """A clock that was set back does not prolong the back-off."""
     now = Now()
     bench = DelegateBackoff(tmp_path, now)
     bench.failed(NAME, "the device is gone")
@@ -155,7 +155,7 @@ def test_a_clock_that_was_set_back_does_not_keep_it_there(tmp_path: Path) -> Non
 
 
 def test_who_did_not_leave_is_blamed_for_the_end(tmp_path: Path) -> None:
-    """A daemon that was killed by the watchdog can note nothing: its successor does."""
+    """A delegate that was in use when the process was killed counts as failed at the next start."""
     code = (
         "import os, sys; from pathlib import Path; "
         "from edgepose.pose.delegate_backoff import DelegateBackoff; "
@@ -170,7 +170,7 @@ def test_who_did_not_leave_is_blamed_for_the_end(tmp_path: Path) -> None:
 
 
 def test_a_good_end_and_a_power_cut_blame_nobody(tmp_path: Path) -> None:
-    """Neither says anything about the delegate; nor does a daemon that still runs."""
+    """A normal end, a power cut and a daemon that still runs do not count as failures."""
     bench = DelegateBackoff(tmp_path, Clock())
     bench.enter(NAME)
     bench.leave(NAME)
@@ -190,7 +190,7 @@ def test_a_good_end_and_a_power_cut_blame_nobody(tmp_path: Path) -> None:
 
 
 def test_without_a_folder_the_bench_lasts_as_long_as_the_process() -> None:
-    """A read-only system still has its poses."""
+    """Without a folder the back-off lasts until the process ends."""
     bench = DelegateBackoff(None, Now())
 
     bench.failed(NAME, "the device is gone")
@@ -200,7 +200,7 @@ def test_without_a_folder_the_bench_lasts_as_long_as_the_process() -> None:
 
 
 def test_a_damaged_note_is_no_reason_not_to_start(tmp_path: Path) -> None:
-    """It is set aside, and nobody sits on the bench."""
+    """A damaged file is ignored."""
     (tmp_path / delegate_backoff.FILE).write_bytes(b'{"edgetpu": 7')
 
     assert DelegateBackoff(tmp_path, Clock()).sentence(NAME) == ""

@@ -1,4 +1,4 @@
-"""Tests of the estimator with real models, on the picture that ships with edgepose."""
+"""The estimator with real models, on the demo's picture."""
 
 import weakref
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from edgepose.timing import NS_PER_S
 from edgepose.types import Box, FallenPose, Image, Pose, Size
 
 PAIR = "posenet-uint8+movenet-lightning-int8"
-PERSON = (slice(40, 350), slice(90, 260))  # of the clip's first picture, someone walking
+PERSON = (slice(40, 350), slice(90, 260))  # a walking person in the demo's first picture
 
 
 @cache
@@ -38,7 +38,7 @@ def estimator(model: str, policy: str = "auto") -> PoseEstimator:
 
 
 def walk(steps: int, *, away: range = range(0)) -> Iterator[tuple[int, Image]]:
-    """Move the person over a wide grey floor, one way and then out of it for a while."""
+    """Move the person across a wide grey floor; during `away` the floor is empty."""
     for step in range(steps):
         canvas = np.full((720, 1280, 3), 128, dtype=np.uint8)
         if step not in away:
@@ -48,10 +48,10 @@ def walk(steps: int, *, away: range = range(0)) -> Iterator[tuple[int, Image]]:
 
 
 class Seen(NamedTuple):
-    """Of one frame."""
+    """People and crops of one frame."""
 
     crops: list[bool]
-    """For each look whether it was at a person, not at everything."""
+    """For each crop: whether it was of a person, not the whole picture."""
 
     people: list[Pose]
 
@@ -61,7 +61,7 @@ def middle(pose: Pose) -> float:
 
 
 def test_it_is_prepare_infer_and_decode_in_a_row() -> None:
-    """The daemon's three threads give what one call gives."""
+    """`prepare`, `infer` and `decode` give the same result as `estimate`."""
     looker = estimator("movenet-multipose")
 
     inputs = looker.prepare(street())
@@ -74,7 +74,7 @@ def test_it_is_prepare_infer_and_decode_in_a_row() -> None:
 
 
 def test_it_lets_the_networks_input_go_before_the_network_runs() -> None:
-    """A float model's input is four pictures large, and frames wait in several places."""
+    """The input tensor is released before the network runs, to save memory."""
     looker = estimator("movenet-multipose")
     inputs = looker.prepare(street())
     held = weakref.ref(inputs.crops[0].tensor)  # type: ignore[type-var]
@@ -93,12 +93,12 @@ def test_it_lets_the_networks_input_go_before_the_network_runs() -> None:
     [("movenet-multipose", "whole"), ("movenet-lightning", "follow"), (PAIR, "refine")],
 )
 def test_auto_takes_what_suits_the_model(model: str, policy: str) -> None:
-    """One who finds several looks once, one who finds one follows, a pair looks twice."""
+    """Multi-person models get the picture, single-person models crops, pairs refine."""
     assert estimator(model).policy.name == policy
 
 
 def test_refine_takes_the_usual_second_model_where_none_is_named() -> None:
-    """The policy alone is enough to ask for second looks."""
+    """`refine` without a second model uses the default refiner."""
     looker = estimator("posenet-uint8", "refine")
 
     assert looker.name.startswith("posenet-uint8+movenet-")
@@ -121,13 +121,13 @@ def test_refine_takes_the_usual_second_model_where_none_is_named() -> None:
     ],
 )
 def test_a_pair_that_makes_no_sense_is_refused(model: str, policy: str) -> None:
-    """It says so before the first picture, never guesses."""
+    """An invalid combination of model and policy is refused at construction."""
     with pytest.raises((UsageError, ModelError), match=r"expected|use|known|needs"):
         PoseEstimator(model, policy=policy)  # type: ignore[arg-type]
 
 
 def test_refine_asks_for_a_model_that_finds_several() -> None:
-    """It speaks of the model that was named, not of the one that was put behind it."""
+    """The error names the model that was given, not the added refiner."""
     with pytest.raises(UsageError, match="several people, such as movenet-multipose") as caught:
         PoseEstimator("movenet-lightning", policy="refine")
 
@@ -135,7 +135,7 @@ def test_refine_asks_for_a_model_that_finds_several() -> None:
 
 
 def test_a_second_look_finds_the_same_people_more_surely() -> None:
-    """Nobody is lost, nobody doubled, and the joints hardly move where both are sure."""
+    """Refinement keeps each person once, and raises the keypoint scores."""
     coarse = estimator("movenet-multipose").estimate(street())
 
     fine = estimator("movenet-multipose+movenet-thunder").estimate(street())
@@ -151,7 +151,7 @@ def test_a_second_look_finds_the_same_people_more_surely() -> None:
 
 
 def test_a_still_picture_is_looked_at_twice_by_a_network_for_one() -> None:
-    """The second look is at the person, so that a far one is as sure as a near one."""
+    """In a still picture the crop around the person is estimated again, which raises scores."""
     far = np.full((900, 1600, 3), 128, dtype=np.uint8)
     far[500:810, 300:470] = street()[PERSON]
 
@@ -162,7 +162,7 @@ def test_a_still_picture_is_looked_at_twice_by_a_network_for_one() -> None:
 
 
 def film(looker: PoseEstimator, frames: Iterator[tuple[int, Image]]) -> dict[int, Seen]:
-    """Walk frames through the daemon's stages; what was looked at, and who was seen."""
+    """Run frames through the daemon's stages; return people and crops of each frame."""
     follower = Follower(
         tracker=Tracker(), smoother=None, zones=(), posture=PostureReader(), detectors=()
     )
@@ -180,7 +180,7 @@ def film(looker: PoseEstimator, frames: Iterator[tuple[int, Image]]) -> dict[int
 
 
 def test_it_follows_a_person_across_the_picture_and_finds_them_again() -> None:
-    """Looking at the crop only, it keeps up; out of sight there is nobody; then again."""
+    """It follows a person by crops, reports none while away, and finds the person again."""
     away = range(9, 13)
 
     seen = film(estimator("movenet-lightning"), walk(20, away=away))
@@ -194,7 +194,7 @@ def test_it_follows_a_person_across_the_picture_and_finds_them_again() -> None:
 
 
 def test_it_looks_again_at_a_known_person_in_a_film() -> None:
-    """The finder looks at everything, the second network where the person should be by now."""
+    """The detector gets the whole picture, the refiner the person's predicted crop."""
     seen = film(estimator(PAIR), walk(8))
 
     assert seen[0].crops == [False]
@@ -206,7 +206,7 @@ def test_it_looks_again_at_a_known_person_in_a_film() -> None:
 
 @pytest.mark.parametrize("model", ["movenet-multipose", "movenet-lightning", PAIR])
 def test_it_finds_somebody_who_lies_where_one_fell(model: str) -> None:
-    """The person on their side, the head to the left, and head down: a search sees them."""
+    """A search around a fall finds a person who lies sideways or head down."""
     for turns in (1, 2, 3):
         image = np.full((480, 640, 3), 128, dtype=np.uint8)
         lying = np.rot90(street()[PERSON], turns)
@@ -231,7 +231,7 @@ def test_it_finds_somebody_who_lies_where_one_fell(model: str) -> None:
 
 
 def test_scores_of_a_detector_are_put_on_the_scale_of_second_looks() -> None:
-    """In video a detection counts before its second look, against the threshold of refine."""
+    """Detection scores are scaled so that the threshold of `refine` applies to them."""
     alone, pair = (
         estimator("movenet-multipose"),
         estimator("movenet-multipose+movenet-thunder-int8"),
@@ -250,7 +250,7 @@ def test_scores_of_a_detector_are_put_on_the_scale_of_second_looks() -> None:
 
 
 def test_keeping_pace_bounds_the_looks() -> None:
-    """With no time to spare one person a frame is looked at again, with plenty all are."""
+    """A short frame budget allows one refinement per frame, a long one all of them."""
     looker = PoseEstimator(PAIR, threads=1)
     people = looker.estimate(street()) * 5
 
@@ -264,7 +264,7 @@ def test_keeping_pace_bounds_the_looks() -> None:
 
 
 def test_limits_hold_for_second_looks_too() -> None:
-    """No more people and none less sure than asked for."""
+    """The maximum number and minimum score apply after refinement, too."""
     looker = estimator(PAIR)
     everybody = looker.estimate(street(), limits=Limits(10, 0.0))
 
@@ -281,7 +281,7 @@ def test_limits_hold_for_second_looks_too() -> None:
     ids=["grey", "floats", "empty"],
 )
 def test_a_picture_that_is_none_is_refused(picture: Image) -> None:
-    """The caller reads what was found and what was expected."""
+    """An array of another shape or type raises ValueError."""
     with pytest.raises(ValueError, match="picture is"):
         estimator("movenet-multipose").estimate(picture)
 

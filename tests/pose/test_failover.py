@@ -1,4 +1,4 @@
-"""The daemon with delegates that fail: a house always has its poses."""
+"""The daemon with delegates that fail: it always falls back to the CPU."""
 
 import json
 import signal
@@ -36,7 +36,7 @@ def build(plan: Plan) -> PoseEstimator:
 
 
 def standby(folder: Path, **told: str | int) -> FailoverEstimator:
-    """Run a network made for the Edge TPU, with a delegate that behaves as told."""
+    """Return an estimator with an Edge TPU network and a delegate of the given behaviour."""
     model, twin = tpu.pair(folder)
     delegate = Library(tpu.compile_delegate(folder, **told))
     plan = Plan(str(model), delegate, "passed its trial", str(twin))
@@ -44,7 +44,7 @@ def standby(folder: Path, **told: str | int) -> FailoverEstimator:
 
 
 def score(running: FailoverEstimator) -> float:
-    """Walk one picture through; return how sure it is of the person's first joint."""
+    """Run one picture through the stages; return the score of the person's first joint."""
     turn = running.prepare(PICTURE)
     poses = running.decode(turn, running.infer(turn))
     return float(poses[0].keypoints[0, 2])
@@ -58,14 +58,14 @@ def test_the_frame_that_fails_is_seen_by_the_twin(tmp_path: Path) -> None:
 
     by_the_delegate = pytest.approx(tpu.SAID)
     by_the_twin = pytest.approx(tpu.person()[0, 0, 0, 2])
-    assert scores == [by_the_delegate] * 2 + [by_the_twin] * 3  # its first was to warm up
+    assert scores == [by_the_delegate] * 2 + [by_the_twin] * 3  # its first one was the warm-up
     assert running.plan.delegate == Cpu()
     assert "failed while running" in running.plan.reason
     assert running.name == "person.tflite"
 
 
 def test_a_failure_is_remembered_and_a_good_end_is_not(tmp_path: Path) -> None:
-    """What fails while running sits on the bench at the next start too."""
+    """A failure while running is recorded across restarts; a normal end is not."""
     (tmp_path / "good").mkdir()
     (tmp_path / "bad").mkdir()
     good, bad = standby(tmp_path / "good"), standby(tmp_path / "bad", AT_INVOKE="FAIL", AFTER=2)
@@ -81,7 +81,7 @@ def test_a_failure_is_remembered_and_a_good_end_is_not(tmp_path: Path) -> None:
 
 
 def test_a_delegate_that_fails_after_its_trial_is_left_out_at_once(tmp_path: Path) -> None:
-    """Unplugged between the trial and the start."""
+    """A delegate that fails between its trial and the start is replaced by the CPU."""
     running = standby(tmp_path, AT_LOAD="REFUSE")
 
     assert score(running) == pytest.approx(tpu.person()[0, 0, 0, 2])
@@ -91,7 +91,7 @@ def test_a_delegate_that_fails_after_its_trial_is_left_out_at_once(tmp_path: Pat
 def test_a_delegate_that_comes_back_and_fails_is_not_said_to_work(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log says what runs, not what was planned."""
+    """The log names what actually runs, not what was planned."""
     running = standby(tmp_path, AT_LOAD="REFUSE")
     tpu_model, twin = tpu.pair(tmp_path)
     library = Library(tpu.compile_delegate(tmp_path, AT_LOAD="REFUSE"))
@@ -104,7 +104,7 @@ def test_a_delegate_that_comes_back_and_fails_is_not_said_to_work(
 
 
 def test_pictures_under_way_belong_to_whoever_made_them_ready(tmp_path: Path) -> None:
-    """What the delegate has said is decoded as its model says it, also after the change."""
+    """Frames prepared before the switch are decoded by the model that inferred them."""
     running = standby(tmp_path)
     first, second = running.prepare(PICTURE), running.prepare(PICTURE)
     said = running.infer(first)
@@ -118,7 +118,7 @@ def test_pictures_under_way_belong_to_whoever_made_them_ready(tmp_path: Path) ->
 
 
 def test_a_delegate_is_given_up_once(tmp_path: Path) -> None:
-    """Two threads may notice the same failure; it counts once."""
+    """The same failure reported by two threads counts once."""
     running = standby(tmp_path)
     name, given_up = running.plan.delegate.name, running.current
 
@@ -132,7 +132,7 @@ def test_a_delegate_is_given_up_once(tmp_path: Path) -> None:
 
 
 class House:
-    """A daemon with a delegate that behaves as told, and its broker."""
+    """A daemon with a delegate of the given behaviour, and its broker."""
 
     def __init__(self, folder: Path, url: str, **told: str | int) -> None:
         self.folder = folder
@@ -142,20 +142,20 @@ class House:
         self.running = self.start()
 
     def start(self) -> Running:
-        """Start the daemon, or start it again."""
+        """Start or restart the daemon."""
         model = f'[model]\nname = "{self.model}"\ndelegate = "{self.library}"\n'
         self.running = Running(self.folder, self.url, model + CAMERA)
         return self.running
 
     @property
     def note(self) -> Path:
-        """Where the bench is kept."""
+        """Return the file of the back-off."""
         return self.folder / "state" / "edgepose" / "test-pi" / delegate_backoff.FILE
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[Callable[..., tuple[House, Witness]]]:
-    """Start houses; the witness listens before anything is said."""
+    """Start daemons; the witness is connected before them."""
     made: list[House] = []
     with Mosquitto(tmp_path) as broker, witness(broker.port) as watcher:
 
@@ -170,7 +170,7 @@ def house(tmp_path: Path) -> Iterator[Callable[..., tuple[House, Witness]]]:
 
 
 def on(watcher: Witness, name: str) -> dict[str, Any]:
-    """Wait for the next status in which a delegate is in use; a trial may take its time."""
+    """Wait for the next status with this delegate; a trial takes time."""
 
     def wanted(message: MQTTMessage) -> bool:
         if message.topic != f"{DEVICE}/status":
@@ -182,7 +182,7 @@ def on(watcher: Witness, name: str) -> dict[str, Any]:
 
 
 def reason_now(watcher: Witness) -> str:
-    """Return why the CPU is in use, by a status that came already or that comes next."""
+    """Return why the CPU is in use, from a status that was received or from the next one."""
     topic = f"{DEVICE}/status"
     seen = [json.loads(message.payload) for message in watcher.seen if message.topic == topic]
     told = next((told for told in seen if told["delegate"]["name"] == "cpu"), None)
@@ -190,7 +190,7 @@ def reason_now(watcher: Witness) -> str:
 
 
 def sure(watcher: Witness) -> tuple[int, float]:
-    """Return number and first score of the next frame with somebody in it."""
+    """Return number and first score of the next frame with a person."""
     while True:
         message = watcher.on(f"{DEVICE}/hall/poses")
         told = json.loads(message.payload)
@@ -199,7 +199,7 @@ def sure(watcher: Witness) -> tuple[int, float]:
 
 
 class Blocking:
-    """An estimator on a delegate, each of whose inferences lasts until it is released."""
+    """An estimator with a delegate, whose inferences block until they are released."""
 
     name = "blocking"
     min_pose_score = 0.25
@@ -211,7 +211,7 @@ class Blocking:
         self.begun = threading.Semaphore(0)
 
     def warm_up(self) -> None:
-        """Be ready at once."""
+        """Return at once."""
 
     def prepare(self, *_: object) -> object:
         return object()
@@ -224,7 +224,7 @@ class Blocking:
 
 
 def test_a_thread_that_returns_late_does_not_hide_a_second_hang(tmp_path: Path) -> None:
-    """The inference of the thread that took over is timed by itself."""
+    """The hang of a second thread is detected while the first thread's inference returns late."""
     clock, blocking = ClockByHand(), Blocking()
     plan = Plan("model", Library("library"), "passed its trial", "fallback")
     build_it = cast(Callable[[Plan], PoseEstimator], lambda _: blocking)
@@ -255,7 +255,7 @@ def test_a_thread_that_returns_late_does_not_hide_a_second_hang(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_a_delegate_that_passes_its_trial_is_used(house: Callable[..., Any]) -> None:
-    """And says so in the status; a good end leaves nothing on the bench."""
+    """The status names it; after a normal end it is not in back-off."""
     one, watcher = house()
 
     told = on(watcher, str(one.library))
@@ -282,7 +282,7 @@ def test_a_delegate_that_passes_its_trial_is_used(house: Callable[..., Any]) -> 
 def test_one_that_does_not_pass_leaves_the_cpu_and_a_sentence(
     house: Callable[..., Any], told: dict[str, str | int], words: str
 ) -> None:
-    """The twin runs, the status and the log say why, and the daemon is well."""
+    """The CPU model runs; status and log give the reason."""
     one, watcher = house(**told)
 
     found = on(watcher, "cpu")
@@ -296,7 +296,7 @@ def test_one_that_does_not_pass_leaves_the_cpu_and_a_sentence(
 
 @pytest.mark.slow
 def test_a_failure_while_running_costs_no_frame(house: Callable[..., Any]) -> None:
-    """The frames of the delegate and of the twin are numbered on, without a gap."""
+    """The frame numbers continue without a gap when the CPU takes over."""
     one, watcher = house(AT_INVOKE="FAIL", AFTER=40)
     on(watcher, str(one.library))
     frames = []
@@ -315,7 +315,7 @@ def test_a_failure_while_running_costs_no_frame(house: Callable[..., Any]) -> No
 
 @pytest.mark.slow
 def test_a_hang_while_running_ends_within_half_a_minute(house: Callable[..., Any]) -> None:
-    """Without a restart; and the daemon still ends when it is told to."""
+    """Within 30 s the CPU takes over without a restart, and the daemon still ends on SIGTERM."""
     one, watcher = house(AT_INVOKE="HANG", AFTER=40)
     on(watcher, str(one.library))
 
@@ -333,7 +333,7 @@ def test_a_hang_while_running_ends_within_half_a_minute(house: Callable[..., Any
 
 @pytest.mark.slow
 def test_a_daemon_that_was_killed_comes_back_on_the_cpu(house: Callable[..., Any]) -> None:
-    """As the watchdog of the service manager kills it; the delegate sits on the bench."""
+    """After SIGKILL, as by the watchdog, the delegate is in back-off."""
     one, watcher = house()
     on(watcher, str(one.library))
 
@@ -348,7 +348,7 @@ def test_a_daemon_that_was_killed_comes_back_on_the_cpu(house: Callable[..., Any
 
 @pytest.mark.slow
 def test_a_delegate_is_tried_again_when_its_time_is_over(house: Callable[..., Any]) -> None:
-    """In the running daemon, without a restart and without an end of the poses."""
+    """The retry happens in the running daemon, without a restart."""
     one, watcher = house()
     on(watcher, str(one.library))
     one.running.send(signal.SIGTERM)
@@ -366,7 +366,7 @@ def test_a_delegate_is_tried_again_when_its_time_is_over(house: Callable[..., An
 
 @pytest.mark.slow
 def test_a_trial_does_not_hold_up_the_end(house: Callable[..., Any]) -> None:
-    """Whoever stops the daemon does not wait for a device that hangs; nobody is blamed for it."""
+    """The daemon ends during a hanging trial, which does not count as a failure."""
     one, watcher = house(AT_LOAD="HANG")
     watcher.on(f"{DEVICE}/availability", b"online")
 

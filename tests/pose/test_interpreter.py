@@ -25,7 +25,7 @@ def read(name: str) -> tuple[bytes, ModelInfo]:
 
 
 def test_outputs_stay_what_they_were_when_the_network_runs_again() -> None:
-    """Answers are copies: another thread may still read them."""
+    """Outputs are copies, so that another thread may still read them."""
     one = TfliteInterpreter(*read("posenet-257"), threads=1)
     black, white = (np.full((1, 257, 257, 3), value, dtype=np.float32) for value in (-1, 1))
 
@@ -38,7 +38,7 @@ def test_outputs_stay_what_they_were_when_the_network_runs_again() -> None:
 
 
 def test_two_threads_get_each_their_own_answer() -> None:
-    """The interpreter is used by one caller at a time."""
+    """Concurrent callers get the outputs of their own inputs."""
     shared = TfliteInterpreter(*read("posenet-257"), threads=1)
     rng = np.random.default_rng(1)
     inputs = rng.uniform(-1, 1, (4, 1, 257, 257, 3)).astype(np.float32)
@@ -59,7 +59,7 @@ def test_two_threads_get_each_their_own_answer() -> None:
 
 
 def test_a_size_can_be_set_where_the_model_takes_any() -> None:
-    """One PoseNet file serves every input size."""
+    """The input size of a model with an open input can be chosen."""
     sized = TfliteInterpreter(*read("posenet"), threads=1, size=Size(481, 353))
 
     sized.warm_up()
@@ -70,7 +70,7 @@ def test_a_size_can_be_set_where_the_model_takes_any() -> None:
 
 
 def test_an_edge_tpu_file_on_the_cpu_is_refused_in_words() -> None:
-    """The sentence says what the file is for, not what the runtime could not resolve."""
+    """The error says that the model is compiled for the Edge TPU."""
     _, info = read("posenet-257")
     foreign = ModelInfo("x_edgetpu", info.inputs, info.outputs, custom_ops=("edgetpu-custom-op",))
 
@@ -79,13 +79,13 @@ def test_an_edge_tpu_file_on_the_cpu_is_refused_in_words() -> None:
 
 
 def test_threads_leave_one_core_for_the_rest() -> None:
-    """0 stands for all cores but one, and never for none."""
+    """0 means all cores but one, and at least one."""
     assert interpreter.thread_count(0) >= 1
     assert interpreter.thread_count(3) == 3
 
 
 def test_the_runtime_has_a_name_and_a_version() -> None:
-    """Status and benchmarks say what the numbers belong to."""
+    """The runtime's name and version are reported."""
     name, _, version = interpreter.runtime().partition(" ")
 
     assert name in {"ai-edge-litert", "tflite-runtime"}
@@ -94,7 +94,7 @@ def test_the_runtime_has_a_name_and_a_version() -> None:
 
 @pytest.mark.slow
 def test_the_runtime_says_nothing_of_itself() -> None:
-    """Whoever reads `stderr` of a program looks for errors."""
+    """An inference writes nothing to `stderr`."""
     program = (
         "from edgepose import PoseEstimator; PoseEstimator('movenet-lightning-int8').warm_up()"
     )
@@ -107,7 +107,7 @@ def test_the_runtime_says_nothing_of_itself() -> None:
 def run_with(
     tmp_path: Path, packages: dict[str, str], *words: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run edgepose where these packages stand in for the runtimes."""
+    """Run edgepose with these packages in place of the runtimes."""
     for name, text in packages.items():
         folder = tmp_path / "packages" / name
         folder.mkdir(parents=True)
@@ -128,7 +128,7 @@ PERSON = str(Path(__file__).parents[2] / "docs" / "images" / "person.jpg")
 
 @pytest.mark.slow
 def test_the_doctor_works_without_a_runtime(tmp_path: Path) -> None:
-    """It says what to install, and looks at everything else."""
+    """`doctor` reports the missing runtime and how to install it, and runs all other checks."""
     done = run_with(tmp_path, ABSENT, "doctor", "-c", str(tmp_path / "none.toml"))
 
     (line,) = (line for line in done.stdout.splitlines() if " runtime" in line)
@@ -141,7 +141,7 @@ def test_the_doctor_works_without_a_runtime(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_runtime_that_cannot_be_imported_is_not_called_missing(tmp_path: Path) -> None:
-    """Its own reason is told: a library of the system is too old, or absent."""
+    """The import error is reported if the runtime is installed but cannot be loaded."""
     broken = {"ai_edge_litert": "raise ImportError('libfoo.so.1: cannot open shared object')"}
 
     done = run_with(tmp_path, ABSENT | broken, "detect", PERSON)
@@ -164,7 +164,7 @@ class Interpreter:
 @pytest.mark.skipif(np.__version__ < "2", reason="only numpy 2 does this")
 @pytest.mark.parametrize("words", [["detect", PERSON, "-m", "movenet-lightning"], ["doctor"]])
 def test_a_runtime_for_numpy_1_says_so_in_a_sentence(tmp_path: Path, words: list[str]) -> None:
-    """Which numpy is there, which is needed, and the command; nothing of numpy's own."""
+    """The error names both versions of numpy and the command; numpy's own output is hidden."""
     done = run_with(tmp_path, ABSENT | {"tflite_runtime": NUMPY_1}, *words)
 
     said = done.stderr if words[0] == "detect" else done.stdout

@@ -21,7 +21,7 @@ INFO = ModelInfo("fake", (), ())
 
 
 class Meeting:
-    """An interpreter whose inferences end once as many run at the same time as are expected."""
+    """An interpreter whose inferences wait for each other at a barrier."""
 
     info = INFO
     threads = 1
@@ -54,7 +54,7 @@ class Failing(Meeting):
 
 
 def at_once(pool: InterpreterPool, count: int) -> list[int]:
-    """Infer so many numbers, each in a thread of its own; return what came of each."""
+    """Infer `count` numbers, each in its own thread; return the outputs."""
     found = [-1] * count
 
     def ask(number: int) -> None:
@@ -70,7 +70,7 @@ def at_once(pool: InterpreterPool, count: int) -> list[int]:
 
 @pytest.mark.parametrize("interpreters", [1, 2, 4])
 def test_as_many_run_at_once_as_there_are_interpreters(interpreters: int) -> None:
-    """Others wait; each caller gets the outputs of its own input."""
+    """Further callers wait; each caller gets the outputs of its own input."""
     barrier = threading.Barrier(interpreters)
     pool = InterpreterPool([Meeting(barrier) for _ in range(interpreters)])
 
@@ -78,7 +78,7 @@ def test_as_many_run_at_once_as_there_are_interpreters(interpreters: int) -> Non
 
 
 def test_an_interpreter_that_has_failed_is_free_again() -> None:
-    """A failure is the caller's; the pool stays as large as it was."""
+    """After an exception in an inference the interpreter can be used again."""
     pool = InterpreterPool([Failing(threading.Barrier(1))])
 
     for number in range(3):
@@ -88,7 +88,7 @@ def test_an_interpreter_that_has_failed_is_free_again() -> None:
 
 @pytest.mark.parametrize("name", ["movenet-lightning-int8", "posenet-257"])
 def test_outputs_are_those_of_one_interpreter(name: str) -> None:
-    """To the last bit, whichever interpreter ran."""
+    """The outputs are bit-identical, whichever interpreter ran."""
     choice = catalog.choose(name)
     info = models.read(choice.path.read_bytes(), name)
     one, *more = (TfliteInterpreter(choice.path, info, threads=1) for _ in range(3))
@@ -118,7 +118,7 @@ def crowd() -> Image:
 
 
 def test_crops_of_one_frame_run_at_the_same_time() -> None:
-    """With two interpreters, two crops are in the network at once."""
+    """With two interpreters two crops are inferred at once."""
     estimator = PoseEstimator(
         "posenet-uint8+movenet-lightning-int8", policy="refine", threads=1, interpreters=2
     )
@@ -137,7 +137,7 @@ def test_crops_of_one_frame_run_at_the_same_time() -> None:
 
 
 def test_people_are_the_same_with_any_number_of_interpreters() -> None:
-    """Crops come back in the order in which they were given."""
+    """The number of interpreters does not change the poses or their order."""
     image = crowd()
     found = [
         PoseEstimator(

@@ -1,4 +1,4 @@
-"""How large the people in view are: counted from tracks, and steady."""
+"""The sizes of people in view: collected from tracks, with hysteresis."""
 
 import itertools
 from pathlib import Path
@@ -13,11 +13,11 @@ from edgepose.types import Floats, Pose, Size, Track
 from tests.support.walks import Walker
 
 PICTURE = Size(1280, 720)
-FAR_PX, NEAR_PX = 200.0, 650.0  # heights of people who are small and near in that picture
+FAR_PX, NEAR_PX = 200.0, 650.0  # heights of small and of near people in that picture
 
 
 def walking(height: float, people: int = 1) -> list[Track]:
-    """Return tracks of people of a height."""
+    """Return tracks of people of a given height."""
     walker = Walker(((0, 100, 700), (10, 600, 700)), height=height)
     body: Floats | None = walker.body(5.0)
     assert body is not None
@@ -27,7 +27,7 @@ def walking(height: float, people: int = 1) -> list[Track]:
 
 
 def watch(sizes: PeopleSizes, height: float, seconds: float, began_s: float = 0) -> None:
-    """Show one person for so long, ten times a second."""
+    """Show one person for some seconds at 10 fps."""
     people = walking(height)
     for tenth in range(round(10 * seconds)):
         at_ns = round((began_s + tenth / 10) * NS_PER_S)
@@ -35,7 +35,7 @@ def watch(sizes: PeopleSizes, height: float, seconds: float, began_s: float = 0)
 
 
 def test_the_size_counts_after_a_while() -> None:
-    """Somebody who passes once says nothing of a camera."""
+    """The size is reported after `ENOUGH_S` of observation."""
     sizes = PeopleSizes(None)
 
     watch(sizes, FAR_PX, ENOUGH_S / 2)
@@ -53,7 +53,7 @@ def test_the_size_counts_after_a_while() -> None:
 def test_it_is_relative_to_the_part_of_the_picture_that_the_model_gets(
     height: float, kind: str
 ) -> None:
-    """In a quarter of the picture's width the same people are four times as large."""
+    """The size is relative to the model's region of the picture."""
     sizes, parts = PeopleSizes(None), PeopleSizes(None)
 
     for second in range(round(ENOUGH_S) + 1):
@@ -66,7 +66,7 @@ def test_it_is_relative_to_the_part_of_the_picture_that_the_model_gets(
 
 
 def test_a_share_near_a_border_does_not_change_it_back_and_forth() -> None:
-    """People of both sizes in shares that swing around the border: one change at most."""
+    """A share that varies around the threshold does not change the kind."""
     sizes, kinds = PeopleSizes(None), []
     watch(sizes, FAR_PX, 3 * ENOUGH_S)
     began_s = 3 * ENOUGH_S
@@ -82,7 +82,7 @@ def test_a_share_near_a_border_does_not_change_it_back_and_forth() -> None:
 
 
 def test_it_follows_a_camera_that_was_moved() -> None:
-    """Old observations fade: after a working day of near people they are near."""
+    """Old observations decay: after hours of near people the kind is near."""
     sizes, kinds = PeopleSizes(None), []
     for people, began_s, seconds in (
         (walking(FAR_PX), 0, 10_000),
@@ -96,7 +96,7 @@ def test_it_follows_a_camera_that_was_moved() -> None:
 
 
 def test_it_survives_a_restart(tmp_path: Path) -> None:
-    """So that two starts select the same model."""
+    """The report is equal after storing and loading."""
     sizes = PeopleSizes(tmp_path)
     watch(sizes, FAR_PX, 2 * ENOUGH_S)
     before = sizes.report()

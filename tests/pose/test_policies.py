@@ -1,4 +1,4 @@
-"""Tests of where to look."""
+"""Tests of the policies, which choose the crops."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ STANDING: Floats = np.array(
     ],
     dtype=np.float32,
 )  # fmt: skip
-"""(17, 2): joints around the hips of somebody 190 pixels tall."""
+"""(17, 2): joints relative to the hips of a person 190 pixels tall."""
 
 
 def person(x: float, y: float, *, scale: float = 1.0, score: float = 0.6) -> Pose:
@@ -57,7 +57,7 @@ def holds(region: tuple[int, int, int, int], pose: Pose) -> bool:
 
 @pytest.mark.parametrize("policy", [Whole(), Follow(), Refine(detectors=2)])
 def test_it_looks_at_everything_while_nobody_is_known(policy: Whole | Follow | Refine) -> None:
-    """Somebody who comes in is seen wherever they come in."""
+    """Without known people the whole picture is used."""
     crops = policy.crops(WIDE, [], 0)
 
     assert {crop.region for crop in crops} == {(0, 0, 1280, 720)}
@@ -65,7 +65,7 @@ def test_it_looks_at_everything_while_nobody_is_known(policy: Whole | Follow | R
 
 
 def test_it_follows_with_room_on_every_side() -> None:
-    """The crop holds all joints and the way a person goes between two frames."""
+    """The crop contains all joints, with room for the movement between two frames."""
     known = person(900, 400)
 
     (crop,) = Follow().crops(WIDE, [person(200, 300, score=0.3), known], 0)
@@ -77,7 +77,7 @@ def test_it_follows_with_room_on_every_side() -> None:
 
 
 def test_a_hand_stretched_far_is_in_the_crop() -> None:
-    """Somebody who reaches up does not lose the hand."""
+    """A hand stretched far out is inside of the crop."""
     known = person(600, 500)
     known.keypoints[9, :2] = (620, 330)
 
@@ -85,7 +85,7 @@ def test_a_hand_stretched_far_is_in_the_crop() -> None:
 
 
 def test_it_follows_only_by_joints_that_are_sure() -> None:
-    """A foot that the network guesses on the far wall does not make the crop larger."""
+    """Joints with low scores do not enlarge the crop."""
     known, guessed = person(600, 400), person(600, 400)
     guessed.keypoints[15] = (1200, 20, 0.05)
 
@@ -97,7 +97,7 @@ def test_it_follows_only_by_joints_that_are_sure() -> None:
 def test_a_crop_grows_with_the_person_and_moves_with_them(
     hidden: tuple[int, ...], corner: tuple[int, int]
 ) -> None:
-    """Scale and place do not matter, also at a desk and at the edges of the picture."""
+    """The crop scales with the person and contains it, also with hidden hips."""
     x, y = corner
     small, large = person(x, y, scale=0.4), person(x, y, scale=0.8)
     for pose in (small, large):
@@ -110,12 +110,12 @@ def test_a_crop_grows_with_the_person_and_moves_with_them(
 
 
 def test_it_looks_at_everything_when_the_crop_would_be_larger() -> None:
-    """Somebody right before the camera fills the picture."""
+    """The whole picture is used if the crop would be larger than it."""
     assert body_crop(person(640, 360, scale=6), WIDE) == everything(WIDE)
 
 
 def test_a_look_at_a_crop_maps_back_exactly() -> None:
-    """What is seen in a crop beyond the picture's edge lies where it is in the picture."""
+    """Joints beyond the picture's edge are mapped back exactly."""
     pose = person(3, 716)
     region, _ = person_crop(pose)
     letterbox = Letterbox.fit(region, Size(256, 256))
@@ -130,7 +130,7 @@ SHAPES = (Size(256, 256), Size(160, 256), Size(256, 160), Size(192, 256), Size(2
 
 
 def turned(pose: Pose, angle_deg: float) -> Pose:
-    """Return a person turned clockwise about the middle of the hips."""
+    """Return a person rotated clockwise around the hips."""
     keypoints = pose.keypoints.copy()
     middle = keypoints[[LEFT_HIP, RIGHT_HIP], :2].mean(axis=0)
     keypoints[:, :2] = (keypoints[:, :2] - middle) @ rotation(angle_deg).T + middle
@@ -140,7 +140,7 @@ def turned(pose: Pose, angle_deg: float) -> Pose:
 @pytest.mark.parametrize("scale", [0.15, 0.7, 3.1])
 @pytest.mark.parametrize("angle_deg", range(-180, 180, 20))
 def test_a_crop_shows_the_whole_person_in_its_shape(angle_deg: int, scale: float) -> None:
-    """All joints are inside, with room, as large as in a square, in no more pixels."""
+    """All joints are inside with a margin, nearly as large as in a square, in no more pixels."""
     pose = turned(person(700, 400, scale=scale), angle_deg)
 
     ((_, region, _, _, size, angle, _),) = Refine(shapes=SHAPES).refine_crops(WIDE, [pose])
@@ -160,7 +160,7 @@ def test_a_crop_shows_the_whole_person_in_its_shape(angle_deg: int, scale: float
     ("angle_deg", "shape"), [(0, Size(160, 256)), (90, Size(256, 160)), (180, Size(160, 256))]
 )
 def test_a_narrow_person_takes_the_narrowest_shape(angle_deg: int, shape: Size) -> None:
-    """Somebody who stands with the arms down fills five eighths of a square."""
+    """A standing person with the arms down gets the narrowest shape."""
     pose = turned(person(700, 400), angle_deg)
 
     (crop,) = Refine(shapes=SHAPES, upright=False).refine_crops(WIDE, [pose])
@@ -169,7 +169,7 @@ def test_a_narrow_person_takes_the_narrowest_shape(angle_deg: int, shape: Size) 
 
 
 def test_of_one_shape_that_is_no_square_the_crop_has_its_sides() -> None:
-    """A refiner that takes 192x256 only is shown a region of that shape."""
+    """A refiner with a 192x256 input gets a region of that aspect ratio."""
     (crop,) = Refine(shapes=(Size(192, 256),)).refine_crops(WIDE, [person(700, 400, scale=1.5)])
 
     assert crop.region[2] / crop.region[3] == pytest.approx(192 / 256, rel=0.02)
@@ -177,7 +177,7 @@ def test_of_one_shape_that_is_no_square_the_crop_has_its_sides() -> None:
 
 @pytest.mark.parametrize("angle_deg", range(-180, 180, 15))
 def test_who_lies_is_turned_upright(angle_deg: int) -> None:
-    """From 45 degrees on the torso stands in the crop; below it the crop stays as it is."""
+    """Above 45 degrees the crop is rotated so that the torso is upright; below it is not."""
     pose = turned(person(700, 400), angle_deg)
 
     (crop,) = Refine(shapes=SHAPES).refine_crops(WIDE, [pose])
@@ -194,7 +194,7 @@ def test_who_lies_is_turned_upright(angle_deg: int) -> None:
 
 
 def test_without_a_torso_nothing_is_turned() -> None:
-    """Where no hip or no shoulder is seen there is nothing to tell the lean by."""
+    """Without hips or shoulders the lean is 0."""
     for hidden in ([LEFT_HIP, RIGHT_HIP], [LEFT_SHOULDER, RIGHT_SHOULDER]):
         pose = turned(person(700, 400), 90)
         pose.keypoints[hidden, 2] = 0
@@ -203,7 +203,7 @@ def test_without_a_torso_nothing_is_turned() -> None:
 
 
 def test_ten_people_cost_no_more_looks_than_three() -> None:
-    """The time a frame takes stays bounded as the room fills."""
+    """The number of crops per frame is bounded."""
     policy = Refine(detectors=1, looks=3)
 
     counts = [len(policy.crops(WIDE, crowd(people), 7)) for people in (3, 6, 10)]
@@ -213,7 +213,7 @@ def test_ten_people_cost_no_more_looks_than_three() -> None:
 
 @pytest.mark.parametrize("count", [4, 7, 10])
 def test_everybody_gets_a_turn(count: int) -> None:
-    """Within as many frames as a round takes each person is looked at again, nobody twice."""
+    """Over `count` frames each person is refined equally often, and once per frame at most."""
     people = crowd(count)
 
     looked = [id(pose) for turn in range(10, 10 + count) for pose in in_turn(people, 3, turn)]
@@ -222,7 +222,7 @@ def test_everybody_gets_a_turn(count: int) -> None:
 
 
 def test_the_finders_rest_only_while_everybody_is_looked_at() -> None:
-    """Whom no second look shows this time must be found, or they would vanish."""
+    """The detectors pause only while all people are refined in every frame."""
     policy = Refine(detectors=1, looks=3, every=4)
 
     detections = {
@@ -237,7 +237,7 @@ def test_the_finders_rest_only_while_everybody_is_looked_at() -> None:
 
 
 def test_a_second_look_replaces_the_first_where_they_agree() -> None:
-    """The joints are the second look's, and so is the score."""
+    """The merged pose has the joints and the score of the refined one."""
     find, look = person(400, 300, score=0.3), person(404, 303, score=0.8)
 
     (merged,) = Refine().merge([CropResult(Crop(1, person_crop(find)[0], find), [look])])
@@ -247,7 +247,7 @@ def test_a_second_look_replaces_the_first_where_they_agree() -> None:
 
 
 def test_a_second_look_at_someone_else_changes_nobody() -> None:
-    """In a still picture the find stays, less sure; the neighbour is not doubled."""
+    """In a still picture the detected pose is kept with a lower score, without a second person."""
     find, other = person(400, 300), person(400 + (AGREEMENT + 0.05) * 285, 300)
     region, _ = person_crop(find)
 
@@ -259,7 +259,7 @@ def test_a_second_look_at_someone_else_changes_nobody() -> None:
 
 
 def test_whom_a_film_only_expects_is_not_there_until_seen() -> None:
-    """A person who has left does not go on as a ghost; whoever is found is kept."""
+    """In video a tracked person is dropped if the refinement finds none; detections are kept."""
     expected, elsewhere = person(400, 300), person(900, 300)
     blank = person(400, 300, score=0.0)
 
@@ -273,7 +273,7 @@ def test_whom_a_film_only_expects_is_not_there_until_seen() -> None:
 
 
 def test_find_and_second_look_are_one_person() -> None:
-    """Each detector's find of a person who is looked at again is not a second person."""
+    """Detections of a refined person are dropped."""
     known = person(400, 300, score=0.7)
     detections = [person(406, 295, score=0.9), person(700, 300, score=0.4)]
 
@@ -289,7 +289,7 @@ def test_find_and_second_look_are_one_person() -> None:
 
 
 def test_two_people_close_together_stay_two() -> None:
-    """A second look claims one find only: an embrace is not one person."""
+    """A refined pose replaces one detection only."""
     known, near = person(400, 300, score=0.7), person(418, 300, score=0.6)
 
     merged = Refine().merge(
@@ -303,7 +303,7 @@ def test_two_people_close_together_stay_two() -> None:
 
 
 def test_a_followed_person_whom_the_finder_does_not_see_is_doubted() -> None:
-    """A coat that was once taken for a person has to convince more than a person."""
+    """A refined person without a detection gets a lower score."""
     known = person(400, 300, score=0.5)
     look = CropResult(Crop(1, person_crop(known)[0], known), [known])
 
@@ -315,14 +315,14 @@ def test_a_followed_person_whom_the_finder_does_not_see_is_doubted() -> None:
 
 
 def test_nobody_is_found_twice() -> None:
-    """Of several detections of one person the best stays, in any order of finding."""
+    """Of several poses of one person the best is kept, in any order."""
     best, second, other = person(400, 300), person(401, 300, score=0.5), person(800, 300, score=0.4)
 
     assert oks_nms([second, other, best]) == [best, other]
 
 
 def test_likeness_does_not_depend_on_place_or_size() -> None:
-    """The same difference in parts of the body is the same likeness."""
+    """OKS depends on the difference relative to the body's size only."""
     near = likeness(person(400, 300), person(410, 300))
     far = likeness(person(40, 30, scale=0.1), person(41, 30, scale=0.1))
 
@@ -335,7 +335,7 @@ def test_likeness_does_not_depend_on_place_or_size() -> None:
     ("detect_s", "refine_s"), [(0.02, 0.012), (0.1, 0.06), (0.4, 0.2), (0.01, 0.5)]
 )
 def test_what_fits_into_a_frame_is_what_is_done(fps: int, detect_s: float, refine_s: float) -> None:
-    """On average detections and looks take no longer than the frames, unless one look does."""
+    """The average cost per frame fits the frame budget, unless one refinement exceeds it."""
     policy = with_frame_budget(Refine(), 1 / fps, detect_s=detect_s, refine_s=refine_s)
 
     spent_s = detect_s / policy.every + refine_s * policy.looks
@@ -346,7 +346,7 @@ def test_what_fits_into_a_frame_is_what_is_done(fps: int, detect_s: float, refin
 
 
 def test_more_time_means_more_looks() -> None:
-    """A slower camera lets more people be looked at again."""
+    """A lower frame rate allows more refinements."""
     looks = [
         with_frame_budget(Refine(), 1 / fps, detect_s=0.02, refine_s=0.012).looks
         for fps in (20, 10, 5, 1)
@@ -364,7 +364,7 @@ def fallen(pose: Pose, *, visible: bool = False) -> FallenPose:
 def test_a_place_where_somebody_fell_is_searched_in_all_rotations(
     policy: Whole | Follow | Refine,
 ) -> None:
-    """One look at a time; within some frames upright, both sides and head down took turns."""
+    """At most one search per frame; over some frames upright, on both sides and head down."""
     place = fallen(person(600, 400))
 
     frames = [policy.crops(WIDE, [place], turn) for turn in range(40)]
@@ -382,7 +382,7 @@ def test_a_place_where_somebody_fell_is_searched_in_all_rotations(
 def test_a_search_finds_a_person_from_a_score_on(
     policy: Whole | Refine, score: float, people: int
 ) -> None:
-    """The network answers with joints of a carpet, too: these are unsure."""
+    """A pose found by a search needs a minimum score."""
     place = fallen(person(600, 400))
     look = turned(person(600, 420), 90)
     look.keypoints[:, 2] = score
@@ -395,7 +395,7 @@ def test_a_search_finds_a_person_from_a_score_on(
 
 
 def test_what_the_detector_makes_of_somebody_found_by_a_search_is_left_out() -> None:
-    """One person, with the joints of the look that was turned."""
+    """A detection of the same person is dropped in favour of the search's pose."""
     place = fallen(person(600, 400))
     look = turned(person(600, 420), 90)
     coarse = Pose(look.keypoints[::-1].copy(), 0.9, look.box)
@@ -410,7 +410,7 @@ def test_what_the_detector_makes_of_somebody_found_by_a_search_is_left_out() -> 
 
 
 def test_what_a_search_found_is_looked_at_again_upright() -> None:
-    """In the very next frames, or the tracker would never take it for a person."""
+    """A candidate is refined upright in each of the next frames, until it is a track."""
     place = fallen(person(600, 400))
     found = turned(person(600, 420), 90)
     candidate = CandidatePose(found.keypoints, found.score, found.box)
@@ -423,7 +423,7 @@ def test_what_a_search_found_is_looked_at_again_upright() -> None:
 
 
 def refined(weak: Pose, score: float, angle_deg: float = 0.0) -> CropResult:
-    """Return the refinement of a detection, with such a score in every joint."""
+    """Return the refinement of a detection with this score in every joint."""
     crop = Crop(1, (300, 200, 200, 200), weak, found=True, angle_deg=angle_deg)
     keypoints = weak.keypoints.copy()
     keypoints[:, 2] = score
@@ -431,7 +431,7 @@ def refined(weak: Pose, score: float, angle_deg: float = 0.0) -> CropResult:
 
 
 def test_what_is_not_confirmed_is_refined_again_turned() -> None:
-    """The joints of somebody who lies and is badly seen do not tell which way to turn the crop."""
+    """An unconfirmed detection is refined again in a rotated crop; confirmed ones are not."""
     sure, doubtful = refined(person(400, 300), 0.4), refined(person(900, 300), 0.1, angle_deg=90.0)
 
     crops = Refine().turned_crops([sure, doubtful])
@@ -448,7 +448,7 @@ def test_what_is_not_confirmed_is_refined_again_turned() -> None:
 def test_a_turned_look_must_be_surer_where_the_detector_doubts(
     detected: float, score: float, counts: bool
 ) -> None:
-    """More looks at things that are no people must not make people of them."""
+    """After a weak detection a rotated crop needs a higher score."""
     weak = person(400, 300, score=detected)
     first = refined(weak, 0.1)
     crop = Refine().turned_crops([first])[0]
@@ -459,7 +459,7 @@ def test_a_turned_look_must_be_surer_where_the_detector_doubts(
 
 
 def test_candidates_take_the_looks_that_are_left() -> None:
-    """The known come first, and a crowd of ghosts costs no more than two looks."""
+    """Tracked people are refined first; candidates get at most two crops."""
     ghosts = [
         CandidatePose(*[getattr(p, n) for n in ("keypoints", "score", "box")]) for p in crowd(7)
     ]
@@ -471,7 +471,7 @@ def test_candidates_take_the_looks_that_are_left() -> None:
 
 
 def test_a_candidate_is_a_person_only_if_the_second_look_agrees() -> None:
-    """A weak detection by itself is none."""
+    """A weak detection alone is not a person."""
     weak = person(400, 300, score=0.15)
     candidate = CandidatePose(weak.keypoints, weak.score, weak.box)
     (crop,) = [crop for crop in Refine().crops(WIDE, [candidate], 0) if crop.person is candidate]
@@ -489,7 +489,7 @@ def test_a_candidate_is_a_person_only_if_the_second_look_agrees() -> None:
 
 @pytest.mark.parametrize("fps", [2, 5, 10, 30])
 def test_searches_come_a_few_times_a_second(fps: int) -> None:
-    """Whatever the frame rate."""
+    """There are 2 to 6 searches per second at any frame rate."""
     every = with_frame_budget(Refine(), 1 / fps, detect_s=0.001, refine_s=0.001).search_every
 
     assert 2 <= fps / every <= 6

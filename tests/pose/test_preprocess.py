@@ -22,7 +22,7 @@ def whole(image: Image, model: Size) -> Letterbox:
 
 
 def test_a_picture_of_the_models_size_goes_in_as_it_is() -> None:
-    """RGB stays RGB and bytes stay bytes."""
+    """The picture is passed unchanged."""
     image = noise(192, 192)
     preprocessor = Preprocessor(TensorInfo("in", (1, 192, 192, 3), "uint8"), **RAW)
 
@@ -45,7 +45,7 @@ def test_a_picture_of_the_models_size_goes_in_as_it_is() -> None:
 def test_numbers_are_those_the_model_declares(
     dtype: str, quantisation: Quantisation | None, expected: object
 ) -> None:
-    """Every type of input gets ``pixel * scale + shift`` in its own encoding."""
+    """Every input type gets ``pixel * scale + shift`` in its own quantisation."""
     image = noise(33, 65)
     tensor = TensorInfo("in", (1, 33, 65, 3), dtype, quantisation)
 
@@ -58,7 +58,7 @@ def test_numbers_are_those_the_model_declares(
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "int8"])
 def test_channels_come_first_where_the_model_has_them_first(dtype: str) -> None:
-    """The same numbers, in the other order, row after row in memory."""
+    """A channels-first input gets the same numbers, transposed and contiguous."""
     image, size = noise(100, 60), Size(32, 48)
     scale = None if dtype == "float32" else Quantisation(1 / 127.5, 0)
     last = Preprocessor(TensorInfo("in", (1, 48, 32, 3), dtype, scale), **SIGNED)
@@ -72,7 +72,7 @@ def test_channels_come_first_where_the_model_has_them_first(dtype: str) -> None:
 
 
 def test_padding_is_black_in_the_models_numbers() -> None:
-    """Black, not mid-grey: a float model sees -1 around the picture."""
+    """The padding is black: -1 for a float model."""
     image = np.full((50, 100, 3), 255, dtype=np.uint8)
     preprocessor = Preprocessor(TensorInfo("in", (1, 64, 64, 3), "float32"), **SIGNED)
 
@@ -84,7 +84,7 @@ def test_padding_is_black_in_the_models_numbers() -> None:
 
 
 def test_a_region_beyond_the_picture_sees_black_there() -> None:
-    """A crop around a person at the border keeps its place; what is outside is black."""
+    """The part of a region outside of the picture is black."""
     image = np.full((100, 100, 3), 200, dtype=np.uint8)
     letterbox = Letterbox.fit((60, -40, 80, 80), Size(80, 80))
     preprocessor = Preprocessor(TensorInfo("in", (1, 80, 80, 3), "uint8"), **RAW)
@@ -98,7 +98,7 @@ def test_a_region_beyond_the_picture_sees_black_there() -> None:
 
 @pytest.mark.parametrize("size", [(480, 640), (1080, 1920), (640, 384)])
 def test_a_spot_lands_where_the_letterbox_says(size: tuple[int, int]) -> None:
-    """The picture and the coordinates take the same way into the model."""
+    """Pixels and coordinates are mapped equally."""
     height, width = size
     image = np.zeros((height, width, 3), dtype=np.uint8)
     x, y = width // 3, height * 3 // 4
@@ -117,7 +117,7 @@ def test_a_spot_lands_where_the_letterbox_says(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("shape", [(576, 768), (1080, 1920), (721, 1281), (400, 300)])
 @pytest.mark.parametrize("model", [Size(192, 192), Size(257, 193)])
 def test_a_large_picture_is_averaged_not_sampled(shape: tuple[int, int], model: Size) -> None:
-    """Every pixel counts: noise is as much quieter as with the mean over areas."""
+    """Large pictures are reduced by averaging: noise falls as with INTER_AREA."""
     image = cv2.blur(noise(*shape), (3, 3))
     letterbox = whole(image, model)
     preprocessor = Preprocessor(TensorInfo("in", (1, model.height, model.width, 3), "uint8"), **RAW)
@@ -133,7 +133,7 @@ def test_a_large_picture_is_averaged_not_sampled(shape: tuple[int, int], model: 
 
 
 def test_corners_stay_where_they_are_when_a_picture_is_shrunk() -> None:
-    """The way back to the picture is exact: a mark far out lands where the letterbox says."""
+    """A mark near the corner of a reduced picture is where the letterbox maps it."""
     for width, height in ((1280, 720), (1366, 768), (1001, 563)):
         image = np.zeros((height, width, 3), dtype=np.uint8)
         cv2.circle(image, (width - 40, height - 40), 20, (255, 255, 255), -1)
@@ -153,7 +153,7 @@ def test_corners_stay_where_they_are_when_a_picture_is_shrunk() -> None:
 def test_a_spot_in_a_turned_region_lands_where_the_letterbox_says(
     angle_deg: float, side: int
 ) -> None:
-    """Also where the region is several times larger or smaller than the input."""
+    """Pixels and coordinates of rotated regions are mapped equally, at any scale."""
     image = np.zeros((800, 1000, 3), dtype=np.uint8)
     region = (500 - side // 2, 400 - side // 2, side, side)
     letterbox = Letterbox.fit(region, Size(160, 256), angle_deg=angle_deg)
@@ -173,12 +173,12 @@ def test_a_spot_in_a_turned_region_lands_where_the_letterbox_says(
 
 
 def test_a_turned_region_beyond_the_picture_sees_black_there() -> None:
-    """The corner that the rotation takes out of the picture is black, the rest is not."""
+    """The corner outside of the picture after the rotation is black, the rest is not."""
     image = np.full((100, 100, 3), 200, dtype=np.uint8)
     letterbox = Letterbox.fit((60, 20, 80, 80), Size(80, 80), angle_deg=90.0)
     preprocessor = Preprocessor(TensorInfo("in", (1, 80, 80, 3), "uint8"), **RAW)
 
     tensor = preprocessor.prepare(image, letterbox)[0]
 
-    assert np.all(tensor[:38] == 0)  # the right of the frame is up
+    assert np.all(tensor[:38] == 0)  # the right of the frame is at the top
     assert np.all(tensor[42:] == 200)

@@ -1,4 +1,4 @@
-"""What is to run: a model by the clock, a delegate by its trial, and why."""
+"""Selection: a model by its measured speed, a delegate by its trial, and the reason."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ LIGHTNING, LIGHTNING_TPU = "coral-movenet-lightning", "coral-movenet-lightning-e
 
 
 class Bank:
-    """Machines of any speed: what is measured, and how often."""
+    """Simulated machines of any speed, and a record of what is measured."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ms = 10.0
@@ -100,7 +100,7 @@ def plan(folder: Path | None, wanted: Config) -> Plan:
 
 
 def put_here(folder: Path, *names: str) -> None:
-    """Put files of the right size where fetched models are."""
+    """Create files of the right size in the folder of downloaded models."""
     for name in names:
         entry = catalog.entries()[name]
         path = folder / "models" / entry.file
@@ -119,7 +119,7 @@ def bundled_by_accuracy(people: int) -> list[str]:
 
 @pytest.mark.parametrize("people", [1, 6])
 def test_a_quick_machine_takes_the_most_accurate(bank: Bank, tmp_path: Path, people: int) -> None:
-    """And which that is depends on how many people there are."""
+    """The most accurate model depends on the number of people."""
     bank.ms = 0.1
 
     chosen = plan(tmp_path, asking(people=people))
@@ -130,7 +130,7 @@ def test_a_quick_machine_takes_the_most_accurate(bank: Bank, tmp_path: Path, peo
 
 
 def test_a_slower_rate_leaves_time_for_more(bank: Bank, tmp_path: Path) -> None:
-    """The same machine, another wish: 60 ms are too long for 20 frames a second, not for 10."""
+    """60 ms per frame are too slow for 20 fps, but not for 10 fps."""
     bank.ms = 1000.0
     best, second = [name for name in bundled_by_accuracy(6) if not catalog.model_set(name).refiner][
         :2
@@ -143,7 +143,7 @@ def test_a_slower_rate_leaves_time_for_more(bank: Bank, tmp_path: Path) -> None:
 
 
 def test_a_film_is_reckoned_at_its_own_rate(bank: Bank, tmp_path: Path) -> None:
-    """The demo's clip has 15 frames a second, and all are looked at; a camera is asked for 10."""
+    """The rate of files is their own, as all frames are used; a camera's is `fps`."""
     demo = msgspec.structs.replace(asking(fps=10).cameras[0], source="demo://")
 
     chosen = plan(tmp_path, msgspec.structs.replace(asking(), cameras=(demo, demo)))
@@ -152,7 +152,7 @@ def test_a_film_is_reckoned_at_its_own_rate(bank: Bank, tmp_path: Path) -> None:
 
 
 def test_more_people_cost_more_where_each_is_looked_at(bank: Bank, tmp_path: Path) -> None:
-    """A second look at six is six times the work of a second look at one."""
+    """The cost of refinement grows with the number of people."""
     bank.ms = 20.0
 
     at_two, at_six = (
@@ -168,7 +168,7 @@ def test_more_people_cost_more_where_each_is_looked_at(bank: Bank, tmp_path: Pat
 def test_it_takes_nothing_that_the_policy_does_not_suit(
     bank: Bank, tmp_path: Path, policy: PolicyName, ms: float
 ) -> None:
-    """The daemon would refuse to start with it, on a quick machine or on a slow one."""
+    """The chosen model fits the configured policy, on fast and slow machines."""
     bank.ms = ms
     wanted = asking(people=3)
     model = msgspec.structs.replace(wanted.model, policy=policy)
@@ -180,7 +180,7 @@ def test_it_takes_nothing_that_the_policy_does_not_suit(
 
 
 def test_what_is_too_slow_in_part_is_not_measured_in_full(bank: Bank, tmp_path: Path) -> None:
-    """On a slow machine there is no time to lose: quicker models are still to be measured."""
+    """A pair is not measured if one of its models is too slow alone."""
     bank.ms = 1000.0
 
     selector = ModelSelector(tmp_path, Clock())
@@ -192,7 +192,7 @@ def test_what_is_too_slow_in_part_is_not_measured_in_full(bank: Bank, tmp_path: 
 
 
 def test_where_nothing_keeps_up_the_quickest_is_taken(bank: Bank, tmp_path: Path) -> None:
-    """A few frames a second are better than none, and it is said."""
+    """The fastest model is chosen, with the reason that none keeps up."""
     bank.ms, bank.others = 900.0, {"movenet-lightning-int8": 300.0}
 
     chosen = plan(tmp_path, asking())
@@ -202,7 +202,7 @@ def test_where_nothing_keeps_up_the_quickest_is_taken(bank: Bank, tmp_path: Path
 
 
 def test_what_was_measured_is_remembered(bank: Bank, tmp_path: Path) -> None:
-    """The second start measures nothing and chooses the same, also for other wishes."""
+    """Later starts use the stored measurements, also for other settings."""
     bank.ms = 500.0
     first = plan(tmp_path, asking())
     measured = len(bank.measured)
@@ -216,7 +216,7 @@ def test_what_was_measured_is_remembered(bank: Bank, tmp_path: Path) -> None:
 
 
 def test_what_was_measured_on_a_busy_machine_is_measured_again(bank: Bank, tmp_path: Path) -> None:
-    """At the next start; what was measured in peace is kept, and so is the choice."""
+    """Measurements made under load are repeated at the next start; others are kept."""
     bank.ms, bank.busy = 500.0, True
     plan(tmp_path, asking())
     measured = len(bank.measured)
@@ -233,7 +233,7 @@ def test_what_was_measured_on_a_busy_machine_is_measured_again(bank: Bank, tmp_p
 
 
 def test_all_can_be_measured_again(bank: Bank, tmp_path: Path) -> None:
-    """As `edgepose models --measure` does: another power supply, another heat sink."""
+    """`forget_timings` discards the stored measurements, as for `models --measure`."""
     bank.ms = 500.0
     first = plan(tmp_path, asking())
     bank.ms = 1.0
@@ -247,7 +247,7 @@ def test_all_can_be_measured_again(bank: Bank, tmp_path: Path) -> None:
 
 
 def seen_sizes(folder: Path, kind: str) -> None:
-    """Note what was in view of the cameras before."""
+    """Store observations of people's sizes."""
     near, small = {"near": (900, 9), "small": (9, 900), "mixed": (500, 500)}[kind]
     text = f'{{"near": {near}, "small": {small}, "kind": "{kind}"}}'
     (folder / people_sizes.FILE).write_text(text)
@@ -265,7 +265,7 @@ def seen_sizes(folder: Path, kind: str) -> None:
 def test_the_size_of_people_in_view_decides(
     bank: Bank, tmp_path: Path, falls: bool, kind: str, expected: str
 ) -> None:
-    """Near the camera a second detector finds nobody more: the quicker model is as good."""
+    """For near people a faster model is as good; for small people a second detector helps."""
     bank.others = {"movenet-thunder": 100.0}
     seen_sizes(tmp_path, kind)
 
@@ -276,7 +276,7 @@ def test_the_size_of_people_in_view_decides(
 
 
 def test_without_falls_a_posenet_is_taken_for_small_people(bank: Bank, tmp_path: Path) -> None:
-    """And MultiPose for people near the camera, where there is no time for second looks."""
+    """PoseNet is chosen for small people, MultiPose for near people."""
     bank.others = {"movenet-thunder": 500.0, "movenet-thunder-int8": 500.0}
     found = {}
     for kind in ("small", "near"):
@@ -287,7 +287,7 @@ def test_without_falls_a_posenet_is_taken_for_small_people(bank: Bank, tmp_path:
 
 
 def test_doubtful_timings_are_measured_again(bank: Bank, tmp_path: Path) -> None:
-    """All of them, as if the machine had been busy; the next start measures nothing."""
+    """`doubt_timings` repeats all measurements once, as after those under load."""
     bank.ms = 500.0
     plan(tmp_path, asking())
     selector = ModelSelector(tmp_path, Clock())
@@ -310,7 +310,7 @@ def test_doubtful_timings_are_measured_again(bank: Bank, tmp_path: Path) -> None
 def test_where_falls_are_watched_people_who_lie_must_be_found(
     bank: Bank, tmp_path: Path, ms: float, people: int
 ) -> None:
-    """PoseNet sees one of eight of them; without falls it may be the best for its time."""
+    """With fall detection models that miss most lying people, such as PoseNet, are not chosen."""
     bank.ms = ms
     bank.others = {"posenet-uint8": ms / 4, "posenet-481x641": ms / 3}
 
@@ -321,7 +321,7 @@ def test_where_falls_are_watched_people_who_lie_must_be_found(
 
 
 def test_without_falls_a_quick_posenet_may_be_taken(bank: Bank, tmp_path: Path) -> None:
-    """The rows that are left out for falls say so."""
+    """Without fall detection a fast PoseNet may be chosen; with it its row says unfit."""
     bank.ms, bank.others = 500.0, {"posenet-481x641": 20.0}
     selector = ModelSelector(tmp_path, Clock())
 
@@ -335,7 +335,7 @@ def test_without_falls_a_quick_posenet_may_be_taken(bank: Bank, tmp_path: Path) 
 
 
 def test_other_work_on_the_machine_is_noticed() -> None:
-    """By the time that processors worked and this program did not."""
+    """Load of other processes is detected from CPU times."""
     before = selection._CpuTime(100.0, 10.0, 0.0)
 
     alone = selection._others_share(before, selection._CpuTime(102.1, 12.0, 2.0))
@@ -347,7 +347,7 @@ def test_other_work_on_the_machine_is_noticed() -> None:
 def test_another_machine_or_version_measures_anew(
     bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The card moves from one Pi to another."""
+    """Measurements are stored per board."""
     plan(tmp_path, asking())
     measured = len(bank.measured)
 
@@ -360,7 +360,7 @@ def test_another_machine_or_version_measures_anew(
 def test_measuring_ends_after_a_while(
     bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A machine that is too slow does not measure for minutes before its first pose."""
+    """Measuring stops at a time limit."""
     bank.ms = 900.0
     monkeypatch.setattr(selection, "MEASURING_S", -1.0)
 
@@ -371,7 +371,7 @@ def test_measuring_ends_after_a_while(
 
 
 def test_where_the_quickest_takes_seconds_no_other_is_measured(bank: Bank, tmp_path: Path) -> None:
-    """The next in line alone would take longer than the service manager waits."""
+    """If the fastest model takes longer than `HOPELESS_MS`, no other is measured."""
     bank.ms = selection.HOPELESS_MS + 1
 
     chosen = plan(tmp_path, asking())
@@ -383,7 +383,7 @@ def test_where_the_quickest_takes_seconds_no_other_is_measured(bank: Bank, tmp_p
 def test_when_time_runs_out_the_quickest_is_known(
     bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: PolicyName
 ) -> None:
-    """A slow model that happened to be measured does not win for that; the next start goes on."""
+    """At the time limit the fastest model is chosen; the next start measures the rest."""
     bank.ms = 90.0
     bank.others = {"movenet-lightning-int8": 5.0, "posenet-uint8": 20.0, "movenet-multipose": 30.0}
     bank.others["movenet-thunder-int8"] = 5.0
@@ -408,7 +408,7 @@ def test_when_time_runs_out_the_quickest_is_known(
 def test_a_slow_network_is_not_run_again_and_again(
     ms: float, runs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One run of a second tells enough; of a short one the least of several is taken."""
+    """A slow network is run once; for a fast one the minimum of several runs is used."""
     ran: list[None] = []
 
     class TfliteInterpreter:
@@ -436,7 +436,7 @@ def test_a_slow_network_is_not_run_again_and_again(
 
 
 def test_an_edge_tpu_wins_where_it_is_quick_and_accurate_enough(bank: Bank, state: Path) -> None:
-    """Its model counts as accurate as its twin, and the twin stays ready."""
+    """The Edge TPU model counts as accurate as its CPU model, which is the fallback."""
     put_here(state, LIGHTNING, LIGHTNING_TPU)
     bank.absent, bank.ms = "", 900.0
 
@@ -448,7 +448,7 @@ def test_an_edge_tpu_wins_where_it_is_quick_and_accurate_enough(bank: Bank, stat
 
 
 def test_an_edge_tpu_that_fails_its_trial_leaves_the_cpu(bank: Bank, state: Path) -> None:
-    """Its twin is judged by the clock like any other; the next start does not try it again."""
+    """After a failed trial the CPU model is chosen, also at the next start."""
     put_here(state, LIGHTNING, LIGHTNING_TPU)
     bank.absent, bank.verdict = "", Verdict("it crashed (SIGSEGV)", harmful=True)
     bank.ms, bank.others = 900.0, {LIGHTNING: 10.0}
@@ -465,7 +465,7 @@ def test_an_edge_tpu_that_fails_its_trial_leaves_the_cpu(bank: Bank, state: Path
 
 
 def test_a_named_model_runs_as_its_version_for_the_edge_tpu(bank: Bank, state: Path) -> None:
-    """Either name of the pair means both; without the device, the CPU's."""
+    """Both names of the pair select the Edge TPU file with the device, else the CPU file."""
     put_here(state, LIGHTNING, LIGHTNING_TPU)
     without = [plan(state, asking(name=name)).model for name in (LIGHTNING, LIGHTNING_TPU)]
 
@@ -481,7 +481,7 @@ def test_a_named_model_runs_as_its_version_for_the_edge_tpu(bank: Bank, state: P
 def test_why_there_is_no_delegate_does_not_depend_on_who_chose_the_model(
     bank: Bank, tmp_path: Path
 ) -> None:
-    """Without an Edge TPU that is the reason, whether the model has a version for it or not."""
+    """Without an Edge TPU the reason is the same for all models."""
     names = ("auto", "movenet-lightning", "movenet-multipose")
 
     reasons = {plan(tmp_path, asking(name=name)).reason for name in names}
@@ -490,7 +490,7 @@ def test_why_there_is_no_delegate_does_not_depend_on_who_chose_the_model(
 
 
 def test_a_model_without_a_version_for_the_edge_tpu_says_so(bank: Bank, state: Path) -> None:
-    """Nothing would tell: the runtime just runs it on the CPU."""
+    """The reason says if there is no Edge TPU file, or how to download it."""
     bank.absent = ""
     put_here(state, LIGHTNING)
 
@@ -506,7 +506,7 @@ def test_a_model_without_a_version_for_the_edge_tpu_says_so(bank: Bank, state: P
 def test_a_file_for_the_edge_tpu_always_has_something_to_fall_back_on(
     bank: Bank, tmp_path: Path, given: str
 ) -> None:
-    """The file beside it, the one that is named, or a bundled one that does the same work."""
+    """The fallback is the file beside it, the configured one or a bundled one of the same task."""
     model, beside = tpu.pair(tmp_path)
     other = beside.rename(tmp_path / "other.tflite") if given != "beside" else beside
     twin = str(other) if given == "named" else ""
@@ -520,7 +520,7 @@ def test_a_file_for_the_edge_tpu_always_has_something_to_fall_back_on(
 
 
 def test_the_cpu_is_no_delegate_to_try(bank: Bank, state: Path) -> None:
-    """Whoever says `cpu` means it."""
+    """With `delegate = "cpu"` no delegate is tried."""
     bank.absent = ""
     put_here(state, LIGHTNING, LIGHTNING_TPU)
 
@@ -531,7 +531,7 @@ def test_the_cpu_is_no_delegate_to_try(bank: Bank, state: Path) -> None:
 
 
 def test_a_device_that_is_plugged_in_later_is_worth_a_try(bank: Bank, state: Path) -> None:
-    """And one on the bench is not, nor one that nothing waits for."""
+    """A device that is plugged in later is tried, unless in back-off or without a use."""
     put_here(state, LIGHTNING, LIGHTNING_TPU)
     selector, wanted = ModelSelector(state, Clock()), asking(name=LIGHTNING)
     chosen = selector.plan(wanted, total_fps(wanted))
@@ -547,7 +547,7 @@ def test_a_device_that_is_plugged_in_later_is_worth_a_try(bank: Bank, state: Pat
 
 
 def test_every_accuracy_is_of_a_model_that_is_known() -> None:
-    """A typo in the table would leave a model out without a word."""
+    """Every name in the accuracy table is a known model, and every bundled model is in it."""
     known = accuracies().by("auto")
 
     for name in known:
@@ -557,7 +557,7 @@ def test_every_accuracy_is_of_a_model_that_is_known() -> None:
 
 @pytest.mark.slow
 def test_the_command_explains_itself(tmp_path: Path) -> None:
-    """With the real clock and the real models: one is taken, and those before it were too slow."""
+    """With real models every row before the chosen one has a reason for its rejection."""
     done = subprocess.run(
         [sys.executable, "-m", "edgepose", "models", "--auto", "--json"],
         capture_output=True,

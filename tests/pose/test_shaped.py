@@ -1,4 +1,4 @@
-"""One network at several input sizes."""
+"""One network with several input sizes."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +15,7 @@ def content(name: str) -> bytes:
 
 
 def test_interpreters_are_made_when_first_needed() -> None:
-    """One for the file's own size, others when somebody of that shape is looked at."""
+    """Only the file's own size is loaded at first, others at their first use."""
     shaped = Network(catalog.choose("movenet-lightning-int8"), 1, shaped=True).engine
     assert isinstance(shaped, ShapedInterpreter)
 
@@ -27,7 +27,7 @@ def test_interpreters_are_made_when_first_needed() -> None:
 
 
 def test_several_interpreters_have_every_shape() -> None:
-    """Second looks of one frame run at the same time, in whichever shape."""
+    """With several interpreters crops of any shape give the same outputs in parallel."""
     network = Network(catalog.choose("movenet-lightning-int8"), 1, interpreters=2, shaped=True)
     tensors = [
         np.full((1, size.height, size.width, 3), 90, dtype=np.uint8) for size in network.shapes
@@ -42,7 +42,7 @@ def test_several_interpreters_have_every_shape() -> None:
 
 
 def test_a_small_machine_has_fewer_shapes() -> None:
-    """Their memory grows with the machine's, and stays below its share of it."""
+    """The number of shapes depends on the machine's memory."""
     name = "movenet-thunder"
     sizes = reshape.shapes(content(name), Size(256, 256))
     file_bytes = len(content(name))

@@ -1,4 +1,4 @@
-"""What C code writes to `stderr`."""
+"""Filtering what C code writes to `stderr`."""
 
 import ctypes
 import os
@@ -19,12 +19,12 @@ LIBC = ctypes.CDLL(None)
 
 
 def write(text: bytes) -> None:
-    """Write as a C library does."""
+    """Write through C's `stderr`."""
     LIBC.fputs(text, ctypes.c_void_p.in_dll(LIBC, "stderr"))
 
 
 def test_remarks_are_dropped_and_all_else_is_heard(capfd: pytest.CaptureFixture[str]) -> None:
-    """An error of the runtime must reach the terminal; that it is well need not."""
+    """INFO lines are dropped inside of the context, other lines are kept."""
     with stderr_filter.filtered_stderr():
         write(b"INFO: all is well\nERROR: it burns\n")
     write(b"INFO: not ours to drop\n")
@@ -33,7 +33,7 @@ def test_remarks_are_dropped_and_all_else_is_heard(capfd: pytest.CaptureFixture[
 
 
 def test_the_descriptor_is_left_alone(capfd: pytest.CaptureFixture[str]) -> None:
-    """The log and children write to it all the while, and are heard at once."""
+    """File descriptor 2 is not redirected, so logs and child processes are not delayed."""
     with stderr_filter.filtered_stderr():
         os.write(2, b"INFO: from us\n")
         heard = capfd.readouterr().err
@@ -42,7 +42,7 @@ def test_the_descriptor_is_left_alone(capfd: pytest.CaptureFixture[str]) -> None
 
 
 def test_what_was_said_before_an_error_is_heard(capfd: pytest.CaptureFixture[str]) -> None:
-    """It may be the reason."""
+    """Buffered lines are written out when an exception leaves the context."""
     with pytest.raises(OSError, match="refused"), stderr_filter.filtered_stderr():
         write(b"the reason\n")
         raise OSError("refused")
@@ -51,7 +51,7 @@ def test_what_was_said_before_an_error_is_heard(capfd: pytest.CaptureFixture[str
 
 
 def test_threads_may_ask_at_once(capfd: pytest.CaptureFixture[str]) -> None:
-    """Each line comes once, and C's `stderr` is the real one again when the last has left."""
+    """Concurrent contexts write each line once, and restore C's `stderr` at the end."""
     start = threading.Barrier(4)
 
     def work(name: int) -> None:
@@ -76,7 +76,7 @@ def test_threads_may_ask_at_once(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_is_dropped_takes_no_memory() -> None:
-    """A camera whose every picture is remarked upon runs for months."""
+    """Dropped lines do not accumulate in memory."""
     for _ in range(3000):
         with chatter.filtered_stderr():
             write(b"Corrupt JPEG data: 2 extraneous bytes before marker 0xd9\n")
@@ -89,7 +89,7 @@ def test_what_is_dropped_takes_no_memory() -> None:
 def test_a_picture_that_libjpeg_repairs_is_no_news(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Some webcams put bytes too many before a marker, libpng dislikes some profiles."""
+    """Warnings of libjpeg and libpng about repaired pictures are dropped."""
     image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
     jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_RST_INTERVAL, 40])[1].tobytes()
     at = jpeg.rindex(b"\xff\xd3")

@@ -1,4 +1,4 @@
-"""Clips: small, without the room, and their poses can be replayed and scored."""
+"""Clips: small, without the camera's picture by default, with poses to replay."""
 
 import threading
 from pathlib import Path
@@ -27,7 +27,7 @@ ROOM = np.broadcast_to(np.uint8(180), (720, 1280, 3))
 
 
 class Taker:
-    """A camera's clips and what they send."""
+    """A camera's clips and the messages they send."""
 
     def __init__(self, keep: str = "", keep_mb: float = 50, **settings: Any) -> None:
         text = """
@@ -56,7 +56,7 @@ points = [[0.7, 0.9], [0.9, 0.9]]
     def watch(
         self, seconds: float = 20, people: int = 1, fps: float = 10, image: Image = BLACK
     ) -> None:
-        """Show people who fall; each fall is told by an event at `FALL_S`."""
+        """Show people who fall; an event reports the fall at `FALL_S`."""
         actors = tuple(
             Actor.doing(
                 stand(4), *fall("left", stay=20), at=(4 + 0.4 * n, 0.8 * n - 1), heading_deg=90 * n
@@ -83,7 +83,7 @@ points = [[0.7, 0.9], [0.9, 0.9]]
 
 
 def frames(message: Message) -> list[Image]:
-    """Return the pictures of a clip, as OpenCV reads them."""
+    """Return the frames of a clip, as OpenCV reads them."""
     if not hasattr(cv2, "imdecodeanimation"):
         pytest.skip("this OpenCV reads no animations")
     found, read = cv2.imdecodeanimation(np.frombuffer(message.payload, np.uint8))
@@ -92,7 +92,7 @@ def frames(message: Message) -> list[Image]:
 
 
 def test_a_fall_sends_ten_seconds_around_it() -> None:
-    """Five before and five after; the picture first, then the poses."""
+    """The clip covers 5 s before and after the event; the picture is sent before the poses."""
     taker = Taker()
 
     taker.watch()
@@ -109,7 +109,7 @@ def test_a_fall_sends_ten_seconds_around_it() -> None:
 @pytest.mark.parametrize("people", [0, 1, 6])
 @pytest.mark.parametrize("fps", [5, 30])
 def test_a_clip_is_small_and_moves(people: int, fps: float) -> None:
-    """At most 200 kB with six people, too; every frame is a picture of one size."""
+    """A clip has at most 200 kB, with six people, too, and frames of equal size."""
     taker = Taker()
     taker.watch(11, people, fps)
 
@@ -124,7 +124,7 @@ def test_a_clip_is_small_and_moves(people: int, fps: float) -> None:
 
 
 def test_a_clip_shows_zones_and_lines_and_nothing_of_the_room() -> None:
-    """The background is black; where the zone and the line lie there is something."""
+    """The background is black; zone and line are drawn at their positions."""
     taker = Taker()
     taker.watch(3, 0, image=ROOM)
 
@@ -138,7 +138,7 @@ def test_a_clip_shows_zones_and_lines_and_nothing_of_the_room() -> None:
 
 
 def test_the_room_is_shown_where_the_owner_wants_it() -> None:
-    """`clip = "camera"` puts the picture behind the skeletons."""
+    """`clip = "camera"` draws the skeletons over the camera's picture."""
     taker = Taker(clip="camera")
     taker.watch(3, 0, image=ROOM)
 
@@ -148,7 +148,7 @@ def test_the_room_is_shown_where_the_owner_wants_it() -> None:
 
 
 def test_the_poses_can_be_replayed(tmp_path: Path) -> None:
-    """The recording has the same people, and this version's events come from it."""
+    """The recording contains the same people, and events are derived from it."""
     taker = Taker()
     taker.watch()
     file = tmp_path / "clip.jsonl"
@@ -161,7 +161,7 @@ def test_the_poses_can_be_replayed(tmp_path: Path) -> None:
 
 
 def test_events_that_were_not_asked_for_send_nothing() -> None:
-    """An empty `clip_on` leaves requests only."""
+    """With an empty `clip_on` clips are sent only on request."""
     taker = Taker(clip_on=())
 
     taker.watch()
@@ -172,7 +172,7 @@ def test_events_that_were_not_asked_for_send_nothing() -> None:
 
 
 def test_a_pause_forgets_all() -> None:
-    """Nothing of before is in a later clip."""
+    """After `forget` a clip contains nothing from before."""
     taker = Taker()
     taker.watch(7)
 
@@ -182,14 +182,14 @@ def test_a_pause_forgets_all() -> None:
 
 
 def test_kept_clips_stay_within_their_limit(tmp_path: Path) -> None:
-    """Picture and poses are written, and the oldest go first."""
+    """Picture and poses are stored; the oldest are deleted at the limit."""
     taker = Taker(keep=str(tmp_path), keep_mb=0.5)
     for second in range(0, 200, 20):
         taker.watch(11)
         taker.clips.take()
         taker.clips.forget()
         folder = tmp_path / "hall"
-        for path in folder.iterdir():  # as if each clip was of another time
+        for path in folder.iterdir():  # as if recorded at another time
             if not path.name.startswith("1999-"):
                 path.rename(folder / f"1999-{second:03}{path.suffix}")
     taker.watch(11)
@@ -205,7 +205,7 @@ def test_kept_clips_stay_within_their_limit(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_costs_the_file_only(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The clip is sent all the same, and the log says why it is not kept."""
+    """The clip is sent, and the log says why it is not stored."""
     (tmp_path / "file").touch()
     taker = Taker(keep=str(tmp_path / "file"))
     taker.watch(3)
@@ -217,12 +217,12 @@ def test_a_folder_that_cannot_be_written_costs_the_file_only(
 
 
 def test_an_animation_has_its_frames_in_order() -> None:
-    """Each picture is where it was put, for as long as asked."""
+    """Frames are in order, with the given duration."""
     colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
     pictures = [np.full((33, 47, 3), colour, np.uint8) for colour in colours]
 
     content = webp.animation(pictures, 120, quality=90)
 
     shown = frames(Message("", content, "snapshot"))
-    assert [frame[16, 20].argmax() for frame in shown] == [2, 1, 0]  # blue comes first
+    assert [frame[16, 20].argmax() for frame in shown] == [2, 1, 0]  # blue is channel 0
     assert all(frame.shape == (33, 47, 3) for frame in shown)

@@ -1,4 +1,4 @@
-"""Recordings: written, read, replayed, and the same each time."""
+"""Recordings: writing, reading and reproducible replay."""
 
 import gzip
 import io
@@ -38,12 +38,12 @@ pytest.importorskip("mcap")
 BEGAN_NS = 1_795_377_600 * NS_PER_S
 TOPICS = topics.Topics("edgepose", "pi")
 HALL = TOPICS.camera("hall")
-LISTENING = 64 * 1024  # bytes of a recording that has more than its beginning
+LISTENING = 64 * 1024  # bytes of a recording beyond its beginning
 IMAGE = np.zeros((720, 1280, 3), np.uint8)
 
 
 class Steady(Clock):
-    """Moves on when told to."""
+    """A clock that is set by hand."""
 
     def __init__(self) -> None:
         self.ns = 0
@@ -56,14 +56,14 @@ class Steady(Clock):
 
 
 def scene() -> body.Scene:
-    """Somebody walks, waves, sits down; another one falls."""
+    """Return a scene: one person walks, waves and sits down; another falls."""
     first = body.Actor.doing(body.stand(2), body.wave(4), body.sit_down(), body.sit(3), at=(5, 1.2))
     second = body.Actor.doing(body.stand(4), body.fall("left", stay=14), at=(6, -1))
     return body.Scene((first, second))
 
 
 def said(clock: Steady) -> Iterator[Message]:
-    """Publish a scene as a device does."""
+    """Yield a scene's messages as a device publishes them."""
     yield encoding.availability(TOPICS, online=True)
     for seq, moment in enumerate(scene().observe(10, seed=2)):
         clock.ns = moment.at_ns
@@ -87,13 +87,13 @@ def record(path: Path, **about: Any) -> list[Message]:
 
 
 def found_anew(path: Path) -> list[Message]:
-    """Return what a running device would say of a recording's poses."""
+    """Return the messages that a daemon would publish for a recording's poses."""
     steps = rederive(open_recording(path), config.Config())
     return [message for step in steps for message in step.messages()]
 
 
 def events(path: Path) -> list[bytes]:
-    """Find a recording's events anew."""
+    """Return the events derived from a recording."""
     return [message.payload for message in found_anew(path) if message.kind == "event"]
 
 
@@ -131,7 +131,7 @@ class TestMcapSink(SinkContract):
     def test_it_delivers_the_bytes_it_was_given(
         self, sink: Sink, arrived: Callable[[Message], bytes]
     ) -> None:
-        """As the contract, but with poses that are some: what is drawn is made from them."""
+        """As in the contract, with valid poses, since Foxglove's drawings are made from them."""
         poses = next(m for m in said(Steady()) if m.topic == HALL.poses)
         picture = Message(HALL.snapshot, bytes(range(256)), "poses", content_type="image/jpeg")
         sent = [poses, picture, encoding.availability(HALL, online=False)]
@@ -147,7 +147,7 @@ def payload_of(path: Path, topic: str) -> bytes:
 
 @pytest.mark.parametrize("name", ["hall.jsonl", "hall.mcap"])
 def test_what_was_recorded_comes_out_again(tmp_path: Path, name: str) -> None:
-    """Every message, byte for byte, in order, at its time; the file says what it is."""
+    """Every message is read back unchanged, in order and with its time; the header is kept."""
     path = tmp_path / name
 
     sent = record(path, device="pi", base_topic="edgepose")
@@ -160,7 +160,7 @@ def test_what_was_recorded_comes_out_again(tmp_path: Path, name: str) -> None:
 
 
 def test_frames_carry_what_detectors_need(tmp_path: Path) -> None:
-    """Times in nanoseconds, places in pixels, ids and the frame's size."""
+    """Times are in nanoseconds, positions in pixels; ids and the frame's size are read."""
     path = tmp_path / "hall.jsonl"
     record(path)
 
@@ -179,7 +179,7 @@ def test_frames_carry_what_detectors_need(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["hall.jsonl", "hall.mcap"])
 def test_replaying_gives_the_same_messages_byte_for_byte(tmp_path: Path, name: str) -> None:
-    """Poses, states and events, again and again; all kinds of events among them."""
+    """Poses, states and events, with all kinds of events, are identical in each replay."""
     path = tmp_path / name
     record(path)
 
@@ -194,7 +194,7 @@ def test_replaying_gives_the_same_messages_byte_for_byte(tmp_path: Path, name: s
 
 
 def test_replaying_a_replay_changes_nothing(tmp_path: Path) -> None:
-    """What a recording says of itself, recorded, says the same."""
+    """A recorded replay has the same events as the original."""
     path, again = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
     record(path)
     clock = Steady()
@@ -209,7 +209,7 @@ def test_replaying_a_replay_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_poses_without_ids_are_followed(tmp_path: Path) -> None:
-    """What `detect --json` prints is a recording too: there are people over time in it."""
+    """The output of `detect --json` is accepted as a recording, and its people are tracked."""
     path = tmp_path / "detect.jsonl"
     with path.open("wb") as file:
         for message in said(Steady()):
@@ -230,7 +230,7 @@ def test_poses_without_ids_are_followed(tmp_path: Path) -> None:
 def test_a_line_that_was_cut_off_is_left_out(
     tmp_path: Path, tail: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A power cut costs the last message, and is told."""
+    """An incomplete last line is skipped with a warning."""
     path = tmp_path / "hall.jsonl"
     sent = record(path)
     with path.open("ab") as file:
@@ -245,7 +245,7 @@ def test_a_line_that_was_cut_off_is_left_out(
 def test_an_mcap_file_without_its_end_can_be_read(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A power cut costs the last chunk, and is told."""
+    """An MCAP file without its end is read up to the last complete chunk, with a warning."""
     path = tmp_path / "hall.mcap"
     sent = record(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -258,7 +258,7 @@ def test_an_mcap_file_without_its_end_can_be_read(
 
 
 def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
-    """Only the end can have been cut off; elsewhere something else is wrong."""
+    """An invalid line that is not the last raises RecordingError with its number."""
     path = tmp_path / "hall.jsonl"
     record(path)
     lines = path.read_bytes().splitlines(keepends=True)
@@ -270,7 +270,7 @@ def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"hello\n", b"[1,2]\n", b'{"edgepose_recording":99}\n'])
 def test_a_file_that_is_no_recording_is_refused(tmp_path: Path, content: bytes) -> None:
-    """With what was expected; also one of a format to come."""
+    """The error says what was expected; a newer format is refused, too."""
     path = tmp_path / "some.file"
     path.write_bytes(content)
 
@@ -280,13 +280,13 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path: Path, content: bytes) 
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdin"])
 def test_standard_input_is_no_recording(name: str) -> None:
-    """A recording is read more than once; the sentence says what to do."""
+    """Standard input is refused, as a recording is read more than once."""
     with pytest.raises(RecordingError, match="standard input is not read; write it to a file"):
         open_recording(Path(name))
 
 
 def test_a_compressed_recording_is_read_as_it_is(tmp_path: Path) -> None:
-    """People send recordings by mail."""
+    """Gzip files are read."""
     path, packed = tmp_path / "hall.jsonl", tmp_path / "hall.jsonl.gz"
     record(path)
     packed.write_bytes(gzip.compress(path.read_bytes()))
@@ -295,7 +295,7 @@ def test_a_compressed_recording_is_read_as_it_is(tmp_path: Path) -> None:
 
 
 def test_time_goes_on_when_the_clock_is_set(tmp_path: Path) -> None:
-    """A Pi learns the time after it has begun: a step of years is no step for detectors."""
+    """Steps of the wall clock do not affect the detectors' times."""
     path = tmp_path / "hall.jsonl"
     clock = Steady()
     sink = reader.write(path, path.open("wb"), clock, {})
@@ -312,7 +312,7 @@ def test_time_goes_on_when_the_clock_is_set(tmp_path: Path) -> None:
 
 
 def test_a_message_can_be_put_elsewhere_and_at_another_time() -> None:
-    """Topic and payload agree about the device; times move, everything else stays."""
+    """`restamp` changes device and times in topic and payload, and nothing else."""
     poses = next(m for m in said(Steady()) if m.topic == HALL.poses)
     entry = RecordedEntry(0.0, poses.topic, poses.payload)
 
@@ -329,7 +329,7 @@ def test_a_message_can_be_put_elsewhere_and_at_another_time() -> None:
 
 
 def test_positions_drawn_for_foxglove_are_no_recorded_messages(tmp_path: Path) -> None:
-    """An MCAP file has them beside the poses; reading gives back what was recorded."""
+    """Drawings for Foxglove in an MCAP file are not returned as messages."""
     poses = next(
         m for m in said(Steady()) if m.topic == HALL.poses and json.loads(m.payload)["poses"]
     )
@@ -360,7 +360,7 @@ class TestFoxglove:
     def test_schemas_are_of_the_kind_it_reads(
         self, channels: dict[str, list[tuple[Any, dict[str, Any]]]]
     ) -> None:
-        """Plain values, objects and arrays of these: no references, no arrays in arrays."""
+        """Schemas consist of plain values, objects and arrays of them, as Foxglove requires."""
 
         def check(schema: dict[str, Any]) -> None:
             assert schema["type"] == "object"
@@ -379,7 +379,7 @@ class TestFoxglove:
     def test_messages_are_what_their_schemas_say(
         self, channels: dict[str, list[tuple[Any, dict[str, Any]]]]
     ) -> None:
-        """Every message is valid."""
+        """Every message is valid according to its schema."""
         jsonschema = pytest.importorskip("jsonschema")
 
         for messages_ in channels.values():
@@ -390,7 +390,7 @@ class TestFoxglove:
     def test_skeletons_lie_where_the_keypoints_are(
         self, channels: dict[str, list[tuple[Any, dict[str, Any]]]]
     ) -> None:
-        """Half a pixel off: it counts from the corner of the first pixel."""
+        """Drawn points are half a pixel off: they count from the first pixel's corner."""
         schema, drawn = channels["edgepose/pi/hall/annotations"][10]
         _, poses = channels["edgepose/pi/hall/poses"][10]
 
@@ -402,7 +402,7 @@ class TestFoxglove:
             assert [(point["x"], point["y"]) for point in entry["points"]] == sure
 
     def test_people_on_a_floor_have_positions(self) -> None:
-        """In the floor's frame, by the schema that Foxglove knows."""
+        """Positions are in the floor's frame, in Foxglove's schema."""
         from edgepose.recording import mcap
 
         jsonschema = pytest.importorskip("jsonschema")
@@ -421,7 +421,7 @@ class TestFoxglove:
     def test_the_scene_stands_upright(
         self, channels: dict[str, list[tuple[Any, dict[str, Any]]]]
     ) -> None:
-        """Up is z, the person on the picture's right is on the robot's right: y negative."""
+        """Z is up, and a person at the right of the picture has negative y."""
         schema, drawn = channels["edgepose/pi/hall/scene"][10]
 
         assert schema.name == "foxglove.SceneUpdate"
@@ -429,11 +429,11 @@ class TestFoxglove:
         places = [entity["lines"][0]["points"] for entity in drawn["entities"]]
         assert all(0 <= point["z"] <= 1 for points in places for point in points)
         left, right = ([p["y"] for p in points] for points in places)
-        assert np.mean(left) > np.mean(right)  # the first actor stands to the robot's left
+        assert np.mean(left) > np.mean(right)  # the first actor stands at the robot's left
 
 
 def test_replay_prints_without_a_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Events found anew, one line each, as often as asked the same."""
+    """`replay --print` prints the derived events, one per line, without a broker."""
     path = tmp_path / "hall.jsonl"
     record(path)
 
@@ -446,7 +446,7 @@ def test_replay_prints_without_a_broker(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_a_recording_is_never_written_over(tmp_path: Path) -> None:
-    """It may be the only one of a night."""
+    """`record` refuses to overwrite a file."""
     path = tmp_path / "hall.jsonl"
     path.write_bytes(b"precious")
 
@@ -456,7 +456,7 @@ def test_a_recording_is_never_written_over(tmp_path: Path) -> None:
 
 
 def test_json_lines_can_be_read_by_anything(tmp_path: Path) -> None:
-    """Each line is JSON by itself and is on the disk when the message has been taken."""
+    """Each line is valid JSON, and is written when `publish` returns."""
     file = io.BytesIO()
     file.close = lambda: None  # type: ignore[method-assign]
     sink = JsonlSink(file, {"device": "pi"}, Steady())
@@ -472,7 +472,7 @@ def test_json_lines_can_be_read_by_anything(tmp_path: Path) -> None:
 @needs_mosquitto
 @pytest.mark.parametrize("name", ["night.jsonl", "night.mcap"])
 def test_record_and_replay_through_a_broker(tmp_path: Path, name: str) -> None:
-    """Played to a broker under another name, recorded there: the same, and nothing is retained."""
+    """A recording replayed under another device id is recorded equally; nothing is retained."""
     path, copy = tmp_path / "hall.jsonl", tmp_path / name
     sent = record(path)
     broker = Mosquitto(tmp_path).start()
@@ -480,9 +480,9 @@ def test_record_and_replay_through_a_broker(tmp_path: Path, name: str) -> None:
     command = [sys.executable, "-m", "edgepose", "record", "--mqtt", broker.url, "-o", str(copy)]
     process = subprocess.Popen([*command, "--device", "other"], stderr=subprocess.DEVNULL)
     try:
-        # What is played before the recorder listens it misses: again until it grows.
+        # Messages before the recorder listens are lost: repeat until the file grows.
         assert wait_until(lambda: main(played) == 0 and _size(copy) > LISTENING, timeout_s=60)
-        end = _size(copy) + 8 * LISTENING  # more than one whole run
+        end = _size(copy) + 8 * LISTENING  # more than one complete run
         assert wait_until(lambda: main(played) == 0 and _size(copy) > end, timeout_s=60)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
@@ -508,7 +508,7 @@ def _recorder(broker: Mosquitto, *words: str) -> "subprocess.Popen[str]":
 
 
 def _with_a_device(broker: Mosquitto) -> None:
-    """Leave with the broker what a device retains there."""
+    """Publish the retained messages of a device."""
     state = Message(HALL.state, b"{}", "state", 1, retain=True)
     there = Message(HALL.availability, b"online", "state", 1, retain=True)
     sink = MqttClient(BrokerOptions.from_url(broker.url))
@@ -523,7 +523,7 @@ def _with_a_device(broker: Mosquitto) -> None:
 @needs_mosquitto
 @pytest.mark.parametrize("asked", [["--device", "attic"], ["--device", "pi", "--camera", "yard"]])
 def test_record_leaves_no_file_of_what_never_came(tmp_path: Path, asked: list[str]) -> None:
-    """Says what was waited for, where, for how long and who is there instead; can be repeated."""
+    """Without a message the error names filter, broker, time and devices, and no file is left."""
     path = tmp_path / "hall.jsonl"
     with Mosquitto(tmp_path) as broker:
         _with_a_device(broker)
@@ -540,7 +540,7 @@ def test_record_leaves_no_file_of_what_never_came(tmp_path: Path, asked: list[st
 @pytest.mark.slow
 @needs_mosquitto
 def test_the_time_to_record_begins_when_the_broker_lets_us_listen(tmp_path: Path) -> None:
-    """A broker that comes later than the time is long costs nothing of it."""
+    """The time of `--for` starts when the subscription is accepted."""
     path = tmp_path / "hall.jsonl"
     broker = Mosquitto(tmp_path, persistent=True)
     with broker:
@@ -560,7 +560,7 @@ def test_the_time_to_record_begins_when_the_broker_lets_us_listen(tmp_path: Path
 def test_a_broker_that_is_not_there_is_no_refusal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Trying again may help: not the exit code of one that says no."""
+    """An unreachable broker has another exit code than a refusal."""
     monkeypatch.setattr("edgepose.commands.replay.PATIENCE_S", 0.5)
     path = tmp_path / "hall.jsonl"
     record(path)
@@ -571,7 +571,7 @@ def test_a_broker_that_is_not_there_is_no_refusal(
 
 @pytest.mark.slow
 def test_record_says_that_there_is_no_broker(tmp_path: Path) -> None:
-    """Without --for as well, once it is ended; no file is left."""
+    """An unreachable broker is reported at the end, and no file is left."""
     path = tmp_path / "hall.jsonl"
     broker = Mosquitto(tmp_path)  # not started
     process = _recorder(broker, "-o", str(path))
@@ -590,7 +590,7 @@ def _size(path: Path) -> int:
 
 
 def test_tracks_keep_their_ids() -> None:
-    """People who were followed are not followed again."""
+    """Recorded tracks keep their ids."""
     pose = recording_frames.RecordedPose(np.zeros((17, 3), np.float32), 0.5, Box(0, 0, 1, 1), 42)
     stranger = Pose(np.zeros((17, 3), np.float32), 0.5, Box(0, 0, 1, 1))
     tracker = replay.KnownPeople()
@@ -630,7 +630,7 @@ def test_foreign_messages_are_left_out(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Anything may be published on any topic while a recording is made; ours come out again."""
+    """Foreign messages in a recording are skipped; edgepose's are read."""
     path = tmp_path / f"hall.{ending}"
     clock = Steady()
     sink = reader.write(path, path.open("wb"), clock, {})

@@ -1,4 +1,4 @@
-"""Commands and pictures, end to end: the real daemon, a real broker, somebody who asks."""
+"""Commands and snapshots end to end, with the real daemon and a real broker."""
 
 import json
 import re
@@ -62,7 +62,7 @@ def start(tmp_path: Path, broker: Mosquitto) -> Iterator[Callable[..., Running]]
 
 
 def state(seen: Witness, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """Wait for a state of some kind and return it."""
+    """Wait for a matching state and return it."""
     topic = f"{DEVICE}/hall/state"
     message = seen.until(lambda m: m.topic == topic and wanted(json.loads(m.payload)), timeout_s=30)
     found: dict[str, Any] = json.loads(message.payload)
@@ -70,14 +70,14 @@ def state(seen: Witness, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, 
 
 
 def ask(seen: Witness, verb: str, request: dict[str, Any]) -> dict[str, Any]:
-    """Ask and return the answer."""
+    """Send a request and return the response."""
     seen.publish(f"{DEVICE}/request/{verb}", json.dumps(request).encode())
     found: dict[str, Any] = json.loads(seen.on(f"{DEVICE}/response/{verb}").payload)
     return found
 
 
 def picture(jpeg: bytes) -> Image:
-    """Read a JPEG."""
+    """Decode a JPEG."""
     found = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert found is not None
     return np.asarray(found, dtype=np.uint8)
@@ -86,7 +86,7 @@ def picture(jpeg: bytes) -> Image:
 def test_a_paused_camera_looks_at_nothing_and_says_so(
     start: Callable[..., Running], seen: Witness
 ) -> None:
-    """Nobody is there as far as anybody knows; also after a restart; then it goes on."""
+    """A paused camera reports no people, also after a restart, until it is resumed."""
     first = start()
     state(seen, lambda s: s["occupied"] and s["zones"]["rug"]["count"] == 1)
     seen.publish(f"{DEVICE}/hall/set", b'{"paused":true}')
@@ -109,7 +109,7 @@ def test_a_paused_camera_looks_at_nothing_and_says_so(
 def test_after_a_pause_nobody_is_there_who_is_not_seen_anew(
     start: Callable[..., Running], seen: Witness
 ) -> None:
-    """A light that goes on with people does not go on in an empty room, with the switch."""
+    """After a pause presence and zones are empty until people are detected again."""
     start(CAMERA + ZONE + "[events]\npresence_on_s = 1\n")
     state(seen, lambda s: s["occupied"] and s["zones"]["rug"]["count"] == 1)
     before = json.loads(seen.on(f"{DEVICE}/hall/poses").payload)
@@ -127,7 +127,7 @@ def test_after_a_pause_nobody_is_there_who_is_not_seen_anew(
 
 
 def people(seen: Witness) -> list[dict[str, Any]]:
-    """Wait for a frame with somebody in it, and return everybody."""
+    """Wait for a frame with people and return them."""
     topic = f"{DEVICE}/hall/poses"
     found = seen.until(lambda m: m.topic == topic and json.loads(m.payload)["poses"])
     listed: list[dict[str, Any]] = json.loads(found.payload)["poses"]
@@ -137,7 +137,7 @@ def people(seen: Witness) -> list[dict[str, Any]]:
 def test_settings_take_effect_at_once_and_show_in_the_state(
     start: Callable[..., Running], seen: Witness
 ) -> None:
-    """A score that nobody reaches: nobody is there; null brings the file's back."""
+    """A minimum score of 1 gives no people; null restores the file's value."""
     start()
     state(seen, lambda s: s["occupied"])
     seen.publish(f"{DEVICE}/hall/set", b'{"min_pose_score":1,"fall":false,"fps":5}')
@@ -159,7 +159,7 @@ def test_settings_take_effect_at_once_and_show_in_the_state(
 def test_second_looks_keep_to_the_rate_in_force(
     start: Callable[..., Running], seen: Witness
 ) -> None:
-    """A slower camera has time for more of them; the log says how many."""
+    """A lower rate allows more refinements per frame; the log names the number."""
     running = start(CAMERA + ZONE + '[model]\nname = "posenet-uint8+movenet-lightning-int8"\n')
     told = f"{DEVICE}/status"
     message = seen.until(lambda m: m.topic == told and b'"online"' in m.payload, timeout_s=30)
@@ -173,13 +173,13 @@ def test_second_looks_keep_to_the_rate_in_force(
 
 
 def looks(running: Running) -> int:
-    """Return the second looks per frame that the log named last, or the default."""
+    """Return the last logged number of refinements per frame, or the default."""
     found = re.findall(r"again at up to (\d+) in each", running.said())
     return int(found[-1]) if found else DEFAULT_LOOKS
 
 
 def test_what_is_wrong_changes_nothing(start: Callable[..., Running], seen: Witness) -> None:
-    """The daemon lives, answers, and its state is what it was."""
+    """Invalid commands change nothing, and the daemon still answers."""
     running = start()
     before = state(seen, lambda s: s["occupied"])
     for payload in (b"", b"ON", b'{"fps":0}', b"\xff", b'{"paused":true,"x":1}', b"x" * 20_000):
@@ -190,11 +190,11 @@ def test_what_is_wrong_changes_nothing(start: Callable[..., Running], seen: Witn
     states = [m for m in seen.noted() if m.topic == f"{DEVICE}/hall/state"]
     assert not any(json.loads(m.payload)["paused"] for m in states)
     assert json.loads(states[-1].payload)["settings"] == before["settings"]
-    assert running.said().count("refused") == 2  # each kind once: no JSON as it should be, too big
+    assert running.said().count("refused") == 2  # one per kind: invalid JSON, too large
 
 
 def test_requests_are_answered(start: Callable[..., Running], seen: Witness) -> None:
-    """Info says what status says; a picture comes; what is wrong is named."""
+    """`info` has the status, `snapshot` sends a picture, errors name what is wrong."""
     start()
     state(seen, lambda s: s["occupied"])
 
@@ -218,7 +218,7 @@ def test_requests_are_answered(start: Callable[..., Running], seen: Witness) -> 
 
 
 def test_a_doctor_examines_the_running_daemon(start: Callable[..., Running], seen: Witness) -> None:
-    """Everything the command looks at, while frames go on; a changed file is told."""
+    """All checks of the command run while frames are processed; a changed file is reported."""
     running = start(CAMERA + ZONE)
     state(seen, lambda s: s["occupied"])
 
@@ -244,7 +244,7 @@ def test_a_doctor_examines_the_running_daemon(start: Callable[..., Running], see
 def test_a_reload_of_a_bad_file_is_answered_with_the_reason(
     start: Callable[..., Running], seen: Witness
 ) -> None:
-    """Whoever asked learns which key is wrong, and nothing changes."""
+    """The response names the wrong key, and nothing changes."""
     running = start()
     state(seen, lambda s: s["occupied"])
     running.write(CAMERA + "rotatte = 90\n")
@@ -258,7 +258,7 @@ def test_a_reload_of_a_bad_file_is_answered_with_the_reason(
 def test_mqtt_5_answers_where_the_asker_wants_it(
     start: Callable[..., Running], seen: Witness, broker: Mosquitto
 ) -> None:
-    """With the correlation data it gave, byte for byte."""
+    """The response goes to the MQTT 5 response topic with the same correlation data."""
     start()
     state(seen, lambda s: s["occupied"])
     properties = Properties(PacketTypes.PUBLISH)
@@ -276,7 +276,7 @@ def test_mqtt_5_answers_where_the_asker_wants_it(
 def test_a_picture_shows_the_room_only_where_the_owner_wants_it(
     shown: str, start: Callable[..., Running], seen: Witness
 ) -> None:
-    """On an event that asks for one: skeletons on black, or on the camera's picture."""
+    """The picture of an event shows skeletons on black, or on the camera's picture."""
     start(f'{CAMERA}snapshot = "{shown}"\n{ON_GESTURE}')
     message = seen.on(f"{DEVICE}/hall/snapshot", timeout_s=60)
 
@@ -292,7 +292,7 @@ def test_a_picture_shows_the_room_only_where_the_owner_wants_it(
 def test_under_the_example_access_list_everything_works(
     tmp_path: Path, start: Callable[..., Running]
 ) -> None:
-    """The daemon logs in as itself and is refused nothing; Home Assistant reaches it."""
+    """With the example access list the daemon and Home Assistant are refused nothing."""
     users = {"test-pi": "its-own-secret", "homeassistant": "another"}
     acl = (DEPLOY / "mosquitto" / "edgepose.acl").read_text()
     with (
@@ -321,7 +321,7 @@ def test_under_the_example_access_list_everything_works(
 def test_home_assistant_is_told_and_told_again(
     start: Callable[..., Running], seen: Witness
 ) -> None:
-    """Retained at the start; after its birth message again, with every state."""
+    """Discovery is retained at the start, and repeated with all states after a birth message."""
     start()
     first = seen.on(DISCOVERY, timeout_s=30)
     state(seen, lambda s: s["occupied"])
@@ -336,7 +336,7 @@ def test_home_assistant_is_told_and_told_again(
 
 
 def test_it_restarts_on_request(start: Callable[..., Running], seen: Witness) -> None:
-    """Cleanly, in the same process, with the settings that were made; a log level too."""
+    """A restart keeps process, settings and the requested log level."""
     running = start()
     topic = f"{DEVICE}/status"
     first = json.loads(seen.on(topic, timeout_s=60).payload)
@@ -364,7 +364,7 @@ def test_it_restarts_on_request(start: Callable[..., Running], seen: Witness) ->
 def test_the_live_picture_shows_nobody_during_a_pause(
     start: Callable[..., Running], seen: Witness, broker: Mosquitto
 ) -> None:
-    """Retained: who comes later sees the last one, which must not show people of before."""
+    """The retained live picture is replaced by an empty one during a pause."""
     topic = f"{DEVICE}/hall/live"
     start()
     empty = seen.on(topic, timeout_s=60).payload

@@ -1,4 +1,4 @@
-"""Cameras of a running daemon: settings that come early, and a budget that follows them."""
+"""Cameras of a running daemon: early settings, and the frame budget."""
 
 from collections.abc import Callable, Iterator
 
@@ -44,7 +44,7 @@ def load(state: DaemonState) -> Callable[[], FailoverEstimator]:
 def test_settings_that_come_before_the_model_are_kept(
     state: DaemonState, load: Callable[[], FailoverEstimator]
 ) -> None:
-    """The broker hands over commands of the last minute before there is a camera."""
+    """Commands received before a camera exists are applied when it starts."""
     cameras = CameraSet(state)
 
     cameras.apply_settings("hall", Settings(paused=True, fps=3))
@@ -63,7 +63,7 @@ def test_settings_that_come_before_the_model_are_kept(
 def test_the_frame_budget_is_set_by_the_main_thread(
     state: DaemonState, load: Callable[[], FailoverEstimator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may measure networks for seconds, which would hold up the broker's thread."""
+    """The broker's thread does not set it, since it may measure networks for seconds."""
     cameras, given = CameraSet(state), []
     estimator = load()
     monkeypatch.setattr(estimator, "set_frame_budget", given.append)
@@ -80,7 +80,7 @@ def test_the_frame_budget_is_set_by_the_main_thread(
 
 
 def test_the_estimator_is_an_error_before_it_is_loaded(state: DaemonState) -> None:
-    """Who needs it early has to ask whether it is there."""
+    """Accessing the estimator before it is loaded raises RuntimeError."""
     assert state.engine_threads == 0
     with pytest.raises(RuntimeError, match="not loaded"):
         state.estimator  # noqa: B018  # the attribute is what is asked for

@@ -1,4 +1,4 @@
-"""The daemon as a process, against a real broker: what users start, kill and reload."""
+"""The daemon as a process with a real broker: start, kill, reload."""
 
 import json
 import signal
@@ -52,17 +52,17 @@ class Running:
             self.process = subprocess.Popen(command, stderr=log)
 
     def write(self, tables: str) -> None:
-        """Put the tables into the configuration file."""
+        """Write the tables into the configuration file."""
         model = "" if "[model]" in tables else '[model]\nname = "movenet-lightning"\n'
         head = f'[device]\nid = "test-pi"\n[mqtt]\nurl = "{self.url}"\n'
         self.file.write_text(head + model + tables)
 
     def said(self) -> str:
-        """Return what it has logged."""
+        """Return the daemon's log."""
         return self._log.read_text()
 
     def says(self, words: str) -> bool:
-        """Wait until it logs these words."""
+        """Wait until the log contains these words."""
         return wait_until(lambda: words in self.said())
 
     def send(self, number: int) -> None:
@@ -76,7 +76,7 @@ class Running:
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Start daemons that end with the test."""
+    """Start daemons, which are killed after the test."""
     started: list[Running] = []
 
     def start(url: str, tables: str = CAMERA, *words: str) -> Running:
@@ -96,7 +96,7 @@ def poses(watcher: Witness, camera: str = "hall") -> dict[str, Any]:
 
 
 def status(watcher: Witness, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """Wait for a status of some kind and return it."""
+    """Wait for a matching status and return it."""
     topic = f"{DEVICE}/status"
     message = watcher.until(lambda m: m.topic == topic and wanted(json.loads(m.payload)))
     found: dict[str, Any] = json.loads(message.payload)
@@ -104,7 +104,7 @@ def status(watcher: Witness, wanted: Callable[[dict[str, Any]], bool]) -> dict[s
 
 
 def video(path: Path, frames: int) -> Path:
-    """Make a video in which something moves."""
+    """Write a video with a moving circle."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (320, 240))
     for number in range(frames):
         picture = np.full((240, 320, 3), 90, dtype=np.uint8)
@@ -117,7 +117,7 @@ def video(path: Path, frames: int) -> Path:
 def test_what_the_contract_says_is_on_the_wire(
     broker: Mosquitto, daemon: Callable[..., Running]
 ) -> None:
-    """Availability, status, state and poses are where and what users rely on."""
+    """Availability, status, state and poses have the topics and fields of the contract."""
     with witness(broker.port) as watcher:
         daemon(broker.url)
         watcher.on(f"{DEVICE}/availability", b"online")
@@ -139,7 +139,7 @@ def test_what_the_contract_says_is_on_the_wire(
 
 
 def test_people_of_the_demo_are_found(broker: Mosquitto, daemon: Callable[..., Running]) -> None:
-    """The bundled model really finds people in the bundled clip."""
+    """The bundled model finds people in the bundled clip."""
     with witness(broker.port) as watcher:
         daemon(broker.url)
         seen = [poses(watcher) for _ in range(30)]
@@ -153,7 +153,7 @@ def test_people_of_the_demo_are_found(broker: Mosquitto, daemon: Callable[..., R
 
 
 def test_a_termination_ends_it_cleanly(broker: Mosquitto, daemon: Callable[..., Running]) -> None:
-    """SIGTERM: `offline` is said by ourselves, exit 0 within five seconds."""
+    """On SIGTERM it publishes `offline` and exits with 0 within five seconds."""
     with witness(broker.port) as watcher:
         running = daemon(broker.url)
         poses(watcher)
@@ -167,7 +167,7 @@ def test_a_termination_ends_it_cleanly(broker: Mosquitto, daemon: Callable[..., 
 
 
 def test_a_kill_leaves_the_last_will(broker: Mosquitto, daemon: Callable[..., Running]) -> None:
-    """Whoever dies without a word is offline all the same."""
+    """After SIGKILL the last will publishes `offline`."""
     with witness(broker.port) as watcher:
         running = daemon(broker.url)
         poses(watcher)
@@ -178,7 +178,7 @@ def test_a_kill_leaves_the_last_will(broker: Mosquitto, daemon: Callable[..., Ru
 
 
 def test_a_broker_that_comes_later_is_found(tmp_path: Path, daemon: Callable[..., Running]) -> None:
-    """The daemon starts without one, says so once, and frames go through meanwhile."""
+    """Without a broker the daemon processes frames and logs it once; it connects later."""
     broker = Mosquitto(tmp_path)
     running = daemon(broker.url)
     assert wait_until(lambda: "cannot reach" in running.said())
@@ -197,7 +197,7 @@ def test_a_broker_that_comes_later_is_found(tmp_path: Path, daemon: Callable[...
 def test_a_broker_that_was_killed_hears_everything_again(
     broker: Mosquitto, daemon: Callable[..., Running]
 ) -> None:
-    """Without persistence it has forgotten; every retained topic is said anew."""
+    """After a restart of a broker without persistence all retained topics are published again."""
     with witness(broker.port) as watcher:
         running = daemon(broker.url)
         before = poses(watcher)
@@ -218,7 +218,7 @@ def test_a_broker_that_was_killed_hears_everything_again(
 def test_a_finite_source_is_read_in_full(
     tmp_path: Path, broker: Mosquitto, daemon: Callable[..., Running]
 ) -> None:
-    """`--once`: every frame counts, then exit 0."""
+    """With `--once` every frame is published, then the daemon exits with 0."""
     clip = video(tmp_path / "clip.mp4", frames=120)
     tables = f'[[camera]]\nid = "hall"\nsource = "{clip}"\nrealtime = false\n'
 
@@ -238,7 +238,7 @@ def test_a_finite_source_is_read_in_full(
 def test_a_video_that_has_ended_is_offline_and_not_empty(
     tmp_path: Path, broker: Mosquitto, daemon: Callable[..., Running]
 ) -> None:
-    """Its state tells how things were at its end, as that of a camera that was lost does."""
+    """The last state is kept, and the camera is offline."""
     person = cv2.imread(str(PERSON))
     assert person is not None
     source = film(tmp_path / "person.avi", person)
@@ -258,7 +258,7 @@ def test_a_video_that_has_ended_is_offline_and_not_empty(
 def test_a_camera_shows_what_its_table_says(
     tmp_path: Path, broker: Mosquitto, daemon: Callable[..., Running]
 ) -> None:
-    """Turned, mirrored, in part and masked: the coordinates on the wire are the shown frame's."""
+    """Rotation, mirroring, region and masks apply; coordinates refer to the shown frame."""
     picture = cv2.imread(str(PERSON))
     assert picture is not None
     height, width = picture.shape[:2]
@@ -295,7 +295,7 @@ def test_a_camera_shows_what_its_table_says(
 
 
 def film(path: Path, picture: Any) -> str:
-    """Make a video of one picture."""
+    """Write a video of one picture."""
     size = (picture.shape[1], picture.shape[0])
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, size)
     for _ in range(10):
@@ -307,7 +307,7 @@ def film(path: Path, picture: Any) -> str:
 def test_a_stream_that_breaks_off_comes_back(
     broker: Mosquitto, daemon: Callable[..., Running]
 ) -> None:
-    """A camera on the network that restarts is lost once, found again, and never named in full."""
+    """It goes offline once and returns; the password is not logged."""
     pytest.importorskip("av")
     port = free_port()
     with witness(broker.port) as watcher:
@@ -331,7 +331,7 @@ def test_a_stream_that_breaks_off_comes_back(
 def test_a_camera_that_never_delivered_is_offline_and_not_empty(
     broker: Mosquitto, daemon: Callable[..., Running]
 ) -> None:
-    """Nobody looked, so nothing is said of who is there; the other camera goes on."""
+    """No state is published for it; the other camera works."""
     pytest.importorskip("av")
     dead = f'[[camera]]\nid = "yard"\nsource = "rtsp://127.0.0.1:{free_port()}/none"\n'
     with witness(broker.port) as watcher:
@@ -348,7 +348,7 @@ def test_a_camera_that_never_delivered_is_offline_and_not_empty(
 def test_a_frozen_stream_does_not_hold_up_the_end(
     broker: Mosquitto, daemon: Callable[..., Running]
 ) -> None:
-    """SIGTERM is obeyed in time while a camera's reader waits for what does not come."""
+    """SIGTERM ends the daemon in time while a source waits for data."""
     pytest.importorskip("av")
     with witness(broker.port) as watcher, Camera() as camera:
         url = camera.url("freezes#timeout=60")
@@ -366,7 +366,7 @@ def test_a_frozen_stream_does_not_hold_up_the_end(
 def test_a_reload_applies_what_has_changed(
     broker: Mosquitto, daemon: Callable[..., Running]
 ) -> None:
-    """A camera comes, a camera goes, a bad file changes nothing."""
+    """Cameras are added and removed; an invalid file changes nothing."""
     with witness(broker.port) as watcher:
         running = daemon(broker.url)
         poses(watcher)
@@ -414,7 +414,7 @@ def test_a_reload_applies_what_has_changed(
 def test_what_cannot_work_ends_with_its_exit_code(
     broker: Mosquitto, daemon: Callable[..., Running], tables: str, code: int, words: str
 ) -> None:
-    """One sentence, and a code by which the service manager knows whether to try again."""
+    """One sentence is logged, and the exit code tells the service manager whether to retry."""
     running = daemon(broker.url, tables)
 
     assert running.wait(20) == code
@@ -425,7 +425,7 @@ def test_what_cannot_work_ends_with_its_exit_code(
 def test_a_refused_login_ends_with_code_five(
     tmp_path: Path, daemon: Callable[..., Running]
 ) -> None:
-    """Trying again with the same password cannot help."""
+    """A refused login ends the daemon with exit code 5."""
     with with_passwords(tmp_path, {"somebody": "else"}) as broker:
         running = daemon(broker.url)
 
@@ -436,7 +436,7 @@ def test_a_refused_login_ends_with_code_five(
 def test_a_refused_login_does_not_end_a_service(
     tmp_path: Path, daemon: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its status names the reason, and a reload after the password was corrected connects."""
+    """Under a service manager the status names the reason; after a reload it connects."""
     password = tmp_path / "password"
     password.write_text("wrong")
     login = f'username = "edgepose"\npassword_file = "{password}"\n'
@@ -461,7 +461,7 @@ def test_a_refused_login_does_not_end_a_service(
 
 
 def test_the_embedded_broker_serves_others_too(daemon: Callable[..., Running]) -> None:
-    """`mqtt.url = "embedded:PORT"` is all a first try needs."""
+    """With `mqtt.url = "embedded:PORT"` other clients can connect."""
     port = free_port()
     daemon(f"embedded:{port}")
     assert wait_until(lambda: listens(port))
@@ -471,17 +471,17 @@ def test_the_embedded_broker_serves_others_too(daemon: Callable[..., Running]) -
 
 
 def listens(port: int) -> bool:
-    """Say whether somebody answers on a port of this machine."""
+    """Return whether a port of this machine accepts connections."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_the_demo_prints_what_is_published() -> None:
-    """One command: broker, daemon and reader; Ctrl-C ends all three."""
+    """`demo` starts broker, daemon and reader; Ctrl-C ends all three."""
     command = [sys.executable, "-m", "edgepose", "demo", "--model", "movenet-lightning"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as demo:
         assert demo.stdout is not None
-        lines = [demo.stdout.readline().decode() for _ in range(40)]  # three seconds
+        lines = [demo.stdout.readline().decode() for _ in range(40)]  # 3 s
         demo.send_signal(signal.SIGINT)
         demo.communicate(timeout=15)
 
@@ -490,10 +490,10 @@ def test_the_demo_prints_what_is_published() -> None:
 
 
 def test_a_demo_beside_another_daemon_takes_ports_of_its_own() -> None:
-    """It names them; and its page lets people draw zones, as nobody's file is at stake."""
+    """It prints the ports; its page allows editing zones."""
     with ExitStack() as held:
         for port in (1883, 8600, 9464):
-            with suppress(OSError):  # somebody has it already: so much the better
+            with suppress(OSError):  # in use already, which is fine
                 held.enter_context(socket.create_server(("127.0.0.1", port)))
         demo = held.enter_context(
             subprocess.Popen(
@@ -518,7 +518,7 @@ def test_a_demo_beside_another_daemon_takes_ports_of_its_own() -> None:
 
 
 def test_a_demo_that_cannot_run_ends() -> None:
-    """With the daemon's own sentence and exit code, not with a terminal that waits."""
+    """It ends with the daemon's error and exit code."""
     done = subprocess.run(
         [sys.executable, "-m", "edgepose", "demo", "--model", "movenet-lightening"],
         capture_output=True,
@@ -532,7 +532,7 @@ def test_a_demo_that_cannot_run_ends() -> None:
 
 
 def test_a_reload_changes_the_log(broker: Mosquitto, daemon: Callable[..., Running]) -> None:
-    """Its level and its form, without a restart in which nobody is watched."""
+    """Level and format of the log change without a restart."""
     with witness(broker.port) as watcher:
         running = daemon(broker.url, f'[log]\nlevel = "error"\n{CAMERA}')
         poses(watcher)
@@ -546,11 +546,11 @@ def test_a_reload_changes_the_log(broker: Mosquitto, daemon: Callable[..., Runni
 
 
 IDLE = {"aiohttp", "amqtt", "av", "prometheus_client", "tomlkit"}
-"""Libraries of those who may ask: for the page, the numbers, a stream, a broker of its own."""
+"""Libraries used only on demand: for page, metrics, streams, embedded broker."""
 
 
 def test_what_nobody_asks_for_is_not_loaded(broker: Mosquitto, tmp_path: Path) -> None:
-    """The page and the numbers are on, and wait; on a small machine each would take megabytes."""
+    """Page and metrics modules are not imported until the first request, to save memory."""
     file = tmp_path / "edgepose.toml"
     file.write_text(
         f'[mqtt]\nurl = "{broker.url}"\n[model]\nname = "movenet-lightning"\n'
@@ -578,7 +578,7 @@ def test_what_nobody_asks_for_is_not_loaded(broker: Mosquitto, tmp_path: Path) -
 def test_ids_are_not_used_again_after_a_reload(
     broker: Mosquitto, daemon: Callable[..., Running]
 ) -> None:
-    """Whoever counted on an id must not meet another person under it."""
+    """After a reload new people get ids that were not used before."""
     with witness(broker.port) as watcher:
         running = daemon(broker.url)
         first = people(watcher)
@@ -592,7 +592,7 @@ def test_ids_are_not_used_again_after_a_reload(
 
 
 def people(watcher: Witness) -> set[int]:
-    """Wait for a frame with somebody in it and return the ids."""
+    """Wait for a frame with people and return their ids."""
     while not (found := {person["id"] for person in poses(watcher)["poses"]}):
         continue
     return found
@@ -602,7 +602,7 @@ def people(watcher: Witness) -> set[int]:
 def test_an_inference_that_takes_long_does_not_hold_up_the_end(
     monkeypatch: pytest.MonkeyPatch, cameras: int
 ) -> None:
-    """Its thread is left behind, and who runs the daemon knows: it must not be waited for."""
+    """The daemon ends with an inference running, and reports that its thread must not be joined."""
     begun, late = threading.Event(), threading.Event()
 
     def infer(*_: object) -> Any:

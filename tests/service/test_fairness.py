@@ -1,4 +1,4 @@
-"""Several cameras share one network: all of it, in equal parts, whatever one of them does."""
+"""Several cameras share one network: fully used, in equal parts, also with failing cameras."""
 
 import threading
 from collections import Counter
@@ -16,14 +16,14 @@ from edgepose.types import Frame
 from tests.camera.test_worker import BLACK, Names
 
 TURNS = 240
-SETTLE = 20  # turns until all have begun
+SETTLE = 20  # turns until all cameras have started
 INFER_S = 0.005
 
 Open = Callable[[], "Endless"]
 
 
 class Endless:
-    """A live camera of 500 pictures a second, or one that does what it is told."""
+    """A live camera with 500 pictures per second."""
 
     live = True
     fps: float | None = None
@@ -45,7 +45,7 @@ class Endless:
 
 
 class Shared:
-    """Cameras and the one engine that looks at their frames in turns."""
+    """Cameras and an engine that infers their frames in turn."""
 
     def __init__(self, interpreters: int = 1, **cameras: Open) -> None:
         self._interpreters = interpreters
@@ -53,7 +53,7 @@ class Shared:
         self.pipelines: dict[str, Names] = {}
         self.turns: Counter[str] = Counter()
         self.waited = 0
-        """Turns before which the engine had nothing to do."""
+        """Number of turns for which the engine had to wait."""
 
         self.failure = FirstError(lambda: None)
         self._lanes: FairQueue[InferenceJob] = FairQueue()
@@ -77,7 +77,7 @@ class Shared:
         )
 
     def run(self) -> Counter[str]:
-        """Infer so many times; return how often it was whose turn."""
+        """Run this many inferences; return the number per camera."""
         for camera in self._cameras:
             camera.start()
         turns = count()
@@ -109,7 +109,7 @@ class Shared:
                     self.waited += not ready
             inferring.wait(
                 INFER_S * (1 + turn % self._interpreters)
-            )  # a later frame may be done first
+            )  # a later frame may finish first
             job.camera.answer(job)
 
 
@@ -118,7 +118,7 @@ class Shared:
 def test_several_interpreters_are_shared_equally_and_keep_the_order(
     interpreters: int, cameras: int
 ) -> None:
-    """Each camera's frames come through as they were taken, and each has its part."""
+    """Each camera's frames stay in order, and each camera gets an equal share."""
     names = {f"camera{number}": Endless for number in range(cameras)}
     shared = Shared(interpreters, **names)
 
@@ -133,7 +133,7 @@ def test_several_interpreters_are_shared_equally_and_keep_the_order(
 
 @pytest.mark.parametrize("cameras", [1, 2, 4])
 def test_the_network_is_always_busy_and_shared_equally(cameras: int) -> None:
-    """The total rate is the network's own with one, two or four cameras; each has its part."""
+    """The network is always busy with one, two or four cameras, in equal shares."""
     shared = Shared(**{f"camera{number}": Endless for number in range(cameras)})
 
     turns = shared.run()
@@ -144,7 +144,7 @@ def test_the_network_is_always_busy_and_shared_equally(cameras: int) -> None:
 
 
 def absent() -> Endless:
-    """Return no camera: there is none."""
+    """Raise SourceError: there is no camera."""
     raise SourceError("no such device")
 
 
@@ -157,7 +157,7 @@ def absent() -> Endless:
     ],
 )
 def test_a_camera_in_trouble_does_not_slow_the_others(bad: Open) -> None:
-    """Its turns go to the others, in equal parts; a slow one still gets what it can use."""
+    """Its turns go to the others in equal parts; a slow camera gets what it can use."""
     shared = Shared(good=Endless, bad=bad, other=Endless)
 
     turns = shared.run()

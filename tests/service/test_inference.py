@@ -1,4 +1,4 @@
-"""The inference threads: several interpreters, one that hangs, and the order of frames."""
+"""The inference threads: several interpreters, one that hangs, and the frames' order."""
 
 import threading
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ from tests.support.brokers import free_port, wait_until
 
 
 class Scripted:
-    """An estimator with several interpreters, of which one hangs where it is told to."""
+    """An estimator with several interpreters, one of which hangs on request."""
 
     def __init__(self, interpreters: int) -> None:
         self.interpreters = interpreters
@@ -36,7 +36,7 @@ class Scripted:
 
 
 class Camera:
-    """A camera whose frames are numbers; the network hangs on some of them, once."""
+    """A camera whose frames are numbers; inference hangs once on some of them."""
 
     def __init__(self, *hang_on: int) -> None:
         self.pipeline = self
@@ -59,7 +59,7 @@ class Camera:
 
 
 class DelegateBackoff:
-    """An inference loop with nothing but a camera and an estimator."""
+    """An inference loop with only a camera and an estimator."""
 
     def __init__(self, interpreters: int, camera: Camera) -> None:
         self.estimator, self.camera = Scripted(interpreters), camera
@@ -92,7 +92,7 @@ class DelegateBackoff:
 
 
 def test_other_interpreters_go_on_while_one_hangs() -> None:
-    """And the watchdog learns of it, though frames pass."""
+    """The watchdog detects the hang although other frames pass."""
     bench = DelegateBackoff(2, Camera(0))
     bench.give(0, 1, 2, 3)
 
@@ -107,7 +107,7 @@ def test_other_interpreters_go_on_while_one_hangs() -> None:
 
 
 def test_the_frame_of_one_that_hangs_is_inferred_by_another() -> None:
-    """Once: what the one left behind returns at last does not count. The order stays."""
+    """The frame is inferred once more; the late result is ignored and the order is kept."""
     bench = DelegateBackoff(2, Camera(0))
     bench.give(0, 1, 2)
     assert wait_until(lambda: bench.camera.answered == [1, 2])
@@ -128,7 +128,7 @@ def test_the_frame_of_one_that_hangs_is_inferred_by_another() -> None:
 
 
 def test_there_are_as_many_threads_as_interpreters() -> None:
-    """Also after another estimator has taken over, with more or fewer of them."""
+    """The number of threads follows the estimator's number of interpreters."""
     bench = DelegateBackoff(1, Camera())
 
     for count in (3, 1, 2):
@@ -144,14 +144,14 @@ def test_there_are_as_many_threads_as_interpreters() -> None:
 
 
 class Said(msgspec.Struct):
-    """What of a pose message must not depend on how it was computed."""
+    """The parts of a pose message that must not depend on how it was computed."""
 
     seq: int
     poses: list[Any]
 
 
 def run(interpreters: int) -> list[Said]:
-    """Run a daemon over the demo clip; return what it says of each frame."""
+    """Run a daemon over the demo clip; return the pose messages."""
     config = Config(
         device=Device(id="bench"),
         mqtt=Mqtt(url=f"mqtt://127.0.0.1:{free_port()}"),
@@ -180,7 +180,7 @@ def run(interpreters: int) -> list[Said]:
 
 @pytest.mark.slow
 def test_a_film_says_the_same_with_any_number_of_interpreters() -> None:
-    """Frame by frame, people and their ids."""
+    """People and ids of all frames are equal for one and three interpreters."""
     one, three = run(1), run(3)
 
     assert len(one) > 100

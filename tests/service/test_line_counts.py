@@ -1,4 +1,4 @@
-"""Counts of lines: they outlive a restart and can be reset."""
+"""Line counts: they persist across restarts and can be reset."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def crossed(line: str, to: str) -> Event:
 
 
 def test_each_direction_has_its_count() -> None:
-    """All sides are there from the start; other events do not count."""
+    """All sides exist from the start; other events are not counted."""
     kept = counts(None)
     before = kept.count(HALL, [Event("wave", 0, 1, 0.9)])
 
@@ -45,7 +45,7 @@ def test_each_direction_has_its_count() -> None:
 
 
 def test_a_restart_goes_on_counting(tmp_path: Path) -> None:
-    """What was stored when the cameras ended is there again."""
+    """Stored counts are restored."""
     first = counts(tmp_path / "lines.json")
     first.count(HALL, [crossed("door", "in")])
     first.store()
@@ -56,7 +56,7 @@ def test_a_restart_goes_on_counting(tmp_path: Path) -> None:
 
 
 def test_a_busy_door_does_not_write_each_time(tmp_path: Path) -> None:
-    """A thousand people in a moment are no write; a later one is."""
+    """The file is written at most once a minute."""
     now_ns = [0]
     clock = Clock()
     clock.now_ns = lambda: now_ns[0]  # type: ignore[method-assign]
@@ -73,7 +73,7 @@ def test_a_busy_door_does_not_write_each_time(tmp_path: Path) -> None:
 
 
 def test_a_reset_of_one_line_leaves_the_others(tmp_path: Path) -> None:
-    """And lasts at once."""
+    """The reset is stored at once."""
     kept = counts(tmp_path / "lines.json")
     kept.count(HALL, [crossed("door", "in"), crossed("stairs", "left")])
 

@@ -1,4 +1,4 @@
-"""The log level that was requested: it outlives a restart, and null restores the file's."""
+"""The requested log level: it persists across restarts, and null restores the file's."""
 
 import logging
 from collections.abc import Iterator
@@ -29,12 +29,12 @@ def level(path: Path | None) -> LogLevel:
 
 
 def test_without_a_request_the_file_decides(tmp_path: Path) -> None:
-    """As before there were requests."""
+    """Without a request the level is the file's."""
     assert level(tmp_path / "level.json").current(FILE) == "warning"
 
 
 def test_a_requested_level_outlives_a_restart(tmp_path: Path) -> None:
-    """It is stored beside the other overrides."""
+    """The requested level is stored."""
     path = tmp_path / "level.json"
 
     level(path).store("debug")
@@ -43,7 +43,7 @@ def test_a_requested_level_outlives_a_restart(tmp_path: Path) -> None:
 
 
 def test_null_restores_the_value_of_the_file(tmp_path: Path) -> None:
-    """At once, and after a restart too."""
+    """`null` restores the file's level at once and after a restart."""
     path = tmp_path / "level.json"
     held = level(path)
     held.store("debug")
@@ -55,7 +55,7 @@ def test_null_restores_the_value_of_the_file(tmp_path: Path) -> None:
 
 
 def test_it_is_in_force_at_once() -> None:
-    """Without a restart."""
+    """`apply` sets the level without a restart."""
     held = level(None)
     held.store("error")
 

@@ -1,4 +1,4 @@
-"""Tests of the numbers for Prometheus, read as Prometheus reads them."""
+"""The metrics endpoint, read by Prometheus' parser."""
 
 import contextlib
 import logging
@@ -36,19 +36,19 @@ DASHBOARD = ROOT / "deploy" / "grafana" / "edgepose.json"
 
 
 def get(where: str) -> str:
-    """Return what a scraper gets."""
+    """Return the metrics endpoint's text."""
     with urllib.request.urlopen(f"http://{where}/metrics", timeout=10) as answer:
         text: str = answer.read().decode()
         return text
 
 
 def scrape(where: str) -> dict[str, Metric]:
-    """Return all families that a scraper finds."""
+    """Return all metric families of the endpoint."""
     return {family.name: family for family in text_string_to_metric_families(get(where))}
 
 
 def value(found: dict[str, Metric], sample: str, **labels: str) -> float:
-    """Return the one sample of a name that has these labels."""
+    """Return the only sample with this name and these labels."""
     values = [
         one.value
         for family in found.values()
@@ -67,7 +67,7 @@ def endpoint() -> Iterator[MetricsServer]:
 
 
 def test_it_answers_a_scraper_again_and_again(endpoint: MetricsServer) -> None:
-    """Our numbers and those of the process."""
+    """Two scrapes return our metrics and those of the process."""
     where = f"127.0.0.1:{free_port()}"
     endpoint.listen(where)
 
@@ -80,7 +80,7 @@ def test_it_answers_a_scraper_again_and_again(endpoint: MetricsServer) -> None:
 def test_a_taken_port_is_one_warning(
     endpoint: MetricsServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The daemon goes on, and the sentence says what to change."""
+    """A port in use logs one warning that names `metrics.listen`."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         where = f"127.0.0.1:{other.getsockname()[1]}"
 
@@ -93,7 +93,7 @@ def test_a_taken_port_is_one_warning(
 
 
 def test_it_moves_and_ends(endpoint: MetricsServer) -> None:
-    """After a reload the old port is free; empty is off; closing twice is fine."""
+    """A reload frees the old port; an empty address turns it off; it can be closed twice."""
     old, new = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     endpoint.listen(old)
     scrape(old)
@@ -111,7 +111,7 @@ def test_it_moves_and_ends(endpoint: MetricsServer) -> None:
 
 
 def test_one_who_hangs_up_does_not_end_it(endpoint: MetricsServer) -> None:
-    """A port scanner, or a scraper that was killed."""
+    """Closed connections and invalid requests do not end the endpoint."""
     port = free_port()
     endpoint.listen(f"127.0.0.1:{port}")
     for said in (b"", b"GET /met", b"nonsense\r\n\r\n"):
@@ -122,10 +122,10 @@ def test_one_who_hangs_up_does_not_end_it(endpoint: MetricsServer) -> None:
 
 
 def test_slow_clients_hold_up_nobody(endpoint: MetricsServer) -> None:
-    """A hundred clients that send their request byte by byte cost a scraper nothing."""
+    """A hundred clients with incomplete requests do not delay a scrape."""
     port = free_port()
     endpoint.listen(f"127.0.0.1:{port}")
-    get(f"127.0.0.1:{port}")  # loads what it takes
+    get(f"127.0.0.1:{port}")  # loads its modules
 
     with contextlib.ExitStack() as slow:
         for _ in range(100):
@@ -142,7 +142,7 @@ def test_slow_clients_hold_up_nobody(endpoint: MetricsServer) -> None:
 def test_a_request_that_drips_is_ended(
     endpoint: MetricsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However regularly its bytes come: the limit is for the whole request."""
+    """The time limit applies to the whole request, however regularly its bytes arrive."""
     monkeypatch.setattr(metrics_http, "LIMITS", ConnectionLimits(32, 8, request_s=0.5))
     port = free_port()
     endpoint.listen(f"127.0.0.1:{port}")
@@ -184,7 +184,7 @@ def test_a_request_that_drips_is_ended(
 def test_every_request_gets_a_status(
     endpoint: MetricsServer, request_: bytes, status: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And a wrong one does not fill the log."""
+    """Every request gets a status code, and invalid ones are not logged as warnings."""
     port = free_port()
     endpoint.listen(f"127.0.0.1:{port}")
 
@@ -198,7 +198,7 @@ def test_every_request_gets_a_status(
 def test_a_failing_collection_is_logged_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The scraper gets a 500, the log one traceback."""
+    """A failing collection answers 500 and is logged once."""
     monkeypatch.setattr(metrics_http.log, "filters", [RepeatFilter()])
     broken = MetricsServer(lambda: [1 / 0])  # type: ignore[list-item]
     where = f"127.0.0.1:{free_port()}"
@@ -213,7 +213,7 @@ def test_a_failing_collection_is_logged_once(
 
 
 def test_durations_fall_into_their_buckets() -> None:
-    """Each counts in its own bucket and all above it; a bound itself belongs below."""
+    """Buckets are cumulative, and include their upper bound."""
     durations = Durations()
     for seconds in (BOUNDS_S[0], BOUNDS_S[0] * 1.5, BOUNDS_S[-1] * 2):
         durations.add(round(seconds * NS_PER_S))
@@ -226,7 +226,7 @@ def test_durations_fall_into_their_buckets() -> None:
 
 @pytest.mark.slow
 def test_nobody_answers_before_the_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scraper that comes too early finds nothing, rather than a daemon without numbers."""
+    """Before the model is loaded connections are refused."""
     where = f"127.0.0.1:{free_port()}"
     daemon = Daemon(
         loads(
@@ -254,7 +254,7 @@ def test_nobody_answers_before_the_model_is_loaded(monkeypatch: pytest.MonkeyPat
 @pytest.mark.slow
 @needs_mosquitto
 def test_the_daemon_tells_what_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Frames move, a lost camera is down, durations and messages are counted; all documented."""
+    """Frames, offline cameras, durations and messages are exported and documented."""
     weak = Throttling({"under_voltage": True, "throttled": False}, {"under_voltage": True})
     monkeypatch.setattr(hardware.THROTTLING, "latest", lambda: weak)
     monkeypatch.setattr(hardware, "temperature_c", lambda: 61.5)
@@ -306,7 +306,7 @@ def test_the_daemon_tells_what_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("file", [DOCS, RULES, DASHBOARD], ids=lambda file: file.name)
 def test_what_is_asked_for_is_there(file: Path) -> None:
-    """Alerts, questions and the dashboard use names that the documentation's table explains."""
+    """Alerts, queries and the dashboard use only documented metrics."""
     explained = set(re.findall(r"^\| `(edgepose_\w+)`", DOCS.read_text(), re.MULTILINE))
     parts = {f"{name}_{part}" for name in explained for part in ("bucket", "sum", "count")}
 
@@ -317,7 +317,7 @@ def test_what_is_asked_for_is_there(file: Path) -> None:
 
 
 def test_every_alert_says_what_to_do() -> None:
-    """The rules and the documentation's table name the same alerts."""
+    """The rules and the documentation's table list the same alerts."""
     alerts = re.findall(r"alert: (\w+)", RULES.read_text())
 
     assert alerts == re.findall(r"^\| (Edgepose\w+) \|", DOCS.read_text(), re.MULTILINE)

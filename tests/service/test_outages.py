@@ -1,4 +1,4 @@
-"""No event is lost and none overtakes another, whatever happens between us and the broker."""
+"""No event is lost or reordered by failures between daemon and broker."""
 
 import gc
 import json
@@ -49,7 +49,7 @@ def state(n: int) -> Message:
 
 
 def ids(seen: Witness, topic: str = EVENT) -> list[str]:
-    """Return the ids of the events that arrived, each where it came first."""
+    """Return the ids of the received events, in the order of their first arrival."""
     found = [json.loads(m.payload)["id"] for m in seen.noted() if m.topic == topic]
     return list(dict.fromkeys(found))
 
@@ -72,7 +72,7 @@ def line(broker: Mosquitto) -> Iterator[Line]:
 
 @pytest.fixture
 def linked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Publisher]]:
-    """Return what makes a link to a URL; one that notices and returns within seconds."""
+    """Return a factory of publishers that detect outages and reconnect within seconds."""
     open_links = ExitStack()
 
     def quick_sink(
@@ -100,7 +100,7 @@ def linked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Publishe
 
 
 class Speaker:
-    """Says one event and one state after the other in a thread, as a camera does."""
+    """Publishes alternating events and states in a thread, as a camera does."""
 
     def __init__(self, link: Publisher, count: int) -> None:
         self._link, self._count = link, count
@@ -140,7 +140,7 @@ LINE_TROUBLE: dict[str, Callable[[Line], None]] = {
 def test_events_outlast_a_line_that(
     trouble: str, broker: Mosquitto, line: Line, linked: Callable[[str], Publisher]
 ) -> None:
-    """In the middle of publishing; all arrive, in order, and the state ends at the latest."""
+    """The connection fails during publishing; all events arrive in order, then the latest state."""
     with witness(broker.port) as seen:
         link = linked(line.url)
         seen.on(TOPICS.availability, b"online")
@@ -164,7 +164,7 @@ def test_events_outlast_a_line_that(
 def test_events_outlast_a_broker_that_hangs(
     broker: Mosquitto, linked: Callable[[str], Publisher]
 ) -> None:
-    """It takes bytes and answers nothing, until it goes on."""
+    """The broker is paused: it accepts bytes without an answer until it continues."""
     with witness(broker.port) as seen:
         link = linked(broker.url)
         seen.on(TOPICS.availability, b"online")
@@ -187,7 +187,7 @@ def test_events_outlast_the_end_of_the_broker(
     line: Line,
     linked: Callable[[str], Publisher],
 ) -> None:
-    """What it had acknowledged was its own to lose; all else comes when it is back."""
+    """Events that the broker did not acknowledge are sent again after its restart."""
     acknowledged: list[str] = []
     with witness(broker.port) as before:
         link = linked(line.url)
@@ -200,7 +200,7 @@ def test_events_outlast_the_end_of_the_broker(
         speaker = Speaker(link, 300)
         speaker.reaches(100)
         end(broker)
-        assert wait_until(lambda: not link.connected)  # acknowledgements may have been under way
+        assert wait_until(lambda: not link.connected)  # acknowledgements may be under way
         its_own = set(acknowledged)
         speaker.ends()
     line.stall()
@@ -220,7 +220,7 @@ def test_events_outlast_the_end_of_the_broker(
 def test_a_device_keeps_its_session_and_shares_it_with_nobody(
     broker: Mosquitto, linked: Callable[[str], Publisher]
 ) -> None:
-    """The same after a restart; a second process of the device has another meanwhile."""
+    """A restart uses the same client id; a second process of the device has another one."""
     first, second = linked(broker.url), linked(broker.url)
     first.close(1.0)
     third = linked(broker.url)
@@ -231,7 +231,7 @@ def test_a_device_keeps_its_session_and_shares_it_with_nobody(
 
 
 def test_poses_are_never_queued(broker: Mosquitto, linked: Callable[[str], Publisher]) -> None:
-    """What is seen while the broker hangs or is away is dropped and counted."""
+    """Poses put while the broker hangs or is away are dropped and counted."""
     poses = "edgepose/test-pi/hall/poses"
     broker.stop()
     link = linked(broker.url)
@@ -252,7 +252,7 @@ def test_poses_are_never_queued(broker: Mosquitto, linked: Callable[[str], Publi
 def test_events_that_the_broker_refuses_wait_until_it_takes_them(
     tmp_path: Path, linked: Callable[[str], Publisher]
 ) -> None:
-    """An access list that forgets the events costs none of them."""
+    """Events refused by an access list are delivered once it allows them."""
     rules = ["allow_anonymous true", f"acl_file {tmp_path / 'acl'}"]
     (tmp_path / "acl").write_text("topic readwrite edgepose/+/availability\ntopic read #\n")
     with Mosquitto(tmp_path, *rules) as broker:
@@ -265,7 +265,7 @@ def test_events_that_the_broker_refuses_wait_until_it_takes_them(
         broker.start()
         with witness(broker.port) as seen:
             assert sent(link)
-            # those that came before the witness listened do not count here
+            # events received before the witness had subscribed are ignored
             link.put(event(5))
             seen.on(EVENT, event(5).payload)
 
@@ -273,7 +273,7 @@ def test_events_that_the_broker_refuses_wait_until_it_takes_them(
 
 
 class TestDaemon:
-    """The real one, killed without a goodbye."""
+    """The real daemon, ended with SIGKILL."""
 
     @pytest.fixture
     def daemon(self, tmp_path: Path) -> Iterator[Callable[[str], Running]]:
@@ -290,7 +290,7 @@ class TestDaemon:
 
     @pytest.fixture
     def spooled(self, tmp_path: Path) -> Callable[[], list[str]]:
-        """Return what tells the ids of the events that wait on disk."""
+        """Return a function that reads the ids of the spooled events."""
         folder = tmp_path / "state" / "edgepose" / "test-pi" / "spool"
 
         def read() -> list[str]:
@@ -303,13 +303,13 @@ class TestDaemon:
         return read
 
     def has_written(self) -> bool:
-        """Say whether events lie on disk, without taking the folder from its owner."""
+        """Return whether events are on disk, without locking the folder."""
         return any(path.stat().st_size > 0 for path in self.folder.glob(f"*{SUFFIX}"))
 
     def test_what_happened_without_a_broker_survives_a_kill(
         self, tmp_path: Path, daemon: Callable[[str], Running], spooled: Callable[[], list[str]]
     ) -> None:
-        """Sent after the restart, before anything new, with the ids it had."""
+        """Spooled events are sent after the restart, before new ones and with the same ids."""
         port = free_port()
         first = daemon(f"mqtt://127.0.0.1:{port}")
         assert wait_until(self.has_written, timeout_s=60), first.said()
@@ -327,7 +327,7 @@ class TestDaemon:
     def test_a_kill_in_the_middle_of_publishing_loses_nothing(
         self, broker: Mosquitto, daemon: Callable[[str], Running], spooled: Callable[[], list[str]]
     ) -> None:
-        """Published, not acknowledged, killed: it comes again, and the order holds."""
+        """Unacknowledged events are sent again after a kill, in order."""
         with witness(broker.port) as seen:
             first = daemon(broker.url)
             seen.on(TOPICS.availability, b"online", timeout_s=60)
@@ -347,7 +347,7 @@ class TestDaemon:
     def test_a_stop_says_what_it_can_and_keeps_the_rest(
         self, broker: Mosquitto, daemon: Callable[[str], Running], spooled: Callable[[], list[str]]
     ) -> None:
-        """Nothing waits on disk after a good end with a broker that answers."""
+        """After a regular end with a broker that answers, the spool is empty."""
         with witness(broker.port) as seen:
             running = daemon(broker.url)
             seen.until(lambda m: m.topic == EVENT, timeout_s=60)
@@ -360,7 +360,7 @@ class TestDaemon:
 def test_each_new_session_takes_the_place_of_the_last_one(
     line: Line, linked: Callable[[str], Publisher]
 ) -> None:
-    """After years of outages no more descriptors are open than after the first one."""
+    """Repeated reconnections do not leak descriptors."""
     link = linked(line.url)
 
     def reconnect() -> int:
@@ -371,7 +371,7 @@ def test_each_new_session_takes_the_place_of_the_last_one(
 
     assert wait_until(lambda: link.connected)
     reconnect()
-    gc.disable()  # as if it came years later
+    gc.disable()  # as if garbage collection came years later
     try:
         counts = [reconnect() for _ in range(6)]
     finally:

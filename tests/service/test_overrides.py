@@ -1,4 +1,4 @@
-"""What `C/set` has changed, over what the file says."""
+"""Settings changed by `C/set`, which override the file."""
 
 from pathlib import Path
 
@@ -19,12 +19,12 @@ def overrides(folder: Path | None = None) -> Overrides:
 
 
 def read(text: bytes) -> Settings:
-    """Read settings as they come over MQTT."""
+    """Decode settings as received over MQTT."""
     return msgspec.json.decode(text, type=Settings)
 
 
 def test_what_is_not_given_stays_as_it_was() -> None:
-    """Two commands after each other are as good as one."""
+    """Settings of two commands are combined."""
     held = overrides()
 
     held.store("hall", read(b'{"fps": 2}'))
@@ -36,7 +36,7 @@ def test_what_is_not_given_stays_as_it_was() -> None:
 
 
 def test_null_goes_back_to_the_file() -> None:
-    """One setting alone; the others stay."""
+    """`null` restores one setting of the file; the others stay."""
     held = overrides()
     held.store("hall", read(b'{"fps": 2, "min_pose_score": 0.5}'))
 
@@ -47,7 +47,7 @@ def test_null_goes_back_to_the_file() -> None:
 
 
 def test_cameras_have_settings_of_their_own() -> None:
-    """What is said to one changes nothing at another."""
+    """Settings of one camera do not affect another."""
     held = overrides()
 
     held.store("hall", read(b'{"paused": true, "fps": 2}'))
@@ -57,7 +57,7 @@ def test_cameras_have_settings_of_their_own() -> None:
 
 
 def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:
-    """The camera may be in a bedroom; and what is told is what is in force."""
+    """A pause persists across restarts; the current settings include the overrides."""
     overrides(tmp_path).store("hall", read(b'{"paused": true, "min_keypoint_score": 0.6}'))
 
     again = overrides(tmp_path)
@@ -67,7 +67,7 @@ def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:
 
 
 def test_the_rate_is_that_of_all_cameras_that_are_looked_at() -> None:
-    """A slower camera leaves time for the others; a paused one all of its own."""
+    """The total rate is the sum over cameras that are not paused, with their overrides."""
     held = overrides()
     before = held.total_fps(CONFIG)
 
@@ -84,6 +84,6 @@ def test_the_rate_is_that_of_all_cameras_that_are_looked_at() -> None:
     "text", [b'{"fps": 0}', b'{"fps": 1e9}', b'{"fall": 1}', b'{"pause": true}', b"[]"]
 )
 def test_what_cannot_be_meant_is_refused(text: bytes) -> None:
-    """Out of range, of another type, unknown."""
+    """Values out of range, of a wrong type or unknown raise ValidationError."""
     with pytest.raises(msgspec.ValidationError):
         read(text)

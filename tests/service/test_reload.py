@@ -26,7 +26,7 @@ CAMERA = '[[camera]]\nid = "hall"\nsource = "demo://"\n'
 
 
 class Running:
-    """A daemon in this process, with a file that can be changed."""
+    """A daemon in this process, with a configuration file that can be changed."""
 
     def __init__(self, file: Path, mqtt: str) -> None:
         self.file = file
@@ -43,12 +43,12 @@ class Running:
 
     @property
     def processed(self) -> int:
-        """How many frames have come through."""
+        """Return the number of processed frames."""
         control = self.daemon.state.cameras.get("hall")
         return control.camera.health.processed if control else 0
 
     def goes_on(self) -> bool:
-        """Whether frames still come through."""
+        """Return whether frames are still processed."""
         before = self.processed
         return self._thread.is_alive() and wait_until(lambda: self.processed > before + 2, 30)
 
@@ -78,7 +78,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 def test_a_file_that_is_missing_is_found_before_the_old_connection_is_closed(
     running: Running, mqtt: str
 ) -> None:
-    """The reload is refused, and the daemon goes on as before."""
+    """The reload is refused, and the daemon continues with the old connection."""
     state = running.daemon.state
     broker, config = state.broker, state.config
     running.write(mqtt.format(port=free_port(), file=running.file))
@@ -97,7 +97,7 @@ def test_a_file_that_is_missing_is_found_before_the_old_connection_is_closed(
 def test_an_embedded_broker_without_its_port_leaves_the_old_broker_in_use(
     running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What shows only when it is started is undone."""
+    """If the embedded broker cannot start, the old broker stays in use."""
     config = running.daemon.state.config
     with socket.create_server(("127.0.0.1", 0)) as taken:
         running.write(f'url = "embedded:{taken.getsockname()[1]}"\n')
@@ -110,7 +110,7 @@ def test_an_embedded_broker_without_its_port_leaves_the_old_broker_in_use(
 
 
 def test_another_broker_is_connected_with_every_camera(running: Running, tmp_path: Path) -> None:
-    """What is published from then on goes to the new one."""
+    """After the reload everything is published to the new broker."""
     folder = tmp_path / "other"
     folder.mkdir()
     with Mosquitto(folder) as other, witness(other.port, "edgepose/pi/#") as seen:
@@ -124,7 +124,7 @@ def test_another_broker_is_connected_with_every_camera(running: Running, tmp_pat
 
 
 def test_a_model_that_is_not_known_is_refused(running: Running) -> None:
-    """Nothing is replaced; the message says which."""
+    """Nothing is replaced; the error names the model."""
     state = running.daemon.state
     text = running.file.read_text().replace("movenet-lightning", "movenet-lightening")
     running.file.write_text(text)
@@ -135,7 +135,7 @@ def test_a_model_that_is_not_known_is_refused(running: Running) -> None:
 
 
 def test_a_changed_password_replaces_the_connection(tmp_path: Path) -> None:
-    """The file names the same path: what counts is what that holds."""
+    """A changed content of the password file reconnects, although its path is the same."""
     password = tmp_path / "password"
     password.write_text("old")
     with Mosquitto(tmp_path) as broker:

@@ -1,4 +1,4 @@
-"""What can be asked of a running daemon."""
+"""The handlers of the daemon's requests."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ CLIP = ("clip", "clip/poses")
 
 
 class Camera:
-    """A camera as far as requests see it."""
+    """The parts of a camera that requests use."""
 
     def __init__(self, id_: str, state: str = "online", *, shows: bool = True) -> None:
         self.camera = SimpleNamespace(health=SimpleNamespace(state=state))
@@ -42,7 +42,7 @@ class Camera:
 
 
 class House:
-    """What requests ask of a daemon's state."""
+    """The parts of the daemon's state that requests use."""
 
     def __init__(self, paused: str = "", **cameras: Camera) -> None:
         self.clock = Clock()
@@ -74,19 +74,19 @@ class House:
 
 
 def test_every_request_has_a_handler() -> None:
-    """What the AsyncAPI document describes is answered, and nothing else."""
+    """The handlers are exactly the requests in the AsyncAPI document."""
     assert request_handlers(cast(DaemonState, House())).keys() == REQUESTS.keys()
 
 
 @pytest.mark.parametrize("verb", ["info", "doctor"])
 def test_what_tells_of_the_model_waits_for_it(verb: str) -> None:
-    """The broker is there long before it on a small machine; whoever asks then is told so."""
+    """Before the model is loaded these requests are refused with that reason."""
     with pytest.raises(CommandError, match="being loaded"):
         House().ask(verb)
 
 
 def test_a_snapshot_of_one_camera_or_of_all() -> None:
-    """Sent on the camera's topic, which the answer names."""
+    """Snapshots are sent on the cameras' topics, which the response lists."""
     house = House(hall=Camera("hall"), shed=Camera("shed"))
 
     one = house.ask("snapshot", SnapshotRequest(camera="shed"))
@@ -98,7 +98,7 @@ def test_a_snapshot_of_one_camera_or_of_all() -> None:
 
 
 def test_a_clip_is_sent_with_its_poses() -> None:
-    """The answer names the picture's topic."""
+    """The clip and its poses are sent; the response has the clip's topic."""
     house = House(hall=Camera("hall"), shed=Camera("shed", shows=False))
 
     answer = house.ask("clip", SnapshotRequest())
@@ -121,7 +121,7 @@ def test_a_clip_is_sent_with_its_poses() -> None:
     ],
 )
 def test_a_camera_that_cannot_show_anything_says_why(camera: str, why: str, verb: str) -> None:
-    """Asked for by name it is refused; among all it is left out."""
+    """A camera requested by name is refused with the reason; among all it is skipped."""
     house = House(
         hall=Camera("hall"),
         gate=Camera("gate", "offline"),
@@ -137,13 +137,13 @@ def test_a_camera_that_cannot_show_anything_says_why(camera: str, why: str, verb
 
 
 def test_no_camera_at_all_is_refused() -> None:
-    """An answer of no pictures would look like success."""
+    """If no camera has a picture, the request is refused."""
     with pytest.raises(CommandError, match="no camera has delivered"):
         House(gate=Camera("gate", "offline")).ask("snapshot", SnapshotRequest())
 
 
 def test_a_reload_of_a_bad_file_is_refused_before_anything_changes() -> None:
-    """With the sentence that `config check` would say; a good one is begun."""
+    """The error is that of `config check`; a valid file starts the reload."""
     house = House()
     good = house.ask("reload")
 
@@ -159,7 +159,7 @@ def test_a_reload_of_a_bad_file_is_refused_before_anything_changes() -> None:
 
 
 class TestResetLines:
-    """Counts of one camera and line, or of all."""
+    """Resets the counts of one camera and line, or of all."""
 
     CONFIG = loads(
         """
@@ -190,7 +190,7 @@ points = [[0, 0], [1, 1]]
         return house
 
     def test_it_resets_what_was_asked_for_and_publishes_it(self) -> None:
-        """The other camera's counts stay."""
+        """The counts of the other camera are unchanged."""
         house = self.house()
 
         answer = house.ask("reset_lines", ResetLinesRequest(camera="hall"))
@@ -209,13 +209,13 @@ points = [[0, 0], [1, 1]]
         ],
     )
     def test_what_is_not_there_is_refused(self, request_: ResetLinesRequest, why: str) -> None:
-        """With the names there are."""
+        """An unknown camera or line is refused with the known names."""
         with pytest.raises(CommandError, match=why):
             self.house().ask("reset_lines", request_)
 
 
 def test_a_restart_is_answered_and_requested() -> None:
-    """The answer leaves before the main thread stops."""
+    """The request is answered, and the restart is requested."""
     house = House()
 
     assert house.ask("restart") == {"restarting": True}
@@ -223,7 +223,7 @@ def test_a_restart_is_answered_and_requested() -> None:
 
 
 def test_a_restart_that_would_fail_is_refused() -> None:
-    """With an invalid file the daemon would not come back."""
+    """With an invalid file the restart is refused, as the daemon could not start again."""
     house = House()
 
     def refuse() -> None:
@@ -237,7 +237,7 @@ def test_a_restart_that_would_fail_is_refused() -> None:
 
 
 def test_a_log_level_is_stored_and_applied() -> None:
-    """In this order; the answer has the level in force."""
+    """The level is stored, then applied; the answer has the current level."""
     house = House()
 
     answer = house.ask("log_level", LogLevelRequest(level="debug"))

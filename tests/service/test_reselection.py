@@ -1,4 +1,4 @@
-"""Model and arrangement selected again: at the right time, rarely, and by the real daemon."""
+"""Reselection of model and arrangement: when, how often, and in the real daemon."""
 
 import json
 import threading
@@ -34,7 +34,7 @@ CAMERA_PX = Size(1280, 720)
 
 
 class Home:
-    """A daemon's state with one camera, a clock to set, and a selector that answers at once."""
+    """A daemon's state with one camera, a manual clock, and a selector that answers at once."""
 
     def __init__(self) -> None:
         self.now_ns = 0
@@ -75,7 +75,7 @@ class Home:
         return self.estimator
 
     def live(self, ms: float) -> None:
-        """Let inferences take so long."""
+        """Record inferences of this duration."""
         for _ in range(600):
             self.estimator.current.detector_times.add(round(ms * 1e6))
 
@@ -85,7 +85,7 @@ class Home:
             self.sizes.add("hall", walking(FAR_PX), CAMERA_PX, second * NS_PER_S)
 
     def after(self, seconds: float, *, empty: bool = True) -> Changes | None:
-        """Let time pass with or without people; return the changes to apply."""
+        """Advance the clock with or without people in view; return the changes to apply."""
         self.empty = empty
         for _ in range(10):
             self.now_ns += round(seconds / 10 * NS_PER_S)
@@ -108,7 +108,7 @@ def home() -> Home:
 
 
 def test_small_people_change_the_model_once_nobody_is_in_view(home: Home) -> None:
-    """Never while somebody is in view, or has left so recently that a fall may be pending."""
+    """The model is replaced only after `QUIET_S` without people, as a fall may be pending."""
     home.crowd()
 
     with_people = home.after(3600, empty=False)
@@ -122,7 +122,7 @@ def test_small_people_change_the_model_once_nobody_is_in_view(home: Home) -> Non
 
 
 def test_the_size_changes_the_model_once_a_day_at_most(home: Home) -> None:
-    """Whatever walks by."""
+    """The size of people changes the model at most once a day."""
     home.crowd()
     assert home.after(2 * QUIET) is not None
 
@@ -131,12 +131,12 @@ def test_the_size_changes_the_model_once_a_day_at_most(home: Home) -> None:
     next_day = home.after(SIZES_S)
 
     assert same_day is None
-    assert next_day is None  # the selection is made, and the model in use is the right one
+    assert next_day is None  # the selection runs, and confirms the model in use
     assert home.selections == 2
 
 
 def test_a_named_model_is_not_replaced_for_the_size_of_people(home: Home) -> None:
-    """Who names a model gets it."""
+    """A model named in the configuration is kept."""
     state: Any = home.reselection._state
     state.config = Config(model=Model(name="refined"))
     home.crowd()
@@ -147,7 +147,7 @@ def test_a_named_model_is_not_replaced_for_the_size_of_people(home: Home) -> Non
 
 @pytest.mark.parametrize(("ms", "again"), [(29, 0), (44, 0), (60, 1), (12, 1)])
 def test_live_times_that_disagree_are_measured_again(home: Home, ms: float, again: int) -> None:
-    """At the start the machine was busy, or has another heat sink since."""
+    """If durations in use deviate from the stored ones, they are measured again."""
     home.live(ms)
 
     home.after(3 * STEADY_S, empty=False)
@@ -160,7 +160,7 @@ def test_live_times_that_disagree_are_measured_again(home: Home, ms: float, agai
 
 
 def test_the_idle_rate_is_not_compared(home: Home) -> None:
-    """While nobody is in view the processor rests at a low clock."""
+    """Durations without people in view do not count, as the CPU clock is lower then."""
     home.live(90)
 
     home.after(10 * TIMINGS_S)
@@ -169,7 +169,7 @@ def test_the_idle_rate_is_not_compared(home: Home) -> None:
 
 
 def test_measuring_is_rare_and_rarer_if_nothing_changes(home: Home) -> None:
-    """Once an hour at most; after that after two hours, four and so on to a day."""
+    """Measurements are an hour apart at least; without a change the interval doubles."""
     home.answer = home.estimator.plan
     for _ in range(7 * 24):
         home.live(90)
@@ -180,7 +180,7 @@ def test_measuring_is_rare_and_rarer_if_nothing_changes(home: Home) -> None:
 
 
 def test_what_is_found_again_only_replaces_the_reasons(home: Home) -> None:
-    """The cameras go on."""
+    """If the same model is selected only the reason changes."""
     home.answer = explained_anew(home.estimator.plan)
     home.live(90)
     home.after(3 * STEADY_S, empty=False)
@@ -215,7 +215,7 @@ realtime = true
 
 @pytest.fixture
 def nobody(tmp_path: Path) -> Path:
-    """Return a film of an empty room."""
+    """Write a video of an empty room."""
     path = tmp_path / "room.mp4"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (320, 240))
     for _ in range(20):
@@ -226,7 +226,7 @@ def nobody(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def slow_refiners(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the machine be too slow for second looks."""
+    """Simulate a machine that is too slow for refinement."""
 
     def timed(choice: Choice, arranged: Arrangement, *, shaped: bool) -> Timing:
         del arranged, choice
@@ -265,7 +265,7 @@ def run(tmp_path: Path, nobody: Path) -> Iterator[Callable[[str], Daemon]]:
 def test_the_daemon_takes_another_model_where_people_are_small(
     tmp_path: Path, run: Callable[[str], Daemon], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MultiPose for people near the camera, then PoseNet for small ones; status says why."""
+    """MultiPose is used for near people, then PoseNet for small ones; the status has the reason."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     (tmp_path / FILE).write_text('{"near": 900, "small": 0, "kind": "near"}')
     with Mosquitto(tmp_path) as broker, witness(broker.port, "edgepose/pi/#") as seen:

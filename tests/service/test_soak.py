@@ -1,4 +1,4 @@
-"""The soak test itself, for less than a minute; `make soak` takes half an hour."""
+"""The soak test for less than a minute; `make soak` takes half an hour."""
 
 import json
 import subprocess
@@ -41,20 +41,20 @@ BAD: dict[str, Any] = {
 
 
 def test_what_is_good_is_called_good() -> None:
-    """Nothing is said against a daemon that keeps to everything."""
+    """Good measurements give no findings."""
     assert soak.verdict(GOOD) == []
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_each_fault_of_the_daemon_is_told(name: str) -> None:
-    """One sentence for one thing that is not kept to."""
+    """Each violated limit gives one finding."""
     wrong = soak.verdict(GOOD | {name: BAD[name]})
 
     assert len(wrong) == 1
 
 
 def test_a_leak_shows_and_bursts_do_not() -> None:
-    """The floor of each third counts: one descriptor more in each cycle raises it."""
+    """The minima of three thirds reveal a slow leak, but ignore bursts."""
     samples = soak.Samples(seconds=[2.0 * n for n in range(900)])
     busy = [14.0 + 3 * (n % 7 == 0) for n in range(900)]
     leaking = [value + n // 100 for n, value in enumerate(busy)]
@@ -66,7 +66,7 @@ def test_a_leak_shows_and_bursts_do_not() -> None:
 
 
 def test_a_machine_that_others_keep_busy_is_no_fault() -> None:
-    """The rate is judged where there was time for it."""
+    """A low frame rate is a finding only while the machine was idle."""
     late = {"rates_hz": [15.0, 15.0, 5.0]}
 
     starved = soak.verdict(GOOD | late | {"machine_busy": [0.4, 0.4, 0.99]})
@@ -79,7 +79,7 @@ def test_a_machine_that_others_keep_busy_is_no_fault() -> None:
 @pytest.mark.slow
 @needs_mosquitto
 def test_the_daemon_stands_a_few_faults() -> None:
-    """Broker, streams and delegate fail within half a minute; nothing is lost, nothing stays."""
+    """Failures of broker, streams and delegate within 30 s cause no losses."""
     words = [sys.executable, "-m", "benchmarks.soak", "--minutes", "0.5", "--every", "4"]
 
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""One sentence and the statistics of a daemon."""
+"""The status sentence and statistics of a daemon."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,7 +9,7 @@ from edgepose.timing import Durations
 
 
 def state(*, connected: bool = True, trouble: str = "", **cameras: Any) -> DaemonState:
-    """Make as much of a state as the sentence needs."""
+    """Build the parts of a state that the sentence needs."""
     plan = SimpleNamespace(delegate=SimpleNamespace(name="cpu"))
     publishing = Durations()
     publishing.add(2_000_000)
@@ -32,7 +32,7 @@ def health(name: str, **stages: Durations) -> Any:
 
 
 def test_a_healthy_daemon_says_what_runs_and_how_fast() -> None:
-    """The model, what it runs on and the rate, where it is known."""
+    """The sentence has the model, the delegate and the rate, if known."""
     hall = health("online")
 
     assert sentence(state(hall=hall)) == "movenet on cpu"
@@ -40,7 +40,7 @@ def test_a_healthy_daemon_says_what_runs_and_how_fast() -> None:
 
 
 def test_what_is_wrong_is_named() -> None:
-    """Why there is no session with the broker, and which cameras are offline."""
+    """The sentence has the reason without a broker, and the offline cameras."""
     found = sentence(
         state(
             connected=False,
@@ -55,7 +55,7 @@ def test_what_is_wrong_is_named() -> None:
 
 
 def test_stages_stand_in_the_order_of_the_pipeline() -> None:
-    """Those without a measurement are left out."""
+    """Stages without a measurement are omitted."""
     took = Durations()
     took.add(1_000_000)
     hall = health("online", follow=took, prepare=took, compose=Durations())

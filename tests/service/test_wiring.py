@@ -1,4 +1,4 @@
-"""From the configuration's tables to the objects that do the work."""
+"""Wiring: from the configuration to the objects."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_network_is_asked_for_weaker_people_than_may_begin() -> None:
-    """Somebody known may turn away for a moment; nobody unknown may come in so."""
+    """The decoder's minimum score is below the score that starts a track."""
     pose = PoseSettings(max_people=3, min_pose_score=0.5)
 
     asked, begins = limits(pose), tracker_options(pose)
@@ -45,7 +45,7 @@ def test_an_id_takes_more_than_the_minimum_score(least: float, sure: float) -> N
 
 
 def test_a_camera_has_its_own_zones_and_view() -> None:
-    """As its table says."""
+    """Zones, smoothing and rotation are those of the camera's table."""
     people, shown = follower(CONFIG, HALL), view(HALL)
 
     assert [zone.id for zone in people.zones] == ["sofa"]
@@ -54,7 +54,7 @@ def test_a_camera_has_its_own_zones_and_view() -> None:
 
 
 def test_only_what_is_asked_for_watches() -> None:
-    """Turned off means: no code of it runs."""
+    """Disabled detectors and smoothing are not constructed."""
     all_of_them = detectors(CONFIG, HALL)
     fewer = detectors(Config(events=Events(fall=False, gestures=())), HALL)
 
@@ -69,7 +69,7 @@ def test_only_what_is_asked_for_watches() -> None:
 
 
 def test_what_is_remembered_stands_in_the_state_directory(state: Path) -> None:
-    """Settings that came over MQTT are there after a restart."""
+    """Settings from MQTT are stored in the state directory."""
     wiring.overrides(CONFIG).store("hall", Settings(paused=True))
 
     assert wiring.overrides(CONFIG).is_paused("hall")
@@ -77,7 +77,7 @@ def test_what_is_remembered_stands_in_the_state_directory(state: Path) -> None:
 
 
 def test_with_a_broker_of_our_own_nothing_is_remembered(state: Path) -> None:
-    """It ends with us, and everything retained with it: a demo leaves nothing behind."""
+    """With an embedded broker nothing is stored on disk, so a demo leaves no files."""
     config = Config(device=Device(id="pi"), mqtt=Mqtt(url="embedded"), cameras=(HALL,))
 
     wiring.overrides(config).store("hall", Settings(paused=True))
@@ -88,7 +88,7 @@ def test_with_a_broker_of_our_own_nothing_is_remembered(state: Path) -> None:
 
 
 def test_the_broker_is_reached_as_configured() -> None:
-    """Host, port and who we are; two devices at one broker are told apart."""
+    """Host, port and user are those of the configuration; client ids differ per device."""
     config = Config(device=Device(id="pi"), mqtt=Mqtt(url="mqtt://house:2883", username="ann"))
 
     options = BrokerOptions.from_config(config)

@@ -1,4 +1,4 @@
-"""An SD card is spared: while nothing happens, nothing is written."""
+"""While nothing happens nothing is written to disk, to spare SD cards."""
 
 import json
 from pathlib import Path
@@ -13,23 +13,23 @@ from tests.support.streams import Camera
 pytestmark = [needs_mosquitto, pytest.mark.slow]
 
 FRAMES = 110
-"""At ten a second: statistics are said at least once meanwhile."""
+"""At 10 fps, long enough for statistics to be sent at least once."""
 
 
 def written(pid: int) -> dict[str, int]:
-    """Return how many bytes a process has given to disks, and taken back."""
+    """Return the bytes that a process has written to disks, and cancelled."""
     rows = Path(f"/proc/{pid}/io").read_text().splitlines()
     return {name: int(value) for name, value in (row.split(": ") for row in rows[-2:])}
 
 
 def files(*folders: Path) -> dict[str, tuple[int, int]]:
-    """Return size and time of change of everything in folders."""
+    """Return size and modification time of all files in the folders."""
     found = (path for folder in folders for path in folder.rglob("*"))
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
 
 
 def frames(watcher: Witness, count: int) -> int:
-    """Wait for so many pose messages; return how many people the last one has."""
+    """Wait for a number of pose messages; return the number of people in the last one."""
     people = 0
     for _ in range(count):
         people = len(json.loads(watcher.on(f"{DEVICE}/hall/poses").payload)["poses"])
@@ -39,7 +39,7 @@ def frames(watcher: Witness, count: int) -> int:
 def test_nothing_is_written_while_somebody_only_stands_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Eleven seconds of poses and statistics: not a byte for a disk, no file touched."""
+    """During 11 s with a standing person no byte is written and no file is changed."""
     house, state = tmp_path / "house", tmp_path / "state"
     house.mkdir()
     monkeypatch.setenv("STATE_DIRECTORY", str(state))

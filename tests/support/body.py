@@ -2,9 +2,9 @@
 
 An `Actor` performs acts (walking, sitting down, falling, waving), a `Camera`
 looks at it from anywhere, a `Scene` puts both together with furniture:
-`Scene.truth` gives the exact poses, `Scene.observe` what a model would say,
-with its noise, drop-outs, scores and swaps of left and right; `Scene.labels`
-says what really happened and when. Nothing here is random but what a seed says.
+`Scene.truth` gives the exact poses, `Scene.observe` the poses of a model
+with noise, drop-outs, scores and swaps of left and right; `Scene.labels` lists
+the acts, postures and falls with their times. All randomness comes from the seed.
 
 World: metres, x and y on the floor, z up. Body: x forward, y to its left, z up.
 """
@@ -81,7 +81,7 @@ class Stance:
     """Forearm outwards."""
 
     lift: float = 0.0
-    """What the body lies on, in metres: a sofa, a bed."""
+    """Height of the surface below the body, in metres: a sofa, a bed."""
 
 
 ANGLES: Final = tuple(item.name for item in fields(Stance))
@@ -108,12 +108,12 @@ class Build:
 
 
 def adult(stature: float = 1.75) -> Build:
-    """Return a grown-up."""
+    """Return an adult's body measures."""
     return Build(stature)
 
 
 def child(stature: float = 1.05) -> Build:
-    """Return a child: shorter legs, larger head."""
+    """Return a child's body measures: shorter legs, larger head."""
     return Build(stature, 0.215, 0.215, 0.04, 0.30, 0.215, 0.13, 0.16, 0.145, 0.15, 0.08)
 
 
@@ -130,19 +130,19 @@ def _turn(axis: int, degrees: Array) -> Array:
 
 
 def _limb(forwards: Array, outwards: Array, side: int) -> Array:
-    """Return (T, 3) directions of a limb that hangs down when both angles are 0."""
+    """Return (T, 3) directions of a limb; it points down when both angles are 0."""
     f, o = np.radians(forwards), np.radians(outwards)
     return np.stack([np.sin(f) * np.cos(o), side * np.sin(o), -np.cos(f) * np.cos(o)], axis=1)
 
 
 def _apply(turn: Array, vectors: Array) -> Array:
-    """Turn (T, 3) vectors, or one for all moments."""
+    """Rotate (T, 3) vectors, or one vector at all times."""
     vectors = np.broadcast_to(vectors, (len(turn), 3))
     return np.asarray(np.einsum("tij,tj->ti", turn, vectors))
 
 
 def joints(build: Build, angles: Array) -> Array:
-    """Place the 17 joints of one body through time, feet's middle at the origin.
+    """Compute the 17 joints of one body over time, with the origin between the feet.
 
     Parameters
     ----------
@@ -154,8 +154,8 @@ def joints(build: Build, angles: Array) -> Array:
     Returns
     -------
     (T, 17, 3)
-        Metres, x forward, y left, z up; the lowest point touches the floor, or
-        what the body lies on.
+        Metres, x forward, y left, z up; the lowest point touches the floor or
+        the surface that the body lies on.
     """
     a = dict(zip(ANGLES, angles.T, strict=True))
     root = _turn(1, a["tip"]) @ _turn(0, -a["roll"]) @ _turn(2, a["twist"])
@@ -195,7 +195,7 @@ def joints(build: Build, angles: Array) -> Array:
 
 
 def _thickness(build: Build) -> Array:
-    """Return (17,) distances between joints and the body's surface, in statures."""
+    """Return (17,) distances between joints and the body's surface, relative to the stature."""
     face, arms, legs = [build.face] * 5, [0.05, 0.03, 0.02], [0.06, 0.035, build.ankle]
     return np.array(face + [r for r in arms + legs for _ in range(2)])
 
@@ -212,15 +212,15 @@ EASES: Final[dict[str, Callable[[float], float]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something a body does for a while."""
+    """A movement or stance of a body for some seconds."""
 
     name: str
     seconds: float
     shape: Callable[[float], Stance]
-    """Seconds since the act began to the stance aimed at."""
+    """Maps seconds since the act began to the target stance."""
 
     blend_s: float = 0.4
-    """How long the body takes from the stance before into the shape."""
+    """Duration of the transition from the previous stance."""
 
     ease: Ease = "smooth"
     speed: float = 0.0
@@ -230,19 +230,19 @@ class Act:
     """Leftwards, over the whole act."""
 
     posture: Posture | None = None
-    """What is true throughout; None while it changes or is none of the three."""
+    """Posture during the act; None if it changes or is none of the three."""
 
     fall: bool = False
-    """Belongs to a fall: the way down and being down."""
+    """Part of a fall: on the way down or on the floor."""
 
 
 def hold(name: str, stance: Stance, seconds: float, **more: object) -> Act:
-    """Go into a stance and stay."""
+    """Change into a stance and keep it."""
     return Act(name, seconds, lambda _: stance, **more)  # type: ignore[arg-type]
 
 
 def move(name: str, stance: Stance, seconds: float, **more: object) -> Act:
-    """Take the whole time to go into a stance."""
+    """Change into a stance during the whole act."""
     return Act(name, seconds, lambda _: stance, blend_s=seconds, **more)  # type: ignore[arg-type]
 
 
@@ -339,7 +339,7 @@ def turn(degrees: float = 180.0, seconds: float = 2.0) -> Act:
 
 
 def sit(seconds: float = 5.0) -> Act:
-    """Sit on a chair, fidgeting."""
+    """Sit on a chair, moving a little."""
 
     def shape(t: float) -> Stance:
         s = float(np.sin(0.9 * t))
@@ -349,12 +349,12 @@ def sit(seconds: float = 5.0) -> Act:
 
 
 def sit_down(seconds: float = 1.5) -> Act:
-    """Sit down on what stands behind."""
+    """Sit down on a chair behind."""
     return move("sit_down", SITTING, seconds)
 
 
 def get_up(seconds: float = 1.8, posture: Posture | None = None) -> Act:
-    """Come to stand from any stance."""
+    """Stand up from any stance."""
     return move("get_up", STANDING, seconds, posture=posture)
 
 
@@ -370,9 +370,9 @@ def bend_down(seconds: float = 1.2, stay: float = 1.5) -> list[Act]:
 def tie_shoes(
     stay: float = 12.0, *, kneel: bool = True, seconds: float = 1.4, bow: float = 0.0
 ) -> list[Act]:
-    """Go down on a knee or crouch, stay busy with the shoes, stand again.
+    """Kneel or crouch, move the hands at the shoes, stand up again.
 
-    So many degrees more of `bow` bring the chest nearer to the thighs.
+    `bow`: additional degrees of lean, which bring the chest nearer to the thighs.
     """
     low = KNEELING if kneel else CROUCHING
     low = replace(low, lean=low.lean + bow)
@@ -385,7 +385,7 @@ def tie_shoes(
 
 
 def squats(times: int = 5, period_s: float = 2.4) -> Act:
-    """Go down and up again, in a row."""
+    """Do squats."""
 
     def shape(t: float) -> Stance:
         return between(STANDING, SQUAT, 0.5 - 0.5 * float(np.cos(2 * np.pi * t / period_s)))
@@ -416,7 +416,7 @@ def get_up_from_lying(seconds: float = 4.0) -> list[Act]:
 
 
 def get_down(seconds: float = 3.5) -> list[Act]:
-    """Go to the floor on purpose: kneel, then hands."""
+    """Lower oneself to the floor on purpose: knees first, then hands."""
     return [
         move("kneel", KNEELING, seconds * 0.5),
         move("hands_down", ALL_FOURS, seconds * 0.5),
@@ -424,7 +424,7 @@ def get_down(seconds: float = 3.5) -> list[Act]:
 
 
 def push_ups(times: int = 8, period_s: float = 1.8) -> Act:
-    """From a plank down to the floor and up."""
+    """Do push-ups from a plank."""
 
     def shape(t: float) -> Stance:
         return between(PLANK, LOW_PLANK, 0.5 - 0.5 * float(np.cos(2 * np.pi * t / period_s)))
@@ -478,12 +478,12 @@ def crawl(seconds: float = 8.0, speed: float = 0.35, turn_deg: float = 0.0) -> A
 
 
 def plunge(seconds: float = 0.7, stance: Stance = ALL_FOURS) -> Act:
-    """Let oneself fall on hands and knees, as children do."""
+    """Drop onto hands and knees under gravity, as children do."""
     return move("plunge", stance, seconds, ease="gravity")
 
 
 def fall(direction: str = "forwards", seconds: float = 0.9, stay: float = 20.0) -> list[Act]:
-    """Topple over like a tree whose knees give way, and stay down."""
+    """Fall over with knees that bend on the way, and stay down."""
     down = DOWN[direction]
     buckle = 0.45
     middle = between(STANDING, replace(down, left_knee=45, right_knee=50), 0.35)
@@ -495,7 +495,7 @@ def fall(direction: str = "forwards", seconds: float = 0.9, stay: float = 20.0) 
 
 
 def collapse(seconds: float = 1.3, stay: float = 20.0, direction: str = "left") -> list[Act]:
-    """Knees give way first (a faint), then the trunk goes over."""
+    """Fall by fainting: the knees bend first, then the trunk tips over."""
     down = DOWN[direction]
     low = replace(between(CROUCHING, down, 0.25), lean=25)
     return [
@@ -532,7 +532,7 @@ def gesture(name: str, stance: Stance, seconds: float = 2.0) -> Act:
 
 
 def between(a: Stance, b: Stance, part: float) -> Stance:
-    """Mix two stances."""
+    """Interpolate between two stances."""
     values = {n: (1 - part) * getattr(a, n) + part * getattr(b, n) for n in ANGLES}
     return Stance(**values)
 
@@ -542,7 +542,7 @@ def between(a: Stance, b: Stance, part: float) -> Stance:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What was true of one actor from one moment to another."""
+    """An act, posture or fall of one actor, with start and end."""
 
     actor: int
     name: str
@@ -554,14 +554,14 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A body and what it does, from second 0 on; it holds its last stance for ever."""
+    """A body and its acts from second 0 on; it keeps its last stance afterwards."""
 
     build: Build
     at: tuple[float, float]
-    """Where the feet are at first."""
+    """Initial position of the feet."""
 
     heading_deg: float
-    """Where it looks at first; 180 is towards a camera that looks along x."""
+    """Initial heading; 180 is towards a camera that looks along x."""
 
     acts: tuple[Act, ...]
 
@@ -573,17 +573,17 @@ class Actor:
         heading_deg: float = 180.0,
         build: Build | None = None,
     ) -> Self:
-        """Line up acts and groups of acts."""
+        """Concatenate acts and groups of acts."""
         flat = [act for some in acts for act in ([some] if isinstance(some, Act) else some)]
         return cls(build or adult(), at, heading_deg, tuple(flat))
 
     @property
     def seconds(self) -> float:
-        """How long all acts take."""
+        """Return the total duration of the acts."""
         return sum(act.seconds for act in self.acts)
 
     def joints(self, times: Array) -> Array:
-        """Return (T, 17, 3) joints in the world."""
+        """Return (T, 17, 3) joints in world coordinates."""
         angles, places, headings = self._perform(times)
         body = joints(self.build, angles)
         world: Array = np.einsum("tij,tkj->tki", _turn(2, headings), body)
@@ -591,7 +591,7 @@ class Actor:
         return world
 
     def labels(self, actor: int = 0) -> list[Label]:
-        """Return the acts, the postures (neighbours joined) and the falls."""
+        """Return the acts, the postures (adjacent ones joined) and the falls."""
         found: list[Label] = []
         start = 0.0
         for act in self.acts:
@@ -630,13 +630,13 @@ def _angles(stance: Stance) -> list[float]:
 
 
 def _performed(act: Act, before: Stance, seconds: float) -> Stance:
-    """Return where the body is on its way from the stance before into the act's shape."""
+    """Return the stance during the transition from the previous stance into the act's shape."""
     part = min(1.0, seconds / act.blend_s) if act.blend_s > 0 else 1.0
     return between(before, act.shape(seconds), EASES[act.ease](part))
 
 
 def _path(act: Act, place: Array, heading: float, since: Array) -> tuple[Array, Array]:
-    """Walk along a circle's arc (a straight line if there is no turn)."""
+    """Walk along a circular arc (a straight line without a turn)."""
     rate = np.radians(act.turn_deg) / act.seconds
     begin = np.radians(heading)
     turned = rate * since
@@ -648,7 +648,7 @@ def _path(act: Act, place: Array, heading: float, since: Array) -> tuple[Array, 
 
 
 def _join(labels: list[Label]) -> list[Label]:
-    """Join labels of one name that touch."""
+    """Join adjacent labels of the same name."""
     joined: list[Label] = []
     for label in labels:
         same = [k for k in joined if k.name == label.name and label.start_s - k.end_s < 0.5]
@@ -667,7 +667,7 @@ WIDE: Final = Size(1280, 720)
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """A pinhole above the origin, looking along x."""
+    """A pinhole camera above the origin, looking along x."""
 
     height: float = 1.6
     pitch_deg: float = 10.0
@@ -681,7 +681,7 @@ class Camera:
 
     @property
     def focal(self) -> float:
-        """Pixels per unit of slope."""
+        """Return the focal length in pixels."""
         return self.size.width / 2 / float(np.tan(np.radians(self.fov_deg) / 2))
 
     def project(self, world: Array) -> tuple[Array, Array]:
@@ -701,20 +701,20 @@ class Camera:
         return centre + self.focal * slope, offset @ ahead
 
     def aimed_at(self, distance: float, height: float = 0.9) -> Self:
-        """Return the same camera, tilted so that a point ahead is in the middle."""
+        """Return the same camera, tilted so that a point ahead is in the centre of the picture."""
         pitch = float(np.degrees(np.arctan2(self.height - height, distance)))
         return replace(self, pitch_deg=pitch)
 
 
 @dataclass(frozen=True, slots=True)
 class Furniture:
-    """An upright block that hides what is behind it."""
+    """An upright block that occludes what is behind it."""
 
     low: tuple[float, float, float]
     high: tuple[float, float, float]
 
     def hides(self, eye: Array, points: Array) -> Flags:
-        """Say which (..., 3) points the block hides from the eye (slab method)."""
+        """Return which (..., 3) points the block occludes from the eye (slab method)."""
         ray = points - eye
         ray = np.where(np.abs(ray) < 1e-9, 1e-9, ray)
         a, b = (np.array(self.low) - eye) / ray, (np.array(self.high) - eye) / ray
@@ -723,7 +723,7 @@ class Furniture:
 
 
 def _self_hidden(world: Array, eye: Array) -> Flags:
-    """Say which (T, 17) joints hide behind the own trunk or head, roughly."""
+    """Return which (T, 17) joints the person's own trunk or head occludes, approximately."""
     hips, chest = world[:, 11:13].mean(axis=1), world[:, 5:7].mean(axis=1)
     head = world[:, 3:5].mean(axis=1)
     radius = 0.42 * np.linalg.norm(world[:, 5] - world[:, 6], axis=1)
@@ -747,7 +747,7 @@ def _self_hidden(world: Array, eye: Array) -> Flags:
 
 
 def _behind(points: Array, eye: Array, a: Array, b: Array, radius: Array) -> Flags:
-    """Say which (T, K, 3) points lie behind the capsule a-b, sampled along its axis."""
+    """Return which (T, K, 3) points lie behind the capsule a-b, sampled along its axis."""
     hidden = np.zeros(points.shape[:2], dtype=bool)
     ray = points - eye
     length = np.linalg.norm(ray, axis=2)
@@ -765,31 +765,31 @@ def _behind(points: Array, eye: Array, a: Array, b: Array, radius: Array) -> Fla
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """How a pose model errs. The defaults are a small model at moderate size."""
+    """Error model of a pose network. The defaults are a small model at moderate size."""
 
     spread: float = 0.8
     """Standard deviation of a seen joint, in COCO's sigmas times the person's size."""
 
     memory_s: float = 0.25
-    """Errors stay alike for so long."""
+    """Correlation time of the errors."""
 
     hidden: float = 3.0
-    """How much worse an unseen joint is."""
+    """Factor of the error of a hidden joint."""
 
     lying: float = 1.6
-    """How much worse all is for a body that lies: the models have seen few."""
+    """Factor of the errors of a lying body, which is rare in training data."""
 
     lost_s: float = 0.25
     """Mean length of a drop-out."""
 
     lost: float = 0.03
-    """Part of the time in which a person in full view is not found."""
+    """Share of time in which a fully visible person is not found."""
 
     lost_lying: float = 0.15
     """The same for a body that lies."""
 
     swap: float = 0.02
-    """Part of the time in which left and right are swapped; more from behind and aside."""
+    """Share of time with left and right swapped; more in back and side views."""
 
     step: float = 1 / 244
     """Coordinates snap to this part of the person's box (8 bit outputs)."""
@@ -801,7 +801,7 @@ class Noise:
     """The same for a body that lies, besides."""
 
     folded: float = 0.0
-    """Part of the time in which the legs of a body that lies are found on the trunk."""
+    """Share of time in which a lying body's legs are found on the trunk."""
 
     measured: bool = False
     """Whether scores and the pace of errors are those measured on films (`SCORE_LOGITS`)."""
@@ -863,13 +863,13 @@ class Moment:
     seconds: float
     at_ns: int
     people: dict[int, Pose]
-    """Actor's number to its pose; an actor that is not found is not there."""
+    """Poses by actor number, without actors that are not found."""
 
     size: Size = WIDE
     """Of the frame."""
 
     def tracks(self) -> list[Track]:
-        """Return the people as a perfect tracker would: ids are actor numbers from 1."""
+        """Return the tracks of a perfect tracker: ids are actor numbers from 1."""
         return mark_cut([Track(n + 1, pose, 0) for n, pose in self.people.items()], self.size)
 
 
@@ -884,30 +884,30 @@ class Scene:
 
     @property
     def seconds(self) -> float:
-        """Until the last actor has finished."""
+        """Return the time at which the last actor has finished."""
         return max(actor.seconds for actor in self.actors)
 
     @property
     def labels(self) -> list[Label]:
-        """What really happens."""
+        """Return the true acts, postures and falls of all actors."""
         return [label for n, actor in enumerate(self.actors) for label in actor.labels(n)]
 
     def times(self, fps: float) -> Array:
-        """Return the moments of the frames, in seconds."""
+        """Return the times of the frames, in seconds."""
         return np.arange(0, self.seconds, 1 / fps)
 
     def truth(self, fps: float = 10.0) -> Iterator[Moment]:
-        """Yield exact poses; the score is 1 for joints in sight, 0 for hidden ones."""
+        """Yield exact poses; the score is 1 for visible joints, 0 for hidden ones."""
         return self._play(fps, EXACT, np.random.default_rng(0))
 
     def observe(
         self, fps: float = 10.0, seed: int = 0, noise: Noise | None = None
     ) -> Iterator[Moment]:
-        """Yield what a model would say."""
+        """Yield the poses that a model would output."""
         return self._play(fps, noise or Noise(), np.random.default_rng(seed))
 
     def visible(self, world: Array, pixels: Array, depth: Array) -> Flags:
-        """Say which (T, 17) joints the camera sees."""
+        """Return which (T, 17) joints the camera sees."""
         eye = np.array([0.0, 0.0, self.camera.height])
         hidden = _self_hidden(world, eye)
         for block in self.furniture:
@@ -942,7 +942,7 @@ class Scene:
             pixels = _disturbed(pixels, visible, lying, pace, noise, rng)
             pixels, scores = _swapped(pixels, scores, pace, noise, rng)
             limit = np.array(self.camera.size) - 1
-            pixels = np.clip(pixels, 0, limit)  # models do not look beyond the picture
+            pixels = np.clip(pixels, 0, limit)  # models output no joint outside the picture
         keypoints = np.concatenate([pixels, scores[..., None]], axis=2).astype(np.float32)
         return [
             Pose(k, float(k[:, 2].mean()), box_around(k)) if ok else None
@@ -953,7 +953,7 @@ class Scene:
 def _drift(
     shape: tuple[int, ...], times: Array, memory_s: float, rng: np.random.Generator
 ) -> Array:
-    """Return (T, ...) normal numbers that stay alike over `memory_s` (first-order memory)."""
+    """Return (T, ...) normal numbers, correlated over `memory_s` (first-order autoregressive)."""
     fresh = rng.standard_normal((len(times), *shape))
     keep = np.exp(-np.diff(times) / memory_s)
     for t in range(1, len(times)):
@@ -972,7 +972,7 @@ def _paces(pixels: Array, times: Array, noise: Noise) -> Array:
 
 
 def _bursts(part: Array, times: Array, length_s: float, rng: np.random.Generator) -> Flags:
-    """Return (T,) flags that are on for `part` of the time, in bursts of a mean length."""
+    """Return (T,) flags that are set for `part` of the time, in bursts of a mean length."""
     steps = np.diff(times, prepend=times[:1])
     steps[:1] = steps[1:2] if len(times) > 1 else 1.0
     leave = np.minimum(1.0, steps / length_s)
@@ -987,7 +987,7 @@ def _bursts(part: Array, times: Array, length_s: float, rng: np.random.Generator
 def _found(
     visible: Flags, lying: Flags, times: Array, noise: Noise, rng: np.random.Generator
 ) -> Flags:
-    """Say in which frames the model finds the person at all."""
+    """Return in which frames the model finds the person at all."""
     lost = _bursts(np.where(lying, noise.lost_lying, noise.lost), times, noise.lost_s, rng)
     return np.asarray((visible.sum(axis=1) >= 5) & ~lost)
 
@@ -995,7 +995,7 @@ def _found(
 def _scores(
     visible: Flags, lying: Flags, times: Array, noise: Noise, rng: np.random.Generator
 ) -> Array:
-    """Return (T, 17) scores: seen joints mostly 0.5 to 0.9, unseen ones mostly below 0.4."""
+    """Return (T, 17) scores: mostly 0.5 to 0.9 for visible joints, below 0.4 for hidden ones."""
     wander = _drift((JOINTS,), times, 2 * noise.memory_s, rng)
     if noise.measured:
         logit = SCORE_LOGITS + FALLEN_LOGITS * lying[:, None] + HIDDEN_LOGIT * ~visible
@@ -1014,7 +1014,7 @@ def _disturbed(  # noqa: PLR0917
     noise: Noise,
     rng: np.random.Generator,
 ) -> Array:
-    """Move joints as models misplace them, and snap them to the model's steps."""
+    """Displace joints as models do, and round them to the model's grid."""
     extent = np.ptp(pixels, axis=1)
     size = np.sqrt(np.maximum(extent.prod(axis=1), (0.35 * extent.max(axis=1)) ** 2))
     worse = np.where(visible, 1.0, noise.hidden) * np.where(lying, noise.lying, 1.0)[:, None]
@@ -1057,7 +1057,7 @@ def _swapped(
     noise: Noise,
     rng: np.random.Generator,
 ) -> tuple[Array, Array]:
-    """Swap left and right for a while, more often for backs and profiles."""
+    """Swap left and right for a while, more often in back and side views."""
     width = np.abs(pixels[:, 5, 0] - pixels[:, 6, 0])
     height = np.maximum(np.ptp(pixels[:, :, 1], axis=1), 1.0)
     odd = (width < 0.08 * height) | (pixels[:, 5, 0] < pixels[:, 6, 0])

@@ -1,6 +1,6 @@
-"""A booted Debian in a container, to be thrown away: for what a service manager does.
+"""A booted Debian in a disposable container, for tests that need a service manager.
 
-It needs root, systemd-nspawn and mmdebstrap, and minutes: `make test-box` asks for it.
+It needs root, systemd-nspawn, mmdebstrap and some minutes: run `make test-box`.
 """
 
 import os
@@ -24,12 +24,12 @@ BARE: Final = "systemd,systemd-sysv,dbus,udev,passwd,ca-certificates"
 CERTIFICATES: Final = "/etc/ssl/certs/ca-certificates.crt"
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FILE: Final = "/etc/edgepose/edgepose.toml"
-SOON_S: Final = 60.0  # an emulated or busy machine takes long to start a Python
+SOON_S: Final = 60.0  # an emulated or busy machine needs long to start Python
 TOOLS: Final = ("systemd-nspawn", "mmdebstrap", "nsenter", "git")
 
 
 def _lack() -> str:
-    """Say what is missing for a box; empty when nothing is."""
+    """Return which requirement of a box is missing; empty if all are present."""
     if not os.environ.get(VARIABLE):
         return "boots Debian in a container, as root, for minutes: make test-box"
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
@@ -47,7 +47,7 @@ needs_box: Final = [
 
 
 class Box:
-    """One Debian: its own files, users and services, the network of this machine."""
+    """A Debian container with its own files, users and services, on the host's network."""
 
     def __init__(self, suite: str) -> None:
         self.suite = suite
@@ -78,7 +78,7 @@ class Box:
         shutil.rmtree(self._folder)
 
     def reboot(self) -> None:
-        """Shut it down and boot it again, on the same disk."""
+        """Shut the container down and boot it again, with the same disk."""
         self._shut_down()
         self._boot()
 
@@ -102,7 +102,7 @@ class Box:
         if self._nspawn is None:
             return
         with suppress(subprocess.TimeoutExpired):
-            self._nspawn.send_signal(signal.SIGTERM)  # orderly, as nspawn tells its systemd
+            self._nspawn.send_signal(signal.SIGTERM)  # orderly: nspawn tells its systemd
             self._nspawn.wait(30)
         self._nspawn.kill()
         self._nspawn.wait()
@@ -119,7 +119,7 @@ class Box:
         return Path(f"/proc/{pid}/task/{pid}/children").read_text().partition(" ")[0]
 
     def sh(self, script: str) -> subprocess.CompletedProcess[str]:
-        """Run a shell script as root inside."""
+        """Run a shell script as root in the container."""
         inside = ["nsenter", f"--target={self._leader()}", "--all", "--root", "--wd"]
         passed = [f"{name}={value}" for name, value in os.environ.items() if name[:4] == "PIP_"]
         settings = [f"PATH={PATH}", "HOME=/root", "LANG=C.UTF-8", "SYSTEMD_PAGER=cat", *passed]
@@ -131,17 +131,17 @@ class Box:
         )
 
     def ok(self, script: str) -> str:
-        """Run a script that must succeed; return what it prints."""
+        """Run a script that must succeed; return its output."""
         done = self.sh(script)
         assert done.returncode == 0, f"{script}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
 
     def systemctl(self, words: str) -> str:
-        """Return what `systemctl` prints, whatever its verdict."""
+        """Return the output of `systemctl`, whatever its exit code."""
         return self.sh(f"systemctl {words}").stdout.strip()
 
     def put_tree(self, folder: str) -> None:
-        """Copy the project inside, as a clone would have it, changes that wait included."""
+        """Copy the project into the container as a clone has it, with uncommitted changes."""
         target = self.root / folder.lstrip("/")
         for name in _do("git", "-C", str(TREE), "ls-files", "-co", "--exclude-standard").split():
             if (TREE / name).is_file():

@@ -1,4 +1,4 @@
-"""Real brokers on free ports, and a line to them that can be spoiled."""
+"""Real brokers on free ports, and a TCP proxy to them that can be disturbed."""
 
 import os
 import random
@@ -29,7 +29,7 @@ needs_mosquitto = pytest.mark.skipif(
 
 
 def free_port() -> int:
-    """Return a port that no socket uses and that the kernel gives to no connection by itself."""
+    """Return an unused port outside the range of ephemeral ports."""
     while True:
         # below the range that Linux uses for outgoing connections
         port = random.SystemRandom().randrange(15000, 32000)
@@ -41,7 +41,7 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float = 10.0) -> bool:
-    """Look again and again whether something has come true; False when it has not in time."""
+    """Poll a condition until it is true; return False after the timeout."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline_s:
@@ -57,7 +57,7 @@ def _answers(port: int) -> bool:
 
 
 class Mosquitto:
-    """One mosquitto: started, stopped, killed and paused at will, on the same port."""
+    """A mosquitto process that can be started, stopped, killed and paused, on a fixed port."""
 
     def __init__(self, folder: Path, *settings: str, persistent: bool = False) -> None:
         self._folder, self._persistent = folder, persistent
@@ -69,18 +69,18 @@ class Mosquitto:
         self._process: subprocess.Popen[bytes] | None = None
 
     def configure(self, *settings: str) -> None:
-        """Take other settings from the next start on."""
+        """Use other settings from the next start on."""
         listener = f"listener {self.port} 127.0.0.1"
         keeps = ["persistence false"]
         if self._persistent:
             where = f"persistence_location {self._folder}/"
             keeps = ["persistence true", where, "autosave_on_changes true", "autosave_interval 1"]
-        # As root it would become a user who cannot read the test's files.
+        # As root, mosquitto would switch to a user without access to the test's files.
         lines = ["user root", *keeps, listener, *settings]
         self._config.write_text("\n".join(lines) + "\n")
 
     def start(self) -> Self:
-        """Start and wait until it listens."""
+        """Start mosquitto and wait until it listens."""
         assert MOSQUITTO is not None
         self._process = subprocess.Popen(
             [MOSQUITTO, "-c", self._config],
@@ -92,7 +92,7 @@ class Mosquitto:
 
     @property
     def pids(self) -> list[int]:
-        """Of its process, while it runs."""
+        """Return the id of its process while it runs."""
         assert self._process is not None
         return [self._process.pid]
 
@@ -101,12 +101,12 @@ class Mosquitto:
         self._process.send_signal(number)
 
     def stop(self) -> None:
-        """End it as a service manager would."""
+        """End it with SIGTERM, as a service manager does."""
         self._signal(signal.SIGTERM)
         self._gone()
 
     def kill(self) -> None:
-        """End it without a goodbye."""
+        """End it with SIGKILL."""
         self._signal(signal.SIGKILL)
         self._gone()
 
@@ -116,11 +116,11 @@ class Mosquitto:
         self._process = None
 
     def pause(self) -> None:
-        """Let it hang: the kernel still takes connections and bytes for it."""
+        """Stop the process with SIGSTOP: the kernel still accepts its connections and bytes."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Continue the paused process."""
         self._signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
@@ -133,7 +133,7 @@ class Mosquitto:
 
 
 def with_passwords(folder: Path, users: dict[str, str], acl: str = "") -> Mosquitto:
-    """Return a broker that knows these users and passwords, and allows what the list says."""
+    """Return a broker with these users and passwords, and this access control list."""
     passwords = folder / "passwords"
     passwords.write_text("".join(f"{user}:{password}\n" for user, password in users.items()))
     subprocess.run(["mosquitto_passwd", "-U", passwords], check=True)
@@ -145,9 +145,9 @@ def with_passwords(folder: Path, users: dict[str, str], acl: str = "") -> Mosqui
 
 
 class Authority:
-    """Signs certificates, for tests only: as `deploy/mosquitto/README.md` makes them.
+    """A certificate authority for tests, as `deploy/mosquitto/README.md` makes it.
 
-    With `bare` they lack what a strict client asks for, as those of many recipes do.
+    With `bare`, certificates lack extensions that strict clients require, as many recipes do.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Authority:
         )  # fmt: skip
 
     def sign(self, name: str) -> tuple[Path, Path]:
-        """Return certificate and key of a host or client."""
+        """Return the certificate and key of a host or client."""
         certificate, key = self._folder / f"{name}.crt", self._folder / f"{name}.key"
         kind = "IP" if name[0].isdigit() else "DNS"
         ids = ("subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid")
@@ -183,7 +183,7 @@ class Authority:
         return certificate, key
 
     def sign_dated(self, name: str, start: str, end: str) -> tuple[Path, Path]:
-        """Return certificate and key of an address that are valid between two times."""
+        """Return certificate and key of an address, valid between two times."""
         request, key, certificate = (self._folder / f"{name}.{e}" for e in ("csr", "key", "crt"))
         _openssl(
             "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
@@ -209,7 +209,7 @@ def _openssl(*arguments: str | Path) -> None:
 
 
 def with_tls(folder: Path, authority: Authority, *, name: str = "127.0.0.1") -> Mosquitto:
-    """Return a broker with a certificate for this name."""
+    """Return a broker with a certificate for this host name."""
     certificate, key = authority.sign(name)
     broker = Mosquitto(folder, "allow_anonymous true", f"certfile {certificate}", f"keyfile {key}")
     broker.url = broker.url.replace("mqtt://", "mqtts://")
@@ -217,7 +217,7 @@ def with_tls(folder: Path, authority: Authority, *, name: str = "127.0.0.1") -> 
 
 
 class Line:
-    """A TCP line to a broker: goes through, swallows everything, hangs or breaks."""
+    """A TCP proxy to a broker that can stall, discard all bytes or reset connections."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -229,7 +229,7 @@ class Line:
         self._swallow = False
         self._ends: list[socket.socket] = []
         self.carried: list[bytearray] = []
-        """What the client of each connection has sent."""
+        """The bytes sent by the client, per connection."""
 
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -239,7 +239,7 @@ class Line:
                 near, _ = self._listener.accept()
                 try:
                     far = socket.create_connection(("127.0.0.1", self._target))
-                except OSError:  # the broker is away; the line stays
+                except OSError:  # the broker is down; the proxy stays
                     near.close()
                     continue
                 self._ends += [near, far]
@@ -259,31 +259,31 @@ class Line:
                     break
                 if not self._swallow:
                     target.sendall(data)
-        # A line that swallows everything swallows the end of the other side, too.
+        # While bytes are discarded, the end of the other side's stream is discarded, too.
         if not self._swallow:
             for end in (target, source):
                 with suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
 
     def may_pass(self, carried: bytes, data: bytes) -> bool:
-        """Say whether to carry the client's latest bytes, at the end of all of this connection."""
+        """Return whether to forward the client's latest bytes; `carried` ends with them."""
         return True
 
     def stall(self) -> None:
-        """Carry nothing, and take only what fits into the buffers, until `go_on`."""
+        """Forward nothing, and accept only what fits into the buffers, until `go_on`."""
         self._open.clear()
 
     def swallow(self) -> None:
-        """Take everything and carry nothing, in both directions, for good on these connections."""
+        """Accept and discard all bytes in both directions, for the rest of these connections."""
         self._swallow = True
 
     def go_on(self) -> None:
-        """Carry again."""
+        """Forward again."""
         self._swallow = False
         self._open.set()
 
     def reset(self) -> None:
-        """Break all connections."""
+        """Reset all connections."""
         ends, self._ends = self._ends, []
         for end in ends:
             with suppress(OSError):
@@ -301,7 +301,7 @@ class Line:
 
 
 def packet_sizes(carried: bytes) -> list[int]:
-    """Return the sizes of all packets that a client has begun to send."""
+    """Return the sizes of all packets that a client has started to send."""
     found, place = [], 0
     while place + 1 < len(carried):
         length, used = VariableByteIntegers.decode(carried[place + 1 :])
@@ -311,17 +311,17 @@ def packet_sizes(carried: bytes) -> list[int]:
 
 
 class Packet(NamedTuple):
-    """An MQTT 5 packet as it was on the wire: what a test looks at of it."""
+    """The parts of an MQTT 5 packet on the wire that tests check."""
 
     kind: int
     topic: str
     properties: Properties
     content: bytes
-    """Of PUBLISH the payload, of CONNECT all behind its properties."""
+    """The payload of PUBLISH, or all after the properties of CONNECT."""
 
 
 def packets(carried: bytes, kind: int) -> list[Packet]:
-    """Read the packets of one kind, CONNECT or PUBLISH, that a client has sent."""
+    """Return the packets of one kind, CONNECT or PUBLISH, that a client has sent."""
     found, place = [], 0
     while place < len(carried):
         length, used = VariableByteIntegers.decode(carried[place + 1 :])
@@ -341,7 +341,7 @@ def _packet(kind: int, quality: int, body: bytes) -> Packet:
 
 
 class Witness:
-    """A client of its own, by the plain library: notes all messages of a filter."""
+    """An independent client that records all messages of a topic filter."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -350,7 +350,7 @@ class Witness:
         client.on_message = lambda _c, _u, message: self._queue.put(message)
 
     def until(self, wanted: Callable[[MQTTMessage], bool], timeout_s: float = 10.0) -> MQTTMessage:
-        """Wait for a message of that kind, passing over others."""
+        """Wait for a matching message, skipping others."""
         deadline_s = time.monotonic() + timeout_s
         with suppress(Empty):
             while True:
@@ -362,14 +362,14 @@ class Witness:
         raise AssertionError(f"not seen within {timeout_s} s; seen: {seen}")
 
     def noted(self) -> list[MQTTMessage]:
-        """Return all that has come so far."""
+        """Return all messages received so far."""
         with suppress(Empty):
             while True:
                 self.seen.append(self._queue.get_nowait())
         return self.seen
 
     def on(self, topic: str, payload: bytes | None = None, timeout_s: float = 10.0) -> MQTTMessage:
-        """Wait for a message on a topic, with this payload where given."""
+        """Wait for a message on a topic, with this payload if given."""
         return self.until(lambda m: m.topic == topic and payload in {None, m.payload}, timeout_s)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
@@ -386,7 +386,7 @@ def witness(
     password: str | None = None,
     protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
 ) -> Iterator[Witness]:
-    """Listen to a broker from outside; ready when entered."""
+    """Connect a second client to a broker; subscribed when the context is entered."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=protocol)
     client.username_pw_set(username, password)
     subscribed = threading.Event()

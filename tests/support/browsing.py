@@ -1,4 +1,4 @@
-"""A daemon with its page, and a real browser in front of it."""
+"""A daemon with its page, and a real browser that shows it."""
 
 import json
 import os
@@ -51,20 +51,20 @@ id = "hall"  # above the door, tilted
 source = "demo://"
 """
 
-LIVES_S: Final = 30.0  # for a daemon to answer, on a machine that is busy
+LIVES_S: Final = 30.0  # time for a daemon to answer on a busy machine
 
 
 class House:
-    """A daemon that looks at the demo's room, its broker and its file.
+    """A daemon with the demo source, its broker and its configuration file.
 
     Parameters
     ----------
     folder : Path
-        For all its files.
+        Folder of all its files.
     host : str
-        Where the page listens.
+        Address on which the page listens.
     more : str
-        More lines of the table ``[web]``.
+        More lines for the table ``[web]``.
     """
 
     def __init__(self, folder: Path, *, host: str = "127.0.0.1", more: str = "") -> None:
@@ -79,7 +79,7 @@ class House:
         self._log = folder / "log"
 
     def run(self, *words: str) -> str:
-        """Run a command of ours in this house; return what it prints."""
+        """Run an edgepose command in this environment; return its output."""
         command = [sys.executable, "-m", "edgepose", *words]
         done = subprocess.run(
             command, env=self.environment, check=True, capture_output=True, text=True
@@ -100,11 +100,11 @@ class House:
         self.broker.__exit__()
 
     def said(self) -> str:
-        """Return what the daemon has logged."""
+        """Return the daemon's log."""
         return self._log.read_text()
 
     def answers(self) -> bool:
-        """Say whether the page is there."""
+        """Return whether the page answers."""
         try:
             with urllib.request.urlopen(f"{self.url}/api/session", timeout=5):
                 return True
@@ -112,40 +112,40 @@ class House:
             return False
 
     def configured(self) -> dict[str, Any]:
-        """Return the first camera as the file has it."""
+        """Return the first camera of the configuration file."""
         camera: dict[str, Any] = tomllib.loads(self.file.read_text())["camera"][0]
         return camera
 
     def write(self, text: str) -> None:
-        """Put another configuration in the file's place and into force."""
+        """Replace the configuration file and reload it."""
         before = self.said().count("reloaded")
         self.file.write_text(text)
         self._process.send_signal(signal.SIGHUP)
         assert wait_until(lambda: self.said().count("reloaded") > before), self.said()
 
     def restore(self) -> None:
-        """Go back to the configuration it began with."""
+        """Restore the original configuration."""
         if self.file.read_text() != self.text:
             self.write(self.text)
 
 
 class Word(BaseHTTPRequestHandler):
-    """A page with one word."""
+    """A page that consists of one word."""
 
     def do_GET(self) -> None:
-        """Answer it."""
+        """Send the page."""
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.end_headers()
         self.wfile.write(b"<!doctype html><title>word</title><p>word")
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def one_word() -> Iterator[str]:
-    """Serve the page with one word; lend its address."""
+    """Serve the page of one word; yield its address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Word) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -153,16 +153,16 @@ def one_word() -> Iterator[str]:
 
 
 def settled(page: Any, state: Callable[[], Any], timeout_s: float = 10.0) -> bool:
-    """Wait until something has come true while the page goes on."""
+    """Wait for a condition while the browser processes its events."""
 
     def now() -> Any:
-        page.wait_for_timeout(20)  # the browser's events are read only while we wait for it
+        page.wait_for_timeout(20)  # the browser's events are read only during this wait
         return state()
 
     return wait_until(now, timeout_s)
 
 
 def told(payload: bytes) -> dict[str, Any]:
-    """Read a message."""
+    """Parse a message."""
     message: dict[str, Any] = json.loads(payload)
     return message

@@ -1,4 +1,4 @@
-"""People as a real model sees them in a real clip, where both are at hand."""
+"""Poses that a real model finds in a real clip, if both are installed."""
 
 from functools import cache
 from pathlib import Path
@@ -13,14 +13,14 @@ PEDESTRIANS = Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")
 
 RATE_HZ = 10
 MODEL = "movenet-multipose@384x512"
-WEAK = 0.15  # poses this doubtful are handed on, to continue whom the tracker knows
+WEAK = 0.15  # poses with scores this low are passed on, to continue existing tracks
 
 
 @cache
 def pedestrians(seconds: int = 80, every: int = 1) -> list[tuple[int, list[Pose]]]:
-    """Return the poses of every so many frames, with their times.
+    """Return the poses of every n-th frame, with their times.
 
-    Skips the test where there is no clip.
+    Skips the test if the clip is missing.
     """
     if not PEDESTRIANS.exists():
         pytest.skip("no clip: apt install opencv-doc")

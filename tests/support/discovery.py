@@ -1,7 +1,7 @@
-"""The rules by which Home Assistant takes or refuses a device's discovery message.
+"""The rules by which Home Assistant accepts or refuses a device's discovery message.
 
-It logs some mistakes, and a misspelt key it does not mention at all: so the keys of
-each platform stand here, and whatever is not among them is a mistake.
+Home Assistant logs some mistakes but ignores misspelt keys silently: so the known keys of
+each platform are listed here, and any other key is a mistake.
 """
 
 import json
@@ -115,7 +115,7 @@ TOPIC: Final = re.compile(r"[^/]+/device/([A-Za-z0-9_-]+/){1,2}config")
 
 
 def complaints(topic: str, payload: bytes) -> list[str]:
-    """Return all that Home Assistant would refuse, log or silently ignore."""
+    """Return all that Home Assistant would refuse, log as a mistake or silently ignore."""
     found = json.loads(payload.decode("utf-8"))
     return [
         *([] if TOPIC.fullmatch(topic) else [f"topic {topic}"]),
@@ -157,7 +157,7 @@ def _component(entity: dict[str, Any]) -> Iterator[str]:
         yield f"platform {platform}"
         return
     if entity.keys() == {"platform"}:
-        return  # takes the entity away
+        return  # removes the entity
     known = COMMON | REQUIRED[platform] | OPTIONAL[platform]
     yield from (f"unknown key {key}" for key in entity.keys() - known)
     needed = REQUIRED[platform] | {"unique_id", "name"}

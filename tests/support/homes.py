@@ -1,4 +1,4 @@
-"""Minutes of generated life at home with truth: long lies, and what must not be taken for one."""
+"""Generated scenes of minutes at home with truth: long lies, and harmless acts like them."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -58,7 +58,7 @@ class Minutes:
     fps: float
     seed: int
     resting: bool = False
-    """Everything happens within a zone of kind `rest`."""
+    """Whether a zone of kind `rest` covers everything."""
 
 
 def _around(rng: Rng, low: float, high: float) -> float:
@@ -70,7 +70,7 @@ def _come(rng: Rng) -> list[Act]:
 
 
 def _lie(rng: Rng, seconds: float, stance: Stance | None = None) -> Act:
-    """Lie, and breathe and shift a little."""
+    """Lie, with small movements."""
     low = stance or FLOOR[rng.integers(len(FLOOR))]
 
     def shape(t: float) -> Stance:
@@ -256,5 +256,5 @@ def minutes(kind: str, seed: int) -> Minutes:
 
 
 def many(per_kind: int, kinds: Sequence[str], first: int = 0) -> list[Minutes]:
-    """Generate so many scenes of each kind."""
+    """Generate a number of scenes of each kind."""
     return [minutes(kind, seed) for kind in kinds for seed in range(first, first + per_kind)]

@@ -1,4 +1,4 @@
-"""How well tracks follow the truth, by the field's own measures."""
+"""Tracking quality against the truth, by the common metrics (IDF1, MOTA, switches)."""
 
 import warnings
 from collections.abc import Iterable
@@ -10,35 +10,35 @@ from edgepose.geometry import box_around
 from edgepose.people.tracking import Tracker
 from tests.support.walks import Moment, Walk
 
-FARTHEST = 0.7  # 1 - IoU: a track farther from a person's true box is not of that person
+FARTHEST = 0.7  # 1 - IoU: a track farther from a person's true box does not belong to that person
 
 
 @dataclass(frozen=True)
 class Marks:
-    """Over all films of a walk."""
+    """Metrics over all films of a walk."""
 
     idf1: float
-    """The part of all sightings that bear the right id, 1 for all."""
+    """Share of detections with the right id, from 0 to 1."""
 
     mota: float
-    """1 less misses, false people and switches, per true sighting."""
+    """1 minus misses, false people and id switches per true detection."""
 
     switches: int
-    """How often someone's id changed."""
+    """Number of id changes."""
 
     ids: float
-    """Ids given in one film."""
+    """Number of ids per film."""
 
 
 def mark(walk: Walk, fps: float, seeds: Iterable[int]) -> Marks:
-    """Film a walk once for each seed, track it, and compare with the truth."""
+    """Generate a film of a walk for each seed, track it, and compare it with the truth."""
     return compare([list(walk.film(fps, seed)) for seed in seeds])
 
 
 def compare(films: list[list[Moment]]) -> Marks:
-    """Track each film with a tracker of its own."""
+    """Track each film with its own tracker."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pandas, about motmetrics
+        warnings.simplefilter("ignore")  # pandas' warnings about motmetrics
         import motmetrics
 
         books = [_follow(film, motmetrics.MOTAccumulator(auto_id=True)) for film in films]

@@ -1,4 +1,4 @@
-"""Clips and pictures that tests make for themselves."""
+"""Generated clips and pictures."""
 
 import struct
 from fractions import Fraction
@@ -13,12 +13,12 @@ WIDE = Size(96, 48)
 
 
 def numbered(index: int, size: Size = WIDE) -> Image:
-    """Return a grey RGB picture whose brightness tells its number, modulo 40."""
+    """Return a grey RGB picture whose brightness encodes its number, modulo 40."""
     return np.full((size.height, size.width, 3), 20 + 5 * (index % 40), dtype=np.uint8)
 
 
 def number_of(image: Image) -> int:
-    """Return which of the numbered pictures this is, compressed or not."""
+    """Return the number of a numbered picture, compressed or not."""
     return round((float(image.mean()) - 20) / 5)
 
 
@@ -32,7 +32,7 @@ def clip(path: Path, count: int, *, fps: float = 20.0, size: Size = WIDE) -> Pat
 
 
 def picture(path: Path, rgb: Image) -> Path:
-    """Write an RGB picture; the ending says how."""
+    """Write an RGB picture; the extension selects the format."""
     assert cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     return path
 
@@ -56,7 +56,7 @@ def h264(path: Path, stamps_ms: list[int], *, size: Size = WIDE, group: int = 1)
 
 
 def with_matrix(path: Path, a: int, b: int, c: int, d: int) -> Path:
-    """Write into an mp4 how it is to be shown: ``x' = a x + c y``, ``y' = b x + d y``."""
+    """Set the display matrix of an mp4: ``x' = a x + c y``, ``y' = b x + d y``."""
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4
     at += 4 + (20 if data[at] == 0 else 32) + 16
@@ -67,15 +67,15 @@ def with_matrix(path: Path, a: int, b: int, c: int, d: int) -> Path:
 
 
 def box(kind: bytes, *parts: bytes, full: bool = False, version: int = 0) -> bytes:
-    """Return a box of ISO's file format (ISO 14496-12, 4.2)."""
+    """Return a box of the ISO base media file format (ISO 14496-12, 4.2)."""
     body = (bytes((version, 0, 0, 0)) if full else b"") + b"".join(parts)
     return struct.pack(">I4s", 8 + len(body), kind) + body
 
 
 def avif_of_tiles(path: Path, tile: Image, columns: int, *, apart: bool = False) -> Path:
-    """Write an AVIF picture of tiles side by side, as telephones write HEIC (ISO 23008-12, 6.6).
+    """Write an AVIF picture as a grid of tiles, as phones write HEIC (ISO 23008-12, 6.6).
 
-    With `apart`, the tiles are separate pictures, as those of a burst.
+    With `apart` the tiles are separate pictures, as in a burst.
     """
     good, encoded = cv2.imencode(".avif", tile)
     assert good

@@ -1,4 +1,4 @@
-"""A cluster of three nats-server on the loopback, by the example in `deploy/nats`."""
+"""A cluster of three nats-servers on loopback, configured by the example in `deploy/nats`."""
 
 import os
 import random
@@ -24,7 +24,7 @@ needs_nats = pytest.mark.skipif(
 
 
 class Node:
-    """One node: its own address with the usual ports, so that the example fits as it is."""
+    """One node: an address of its own with the usual ports, so that the example fits unchanged."""
 
     def __init__(self, folder: Path, name: str, address: str) -> None:
         self.name, self.address = name, address
@@ -34,12 +34,12 @@ class Node:
 
     @property
     def pid(self) -> int:
-        """Of the process that runs."""
+        """Return the id of the running process."""
         assert self._process is not None
         return self._process.pid
 
     def start(self) -> None:
-        """Start it, or start it again with what it has on disk."""
+        """Start it, or restart it with its state on disk."""
         assert NATS is not None
         state = self._folder / self.name
         state.mkdir(exist_ok=True)
@@ -51,7 +51,7 @@ class Node:
 
     @property
     def whole(self) -> bool:
-        """Whether it runs and has all that the others have."""
+        """Return whether it runs and is in sync with the other nodes."""
         try:
             with urllib.request.urlopen(f"http://{self.address}:8222/healthz", timeout=5) as answer:
                 return bool(answer.status == HTTPStatus.OK)
@@ -59,23 +59,23 @@ class Node:
             return False
 
     def kill(self) -> None:
-        """End it without a goodbye."""
+        """End it with SIGKILL."""
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(10)
         self._process = None
 
     def close(self) -> None:
-        """End it, if it runs."""
+        """End it if it runs."""
         if self._process is not None:
             self.kill()
 
 
 class Cluster:
-    """Three nodes, and what a device's `mqtt.url` says of them."""
+    """Three nodes, and the `mqtt.url` of a device for them."""
 
     def __init__(self, folder: Path, users: dict[str, str]) -> None:
-        # All of 127/8 is this machine: who else tests here has other addresses.
+        # All of 127/8 is this machine: tests that run in parallel use other addresses.
         block = f"127.{random.randrange(1, 255)}.{random.randrange(256)}"
         self.nodes = [Node(folder, f"broker-{n}", f"{block}.{n}") for n in (1, 2, 3)]
         self.url = "mqtt://" + ",".join(node.address for node in self.nodes)
@@ -98,14 +98,14 @@ class Cluster:
         return self
 
     def _ready(self) -> bool:
-        """Say whether they have found each other and agreed on a leader."""
+        """Return whether the nodes have found each other and elected a leader."""
         logs = [node.log.read_text() if node.log.exists() else "" for node in self.nodes]
         agreed = any("JetStream cluster new metadata leader" in text for text in logs)
         return agreed and all(node.whole for node in self.nodes)
 
     @property
     def pids(self) -> list[int]:
-        """Of all processes."""
+        """Return the ids of all processes."""
         return [node.pid for node in self.nodes]
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""Tiny .tflite files made by hand: what a network says, without a network."""
+"""Tiny generated .tflite files with constant outputs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,10 +28,10 @@ def build(
     signature: Sequence[str] = (),
     custom_op: tuple[str, Mapping[str, Any] | bytes] | None = None,
 ) -> bytes:
-    """Build a network that takes a picture and always says the same.
+    """Build a network that takes a picture and always returns the same outputs.
 
     Each output is its constant through a RESHAPE, which every runtime can run. A custom
-    operator, given by name and options, takes them all and gives four outputs instead.
+    operator, given by name and options, takes them all and has four outputs instead.
     """
     model = schema.ModelT()
     model.version = 3

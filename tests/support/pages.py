@@ -1,4 +1,4 @@
-"""The page's process, with a test in the place of the daemon; and browsers of the plainest kind."""
+"""The page's process, with a test in place of the daemon; and minimal HTTP clients."""
 
 import http.client
 import json
@@ -24,7 +24,7 @@ HELLO = {"type": "hello", "version": "1", "picture": True}
 
 @dataclass
 class Answer:
-    """What came back."""
+    """An HTTP response."""
 
     status: int
     headers: dict[str, str]
@@ -57,23 +57,23 @@ def ask(
 
 @dataclass
 class Site:
-    """The page's process, and what it has asked of the daemon."""
+    """The page's process, and its requests to the daemon."""
 
     port: int
     process: subprocess.Popen[bytes]
     line: socket.socket
     refusal: str = ""
-    """What `set` and reloads are answered with."""
+    """The error in answers to `set` and reloads."""
 
     log: Path | None = None
-    """What the process has written to stderr."""
+    """The file of the process's stderr."""
 
     cameras: tuple[str, ...] = ("hall",)
     asked: SimpleQueue[feed.Command] = field(default_factory=SimpleQueue)
     sets: list[tuple[str, Any]] = field(default_factory=list)
 
     def tell(self, word: str, payload: bytes, *of: str) -> None:
-        """Tell it what the daemon would."""
+        """Send it a message as the daemon would."""
         self.line.send(feed.pack(IpcMessage(word, of, payload)))
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
@@ -82,7 +82,7 @@ class Site:
         return ask(self.port, method, path, body, named)
 
     def obey(self) -> None:
-        """Do what it asks for, until it has gone."""
+        """Carry out its requests until it ends."""
         with suppress(OSError):
             while datagram := self.line.recv(feed.LIMIT):
                 command = feed.read_command(datagram)
@@ -100,7 +100,7 @@ class Site:
 
 
 def start(file: Path | str = "", **settings: Any) -> feed.Start:
-    """Return what the process is told first."""
+    """Return the process's start message."""
     usual: dict[str, Any] = {
         "hello": msgspec.Raw(json.dumps(HELLO).encode()),
         "origin": msgspec.Raw(msgspec.json.encode(Origin(file=str(file)))),

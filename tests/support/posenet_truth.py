@@ -1,4 +1,4 @@
-"""People encoded into PoseNet's heads, so that decoding has a truth of its own."""
+"""People encoded into PoseNet's heads: ground truth for the decoder."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ FIGURE = np.array(
     ],
     dtype=np.float32,
 )  # fmt: skip
-"""(17, 2): x and y of somebody standing, seen from the front, 160 pixels tall."""
+"""(17, 2): x and y of a standing person in front view, 160 pixels tall."""
 
 BACKGROUND = -5.0
 PEAK = 5.0
@@ -26,7 +26,7 @@ PEAK = 5.0
 
 @dataclass(frozen=True)
 class Scene:
-    """People and the network that sees them."""
+    """People, and the grid of the network that sees them."""
 
     people: Floats
     """(P, 17, 2): x and y in model pixels."""
@@ -42,12 +42,12 @@ class Scene:
 
 
 def stand(x: float, y: float, *, scale: float = 1.0) -> Floats:
-    """Return (17, 2): somebody standing around a place."""
+    """Return (17, 2): the joints of a person standing around a point."""
     return (FIGURE * scale + (x, y)).astype(np.float32)
 
 
 def crowd(seed: int, count: int, grid: Size, *, stride: int = 16) -> Scene:
-    """Return people at random, in random postures, whose same joints lie well apart."""
+    """Return random people in random postures, with equal joints well separated."""
     random = np.random.default_rng(seed)
     width, height = (grid.width - 1) * stride, (grid.height - 1) * stride
     people: list[Floats] = []
@@ -69,7 +69,7 @@ def crowd(seed: int, count: int, grid: Size, *, stride: int = 16) -> Scene:
 def encode(scene: Scene) -> tuple[Floats, Floats, Floats, Floats]:
     """Return heat map (H, W, 17), short offset (H, W, 34), displacements forward and backward.
 
-    As the networks are trained: around each joint, in a disc, the heat map is high and the
+    As the networks are trained: in a disc around each joint the heat map is high and the
     vectors point from the cell to the joint, and to the joint's neighbours.
     """
     width, height = scene.grid
@@ -105,7 +105,7 @@ def as_outputs(
     dtype: str = "float32",
     names: tuple[str, ...] = ("heatmap", "offset", "displacement_fwd", "displacement_bwd"),
 ) -> Outputs:
-    """Return what a network would say; `order` of three heads (one displacement) or four."""
+    """Return a network's outputs; `order` of three heads (one displacement) or four."""
     heatmap, short, forward, backward = encode(scene)
     heads = [heatmap, short, forward, backward]
     if len(order) == 3:
@@ -121,7 +121,7 @@ def as_outputs(
 
 
 def quantise(real: Floats, dtype: str) -> tuple[NDArray, Quantisation | None]:
-    """Store numbers in 8 bits over just the range they have."""
+    """Quantise to 8 bits over the range of the values."""
     if dtype == "float32":
         return real, None
     lowest = np.iinfo(dtype).min

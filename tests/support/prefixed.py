@@ -1,8 +1,8 @@
-"""A proxy that serves a page below a path prefix, which the page itself does not see.
+"""A proxy that serves a page below a path prefix that is unknown to the page.
 
-It does what Home Assistant's documentation says of its ingress: the prefix is stripped, `Host` is
-handed on, `X-Forwarded-For` and `X-Ingress-Path` are added, and every WebSocket message is
-passed on by itself. With a session it admits only browsers that show it.
+It follows Home Assistant's documentation of ingress: the prefix is stripped, `Host` is
+forwarded, `X-Forwarded-For` and `X-Ingress-Path` are added, and every WebSocket message is
+forwarded separately. With a session it admits only browsers that send its cookie.
 """
 
 import asyncio
@@ -23,37 +23,37 @@ FRAME: Final = (
 
 @dataclass
 class Prefixed:
-    """A proxy that runs."""
+    """A running proxy."""
 
     port: int
     prefix: str
     outside: list[str] = field(default_factory=list)
-    """Paths that were asked for and do not lie below the prefix."""
+    """Requested paths outside of the prefix."""
 
     @property
     def url(self) -> str:
-        """Where a browser finds the page, with a slash at the end."""
+        """Return the address of the page, with a slash at the end."""
         return f"http://127.0.0.1:{self.port}{self.prefix}/"
 
     @property
     def frame(self) -> str:
-        """Where a browser finds a page of the same name that shows ours in a frame."""
+        """Return the address of a page on the same host that embeds ours in a frame."""
         return f"http://127.0.0.1:{self.port}/frame"
 
 
 class Proxy:
-    """What the proxy does with a request.
+    """The proxy's request handler.
 
     Parameters
     ----------
     target : str
         Address of the page, without a slash at its end.
     made : Prefixed
-        Where requests beside the prefix are noted.
+        Records the requests outside of the prefix.
     address : str
-        Where its own connections come from.
+        Source address of its connections.
     session : str
-        The cookie that browsers must show; empty for none.
+        The cookie that browsers must send; empty for none.
     """
 
     def __init__(self, target: str, made: Prefixed, address: str, session: str) -> None:
@@ -62,13 +62,13 @@ class Proxy:
         self._client: ClientSession | None = None
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Pass a request on."""
+        """Forward a request."""
         if request.path == "/frame":
             text = FRAME.format(self._made.prefix)
             answer = web.Response(text=text, content_type="text/html")
             answer.set_cookie(COOKIE, self._session, path="/", samesite="Strict")
             return answer
-        if request.path == "/favicon.ico":  # of the page around ours
+        if request.path == "/favicon.ico":  # requested by the page around ours
             return web.Response(status=204)
         if not request.path.startswith(f"{self._made.prefix}/"):
             self._made.outside.append(request.path)
@@ -139,7 +139,7 @@ async def _forward(source: Any, sink: Any) -> None:
 def prefixed(
     target: str, prefix: str, *, address: str = "127.0.0.1", session: str = ""
 ) -> Iterator[Prefixed]:
-    """Serve what is at `target` below a prefix."""
+    """Serve the site at `target` below a prefix."""
     loop = asyncio.new_event_loop()
     made = Prefixed(0, prefix)
     proxy = Proxy(target, made, address, session)

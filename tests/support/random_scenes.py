@@ -1,7 +1,7 @@
-"""Random scenes to learn from: falls and daily life of many kinds, under any camera.
+"""Random scenes for training: falls and daily life of many kinds, under any camera.
 
-The scenes of `tests.scenes` measure; these teach, so they vary more: stances, speeds,
-cameras from knee height to the ceiling, and how badly a model sees.
+The scenes of `tests.scenes` measure; these train, so they vary more: stances, speeds,
+cameras from knee height to the ceiling, and the model's errors.
 """
 
 from collections.abc import Callable, Sequence
@@ -62,18 +62,18 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True, slots=True)
 class Drill:
-    """A random scene with one actor, and how it is seen."""
+    """A random scene with one actor, and the noise of its observation."""
 
     seed: int
     scene: Scene
     noise: Noise
     fps: float
     impact_s: float | None
-    """When the body has reached the floor in a fall; None without a fall."""
+    """Time at which the body reaches the floor; None without a fall."""
 
     start_s: float | None
     up_s: float | None
-    """When it begins to rise again, or None."""
+    """Time at which it starts to get up, or None."""
 
 
 def _u(rng: Rng, low: float, high: float) -> float:
@@ -110,7 +110,7 @@ CURLED: Final = Stance(
 
 
 def down(rng: Rng) -> Stance:
-    """Return how somebody lies who has fallen: mostly flat, sometimes on the knees or propped."""
+    """Return a stance after a fall: mostly flat, sometimes on the knees or propped up."""
     choice = rng.random()
     if choice < 0.58:
         return flat(rng)
@@ -125,7 +125,7 @@ def down(rng: Rng) -> Stance:
             right_knee=knees,
             lean=_u(rng, 95, 125),
         )
-    elif choice < 0.86:  # propped on the hands or against something
+    elif choice < 0.86:  # propped up on the hands or against something
         low = replace(
             SITTING_ON_FLOOR,
             tip=_u(rng, -60, -15),
@@ -148,7 +148,7 @@ def down(rng: Rng) -> Stance:
 
 
 def flat(rng: Rng) -> Stance:
-    """Return a body that lies on the back, the face or a side."""
+    """Return a stance lying on the back, the face or a side."""
     base = _pick(rng, (ON_BACK, ON_FACE, ON_LEFT, ON_RIGHT, ON_LEFT, ON_RIGHT))
     assert isinstance(base, Stance)
     curl = _u(rng, 0, 1) ** 1.5
@@ -174,7 +174,7 @@ def flat(rng: Rng) -> Stance:
 
 
 def _fallen_way(rng: Rng, start: Stance, end: Stance) -> list[tuple[Stance, float]]:
-    """Return stances on the way down, each with its part of the time."""
+    """Return intermediate stances of a fall, each with its share of the time."""
     kind = rng.random()
     if kind < 0.35:
         middle = between(
@@ -243,7 +243,7 @@ def _seat(rng: Rng) -> Stance:
 
 
 def _busy(rng: Rng, stance: Stance, seconds: float, degrees: float) -> list[Act]:
-    """Stay in about one stance, with the limbs in motion."""
+    """Keep about one stance, with moving limbs."""
     acts, left = [], seconds
     while left > 0:
         step = min(left, _u(rng, 0.4, 2.0))
@@ -263,7 +263,7 @@ def _come(rng: Rng) -> list[Act]:
 
 
 def fallen(rng: Rng) -> list[Act]:
-    """Fall from standing, walking, a seat, a crouch, or a bed."""
+    """Fall from standing, walking, a seat, a crouch or a bed."""
     choice = rng.random()
     quick = _u(rng, 0.4, 1.15) if rng.random() < 0.8 else _u(rng, 1.15, 2.0)
     if choice < 0.52:
@@ -272,7 +272,7 @@ def fallen(rng: Rng) -> list[Act]:
     if choice < 0.8:
         seat = _seat(rng)
         pre = [*_come(rng), move("sit_down", seat, _u(rng, 0.7, 1.5))] if rng.random() < 0.4 else []
-        if rng.random() < 0.25:  # trying to rise
+        if rng.random() < 0.25:  # trying to get up
             rise = between(seat, STANDING, _u(rng, 0.3, 0.9))
             return [
                 *pre,
@@ -300,7 +300,7 @@ def fallen(rng: Rng) -> list[Act]:
 
 
 def _lie_down(rng: Rng) -> list[Act]:
-    """Lie down on a mat, a bed or a sofa, in stages and never in a hurry."""
+    """Lie down on a mat, a bed or a sofa, in stages and slowly."""
     lift = float(rng.choice([0.0, 0.0, 0.05, 0.35, 0.45, 0.55]))
     end = replace(flat(rng), lift=lift)
     if rng.random() < 0.4:
@@ -359,7 +359,7 @@ def _sits(rng: Rng) -> list[Act]:
 
 
 def _low_work(rng: Rng) -> list[Act]:
-    """Go low for a while, also fast: kneel, crouch, look below the furniture, sit on the floor."""
+    """Go low for a while, also quickly: kneel, crouch, look below furniture, sit on the floor."""
     low = _pick(
         rng, (KNEELING, CROUCHING, SQUAT, ALL_FOURS, ON_ELBOWS, SITTING_ON_FLOOR, BENT, PLANK)
     )
@@ -457,7 +457,7 @@ def _lies(rng: Rng) -> list[Act]:
 
 
 def _drops_back(rng: Rng) -> list[Act]:
-    """Sit, then let the trunk drop back or aside onto a bed or a sofa; the hips stay."""
+    """Sit, then drop the trunk back or sideways onto a bed or a sofa; the hips stay."""
     seat = _seat(rng)
     aside = rng.random() < 0.3
     legs = {"left_hip": _u(rng, 70, 95), "right_hip": _u(rng, 70, 95)}
@@ -474,7 +474,7 @@ def _drops_back(rng: Rng) -> list[Act]:
 
 
 def _rocks(rng: Rng) -> list[Act]:
-    """Exercise on the floor from the start: rock, lift legs and trunk, plank, push up."""
+    """Exercise on the floor from the start: rock, lift legs and trunk, plank, push-ups."""
     base = _pick(rng, (ON_BACK, ON_FACE, ON_BACK, LOW_PLANK, PLANK, ON_LEFT))
     other = _shaken(rng, base, 30)
     acts = [hold("exercise", base, _u(rng, 0.5, 2))]
@@ -504,10 +504,10 @@ QUIET: Final[tuple[tuple[float, Callable[[Rng], list[Act]]], ...]] = (
 
 
 def camera(rng: Rng) -> tuple[Camera, float]:
-    """Return a camera and how far away the actor is, in metres."""
+    """Return a camera and the actor's distance, in metres."""
     choice = rng.random()
     roll_deg = float(rng.normal(0, 4))
-    if choice < 0.3:  # low: a shelf, a table
+    if choice < 0.3:  # low: on a shelf or a table
         height, distance = _u(rng, 0.3, 1.1), _u(rng, 2.0, 6.5)
     elif choice < 0.55:  # chest or head height
         height, distance = _u(rng, 1.1, 2.0), _u(rng, 2.2, 7)
@@ -629,7 +629,7 @@ def drill(seed: int) -> Drill:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recorded:
-    """A drill as a pose model would see it, and the truth."""
+    """A drill as a pose model would output it, and the truth."""
 
     seed: int
     fps: float
@@ -651,7 +651,7 @@ class Recorded:
 
 
 def record(seed: int) -> Recorded:
-    """Generate a random scene, see it badly, lose the body for a while, or see a ghost."""
+    """Generate a noisy random scene, with some gaps in detection and false people."""
     one = drill(seed)
     rng = np.random.default_rng([seed, 5])
     actor = one.scene.actors[0]
@@ -666,7 +666,7 @@ def record(seed: int) -> Recorded:
     ).reshape(-1, JOINTS, 3)
     postures = true_postures(world, actor.build.stature)
     for label in actor.labels():
-        if label.name == "drop":  # on a bed, with the legs over its edge: not clearly any
+        if label.name == "drop":  # on a bed, with the legs over its edge: no clear posture
             postures[seconds >= label.start_s] = -1
     made = Recorded(
         seed, one.fps, seconds, keypoints, found, postures, one.start_s, one.impact_s, one.up_s
@@ -676,11 +676,11 @@ def record(seed: int) -> Recorded:
     return made
 
 
-FAINT: Final = 0.15  # poses that score less are nobody's
+FAINT: Final = 0.15  # poses below this score are ignored
 
 
 def _lost(rng: Rng, one: Drill, seconds: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Say when the model loses the body for seconds: often just after the fall."""
+    """Return when the model loses the body for seconds: often just after the fall."""
     if rng.random() > 0.3:
         return np.zeros(len(seconds), bool)
     begin = _u(rng, 0, float(seconds[-1]))
@@ -691,7 +691,7 @@ def _lost(rng: Rng, one: Drill, seconds: NDArray[np.float64]) -> NDArray[np.bool
 
 
 def _haunted(rng: Rng, made: Recorded) -> Recorded:
-    """Let the person leave, and the model find something else near by."""
+    """Let the person leave, and add a false detection near by."""
     seen = np.flatnonzero(made.found)
     if len(seen) < 6:
         return made
@@ -719,7 +719,7 @@ def _haunted(rng: Rng, made: Recorded) -> Recorded:
 
 
 def _ghost(rng: Rng, last: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """Return what a model takes for a person where there is none: a chair, a coat, a shadow."""
+    """Return a false detection: the pose that a model finds in a chair, a coat or a shadow."""
     low, high = last[:, :2].min(axis=0), last[:, :2].max(axis=0)
     size = float((high - low).max())
     stance = _pick(rng, (SITTING, CROUCHING, STANDING, SQUAT, SITTING_ON_FLOOR, BENT, ON_LEFT))
@@ -771,6 +771,6 @@ def true_postures(world: NDArray[np.float64], stature: float) -> NDArray[np.intp
 
 
 def _from_up_deg(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the angles (T,) of vectors (T, 3) from straight up."""
+    """Return the angles (T,) of vectors (T, 3) from vertical."""
     length = np.maximum(np.linalg.norm(vectors, axis=1), 1e-9)
     return np.asarray(np.degrees(np.arccos(np.clip(vectors[:, 2] / length, -1, 1))))

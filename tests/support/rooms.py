@@ -1,4 +1,4 @@
-"""A furnished room before a camera, empty or with somebody in it."""
+"""A furnished room in a camera's view, empty or with a person."""
 
 from functools import cache
 from typing import Final
@@ -11,12 +11,12 @@ from edgepose.types import Image
 from tools import make_demo
 
 PERSON: Final = (slice(70, 340), slice(150, 245))
-"""Where somebody stands in the first picture of the demo, from head to foot."""
+"""The person's rows and columns in the demo's first picture."""
 
 
 @cache
 def empty() -> Image:
-    """Return the room of the demo with nobody in it."""
+    """Return the demo's room without people."""
     width, height = (side * make_demo.SUPER for side in make_demo.SIZE)
     eye, at = np.array([0.1, 1.65, 3.9]), np.array([0.1, 0.82, -0.6])
     camera = make_demo.Camera(eye, at, width, height, 0.82 * width)
@@ -26,7 +26,7 @@ def empty() -> Image:
 
 @cache
 def _cut_out() -> tuple[Image, Image]:
-    """Return the person of the demo, and which of those pixels are hers."""
+    """Return the demo's person and the mask of that person's pixels."""
     source = open_source("demo://", realtime=False)
     image = next(iter(source.frames())).image[PERSON]
     source.close()
@@ -36,7 +36,7 @@ def _cut_out() -> tuple[Image, Image]:
 
 
 def occupied(left: int) -> Image:
-    """Return the room with somebody whose left edge is there; partly or wholly outside is fine."""
+    """Return the room with a person at `left`, possibly partly or wholly outside of the picture."""
     image, mask = _cut_out()
     width = mask.shape[1]
     room = np.pad(empty(), ((0, 0), (width, width), (0, 0)), mode="edge")
@@ -47,6 +47,6 @@ def occupied(left: int) -> Image:
 
 
 def noisy(image: Image, sigma: float, rng: np.random.Generator) -> Image:
-    """Return a picture as a sensor takes it, with so much noise in grey levels."""
+    """Return a picture with sensor noise of this deviation in grey levels."""
     taken = image + rng.normal(0, sigma, image.shape)
     return np.clip(taken, 0, 255).astype(np.uint8)

@@ -1,9 +1,9 @@
 """An RTSP camera by GStreamer's server; run by the system's Python, which has its bindings.
 
 ``rtsp.py PORT [CODEC [USER PASSWORD]]`` serves ``/camera`` on loopback, in ``h264`` or
-``mjpeg``, in a code that nobody knows (``unknown``) or in another than it says (``lying``):
-red, 320 x 240, 15 pictures a second. SIGUSR1: no picture comes any more, and the line stays
-open. ``--check`` only says by its exit code whether everything needed is installed.
+``mjpeg``, in an unknown codec (``unknown``) or in another than it announces (``lying``):
+red, 320 x 240, 15 pictures a second. SIGUSR1 stops the pictures and keeps the connection
+open. ``--check`` only reports by its exit code whether all dependencies are installed.
 """
 
 import signal
@@ -30,7 +30,7 @@ PICTURES = (
 
 
 def protect(server, factory, user, password):  # noqa: ANN001, ANN201  GStreamer has no types
-    """Let in whoever knows the password."""
+    """Require a user name and a password."""
     known = GstRtspServer.RTSPToken()
     known.set_string("media.factory.role", "user")
     auth = GstRtspServer.RTSPAuth()

@@ -1,4 +1,4 @@
-"""The interpreter of whichever runtime is installed, for tests that hold our own against it."""
+"""The interpreter of the installed runtime, for tests that compare our operator with it."""
 
 try:
     from ai_edge_litert.interpreter import Interpreter

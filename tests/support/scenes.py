@@ -1,4 +1,4 @@
-"""Hundreds of generated scenes with truth: what people do before a camera, from anywhere."""
+"""Hundreds of generated scenes with truth: daily life and falls, from any camera position."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -51,21 +51,21 @@ REST: Final = Zone("bed", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)), "res
 """Covers the whole picture."""
 
 STAYS_DOWN_S: Final = 25.0
-"""How long those lie who fall and do not get up."""
+"""Time on the floor after a fall without getting up."""
 
 AWAY: Final = "walking away, then a fall"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A scene and what it is about."""
+    """A scene and its kind."""
 
     kind: str
     scene: Scene
     fps: float
     seed: int
     rest: bool = False
-    """Everything happens within a zone of kind `rest`."""
+    """Whether a zone of kind `rest` covers everything."""
 
 
 def _around(rng: Rng, low: float, high: float) -> float:
@@ -77,7 +77,7 @@ def _direction(rng: Rng) -> str:
 
 
 def _come(rng: Rng) -> list[Act]:
-    """Come in, on foot or standing already."""
+    """Walk in, or stand from the start."""
     if rng.random() < 0.5:
         return [stand(_around(rng, 2, 4))]
     return [walk(_around(rng, 1.5, 2.5), _around(rng, 0.6, 1.3)), stand(_around(rng, 0.2, 2))]
@@ -146,7 +146,7 @@ def _crawl(rng: Rng) -> list[Act]:
 
 
 def _play(rng: Rng) -> list[Act]:
-    """Plunge, crawl as fast as children do, stay there with a toy, and again."""
+    """Drop to the floor, crawl as fast as children do, stay there with a toy; twice."""
     acts: list[Act] = []
     for _ in range(2):
         acts += [
@@ -233,7 +233,7 @@ QUIET: Final[dict[str, Callable[[Rng], list[Act]]]] = {
     "looking under furniture": _search,
     "flopping into bed": _flop,
 }
-"""Nothing of this may ring."""
+"""None of these may raise an alarm."""
 
 FALLS: Final[dict[str, Callable[[Rng], list[Act]]]] = {
     "fall": _fall,
@@ -245,16 +245,16 @@ FALLS: Final[dict[str, Callable[[Rng], list[Act]]]] = {
     "fall, others about": _fall,
     AWAY: _walk_away,
 }
-"""These must ring, once."""
+"""Each of these must raise one alarm."""
 
 SHORT: Final = {"fall, up at once": _fall_and_up}
-"""These may be suspected, but must not ring."""
+"""These may be suspected, but must not raise an alarm."""
 
 KINDS: Final = {**QUIET, **FALLS, **SHORT}
 
 
 def view(rng: Rng) -> tuple[Camera, float]:
-    """Return a camera on a shelf, a wall or below a ceiling, and where it looks, in metres."""
+    """Return a camera on a shelf, a wall or below a ceiling, and the distance in metres."""
     height, distance = _around(rng, 0.7, 2.8), _around(rng, 3.0, 6.5)
     camera = Camera(height, roll_deg=_around(rng, -3, 3), fov_deg=_around(rng, 60, 100))
     return camera.aimed_at(distance, _around(rng, 0.6, 1.0)), distance
@@ -283,14 +283,14 @@ def case(kind: str, seed: int) -> Case:
 
 
 def cases(per_kind: int, kinds: Sequence[str] = tuple(KINDS), first: int = 0) -> list[Case]:
-    """Generate so many cases of each kind."""
+    """Generate a number of cases of each kind."""
     return [case(kind, seed) for kind in kinds for seed in range(first, first + per_kind)]
 
 
 def _arriving(
     acts: Sequence[Act], place: tuple[float, float], heading: float, build: object
 ) -> Actor:
-    """Begin so that the walk at the start ends at the place."""
+    """Choose the start so that the first walk ends at the place."""
     walked = acts[0].speed * acts[0].seconds
     towards = np.radians(heading)
     x, y = place[0] - walked * np.cos(towards), place[1] - walked * np.sin(towards)

@@ -1,4 +1,4 @@
-"""Counts what a detector found in a scene against what really happened there."""
+"""Compares a detector's events in a scene with the truth."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from edgepose.types import Event
 from tests.support.body import Label
 from tests.support.scenes import REST, Case
 
-LATE_S = 1.0  # an event may come so long after the end of what it tells of
+LATE_S = 1.0  # maximum delay of an event after the end of its label
 
 
 @dataclass(slots=True)
@@ -32,9 +32,9 @@ class Tally:
 
 
 def replayed(case: Case, *, followed: bool = False) -> tuple[Case, list[Event]]:
-    """Run one case through posture and falls, as the daemon's order is.
+    """Run one case through posture and falls, in the daemon's order.
 
-    With `followed` the ids and the smoothing are the daemon's own, else ids are true
+    With `followed` ids and smoothing are the daemon's own; else ids are true
     and nothing is smoothed.
     """
     tracker, smoother = Tracker(), Smoother()
@@ -53,9 +53,9 @@ def replayed(case: Case, *, followed: bool = False) -> tuple[Case, list[Event]]:
 
 
 def tally(runs: Iterable[tuple[Case, list[Event]]], *, anybody: bool = False) -> Tally:
-    """Add up runs: each true fall counts once, each event outside of one is false.
+    """Sum up runs: each true fall counts once, each event outside of one is false.
 
-    With `anybody` the time alone decides: ids that a tracker gave name no actor.
+    With `anybody` only the time is compared: a tracker's ids do not name actors.
     """
     total = Tally()
     for case, events in runs:
@@ -85,7 +85,7 @@ def tally(runs: Iterable[tuple[Case, list[Event]]], *, anybody: bool = False) ->
 
 
 def _tells(event: Event, label: Label, *, anybody: bool) -> bool:
-    """Say whether an event tells of what a label says: the person, the time."""
+    """Return whether an event matches a label in person and time."""
     seconds = event.at_ns / NS_PER_S
     same = anybody or event.person == label.actor + 1
     return same and label.start_s <= seconds <= label.end_s + LATE_S

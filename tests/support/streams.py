@@ -1,4 +1,4 @@
-"""Cameras on the network that tests start for themselves, on this machine."""
+"""Network cameras that tests start on this machine."""
 
 import io
 import shutil
@@ -27,14 +27,14 @@ USER, PASSWORD = "anna", "s3cret"
 
 
 def jpeg(rgb: Image) -> bytes:
-    """Return a picture as a camera sends it."""
+    """Return a picture encoded as a camera sends it."""
     good, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     assert good
     return data.tobytes()
 
 
 def sound() -> bytes:
-    """Return a second of silence in a file."""
+    """Return a WAV file with a second of silence."""
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)
@@ -45,9 +45,9 @@ def sound() -> bytes:
 
 
 class Camera(ThreadingHTTPServer):
-    """An HTTP camera: one picture of JPEG after the other.
+    """An HTTP camera that sends JPEG pictures.
 
-    The path says what it does: ``/live``, ``/login`` (with a password), ``/ends``,
+    The path selects its behaviour: ``/live``, ``/login`` (with a password), ``/ends``,
     ``/freezes``, ``/resets`` and ``/breaks`` after 20 pictures, ``/sound``, ``/page``,
     ``/file...`` (what `file` holds), ``/still...`` (a new picture at
     each request), ``/pieces...`` (the film in that many pieces, a second apart).
@@ -77,7 +77,7 @@ class Camera(ThreadingHTTPServer):
         return f"http://{login and login + '@'}127.0.0.1:{self.server_port}/{path}"
 
     def handle_error(self, *_: Any) -> None:
-        """Clients that hang up are no news."""
+        """Ignore clients that hang up."""
 
     def jpegs(self) -> Iterator[bytes]:
         for index in count():
@@ -137,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(200, "image/jpeg", data[:2] + self.server.exif + data[2:])
 
     def _send_in_pieces(self) -> None:
-        """Send the film as it is recorded: a second of it at once, without a length."""
+        """Send the film as if recorded live: in pieces, one per second, without a length."""
         self.send_response(200)
         self.send_header("Content-Type", "video/mp2t")
         self.end_headers()
@@ -162,12 +162,12 @@ class Handler(BaseHTTPRequestHandler):
                 return
 
     def _misbehave(self, what: str) -> bool:
-        """Say whether the stream is over."""
+        """Return whether the stream is over."""
         if what == "freezes":
             self.server.frozen.set()
             self.server.closing.wait()
         if what == "resets":
-            linger = struct.pack("ii", 1, 0)  # what is under way is thrown away: RST
+            linger = struct.pack("ii", 1, 0)  # discards bytes under way: RST
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.connection.shutdown(socket.SHUT_RD)
             self.connection.close()
@@ -175,7 +175,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Rtsp:
-    """A real RTSP server in a process of its own: GStreamer's; skips where there is none."""
+    """GStreamer's RTSP server in its own process; skips the test if it is not installed."""
 
     size: Final = Size(320, 240)
 
@@ -205,7 +205,7 @@ class Rtsp:
 
 
 def rtsp_is_there() -> bool:
-    """Say whether GStreamer's RTSP server is installed."""
+    """Return whether GStreamer's RTSP server is installed."""
     if shutil.which(SYSTEM_PYTHON) is None:
         return False
     check = [SYSTEM_PYTHON, RTSP, "--check"]

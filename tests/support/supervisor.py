@@ -1,4 +1,4 @@
-"""Home Assistant's Supervisor as an App sees it: the answers that its documentation describes."""
+"""Home Assistant's Supervisor as an app sees it: the answers of its documentation."""
 
 import json
 import threading
@@ -13,10 +13,10 @@ TOKEN = "the-supervisors-token"
 
 @dataclass
 class Supervisor:
-    """What it answers, and what it was asked."""
+    """Its answers, and the requests it received."""
 
     mqtt: dict[str, Any] | None = None
-    """The service of the broker; None while no App provides one."""
+    """The MQTT service; None while no app provides one."""
 
     slug: str = "a0d7b954_edgepose"
     url: str = ""

@@ -1,4 +1,4 @@
-"""The generated bodies that events are proven on: bones, floor, camera and noise."""
+"""The generated bodies of the event tests: bones, floor, camera and noise."""
 
 from dataclasses import replace
 
@@ -50,7 +50,7 @@ ACTS: dict[str, list[Act]] = {
 
 @pytest.mark.parametrize("acts", ACTS.values(), ids=ACTS.keys())
 def test_bones_keep_their_length_and_nothing_sinks_into_the_floor(acts: list[Act]) -> None:
-    """Whatever the body does, it stays one body on one floor."""
+    """In every act the bone lengths are constant and all joints are above the floor."""
     actor = Actor.doing(acts, build=child())
     world = actor.joints(np.arange(0, actor.seconds, 0.05))
 
@@ -60,7 +60,7 @@ def test_bones_keep_their_length_and_nothing_sinks_into_the_floor(acts: list[Act
 
 
 def test_a_fall_ends_flat_and_a_label_says_when() -> None:
-    """The truth of a fall: upright before its label, everything low at its end."""
+    """The person is upright before the label of a fall and flat after it."""
     actor = Actor.doing(walk(2), fall("backwards", seconds=0.8, stay=3))
     (label,) = [label for label in actor.labels() if label.name == "fall"]
 
@@ -72,7 +72,7 @@ def test_a_fall_ends_flat_and_a_label_says_when() -> None:
 
 
 def test_left_is_the_persons_own_left() -> None:
-    """Someone who looks into the camera and points left points to the picture's right."""
+    """A person facing the camera who points left points to the picture's right."""
     scene = Scene((Actor.doing(gesture("point", POINTING_LEFT, 2.0)),))
 
     keypoints = list(scene.truth())[-1].people[0].keypoints
@@ -84,7 +84,7 @@ def test_left_is_the_persons_own_left() -> None:
 
 
 def test_a_back_has_no_face_and_a_table_hides_legs() -> None:
-    """Who looks away shows no nose; who stands behind a block shows no ankles."""
+    """The nose of a person who faces away is hidden, as are ankles behind a block."""
     actor = Actor.doing(stand(1), turn(180), stand(1))
     table = Furniture((2.5, -1, 0), (2.7, 1, 0.8))
 
@@ -98,7 +98,7 @@ def test_a_back_has_no_face_and_a_table_hides_legs() -> None:
 
 
 def test_size_falls_with_distance_and_grows_with_focal_length() -> None:
-    """The pinhole: half as far is twice as large, and so is twice the focal length."""
+    """The size doubles with half the distance and with twice the focal length."""
     heights = []
     for distance, fov in (
         (4.0, 60.0),
@@ -117,7 +117,7 @@ def test_size_falls_with_distance_and_grows_with_focal_length() -> None:
 
 
 def test_the_same_seed_gives_the_same_poses_and_another_one_others() -> None:
-    """A scene is a function of its seed alone."""
+    """A scene depends on its seed alone."""
     scene = Scene((Actor.doing(walk(3)),))
     first, again, other = (
         [m.people[0].keypoints for m in scene.observe(seed=seed) if m.people] for seed in (1, 1, 2)
@@ -143,7 +143,7 @@ def test_the_noise_is_that_of_a_small_model() -> None:
 
 
 def test_people_who_lie_are_missed_more_often() -> None:
-    """Drop-outs come as often as asked for, and more often to those who lie."""
+    """Drop-outs are as frequent as requested, and more frequent for lying people."""
     scene = Scene((Actor.doing(fall("left", stay=60)),))
     noise = replace(Noise(), lost_lying=0.3)
 

@@ -1,4 +1,4 @@
-"""Delegates that behave as told, compiled for the test; and networks made for the Edge TPU."""
+"""Delegates with given behaviour, compiled for the test; and networks for the Edge TPU."""
 
 import shutil
 import subprocess
@@ -16,11 +16,11 @@ from tests.support import networks
 
 SOURCE = Path(__file__).parent / "delegate.c"
 SAID = np.frombuffer(b"\x3f" * 4, dtype=np.float32)[0]
-"""What every output of a claimed operator is filled with."""
+"""The value of all outputs of a claimed operator."""
 
 
 def compile_delegate(folder: Path, **told: str | int) -> Path:
-    """Compile a delegate; skips the test where there is no compiler."""
+    """Compile a delegate; skips the test if there is no compiler."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler here: apt install gcc")
@@ -33,13 +33,13 @@ def compile_delegate(folder: Path, **told: str | int) -> Path:
 
 
 def for_the_cpu(people: NDArray[Any] | None = None) -> bytes:
-    """Build a network of MoveNet's kind that always finds the same person."""
+    """Build a network of MoveNet's kind that always returns the same person."""
     said = person() if people is None else people
     return networks.build((1, 64, 64, 3), [("keypoints", said, None)], dtype="uint8")
 
 
 def for_the_edgetpu() -> bytes:
-    """Build its twin: the same inputs and outputs, and in between what only a delegate runs."""
+    """Build its Edge TPU counterpart: same inputs and outputs, but a custom operator between."""
     model = schema.ModelT.InitFromPackedBuf(for_the_cpu(), 0)
     code = model.operatorCodes[0]
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
@@ -52,7 +52,7 @@ def for_the_edgetpu() -> bytes:
 
 
 def person() -> NDArray[np.float32]:
-    """Someone who stands in the middle: y, x and score of each joint, as MoveNet says it."""
+    """Return a standing person: y, x and score of each joint, in MoveNet's format."""
     said = np.empty((1, 1, 17, 3), dtype=np.float32)
     said[..., 0] = np.linspace(0.2, 0.8, 17)
     said[..., 1] = 0.5 + 0.1 * np.sin(np.arange(17))
@@ -61,7 +61,7 @@ def person() -> NDArray[np.float32]:
 
 
 def pair(folder: Path) -> tuple[Path, Path]:
-    """Write both twins into a folder; return first the one for the Edge TPU."""
+    """Write both models into a folder; return first the one for the Edge TPU."""
     tpu, cpu = folder / "person_edgetpu.tflite", folder / "person.tflite"
     tpu.write_bytes(for_the_edgetpu())
     cpu.write_bytes(for_the_cpu())

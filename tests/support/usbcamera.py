@@ -1,9 +1,9 @@
-"""A USB camera made of Python: the kernel's own USB video driver takes it for a real one.
+"""An emulated USB camera: the kernel's own USB video driver treats it as a real one.
 
-Linux attaches devices that are elsewhere by a line to its virtual host controller
-(`vhci_hcd`), on which requests and answers of USB travel; here the other end of the line is
-a thread. What is seen is real from there on: enumeration, uvcvideo, the node under `/dev`,
-udev's link by serial number, and what happens to a reader when the plug is pulled. It needs
+Linux attaches remote devices through a socket to its virtual host controller
+(`vhci_hcd`), which carries USB requests and answers; here the other end of the socket is
+a thread. Everything from there on is real: enumeration, uvcvideo, the node under `/dev`,
+udev's link by serial number, and the reader's behaviour when the plug is pulled. It needs
 root, and ``modprobe -a vhci-hcd uvcvideo``.
 """
 
@@ -28,20 +28,20 @@ from tests.support.moving import number_of, numbered
 
 HOST: Final = Path("/sys/devices/platform/vhci_hcd.0")
 LINK: Final = Path("/dev/v4l/by-id/usb-edgepose_Paper_camera_1234-video-index0")
-VIDEO: Final = 0x81  # the endpoint that pictures come from
+VIDEO: Final = 0x81  # the endpoint of the pictures
 PAYLOAD: Final = 16384
 FORMATS: Final = ("YUYV", "MJPG")  # in the order of their index, from 1
-FOR_TESTS: Final = (0x1209, 1)  # maker and product that nobody has
+FOR_TESTS: Final = (0x1209, 1)  # unassigned vendor and product ids
 STRINGS: Final = ("edgepose", "Paper camera", "1234")
 
 SUBMIT, UNLINK, ANSWER, UNLINKED = 1, 2, 3, 4
 HIGH_SPEED: Final = 3
-GONE: Final = -104  # ECONNRESET: taken back before it was answered
-STALL: Final = -32  # EPIPE: not understood
+GONE: Final = -104  # ECONNRESET: cancelled before it was answered
+STALL: Final = -32  # EPIPE: not supported
 
 
 def lack() -> str:
-    """Say what is missing to plug one in; empty when nothing is."""
+    """Return which requirement is missing; empty if all are present."""
     if not (HOST / "attach").exists():
         return "no virtual USB host here: sudo modprobe -a vhci-hcd uvcvideo"
     return "" if os.geteuid() == 0 else "plugs in a USB camera, which needs root"
@@ -53,9 +53,9 @@ class UsbCamera:
     Parameters
     ----------
     picture : (H, W, 3), optional
-        What it shows, RGB; else pictures that tell their number.
+        The picture it delivers, RGB; by default numbered pictures.
     ids : (int, int)
-        Its maker and product.
+        Its vendor and product ids.
     """
 
     size: Final = Size(160, 120)
@@ -65,13 +65,13 @@ class UsbCamera:
         self.picture = picture
         self.ids = ids
         self.silent = threading.Event()
-        """While set, no picture comes, and the plug stays in."""
+        """While set, the camera stays plugged in but sends no pictures."""
 
         self.begun_ns: dict[int, int] = {}
-        """When the first byte of each picture was sent, by the number that it tells."""
+        """Time of each picture's first byte, by the picture's number."""
 
         self._format = "YUYV"
-        self._waiting: deque[int] = deque()  # what the kernel would like pictures for
+        self._waiting: deque[int] = deque()  # the kernel's pending requests for pictures
         self._payloads: deque[bytes] = deque()
         self._line: socket.socket | None = None
         self._thread = threading.Thread()
@@ -84,7 +84,7 @@ class UsbCamera:
         self.pull()
 
     def plug(self) -> None:
-        """Put the plug in."""
+        """Plug the camera in."""
         self._waiting.clear()
         self._payloads.clear()
         self._line, kernels = socket.socketpair()
@@ -95,7 +95,7 @@ class UsbCamera:
             (HOST / "attach").write_text(words)
 
     def pull(self) -> None:
-        """Pull the plug."""
+        """Unplug the camera."""
         if self._line is not None:
             self._line.shutdown(socket.SHUT_RDWR)
             self._thread.join()
@@ -110,7 +110,7 @@ class UsbCamera:
         raise AssertionError("no free port of the virtual USB host")
 
     def _serve(self, line: socket.socket) -> None:
-        """Answer the kernel until the plug is pulled."""
+        """Answer the kernel's requests until the camera is unplugged."""
         with suppress(ConnectionError):
             pictures = self._pictures()
             next_s = time.monotonic()
@@ -144,7 +144,7 @@ class UsbCamera:
             _reply(line, number, data[:length] if inward else b"", actual=len(sent))
 
     def _told(self, setup: bytes, sent: bytes) -> bytes | None:
-        """Answer a request about the camera; None for one that it does not know."""
+        """Answer a request about the camera; None for an unknown one."""
         kind, request, value, index, _ = struct.unpack("<BBHHH", setup)
         told: bytes | None = None
         match kind, request, value >> 8:
@@ -158,18 +158,18 @@ class UsbCamera:
                 told = bytes(2)
             case 0x00 | 0x01 | 0x02, _, _:  # set configuration, interface; clear a halt
                 told = b""
-            case 0x21, 1, 1 | 2:  # what the driver would like, and what it wants
+            case 0x21, 1, 1 | 2:  # probe and commit of the driver's format
                 self._format = FORMATS[sent[2] - 1]
                 self._payloads.clear()
                 told = b""
-            case 0xA1, 0x86, _:  # what can be done with a setting: read and write
+            case 0xA1, 0x86, _:  # which operations a control supports: read and write
                 told = b"\x03"
             case 0xA1, _, 1 | 2 if index & 0xFF == 1:
                 told = self._settings()
         return told
 
     def _settings(self) -> bytes:
-        """Return what the pictures will be like."""
+        """Return the video format in force (probe and commit control)."""
         (width, height), period = self.size, 10**7 // self.fps
         format_ = 1 + FORMATS.index(self._format)
         return struct.pack(
@@ -177,7 +177,7 @@ class UsbCamera:
         )
 
     def _pictures(self) -> Iterator[list[bytes]]:
-        """Yield each picture as what goes over the line at once."""
+        """Yield each picture as the payloads of its transfers."""
         room = PAYLOAD - 2
         for index in count():
             rgb = numbered(index, self.size) if self.picture is None else self.picture
@@ -190,7 +190,7 @@ class UsbCamera:
 
 
 def _receive(line: socket.socket, length: int) -> bytes:
-    """Return so many bytes."""
+    """Return exactly this many bytes."""
     data = b""
     while len(data) < length:
         more = line.recv(length - len(data))
@@ -208,7 +208,7 @@ def _reply(
 
 
 def _yuyv(rgb: Image) -> bytes:
-    """Return a picture with colours shared by two pixels, as BT.601 has them."""
+    """Return a picture as YUYV: two pixels share their chroma, as in BT.601."""
     red, green, blue = (rgb[..., channel].astype(np.float32) for channel in range(3))
     y = 16 + 0.257 * red + 0.504 * green + 0.098 * blue
     u = 128 - 0.148 * red - 0.291 * green + 0.439 * blue
@@ -224,7 +224,7 @@ def _jpeg(rgb: Image) -> bytes:
 
 
 def _device(maker: int, product: int) -> bytes:
-    # a device of several functions
+    # a composite device
     kind = 18, 1, 0x200, 239, 2, 1, 64
     return struct.pack("<BBHBBBBHHHBBBB", *kind, maker, product, 1, 1, 2, 3, 1)
 
@@ -235,7 +235,7 @@ def _string(index: int) -> bytes:
 
 
 def _configuration(size: Size, fps: int) -> bytes:
-    """Return how the camera describes itself (USB Device Class for Video Devices 1.0)."""
+    """Return the camera's descriptors (USB Device Class for Video Devices 1.0)."""
     camera = struct.pack("<BBBBHBB3HB3x", 18, 36, 2, 1, 0x201, 0, 0, 0, 0, 0, 3)
     out = struct.pack("<BBBBHBBB", 9, 36, 3, 2, 0x101, 0, 1, 0)
     total = 13 + len(camera) + len(out)
@@ -249,7 +249,7 @@ def _configuration(size: Size, fps: int) -> bytes:
     total = 15 + len(formats)
     streaming = struct.pack("<BBBBHB8B", 15, 36, 1, 2, total, VIDEO, 0, 2, 0, 0, 0, 1, 0, 0)
 
-    body = bytes((8, 11, 0, 2, 14, 3, 0, 0))  # both interfaces are one camera
+    body = bytes((8, 11, 0, 2, 14, 3, 0, 0))  # groups both interfaces into one camera
     body += bytes((9, 4, 0, 0, 0, 14, 1, 0, 0)) + control
     body += bytes((9, 4, 1, 0, 1, 14, 2, 0, 0)) + streaming + formats
     body += struct.pack("<BBBBHB", 7, 5, VIDEO, 2, 512, 0)

@@ -1,4 +1,4 @@
-"""The kernel's virtual camera: its node, and the driver's going and coming."""
+"""The kernel's virtual camera: its node, and unbinding its driver."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ DRIVER: Final = Path("/sys/bus/platform/drivers/vivid")
 
 
 def find() -> Path:
-    """Return its node; skips the test where there is none."""
+    """Return its node; skips the test if there is none."""
     for name in sorted(Path("/sys/class/video4linux").glob("video*/name")):
         if name.read_text().startswith("vivid") and name.read_text().endswith("vid-cap\n"):
             return Path("/dev") / name.parent.name
@@ -20,7 +20,7 @@ def find() -> Path:
 
 @contextmanager
 def away() -> Iterator[None]:
-    """Take the driver from it, and with that its node, for a while."""
+    """Unbind its driver for a while, which removes its node."""
     (DRIVER / "unbind").write_text("vivid.0")
     try:
         yield

@@ -1,9 +1,9 @@
-"""Synthetic walks with known truth: who walks where, and what a model would say of it.
+"""Synthetic walks with known truth: true paths, and a model's noisy output for them.
 
-A figure of 17 joints swings its legs and arms while it follows a path; whoever is
-nearer hides whoever is behind. `Noise` then makes of the true bodies what the models
-make of people: joints that jitter, now and then one far off, people missed, seen
-twice or half, things taken for people. Everything follows from the seed.
+A figure of 17 joints swings its legs and arms while it follows a path; nearer
+figures occlude those behind. `Noise` then adds the errors of pose models
+to the true bodies: joints that jitter, occasional outliers, missed people, double
+or partial detections, false people. Everything follows from the seed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,19 +26,19 @@ FRONT = np.array(
 """(17, 2): a person facing us, rightward and upward from between the feet, in heights."""
 
 SWING = np.array([0, 0, 0, 0, 0, 0, 0, -0.05, 0.05, -0.12, 0.12, 0, 0, 0.07, -0.07, 0.15, -0.15])
-"""(17,): how far each joint goes to and fro at a walk, in heights."""
+"""(17,): each joint's amplitude while walking, in heights."""
 
 LOOSE = np.array([0.85] * 5 + [1, 1, 1.4, 1.4, 1.7, 1.7, 1, 1, 1.25, 1.25, 1.6, 1.6])
-"""(17,): how much each joint jitters, next to a shoulder."""
+"""(17,): each joint's jitter relative to a shoulder's."""
 
-STRIDE = 0.8  # heights in one full cycle of both legs
-SIDEWAYS = 0.35  # what is left of the body's breadth when seen from the side
+STRIDE = 0.8  # body heights in one full cycle of both legs
+SIDEWAYS = 0.35  # share of the body's width that remains in a side view
 WALKS_FROM = 0.1  # heights a second
 
 
 @dataclass(frozen=True)
 class Walker:
-    """Someone who follows a path."""
+    """A person who follows a path."""
 
     path: tuple[tuple[float, float, float], ...]
     """Corners ``(second, x, y)`` of the way of the feet, in pixels; standing still is
@@ -48,7 +48,7 @@ class Walker:
     """Pixels."""
 
     def body(self, at_s: float) -> Floats | None:
-        """Return the true joints (17, 3), or None when the walker is not there."""
+        """Return the true joints (17, 3), or None while the walker is absent."""
         times, xs, ys = np.array(self.path).T
         if not times[0] <= at_s <= times[-1]:
             return None
@@ -66,10 +66,10 @@ class Walker:
 
 @dataclass(frozen=True)
 class Noise:
-    """What a model makes of people.
+    """Error model of a pose network.
 
     Measured from MoveNet multi-pose on a clip of pedestrians, 40 to 100 pixels tall in
-    its input; `docs/tracking.md` says how. Weak joints and doubles are PoseNet's habit
+    its input; see `docs/tracking.md`. Weak joints and doubles are typical of PoseNet
     and assumed.
     """
 
@@ -77,25 +77,25 @@ class Noise:
     """Standard deviation of a shoulder, in heights; `LOOSE` has the other joints."""
 
     outlier: float = 0.013
-    """Chance of a joint to be somewhere else on the body."""
+    """Probability of a joint at the position of another one."""
 
     weak_joint: float = 0.08
-    """Chance of a joint to score below what counts."""
+    """Probability of a joint score below the threshold."""
 
     miss: float = 0.05
-    """Chance of a person in plain view not to be found, each frame."""
+    """Probability per frame that a visible person is missed."""
 
     miss_again: float = 0.63
-    """The same, for one that was missed in the frame before."""
+    """The same after a frame in which the person was missed."""
 
     weak: float = 0.15
-    """Chance of a person to score below what starts a person."""
+    """Probability of a pose score below the birth score."""
 
     double: float = 0.02
-    """Chance of a second skeleton on the same person."""
+    """Probability of a second pose on the same person."""
 
     ghost: float = 0.024
-    """Chance of a thing taken for a person, each frame, for that frame only."""
+    """Probability per frame of a false person, for that frame only."""
 
 
 CLEAN = Noise(0, 0, 0, 0, 0, 0, 0, 0)
@@ -103,19 +103,19 @@ CLEAN = Noise(0, 0, 0, 0, 0, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Moment:
-    """One frame: the truth and what the model said."""
+    """One frame: the truth and the model's output."""
 
     at_ns: int
 
     truth: dict[int, Floats]
-    """Walker to joints (17, 3), of those that are mostly visible."""
+    """Joints (17, 3) by walker, of those that are mostly visible."""
 
     poses: list[Pose]
 
 
 @dataclass(frozen=True)
 class Walk:
-    """A scene to film."""
+    """A scene of several walkers."""
 
     walkers: tuple[Walker, ...]
     seconds: float
@@ -128,7 +128,7 @@ class Walk:
         return self.film_at(np.arange(0, self.seconds, 1 / fps).tolist(), seed)
 
     def film_at(self, times: Sequence[float], seed: int = 0) -> Iterator[Moment]:
-        """Yield a frame for each of these seconds."""
+        """Yield a frame at each of these times in seconds."""
         rng = np.random.default_rng(seed)
         missed: set[int] = set()
         for at_s in times:
@@ -159,7 +159,7 @@ class Walk:
 
 
 def visible(index: int, bodies: dict[int, Floats], frame: tuple[int, int]) -> NDArray[np.bool_]:
-    """Say which joints (17,) can be seen: inside the frame, and nobody nearer in front."""
+    """Return which joints (17,) are visible: inside the frame and not occluded."""
     body = bodies[index]
     x, y = body[:, 0], body[:, 1]
     seen = (x >= 0) & (x < frame[0]) & (y >= 0) & (y < frame[1])
@@ -176,7 +176,7 @@ def visible(index: int, bodies: dict[int, Floats], frame: tuple[int, int]) -> ND
 def observe(
     body: Floats, seen: NDArray[np.bool_], height: float, noise: Noise, rng: np.random.Generator
 ) -> list[Pose]:
-    """Return what a model says of one person: a pose, or two."""
+    """Return the model's output for one person: a pose, or two."""
     keypoints = body.copy()
     keypoints[:, :2] += rng.normal(0, 1, (17, 2)) * (noise.jitter * height * LOOSE)[:, None]
     lost = (rng.random(17) < noise.outlier) | ~seen
@@ -196,7 +196,7 @@ def observe(
 
 
 def imagine(walk: Walk, rng: np.random.Generator) -> list[Pose]:
-    """Return what a model takes for a person although there is none."""
+    """Return the model's false detections."""
     if rng.random() >= walk.noise.ghost:
         return []
     x, y = rng.uniform(0, walk.width), rng.uniform(walk.height / 3, walk.height)
@@ -211,7 +211,7 @@ def _line(*corners: tuple[float, float, float], height: float = 200.0) -> Walker
 
 
 def crowd(people: int, seconds: float, seed: int = 5) -> Walk:
-    """People who each wander between places of their own, at 0.7 heights a second."""
+    """Return people who each wander between random places, at 0.7 heights a second."""
     rng = np.random.default_rng(seed)
     return Walk(tuple(_wanderer(seconds, rng) for _ in range(people)), seconds)
 

@@ -1,4 +1,4 @@
-"""Tests of the limits of connections, with real sockets."""
+"""Limits of connections, with real sockets."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from edgepose.system.log_limit import RepeatFilter
 
 
 class Kept(asyncio.Protocol):
-    """Answers each byte with itself; ends with the connection."""
+    """Echoes each byte until the connection ends."""
 
     def __init__(self, kept: list["Kept"]) -> None:
         kept.append(self)
@@ -39,7 +39,7 @@ def _log_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 async def listening(
     limits: ConnectionLimits,
 ) -> AsyncIterator[tuple[LimitedListener, int, list[Kept]]]:
-    """Listen with limits; yields the port and the protocols that were made."""
+    """Listen with limits; yield the listener, its port and the created protocols."""
     kept: list[Kept] = []
     with socket.create_server(("127.0.0.1", 0)) as socket_:
         listener = LimitedListener(socket_, lambda: Kept(kept), limits)
@@ -66,7 +66,7 @@ def connect(port: int, address: str) -> socket.socket:
 
 
 def test_the_oldest_of_an_address_make_room() -> None:
-    """The newest are served, as are those of another address."""
+    """The newest connections of an address are served, as are those of another one."""
 
     async def attack() -> tuple[list[bool], bool]:
         limits = ConnectionLimits(total=100, per_network=5, request_s=60)
@@ -84,7 +84,7 @@ def test_the_oldest_of_an_address_make_room() -> None:
 
 
 def test_the_address_with_the_most_makes_room() -> None:
-    """Where the limit in all is reached, a single connection of another one stays."""
+    """At the total limit the address with the most connections loses one."""
 
     async def attack() -> tuple[bool, bool, int]:
         limits = ConnectionLimits(total=10, per_network=9, request_s=60)
@@ -102,7 +102,7 @@ def test_the_address_with_the_most_makes_room() -> None:
 
 
 def test_what_is_handled_is_never_closed_for_a_new_one() -> None:
-    """The new one is, then; once it is handled its time begins anew."""
+    """A connection that is being handled is not closed for a new one; its time restarts after."""
 
     async def attack() -> tuple[bool, bool, bool]:
         limits = ConnectionLimits(total=1, per_network=1, request_s=0.5)
@@ -124,7 +124,7 @@ def test_what_is_handled_is_never_closed_for_a_new_one() -> None:
 
 
 def test_a_request_has_so_long() -> None:
-    """However many bytes come meanwhile."""
+    """The time limit applies to a whole request, however many bytes arrive."""
 
     async def drip() -> float:
         loop = asyncio.get_running_loop()
@@ -141,7 +141,7 @@ def test_a_request_has_so_long() -> None:
 
 @pytest.fixture
 def descriptors() -> Iterator[Callable[[], None]]:
-    """Return what takes all descriptors away; they come back afterwards."""
+    """Return a function that exhausts the file descriptors; they are restored after the test."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     def take() -> None:
@@ -159,7 +159,7 @@ def test_without_descriptors_it_waits_and_says_so_once(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """And goes on when there are some again."""
+    """It logs once, waits, and accepts again when descriptors are available."""
     monkeypatch.setattr(connections, "ACCEPT_RETRY_S", 0.05)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 
@@ -193,5 +193,5 @@ def test_without_descriptors_it_waits_and_says_so_once(
     ],
 )
 def test_a_network_is_what_one_user_has(one: str, other: str, *, same: bool) -> None:
-    """An IPv4 address, or 64 bits of an IPv6 one."""
+    """A network is one IPv4 address or a /64 of IPv6."""
     assert (network_of(one) == network_of(other)) is same

@@ -1,4 +1,4 @@
-"""Tests of the log's limit for what can be repeated from outside."""
+"""The log's limit for messages that can be triggered remotely."""
 
 import logging
 
@@ -8,7 +8,7 @@ from edgepose.system.log_limit import MAX_KINDS, RepeatFilter
 
 
 class TestRepeatFilter:
-    """One record of a kind per interval."""
+    """One record per kind and interval."""
 
     @pytest.fixture
     def clock(self) -> list[float]:
@@ -23,7 +23,7 @@ class TestRepeatFilter:
     def test_a_kind_is_logged_once_and_counted(
         self, log: logging.Logger, clock: list[float], caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Whatever its arguments are; another kind is logged, too."""
+        """Records with the same format string are counted; others are logged."""
         for number in range(100):
             log.warning("bad request from %s", number)
         log.warning("another thing")
@@ -39,7 +39,7 @@ class TestRepeatFilter:
     def test_errors_of_other_places_are_other_kinds(
         self, log: logging.Logger, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A second fault is not hidden by the first."""
+        """Exceptions raised at different places are different kinds."""
         for _ in range(3):
             for raise_ in (lambda: 1 / 0, lambda: int("x"), lambda: {}["x"]):
                 try:
@@ -50,7 +50,7 @@ class TestRepeatFilter:
         assert len(caplog.records) == 3
 
     def test_it_remembers_so_many_kinds(self, log: logging.Logger) -> None:
-        """Messages that nobody formats may all differ."""
+        """The number of remembered kinds is bounded."""
         (limit,) = log.filters
         for number in range(10 * MAX_KINDS):
             log.warning(f"{number} is a message of its own")  # as libraries do

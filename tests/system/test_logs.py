@@ -1,4 +1,4 @@
-"""Tests of logging: its three forms, and that no secret gets through any of them."""
+"""Logging: its three formats, and that no secret appears in any of them."""
 
 import io
 import json
@@ -21,12 +21,12 @@ log = logging.getLogger("edgepose.somewhere")
 
 @pytest.fixture(autouse=True)
 def _no_journal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever runs the tests may be a service."""
+    """Undo the effect of running the tests in a service."""
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -34,7 +34,7 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize("form", ["auto", "json"])
 def test_no_secret_gets_through(capsys: pytest.CaptureFixture[str], form: logs.Format) -> None:
-    """Text, arguments, exceptions, their causes, warnings: the password is in none of them."""
+    """The password is hidden in texts, arguments, exceptions, causes and warnings."""
     logs.configure("debug", form)
 
     log.info("camera hall: %s is away", URL)
@@ -59,7 +59,7 @@ def test_no_secret_gets_through(capsys: pytest.CaptureFixture[str], form: logs.F
 
 
 def test_what_ends_a_thread_is_a_record(capsys: pytest.CaptureFixture[str]) -> None:
-    """Python itself would print it without hiding anything, and in no form that programs read."""
+    """Uncaught exceptions of threads are logged in the chosen format, with secrets hidden."""
     logs.configure("info", "json")
 
     def fail() -> None:
@@ -78,7 +78,7 @@ def test_what_ends_a_thread_is_a_record(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_arguments_that_do_not_fit_are_left_out() -> None:
-    """A library's wrong call is still a line; logging itself would print the arguments."""
+    """A wrong number of arguments gives a record without them."""
     record = logging.LogRecord("library", logging.INFO, "", 0, "%s of %s", (URL,), None)
 
     logs.Redaction().filter(record)
@@ -87,7 +87,7 @@ def test_arguments_that_do_not_fit_are_left_out() -> None:
 
 
 class Stderr:
-    """What ends in a journal, whose own socket is not there."""
+    """A stderr connected to a journal whose socket is missing."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self._file = folder / "journal"
@@ -98,12 +98,12 @@ class Stderr:
         monkeypatch.setattr(sys, "stderr", stream)
 
     def lines(self) -> list[str]:
-        """Return what was written."""
+        """Return the written lines."""
         return self._file.read_text().splitlines()
 
 
 def fields(datagram: bytes) -> dict[str, str]:
-    """Read what the journal is sent: a name, its value's length in eight bytes, the value."""
+    """Decode the journal's datagram: a name, the value's length in eight bytes, the value."""
     found = {}
     while datagram:
         name, _, rest = datagram.partition(b"\n")
@@ -117,7 +117,7 @@ def fields(datagram: bytes) -> dict[str, str]:
 def test_the_journal_gets_records_with_fields(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """One entry each, however many lines: its priority, who said it and where; no secret."""
+    """Each record is one entry with priority, logger and code location, without secrets."""
     stderr = Stderr(monkeypatch, tmp_path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
         journal.bind(logs.JOURNAL)
@@ -149,7 +149,7 @@ def test_the_journal_gets_records_with_fields(
 def test_without_its_socket_the_journal_gets_a_priority_on_each_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Each line of stderr carries its priority, and no time: the journal has it."""
+    """Each line on stderr begins with its priority, without a time."""
     stderr = Stderr(monkeypatch, tmp_path)
     logs.configure("debug")
 
@@ -172,7 +172,7 @@ def test_without_its_socket_the_journal_gets_a_priority_on_each_line(
 def test_a_stream_that_was_sent_elsewhere_is_not_the_journal(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The variable is inherited by children whose stderr is another: the inode decides."""
+    """JOURNAL_STREAM is inherited by child processes: device and inode are compared."""
     with (tmp_path / "file").open("w") as stream:
         monkeypatch.setenv("JOURNAL_STREAM", "1:2")
 
@@ -181,7 +181,7 @@ def test_a_stream_that_was_sent_elsewhere_is_not_the_journal(
 
 
 def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file, a pipe and NO_COLOR get plain text."""
+    """Files, pipes and terminals with NO_COLOR get plain text."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     record = logging.LogRecord("edgepose", logging.ERROR, "", 0, "broken", (), None)
 
@@ -197,7 +197,7 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """Programs read time, level, logger, thread and message; a traceback stays in its line."""
+    """Each record is one JSON object per line, including its traceback."""
     logs.configure("info", "json")
 
     log.warning("two\nlines %s", "ü")
@@ -219,7 +219,7 @@ def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_libraries_are_quieter_than_we_are(capsys: pytest.CaptureFixture[str]) -> None:
-    """At `info` only warnings of others are worth a line; at `debug` also what they tell."""
+    """At `info` libraries log only warnings, at `debug` everything."""
     other = logging.getLogger("some.library")
 
     logs.configure("info")
@@ -235,7 +235,7 @@ def test_libraries_are_quieter_than_we_are(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_configuring_again_changes_and_does_not_double(capsys: pytest.CaptureFixture[str]) -> None:
-    """After a reload each record is still one line, at the new level."""
+    """Configuring twice changes the level and does not duplicate records."""
     logs.configure("info")
     logs.configure("error")
 

@@ -1,4 +1,4 @@
-"""How this machine is."""
+"""Measurements of process and machine."""
 
 import mmap
 import os
@@ -16,9 +16,9 @@ from tests.support.brokers import wait_until
 
 
 def test_memory_grows_by_what_is_taken() -> None:
-    """In megabytes, of the process that is asked about."""
+    """The value is in megabytes, for the given process."""
     before = process.memory_mb()
-    taken = mmap.mmap(-1, 30_000_000)  # not out of what the process has had before
+    taken = mmap.mmap(-1, 30_000_000)  # memory that the process did not have before
     taken.write(bytes(len(taken)))
     after = process.memory_mb()
 
@@ -48,7 +48,7 @@ print((faults() - before) / 20)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc")
 def test_memory_of_pictures_is_reused() -> None:
-    """A picture of 6 MB after another costs no page faults: it lies where that one lay."""
+    """A 6 MB picture after another causes no page faults: its memory is reused."""
     done = subprocess.run(
         [sys.executable, "-c", FAULTS_PER_PICTURE], capture_output=True, text=True, check=True
     )
@@ -57,7 +57,7 @@ def test_memory_of_pictures_is_reused() -> None:
 
 
 class Machine:
-    """What a machine has to tell about its supply and its heat; nothing at first."""
+    """A simulated machine's power supply and temperature; without data at first."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._folder = folder
@@ -67,17 +67,17 @@ class Machine:
         monkeypatch.setattr(hardware, "THERMAL", folder / "temp")
 
     def answers(self, script: str) -> None:
-        """Have the firmware's program, which does this."""
+        """Install a `vcgencmd` with this script."""
         program = self._folder / "vcgencmd"
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
 
     def keeps(self, word: str) -> None:
-        """Have the file of older kernels."""
+        """Create the file of older kernels."""
         hardware.THROTTLED.write_text(f"{word}\n")
 
     def watches(self, name: str, alarm: str) -> None:
-        """Have a monitor in the kernel."""
+        """Create a hardware monitor of the kernel."""
         monitor = hardware.MONITORS / name
         monitor.mkdir(parents=True)
         (monitor / "name").write_text(f"{name}\n")
@@ -107,7 +107,7 @@ def set_flags(throttling: Throttling | None) -> tuple[set[str], set[str]]:
 def test_a_pi_says_what_slows_it_down(
     machine: Machine, word: str, now: set[str], since_boot: set[str]
 ) -> None:
-    """Each flag by its name, what is apart from what was; the older file says the same."""
+    """Current and past flags are named; program and kernel file give the same result."""
     machine.keeps(word)
     kept = hardware.read_throttling()
     machine.answers(f"test $1 = get_throttled && echo throttled={word}")
@@ -127,7 +127,7 @@ def test_a_pi_says_what_slows_it_down(
 def test_a_firmware_that_may_not_be_asked_is_passed_over(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
-    """The program is there, the device is not ours: the monitor of the supply anybody may read."""
+    """If the firmware may not be asked, the kernel's supply monitor is used."""
     monkeypatch.setattr(hardware, "FIRMWARE_S", 0.1)
     machine.answers(script)
     machine.watches("cpu_thermal", "0")
@@ -140,7 +140,7 @@ def test_a_firmware_that_may_not_be_asked_is_passed_over(
 
 
 def test_what_the_machine_does_not_tell_is_not_made_up(machine: Machine) -> None:
-    """A PC has no firmware flags, and monitors of other things; a container may have no sensor."""
+    """Without firmware flags or sensors the result is None."""
     machine.watches("nvme", "1")
 
     assert hardware.read_throttling() is None
@@ -148,7 +148,7 @@ def test_what_the_machine_does_not_tell_is_not_made_up(machine: Machine) -> None
 
 
 def test_a_thread_stays_where_it_is_when_no_core_is_left() -> None:
-    """A network that takes all cores takes none away."""
+    """If the network uses all cores the thread's affinity is unchanged."""
     seen: list[frozenset[int]] = []
 
     def look() -> None:
@@ -163,7 +163,7 @@ def test_a_thread_stays_where_it_is_when_no_core_is_left() -> None:
 
 
 def test_processor_time_is_that_of_the_process_named() -> None:
-    """In seconds since it began, as the process itself counts them."""
+    """The CPU time is that of the given process, in seconds."""
     own_s = time.process_time()
 
     assert process.processor_s(os.getpid()) == pytest.approx(own_s, abs=0.5)
@@ -171,7 +171,7 @@ def test_processor_time_is_that_of_the_process_named() -> None:
 
 class TestThrottlingReader:
     def test_a_firmware_that_hangs_holds_nobody_up(self) -> None:
-        """Neither the first reader nor the next ones; the answer is there once it has come."""
+        """Readers do not block while the firmware hangs; its answer is available later."""
         go_on, asked = threading.Event(), []
 
         def hang() -> Throttling | None:
@@ -191,7 +191,7 @@ class TestThrottlingReader:
         assert wait_until(lambda: reader.latest() is not None)
 
     def test_it_asks_no_more_often_than_needed(self) -> None:
-        """A value that comes at once is there at once."""
+        """A value is cached for `refresh_s`, and available at the first call."""
         asked: list[int] = []
 
         def answer() -> Throttling | None:

@@ -1,4 +1,4 @@
-"""Sockets that others connect to."""
+"""Listening sockets."""
 
 import logging
 import socket
@@ -12,7 +12,7 @@ LOG = logging.getLogger("edgepose.test")
 
 
 def test_it_listens_there_only() -> None:
-    """Loopback means loopback."""
+    """A listener on loopback is bound to loopback only."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
 
@@ -30,7 +30,7 @@ def test_it_listens_there_only() -> None:
 def test_a_place_that_cannot_be_had_is_one_sentence(
     caplog: pytest.LogCaptureFixture, host: str, reason: str
 ) -> None:
-    """The place, the reason and the key stand in it, once."""
+    """The log has address, reason and key in one line."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         listener = listen(Address(host, port), "web.listen", LOG)
@@ -44,7 +44,7 @@ def test_a_place_that_cannot_be_had_is_one_sentence(
 
 
 def test_a_port_that_is_taken_has_another_beside_it() -> None:
-    """On the same host; and one that is free is taken as it is."""
+    """The alternative is on the same host; a free port is unchanged."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         place = Address("127.0.0.1", taken.getsockname()[1])
         other = or_another(place)

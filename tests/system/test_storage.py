@@ -1,4 +1,4 @@
-"""The state directory: where systemd or XDG say, or nowhere, with a sentence."""
+"""The state directory: from systemd or XDG, or none with a warning."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from edgepose.system.storage import StateFile, state_directory
 
 
 def test_systemd_has_the_first_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The unit's own folder; of several the first."""
+    """STATE_DIRECTORY is used; of several entries the first."""
     monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path / 'unit'}:{tmp_path / 'other'}")
 
     assert state_directory("pi") == tmp_path / "unit"
@@ -20,7 +20,7 @@ def test_systemd_has_the_first_word(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_elsewhere_each_device_has_its_own(
     set_: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where XDG says that state belongs; a path that is not absolute does not count."""
+    """The folder is below XDG_STATE_HOME, unless that is relative."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg") if set_ else "relative")
     root = tmp_path / "xdg" if set_ else tmp_path / ".local" / "state"
@@ -32,7 +32,7 @@ def test_elsewhere_each_device_has_its_own(
 def test_without_a_folder_it_says_so_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The daemon runs all the same."""
+    """Without a usable folder the result is None, with one warning."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "file" / "below"))
 
@@ -41,7 +41,7 @@ def test_without_a_folder_it_says_so_once(
 
 
 def test_a_note_comes_back_and_is_written_only_when_it_changes(tmp_path: Path) -> None:
-    """An SD card is not written for nothing."""
+    """An unchanged value is not written again."""
     path = tmp_path / "note.json"
     StateFile(path, dict[str, int]).write({"a": 1})
     before = path.stat().st_ino
@@ -59,7 +59,7 @@ def test_a_note_comes_back_and_is_written_only_when_it_changes(tmp_path: Path) -
 
 
 def test_a_note_in_no_folder_is_forgotten() -> None:
-    """In memory only: nothing is read, nothing raised."""
+    """Without a path nothing is stored, and nothing is raised."""
     note = StateFile(None, dict[str, int])
     note.write({"a": 1})
 
@@ -69,14 +69,14 @@ def test_a_note_in_no_folder_is_forgotten() -> None:
 def test_a_note_that_cannot_be_written_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A full or broken card costs the memory, not the daemon."""
+    """A failed write logs a warning."""
     StateFile(tmp_path / "absent" / "note.json", dict[str, int]).write({"a": 1})
 
     assert "cannot be written" in caplog.text
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
-    """Nobody ever sees half of it, and nothing else remains."""
+    """The file is replaced atomically, and no temporary file is left."""
     path = tmp_path / "file"
     storage.write(path, b"old")
     storage.write(path, b"new")

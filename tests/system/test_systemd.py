@@ -1,4 +1,4 @@
-"""Tests of what the service manager is told, and of the unit that it reads."""
+"""Notifications to the service manager, and the unit file."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ needs_analyze = pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze h
 
 
 class Manager:
-    """What a service manager hears on its socket."""
+    """A fake service manager that records its datagrams."""
 
     def __init__(self, address: str) -> None:
         self._line = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -40,7 +40,7 @@ class Manager:
         return self.heard[-1]
 
     def until(self, wanted: str, timeout_s: float = 20.0) -> str:
-        """Wait for a datagram with this line, or with a line that begins so."""
+        """Wait for a datagram with a line that begins like this."""
         deadline_s = time.monotonic() + timeout_s
         while True:
             said = self.next(deadline_s - time.monotonic())
@@ -48,7 +48,7 @@ class Manager:
                 return said
 
     def now(self) -> list[str]:
-        """Return what has been said since, without waiting."""
+        """Return the datagrams received since, without waiting."""
         self._line.settimeout(0)
         said = []
         try:
@@ -59,13 +59,13 @@ class Manager:
             return said
 
     def close(self) -> None:
-        """Stop listening."""
+        """Close the socket."""
         self._line.close()
 
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    """Ask for it before the manager: mosquitto, too, says that it is ready."""
+    """Start mosquitto before the manager, as it also sends READY."""
     with Mosquitto(tmp_path) as running:
         yield running
 
@@ -82,7 +82,7 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager
 
 
 def test_states_arrive_as_one_datagram(manager: Manager) -> None:
-    """The manager reads lines of one datagram together."""
+    """Several states are sent in one datagram."""
     sent = notify("READY=1", "STATUS=10.0 frames a second")
 
     assert sent
@@ -90,7 +90,7 @@ def test_states_arrive_as_one_datagram(manager: Manager) -> None:
 
 
 def test_an_abstract_socket_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name with @ in front is one without a file."""
+    """A name that begins with @ is an abstract socket."""
     name = f"edgepose-test-{os.getpid()}"
     listening = Manager(f"\0{name}")
     monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
@@ -103,7 +103,7 @@ def test_an_abstract_socket_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("address", ["", "relative", "/nowhere/at/all"])
 def test_without_a_manager_nothing_happens(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a terminal, or where the socket has gone, the daemon runs all the same."""
+    """Without a manager or its socket `notify` returns False."""
     monkeypatch.setenv("NOTIFY_SOCKET", address)
 
     assert not notify("READY=1")
@@ -123,7 +123,7 @@ def test_without_a_manager_nothing_happens(address: str, monkeypatch: pytest.Mon
 def test_the_watchdog_is_for_this_process_only(
     limit: str, pid: str, expected: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A child that inherits the variables is not meant by them."""
+    """The variables do not apply to a child process that inherits them."""
     monkeypatch.setenv("WATCHDOG_USEC", limit)
     monkeypatch.setenv("WATCHDOG_PID", pid.replace("ours", str(os.getpid())))
 
@@ -131,7 +131,7 @@ def test_the_watchdog_is_for_this_process_only(
 
 
 def test_only_life_feeds_the_watchdog(manager: Manager) -> None:
-    """A beat while nothing moves says nothing; beats that come too often are left out."""
+    """Without progress no beat is sent; beats in quick succession are dropped."""
     moves = True
     service = Service(lambda: moves)
 
@@ -145,14 +145,14 @@ def test_only_life_feeds_the_watchdog(manager: Manager) -> None:
 
 
 def test_a_status_is_one_line(manager: Manager) -> None:
-    """An error's second line must not become a command to the manager."""
+    """Line breaks are removed, as they would start another command."""
     Service(lambda: True).status("camera lost\nSTOPPING=1")
 
     assert manager.next() == "STATUS=camera lost STOPPING=1"
 
 
 def test_a_reload_before_the_start_is_done_is_not_ready(manager: Manager) -> None:
-    """`READY` is not said early, and the watchdog's time comes back to what the unit says."""
+    """A reload during the start sends no READY, and restores the watchdog's time."""
     service = Service(lambda: True)
 
     service.reloading(90)
@@ -167,7 +167,7 @@ def test_a_reload_before_the_start_is_done_is_not_ready(manager: Manager) -> Non
 
 
 def test_a_restart_is_no_end(manager: Manager) -> None:
-    """The process goes on: systemd waits for it as for a reload, and restores its watchdog."""
+    """The process continues: a restart is announced as a reload, and the watchdog is restored."""
     old, new = Service(lambda: True), Service(lambda: True)
 
     old.stopping(90)
@@ -182,7 +182,7 @@ def test_a_restart_is_no_end(manager: Manager) -> None:
 
 
 def test_an_idle_engine_makes_progress() -> None:
-    """A camera that is being reconnected gives the engine nothing to do: no stall."""
+    """Without frames the engine is not stalled."""
     progress = InferenceWatchdog()
 
     assert [progress.is_progressing() for _ in range(3)] == [True] * 3
@@ -193,7 +193,7 @@ def test_an_idle_engine_makes_progress() -> None:
 
 
 def test_a_frame_that_does_not_come_back_is_a_stall() -> None:
-    """The frame may have gone in just before the question: the second one counts."""
+    """The second check with the same frame in progress reports a stall."""
     progress = InferenceWatchdog()
     progress.start()
 
@@ -204,7 +204,7 @@ def test_a_frame_that_does_not_come_back_is_a_stall() -> None:
 
 
 def test_frames_that_come_back_between_questions_are_progress() -> None:
-    """Each question meets a busy engine, each time with another frame."""
+    """A different frame at each check is progress."""
     progress = InferenceWatchdog()
     answers = []
 
@@ -217,7 +217,7 @@ def test_frames_that_come_back_between_questions_are_progress() -> None:
 
 
 def test_a_frame_that_is_taken_over_is_a_new_one() -> None:
-    """Whoever hangs is left behind: the next thread's frame counts, the old one never."""
+    """A frame taken over by another thread restarts the check; the old one does not count."""
     progress = InferenceWatchdog()
     progress.start()
     progress.is_progressing()
@@ -231,7 +231,7 @@ def test_a_frame_that_is_taken_over_is_a_new_one() -> None:
 
 @needs_analyze
 def test_the_unit_has_no_word_that_systemd_does_not_know(tmp_path: Path) -> None:
-    """`verify` prints what it does not understand, and exits 0 all the same."""
+    """`systemd-analyze verify` prints nothing, as its exit code does not report unknown keys."""
     unit = tmp_path / UNIT.name
     program = "/opt/edgepose/venv/bin/edgepose"
     assert program in UNIT.read_text()
@@ -244,14 +244,14 @@ def test_the_unit_has_no_word_that_systemd_does_not_know(tmp_path: Path) -> None
 
 @needs_analyze
 def test_the_sandbox_is_tight() -> None:
-    """An exposure of 2.0 or lower, as systemd counts."""
+    """Systemd's exposure score is at most 2.0."""
     done = _analyze("security", "--offline=true", "--no-pager", "--threshold=20", str(UNIT))
 
     assert done.returncode == 0, done.stdout
 
 
 def test_what_no_restart_mends_is_not_restarted() -> None:
-    """Usage, model and the broker's refusal, as the contract numbers them."""
+    """Exit codes for usage and model errors prevent a restart."""
     settings = dict(
         line.split("=", 1) for line in UNIT.read_text().splitlines() if "=" in line[1:] and line
     )
@@ -266,7 +266,7 @@ def _analyze(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 class Daemon:
-    """A daemon in a process of its own, under a manager."""
+    """A daemon process under the fake manager."""
 
     def __init__(self, folder: Path, tables: str, url: str) -> None:
         self.file, self._log = folder / "edgepose.toml", folder / "log"
@@ -284,7 +284,7 @@ class Daemon:
         self.file.write_text(head + quiet + model + tables)
 
     def said(self) -> str:
-        """Return what it has logged."""
+        """Return the daemon's log."""
         return self._log.read_text()
 
 
@@ -310,7 +310,7 @@ DEMO = '[[camera]]\nid = "hall"\nsource = "demo://"\n'
 def test_ready_comes_after_the_first_pose(
     broker: Mosquitto, manager: Manager, start: Callable[..., Daemon]
 ) -> None:
-    """Then beats go on, and a termination says so."""
+    """READY is sent after the first poses, then beats, and STOPPING on SIGTERM."""
     with witness(broker.port, "edgepose/+/+/poses") as watcher:
         daemon = start(DEMO, broker.url)
         ready = manager.until("READY=1")
@@ -331,7 +331,7 @@ def test_ready_comes_after_the_first_pose(
 def test_ready_waits_for_what_became_of_the_broker(
     manager: Manager, start: Callable[..., Daemon]
 ) -> None:
-    """Whoever starts after us finds us connected, where that is possible at all."""
+    """READY is sent once the connection to the broker has succeeded or failed."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         start(DEMO, f"mqtt://127.0.0.1:{mute.getsockname()[1]}")
         line, _ = mute.accept()
@@ -346,7 +346,7 @@ def test_ready_waits_for_what_became_of_the_broker(
 def test_an_absent_broker_and_a_lost_camera_are_no_stall(
     manager: Manager, start: Callable[..., Daemon]
 ) -> None:
-    """Both have been tried: ready, with what is amiss in the sentence, and beats go on."""
+    """READY names the missing broker and camera, and beats continue."""
     start(DEMO + '[[camera]]\nid = "yard"\nsource = "/dev/video99"\n')
 
     ready = manager.until("READY=1")
@@ -359,7 +359,7 @@ def test_an_absent_broker_and_a_lost_camera_are_no_stall(
 
 @pytest.mark.slow
 def test_a_reload_is_announced_and_over(manager: Manager, start: Callable[..., Daemon]) -> None:
-    """Good or bad: `systemctl` waits for READY after it."""
+    """READY follows RELOADING for valid and invalid files."""
     daemon = start(DEMO)
     manager.until("READY=1")
 
@@ -377,7 +377,7 @@ def test_a_reload_is_announced_and_over(manager: Manager, start: Callable[..., D
 def test_an_engine_that_hangs_starves_the_watchdog(
     tmp_path: Path, manager: Manager, start: Callable[..., Daemon]
 ) -> None:
-    """No beat while a frame does not come back; beats again once the CPU has taken over."""
+    """During a hanging inference no beats are sent; they resume on the CPU."""
     library = tpu.compile_delegate(tmp_path, AT_INVOKE="HANG", AFTER=40)
     for_the_tpu, cpu = tpu.pair(tmp_path)
     model = f'[model]\nname = "{for_the_tpu}"\ntwin = "{cpu}"\ndelegate = "{library}"\n'

@@ -1,4 +1,4 @@
-"""Where threads meet."""
+"""Queues and events between threads."""
 
 import random
 import subprocess
@@ -13,7 +13,7 @@ from edgepose.system.threads import FairQueue, FirstError, InOrder, LatestSlot, 
 
 
 def test_a_live_slot_keeps_the_newest_and_counts_the_rest() -> None:
-    """A camera is never waited for and never waits."""
+    """A live slot keeps the newest item, and counts the dropped ones."""
     slot: LatestSlot[int] = LatestSlot(newest_wins=True)
 
     for n in range(5):
@@ -24,7 +24,7 @@ def test_a_live_slot_keeps_the_newest_and_counts_the_rest() -> None:
 
 
 def test_a_finite_slot_hands_over_everything_in_order() -> None:
-    """A file's frames all arrive, however slow the other side."""
+    """A finite slot delivers all items in order."""
     slot: LatestSlot[int] = LatestSlot(newest_wins=False)
 
     def give() -> None:
@@ -42,7 +42,7 @@ def test_a_finite_slot_hands_over_everything_in_order() -> None:
 
 
 def test_a_closed_slot_gives_what_waits_and_then_lets_go() -> None:
-    """Nothing is lost at the end, and nobody hangs."""
+    """The waiting item is delivered, then None; later items are refused."""
     slot: LatestSlot[str] = LatestSlot(newest_wins=False)
     slot.put("last")
 
@@ -68,7 +68,7 @@ def test_closing_frees_both_sides_that_wait() -> None:
 
 
 def test_lanes_take_turns_whoever_is_quicker() -> None:
-    """Four cameras share one engine equally while each has something waiting."""
+    """Four cameras get equal turns while each has items waiting."""
     lanes: FairQueue[str] = FairQueue()
     for name in "bdac":
         lanes.put(name, name)
@@ -84,7 +84,7 @@ def test_lanes_take_turns_whoever_is_quicker() -> None:
 
 
 def test_closed_lanes_give_what_waits_and_then_lets_go() -> None:
-    """The engine's thread ends after the last frame."""
+    """Waiting items are delivered, then None."""
     lanes: FairQueue[int] = FairQueue()
     lanes.put("a", 1)
 
@@ -97,7 +97,7 @@ def test_closed_lanes_give_what_waits_and_then_lets_go() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_work_is_handed_on_in_the_order_in_which_it_began(workers: int) -> None:
-    """However long each item takes, and whoever does it."""
+    """The order is kept, whatever the durations and threads."""
     jobs: InOrder[list[int]] = InOrder(workers + 1)
     waiting: LatestSlot[list[int]] = LatestSlot(newest_wins=False)
     delays = random.Random(7)
@@ -129,7 +129,7 @@ def test_work_is_handed_on_in_the_order_in_which_it_began(workers: int) -> None:
 
 
 def test_closing_lets_go_of_work_that_is_never_done() -> None:
-    """A network that hangs does not hold up the end; what is done before it is handed on."""
+    """Closing discards unfinished items; finished ones before them are delivered."""
     jobs: InOrder[str] = InOrder(2)
     jobs.begin("done")
     jobs.begin("hangs")
@@ -151,7 +151,7 @@ def test_closing_lets_go_of_work_that_is_never_done() -> None:
 
 
 def test_work_that_is_reported_twice_counts_once() -> None:
-    """A thread that was left behind may come back long after its frame was handed on."""
+    """A second `done` for a delivered item is ignored."""
     jobs: InOrder[list[int]] = InOrder(4)
     first, second = [1], [2]
     jobs.begin(first)
@@ -167,7 +167,7 @@ def test_work_that_is_reported_twice_counts_once() -> None:
 
 
 def test_the_first_failure_counts() -> None:
-    """What came after is a consequence."""
+    """Later errors are ignored."""
     stopped = threading.Event()
     failure = FirstError(stopped.set)
     first = ValueError("first")
@@ -194,14 +194,14 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def test_a_sleeper_is_woken_by_a_signal_at_any_moment() -> None:
-    """A handler runs within the sleeper, whatever that holds: here thousands of times."""
+    """A signal handler can set the event at any moment, tested thousands of times."""
     assert (
         subprocess.run([sys.executable, "-c", SIGNALLED], timeout=30, check=False).returncode == 0
     )
 
 
 def test_many_calls_end_one_sleep() -> None:
-    """What was asked for before it slept counts, once."""
+    """Several `set` calls before a wait end one wait."""
     wake = WakeEvent()
     for _ in range(3):
         wake.set()

@@ -1,4 +1,4 @@
-"""Tests of the API for programs, with real clients and the test in the daemon's place."""
+"""The API for programs, with real clients and a test in place of the daemon."""
 
 import asyncio
 import base64
@@ -46,7 +46,7 @@ DOCUMENT = openapi.document()
 
 
 def poses(seq: int, *, camera: str = "hall", score: float = 0.9) -> bytes:
-    """Return a message with a person who stands in the left half of the picture."""
+    """Return a message with a person standing in the left half of the picture."""
     keypoints = [(320.0, 200.0 + 40 * joint, score) for joint in range(17)]
     person = PersonMessage(
         id=3, score=0.9, bbox=(280, 190, 80, 700), posture="standing", keypoints=keypoints
@@ -110,7 +110,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def guarded(folder: Path) -> Iterator[Site]:
-    """Serve a page that others reach, with a token of each kind."""
+    """Serve a page that other machines reach, with a read token and an owner's token."""
     settings: dict[str, Any] = {"token_file": str(folder / tokens.FILE), "local": False}
     with site(cameras=CAMERAS, topic_prefix=PREFIX, **settings) as made:
         made.tell("status", STATUS)
@@ -118,7 +118,7 @@ def guarded(folder: Path) -> Iterator[Site]:
 
 
 def check(schema: str, content: Any) -> None:
-    """Validate an answer against the document."""
+    """Validate an answer against the OpenAPI document."""
     whole = {"$ref": f"#/components/schemas/{schema}", "components": DOCUMENT["components"]}
     jsonschema.Draft202012Validator(whole).validate(content)
 
@@ -128,7 +128,7 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 def watched(page: Site) -> feed.Watch:
-    """Return what the process asks the daemon for next."""
+    """Return the process's next watch request."""
     while True:
         command = page.asked.get(timeout=60)
         if isinstance(command, feed.Watch):
@@ -147,10 +147,10 @@ async def received(line: ClientWebSocketResponse, count: int) -> list[Any]:
 
 
 class TestCameras:
-    """What there is."""
+    """The list of cameras."""
 
     def test_cameras_come_with_their_status_and_state(self, page: Site) -> None:
-        """As the topics have them; null before there is any."""
+        """Status and state are those of the topics; null until received."""
         before = page.ask("GET", "/api/v1/cameras").data
         page.tell("status", STATUS)
         page.tell("state", state(count=2), "hall")
@@ -166,7 +166,7 @@ class TestCameras:
 
     @pytest.mark.parametrize("path", ["cameras/attic/poses", "cameras/attic/skeletons.mjpeg"])
     def test_an_unknown_camera_is_refused_with_the_known_ones(self, page: Site, path: str) -> None:
-        """The sentence helps."""
+        """The error lists the known cameras."""
         answer = page.ask("GET", f"/api/v1/{path}")
 
         assert answer.status == 404
@@ -175,15 +175,15 @@ class TestCameras:
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
     def test_it_only_reads(self, page: Site, method: str) -> None:
-        """Nothing can be changed there."""
+        """Writing methods are refused."""
         assert page.ask(method, "/api/v1/cameras", {}).status == 405
 
 
 class TestPoses:
-    """The newest poses of a camera."""
+    """The latest poses of a camera."""
 
     def test_the_first_request_waits_for_a_frame(self, page: Site) -> None:
-        """The daemon is asked for poses then; the next request is answered at once."""
+        """The first request subscribes and waits; the next one is answered at once."""
 
         async def poll() -> tuple[Any, Any, float]:
             first = asyncio.ensure_future(
@@ -209,7 +209,7 @@ class TestPoses:
         check("PosesMessage", first)
 
     def test_a_camera_without_frames_is_a_sentence(self, page: Site) -> None:
-        """Rather than poses of the past."""
+        """Without frames the answer is 503 with a reason, not outdated poses."""
         answer = page.ask("GET", "/api/v1/cameras/hall/poses")
 
         assert answer.status == 503
@@ -217,7 +217,7 @@ class TestPoses:
         assert int(answer.headers["Retry-After"]) > 0
 
     def test_polling_takes_no_place_of_a_page(self, page: Site) -> None:
-        """And the daemon is asked for nothing that nobody asks for any more."""
+        """Polling does not occupy a viewer's slot."""
 
         async def all_open() -> int:
             async with ClientSession() as session:
@@ -236,10 +236,10 @@ class TestPoses:
 
 
 class TestStream:
-    """The messages of the broker, over a WebSocket."""
+    """The broker's messages over a WebSocket."""
 
     def test_messages_come_with_their_topics(self, page: Site) -> None:
-        """At first what is retained, then what happens; each as MQTT has it."""
+        """Retained messages come first, then new ones, each with its MQTT topic."""
         page.tell("status", STATUS)
         page.tell("state", state(count=1), "hall")
         page.tell("availability", b'"online"', "hall")
@@ -271,7 +271,7 @@ class TestStream:
             check("StreamMessage", message)
 
     def test_cameras_and_types_can_be_chosen(self, page: Site) -> None:
-        """The daemon is asked for no more poses than that."""
+        """Only the selected cameras' poses are requested from the daemon."""
         page.tell("status", STATUS)
         page.tell("state", state(count=1), "hall")
 
@@ -288,7 +288,7 @@ class TestStream:
         assert message["topic"] == f"{PREFIX}/yard/poses"
 
     def test_without_poses_the_daemon_is_asked_for_none(self, page: Site) -> None:
-        """A program that waits for events costs nothing."""
+        """Without poses in the selection none are requested from the daemon."""
 
         async def look() -> bool:
             async with stream(page, "?type=event") as line:
@@ -303,14 +303,14 @@ class TestStream:
         [("?type=picture", 422), ("?type=", 422), ("?camera=attic", 404), ("", 426)],
     )
     def test_what_is_not_there_is_refused(self, page: Site, query: str, status: int) -> None:
-        """With a sentence."""
+        """An unknown camera or type is refused with a reason."""
         answer = page.ask("GET", f"/api/v1/stream{query}")
 
         assert answer.status == status
         check("ErrorMessage", answer.data)
 
     def test_it_takes_no_messages(self, page: Site) -> None:
-        """A client that sends one is told so."""
+        """A client that sends a message is disconnected with code 1008."""
 
         async def say() -> int | None:
             async with stream(page) as line:
@@ -322,7 +322,7 @@ class TestStream:
         assert run(say()) == 1008
 
     def test_a_slow_client_gets_the_newest_poses_and_all_events(self, page: Site) -> None:
-        """What is late is replaced, what has happened is not."""
+        """For a slow client poses are replaced by newer ones; events are all sent."""
 
         async def look() -> tuple[list[int], list[str]]:
             async with stream(page) as line:
@@ -349,7 +349,7 @@ class TestStream:
 
 
 async def pictures(answer: ClientResponse, count: int) -> list[np.ndarray]:
-    """Read pictures of a Motion JPEG stream as its clients do, by their lengths."""
+    """Read pictures of a Motion JPEG stream by their Content-Length."""
     found = []
     while len(found) < count:
         line = await answer.content.readline()
@@ -370,10 +370,10 @@ async def skeletons(page: Site, query: str = "") -> AsyncIterator[ClientResponse
 
 
 class TestSkeletons:
-    """Motion JPEG."""
+    """Skeletons as Motion JPEG."""
 
     def test_skeletons_are_drawn_on_black(self, page: Site) -> None:
-        """At their place in the picture; the daemon is asked for poses and no picture."""
+        """They are drawn at their positions; no pictures are requested from the daemon."""
 
         async def look() -> tuple[str, np.ndarray]:
             async with skeletons(page) as answer:
@@ -393,7 +393,7 @@ class TestSkeletons:
         assert np.median(lit[:, 1]) == pytest.approx(width * 320 / 1280, abs=10)
 
     def test_points_below_the_score_in_force_are_not_drawn(self, page: Site) -> None:
-        """It is the camera's own, which its state tells."""
+        """The minimum score is the one in the camera's state."""
         page.tell("state", state(count=1, min_score=0.8), "hall")
 
         async def look() -> np.ndarray:
@@ -408,7 +408,7 @@ class TestSkeletons:
         assert picture.max() < 60
 
     def test_so_many_a_second_and_the_newest(self, page: Site) -> None:
-        """Frames between two pictures are left out."""
+        """The frame rate is limited; the latest frame is used."""
 
         async def look() -> float:
             async with skeletons(page, "?fps=4") as answer:
@@ -430,7 +430,7 @@ class TestSkeletons:
         assert 0.8 < run(look()) < 4
 
     def test_without_frames_it_is_empty(self, page: Site) -> None:
-        """Not a person who left long ago."""
+        """Without frames the picture is black."""
 
         async def look() -> np.ndarray:
             async with skeletons(page) as answer:
@@ -442,14 +442,14 @@ class TestSkeletons:
         "query", ["fps=0", "fps=x", "fps=nan", "size=1", "size=99999", "size="]
     )
     def test_wrong_numbers_are_refused(self, page: Site, query: str) -> None:
-        """With what is expected."""
+        """The error names the allowed range."""
         answer = page.ask("GET", f"/api/v1/cameras/hall/skeletons.mjpeg?{query}")
 
         assert answer.status == 422
         assert "from" in answer.data["error"]
 
     def test_a_client_that_leaves_is_noticed(self, page: Site) -> None:
-        """The daemon is asked for nothing any more."""
+        """When the client disconnects, the camera is no longer watched."""
 
         async def look() -> None:
             async with skeletons(page):
@@ -468,7 +468,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 class TestToken:
-    """Who may read."""
+    """Access by tokens."""
 
     @pytest.fixture
     def read_token(self, folder: Path) -> str:
@@ -476,13 +476,13 @@ class TestToken:
         return tokens.make(folder / tokens.READ_FILE)
 
     def test_without_a_token_nothing_is_answered(self, guarded: Site, read_token: str) -> None:
-        """On every path."""
+        """Without a token every path answers 401."""
         for route in openapi.ROUTES:
             path = route.path.replace("{camera}", "hall")
             assert guarded.ask("GET", path).status == 401, path
 
     def test_it_is_taken_in_three_places(self, guarded: Site, read_token: str) -> None:
-        """As the clients of dashboards can send it."""
+        """The token is accepted as Bearer, as Basic password and in the URL."""
         basic = base64.b64encode(f"any:{read_token}".encode()).decode()
         path = "/api/v1/cameras"
 
@@ -491,7 +491,7 @@ class TestToken:
         assert guarded.ask("GET", f"{path}?token={read_token}").status == 200
 
     def test_it_opens_nothing_else(self, guarded: Site, read_token: str) -> None:
-        """Neither the configuration nor the page, nor does it sign in."""
+        """The read token gives no access to configuration, settings or page, nor to a login."""
         for method, path in (
             ("GET", "/api/config"),
             ("PUT", "/api/config"),
@@ -504,14 +504,14 @@ class TestToken:
         assert guarded.ask("POST", "/api/login", {"token": read_token}).status == 401
 
     def test_the_owners_opens_it_but_not_in_a_url(self, guarded: Site, folder: Path) -> None:
-        """URLs end up in logs and histories."""
+        """The owner's token is accepted in the header, but not in a URL, which may be logged."""
         owner = tokens.make(folder / tokens.FILE)
 
         assert guarded.ask("GET", "/api/v1/cameras", **bearer(owner)).status == 200
         assert guarded.ask("GET", f"/api/v1/cameras?token={owner}").status == 401
 
     def test_a_session_of_the_page_opens_it_too(self, guarded: Site, folder: Path) -> None:
-        """Also where a proxy hands its own Basic authentication on."""
+        """A session works, also behind a proxy that forwards its own Basic authentication."""
         token = tokens.make(folder / tokens.FILE)
         signed = guarded.ask("POST", "/api/login", {"token": token})
         cookie = signed.headers["Set-Cookie"].partition(";")[0]
@@ -522,7 +522,7 @@ class TestToken:
             assert answer.status == 200
 
     def test_guessing_is_slow(self, guarded: Site, read_token: str) -> None:
-        """Together with wrong tokens of the page."""
+        """Wrong read tokens count for the same limit as wrong logins."""
         for number in range(MAX_FAILURES):
             assert guarded.ask("GET", f"/api/v1/cameras?token={number}").status == 401
         guessed = guarded.ask("GET", "/api/v1/cameras", **bearer(read_token))
@@ -535,11 +535,11 @@ class TestToken:
         "value", ["Bearer", "Bearer \xff", "Basic \xff", "Basic eA", "Digest x"]
     )
     def test_rubbish_is_refused(self, guarded: Site, read_token: str, value: str) -> None:
-        """As any wrong token."""
+        """An invalid Authorization header is treated as a wrong token."""
         assert guarded.ask("GET", "/api/v1/cameras", Authorization=value).status == 401
 
     def test_a_dashboard_elsewhere_needs_the_token(self, page: Site) -> None:
-        """Even on this machine, where others need none: its page could belong to anybody."""
+        """Cross-site requests need a token, even on this machine."""
         foreign = {"Sec_Fetch_Site": "cross-site", "Origin": "http://dashboard.example"}
 
         assert page.ask("GET", "/api/v1/cameras", **foreign).status == 403
@@ -547,7 +547,7 @@ class TestToken:
     def test_a_dashboard_elsewhere_may_show_it_by_its_token(
         self, guarded: Site, read_token: str
     ) -> None:
-        """The browser is allowed to, for this answer only."""
+        """An API answer with a token may be embedded cross-origin, the page may not."""
         foreign = {"Sec_Fetch_Site": "cross-site"}
         policy = "Cross-Origin-Resource-Policy"
 
@@ -558,7 +558,7 @@ class TestToken:
         assert page.headers[policy] == "same-origin"
 
     def test_a_foreign_name_is_refused_with_any_token(self, guarded: Site, read_token: str) -> None:
-        """The guard of the page holds here, too."""
+        """A wrong Host is refused even with a valid token."""
         answer = guarded.ask("GET", "/api/v1/cameras", Host="evil.example", **bearer(read_token))
 
         assert answer.status == 403
@@ -567,7 +567,7 @@ class TestToken:
 def test_a_new_token_ends_what_the_older_one_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stream that is open, too."""
+    """A new token ends open streams of the old one."""
     monkeypatch.setattr("edgepose.web.server.LOOK_S", 0.05)
     monkeypatch.setattr("edgepose.web.server.IDLE_S", 0.5)
     file = tmp_path / tokens.READ_FILE
@@ -593,7 +593,7 @@ def test_a_new_token_ends_what_the_older_one_opened(
 
 
 def test_a_client_that_takes_no_pictures_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its place is free again, and the daemon is asked for nothing."""
+    """A client that does not read is disconnected, and its slot is free again."""
     monkeypatch.setattr("edgepose.web.api.WRITE_S", 0.5)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
@@ -621,14 +621,14 @@ def test_a_client_that_takes_no_pictures_is_ended(monkeypatch: pytest.MonkeyPatc
 
 
 class TestDocument:
-    """OpenAPI."""
+    """The OpenAPI document."""
 
     def test_it_is_served(self, page: Site) -> None:
-        """The same that is published."""
+        """The served document is the published one."""
         assert page.ask("GET", "/api/v1/openapi.json").data == json.loads(json.dumps(DOCUMENT))
 
     def test_it_describes_what_there_is(self) -> None:
-        """Each path, and none that is not there."""
+        """The documented paths are exactly the served ones."""
         from aiohttp import web
 
         app = web.Application()
@@ -638,7 +638,7 @@ class TestDocument:
         assert served == set(DOCUMENT["paths"])
 
     def test_its_references_lead_somewhere(self) -> None:
-        """And each schema is one."""
+        """Every reference resolves, and every schema is valid."""
         text = json.dumps(DOCUMENT)
         named = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
 

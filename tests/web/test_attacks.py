@@ -33,7 +33,7 @@ source = "demo://"
 ATTACKER = "127.0.0.2"
 FLOOD = 500
 ANSWER_S = 3.0
-"""Seconds in which others are answered during an attack, on a busy machine."""
+"""Maximum response time for other clients during an attack, on a busy machine."""
 
 LOG_BYTES = 2000
 SQUARE = [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9], [0.1, 0.9]]
@@ -58,7 +58,7 @@ def page(running: Site, folder: Path) -> Site:
 
 @pytest.fixture(scope="module")
 def asking(folder: Path) -> Iterator[Site]:
-    """Serve a page that asks for a token."""
+    """Serve a page that requires a token."""
     file, token_file = folder / "guarded.toml", folder / "token"
     file.write_text(FILE)
     tokens.make(token_file)
@@ -73,7 +73,7 @@ def guarded(asking: Site) -> Site:
 
 
 def quiet(page: Site) -> Site:
-    """Empty a page's log."""
+    """Clear the page's log."""
     assert page.log is not None
     page.log.write_bytes(b"")
     return page
@@ -84,7 +84,7 @@ def connect(port: int, address: str = ATTACKER) -> socket.socket:
 
 
 def seconds(page: Site) -> float:
-    """Return how long another client waits for the page."""
+    """Return how long a request takes."""
     before_s = time.monotonic()
     assert page.ask("GET", "/").status == 200
     return time.monotonic() - before_s
@@ -96,7 +96,7 @@ def logged(page: Site) -> str:
 
 
 def is_ended(line: socket.socket) -> bool:
-    """Return whether the other end has closed a connection that was sent nothing."""
+    """Return whether the other end has closed a connection without sending anything."""
     line.settimeout(0.001)
     try:
         return line.recv(4096) == b""
@@ -107,7 +107,7 @@ def is_ended(line: socket.socket) -> bool:
 
 
 def status(port: int, request: bytes) -> int:
-    """Send bytes; return the status of the answer."""
+    """Send bytes; return the status code of the answer."""
     with connect(port, "127.0.0.1") as line:
         line.sendall(request)
         return int(line.recv(4096).split(b" ")[1])
@@ -124,7 +124,7 @@ class TestFlood:
 
     @pytest.mark.parametrize("begun", [b"", b"G", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "])
     def test_half_requests_hold_up_nobody_and_are_ended(self, page: Site, begun: bytes) -> None:
-        """Of one address only so many are kept; the log gets a line, not one for each."""
+        """Connections per address are limited, incomplete requests end, the log stays short."""
         with ExitStack() as flood:
             lines = []
             for _ in range(FLOOD):
@@ -140,7 +140,7 @@ class TestFlood:
         assert len(logged(page)) < LOG_BYTES
 
     def test_one_address_cannot_lock_itself_out(self, page: Site) -> None:
-        """Behind a proxy all have one address: a whole request displaces a half one."""
+        """A complete request displaces an incomplete one of the same address, as behind a proxy."""
         with ExitStack() as flood:
             for _ in range(FLOOD):
                 flood.enter_context(connect(page.port, "127.0.0.1")).sendall(b"GET")
@@ -148,7 +148,7 @@ class TestFlood:
             assert seconds(page) < ANSWER_S
 
     def test_many_addresses_hold_up_nobody(self, page: Site) -> None:
-        """The limit in all holds, and the network with the most connections makes room."""
+        """The total is limited; the network with the most connections is displaced first."""
         with ExitStack() as flood:
             for number in range(FLOOD):
                 line = connect(page.port, f"127.0.1.{1 + number % 50}")
@@ -158,7 +158,7 @@ class TestFlood:
             assert len(list(Path(f"/proc/{page.process.pid}/fd").iterdir())) < 300
 
     def test_a_body_that_does_not_come_is_ended(self, page: Site) -> None:
-        """With a sentence, though a byte comes now and then."""
+        """A body that arrives too slowly is answered with an error and ended."""
         head = (
             b"POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: 1000\r\n\r\n"
@@ -177,7 +177,7 @@ class TestFlood:
         assert b" 408 " in answer.splitlines()[0]
 
     def test_handshakes_that_stop_are_ended(self, folder: Path, tmp_path: Path) -> None:
-        """Over HTTPS nothing is a request before the handshake."""
+        """Incomplete TLS handshakes are ended."""
         certificate, key = Authority(tmp_path).sign("localhost")
         with (
             site(folder / "edgepose.toml", cert_file=str(certificate), key_file=str(key)) as page,
@@ -192,7 +192,7 @@ class TestFlood:
 
 
 class TestMalformed:
-    """Requests that no browser sends."""
+    """Malformed requests."""
 
     @pytest.mark.parametrize(
         "request_",
@@ -206,7 +206,7 @@ class TestMalformed:
         ],
     )
     def test_they_cost_a_line_in_the_log_at_most(self, page: Site, request_: bytes) -> None:
-        """However often they are sent."""
+        """They are answered with 400, and the log stays small."""
         found = {status(page.port, request_) for _ in range(200)}
 
         assert found == {400}
@@ -238,7 +238,7 @@ class TestMalformed:
     def test_headers_of_any_bytes_are_answered(
         self, guarded: Site, header: bytes, path: bytes
     ) -> None:
-        """With what the request deserves, and without a fault in the log."""
+        """The answer is a proper status code, and no traceback is logged."""
         host = b"" if header.startswith(b"Host") else b"Host: localhost\r\n"
         close = b"Connection: close\r\n"
 
@@ -251,7 +251,7 @@ class TestMalformed:
 
     @pytest.mark.parametrize("camera", ["%ff", "%00", "%ED%A0%80", "..%2f..", "x" * 5000, "a%0ab"])
     def test_any_name_of_a_camera_is_answered(self, page: Site, camera: str) -> None:
-        """The daemon, or the page, refuses it."""
+        """The name is refused with an error, and no traceback is logged."""
         page.refusal = "no such camera"
         answer = page.ask("POST", f"/api/cameras/{camera}/set", {"paused": True})
         page.refusal = ""
@@ -276,12 +276,12 @@ class TestMalformed:
         ],
     )
     def test_no_path_leads_out_of_the_page(self, page: Site, path: str) -> None:
-        """Nothing but the page's own files is there."""
+        """Paths outside of the page's files are refused."""
         assert page.ask("GET", path).status in {400, 404}
 
 
 class TestBodies:
-    """JSON that the page does not send."""
+    """Invalid JSON bodies."""
 
     NONSENSE = (
         b"null",
@@ -316,7 +316,7 @@ class TestBodies:
 
     @pytest.mark.parametrize("body", NONSENSE, ids=lambda body: body[:60].decode("latin-1"))
     def test_it_is_refused_with_a_sentence(self, page: Site, body: bytes, folder: Path) -> None:
-        """Nothing is written, nothing is a fault."""
+        """It is refused with an error; nothing is written or logged."""
         answer = save(page, body)
 
         assert answer.status in {400, 422}
@@ -329,7 +329,7 @@ class TestBodies:
     def test_a_missing_body_is_refused_with_a_sentence(
         self, page: Site, path: str, body: bytes | None
     ) -> None:
-        """With or without its type."""
+        """It is refused with 422, with or without a content type."""
         method = "PUT" if path == "/api/config" else "POST"
         answers = [
             page.ask(method, path, body, If_Match='"x"'),
@@ -342,7 +342,7 @@ class TestBodies:
         assert all(answer.data["error"] for answer in answers)
 
     def test_random_changes_are_refused_or_saved(self, page: Site) -> None:
-        """Hundreds of them: never a fault."""
+        """Hundreds of random changes never cause an internal error."""
         make = random.Random(15)
 
         statuses = [save(page, changes(make)).status for _ in range(300)]
@@ -354,7 +354,7 @@ class TestBodies:
     @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "x", "identity, gzip"])
     @pytest.mark.parametrize("content", [b"rubbish", gzip.compress(b"0" * 50_000_000)])
     def test_compressed_bodies_are_refused(self, page: Site, encoding: str, content: bytes) -> None:
-        """Whatever they hold, and before anything unpacks them."""
+        """They are refused with 415 before they are decompressed."""
         answer = page.ask("PUT", "/api/config", content, If_Match='"x"', Content_Encoding=encoding)
 
         assert answer.status == 415
@@ -365,7 +365,7 @@ class TestBodies:
     def test_bodies_that_break_off_cost_a_line_in_the_log_at_most(
         self, page: Site, sent: bytes
     ) -> None:
-        """Whether the client or its encoding ends them."""
+        """They cause no traceback and few log lines."""
         head = (
             b"PUT /api/config HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b'If-Match: "x"\r\nTransfer-Encoding: chunked\r\n\r\n'
@@ -380,7 +380,7 @@ class TestBodies:
 
     @pytest.mark.parametrize("depth", [NESTING + 1, 900, 100_000])
     def test_deep_brackets_are_refused(self, page: Site, depth: int) -> None:
-        """Before anything reads them."""
+        """Deeply nested JSON is refused before it is parsed."""
         for opened, closed in ((b"[", b"]"), (b'{"a":', b"}")):
             content = opened * depth + b"0" + closed * depth
             answer = save(page, b'{"cameras": {"hall": {"roi": %b}}}' % content)
@@ -389,7 +389,7 @@ class TestBodies:
             assert answer.data["error"]
 
     def test_brackets_in_strings_are_no_nesting(self) -> None:
-        """Nor does an end that is missing, or many quotes, take long."""
+        """Brackets in strings do not count; unterminated strings take no long time."""
         assert nesting(b'["[[[\\"[[", {"[": "]"}]') == 2
         before_s = time.process_time()
         nesting(b'"' + b'\\"' * 130_000)
@@ -397,7 +397,7 @@ class TestBodies:
         assert time.process_time() - before_s < 2
 
     def test_a_large_body_is_refused(self, page: Site) -> None:
-        """With the limit in its sentence."""
+        """The error names the limit."""
         answer = save(page, b'{"cameras": {"hall": {"roi": "%b"}}}' % (b"x" * BODY))
 
         assert answer.status == 413
@@ -417,7 +417,7 @@ class TestBodies:
     def test_more_than_anybody_draws_is_refused_quickly(
         self, page: Site, hall: dict[str, Any]
     ) -> None:
-        """With the limit in the sentence, at its place."""
+        """Too many zones or corners are refused quickly, with limit and location."""
         before_s = time.monotonic()
         answer = save(page, {"cameras": {"hall": hall}})
 
@@ -427,7 +427,7 @@ class TestBodies:
         assert "at most" in answer.data["error"]
 
     def test_what_is_drawn_at_most_is_saved_quickly(self, page: Site) -> None:
-        """A comb of the largest number of corners, whose edges overlap on one axis."""
+        """A comb with the maximum number of corners, whose edges overlap on one axis."""
         corners = MAX_CORNERS // 2
         comb = [[0.1 if i % 2 else 0.8, round(i / corners, 4)] for i in range(corners)]
         back = [[round(x + 0.01, 4), y] for x, y in reversed(comb)]
@@ -439,7 +439,7 @@ class TestBodies:
         assert time.monotonic() - before_s < ANSWER_S
 
     def test_more_corners_in_the_file_stay(self, page: Site, folder: Path) -> None:
-        """Only what is drawn anew has the limit."""
+        """The limit does not apply to polygons that are already in the file."""
         many = [[round(i / 600, 4), 0.1] for i in range(300)] + [[0.3, 0.9]]
         zone = f'[[camera.zone]]\nid = "floor"\npolygon = {many}\n'
         (folder / "edgepose.toml").write_text(FILE + zone)
@@ -451,7 +451,7 @@ class TestBodies:
         "broken", ["[[[", "a = ", '[[camera]]\nsource = "x"\n', "camera = 3\n"]
     )
     def test_a_broken_file_is_not_changed(self, page: Site, folder: Path, broken: str) -> None:
-        """Whoever edits it by hand is in the middle of it."""
+        """A file with errors is not changed: it may be edited by hand at the moment."""
         (folder / "edgepose.toml").write_text(broken)
 
         answer = save(page, {"cameras": {"hall": {"rotate": 90}}})
@@ -462,7 +462,7 @@ class TestBodies:
 
 
 def changes(make: random.Random) -> dict[str, Any]:
-    """Return changes, each part of which may be right or wrong."""
+    """Return random changes, valid or invalid."""
     keys = ["rotate", "mirror", "roi", "masks", "zones", "source"]
     hall = {make.choice(keys): value(make, 0) for _ in range(make.randint(0, 3))}
     pose = {"min_pose_score": value(make, 2)}
@@ -472,7 +472,7 @@ def changes(make: random.Random) -> dict[str, Any]:
 
 
 def value(make: random.Random, depth: int) -> Any:
-    """Return anything that JSON can hold, often something that could be right."""
+    """Return a random JSON value, often a plausible one."""
     likely = [SQUARE, [SQUARE], [0, 0, 1, 1], 90, True, 0.5, [{"id": "a", "polygon": SQUARE}]]
     plain = [None, False, 0, -1, 1e300, 10**30, "", "a", "\x00", "é" * 50, [], {}]
     kind = make.random()

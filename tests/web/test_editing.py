@@ -1,4 +1,4 @@
-"""Tests of changing the configuration's file: what is asked for is there, all else stays."""
+"""Changing the configuration file: the requested changes are made, all else stays."""
 
 import difflib
 import stat
@@ -70,25 +70,25 @@ def change(text: str, **cameras: Any) -> str:
 
 
 def difference(old: str, new: str) -> list[str]:
-    """Return the lines that were taken out and put in."""
+    """Return the lines that were removed and added."""
     lines = difflib.ndiff(old.splitlines(), new.splitlines())
     return [line for line in lines if line[0] in "+-"]
 
 
 def comments(text: str) -> list[str]:
-    """Return what the file's owner wrote for people."""
+    """Return the comments of a file."""
     return [line.partition("#")[2] for line in text.splitlines() if "#" in line]
 
 
 def test_a_value_changes_and_its_line_stays() -> None:
-    """What stands behind it, and how far, too."""
+    """The rest of the line, including its comment and spacing, stays."""
     new = change(FILE, hall={"rotate": 90})
 
     assert difference(FILE, new) == ["-   rotate = 0   # degrees", "+   rotate = 90   # degrees"]
 
 
 def test_a_moved_corner_is_all_that_changes() -> None:
-    """The other corners keep the way they are written."""
+    """The other corners keep their formatting."""
     moved = [*SOFA["polygon"][:3], [0.25, 1.0]]
 
     new = change(FILE, hall={"zones": [SOFA | {"polygon": moved}, DOOR]})
@@ -98,7 +98,7 @@ def test_a_moved_corner_is_all_that_changes() -> None:
 
 
 def test_a_key_that_was_not_there_comes_after_the_others() -> None:
-    """And before what belongs to the next table."""
+    """It comes before the comments of the next table."""
     new = change(FILE, hall={"mirror": True}, yard={"rotate": 180})
 
     assert difference(FILE, new) == ["+   mirror = true", "+ rotate = 180"]
@@ -107,14 +107,14 @@ def test_a_key_that_was_not_there_comes_after_the_others() -> None:
 
 
 def test_what_is_as_it_was_is_not_written() -> None:
-    """Neither a value that stands there nor a usual one that does not."""
+    """Unchanged values and absent defaults are not written."""
     same = {"rotate": 0, "mirror": False, "roi": [0, 0, 1, 1], "zones": [DOOR, SOFA]}
 
     assert change(FILE, hall=same) == FILE
 
 
 def test_a_zone_is_added_after_its_cameras_others() -> None:
-    """Before the comment that belongs to the next camera, and written as they are."""
+    """It comes before the next camera's comment, with the file's indentation."""
     new = change(FILE, hall={"zones": [SOFA, BED, DOOR]}, yard={"zones": [BED]})
 
     told = tomllib.loads(new)["camera"]
@@ -126,7 +126,7 @@ def test_a_zone_is_added_after_its_cameras_others() -> None:
 
 
 def test_zones_are_taken_out_and_comments_stay() -> None:
-    """Those on other lines, that is; the last zone may go, too."""
+    """Removing a zone keeps the comments on other lines; the last zone may be removed, too."""
     one = change(FILE, hall={"zones": [DOOR]})
     none = change(FILE, hall={"zones": []})
 
@@ -137,14 +137,14 @@ def test_zones_are_taken_out_and_comments_stay() -> None:
 
 
 def test_a_zone_with_another_name_stays_where_it_is() -> None:
-    """It is known by its polygon, or by its name when that has changed."""
+    """A renamed zone is recognised by its polygon, a changed one by its name."""
     new = change(FILE, hall={"zones": [SOFA | {"id": "couch"}, DOOR]})
 
     assert difference(FILE, new) == ['-   id = "sofa"', '+   id = "couch"']
 
 
 def test_masks_keep_the_comments_of_those_that_stay() -> None:
-    """Whether one is added, changed or taken out."""
+    """Comments stay when a mask is added, changed or removed."""
     window = [[0, 0], [0.2, 0], [0.2, 0.3]]
     neighbour = [[0.5, 0.5], [0.7, 0.5], [0.7, 0.8]]
     other = [[0.1, 0.1], [0.2, 0.1], [0.2, 0.3], [0.1, 0.3]]
@@ -161,7 +161,7 @@ def test_masks_keep_the_comments_of_those_that_stay() -> None:
 
 
 def test_thresholds_get_a_table_where_there_is_none() -> None:
-    """Or stand where they stood, in whichever way that was written."""
+    """A missing table is appended; an existing one is used, in whichever notation."""
     asked = msgspec.convert({"pose": {"min_pose_score": 0.4}}, ConfigChanges)
     dotted = "pose.max_people = 3 # few\n" + FILE
     switched_off = FILE + "\n[pose]\n#min_pose_score = 0.25\n\n#max_people = 6\n"
@@ -176,7 +176,7 @@ def test_thresholds_get_a_table_where_there_is_none() -> None:
 
 
 def test_a_file_that_config_init_wrote_stays_one_to_switch_on() -> None:
-    """New values stand below the lines that explain them, and these still explain them."""
+    """New values come below the commented-out default, whose explanation still applies."""
     old = reference.starter("demo://")
     zones = {"rotate": 90, "mirror": True, "masks": [BED["polygon"]], "zones": [SOFA]}
 
@@ -190,7 +190,7 @@ def test_a_file_that_config_init_wrote_stays_one_to_switch_on() -> None:
 
 @pytest.mark.parametrize("text", [FILE.replace("\n", "\r\n"), "\ufeff" + FILE, FILE[:-1]])
 def test_files_of_other_editors_stay_as_they_are(text: str) -> None:
-    """Ends of lines, the mark at the beginning, no end of the last line."""
+    """Line ends, a byte order mark and a missing final newline are kept."""
     new = change(text, hall={"rotate": 90, "zones": [SOFA]}, yard={"mirror": True})
 
     assert new.startswith("\ufeff") is text.startswith("\ufeff")
@@ -200,7 +200,7 @@ def test_files_of_other_editors_stay_as_they_are(text: str) -> None:
 
 
 def test_zones_on_one_line_are_changed_there() -> None:
-    """Tables may be written as values, too."""
+    """Zones as inline tables are changed in place."""
     old = (
         '[[camera]]\nid = "a" # a\nsource = "demo://"\nzone = [\n'
         '  {id = "x", polygon = [[0, 0], [1, 0], [1, 1]]}, # one\n'
@@ -218,14 +218,14 @@ def test_zones_on_one_line_are_changed_there() -> None:
 
 
 def test_what_cannot_be_changed_piece_by_piece_is_refused() -> None:
-    """Never a file that says something else."""
+    """A file whose structure cannot be edited raises ReadOnlyConfig."""
     for text in ('camera = [{id = "a", source = "demo://"}]\n',):
         with pytest.raises(ReadOnlyConfig, match="by hand"):
             change(text, a={"rotate": 90, "zones": [BED]})
 
 
 def test_each_problem_is_told_where_it_is() -> None:
-    """As `config check` says it, but with cameras and zones by their ids, and no numbers."""
+    """Problems are those of `config check`, with ids instead of indices."""
     crossed = {"id": "bed", "polygon": [[0, 0], [1, 1], [1, 0], [0, 1]]}
 
     with pytest.raises(InvalidChanges) as found:
@@ -252,7 +252,7 @@ def test_each_problem_is_told_where_it_is() -> None:
     ],
 )
 def test_a_wrong_value_is_refused_at_its_place(camera: dict[str, Any], where: str) -> None:
-    """And nothing else is the matter."""
+    """The error names the invalid value's place."""
     with pytest.raises(InvalidChanges) as found:
         change(FILE, hall=camera)
 
@@ -260,7 +260,7 @@ def test_a_wrong_value_is_refused_at_its_place(camera: dict[str, Any], where: st
 
 
 def test_a_camera_that_is_not_there_is_refused() -> None:
-    """It may have been renamed meanwhile."""
+    """An unknown camera is refused: it may have been renamed meanwhile."""
     with pytest.raises(InvalidChanges) as found:
         change(FILE, kitchen={"rotate": 90})
 
@@ -283,7 +283,7 @@ class TestFile:
         return msgspec.convert({"cameras": {"hall": {"rotate": degrees}}}, ConfigChanges)
 
     def test_it_is_replaced_as_a_whole_with_the_old_one_beside_it(self, file: Path) -> None:
-        """Permissions stay, nothing else is left, and the revision is of what is there."""
+        """Permissions are kept, no temporary file is left, and the new revision is returned."""
         file.chmod(0o640)
         editor = self.editor(file)
 
@@ -297,7 +297,7 @@ class TestFile:
         assert new == revision(file.read_bytes()) == editor.look()["revision"]
 
     def test_who_comes_second_is_told(self, file: Path) -> None:
-        """Nothing is overwritten that one has not seen."""
+        """A save based on an old revision raises RevisionConflict and writes nothing."""
         first, second = self.editor(file), self.editor(file)
         seen = first.look()["revision"]
         now = first.save(self.turned(90), seen)
@@ -309,7 +309,7 @@ class TestFile:
         assert tomllib.loads(file.read_text())["camera"][0]["rotate"] == 90
 
     def test_nothing_new_writes_nothing(self, file: Path) -> None:
-        """Not even a backup, which would take the place of a better one."""
+        """Without a change neither the file nor a backup is written."""
         editor = self.editor(file)
 
         editor.save(self.turned(0), editor.look()["revision"])
@@ -317,7 +317,7 @@ class TestFile:
         assert not file.with_name("edgepose.toml.bak").exists()
 
     def test_a_link_leads_to_the_file(self, file: Path) -> None:
-        """A file that is kept elsewhere stays there."""
+        """A symbolic link is kept and its target is changed."""
         link = file.with_name("link.toml")
         link.symlink_to(file)
         editor = self.editor(link)
@@ -328,7 +328,7 @@ class TestFile:
         assert "rotate = 90" in file.read_text()
 
     def test_what_is_not_good_shows_what_was(self, file: Path) -> None:
-        """And cannot be edited, with the sentence that says why."""
+        """An invalid file is shown as last loaded, read-only, with the reason."""
         editor = self.editor(file)
         before = editor.look()
         file.write_text(FILE.replace("rotate = 0", "rotat = 0"))
@@ -341,7 +341,7 @@ class TestFile:
         assert "rotat" in after["why_not"]
 
     def test_what_is_not_in_the_file_cannot_be_edited(self, file: Path, tmp_path: Path) -> None:
-        """A camera from the command line, or no file at all."""
+        """A camera from the command line or a missing file is read-only, with the reason."""
         elsewhere = self.editor(file, source="demo://").look()
         nowhere = self.editor(tmp_path / "nothing.toml").look()
 
@@ -349,7 +349,7 @@ class TestFile:
         assert "no configuration file" in nowhere["why_not"]
 
     def test_no_secret_is_shown(self, file: Path) -> None:
-        """A source's password least of all."""
+        """The password of a source is not part of the answer."""
         file.write_text(FILE.replace("demo://", "rtsp://ann:swordfish@192.0.2.7/live", 1))
 
         shown = self.editor(file).look()
@@ -359,7 +359,7 @@ class TestFile:
 
 
 def test_lines_and_floor_come_and_go() -> None:
-    """Below their camera; without them the file's data is as before."""
+    """They are added below their camera; after their removal the data is as before."""
     line = {"id": "gate", "name": "Tor", "points": [[0.1, 0.9], [0.9, 0.9]], "sides": ["a", "b"]}
     floor = {"points": [[0, 0], [1, 0], [1, 1], [0, 1]], "size": [2, 3.5], "metres": []}
     before = tomllib.loads(FILE)
@@ -378,7 +378,7 @@ def test_lines_and_floor_come_and_go() -> None:
 
 
 def test_a_renamed_line_keeps_what_the_page_does_not_know() -> None:
-    """Order, comments, and keys that the page does not show."""
+    """Order, comments and keys unknown to the page are kept."""
     own = (
         '  [[camera.line]]\n  id = "gate" # iron\n  points = [[0, 0.9], [1, 0.9]]\n'
         '  [[camera.line]]\n  id = "path"\n  points = [[0, 0.8], [1, 0.8]]\n'
@@ -399,7 +399,7 @@ def test_a_renamed_line_keeps_what_the_page_does_not_know() -> None:
 
 
 def test_places_of_the_floor_replace_its_size() -> None:
-    """Only keys that have an effect are written."""
+    """`metres` replaces `size`: only keys with an effect are written."""
     metres = [[0, 0], [1, 0], [2, 2], [0, 2]]
     floor = {"points": [[0, 0], [1, 0], [1, 1], [0, 1]], "size": [1, 1], "metres": metres}
 
@@ -412,7 +412,7 @@ def test_places_of_the_floor_replace_its_size() -> None:
 
 
 def test_too_many_lines_are_refused() -> None:
-    """As with zones: writing them would take long."""
+    """More than 100 lines are refused."""
     line = {"points": [[0, 0], [1, 1]]}
     many = [line | {"id": f"l{number}"} for number in range(101)]
 

@@ -1,4 +1,4 @@
-"""Tests of who may see and change what."""
+"""Tests of access control."""
 
 import socket
 from ipaddress import ip_address
@@ -36,7 +36,7 @@ OWN = socket.gethostname().partition(".")[0]
     ],
 )
 def test_a_name_of_this_machine_is_known(host: str) -> None:
-    """An address is no name that somebody could have lead elsewhere."""
+    """IP addresses, local names and `web.hosts` are allowed: DNS rebinding cannot use them."""
     assert AllowedHosts(("Pose.example",)).allows(host)
 
 
@@ -57,7 +57,7 @@ def test_a_name_of_this_machine_is_known(host: str) -> None:
     ],
 )
 def test_another_name_is_not(host: str) -> None:
-    """It leads here because somebody wants to use us."""
+    """Any other name is refused, against DNS rebinding."""
     assert not AllowedHosts(("pose.example",)).allows(host)
 
 
@@ -65,7 +65,7 @@ class TestToken:
     """The token and its hash."""
 
     def test_only_the_token_fits(self, tmp_path: Path) -> None:
-        """And a new one takes its place."""
+        """Making a new token invalidates the old one."""
         file = tmp_path / "token"
         old = tokens.make(file)
         new = tokens.make(file)
@@ -77,7 +77,7 @@ class TestToken:
         assert not any(map(kept.fits, (old, "", new[:-1], f"{new} ", new.swapcase())))
 
     def test_it_is_kept_as_a_hash_for_one_pair_of_eyes(self, tmp_path: Path) -> None:
-        """What is on disk opens nothing, and differs for the same token by its salt."""
+        """The file contains a hash and is readable by its owner only."""
         file = tmp_path / "token"
         token = tokens.make(file)
 
@@ -86,7 +86,7 @@ class TestToken:
         assert len(token) >= 32
 
     def test_what_is_no_hash_is_no_token(self, tmp_path: Path) -> None:
-        """A file that was damaged lets nobody in."""
+        """A damaged or missing file reads as no token."""
         file = tmp_path / "token"
         for content in (b"", b"{}", b"secret", b'{"salt": 1, "digest": 2}'):
             file.write_bytes(content)
@@ -97,7 +97,7 @@ class TestToken:
     def test_the_command_prints_it_once(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Alone on standard output; the hash lies where the daemon looks."""
+        """Only the token is printed on standard output; its hash is stored in the state folder."""
         monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
 
         code = main(["web", "token"])
@@ -112,7 +112,7 @@ class TestToken:
     def test_the_one_of_programs_is_another(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Making it does not end the sessions of the page."""
+        """Making a read token does not change the owner's token."""
         monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
         owner = tokens.make(tmp_path / tokens.FILE)
 
@@ -140,7 +140,7 @@ class TestSessions:
         return kept
 
     def test_it_holds_for_its_time(self, token: tokens.Hashed) -> None:
-        """And not a second longer."""
+        """The cookie expires after `SESSION_S`."""
         sessions = Sessions(b"key")
         cookie = sessions.cookie(token, 1000)
 
@@ -148,7 +148,7 @@ class TestSessions:
         assert not sessions.holds(cookie, token, 1000 + SESSION_S)
 
     def test_it_cannot_be_made_up(self, token: tokens.Hashed, tmp_path: Path) -> None:
-        """Not with a later end, for another token, from another daemon, or out of nothing."""
+        """A cookie with a changed expiry, another token or another key is refused."""
         sessions = Sessions(b"key")
         until, _, signature = sessions.cookie(token, 1000).partition(".")
         made_up = [f"{int(until) + 1}.{signature}", f"{until}.", signature, "", ".", "a.b", "é.é"]
@@ -163,7 +163,7 @@ class TestAttempts:
     """Wrong tokens."""
 
     def test_so_many_a_minute_and_then_one_waits(self) -> None:
-        """The others may still try; after a minute all may."""
+        """After `MAX_FAILURES` failures within a minute an address waits; others do not."""
         now = [0.0]
         throttle = LoginThrottle(lambda: now[0])
         for second in range(MAX_FAILURES):
@@ -179,7 +179,7 @@ class TestAttempts:
         assert throttle.wait_s("192.0.2.7") == 0
 
     def test_many_addresses_do_not_help(self) -> None:
-        """Those of one network of the newer kind count as one; in all there is a limit, too."""
+        """A /64 network of IPv6 counts as one address; there is a total limit, too."""
         throttle = LoginThrottle(lambda: 0.0)
         network = int(ip_address("2001:db8::"))
         for number in range(MAX_FAILURES):

@@ -1,4 +1,4 @@
-"""The page, used as people use it: in a real browser, against a real daemon and broker."""
+"""The page in a real browser, with a real daemon and broker."""
 
 import json
 import os
@@ -26,16 +26,16 @@ playwright = pytest.importorskip("playwright.sync_api", reason="the group dev is
 expect = playwright.expect
 
 PICTURES: Final = os.environ.get("EDGEPOSE_PICTURES")
-"""Where the documentation's pictures go; not given: nowhere that lasts."""
+"""Folder of the documentation's pictures; by default a temporary one."""
 
 STATIC: Final = Path(edgepose.__file__).parent / "web" / "static"
 
 STATE: Final = "edgepose/hall-pi/hall/state"
 WAVER: Final = ((0.2, 0.72), (0.45, 0.72), (0.45, 0.95), (0.2, 0.95))
-"""Corners around the feet of the one in the demo who stays where he is."""
+"""Corners around the feet of the demo's person who stays in place."""
 
 PROXY: Final = "127.0.0.2"
-"""Of a proxy that authenticates its users itself."""
+"""Address of a proxy that authenticates its users itself."""
 
 LIT: Final = """(canvas) => {
   const { width, height } = canvas;
@@ -64,7 +64,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    # Chromium's own sandbox does not work for root, who runs the tests in containers.
+    # Chromium's sandbox does not work for root, as tests run in containers.
     words = ["--no-sandbox"] if os.geteuid() == 0 else []
     expect.set_options(timeout=20_000)  # a Pi that also runs the daemon and the broker is slow
     with playwright.sync_playwright() as driver:
@@ -75,7 +75,7 @@ def chromium() -> Iterator[Any]:
 
 @contextmanager
 def browsing(chromium: Any, url: str, **settings: Any) -> Iterator[Any]:
-    """Open a window of its own; nothing may go wrong in it unseen."""
+    """Open a window of its own; errors and policy violations in it fail the test."""
     asked = {"viewport": {"width": 1280, "height": 860}, "locale": "en-GB", **settings}
     context = chromium.new_context(**asked)
     page = context.new_page()
@@ -95,7 +95,7 @@ def browsing(chromium: Any, url: str, **settings: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def visit(chromium: Any, house: House) -> Iterator[Callable[..., Any]]:
-    """Open windows on the house's page; afterwards the house is as before."""
+    """Return a function that opens windows; afterwards restore the daemon's configuration."""
     windows = []
 
     def open_(path: str = "/", **settings: Any) -> Any:
@@ -110,12 +110,12 @@ def visit(chromium: Any, house: House) -> Iterator[Callable[..., Any]]:
 
 
 def named(page: Any, role: str, name: str) -> Any:
-    """Find something as a screen reader does."""
+    """Find an element by role and accessible name."""
     return page.get_by_role(role, name=name, exact=True)
 
 
 def aim(visit: Callable[..., Any], **settings: Any) -> Any:
-    """Open the editor, with people in view."""
+    """Open the editor and wait until people are drawn."""
     page = visit("/#/edit/hall", **settings)
     expect(named(page, "heading", "Edit: hall")).to_be_visible()
     wait_lit(page)
@@ -123,7 +123,7 @@ def aim(visit: Callable[..., Any], **settings: Any) -> Any:
 
 
 def wait_lit(page: Any) -> dict[str, float]:
-    """Wait until somebody is drawn; return how many pixels, and where their middle is."""
+    """Wait until a person is drawn; return the number of pixels and their centre."""
     canvas = page.locator("canvas")
     seen: dict[str, float] = {}
 
@@ -137,13 +137,13 @@ def wait_lit(page: Any) -> dict[str, float]:
 
 
 def place(page: Any, part: tuple[float, float]) -> tuple[float, float]:
-    """Return where in the window a part of the camera's frame is."""
+    """Return the window position of a point in relative frame coordinates."""
     box = page.locator("svg.drawing").bounding_box()
     return box["x"] + part[0] * box["width"], box["y"] + part[1] * box["height"]
 
 
 def drag(page: Any, *stops: tuple[float, float]) -> None:
-    """Press the mouse, move it from stop to stop, let go."""
+    """Press the mouse button, move from stop to stop, release."""
     first, *others = stops
     page.mouse.move(*place(page, first))
     page.mouse.down()
@@ -153,7 +153,7 @@ def drag(page: Any, *stops: tuple[float, float]) -> None:
 
 
 def draw(page: Any, corners: tuple[tuple[float, float], ...], name: str) -> None:
-    """Draw a zone by clicking its corners, and name it."""
+    """Draw a zone by clicking its corners, and enter its name."""
     named(page, "button", "Draw a zone").click()
     for corner in (*corners, corners[0]):
         page.mouse.click(*place(page, corner))
@@ -161,7 +161,7 @@ def draw(page: Any, corners: tuple[tuple[float, float], ...], name: str) -> None
 
 
 def save(page: Any) -> None:
-    """Save, and wait until it is in force."""
+    """Save, and wait until it is applied."""
     named(page, "button", "Save").click()
     expect(page.get_by_text("Saved and applied.")).to_be_visible()
 
@@ -174,7 +174,7 @@ def polygon(house: House, zone: str) -> list[list[float]]:
 
 
 def near(found: list[list[float]], wanted: tuple[tuple[float, float], ...]) -> bool:
-    """Say whether corners are where they were drawn, to a pixel or so."""
+    """Return whether the corners are equal within about a pixel."""
     return len(found) == len(wanted) and all(
         abs(a - b) < 0.005
         for corner, other in zip(found, wanted, strict=True)
@@ -186,7 +186,7 @@ def near(found: list[list[float]], wanted: tuple[tuple[float, float], ...]) -> b
 
 
 def test_it_shows_people_who_move(visit: Callable[..., Any]) -> None:
-    """Skeletons on black, in words too; how fast, by what, to whom."""
+    """Skeletons are drawn on black; text shows people, frame rate, model and broker."""
     page = visit()
 
     first = wait_lit(page)["middle"]
@@ -212,7 +212,7 @@ def test_it_shows_people_who_move(visit: Callable[..., Any]) -> None:
 
 
 def test_lines_are_drawn_over_the_camera(visit: Callable[..., Any], house: House) -> None:
-    """In a colour that neither zones nor people have, where the file says."""
+    """They have a colour of their own and the position from the file."""
     page = visit()
     wait_lit(page)
     before = page.locator("canvas").evaluate(PINK)["count"]
@@ -229,7 +229,7 @@ def test_lines_are_drawn_over_the_camera(visit: Callable[..., Any], house: House
 
 
 def test_it_says_why_the_broker_is_away(visit: Callable[..., Any], house: House) -> None:
-    """In words, and takes it back."""
+    """The broker's state is shown in words, and updated when it returns."""
     page = visit()
     device = named(page, "region", "Device")
     expect(device.get_by_text("connected", exact=True)).to_be_visible()
@@ -243,7 +243,7 @@ def test_it_says_why_the_broker_is_away(visit: Callable[..., Any], house: House)
 
 
 def test_it_says_why_a_camera_is_away(visit: Callable[..., Any], house: House) -> None:
-    """In the place of its picture, while the others go on; its password is not sent along."""
+    """The reason is shown in place of the picture; the source's password is not sent."""
     source = f"http://bob:marlin@127.0.0.1:{free_port()}/?token=herring"
     said: list[str] = []
     page = visit()
@@ -260,7 +260,7 @@ def test_it_says_why_a_camera_is_away(visit: Callable[..., Any], house: House) -
 
 
 def test_a_page_that_nobody_sees_asks_for_nothing(visit: Callable[..., Any]) -> None:
-    """Behind another window it costs the daemon nothing; in front again it goes on."""
+    """A hidden window unsubscribes; when shown again it subscribes."""
     page = visit("/api/session")
     said: list[str] = []
     page.on("websocket", lambda line: line.on("framesent", lambda told: said.append(str(told))))
@@ -281,7 +281,7 @@ def test_a_page_that_nobody_sees_asks_for_nothing(visit: Callable[..., Any]) -> 
 
 
 def test_a_camera_that_is_paused_says_so(visit: Callable[..., Any]) -> None:
-    """And goes on again; what nobody looked at meanwhile is counted."""
+    """Pausing is shown at once, can be ended, and skipped frames are counted."""
     page = visit()
     wait_lit(page)
 
@@ -304,7 +304,7 @@ def test_a_camera_that_is_paused_says_so(visit: Callable[..., Any]) -> None:
 def test_a_video_that_has_ended_leaves_nobody_behind(
     visit: Callable[..., Any], house: House
 ) -> None:
-    """Neither counted nor drawn; the sentence covers nothing of the drawing."""
+    """After the end no people are counted or drawn; a message says so."""
     zone = f'\n  [[camera.zone]]\n  id = "stove"\n  polygon = {json.dumps(WAVER)}\n'
     page = visit()
     card = named(page, "article", "hall")
@@ -325,7 +325,7 @@ def test_a_video_that_has_ended_leaves_nobody_behind(
 
 
 def test_a_camera_that_is_not_there_is_said(visit: Callable[..., Any]) -> None:
-    """An old bookmark leads to those that are there."""
+    """An unknown camera shows an error with links to the existing ones."""
     page = visit("/#/edit/nobody")
 
     expect(page.get_by_role("alert").filter(has_text='no camera "nobody"')).to_be_visible()
@@ -337,7 +337,7 @@ def test_a_camera_that_is_not_there_is_said(visit: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("path", ["/", "/#/edit/hall"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_nothing_jumps(visit: Callable[..., Any], path: str, width: int) -> None:
-    """While people come and go and numbers change, all stays at its place."""
+    """No layout shifts occur while people and numbers change."""
     page = visit("/api/session", viewport={"width": width, "height": 780})
     page.add_init_script(
         "window.jumps = []; new PerformanceObserver((list) => {"
@@ -357,7 +357,7 @@ def test_nothing_jumps(visit: Callable[..., Any], path: str, width: int) -> None
 
 
 def test_the_picture_is_shown_only_where_allowed(visit: Callable[..., Any], house: House) -> None:
-    """With `web.picture`, which the page says; and the browser may do without."""
+    """Pictures appear only with `web.picture`, and can be hidden in the browser."""
     page = visit()
     wait_lit(page)
     dark = wait_lit(page)["count"]
@@ -376,7 +376,7 @@ def test_the_picture_is_shown_only_where_allowed(visit: Callable[..., Any], hous
 
 
 def imported(module: str, how: str) -> set[str]:
-    """Return a module and all that it imports, ``from`` them or by ``import(`` when it runs."""
+    """Return a module and all its imports, ``from`` or dynamic ``import(``."""
     found, due = set(), {module}
     while due:
         name = due.pop()
@@ -387,7 +387,7 @@ def imported(module: str, how: str) -> set[str]:
 
 
 def test_all_parts_of_the_first_view_are_asked_for_at_once() -> None:
-    """Over a slow line a browser must not find one module after the other; the editor waits."""
+    """All modules of the first view are preloaded by the HTML; the editor's are not."""
     page = (STATIC / "index.html").read_text()
     first, all_of_them = imported("main.js", "from"), imported("main.js", r"from|import\(")
 
@@ -399,7 +399,7 @@ def test_all_parts_of_the_first_view_are_asked_for_at_once() -> None:
 
 
 def test_the_first_view_asks_for_little_and_once(visit: Callable[..., Any]) -> None:
-    """A Pi answers some hundred requests a second: nothing twice, nothing of the editor."""
+    """The first view takes at most 20 requests and 80 kB, without repetitions."""
     page = visit("/api/session")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -416,7 +416,7 @@ def test_the_first_view_asks_for_little_and_once(visit: Callable[..., Any]) -> N
 
 
 def test_a_zone_drawn_by_mouse_is_in_force(visit: Callable[..., Any], house: House) -> None:
-    """On the broker at once, and in the file, whose comments stay."""
+    """It is published at once and written to the file, whose comments stay."""
     page = aim(visit)
 
     with witness(house.broker.port, STATE) as watcher:
@@ -441,7 +441,7 @@ def test_a_zone_drawn_by_mouse_is_in_force(visit: Callable[..., Any], house: Hou
 
 
 def test_shapes_are_pulled_into_form_and_back(visit: Callable[..., Any]) -> None:
-    """Corners move, come and go; a whole shape moves; undo and redo walk over all of it."""
+    """Corners can be moved, added and deleted, shapes moved; undo and redo cover all of it."""
     page = aim(visit)
     undo, redo = (named(page, "button", name) for name in ("Undo", "Redo"))
 
@@ -477,7 +477,7 @@ def test_shapes_are_pulled_into_form_and_back(visit: Callable[..., Any]) -> None
 
 
 def test_everything_can_be_done_by_keyboard(visit: Callable[..., Any], house: House) -> None:
-    """From the first Tab to the saved zone, without a mouse."""
+    """A zone can be drawn and saved without a mouse."""
     page = visit()
     wait_lit(page)
 
@@ -527,7 +527,7 @@ def test_everything_can_be_done_by_keyboard(visit: Callable[..., Any], house: Ho
 
 
 def test_a_finger_draws_and_drags(visit: Callable[..., Any], house: House) -> None:
-    """On a telephone: taps set corners, a finger pulls one elsewhere."""
+    """On a touch screen taps set corners and dragging moves them."""
     phone = {"viewport": {"width": 360, "height": 780}, "has_touch": True, "is_mobile": True}
     page = aim(visit, **phone)
 
@@ -549,7 +549,7 @@ def test_a_finger_draws_and_drags(visit: Callable[..., Any], house: House) -> No
 def test_a_turned_picture_takes_what_is_drawn_along(
     visit: Callable[..., Any], house: House
 ) -> None:
-    """Seen before it is saved; a zone stays at its place in the room."""
+    """The rotation is shown before saving; the zone is transformed with it."""
     page = aim(visit)
     draw(page, WAVER, "stove")
     wide = page.locator("svg.drawing").bounding_box()
@@ -574,12 +574,12 @@ def test_a_turned_picture_takes_what_is_drawn_along(
     assert wide["width"] > wide["height"]
     assert tall["width"] < tall["height"]
     assert told(turned.payload)["width"] == 360
-    # A quarter turn makes (x, y) to (1 - y, x), a mirror that to (y, x).
+    # A quarter turn maps (x, y) to (1 - y, x), and a mirror maps that to (y, x).
     assert near(polygon(house, "stove"), tuple((y, x) for x, y in WAVER))
 
 
 def test_a_region_is_pulled_and_given_up(visit: Callable[..., Any], house: House) -> None:
-    """A rectangle over the picture; the whole picture again by one button."""
+    """A region is drawn as a rectangle; a button resets it to the whole picture."""
     page = aim(visit)
 
     named(page, "button", "Select a region").click()
@@ -594,7 +594,7 @@ def test_a_region_is_pulled_and_given_up(visit: Callable[..., Any], house: House
 
 
 def test_a_threshold_is_in_force_while_it_moves(visit: Callable[..., Any], house: House) -> None:
-    """On the camera at once, gone when discarded, in the file when saved."""
+    """The slider sets the camera at once; discarding restores, saving writes the file."""
     page = aim(visit)
     slider = named(page, "slider", "Keypoints")
 
@@ -616,7 +616,7 @@ def test_a_threshold_is_in_force_while_it_moves(visit: Callable[..., Any], house
 
 
 def test_a_refused_value_shows_why_at_its_field(visit: Callable[..., Any], house: House) -> None:
-    """As `config check` says it, without the path; the file stays, the field has the keyboard."""
+    """The message is that of `config check`; the file is unchanged and the field has the focus."""
     page = aim(visit)
     field = named(page, "textbox", "Name")
     problem = page.locator(".settings .problem:visible")
@@ -637,7 +637,7 @@ def test_a_refused_value_shows_why_at_its_field(visit: Callable[..., Any], house
 
 
 def test_a_zone_has_a_name_in_any_letters(visit: Callable[..., Any], house: House) -> None:
-    """Its id is made from it once, in plain letters; a later name does not change the id."""
+    """The id is derived from the first name in ASCII, and does not change with later names."""
     page = aim(visit)
     draw(page, WAVER, "Küche, am Fenster")
     expect(page.get_by_text("In messages: kuche-am-fenster")).to_be_visible()
@@ -665,7 +665,7 @@ def test_a_zone_has_a_name_in_any_letters(visit: Callable[..., Any], house: Hous
 
 
 def test_a_line_is_drawn_with_its_sides(visit: Callable[..., Any], house: House) -> None:
-    """Two or more points, a name, and what each side is called; it is pulled like a zone."""
+    """A line has two or more points, a name and two side names; its points can be dragged."""
     page = aim(visit)
     named(page, "button", "Draw a line").click()
     for corner in ((0.1, 0.8), (0.5, 0.85), (0.9, 0.8), (0.9, 0.8)):
@@ -697,7 +697,7 @@ def test_a_line_is_drawn_with_its_sides(visit: Callable[..., Any], house: House)
 
 
 def test_a_line_is_drawn_by_keyboard(visit: Callable[..., Any], house: House) -> None:
-    """Enter sets a point, Enter again there finishes: two points are enough."""
+    """Enter sets a point; Enter on the last point finishes."""
     page = aim(visit)
     named(page, "button", "Draw a line").press("Enter")
     page.keyboard.press("Enter")
@@ -714,7 +714,7 @@ def test_a_line_is_drawn_by_keyboard(visit: Callable[..., Any], house: House) ->
 
 
 def test_the_floor_gets_its_metres(visit: Callable[..., Any], house: House) -> None:
-    """Four points and two lengths, or four places; a grid shows what they mean."""
+    """The floor has four points with two lengths or four positions; a grid shows the scale."""
     page = aim(visit)
     corners = ((0.3, 0.6), (0.7, 0.6), (0.9, 0.95), (0.1, 0.95))
     named(page, "button", "Mark the floor").click()
@@ -751,7 +751,7 @@ def test_every_type_of_event_has_words() -> None:
 
 
 def test_an_event_links_to_its_clip(chromium: Any) -> None:
-    """As long as the clip is kept; a clip that was only asked for belongs to no event."""
+    """An event links to its clip while that is kept; requested clips belong to no event."""
     fall = {"v": 1, "type": "fall_suspected", "camera": "hall", "person": 1, "data": {}}
     hello = HELLO | {"device": {"id": "pi", "name": "Pi"}, "keypoints": [], "skeleton": []}
     said = msgspec.Raw(json.dumps(hello).encode())
@@ -774,14 +774,14 @@ def test_an_event_links_to_its_clip(chromium: Any) -> None:
         expect(link).to_be_visible()
 
 
-# Two at once
+# Two browsers
 
 
 @pytest.mark.parametrize("answer", ["Save mine", "Use the file's"])
 def test_two_browsers_do_not_overwrite_each_other_silently(
     visit: Callable[..., Any], house: House, answer: str
 ) -> None:
-    """The second is asked; nothing that both can have is lost."""
+    """The second browser asks whether to save its own changes or to use the file's."""
     first, second = aim(visit), aim(visit)
     draw(second, WAVER, "stove")
 
@@ -795,7 +795,7 @@ def test_two_browsers_do_not_overwrite_each_other_silently(
     named(question, "button", answer).click()
     if answer == "Save mine":
         expect(second.get_by_text("Saved and applied.")).to_be_visible()
-        # What was drawn stays at its place in the room, which the other has mirrored.
+        # The zone is mirrored together with the other browser's change.
         assert near(polygon(house, "stove"), tuple((1 - x, y) for x, y in WAVER))
     else:
         expect(second.get_by_text("These are the values of the file.")).to_be_visible()
@@ -805,7 +805,7 @@ def test_two_browsers_do_not_overwrite_each_other_silently(
 
 
 def test_one_who_only_looks_sees_what_another_saves(visit: Callable[..., Any]) -> None:
-    """Without a reload."""
+    """A viewer shows saved changes without a reload."""
     editor, viewer = aim(visit), visit()
     draw(editor, WAVER, "stove")
 
@@ -815,7 +815,7 @@ def test_one_who_only_looks_sees_what_another_saves(visit: Callable[..., Any]) -
 
 
 def test_leaving_with_changes_asks(visit: Callable[..., Any], house: House) -> None:
-    """To stay keeps them."""
+    """The answer *Stay* keeps the changes, *Leave* discards them."""
     page = aim(visit)
     page.get_by_label("Mirror").check()
 
@@ -829,11 +829,11 @@ def test_leaving_with_changes_asks(visit: Callable[..., Any], house: House) -> N
     assert house.file.read_text() == house.text
 
 
-# For everybody
+# Accessibility
 
 
 def violations(page: Any) -> list[str]:
-    """Return what axe-core finds wrong, best practices included."""
+    """Return the violations found by axe-core, including best practices."""
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page).response["violations"]
@@ -843,7 +843,7 @@ def violations(page: Any) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_axe_finds_nothing(visit: Callable[..., Any], scheme: str, width: int) -> None:
-    """All cameras, the editor with all that may stand in it, and a question."""
+    """All cameras, the editor with all elements, and a dialog have no violations."""
     page = visit(color_scheme=scheme, viewport={"width": width, "height": 860})
     wait_lit(page)
     found = violations(page)
@@ -870,7 +870,7 @@ def test_axe_finds_nothing(visit: Callable[..., Any], scheme: str, width: int) -
 
 
 def test_it_fits_a_phone(visit: Callable[..., Any]) -> None:
-    """360 pixels: nothing beside the screen, everything big enough for a finger."""
+    """At 360 pixels nothing overflows, and all controls are large enough for touch."""
     page = visit(viewport={"width": 360, "height": 780}, has_touch=True, is_mobile=True)
     wait_lit(page)
     wide = "document.documentElement.scrollWidth"
@@ -893,7 +893,7 @@ def test_it_fits_a_phone(visit: Callable[..., Any]) -> None:
 
 
 def test_light_and_dark_are_chosen_and_kept(visit: Callable[..., Any]) -> None:
-    """By the system, and by a switch that outlives a reload."""
+    """The colours follow the system, or a switch whose choice is stored."""
     page = visit(color_scheme="light")
     ground = "getComputedStyle(document.body).backgroundColor"
     switch = page.get_by_role("button", name="Colours")
@@ -913,11 +913,11 @@ def test_light_and_dark_are_chosen_and_kept(visit: Callable[..., Any]) -> None:
     assert seen == [light, dark, light, light]
 
 
-# The door
+# Access
 
 
 def test_beyond_this_machine_it_asks_for_the_token(chromium: Any, tmp_path: Path) -> None:
-    """A wrong one is told; the right one opens; signing out closes."""
+    """A wrong token shows an error, the right one signs in, signing out ends the session."""
     beyond = House(tmp_path, host="0.0.0.0")
     token = beyond.run("web", "token", "-c", str(beyond.file)).split()[-1]
 
@@ -958,7 +958,7 @@ ATTACK: Final = """async (where) => {
 def test_another_sites_page_in_the_same_browser_can_do_nothing(
     visit: Callable[..., Any], house: House
 ) -> None:
-    """Neither by what a browser sends without asking nor by what it asks for first."""
+    """Requests of another site's page are all rejected."""
     page = visit()
     with one_word() as elsewhere:
         page.goto(elsewhere)
@@ -981,7 +981,7 @@ SHOW: Final = """url => {
 def test_a_dashboard_elsewhere_shows_skeletons_by_the_token_of_programs(
     visit: Callable[..., Any], house: House
 ) -> None:
-    """An image of another site, which may show nothing without the token."""
+    """Another site may embed the skeletons with the read token, and not without."""
     token = house.run("web", "token", "--read-only", "-c", str(house.file)).strip()
     url = f"{house.url}/api/v1/cameras/hall/skeletons.mjpeg?size=320"
     with one_word() as elsewhere:
@@ -1000,7 +1000,7 @@ def test_a_dashboard_elsewhere_shows_skeletons_by_the_token_of_programs(
 
 
 def test_pictures_for_the_docs(visit: Callable[..., Any], house: House, tmp_path: Path) -> None:
-    """What `docs/web.md` shows is what this run saw."""
+    """The pictures in `docs/web.md` are screenshots of this test."""
     folder = Path(PICTURES or tmp_path)
     sofa = '\n  [[camera.zone]]\n  id = "sofa"\n  kind = "rest"\n  polygon = {}\n'
     door = '\n  [[camera.zone]]\n  id = "door"\n  polygon = {}\n'
@@ -1033,7 +1033,7 @@ def test_pictures_for_the_docs(visit: Callable[..., Any], house: House, tmp_path
 
 
 def film(page: Any, file: Path) -> None:
-    """Write ten seconds of a page as an animated picture, which browsers show without a player."""
+    """Write ten seconds of a page as an animated WebP, which browsers show without a player."""
     frames = []
     for _ in range(30):
         encoded = np.frombuffer(page.screenshot(), np.uint8)
@@ -1045,12 +1045,12 @@ def film(page: Any, file: Path) -> None:
 
 
 class TestBelowAPrefix:
-    """The page at a path of another server, which strips its part of the path."""
+    """The page below a path prefix of a proxy, which strips the prefix."""
 
     @pytest.fixture(scope="class")
     @staticmethod
     def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-        """Serve a page that others reach, too; one proxy authenticates its users itself."""
+        """Serve a page on all addresses, with a trusted proxy."""
         more = f'trusted_proxies = ["{PROXY}"]'
         with House(tmp_path_factory.mktemp("shared"), host="0.0.0.0", more=more) as running:
             yield running
@@ -1058,7 +1058,7 @@ class TestBelowAPrefix:
     def test_home_assistants_ingress_shows_all_of_it_without_a_token(
         self, chromium: Any, shared: House
     ) -> None:
-        """In a frame: people are drawn, a zone is saved, no request leaves the prefix."""
+        """In an iframe people are drawn and a zone is saved; all requests have the prefix."""
         prefix = "/api/hassio_ingress/AbC-dEf_123"
         with (
             prefixed(shared.url, prefix, address=PROXY, session="known") as proxy,
@@ -1085,7 +1085,7 @@ class TestBelowAPrefix:
         shared.restore()
 
     def test_the_proxys_own_session_is_asked_for(self, chromium: Any, shared: House) -> None:
-        """Below it nothing is seen without; directly at the daemon nothing without a token."""
+        """Without the proxy's session it answers 401; direct access needs a token."""
         with (
             prefixed(shared.url, "/ingress", address=PROXY, session="known") as proxy,
             browsing(chromium, f"{proxy.url}api/config") as window,
@@ -1095,7 +1095,7 @@ class TestBelowAPrefix:
             expect(direct.get_by_label("Token")).to_be_visible()
 
     def test_a_proxy_of_ones_own_asks_for_the_token(self, chromium: Any, shared: House) -> None:
-        """The cookie stays below the prefix, where other applications do not get it."""
+        """The session cookie's path is the prefix."""
         token = shared.run("web", "token", "-c", str(shared.file)).strip()
         with (
             prefixed(shared.url, "/pose") as proxy,

@@ -1,4 +1,4 @@
-"""Tests of the page's process, with the test in the daemon's place."""
+"""The page's process, with a test in place of the daemon."""
 
 import asyncio
 import http.client
@@ -55,7 +55,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running(file: Path) -> Iterator[Site]:
-    """Serve a page that only this machine reaches, for all tests that leave no trace in it."""
+    """Serve a page on loopback, shared by all tests that leave no state in it."""
     with site(file) as made:
         yield made
 
@@ -72,7 +72,7 @@ def page(running: Site, file: Path) -> Site:
 
 @pytest.fixture
 def fresh(file: Path) -> Iterator[Site]:
-    """Serve a page that knows nothing yet."""
+    """Serve a page without any messages yet."""
     with site(file) as made:
         yield made
 
@@ -84,7 +84,7 @@ def token_file(file: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def guarded(file: Path, token_file: Path) -> Iterator[Site]:
-    """Serve a page that others reach, too."""
+    """Serve a page that other machines reach."""
     with site(file, token_file=str(token_file), local=False, hosts=("pose.example",)) as made:
         yield made
 
@@ -93,13 +93,13 @@ Viewer = ClientWebSocketResponse
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run what looks at the page, for a minute at most."""
+    """Run a coroutine for a minute at most."""
     return asyncio.run(asyncio.wait_for(work, 60))
 
 
 @asynccontextmanager
 async def viewer(page: Site, **headers: str) -> AsyncIterator[Viewer]:
-    """Look at a page."""
+    """Open the page's WebSocket."""
     where = f"ws://127.0.0.1:{page.port}/api/live"
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     async with ClientSession() as session, session.ws_connect(where, headers=named) as line:
@@ -107,7 +107,7 @@ async def viewer(page: Site, **headers: str) -> AsyncIterator[Viewer]:
 
 
 async def until(line: Viewer, wanted: Callable[[Any], bool]) -> Any:
-    """Wait for a message of a kind, passing over others."""
+    """Wait for a matching message, skipping others."""
     while True:
         message = await line.receive()
         assert message.type in {WSMsgType.TEXT, WSMsgType.BINARY}, message
@@ -116,7 +116,7 @@ async def until(line: Viewer, wanted: Callable[[Any], bool]) -> Any:
 
 
 def is_(type_: str) -> Callable[[Any], bool]:
-    """Return the test for a type of message."""
+    """Return a predicate for a type of message."""
     return lambda message: bool(message["type"] == type_)
 
 
@@ -125,10 +125,10 @@ def sign_in(page: Site, token: str) -> Answer:
 
 
 class TestFiles:
-    """What a browser loads first."""
+    """The static files."""
 
     def test_it_is_all_there_and_nothing_else(self, page: Site) -> None:
-        """Every file that the page names; none outside its folder."""
+        """Every file named in the page is served; paths outside of the folder are not."""
         first = page.ask("GET", "/")
         named = {
             part.split('"')[1].removeprefix("/")
@@ -144,7 +144,7 @@ class TestFiles:
             assert page.ask("GET", path).status == 404
 
     def test_what_a_browser_has_is_not_sent_again(self, page: Site) -> None:
-        """It asks each time, so that an update is seen at once."""
+        """An unchanged file is answered with 304; `no-cache` makes browsers ask each time."""
         first = page.ask("GET", "/")
 
         again = page.ask("GET", "/", If_None_Match=first.headers["ETag"])
@@ -154,7 +154,7 @@ class TestFiles:
 
     @pytest.mark.parametrize("path", ["/", "/nothing", "/api/config", "/api/live"])
     def test_every_answer_says_what_the_page_may_do(self, page: Site, path: str) -> None:
-        """Nothing from elsewhere, nothing in line, in nobody's frame."""
+        """The security headers forbid foreign and inline scripts, and frames of other sites."""
         headers = page.ask("GET", path).headers
 
         policy = dict(
@@ -171,11 +171,11 @@ class TestFiles:
 
 
 class TestWhere:
-    """Where a request comes from."""
+    """Checks of Host and Origin."""
 
     @pytest.mark.parametrize("path", ["/", "/api/config", "/api/session", "/api/live"])
     def test_a_foreign_name_is_refused(self, page: Site, path: str) -> None:
-        """As after DNS rebinding; the sentence names the key."""
+        """A foreign Host, as with DNS rebinding, is refused; the error names `web.hosts`."""
         answer = page.ask("GET", path, Host="evil.example")
 
         assert answer.status == 403
@@ -194,7 +194,7 @@ class TestWhere:
     def test_another_sites_page_changes_nothing(
         self, page: Site, file: Path, headers: dict[str, str]
     ) -> None:
-        """Nor does it see anything."""
+        """Cross-site requests are refused and change nothing."""
         saved = page.ask("PUT", "/api/config", {"pose": {"min_pose_score": 0.5}}, **headers)
         put = page.ask("POST", "/api/cameras/hall/set", {"paused": True}, **headers)
         seen = page.ask("GET", "/api/config", **headers)
@@ -204,7 +204,7 @@ class TestWhere:
         assert page.sets == []
 
     def test_another_sites_page_cannot_look(self, page: Site) -> None:
-        """Browsers do not ask before they open a WebSocket."""
+        """A cross-site WebSocket is refused."""
 
         async def look() -> None:
             with pytest.raises(WSServerHandshakeError) as refused:
@@ -215,7 +215,7 @@ class TestWhere:
         run(look())
 
     def test_a_form_is_no_command(self, page: Site) -> None:
-        """Browsers send one to anybody without asking."""
+        """The content types of HTML forms, which browsers send cross-site, are refused."""
         for type_ in ("text/plain", "application/x-www-form-urlencoded"):
             answer = page.ask(
                 "POST", "/api/cameras/hall/set", b'{"paused": true}', Content_Type=type_
@@ -224,7 +224,7 @@ class TestWhere:
         assert page.sets == []
 
     def test_ours_may(self, page: Site) -> None:
-        """By whichever name of this machine it was opened."""
+        """Same-origin requests are accepted under each local name."""
         for host in (f"127.0.0.1:{page.port}", f"localhost:{page.port}"):
             answer = page.ask(
                 "POST",
@@ -241,7 +241,7 @@ PROXY = "127.0.0.2"
 
 
 def ask_from(address: str, port: int, method: str, path: str, **headers: str) -> int:
-    """Send one request from an address of this machine; return the status."""
+    """Send one request from a local address; return the status code."""
     line = http.client.HTTPConnection("127.0.0.1", port, 60, (address, 0))
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     body = None if method == "GET" else "{}"
@@ -263,7 +263,7 @@ class TestTrustedProxy:
             yield made
 
     def test_it_needs_no_token_and_no_known_name(self, proxied: Site) -> None:
-        """The browser calls Home Assistant by a name that the daemon does not know."""
+        """A trusted proxy needs no token, and may use any Host."""
         headers = {"Host": "home.example:8123", "X_Forwarded_For": "192.0.2.7"}
 
         assert ask_from(PROXY, proxied.port, "GET", "/api/config", **headers) == 200
@@ -271,7 +271,7 @@ class TestTrustedProxy:
         assert ask_from(PROXY, proxied.port, "POST", "/api/cameras/hall/set", **ours) == 204
 
     def test_it_may_put_another_name_in_the_place_of_the_browsers(self, proxied: Site) -> None:
-        """And hand the browser's on in a header of its own."""
+        """The browser's name in `X-Forwarded-Host` is compared with Origin."""
         headers = {"Host": "backend:8099", "Origin": "https://home.example"}
 
         known = {**headers, "X_Forwarded_Host": "home.example"}
@@ -289,7 +289,7 @@ class TestTrustedProxy:
     def test_through_it_too_another_sites_page_is_refused(
         self, proxied: Site, headers: dict[str, str]
     ) -> None:
-        """The user's browser is signed in there, whichever page asks."""
+        """Cross-site requests through the proxy are refused."""
         named = {"Host": "home.example", **headers}
 
         assert ask_from(PROXY, proxied.port, "POST", "/api/cameras/hall/set", **named) == 403
@@ -298,7 +298,7 @@ class TestTrustedProxy:
     @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.3"])
     @pytest.mark.parametrize("path", ["/api/config", "/api/live", "/api/nothing"])
     def test_all_others_need_a_token(self, proxied: Site, address: str, path: str) -> None:
-        """Whatever their headers claim."""
+        """Other addresses need a token, whatever their headers claim."""
         claims = {
             "X_Forwarded_For": PROXY,
             "X_Real_IP": PROXY,
@@ -311,17 +311,17 @@ class TestTrustedProxy:
         assert ask_from(address, proxied.port, "GET", path, **claims) == 401
 
     def test_all_others_need_a_known_name(self, proxied: Site) -> None:
-        """Also where they claim to forward one."""
+        """Other addresses need a known Host, whatever `X-Forwarded-Host` says."""
         claims = {"Host": "evil.example", "X_Forwarded_Host": "127.0.0.1"}
 
         assert ask_from("127.0.0.1", proxied.port, "GET", "/api/session", **claims) == 403
 
 
 class TestToken:
-    """Who sends it."""
+    """Access with the token."""
 
     def test_on_this_machine_nobody_needs_one(self, page: Site) -> None:
-        """But who comes through a proxy does: he may be anybody."""
+        """On loopback no token is needed, except with a proxy's headers."""
         near = page.ask("GET", "/api/session")
         proxied = page.ask("GET", "/api/config", X_Forwarded_For="192.0.2.7")
 
@@ -329,7 +329,7 @@ class TestToken:
         assert proxied.status == 401
 
     def test_without_it_nothing_is_told(self, guarded: Site, token_file: Path) -> None:
-        """The page itself is no secret; everything else is."""
+        """Without a token only the static page is served."""
         tokens.make(token_file)
 
         for method, path, body in (
@@ -344,7 +344,7 @@ class TestToken:
         assert guarded.ask("GET", "/api/session").data == {"signed_in": False, "token_needed": True}
 
     def test_it_opens_everything_until_one_signs_out(self, guarded: Site, token_file: Path) -> None:
-        """By a cookie that scripts and other sites do not get."""
+        """Signing in sets an HttpOnly, SameSite cookie; signing out ends the session."""
         token = tokens.make(token_file)
 
         signed = sign_in(guarded, token)
@@ -361,7 +361,7 @@ class TestToken:
         assert "Path" not in out
 
     def test_over_https_the_cookie_stays_there(self, guarded: Site, token_file: Path) -> None:
-        """Also when a proxy does the TLS."""
+        """With an HTTPS origin the cookie is Secure, also behind a proxy."""
         token = tokens.make(token_file)
         body, host = {"token": token}, "pose.example"
 
@@ -370,7 +370,7 @@ class TestToken:
         assert "Secure" in signed.headers["Set-Cookie"].split("; ")
 
     def test_another_token_signs_everybody_out(self, guarded: Site, token_file: Path) -> None:
-        """At once, without a restart."""
+        """A new token ends all sessions at once."""
         held = sign_in(guarded, tokens.make(token_file)).headers["Set-Cookie"].partition(";")[0]
         assert guarded.ask("GET", "/api/config", Cookie=held).status == 200
 
@@ -382,7 +382,7 @@ class TestToken:
         "body", [b"", b"{", b"[]", b'{"token": 3}', b'{"token": "%b"}' % (b"x" * 300), b"[" * 9999]
     )
     def test_nonsense_signs_nobody_in(self, guarded: Site, token_file: Path, body: bytes) -> None:
-        """And is answered with a sentence."""
+        """An invalid body is refused with an error."""
         tokens.make(token_file)
 
         answer = guarded.ask("POST", "/api/login", body)
@@ -391,7 +391,7 @@ class TestToken:
         assert answer.data["error"]
 
     def test_guessing_is_slow(self, guarded: Site, token_file: Path) -> None:
-        """The right one has to wait then, too, or it would be no limit."""
+        """After five failures all attempts are delayed, also with the right token."""
         token = tokens.make(token_file)
 
         tries = [sign_in(guarded, f"{token}{number}") for number in range(7)]
@@ -403,13 +403,13 @@ class TestToken:
 
 
 class TestConfig:
-    """The file, seen and changed over HTTP."""
+    """Reading and changing the configuration file over HTTP."""
 
     def put(self, page: Site, changes: Any, seen: str) -> Answer:
         return page.ask("PUT", "/api/config", changes, If_Match=f'"{seen}"')
 
     def test_what_is_saved_is_in_the_file_and_reloaded(self, page: Site, file: Path) -> None:
-        """Comments stay, and everybody who looks is told of the new revision."""
+        """Comments are kept, and all viewers receive the new revision."""
 
         async def both() -> tuple[Answer, Any]:
             async with viewer(page) as line:
@@ -429,7 +429,7 @@ class TestConfig:
         assert any(isinstance(page.asked.get(), feed.Reload) for _ in range(page.asked.qsize()))
 
     def test_the_second_of_two_browsers_is_told(self, page: Site, file: Path) -> None:
-        """Instead of taking back what the first has done."""
+        """A save based on an old revision answers 409 and changes nothing."""
         seen = page.ask("GET", "/api/config").data["revision"]
         first = self.put(page, {"cameras": {"hall": {"rotate": 90}}}, seen)
 
@@ -441,7 +441,7 @@ class TestConfig:
         assert "mirror" not in file.read_text()
 
     def test_a_wrong_value_is_refused_at_its_place(self, page: Site, file: Path) -> None:
-        """With its sentence; the file stays."""
+        """The answer names the place and the expected value; the file is unchanged."""
         seen = page.ask("GET", "/api/config").data["revision"]
 
         answer = self.put(page, {"cameras": {"hall": {"rotate": 45}}}, seen)
@@ -452,7 +452,7 @@ class TestConfig:
         assert file.read_text() == FILE
 
     def test_a_refused_reload_is_told(self, page: Site) -> None:
-        """The file is good as far as anybody can see, but the model is gone."""
+        """The file is saved, and the answer contains the daemon's reload error."""
         page.refusal = "model: is gone"
         seen = page.ask("GET", "/api/config").data["revision"]
 
@@ -466,7 +466,7 @@ class TestConfig:
         [b"", b"{", b'{"mqtt": {}}', b'{"cameras": {"hall": {"source": "x"}}}', b"[" * 9999],
     )
     def test_nonsense_changes_nothing(self, page: Site, file: Path, body: bytes) -> None:
-        """Nor can what is not to be edited here."""
+        """An invalid body, or a key that cannot be edited, is refused and changes nothing."""
         seen = page.ask("GET", "/api/config").data["revision"]
 
         answer = page.ask("PUT", "/api/config", body, If_Match=f'"{seen}"')
@@ -476,12 +476,12 @@ class TestConfig:
         assert file.read_text() == FILE
 
     def test_what_was_seen_must_be_said(self, page: Site) -> None:
-        """Else nobody could tell whether something is overwritten."""
+        """A save without `If-Match` answers 428."""
         assert page.ask("PUT", "/api/config", {}).status == 428
         assert page.ask("PUT", "/api/config", {}, If_Match="*").status in {409, 428}
 
     def test_a_camera_is_set_as_over_mqtt(self, page: Site) -> None:
-        """And refused with the daemon's own sentence."""
+        """A setting is passed to the daemon; its refusal is answered with 422."""
         taken = page.ask("POST", "/api/cameras/hall/set", {"min_pose_score": 0.5})
         page.refusal = "expected a number"
         refused = page.ask("POST", "/api/cameras/hall/set", {"min_pose_score": "x"})
@@ -491,7 +491,7 @@ class TestConfig:
         assert (refused.status, refused.data["error"]) == (422, "expected a number")
 
     def test_no_secret_is_in_any_answer(self, page: Site) -> None:
-        """Also not in refusals."""
+        """Neither answers nor errors contain a password."""
         seen = page.ask("GET", "/api/config").data["revision"]
         answers = [
             page.ask("GET", "/api/config"),
@@ -511,7 +511,7 @@ class TestLive:
     """The WebSocket."""
 
     def test_who_comes_gets_the_newest_of_everything(self, fresh: Site) -> None:
-        """Hello first, then what is known; of events the last, once each, oldest first."""
+        """`hello` comes first, then the latest messages; the last events once, oldest first."""
         fresh.tell("state", b'{"count":1}', "hall")
         fresh.tell("state", b'{"count":2}', "hall")
         fresh.tell("status", b'{"model":"m"}')
@@ -534,7 +534,7 @@ class TestLive:
         assert events == [1, 2, 3]
 
     def test_the_daemon_is_told_what_somebody_looks_at(self, page: Site) -> None:
-        """All cameras' poses at first; pictures only when asked for; nothing when all have gone."""
+        """At first all poses are watched; pictures on request; nothing without viewers."""
 
         async def look() -> None:
             async with viewer(page) as line:
@@ -552,7 +552,7 @@ class TestLive:
         assert page.asked.get(timeout=60) == feed.Watch(poses=(), pictures=())
 
     def test_a_picture_comes_with_its_frame(self, page: Site) -> None:
-        """A head that says which, then the JPEG as it is; only to whom asked for it."""
+        """A header names the frame, followed by the JPEG; other viewers do not get it."""
 
         async def look() -> bytes:
             async with viewer(page) as plain, viewer(page) as line:
@@ -591,7 +591,7 @@ class TestLive:
         ],
     )
     def test_what_is_not_understood_ends_it(self, page: Site, said: str | bytes) -> None:
-        """With a reason; the others go on looking."""
+        """An invalid message closes the connection with 1008; other viewers continue."""
 
         async def look() -> int | None:
             async with viewer(page) as other, viewer(page) as line:
@@ -606,7 +606,7 @@ class TestLive:
         assert run(look()) == 1008
 
     def test_too_much_at_once_ends_it(self, page: Site) -> None:
-        """Nobody fills our memory."""
+        """A message that is too large closes the connection with 1009."""
 
         async def look() -> int | None:
             async with viewer(page) as line:
@@ -621,19 +621,19 @@ class TestLive:
     @pytest.mark.parametrize(
         "sent",
         [
-            b"\x81\x02hi",  # not masked, as only servers send
+            b"\x81\x02hi",  # unmasked, as only servers send
             b"\xf1\x80\x00\x00\x00\x00",  # reserved bits
-            b"\x83\x80\x00\x00\x00\x00",  # an unknown kind
-            b"\x80\x80\x00\x00\x00\x00",  # the end of nothing
+            b"\x83\x80\x00\x00\x00\x00",  # an unknown opcode
+            b"\x80\x80\x00\x00\x00\x00",  # a continuation without a start
             b"\x89\xfe\x01\x00\x00\x00\x00\x00",  # a ping that is too long
-            b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff",  # a length beyond all memory
-            b"\x81\x84\x00\x00\x00\x00\xff\xfe\xfd\xfc",  # no UTF-8
-            b"\x88\x81\x00\x00\x00\x00\x01",  # a reason of one byte
+            b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff",  # an excessive length
+            b"\x81\x84\x00\x00\x00\x00\xff\xfe\xfd\xfc",  # invalid UTF-8
+            b"\x88\x81\x00\x00\x00\x00\x01",  # a close reason of one byte
             b"GET / HTTP/1.1\r\n\r\n" * 100,
         ],
     )
     def test_bytes_that_are_no_frames_end_it(self, page: Site, sent: bytes) -> None:
-        """The connection, not the process."""
+        """Invalid frames close the connection; the process goes on."""
         one = Stalled(page.port)
         one.line.sendall(sent)
         one.line.settimeout(20)
@@ -645,7 +645,7 @@ class TestLive:
         assert page.ask("GET", "/api/session").status == 200
 
     def test_a_camera_that_is_no_more_is_forgotten(self, fresh: Site) -> None:
-        """Who comes after a reload does not see its last state."""
+        """The state of a camera removed by a reload is not sent to new viewers."""
         fresh.tell("state", b'{"count":1}', "hall")
         fresh.tell("state", b'{"count":2}', "yard")
         fresh.tell(
@@ -666,7 +666,7 @@ class TestLive:
 
 
 class Stalled:
-    """A browser that opens the WebSocket and then takes nothing."""
+    """A client that opens the WebSocket and does not read."""
 
     def __init__(self, port: int) -> None:
         self.line = socket.socket()
@@ -681,7 +681,7 @@ class Stalled:
         assert self.line.recv(12) == b"HTTP/1.1 101"
 
     def newest(self) -> int:
-        """Take all that waits; return the highest number of a frame in it."""
+        """Read all waiting data; return the highest frame number in it."""
         content, end = b"", b'"last":true'
         while end not in content:
             content += self.line.recv(65536)
@@ -693,10 +693,10 @@ POSES = b'{"seq":%d,"last":%b,"more":"' + b"x" * 3000 + b'"}'
 
 
 class TestSlow:
-    """Viewers that take little or nothing."""
+    """Slow viewers."""
 
     def test_twenty_that_stall_cost_little_and_hold_up_nobody(self, page: Site) -> None:
-        """A thousand frames of six people; one that keeps up gets its frames meanwhile."""
+        """Memory stays bounded for 1,000 frames, and a fast viewer gets its frames meanwhile."""
 
         async def look() -> tuple[int, float]:
             async with viewer(page) as line:
@@ -720,7 +720,7 @@ class TestSlow:
         assert grown < 20
 
     def test_one_that_was_slow_gets_the_newest(self, page: Site) -> None:
-        """Not what it has missed: most of it was never sent. Events all were."""
+        """Old poses are skipped; all events are sent."""
         one = Stalled(page.port)
         count = 2000
         for number in range(count):
@@ -740,7 +740,7 @@ class TestSlow:
         assert content.count(b'"type":"event"') == 100
 
     def test_one_too_many_is_told(self, page: Site) -> None:
-        """Memory has an end."""
+        """A connection above `VIEWERS` answers 503."""
         lines = [Stalled(page.port) for _ in range(VIEWERS)]
 
         answer = page.ask("GET", "/api/live")
@@ -754,7 +754,7 @@ class TestSlow:
 def test_a_new_token_ends_what_the_older_one_opened(
     file: Path, token_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also a page that is only looked at; and without anybody the process ends by itself."""
+    """Viewers of the old session are closed; without viewers the process ends."""
     monkeypatch.setattr("edgepose.web.server.LOOK_S", 0.05)
     monkeypatch.setattr("edgepose.web.server.IDLE_S", 0.5)
     token = tokens.make(token_file)
@@ -782,7 +782,7 @@ def test_a_new_token_ends_what_the_older_one_opened(
 
 
 def test_nobody_waits_for_certificates_that_nobody_needs() -> None:
-    """The library's client would read all authorities' at its import: a tenth of a second."""
+    """`aiohttp` does not load the CA certificates at its import, which saves 0.1 s."""
     look = (
         "import ssl, sys, edgepose.web.__main__ as page; early = 'aiohttp' in sys.modules;"
         "page.main(sys.argv[1:]); known = ssl.create_default_context().cert_store_stats()['x509'];"
@@ -790,7 +790,7 @@ def test_nobody_waits_for_certificates_that_nobody_needs() -> None:
     )
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener = socket.create_server(("127.0.0.1", 0))
-    ours.close()  # the daemon has gone, so that it ends at once
+    ours.close()  # without the daemon it ends at once
 
     with listener, theirs:
         handles = (listener.fileno(), theirs.fileno())
@@ -801,7 +801,7 @@ def test_nobody_waits_for_certificates_that_nobody_needs() -> None:
 
 
 def test_it_ends_with_the_daemon(file: Path) -> None:
-    """However that ends, and although somebody looks."""
+    """It ends when the daemon's socket closes, also with viewers."""
     with site(file) as page:
         line = Stalled(page.port)
 
@@ -812,7 +812,7 @@ def test_it_ends_with_the_daemon(file: Path) -> None:
 
 
 def test_https_is_spoken_where_there_is_a_certificate(tmp_path: Path, file: Path) -> None:
-    """Checked by a client as a browser would."""
+    """A client verifies the certificate."""
     import ssl
     import urllib.request
 

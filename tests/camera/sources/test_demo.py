@@ -1,4 +1,4 @@
-"""The bundled clip: what a newcomer sees first."""
+"""The bundled clip."""
 
 from collections.abc import Callable
 from importlib.resources import files
@@ -28,7 +28,7 @@ class TestDemo(SourceContract):
 
 @pytest.mark.parametrize(("uri", "once"), [("demo://?loop=0", False), ("demo://", True)])
 def test_it_plays_once_when_asked(uri: str, once: bool) -> None:
-    """By the address, or because the caller wants an end; as long as it says."""
+    """With `once` or in the URI it ends after its length."""
     source = open_source(uri, realtime=False, once=once)
 
     frames = list(source.frames())
@@ -38,7 +38,7 @@ def test_it_plays_once_when_asked(uri: str, once: bool) -> None:
 
 
 def test_it_begins_again_and_time_goes_on() -> None:
-    """The second pass shows the same pictures at later moments, one frame apart."""
+    """The second pass has the same pictures with later times, one frame apart."""
     once = list(open_source("demo://", realtime=False, once=True).frames())
     source = open_source("demo://", realtime=False)
 
@@ -53,7 +53,7 @@ def test_it_begins_again_and_time_goes_on() -> None:
 
 
 def test_it_is_small_and_wide() -> None:
-    """It travels inside the wheel, and is no square that would hide a swapped axis."""
+    """The clip is below 3 MB and not square, which would hide swapped axes."""
     frame = next(iter(open_source("demo://", realtime=False).frames()))
 
     assert frame.size == Size(640, 360)
@@ -64,7 +64,7 @@ def test_it_is_small_and_wide() -> None:
 @pytest.mark.parametrize("every", [1, 2])
 @pytest.mark.parametrize("model", ["movenet-multipose", "posenet"])
 def test_it_shows_gestures(model: str, every: int) -> None:
-    """Each pass is a wave and both hands up, as the daemon finds them, and nothing else."""
+    """Each pass contains a wave and both hands up, as detected, and nothing else."""
     source = open_source("demo://", realtime=False, once=True)
     estimator, tracker, smoother = PoseEstimator(model), Tracker(), Smoother()
     detector = GestureDetector(tuple(BUILT_IN.values()))

@@ -1,4 +1,4 @@
-"""Streams from real servers on this machine: what comes, what stops, what is never said."""
+"""Streams from real servers on this machine: pictures, failures, and no passwords in logs."""
 
 import logging
 import signal
@@ -46,7 +46,7 @@ class TestStream(SourceContract):
 
 
 class TestSnapshot(SourceContract):
-    """The address of a still picture, taken for a camera."""
+    """A still picture's URL as source."""
 
     live = True
 
@@ -56,7 +56,7 @@ class TestSnapshot(SourceContract):
 
 
 class TestStoredStream(SourceContract):
-    """A film that a web server hands out."""
+    """A video served over HTTP."""
 
     live = True
 
@@ -72,7 +72,7 @@ def take(source: Source, count: int) -> list[Frame]:
 
 
 def until_it_fails(uri: str) -> tuple[list[Frame], str]:
-    """Read to the error; return what came before, and the error's words."""
+    """Read until the error; return the frames before it, and its message."""
     frames: list[Frame] = []
     with pytest.raises(SourceError) as caught:
         frames.extend(open_source(uri).frames())
@@ -80,7 +80,7 @@ def until_it_fails(uri: str) -> tuple[list[Frame], str]:
 
 
 def test_pictures_come_in_order_and_size(camera: Camera) -> None:
-    """Each picture once, as large as the camera sends it."""
+    """Each picture comes once, in the size that the camera sends."""
     frames = take(open_source(camera.url("live")), 30)
 
     numbers = [number_of(frame.image) for frame in frames]
@@ -98,7 +98,7 @@ def test_red_is_first(camera: Camera) -> None:
 
 
 def test_a_picture_is_stamped_when_it_came(camera: Camera) -> None:
-    """Latency counts from there, on the system's clock."""
+    """The capture time is the arrival of the picture, on the system's clock."""
     clock = Clock()
     before_ns = clock.now_ns()
 
@@ -109,7 +109,7 @@ def test_a_picture_is_stamped_when_it_came(camera: Camera) -> None:
 
 
 def test_the_end_of_the_server_is_the_end(camera: Camera) -> None:
-    """No error: the caller decides whether to try again."""
+    """The end of the stream is no error."""
     frames = list(open_source(camera.url("ends")).frames())
 
     assert len(frames) == 20
@@ -117,7 +117,7 @@ def test_the_end_of_the_server_is_the_end(camera: Camera) -> None:
 
 @pytest.mark.slow
 def test_a_frozen_stream_is_an_error(camera: Camera) -> None:
-    """The line is up and nothing comes: no reader waits for ever."""
+    """A stream without data raises SourceError after the timeout."""
     frames, words = until_it_fails(camera.url("freezes#timeout=1"))
 
     assert len(frames) == 20
@@ -125,7 +125,7 @@ def test_a_frozen_stream_is_an_error(camera: Camera) -> None:
 
 
 def test_a_reset_line_ends_the_stream(camera: Camera) -> None:
-    """An error or an end, but soon and ours."""
+    """A connection reset raises SourceError or ends the stream."""
     source = open_source(camera.url("resets"))
 
     try:
@@ -140,7 +140,7 @@ def test_a_reset_line_ends_the_stream(camera: Camera) -> None:
 
 @pytest.mark.slow
 def test_pictures_that_cannot_be_decoded_are_an_error_in_the_end(camera: Camera) -> None:
-    """Some broken packets are passed over; nothing else for long is a broken stream."""
+    """Undecodable packets are skipped; without a picture for the timeout SourceError is raised."""
     frames, words = until_it_fails(camera.url("breaks#timeout=1"))
 
     assert len(frames) == 20
@@ -157,7 +157,7 @@ def test_pictures_that_cannot_be_decoded_are_an_error_in_the_end(camera: Camera)
     ],
 )
 def test_what_gives_no_pictures_is_refused_in_words(camera: Camera, path: str, words: str) -> None:
-    """Not found, not allowed, not a picture: each says what to look at."""
+    """The error says what to check: not found, not allowed, not a picture."""
     with pytest.raises(SourceError) as caught:
         open_source(camera.url(path))
 
@@ -177,7 +177,7 @@ def test_what_gives_no_pictures_is_refused_in_words(camera: Camera, path: str, w
     ],
 )
 def test_an_address_that_cannot_be_meant_is_refused(uri: str, words: str) -> None:
-    """Before or instead of a connection, in one sentence."""
+    """An invalid URI raises SourceError with one sentence."""
     with pytest.raises(SourceError) as caught:
         open_source(uri.format(free=free_port()))
 
@@ -190,7 +190,7 @@ def test_an_address_that_cannot_be_meant_is_refused(uri: str, words: str) -> Non
     [("rtsp", "no answer that begins a stream within 1 s"), ("http", "nothing came")],
 )
 def test_a_server_that_says_nothing_is_told(scheme: str, words: str) -> None:
-    """It lets us connect, and that is all."""
+    """A server that accepts but sends nothing raises SourceError after the timeout."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
 
@@ -200,7 +200,7 @@ def test_a_server_that_says_nothing_is_told(scheme: str, words: str) -> None:
 
 @pytest.mark.parametrize("path", ["still", "still.jpg", "still%20%d.jpg?size=%d"])
 def test_a_still_picture_is_asked_for_again_and_again(camera: Camera, path: str) -> None:
-    """As often as the camera is to be looked at, each time anew, without an end."""
+    """A still picture is requested at the configured rate, without an end."""
     began_s = time.monotonic()
 
     frames = take(open_source(camera.url(path), fps=20), 12)
@@ -211,7 +211,7 @@ def test_a_still_picture_is_asked_for_again_and_again(camera: Camera, path: str)
 
 
 def test_a_still_picture_may_be_asked_for_once(camera: Camera) -> None:
-    """As `detect` does; it is named, as a picture is."""
+    """With `once` it is requested once; its name contains no password."""
     uri = camera.url("still.jpg", WRONG)
 
     (frame,) = open_source(uri, realtime=False, once=True).frames()
@@ -221,7 +221,7 @@ def test_a_still_picture_may_be_asked_for_once(camera: Camera) -> None:
 
 
 def test_a_still_picture_that_fails_for_a_moment_is_no_loss(camera: Camera) -> None:
-    """Only when none came for as long as `timeout` says."""
+    """Failing requests raise SourceError only after the timeout."""
     source = open_source(camera.url("still.jpg#timeout=1"), fps=20)
     frames = source.frames()
     next(frames)
@@ -236,7 +236,7 @@ def test_a_still_picture_that_fails_for_a_moment_is_no_loss(camera: Camera) -> N
 
 
 def test_a_still_picture_stands_upright(camera: Camera) -> None:
-    """EXIF says how the camera hangs."""
+    """The EXIF orientation is applied."""
     exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHH", 0x112, 3, 1, 6, 0) + bytes(4)
     camera.exif = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
 
@@ -246,7 +246,7 @@ def test_a_still_picture_stands_upright(camera: Camera) -> None:
 
 
 def test_a_film_over_http_plays_at_its_own_rate(camera: Camera, tmp_path: Path) -> None:
-    """However fast the server hands it out; with its own times where nothing waits."""
+    """In real time it is paced by its own times; else it is read as fast as possible."""
     camera.file = clip(tmp_path / "film.avi", 20, fps=20).read_bytes()
     began_s = time.monotonic()
 
@@ -262,7 +262,7 @@ def test_a_film_over_http_plays_at_its_own_rate(camera: Camera, tmp_path: Path) 
 
 
 def test_bursts_are_handed_on_evenly(camera: Camera, tmp_path: Path) -> None:
-    """A relay that sends second after second of pictures at once: none is left out."""
+    """Frames of a stream that arrives in bursts are paced evenly, and none is dropped."""
     path = h264(tmp_path / "film.ts", [50 * index for index in range(80)])
     camera.file = path.read_bytes()
     camera.pieces = 4
@@ -284,7 +284,7 @@ def test_bursts_are_handed_on_evenly(camera: Camera, tmp_path: Path) -> None:
 
 
 def test_a_login_is_used(camera: Camera) -> None:
-    """What the address has before its `@` opens the door."""
+    """User and password of the URI are used."""
     assert take(open_source(camera.url("login", LOGIN)), 3)
 
 
@@ -297,7 +297,7 @@ def test_no_password_is_ever_said(
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Not in a log, an error, its traceback, nor by FFmpeg itself on stderr."""
+    """The password is not in logs, errors, tracebacks or FFmpeg's output."""
     caplog.set_level(logging.DEBUG)
     said = ""
 
@@ -312,7 +312,7 @@ def test_no_password_is_ever_said(
 
 
 def test_a_password_with_a_hash_is_not_shown() -> None:
-    """It ends the address too early; the error names the mend, not the rest of the password."""
+    """An unescaped `#` in a password raises an error that suggests %23 and hides the password."""
     with pytest.raises(SourceError, match="%23") as caught:
         open_source("rtsp://anna:n0t#it@127.0.0.1/x")
 
@@ -320,7 +320,7 @@ def test_a_password_with_a_hash_is_not_shown() -> None:
 
 
 def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has no streams need not have the library."""
+    """Without PyAV the error names the pip command."""
     monkeypatch.setitem(sys.modules, "av", None)
 
     with pytest.raises(SourceError, match=r"pip install 'av"):
@@ -332,7 +332,7 @@ def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize(("codec", "options"), [("h264", ""), ("mjpeg", ""), ("h264", "udp")])
 def test_an_rtsp_camera_is_read(codec: str, options: str) -> None:
-    """Over TCP unless UDP is asked for; the picture is the right way round and RGB."""
+    """TCP is the default, UDP an option; frames are RGB."""
     with Rtsp(codec) as server:
         fragment = f"#transport={options}" if options else ""
         frames = take(open_source(server.url() + fragment), 10)
@@ -355,7 +355,7 @@ def test_an_rtsp_camera_is_read(codec: str, options: str) -> None:
 def test_an_rtsp_camera_that_gives_no_pictures_is_told(
     codec: str, words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A code that FFmpeg does not know, or another than was said: in words of ours, not of its."""
+    """An unknown or wrong codec raises SourceError with our own message."""
     with Rtsp(codec, USER, PASSWORD) as server:
         frames, told = until_it_fails(server.url(LOGIN) + "#timeout=1")
 
@@ -366,7 +366,7 @@ def test_an_rtsp_camera_that_gives_no_pictures_is_told(
 
 @pytest.mark.slow
 def test_an_rtsp_camera_wants_its_password(capfd: pytest.CaptureFixture[str]) -> None:
-    """The right one opens it, the wrong one is told, and neither is ever said."""
+    """With a wrong password the error says to check it; passwords are never printed."""
     with Rtsp("mjpeg", USER, PASSWORD) as server:
         frames = take(open_source(server.url(LOGIN)), 3)
         with pytest.raises(SourceError, match="check user and password") as caught:
@@ -380,7 +380,7 @@ def test_an_rtsp_camera_wants_its_password(capfd: pytest.CaptureFixture[str]) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 def test_an_rtsp_camera_that_freezes_is_an_error(transport: str) -> None:
-    """The line stays open and the pictures stop."""
+    """A stream that stops with an open connection raises SourceError after the timeout."""
     with Rtsp("mjpeg") as server:
         frames = open_source(f"{server.url()}#timeout=2&transport={transport}").frames()
         next(frames)
@@ -392,14 +392,14 @@ def test_an_rtsp_camera_that_freezes_is_an_error(transport: str) -> None:
 
 @pytest.mark.slow
 def test_an_rtsp_server_that_dies_ends_the_stream() -> None:
-    """No picture is waited for that cannot come."""
+    """The stream ends when the server is killed."""
     with Rtsp("mjpeg") as server:
         source = open_source(server.url())
         frames = source.frames()
         next(frames)
         server.signal(signal.SIGKILL)
 
-        assert len(list(frames)) < 1000  # it comes to an end
+        assert len(list(frames)) < 1000  # it ends
 
     assert list(source.frames()) == []
 

@@ -1,4 +1,4 @@
-"""What a file holds, by its content."""
+"""The kind of a file is recognised by its content."""
 
 import logging
 import struct
@@ -41,7 +41,7 @@ def with_segment(photo: bytes, marker: int, body: bytes) -> bytes:
     ids=["plain", "thumbnail", "two previews", "gain map", "exif first", "motion", "cut off"],
 )
 def test_a_photograph_is_one_picture(tmp_path: Path, data: bytes) -> None:
-    """Whatever telephones put into it and behind it."""
+    """A photo is one picture, despite thumbnails and appended data."""
     path = tmp_path / "photo"
     path.write_bytes(data)
 
@@ -50,7 +50,7 @@ def test_a_photograph_is_one_picture(tmp_path: Path, data: bytes) -> None:
 
 @pytest.mark.parametrize("count", [2, 5])
 def test_jpegs_one_after_the_other_are_several(tmp_path: Path, count: int) -> None:
-    """Also when each has a thumbnail."""
+    """Concatenated JPEGs are several pictures, also with thumbnails."""
     path = tmp_path / "walk"
     path.write_bytes(with_segment(jpeg(), 0xE1, b"Exif\0\0" + jpeg(1)) * count)
 
@@ -59,7 +59,7 @@ def test_jpegs_one_after_the_other_are_several(tmp_path: Path, count: int) -> No
 
 @pytest.mark.parametrize("ending", ["png", "webp", "bmp", "tiff", "ppm", "jp2"])
 def test_other_pictures_are_known_without_their_ending(tmp_path: Path, ending: str) -> None:
-    """By what OpenCV reads."""
+    """Picture formats are recognised without an extension."""
     picture(tmp_path / f"a.{ending}", numbered(3)).rename(tmp_path / "a")
 
     assert kind_of(tmp_path / "a") is FileKind.PICTURE
@@ -69,7 +69,7 @@ def test_other_pictures_are_known_without_their_ending(tmp_path: Path, ending: s
 def test_pictures_behind_the_first_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str
 ) -> None:
-    """As `ffmpeg -f image2pipe` writes them: of those only the first is looked at."""
+    """Of concatenated pictures, as by `ffmpeg -f image2pipe`, the first is read, with a warning."""
     pixels = numbered(0)[..., 0] if ending == "pgm" else numbered(0)
     path = tmp_path / "walk"
     path.write_bytes(cv2.imencode(f".{ending}", pixels)[1].tobytes() * 3)
@@ -86,7 +86,7 @@ def test_pictures_behind_the_first_are_told(
 def test_other_data_behind_a_picture_are_no_picture(
     tmp_path: Path, ending: str, more: bytes
 ) -> None:
-    """Such as padding and what editors append."""
+    """Padding and data appended by editors do not matter."""
     path = tmp_path / "photo"
     path.write_bytes(cv2.imencode(f".{ending}", numbered(0))[1].tobytes() + more)
 
@@ -96,7 +96,7 @@ def test_other_data_behind_a_picture_are_no_picture(
 def test_pages_that_are_not_looked_at_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of a TIFF of several pages the first one counts, and the log says so."""
+    """Of a TIFF with several pages the first is read, with a warning."""
     path = tmp_path / "pages.tiff"
     assert cv2.imwritemulti(str(path), [np.full((20, 30, 3), 90, np.uint8)] * 3)
 
@@ -111,7 +111,7 @@ def test_pages_that_are_not_looked_at_are_told(
 def test_pictures_of_unknown_length_may_be_several(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str
 ) -> None:
-    """TIFF and JPEG 2000 do not state their length at the beginning."""
+    """Of concatenated TIFF and JPEG 2000 files the first picture is read, with a warning."""
     path = tmp_path / "walk"
     path.write_bytes(cv2.imencode(f".{ending}", numbered(7))[1].tobytes() * 2)
 
@@ -143,7 +143,7 @@ def mpf(*kinds: int) -> bytes:
 def test_an_mpo_of_several_photographs_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, kinds: tuple[int, ...], several: bool
 ) -> None:
-    """Stereo pictures, panoramas and bursts; not previews and gain maps."""
+    """Stereo pictures, panoramas and bursts give a warning; previews and gain maps do not."""
     path = tmp_path / "photo.mpo"
     path.write_bytes(with_segment(jpeg(), 0xE2, mpf(*kinds)) + jpeg(1))
 
@@ -157,7 +157,7 @@ def test_an_mpo_of_several_photographs_is_told(
 def test_several_photographs_in_one_avif_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As telephones store bursts."""
+    """Of a burst in one file, as phones store it, the first picture is read, with a warning."""
     pytest.importorskip("av")
     path = avif_of_tiles(tmp_path / "burst.heic", numbered(20, Size(64, 64)), 3, apart=True)
 
@@ -191,7 +191,7 @@ RAW = {
 
 @pytest.mark.parametrize("kind", RAW)
 def test_a_raw_photograph_is_refused_in_words(tmp_path: Path, kind: str) -> None:
-    """Readers of TIFF would show its small preview."""
+    """A raw photo is refused: TIFF readers would return its small preview."""
     path = tmp_path / "photo"
     path.write_bytes(RAW[kind])
 
@@ -202,7 +202,7 @@ def test_a_raw_photograph_is_refused_in_words(tmp_path: Path, kind: str) -> None
 def test_films_in_a_folder_of_pictures_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Only the pictures are looked at."""
+    """Only pictures are read; the warning lists the files that were skipped."""
     (tmp_path / "1.jpg").write_bytes(jpeg())
     for name in ("a.dng", "b.mp4", "c.MOV", "d.gif", "notes.txt"):
         (tmp_path / name).write_bytes(b"1")
@@ -215,7 +215,7 @@ def test_films_in_a_folder_of_pictures_are_told(
 
 
 def test_an_animation_in_a_folder_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A folder holds pictures; of one that moves the first is taken, and the log says so."""
+    """Of an animation in a folder the first picture is read, with a warning."""
     (tmp_path / "1.jpg").write_bytes(jpeg() + jpeg(1))
     (tmp_path / "2.jpg").write_bytes(jpeg())
 

@@ -25,7 +25,7 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
 class Hands(Clock):
-    """A clock that only moves when it is waited for."""
+    """A clock that advances only by waiting."""
 
     def __init__(self) -> None:
         self.at_ns = 5 * NS_PER_S
@@ -80,7 +80,7 @@ def bands(size: Size = BANDS) -> np.ndarray:
 
 
 def test_a_video_is_rgb(tmp_path: Path) -> None:
-    """Red, green and blue arrive in that order; BGR would lose people later."""
+    """The channels are red, green and blue, in this order."""
     path = tmp_path / "bands.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (90, 60))
     writer.write(cv2.cvtColor(bands(), cv2.COLOR_RGB2BGR))
@@ -93,7 +93,7 @@ def test_a_video_is_rgb(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "webp", "tiff", "ppm"])
 def test_a_picture_is_rgb(tmp_path: Path, ending: str) -> None:
-    """One still is one frame, named, whatever its format."""
+    """A still picture is one frame with the file's name, in each format."""
     path = picture(tmp_path / f"bands.{ending}", bands())
 
     source = open_source(str(path))
@@ -105,7 +105,7 @@ def test_a_picture_is_rgb(tmp_path: Path, ending: str) -> None:
 
 
 def test_every_frame_comes_once_and_in_order(tmp_path: Path) -> None:
-    """Nothing is dropped from a file, at its own rate or faster."""
+    """No frame is dropped, in real time or faster."""
     path = clip(tmp_path / "clip.avi", 12, fps=200.0)
 
     fast = open_source(str(path), realtime=False)
@@ -120,7 +120,7 @@ def test_every_frame_comes_once_and_in_order(tmp_path: Path) -> None:
 def test_a_video_is_read_by_an_older_opencv(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Version 4.6, the only one of a 32-bit Debian 12, does not let its threads be counted."""
+    """OpenCV 4.6, as in 32-bit Debian 12, lacks CAP_PROP_N_THREADS."""
     path = clip(tmp_path / "clip.avi", 3)
     monkeypatch.delattr(cv2, "CAP_PROP_N_THREADS")
 
@@ -130,7 +130,7 @@ def test_a_video_is_read_by_an_older_opencv(
 
 
 def test_frames_stand_apart_as_the_container_says(tmp_path: Path) -> None:
-    """Times are the file's own from the first frame on, paced or not."""
+    """Times are those of the container, in real time or not."""
     path = clip(tmp_path / "clip.avi", 6, fps=12.5)
     clock = Hands()
 
@@ -148,7 +148,7 @@ def test_frames_stand_apart_as_the_container_says(tmp_path: Path) -> None:
 def test_times_grow_where_the_container_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stamps: list[float | None]
 ) -> None:
-    """Missing stamps, and some that go back, give way to the video's own rate."""
+    """Times increase also with missing, repeated or decreasing timestamps."""
     source = open_source(str(clip(tmp_path / "clip.avi", 4, fps=10.0)), realtime=False)
     given = iter(source._film.pictures())  # type: ignore[attr-defined]
     pictures = [
@@ -166,7 +166,7 @@ def test_times_grow_where_the_container_is_wrong(
 def test_a_paced_video_waits_for_each_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A frame is read when it is due, and time spent by the reader is not waited again."""
+    """Frames are read when due; the reader's own time is subtracted from the wait."""
     path = clip(tmp_path / "clip.avi", 4, fps=10.0)
     clock = Hands()
     source = open_source(str(path), clock=clock)
@@ -185,7 +185,7 @@ def test_a_paced_video_waits_for_each_frame(
 
 
 def test_closing_cuts_a_wait_short(tmp_path: Path) -> None:
-    """Two frames an hour apart do not hold up the end."""
+    """`close` interrupts a long wait between frames."""
     for index in range(2):
         picture(tmp_path / f"{index}.png", numbered(index))
     source = open_source(str(tmp_path), fps=1 / 3600)
@@ -203,7 +203,7 @@ def test_closing_cuts_a_wait_short(tmp_path: Path) -> None:
 
 
 def test_a_picture_stands_upright(tmp_path: Path) -> None:
-    """EXIF says how the camera was held; it is turned back, also in a folder."""
+    """The EXIF orientation is applied, also in a folder."""
     wide = bands(Size(90, 30))
     path = picture(tmp_path / "held.jpg", wide)
     exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHH", 0x112, 3, 1, 6, 0) + bytes(4)
@@ -218,7 +218,7 @@ def test_a_picture_stands_upright(tmp_path: Path) -> None:
 
 
 def test_a_telephone_held_upright_films_upright(tmp_path: Path) -> None:
-    """The container says how it was held; the frames are turned back."""
+    """The container's rotation is applied."""
     path = tmp_path / "held.mp4"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (96, 32))
     writer.write(cv2.cvtColor(bands(Size(96, 32)), cv2.COLOR_RGB2BGR))
@@ -245,7 +245,7 @@ def test_a_telephone_held_upright_films_upright(tmp_path: Path) -> None:
     ],
 )
 def test_other_depths_become_rgb_bytes(tmp_path: Path, name: str, pixels: np.ndarray) -> None:
-    """Grey, alpha and 16 bits are what their brightness says."""
+    """Grey, alpha and 16-bit pictures become 8-bit RGB of the same brightness."""
     path = tmp_path / f"{name}.png"
     cv2.imwrite(str(path), pixels)
 
@@ -258,7 +258,7 @@ def test_other_depths_become_rgb_bytes(tmp_path: Path, name: str, pixels: np.nda
 
 @pytest.mark.parametrize("size", [Size(1, 1), Size(3, 500), Size(4001, 2)])
 def test_a_picture_has_any_size(tmp_path: Path, size: Size) -> None:
-    """Odd, tiny and long pictures arrive as they are."""
+    """Odd, tiny and long pictures keep their size."""
     path = picture(tmp_path / "odd.png", numbered(3, size))
 
     (frame,) = open_source(str(path)).frames()
@@ -267,7 +267,7 @@ def test_a_picture_has_any_size(tmp_path: Path, size: Size) -> None:
 
 
 def test_a_folder_is_read_as_a_person_counts(tmp_path: Path) -> None:
-    """Two comes before ten; other files, folders and hidden files are no pictures."""
+    """2 comes before 10; other files, folders and hidden files are skipped."""
     for index in (10, 9, 1, 2):
         picture(tmp_path / f"frame{index}.png", numbered(index))
     picture(tmp_path / ".frame3.png", numbered(3))
@@ -281,7 +281,7 @@ def test_a_folder_is_read_as_a_person_counts(tmp_path: Path) -> None:
 
 
 def test_a_glob_takes_the_pictures_it_matches(tmp_path: Path) -> None:
-    """Also across folders; what is literally named like a pattern is that file."""
+    """Globs may span folders; a file with that literal name is preferred."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     picture(tmp_path / "a" / "1.png", numbered(1))
@@ -298,7 +298,7 @@ def test_a_glob_takes_the_pictures_it_matches(tmp_path: Path) -> None:
 def test_a_broken_picture_does_not_end_a_folder(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is named once in the log; the others come."""
+    """It is logged once and skipped."""
     picture(tmp_path / "1.png", numbered(1))
     (tmp_path / "2.png").write_bytes(b"this is no picture")
     (tmp_path / "3.jpg").write_bytes(b"")
@@ -312,7 +312,7 @@ def test_a_broken_picture_does_not_end_a_folder(
 
 
 def test_a_folder_of_broken_pictures_is_an_error(tmp_path: Path) -> None:
-    """Silence would look like an empty room."""
+    """If no picture can be read, SourceError is raised."""
     (tmp_path / "1.png").write_bytes(b"this is no picture")
 
     with pytest.raises(SourceError, match="none of 1 pictures can be read"):
@@ -332,7 +332,7 @@ def test_a_folder_of_broken_pictures_is_an_error(tmp_path: Path) -> None:
 def test_what_is_no_picture_is_refused(
     tmp_path: Path, name: str, data: bytes, words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """At once, when it is opened, in a sentence that names the file; no library talks beside it."""
+    """Opening it raises SourceError with its name; libraries print nothing."""
     path = tmp_path / name
     path.write_bytes(data)
 
@@ -345,7 +345,7 @@ def test_what_is_no_picture_is_refused(
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
-    """It says what endings would have been taken."""
+    """The error lists the accepted extensions."""
     (tmp_path / "notes.txt").write_text("text")
 
     with pytest.raises(SourceError, match=r"no picture among 1 files; expected some of .*\.png"):
@@ -354,7 +354,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read_says_so(tmp_path: Path) -> None:
-    """Permission is not mistaken for a broken file."""
+    """The error says "permission denied"."""
     path = picture(tmp_path / "secret.png", numbered(1))
     path.chmod(0)
 
@@ -363,7 +363,7 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path: Path) -> None:
 
 
 def test_the_name_of_a_picture_does_not_matter(tmp_path: Path) -> None:
-    """A single file is known by its content; blanks and letters of any script are fine."""
+    """A single file is recognised by its content; its name may contain any characters."""
     shown = picture(tmp_path / "bands.png", bands())
     path = shutil.copy(shown, tmp_path / "ein Bild – 写真")
 
@@ -376,7 +376,7 @@ def test_the_name_of_a_picture_does_not_matter(tmp_path: Path) -> None:
 def test_a_name_may_begin_with_a_tilde(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """It is no user's home; editors name their copies so."""
+    """A leading tilde is part of the file's name, not a home directory."""
     monkeypatch.chdir(tmp_path)
     picture(tmp_path / "bands.png", bands()).rename(tmp_path / name)
 
@@ -390,7 +390,7 @@ def test_a_name_may_begin_with_a_tilde(
 def test_a_truncated_video_gives_what_it_has(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The readable part is delivered in order, then the log says that there was more."""
+    """The readable part is delivered, then a warning is logged."""
     path = clip(tmp_path / "clip.avi", 40)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
@@ -406,7 +406,7 @@ def test_a_truncated_video_gives_what_it_has(
 def test_a_whole_video_ends_without_a_word(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The warning about short files is not for these."""
+    """A complete video logs no warning."""
     path = clip(tmp_path / "clip.avi", 10)
 
     with caplog.at_level(logging.WARNING):
@@ -416,7 +416,7 @@ def test_a_whole_video_ends_without_a_word(
 
 
 def test_natural_order_is_a_total_order() -> None:
-    """Names that mix digits and letters at the same place still sort."""
+    """Names that mix digits and letters are sorted consistently."""
     names = ["b", "a10", "a9", "10", "9a", "a", "a09"]
 
     ordered = [str(path) for path in sorted(map(Path, names), key=natural)]
@@ -425,13 +425,13 @@ def test_natural_order_is_a_total_order() -> None:
 
 
 def test_a_picture_that_vanished_is_said_in_words(tmp_path: Path) -> None:
-    """Between listing and reading anything may happen."""
+    """A file deleted after listing raises SourceError."""
     with pytest.raises(SourceError, match="no such file"):
         read_picture(tmp_path / "gone.png")
 
 
 @pytest.mark.parametrize("path", [300 * "a", 300 * "a" + "/b.jpg", 300 * "a" + "*", 5000 * "a/"])
 def test_a_name_that_is_too_long_is_refused(tmp_path: Path, path: str) -> None:
-    """As every other file that cannot be read."""
+    """A file name that is too long raises SourceError."""
     with pytest.raises(SourceError, match="cannot be read: file name too long"):
         open_source(str(tmp_path / path))

@@ -1,4 +1,4 @@
-"""Films as they are found: damaged, cut off, uneven, and of any name."""
+"""Damaged, truncated and uneven videos, and unusual file names."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ from tests.support.moving import avif_of_tiles, clip, h264, number_of, numbered,
 
 @pytest.fixture(params=["pyav", "opencv"])
 def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Read with each library in turn."""
+    """Use each library in turn."""
     if request.param == "opencv":
         monkeypatch.setattr(films, "has_pyav", lambda: False)
     else:
@@ -38,7 +38,7 @@ def times_ms(frames: list[Frame]) -> list[int]:
 
 
 def jpegs_at(data: bytes) -> list[int]:
-    """Return where the pictures of an MJPEG film begin."""
+    """Return the offsets of the pictures in an MJPEG video."""
     places, at = [], data.find(b"\xff\xd8\xff")
     while at >= 0:
         places.append(at)
@@ -50,7 +50,7 @@ def jpegs_at(data: bytes) -> list[int]:
 def test_damaged_pictures_do_not_end_a_film(
     tmp_path: Path, reader: str, damaged: set[int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """All others come, at their own times, and the log says how many were left out."""
+    """The other frames come with their times, and the log counts the damaged ones."""
     path = clip(tmp_path / "clip.avi", 40, fps=20.0)
     data = bytearray(path.read_bytes())
     places = jpegs_at(data)
@@ -74,7 +74,7 @@ def test_damaged_pictures_do_not_end_a_film(
 def test_a_damaged_packet_of_h264_does_not_end_a_film(
     tmp_path: Path, reader: str, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In containers with a table of packets and without."""
+    """The other frames are delivered, in containers with and without an index."""
     pytest.importorskip("av")
     path = h264(tmp_path / name, [100 * index for index in range(30)])
     data = bytearray(path.read_bytes())
@@ -99,14 +99,14 @@ MATRICES += [(0, -1, -1, 0), (0, -1, 1, 0), (1, 0, 0, 1)]
 def test_a_film_is_shown_as_players_show_it(
     tmp_path: Path, reader: str, name: str, matrix: tuple[int, int, int, int]
 ) -> None:
-    """Turned, mirrored and both, with either library."""
+    """Rotation and mirroring are applied with either library."""
     pytest.importorskip("av")
     a, b, c, d = matrix
     path = with_matrix(gradient(tmp_path / name), a, b, c, d)
 
     image = frames_of(path)[0].image
 
-    # x grows to the right in red, y grows downwards in green
+    # red grows to the right with x, green grows downwards with y
     height, width = image.shape[:2]
     assert (width, height) == ((96, 48) if a else (48, 96))
     red = image[..., 0].astype(int)
@@ -121,7 +121,7 @@ def test_a_film_is_shown_as_players_show_it(
 
 
 def gradient(path: Path) -> Path:
-    """Write a film whose red grows with x and whose green grows with y."""
+    """Write a video whose red grows with x and whose green grows with y."""
     import av
 
     xs = np.tile(np.linspace(20, 200, 96, dtype=np.uint8), (48, 1))
@@ -138,7 +138,7 @@ def gradient(path: Path) -> Path:
 
 @pytest.mark.parametrize("part", [0.2, 0.4, 0.6, 0.75])
 def test_pictures_after_damage_keep_their_order_and_times(tmp_path: Path, part: float) -> None:
-    """Also where pictures build upon later ones, whose order a decoder confuses then."""
+    """Frames after the damage are in order, also with B-frames."""
     pytest.importorskip("av")
     path = h264(tmp_path / "film.mp4", [100 * i for i in range(60)], size=Size(320, 240), group=10)
     data = bytearray(path.read_bytes())
@@ -157,7 +157,7 @@ def test_pictures_after_damage_keep_their_order_and_times(tmp_path: Path, part: 
 
 
 def slices(data: bytes) -> list[int]:
-    """Return where the lengths of the key pictures of a film stand: NAL units of type 5."""
+    """Return the offsets of the key frames' lengths: NAL units of type 5."""
     found, at = [], data.find(b"\0\0")
     while 0 <= at < len(data) - 8:
         length = int.from_bytes(data[at : at + 4])
@@ -172,7 +172,7 @@ def slices(data: bytes) -> list[int]:
 def test_a_pause_in_a_film_is_no_missing_part(
     tmp_path: Path, reader: str, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Containers that know their length only make a reader guess the number of pictures."""
+    """A pause in a video does not cause a warning about missing frames."""
     pytest.importorskip("av")
     stamps = [100 * index + (3000 if index > 9 else 0) for index in range(20)]
     path = h264(tmp_path / name, stamps)
@@ -188,7 +188,7 @@ def test_a_pause_in_a_film_is_no_missing_part(
 def test_a_film_that_was_cut_off_is_noticed(
     tmp_path: Path, reader: str, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Half of it is read, and the log says that there was more."""
+    """The readable part is delivered, and a warning is logged."""
     pytest.importorskip("av")
     if (reader, name) == ("opencv", "film.flv"):
         pytest.skip("OpenCV tells no length of it")
@@ -211,7 +211,7 @@ def test_a_film_that_was_cut_off_is_noticed(
 def test_any_name_can_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str, name: str | bytes
 ) -> None:
-    """In the current folder, where a colon looks like a protocol; and bytes of any encoding."""
+    """Relative names with a colon, and names in any encoding, can be read."""
     monkeypatch.chdir(tmp_path)
     text = os.fsdecode(name)
     shutil.copy(clip(tmp_path / "plain.avi", 3), tmp_path / text)
@@ -221,7 +221,7 @@ def test_any_name_can_be_read(
 
 
 def test_a_folder_may_have_any_name(tmp_path: Path, reader: str) -> None:
-    """As sticks have them that were formatted elsewhere."""
+    """Folder names in other encodings can be read."""
     folder = tmp_path / os.fsdecode(b"gr\xfcn: 1")
     folder.mkdir()
     shutil.copy(clip(tmp_path / "plain.avi", 3), folder / "film.avi")
@@ -248,7 +248,7 @@ def animated(path: Path) -> object:
 def test_every_picture_of_an_animation_comes(
     tmp_path: Path, reader: str, ending: str, named: bool
 ) -> None:
-    """At its own time, whatever the file's name."""
+    """All pictures come with their times, whatever the file's name."""
     if (reader, ending) == ("opencv", "avif"):
         pytest.skip("needs PyAV, and says so")
     animated(tmp_path / f"moving.{ending}")
@@ -262,7 +262,7 @@ def test_every_picture_of_an_animation_comes(
 
 
 def test_a_gif_without_its_ending_is_whole(tmp_path: Path, reader: str) -> None:
-    """The last byte says that it is over; the pictures are all there."""
+    """A missing final byte does not matter."""
     animated(tmp_path / "moving.gif")
     data = (tmp_path / "moving.gif").read_bytes()
     (tmp_path / "moving.gif").write_bytes(data[:-1])
@@ -273,7 +273,7 @@ def test_a_gif_without_its_ending_is_whole(tmp_path: Path, reader: str) -> None:
 @pytest.mark.parametrize("name", ["walk.mjpeg", "walk.jpg", "walk"])
 @pytest.mark.parametrize("between", [b"", bytes(37), b"\r\n"])
 def test_jpeg_after_jpeg_is_a_film(tmp_path: Path, reader: str, name: str, between: bytes) -> None:
-    """As cameras write raw MJPEG: all pictures, at a usual rate."""
+    """Raw MJPEG gives all pictures at a default rate."""
     pictures = [cv2.imencode(".jpg", numbered(index))[1].tobytes() for index in range(7)]
     (tmp_path / name).write_bytes(between.join(pictures))
 
@@ -284,7 +284,7 @@ def test_jpeg_after_jpeg_is_a_film(tmp_path: Path, reader: str, name: str, betwe
 
 
 def test_a_picture_in_tiles_is_refused_in_words(tmp_path: Path) -> None:
-    """FFmpeg would show the first tile."""
+    """A tiled picture is refused: FFmpeg would return only the first tile."""
     pytest.importorskip("av")
     path = avif_of_tiles(tmp_path / "photo", numbered(20, Size(64, 64)), 3)
 
@@ -293,7 +293,7 @@ def test_a_picture_in_tiles_is_refused_in_words(tmp_path: Path) -> None:
 
 
 def test_what_needs_pyav_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Instead of a part of the picture."""
+    """Without PyAV a HEIC picture is refused with the pip command."""
     path = tmp_path / "photo.heic"
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(1000))
     monkeypatch.setitem(sys.modules, "av", None)
@@ -307,7 +307,7 @@ def test_what_needs_pyav_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_film_may_begin_later_than_zero(
     tmp_path: Path, name: str, start_s: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As one that was cut out of a recording with its times kept."""
+    """A video may start at a time other than zero."""
     av = pytest.importorskip("av")
     with av.open(str(tmp_path / name), "w") as container:
         stream = container.add_stream("mpeg4", rate=10)
@@ -326,7 +326,7 @@ def test_a_film_may_begin_later_than_zero(
 
 
 def test_sound_is_no_film(tmp_path: Path) -> None:
-    """Music with a picture of its cover is not a film of one picture."""
+    """An audio file is refused."""
     av = pytest.importorskip("av")
     with av.open(str(tmp_path / "music.mkv"), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
@@ -341,7 +341,7 @@ def test_sound_is_no_film(tmp_path: Path) -> None:
 def test_the_libraries_say_nothing_themselves(
     tmp_path: Path, reader: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What is wrong with a film is said once, by us."""
+    """The libraries' own messages about a damaged video are suppressed."""
     path = clip(tmp_path / "clip.avi", 20)
     data = bytearray(path.read_bytes())
     for place in jpegs_at(data)[1:]:

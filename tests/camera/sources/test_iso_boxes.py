@@ -27,7 +27,7 @@ def track(handler: bytes, shown: Matrix, version: int = 0) -> bytes:
     "first", [b"", box(b"free", bytes(40)), struct.pack(">I4sQ", 1, b"mdat", 16)]
 )
 def test_the_orientation_is_that_of_the_video(version: int, first: bytes) -> None:
-    """Not of a sound track before it."""
+    """The orientation is that of the video track, not of a sound track before it."""
     sound = track(b"soun", (1, 0, 0, 1))
     video = track(b"vide", (-1, 0, 0, 1), version)
 
@@ -38,7 +38,7 @@ def test_the_orientation_is_that_of_the_video(version: int, first: bytes) -> Non
 
 @pytest.mark.parametrize("size", range(0, 260, 7))
 def test_a_cut_off_file_has_no_orientation(size: int) -> None:
-    """It does not raise."""
+    """A truncated file gives None or the right orientation, without an exception."""
     whole = box(b"ftyp", b"isom") + box(b"moov", track(b"vide", (0, 1, -1, 0)))
 
     assert film_orientation(whole[:size]) in {None, Orientation(transposed=True, mirrored=True)}
@@ -46,7 +46,7 @@ def test_a_cut_off_file_has_no_orientation(size: int) -> None:
 
 @pytest.mark.parametrize(("apart", "count"), [(False, 1), (True, 3)])
 def test_tiles_are_one_photograph(tmp_path: Path, apart: bool, count: int) -> None:
-    """Pictures of a burst are several."""
+    """Tiles of one photo count once, separate pictures of a burst each."""
     path = avif_of_tiles(tmp_path / "a.avif", numbered(20, Size(64, 64)), 3, apart=apart)
     data = path.read_bytes()
 
@@ -66,7 +66,7 @@ def items(*rows: tuple[int, bytes, int], references: bytes = b"") -> bytes:
 
 
 def test_thumbnails_and_depth_are_no_photographs() -> None:
-    """Nor are hidden items and metadata."""
+    """Thumbnails, depth maps, hidden items and metadata are not counted."""
     refs = box(
         b"iref",
         box(b"thmb", struct.pack(">HHH", 2, 1, 1)),

@@ -1,4 +1,4 @@
-"""Lost pictures of damaged films are counted, and those of whole films are not."""
+"""Lost pictures of damaged videos are counted, and complete videos have none."""
 
 import logging
 import re
@@ -34,7 +34,7 @@ KINDS = [
 
 
 def film(path: Path, codec: str, stamps: list[int] | None = None, **options: str) -> Path:
-    """Write a moving pattern of 20 Hz, a key frame every 12 pictures, or at these times in ms."""
+    """Write a moving pattern at 20 fps or with these times in ms, a key frame every 12 pictures."""
     import av
 
     noise = np.random.default_rng(5).integers(0, 255, (240, 640, 3), np.uint8)
@@ -57,7 +57,7 @@ def film(path: Path, codec: str, stamps: list[int] | None = None, **options: str
 
 
 def read(path: Path, caplog: pytest.LogCaptureFixture) -> tuple[list[int], int]:
-    """Return the times of the pictures in ms, and how many the log says are left out."""
+    """Return the times of the pictures in ms, and the number of losses in the log."""
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         frames = list(open_source(str(path), realtime=False).frames())
@@ -70,7 +70,7 @@ def read(path: Path, caplog: pytest.LogCaptureFixture) -> tuple[list[int], int]:
 def test_every_lost_picture_is_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, codec: str, ending: str
 ) -> None:
-    """Damage at any place: in packets, between them, in key frames and others."""
+    """Damage in packets, between them, in key frames and others is counted."""
     whole = film(tmp_path / f"whole.{ending}", codec).read_bytes()
     all_times, _ = read(tmp_path / f"whole.{ending}", caplog)
     assert len(all_times) == COUNT
@@ -85,12 +85,10 @@ def test_every_lost_picture_is_counted(
 
         lost = COUNT - len(times)
         lossy += lost > 0
-        # An alternate reference picture of VP8 may be among the lost ones.
+        # VP8's alternate reference pictures may be among the lost ones.
         exact = ending == "mp4" or (codec == "libx264" and ending != "ts")
         told, missed = told + said, missed + lost
-        if (
-            ending != "ts" and "is the file complete?" not in caplog.text
-        ):  # no further part can be read
+        if ending != "ts" and "is the file complete?" not in caplog.text:  # the rest cannot be read
             assert (said == lost) if exact else (bool(said) == bool(lost) and said <= 4 * lost), (
                 part,
                 said,
@@ -119,7 +117,7 @@ def test_a_whole_film_has_no_losses(
     ending: str,
     options: dict[str, str],
 ) -> None:
-    """Interlaced, with open groups and with pictures that are not shown."""
+    """Interlacing, open groups and hidden pictures do not count as losses."""
     times, said = read(film(tmp_path / f"film.{ending}", codec, **options), caplog)
 
     assert (len(times), said, caplog.text) == (COUNT, 0, "")
@@ -127,7 +125,7 @@ def test_a_whole_film_has_no_losses(
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv", "ts", "flv"])
 def test_a_pause_is_no_loss(tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str) -> None:
-    """Nor are varying times."""
+    """Pauses and varying times do not count as losses."""
     steps = np.random.default_rng(3).integers(20, 400, COUNT)
     steps[30] = 5000
     stamps = np.cumsum(steps).tolist()
@@ -141,7 +139,7 @@ def test_a_pause_is_no_loss(tmp_path: Path, caplog: pytest.LogCaptureFixture, en
 def test_a_recording_may_begin_between_key_frames(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What comes before the first key frame is not damaged, but cannot be decoded."""
+    """Pictures before the first key frame cannot be decoded, but do not count as losses."""
     data = film(tmp_path / "whole.ts", "mpeg2video").read_bytes()
     third = len(data) // 3 // 188 * 188
     (tmp_path / "film.ts").write_bytes(data[: 3 * 188] + data[third:])
@@ -154,14 +152,14 @@ def test_a_recording_may_begin_between_key_frames(
 
 @pytest.mark.parametrize("size", [188, 192, 204])
 def test_a_stream_that_was_cut_off_ends_within_a_packet(tmp_path: Path, size: int) -> None:
-    """For all sizes of packets."""
+    """An incomplete last packet is detected for all packet sizes."""
     sync = 4 if size == 192 else 0
     packet = bytes(sync) + b"G" + bytes(size - sync - 1)
     path = tmp_path / "film.ts"
 
     for cut in range(1, 20 * size, 37):
         path.write_bytes((20 * packet)[:-cut])
-        # M2TS: four bytes of a time code are no evidence
+        # M2TS: four bytes of a time code prove nothing
         if (-cut % size) > sync and 20 * size - cut > 6 * size:
             assert ends_within_packet(path)
     path.write_bytes(20 * packet)
@@ -169,7 +167,7 @@ def test_a_stream_that_was_cut_off_ends_within_a_packet(tmp_path: Path, size: in
 
 
 def test_a_cut_off_stream_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """MPEG-TS states no length, but a file that ends within a packet is not complete."""
+    """MPEG-TS has no length: a file that ends within a packet gives a warning."""
     path = film(tmp_path / "film.ts", "libx264")
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10 + 5])
 

@@ -1,4 +1,4 @@
-"""How films and pictures are to be shown: the eight ways, wherever they are told."""
+"""The eight orientations of videos and pictures, in matrices and EXIF."""
 
 import struct
 from itertools import product
@@ -29,7 +29,7 @@ QUARTERS: Image = COLOURS.repeat(SIZE.height // 2, axis=0).repeat(SIZE.width // 
 
 
 def shown(image: Image, a: int, b: int, c: int, d: int) -> Image:
-    """Move each pixel as the matrix says: the definition, pixel by pixel."""
+    """Move each pixel by the matrix: the definition, pixel by pixel."""
     height, width = image.shape[:2]
     ys, xs = np.mgrid[:height, :width]
     right, down = a * xs + c * ys, b * xs + d * ys
@@ -48,14 +48,14 @@ def film(path: Path) -> Path:
 
 
 def difference(one: Image, other: Image) -> float:
-    """Return how far apart two pictures are in their middle parts, in grey levels."""
+    """Return the mean difference of two pictures in grey levels."""
     assert one.shape == other.shape
     return float(np.abs(one.astype(int) - other).mean())
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
 def test_a_matrix_moves_each_pixel_as_it_says(matrix: tuple[int, int, int, int]) -> None:
-    """Turned, mirrored and both, for pictures of any shape."""
+    """Rotation, mirroring and both are applied to pictures of any shape."""
     image = np.random.default_rng(3).integers(0, 255, (5, 7, 3), np.uint8)
 
     assert np.array_equal(Orientation.of_matrix(*matrix).apply(image), shown(image, *matrix))
@@ -65,7 +65,7 @@ def test_a_matrix_moves_each_pixel_as_it_says(matrix: tuple[int, int, int, int])
 def test_a_film_is_shown_as_its_matrix_says(
     tmp_path: Path, matrix: tuple[int, int, int, int]
 ) -> None:
-    """From a file, every picture."""
+    """The matrix is applied to every frame of a file."""
     path = with_matrix(film(tmp_path / "film.mp4"), *matrix)
 
     frames = list(open_source(str(path), realtime=False).frames())
@@ -78,7 +78,7 @@ def test_a_film_is_shown_as_its_matrix_says(
 def test_a_film_over_http_is_shown_as_its_matrix_says(
     tmp_path: Path, matrix: tuple[int, int, int, int]
 ) -> None:
-    """The same file, and what the motion gate sees of it."""
+    """The matrix is applied to frames and thumbnails of a video over HTTP."""
     path = with_matrix(film(tmp_path / "film.mp4"), *matrix)
     thumbnails: list[Image] = []
 
@@ -109,7 +109,7 @@ def avif(path: Path, *properties: bytes) -> Path:
         index = 1 + count_boxes(data[at + 8 : at + length])
         data[at + length : at + length] = prop
         ipma = data.index(b"ipma") - 4
-        associations = ipma + 18  # one item: its number of properties
+        associations = ipma + 18  # the item's number of properties
         end = ipma + int.from_bytes(data[ipma : ipma + 4])
         data[end:end] = bytes((0x80 | index,))
         data[associations] += 1
@@ -154,7 +154,7 @@ def count_boxes(data: bytearray) -> int:
 def test_an_avif_picture_is_shown_as_it_says(
     tmp_path: Path, properties: tuple[bytes, ...], matrix: tuple[int, int, int, int]
 ) -> None:
-    """A picture keeps its orientation elsewhere than films do."""
+    """The transformative properties of an AVIF picture are applied."""
     path = avif(tmp_path / "photo.avif", *properties)
 
     (frame,) = open_source(str(path)).frames()
@@ -172,7 +172,7 @@ def with_exif(photo: bytes, orientation: int) -> bytes:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_jpegs_in_a_row_are_shown_as_their_exif_says(tmp_path: Path, orientation: int) -> None:
-    """As the same picture alone, mirrored ones included."""
+    """Concatenated JPEGs have the same orientation as the single picture, also mirrored ones."""
     photo = cv2.imencode(".jpg", cv2.cvtColor(QUARTERS, cv2.COLOR_RGB2BGR))[1].tobytes()
     one, many = tmp_path / "one.jpg", tmp_path / "many.mjpeg"
     one.write_bytes(with_exif(photo, orientation))

@@ -1,4 +1,4 @@
-"""A Pi's camera without the Pi: our side, against a camera of the library's documented ways."""
+"""A Pi's camera without the Pi: our code with a fake that behaves as Picamera2 documents."""
 
 import gc
 import logging
@@ -38,7 +38,7 @@ IMX708 = [
 
 
 class Request:
-    """One buffer of the camera; not to be had again until it is given back."""
+    """A buffer of the camera, unavailable until it is released."""
 
     def __init__(self, camera: "Sensor", stamp_ns: int | None) -> None:
         self._camera = camera
@@ -59,7 +59,7 @@ class Request:
 
 
 class Sensor:
-    """Stands where `Picamera2` does: a job that was given up keeps its buffer."""
+    """A fake `Picamera2`: an abandoned job keeps its buffer."""
 
     made: "list[Sensor]" = []  # noqa: RUF012  # one list for the test, put in by the fixture
     cameras: "list[dict[str, Any]]" = []  # noqa: RUF012
@@ -133,7 +133,7 @@ class Sensor:
 
 @pytest.fixture(autouse=True)
 def sensor(monkeypatch: pytest.MonkeyPatch) -> type[Sensor]:
-    """Put the stand-in where the system's library would be."""
+    """Install the fake in place of the system's library."""
     monkeypatch.setitem(sys.modules, "picamera2", SimpleNamespace(Picamera2=Sensor))  # type: ignore[arg-type]
     monkeypatch.setattr(Sensor, "made", [])
     monkeypatch.setattr(Sensor, "cameras", [{"Num": 1, "Model": "imx708"}, {"Num": 0}])
@@ -151,7 +151,7 @@ class TestPiCamera(SourceContract):
 
 
 def test_it_asks_for_what_a_model_wants(sensor: type[Sensor]) -> None:
-    """RGB in memory, the size and rate of the address, and no raw stream."""
+    """The stream is RGB in memory, with the URI's size and rate, without a raw stream."""
     source = open_source("picamera2://?size=320x240&fps=20")
     frame = next(iter(source.frames()))
 
@@ -164,7 +164,7 @@ def test_it_asks_for_what_a_model_wants(sensor: type[Sensor]) -> None:
 
 
 def test_only_cameras_on_the_pis_connectors_are_its_own(sensor: type[Sensor]) -> None:
-    """A USB camera keeps its place in libcamera's list, and is not offered from there."""
+    """USB cameras are excluded; the others keep their index in libcamera's list."""
     usb = "/base/scb/pcie@7d500000/pci@0,0/usb@0,0-1.2:1.0-046d:0825"
     sensor.cameras = [{"Id": usb}, {"Id": "/base/soc/i2c0mux/i2c@1/imx708@1a"}]
 
@@ -175,7 +175,7 @@ def test_only_cameras_on_the_pis_connectors_are_its_own(sensor: type[Sensor]) ->
 def test_without_the_library_there_are_no_cameras(
     trouble: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor with one that cannot be used: who asks wants to know what there is."""
+    """Without a usable library the list is empty."""
     monkeypatch.setitem(sys.modules, "picamera2", trouble)  # type: ignore[arg-type]
 
     assert picamera2.attached() == []
@@ -184,7 +184,7 @@ def test_without_the_library_there_are_no_cameras(
 def test_a_control_that_a_camera_lacks_is_not_set(
     sensor: type[Sensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would be an error."""
+    """Only supported controls are set: others would raise an error."""
     monkeypatch.setattr(sensor, "camera_controls", {})
 
     open_source("picamera2://0")
@@ -206,7 +206,7 @@ def test_a_control_that_a_camera_lacks_is_not_set(
 def test_all_that_a_sensor_sees_is_shown(
     modes: list[dict[str, Any]], size: tuple[int, int], fps: float, chosen: tuple[int, int] | None
 ) -> None:
-    """The smallest mode that leaves nothing out, unless it is too slow or too small."""
+    """The smallest mode with the full field of view is chosen, unless too slow or too small."""
     mode = picamera2.whole_view(modes, Size(*size), fps)
 
     assert (mode and mode["size"]) == chosen
@@ -214,7 +214,7 @@ def test_all_that_a_sensor_sees_is_shown(
 
 
 def test_the_picture_has_the_shape_of_the_sensor(sensor: type[Sensor]) -> None:
-    """A wide sensor's sides are not cut off for a size that nobody asked for."""
+    """Without a requested size the picture has the sensor's aspect ratio."""
     sensor.camera_properties = {"ColorFilterArrangement": 0}
     sensor.modes = IMX708
 
@@ -230,7 +230,7 @@ def test_the_picture_has_the_shape_of_the_sensor(sensor: type[Sensor]) -> None:
 def test_a_sensor_whose_modes_cannot_be_had_still_gives_pictures(
     sensor: type[Sensor], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It may show less than it could, and the log says so."""
+    """If the modes cannot be read a default size is used, and a warning is logged."""
     sensor.camera_properties = {"ColorFilterArrangement": 0}
     sensor.modes = OSError("cannot allocate memory")
 
@@ -241,7 +241,7 @@ def test_a_sensor_whose_modes_cannot_be_had_still_gives_pictures(
 
 
 def test_time_outs_cost_no_buffer(sensor: type[Sensor]) -> None:
-    """One job is kept until it is done, however long it takes."""
+    """A job that times out is kept until it is done, so no buffer is lost."""
     source = open_source("picamera2://0")
     frames = source.frames()
     next(frames)
@@ -256,7 +256,7 @@ def test_time_outs_cost_no_buffer(sensor: type[Sensor]) -> None:
 
 
 def test_a_buffer_is_given_back_also_after_an_error(sensor: type[Sensor]) -> None:
-    """The stream would stop when all are lent."""
+    """The buffer is released after an error: the stream would stop without buffers."""
     source = open_source("picamera2://0")
     sensor.made[0].broken = True
 
@@ -267,7 +267,7 @@ def test_a_buffer_is_given_back_also_after_an_error(sensor: type[Sensor]) -> Non
 
 
 class Fast(Clock):
-    """A second passes at every look."""
+    """A clock that advances a second at every reading."""
 
     def __init__(self) -> None:
         self._now_ns = 0
@@ -281,7 +281,7 @@ class Fast(Clock):
 def test_a_camera_that_falls_silent_is_an_error(
     sensor: type[Sensor], fps: str, silence: str
 ) -> None:
-    """Picamera2 itself would wait for ever; one that was asked to be slow may be."""
+    """Without a picture for the timeout, longer for low rates, SourceError is raised."""
     source = open_source(f"picamera2://0?fps={fps}", clock=Fast())
     sensor.made[0].stalls = 10**6
 
@@ -295,7 +295,7 @@ def test_a_camera_that_falls_silent_is_an_error(
     ("late_ns", "believed"), [(5_000_000, True), (10**12, False), (-(10**9), False), (None, False)]
 )
 def test_the_sensor_says_when(sensor: type[Sensor], late_ns: int | None, believed: bool) -> None:
-    """Its stamp counts where it lies on our clock, a moment ago; else the moment we had it."""
+    """A sensor timestamp shortly before now is used, else the time of arrival."""
     source = open_source("picamera2://0")
     sensor.made[0].late_ns = late_ns
     frames = source.frames()
@@ -312,7 +312,7 @@ def test_the_sensor_says_when(sensor: type[Sensor], late_ns: int | None, believe
 
 
 def test_a_missing_camera_is_told_before_it_is_opened(sensor: type[Sensor]) -> None:
-    """Opening in vain costs a descriptor each time."""
+    """A missing camera is refused before opening, which would leak a descriptor."""
     with pytest.raises(SourceError, match=r"cameras here: 0 \(imx708\), 1 \(unnamed\)"):
         open_source("picamera2://2")
     sensor.cameras.clear()
@@ -323,12 +323,12 @@ def test_a_missing_camera_is_told_before_it_is_opened(sensor: type[Sensor]) -> N
 
 
 def test_cameras_that_were_closed_do_not_pile_up(sensor: type[Sensor]) -> None:
-    """Each holds descriptors until it is gone; opening the next one sees to that."""
+    """A closed camera is collected when the next one is opened, as each holds descriptors."""
     gc.disable()
     try:
         open_source("picamera2://0").close()
         camera = sensor.made.pop()
-        camera.myself = camera  # as Picamera2 and its event loop know each other
+        camera.myself = camera  # a reference cycle, as between Picamera2 and its event loop
         gone = weakref.ref(camera)
         del camera
         assert gone() is not None
@@ -344,7 +344,7 @@ def test_cameras_that_were_closed_do_not_pile_up(sensor: type[Sensor]) -> None:
 def test_a_camera_in_use_is_told(
     sensor: type[Sensor], error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever the library's version raises; trying again all day costs no descriptor or line."""
+    """The error asks whether another program uses it; retries leak no descriptors or log lines."""
     sensor.refuses = error
     before = len(list(DESCRIPTORS.iterdir()))
 
@@ -357,7 +357,7 @@ def test_a_camera_in_use_is_told(
 
 
 def test_a_mode_that_it_has_not_is_told_and_the_camera_let_go(sensor: type[Sensor]) -> None:
-    """Another try must not find it busy."""
+    """After an invalid mode the camera is closed, so that it is not busy for the next try."""
     with pytest.raises(SourceError, match="cannot be started with 9000x9000"):
         open_source("picamera2://0?size=9000x9000")
 
@@ -367,7 +367,7 @@ def test_a_mode_that_it_has_not_is_told_and_the_camera_let_go(sensor: type[Senso
 def test_a_camera_that_never_closes_is_left_behind(
     sensor: type[Sensor], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The daemon goes on, and the log says what helps."""
+    """If `close` blocks the camera is abandoned, with a warning in the log."""
     ever = threading.Event()
     monkeypatch.setattr(picamera2, "CLOSE_S", 0.01)
     monkeypatch.setattr(sensor, "close", lambda _: ever.wait())
@@ -379,7 +379,7 @@ def test_a_camera_that_never_closes_is_left_behind(
 
 
 def test_without_the_library_it_says_where_it_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the system's, for it must match the system's libcamera."""
+    """The error names the apt package, which must match the system's libcamera."""
     monkeypatch.setitem(sys.modules, "picamera2", None)
 
     with pytest.raises(SourceError, match="apt install python3-picamera2"):
@@ -396,6 +396,6 @@ def test_without_the_library_it_says_where_it_comes_from(monkeypatch: pytest.Mon
     ],
 )
 def test_an_address_that_cannot_be_meant_is_refused(uri: str, words: str) -> None:
-    """In one sentence, before anything is opened."""
+    """An invalid URI raises SourceError with one sentence, before anything is opened."""
     with pytest.raises(SourceError, match=words.replace("?", r"\?")):
         open_source(uri)

@@ -1,4 +1,4 @@
-"""When the pictures of a stream were taken, however they arrive."""
+"""Capture times of a stream's pictures, independent of how they arrive."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -15,21 +15,21 @@ PERIOD_NS = NS_PER_S // 15
 def play(
     arrival: Callable[[int], int], count: int, stamp: Callable[[int], int] = lambda at_ns: at_ns
 ) -> list[tuple[int, int, Moment]]:
-    """Read a stream as a source does: the next picture when the one before was handed on.
+    """Read a stream as a source does: the next picture after the previous one was delivered.
 
     Parameters
     ----------
     arrival : callable
-        When a picture that was taken at some time has arrived.
+        Maps the capture time to the arrival time of a picture.
     count : int
-        Of pictures, one each `PERIOD_NS`.
+        Number of pictures, one each `PERIOD_NS`.
     stamp : callable
-        What the camera writes for the time at which a picture was taken.
+        Maps the capture time to the camera's timestamp.
 
     Returns
     -------
     list
-        When each was taken, when it had arrived, and what was computed.
+        Capture time, arrival time and the computed moment of each picture.
     """
     playout, now_ns, played = Playout(), 0, []
     for taken_ns in range(0, count * PERIOD_NS, PERIOD_NS):
@@ -42,7 +42,7 @@ def play(
 
 
 def in_bursts(burst_ns: int) -> Callable[[int], int]:
-    """Hold everything back to the end of its burst."""
+    """Return an arrival function that delays every picture to the end of its burst."""
     return lambda at_ns: (at_ns // burst_ns + 1) * burst_ns
 
 
@@ -51,7 +51,7 @@ BURSTS_S = [0.5, 1, 2, 3, 6, 10]
 
 @pytest.mark.parametrize("burst_s", BURSTS_S)
 def test_pictures_of_a_burst_lie_apart_as_they_were_taken(burst_s: float) -> None:
-    """From the second burst on, and for ever."""
+    """From the second burst on the computed capture times have the true intervals."""
     burst_ns = round(burst_s * NS_PER_S)
 
     played = [p for p in play(in_bursts(burst_ns), 1200) if p[1] > burst_ns]
@@ -62,7 +62,7 @@ def test_pictures_of_a_burst_lie_apart_as_they_were_taken(burst_s: float) -> Non
 
 @pytest.mark.parametrize("burst_s", BURSTS_S)
 def test_they_are_handed_on_one_after_the_other(burst_s: float) -> None:
-    """So that as many are looked at as the network can: none in the shadow of the next."""
+    """Pictures of a burst are delivered evenly, so that none is replaced by the next."""
     burst_ns = round(burst_s * NS_PER_S)
 
     played = [p for p in play(in_bursts(burst_ns), 1200) if p[1] > burst_ns]
@@ -75,7 +75,7 @@ def test_they_are_handed_on_one_after_the_other(burst_s: float) -> None:
 @pytest.mark.parametrize("burst_s", BURSTS_S)
 @pytest.mark.parametrize("jitter_ms", [0, 40, 150])
 def test_no_picture_was_taken_after_it_arrived(burst_s: float, jitter_ms: int) -> None:
-    """But for the jitter, which a reader cannot see; and none is late by more than two bursts."""
+    """Except for jitter, capture times precede arrival; the delay is at most two bursts."""
     random = np.random.default_rng(7)
     burst_ns = round(burst_s * NS_PER_S)
     delays = random.integers(0, 1 + jitter_ms * NS_PER_MS, 2000)
@@ -92,7 +92,7 @@ def test_no_picture_was_taken_after_it_arrived(burst_s: float, jitter_ms: int) -
 
 @pytest.mark.parametrize("jitter_ms", [0, 5, 60])
 def test_an_even_stream_is_not_held_up(jitter_ms: int) -> None:
-    """Each picture is handed on when it comes, and was taken then."""
+    """Pictures of an even stream are delivered on arrival, with that time as capture time."""
     random = np.random.default_rng(1)
 
     def arrival(at_ns: int) -> int:
@@ -104,7 +104,7 @@ def test_an_even_stream_is_not_held_up(jitter_ms: int) -> None:
 
 
 def test_what_one_stall_has_held_back_is_made_up_for() -> None:
-    """Nothing of it is lost, and the delay goes away."""
+    """No picture of a stall is lost, and the delay disappears afterwards."""
     stall = 10 * NS_PER_S, 12 * NS_PER_S
 
     def arrival(at_ns: int) -> int:
@@ -119,7 +119,7 @@ def test_what_one_stall_has_held_back_is_made_up_for() -> None:
 
 @pytest.mark.parametrize("stream_fps", [0.5, 2, 5])
 def test_wrong_time_stamps_are_not_believed(stream_fps: float) -> None:
-    """Some cameras count at 25 a second whatever they send; then the arrival counts."""
+    """Timestamps that contradict the arrival rate are ignored."""
     period_ns = round(NS_PER_S / stream_fps)
     playout = Playout()
 
@@ -131,7 +131,7 @@ def test_wrong_time_stamps_are_not_believed(stream_fps: float) -> None:
 
 @pytest.mark.parametrize("jump_s", [-7200, -3, 40, 90_000])
 def test_a_jump_of_the_time_stamps_is_a_new_beginning(jump_s: int) -> None:
-    """A camera that sets its clock, or a counter that begins anew."""
+    """After a jump of the timestamps the capture times still increase."""
 
     def stamp(at_ns: int) -> int:
         return at_ns + (jump_s * NS_PER_S if at_ns > 10 * NS_PER_S else 0)
@@ -146,7 +146,7 @@ def test_a_jump_of_the_time_stamps_is_a_new_beginning(jump_s: int) -> None:
 
 
 def test_without_time_stamps_the_arrival_counts() -> None:
-    """And no two pictures were taken at once."""
+    """Without timestamps the arrival time is used, and times increase strictly."""
     playout = Playout()
 
     moments = [playout.add(None, at_ns) for at_ns in (5, 5, 5, 9)]
@@ -155,7 +155,7 @@ def test_without_time_stamps_the_arrival_counts() -> None:
 
 
 def test_a_stored_stream_plays_at_its_own_rate() -> None:
-    """However fast it comes; where it comes late, it goes on from there."""
+    """A stored stream is paced by its timestamps; after a late arrival it continues from there."""
     playout = Playout(stored=True)
 
     due = [playout.add(n * PERIOD_NS, 1000 + n).due_ns for n in range(10)]
@@ -166,7 +166,7 @@ def test_a_stored_stream_plays_at_its_own_rate() -> None:
 
 
 def used(moments: list[Moment], fps: float) -> int:
-    """Return how many pictures a limit of `fps` leaves, of those that are not delivered at once."""
+    """Return the number of pictures within the rate `fps` that are not delivered at once."""
     count, due_ns, before_ns = 0, 0.0, -NS_PER_S
     for moment in moments:
         if moment.captured_ns >= due_ns:
@@ -179,7 +179,7 @@ def used(moments: list[Moment], fps: float) -> int:
 @pytest.mark.parametrize("burst_ms", [120, 150, 180, 200, 230, 250, 300])
 @pytest.mark.parametrize("fps", [10, 15])
 def test_short_bursts_cost_nothing_either(burst_ms: int, fps: int) -> None:
-    """As soon as a burst is longer than the time between two frames that are used."""
+    """Bursts longer than the interval of the used frames are delivered evenly."""
     period_ns, count = NS_PER_S // 30, 900
     playout, now_ns, moments = Playout(fps=fps), 0, []
     for taken_ns in range(0, count * period_ns, period_ns):
@@ -193,7 +193,7 @@ def test_short_bursts_cost_nothing_either(burst_ms: int, fps: int) -> None:
 
 @pytest.mark.parametrize("jump_s", [-7200, -3, -0.5, 0.5, 3, 40, 90_000])
 def test_a_jump_of_the_time_stamps_costs_no_burst(jump_s: float) -> None:
-    """The pictures around it lie as far apart as those before."""
+    """The pictures around a jump keep the interval of those before."""
     jumps_ns = [9_500 * NS_PER_MS, 20_200 * NS_PER_MS, 27_000 * NS_PER_MS]
 
     def stamp(at_ns: int) -> int:
@@ -203,6 +203,6 @@ def test_a_jump_of_the_time_stamps_costs_no_burst(jump_s: float) -> None:
 
     steps = np.diff([moment.captured_ns for _, _, moment in played])
     assert np.mean(np.abs(steps - PERIOD_NS) <= 2) > 0.98
-    if abs(jump_s) > 2:  # a shorter one may as well be a pause of the camera
+    if abs(jump_s) > 2:  # a shorter jump may be a pause of the camera
         latest = [moment.captured_ns - arrived_ns for _, arrived_ns, moment in played]
         assert max(latest) <= BURST_NS + PERIOD_NS

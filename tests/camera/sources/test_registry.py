@@ -1,4 +1,4 @@
-"""A URI finds its source, or says in words why not."""
+"""The registry finds the source of a URI, or raises an error that says why not."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from tests.support.moving import clip
 def test_an_address_is_taken_apart(
     uri: str, scheme: str, path: str, options: dict[str, str]
 ) -> None:
-    """Paths stay as they are; devices and URIs may carry options."""
+    """Paths are kept as written; devices and URIs may have options."""
     address = SourceAddress.parse(uri)
 
     assert (address.scheme, address.path, address.options) == (scheme, path, options)
@@ -36,7 +36,7 @@ def test_an_address_is_taken_apart(
 
 
 def test_a_password_is_never_shown() -> None:
-    """What is printed or logged of an address has stars in its place."""
+    """The password is replaced by stars in texts and errors."""
     address = SourceAddress.parse("rtsp://anna:s3cret@camera/stream")
 
     assert "s3cret" not in str(address)
@@ -45,7 +45,7 @@ def test_a_password_is_never_shown() -> None:
 
 
 def test_every_row_names_something_that_can_be_called() -> None:
-    """The registry loads."""
+    """Every entry of the registry can be loaded."""
     for row in SOURCES.values():
         assert callable(registry.load(row))
 
@@ -69,7 +69,7 @@ def test_every_row_names_something_that_can_be_called() -> None:
     ],
 )
 def test_what_cannot_be_opened_is_said_in_words(uri: str, words: str) -> None:
-    """Where, what was found, what was expected."""
+    """The error says where, what was found, and what was expected."""
     with pytest.raises(SourceError) as caught:
         open_source(uri)
 
@@ -96,7 +96,7 @@ def test_what_cannot_be_opened_is_said_in_words(uri: str, words: str) -> None:
 def test_a_camera_that_was_meant_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, meant: str | None
 ) -> None:
-    """Also where the path was taken from the folder of a configuration file."""
+    """A misspelt camera is suggested, also after the path was made absolute."""
     monkeypatch.chdir(tmp_path)
 
     for uri in (written, str(tmp_path / written)):
@@ -119,7 +119,7 @@ def test_a_file_may_be_named_by_uri(tmp_path: Path) -> None:
 
 
 def test_a_file_at_its_own_rate_is_looked_at_in_full(tmp_path: Path) -> None:
-    """However few frames a camera is asked for; what is no such file has what is asked for."""
+    """The rate of a video in real time is its own; other sources have the requested rate."""
     film = clip(tmp_path / "film.avi", 5, fps=20)
     nothing = tmp_path / "none.avi"
 

@@ -1,4 +1,4 @@
-"""Cameras, as far as they can be tried without one: OpenCV reads a clip in their place."""
+"""V4L2 cameras without hardware: OpenCV reads a clip in their place."""
 
 import os
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from edgepose.timing import NS_PER_S, Clock
 from tests.support.contracts.source import SourceContract
 from tests.support.moving import clip, number_of
 
-NODE = "v4l2:///dev/null"  # a character device that anyone may open
+NODE = "v4l2:///dev/null"  # a character device that all users may open
 
 
 @pytest.fixture
 def plugged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let OpenCV open a clip where the device node would be."""
+    """Let OpenCV open a clip in place of the device node."""
     path = clip(tmp_path / "camera.avi", 12)
     monkeypatch.setattr(v4l2, "open_device", lambda _: cv2.VideoCapture(str(path)))
     return path
@@ -36,7 +36,7 @@ class TestCamera(SourceContract):
 
 @pytest.mark.usefixtures("plugged")
 def test_a_camera_that_stops_is_an_error() -> None:
-    """The pictures until then are delivered; the error asks for a reconnection."""
+    """The pictures before the failure are delivered, then SourceError is raised."""
     source = open_source(NODE)
     numbers = []
 
@@ -48,7 +48,7 @@ def test_a_camera_that_stops_is_an_error() -> None:
 
 @pytest.mark.usefixtures("plugged")
 def test_latency_counts_from_the_moment_of_capture() -> None:
-    """For a camera there is one moment; a stamp of another clock is not believed."""
+    """A timestamp of another clock is ignored: capture time and read time are equal."""
 
     class Late(Clock):
         def now_ns(self) -> int:
@@ -61,11 +61,11 @@ def test_latency_counts_from_the_moment_of_capture() -> None:
 
 @pytest.mark.usefixtures("plugged")
 def test_a_stamp_of_the_driver_is_believed() -> None:
-    """One on our own clock, a moment ago, is when the sensor saw the picture."""
+    """A driver's timestamp shortly before now is the capture time."""
 
     class Now(Clock):
         def now_ns(self) -> int:
-            return NS_PER_S // 2  # the clip's second frame is stamped 0.05 s
+            return NS_PER_S // 2  # the timestamp of the clip's second frame is 0.05 s
 
     frame = next(iter(open_source(NODE, clock=Now()).frames()))
 
@@ -73,7 +73,7 @@ def test_a_stamp_of_the_driver_is_believed() -> None:
 
 
 def test_a_dead_node_is_told_by_its_missing_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Opening is no proof: a camera that gives no picture is not open."""
+    """A device that opens but delivers no picture raises SourceError."""
 
     class Dead:
         def __init__(self) -> None:
@@ -89,13 +89,13 @@ def test_a_dead_node_is_told_by_its_missing_picture(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_is_no_camera_is_refused_by_the_real_back_end() -> None:
-    """OpenCV's own V4L2 says no to a device that is none."""
+    """OpenCV's V4L2 back end refuses a device that is no camera."""
     with pytest.raises(SourceError, match="cannot be opened as a camera"):
         open_source(NODE)
 
 
 def test_a_plain_file_is_no_camera(tmp_path: Path) -> None:
-    """A path under the camera's scheme must be a device."""
+    """A plain file with the camera's scheme is refused."""
     path = tmp_path / "video0"
     path.write_bytes(b"")
 
@@ -104,8 +104,8 @@ def test_a_plain_file_is_no_camera(tmp_path: Path) -> None:
 
 
 def test_a_node_that_is_not_ours_names_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sentence says what to do about it."""
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may open everything
+    """The error names the group `video`."""
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may open every device
 
     with pytest.raises(SourceError, match="group video"):
         open_source(NODE)

@@ -24,7 +24,7 @@ def known_floor() -> Floor:
 
 
 def falls_of(seconds: float, floor: Floor | None, *, stature: float = 1.75) -> list[Event]:
-    """Return the fall events of a person who falls to the side within so many seconds."""
+    """Return the events of a person who falls sideways in `seconds`."""
     actor = Actor.doing(
         stand(4), fall("left", seconds, stay=15), at=(4.5, 0.0), build=adult(stature)
     )
@@ -38,7 +38,7 @@ def falls_of(seconds: float, floor: Floor | None, *, stature: float = 1.75) -> l
 
 
 def test_it_tells_metres_a_second_with_a_floor() -> None:
-    """Body heights a second times the height that the floor gives, within a tenth."""
+    """`speed` is `speed_heights` times the person's height, within 10 %."""
     events = falls_of(0.9, known_floor())
 
     for event in events:
@@ -47,14 +47,14 @@ def test_it_tells_metres_a_second_with_a_floor() -> None:
 
 
 def test_without_a_floor_it_tells_body_heights_only() -> None:
-    """No metres are made up."""
+    """Without a floor events have `speed_heights`, but no `speed`."""
     for event in falls_of(0.9, None):
         assert event.data["speed_heights"] > 0.5
         assert "speed" not in event.data
 
 
 def test_a_fast_fall_has_a_higher_speed() -> None:
-    """The order of the speeds is that of the falls."""
+    """A faster fall has a higher `speed_heights`."""
     told = [falls_of(seconds, None)[0].data["speed_heights"] for seconds in (0.6, 1.0, 1.7)]
 
     assert told == sorted(told, reverse=True)
@@ -62,7 +62,7 @@ def test_a_fast_fall_has_a_higher_speed() -> None:
 
 
 def test_every_event_of_a_fall_has_the_same_speed() -> None:
-    """The speed is that of the fall, not of what the person does later."""
+    """All events of a fall have the speed of the fall."""
     first, *later = falls_of(1.0, known_floor())
 
     assert later

@@ -1,4 +1,4 @@
-"""Falls: who falls rings, who bends, sits, kneels or lies down does not."""
+"""Falls: a fall raises an alarm; bending, sitting, kneeling and lying down do not."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -55,7 +55,7 @@ FALLING = Scene(
 
 
 def rung(moments: Iterable[Moment], detector: FallDetector | None = None) -> list[Event]:
-    """Return all events of a detector that sees these moments."""
+    """Return all events that a detector finds in these moments."""
     detector = detector or FallDetector()
     return [event for m in moments for event in detector.update(m.tracks(), m.at_ns)]
 
@@ -67,7 +67,7 @@ def types(events: Iterable[Event]) -> list[str]:
 @pytest.mark.parametrize("direction", ["forwards", "backwards", "left", "right"])
 @pytest.mark.parametrize("heading", [180, 120])
 def test_a_fall_is_suspected_then_confirmed_then_over(direction: str, heading: float) -> None:
-    """The three events in this order; the alarm is on from the second to the third."""
+    """The three events come in this order; the alarm is on between the last two."""
     acts = [stand(3), fall(direction, stay=15), get_up_from_lying(), stand(3)]
     actor = Actor.doing(*acts, at=(4.5, 0), heading_deg=heading)
     detector, events, alarm = FallDetector(), [], []
@@ -89,7 +89,7 @@ def test_a_fall_is_suspected_then_confirmed_then_over(direction: str, heading: f
 @pytest.mark.parametrize("direction", ["left", "right"])
 @pytest.mark.parametrize("steps_s", [2.0, 2.5, 3.0, 3.5])
 def test_who_walks_away_and_falls_is_measured_anew(direction: str, steps_s: float) -> None:
-    """From one metre and a half to five metres a body shrinks to a third before it falls."""
+    """The scale follows a person who walks from 1.5 m to 5 m before falling."""
     acts = [walk(steps_s, 1.3), stand(0.2), fall(direction, stay=15)]
     actor = Actor.doing(*acts, at=(1.5, 0), heading_deg=10)
 
@@ -113,14 +113,14 @@ def test_who_walks_away_and_falls_is_measured_anew(direction: str, steps_s: floa
 )
 @pytest.mark.parametrize("heading", [0, 90, 150])
 def test_daily_life_does_not_ring(acts: list[object], heading: float) -> None:
-    """Seen exactly, nothing but a fall is even suspected."""
+    """With exact poses, no daily activity is even suspected."""
     actor = Actor.doing(*acts, at=(4.5, 0), heading_deg=heading)  # type: ignore[arg-type]
 
     assert rung(Scene((actor,), CAMERA).truth()) == []
 
 
 def test_who_sits_on_the_floor_and_lies_back_has_not_fallen() -> None:
-    """Not even when the model stretches the trunk of one who sits, so that it seems high."""
+    """Sitting on the floor and lying back is no fall, even with a wrongly stretched trunk."""
     acts = [
         stand(3),
         move("down", SITTING_ON_FLOOR, 2.0),
@@ -139,7 +139,7 @@ def test_who_sits_on_the_floor_and_lies_back_has_not_fallen() -> None:
 
 
 def test_a_rest_zone_silences_only_those_within() -> None:
-    """Flopping into bed is no fall; the same beside the bed is one."""
+    """A fall inside of a rest zone is ignored, beside it is not."""
 
     def fell(zones: tuple[str, ...]) -> bool:
         detector = FallDetector([BED, replace(BED, id="hall", kind="area")])
@@ -155,7 +155,7 @@ def test_a_rest_zone_silences_only_those_within() -> None:
 
 
 def test_a_track_lost_while_falling_goes_on_under_a_new_id() -> None:
-    """Lost from the way down on for two seconds, back as somebody new: still a fall."""
+    """A person lost during the fall and found again under a new id has fallen."""
     events: list[Event] = []
     detector = FallDetector()
     for moment in FALLING.truth():
@@ -191,7 +191,7 @@ def test_something_much_smaller_near_a_lost_person_is_not_that_person() -> None:
 
 
 def test_a_fallen_person_who_is_lost_from_view_is_still_fallen() -> None:
-    """The alarm comes and stays; only a long absence ends it, and says so."""
+    """The alarm is raised and kept while the person is out of view, for `gone_s`."""
     detector = FallDetector(options=FallOptions(gone_s=30))
     for moment in FALLING.truth():
         if moment.seconds < 6:
@@ -209,7 +209,7 @@ def test_a_fallen_person_who_is_lost_from_view_is_still_fallen() -> None:
 
 
 def test_a_glimpse_of_somebody_upright_ends_nothing() -> None:
-    """Half a second of a standing pose in its place (a helper, a slip of the model) is no rise."""
+    """Half a second of an upright pose does not end a fall."""
     standing = next(iter(FALLING.truth())).people
     moments = (
         replace(m, people=standing) if 15 < m.seconds < 15.6 else m
@@ -221,7 +221,7 @@ def test_a_glimpse_of_somebody_upright_ends_nothing() -> None:
 
 
 def test_a_trunk_that_goes_over_while_the_hips_stay_is_no_fall() -> None:
-    """From a seat flat onto what is behind: fast, low and lying, but the hips have stayed."""
+    """A trunk that drops while the hips stay is no fall."""
     perched = replace(SITTING, lift=0.0)
     back = replace(perched, tip=-80, left_hip=90, right_hip=90, left_knee=70, right_knee=70)
 
@@ -234,7 +234,7 @@ def test_a_trunk_that_goes_over_while_the_hips_stay_is_no_fall() -> None:
 
 
 def _with_still_hips(moments: Iterable[Moment]) -> Iterable[Moment]:
-    """Move each body so that its hips stay where they were first."""
+    """Move each body so that its hips stay at their first position."""
     first: np.ndarray | None = None
     for moment in moments:
         points = moment.people[0].keypoints.copy()
@@ -246,7 +246,7 @@ def _with_still_hips(moments: Iterable[Moment]) -> Iterable[Moment]:
 
 
 def test_walking_out_of_the_picture_is_no_fall() -> None:
-    """Somebody who comes near, sinks below the lower border and is gone has not fallen."""
+    """A person who approaches and leaves through the lower border has not fallen."""
     for heading in (180, 150, 90):
         actor = Actor.doing(stand(2), walk(4, 1.2), at=(4.5, 0), heading_deg=heading)
 
@@ -254,7 +254,7 @@ def test_walking_out_of_the_picture_is_no_fall() -> None:
 
 
 def test_of_several_people_only_the_one_who_falls_rings() -> None:
-    """The others walk by and sit down; the events name the fallen one."""
+    """The events name the person who fell, not the others."""
     actors = (
         Actor.doing(stand(2), sit_down(1.0), sit(20), at=(5.0, 1.5)),
         Actor.doing(stand(3), fall("right", stay=15), at=(4.5, -0.5)),
@@ -268,7 +268,7 @@ def test_of_several_people_only_the_one_who_falls_rings() -> None:
 
 
 def test_waiting_longer_confirms_later() -> None:
-    """`confirm_s` is what it says, and a fall shorter than it is never confirmed."""
+    """`confirm_s` sets the delay of confirmation; a shorter fall is not confirmed."""
     early, late, never = (
         rung(FALLING.truth(), FallDetector(options=FallOptions(confirm_s=s))) for s in (4, 12, 30)
     )
@@ -279,7 +279,7 @@ def test_waiting_longer_confirms_later() -> None:
 
 
 def test_the_configuration_says_how_long_to_wait() -> None:
-    """Each `fall_` time reaches the detector; without them its own defaults hold."""
+    """Each `fall_` time is passed to the detector; without them its defaults apply."""
     base = loads('[[camera]]\nid = "hall"\nsource = "demo://"', "here")
     times = "fall_confirm_s = 4\nfall_recover_s = 2.5\nfall_gone_s = 120"
     told = loads(f"[events]\n{times}", "here")
@@ -294,7 +294,7 @@ def test_the_configuration_says_how_long_to_wait() -> None:
 
 
 def test_being_up_for_as_long_as_asked_ends_a_fall() -> None:
-    """`recover_s` and `gone_s` are what they say."""
+    """`recover_s` and `gone_s` end a fall after these times."""
     soon, late = (
         rung(FALLING.truth(), FallDetector(options=FallOptions(recover_s=s))) for s in (1, 2)
     )
@@ -312,7 +312,7 @@ def test_being_up_for_as_long_as_asked_ends_a_fall() -> None:
 
 @pytest.mark.parametrize("work", [push_ups(10), sit_ups(8)], ids=["push-ups", "sit-ups"])
 def test_one_who_moves_to_and_fro_is_not_confirmed(work: Act) -> None:
-    """Thrown to the floor to exercise: suspected at most; lying still afterwards is confirmed."""
+    """Exercising on the floor is not confirmed as a fall; lying still is."""
     down = move("drop", ON_FACE if work.name == "push_ups" else ON_BACK, 0.6)
 
     def seen(*then: Act) -> list[str]:
@@ -338,14 +338,14 @@ def test_one_who_moves_to_and_fro_is_not_confirmed(work: Act) -> None:
     ],
 )
 def test_scenes_that_rang_once_stay_quiet(kind: str, seed: int) -> None:
-    """Each was an alarm of earlier rules."""
+    """Scenes that were false alarms of earlier versions are not confirmed."""
     _, events = replayed(case(kind, seed), followed=True)
 
     assert "fall_confirmed" not in types(events)
 
 
 def test_hips_hidden_by_a_bent_trunk_are_not_guessed() -> None:
-    """Bending towards the camera for long, hips unseen: not even suspected."""
+    """Bending towards the camera with hidden hips is not suspected."""
     actor = Actor.doing(stand(3), *bend_down(0.6, 8), stand(2), at=(4.5, 0), heading_deg=180)
     hidden = []
     for moment in Scene((actor,), CAMERA).truth():
@@ -358,7 +358,7 @@ def test_hips_hidden_by_a_bent_trunk_are_not_guessed() -> None:
 
 
 def test_mirror_and_scale_change_nothing() -> None:
-    """The mirrored picture, and one of three times as many pixels, ring at the same moments."""
+    """Mirroring and scaling the picture do not change the events' times."""
 
     def turned(pose: Pose, *, mirror: bool, scale: float) -> Pose:
         points = pose.keypoints.copy()
@@ -385,7 +385,7 @@ def test_mirror_and_scale_change_nothing() -> None:
 
 
 def test_the_frame_rate_changes_little() -> None:
-    """From 5 to 30 frames a second the same events come within half a second."""
+    """From 5 to 30 fps the same events come within 0.5 s."""
     runs = [rung(FALLING.truth(fps)) for fps in (5, 10, 30)]
 
     assert {tuple(types(run)) for run in runs} == {
@@ -399,7 +399,7 @@ def test_the_frame_rate_changes_little() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_generated_falls_ring_and_generated_life_does_not() -> None:
-    """The line of the table in docs/events.md, held on scenes of other seeds."""
+    """The rates in docs/events.md hold for scenes with other seeds."""
 
     def counted(kinds: Iterable[str]) -> Tally:
         scenes = cases(2, tuple(kinds), first=500)

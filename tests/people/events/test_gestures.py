@@ -1,4 +1,4 @@
-"""Gestures: rules over joints, from any side, once each time."""
+"""Gestures: rules over joints, from any direction, reported once."""
 
 import re
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ PHONE = replace(body.STANDING, right_arm=30, right_out=25, right_fore=165, right
 
 
 def scene(*acts: body.Act, heading: float = FRONT, **camera: float) -> body.Scene:
-    """Put one person four metres before a camera: standing, acting, standing."""
+    """Return a person four metres from a camera who stands, acts and stands."""
     actor = body.Actor.doing(body.stand(2), *acts, body.stand(2), heading_deg=heading)
     return body.Scene((actor,), body.Camera(**camera).aimed_at(4))  # type: ignore[arg-type]
 
@@ -57,7 +57,7 @@ def names(events: list[Event]) -> list[str]:
 
 
 def hide(moments: list[tuple[int, list[Track]]], joint: str) -> list[tuple[int, list[Track]]]:
-    """Take away what is known of one joint."""
+    """Lower a joint's score below the minimum."""
 
     def without(track: Track) -> Track:
         keypoints = track.pose.keypoints.copy()
@@ -70,7 +70,7 @@ def hide(moments: list[tuple[int, list[Track]]], joint: str) -> list[tuple[int, 
 @pytest.mark.parametrize("heading", [FRONT, BACK, FRONT + 30, BACK - 30])
 @pytest.mark.parametrize("name", SHOWN)
 def test_each_gesture_is_seen_once_and_as_itself(name: str, heading: float) -> None:
-    """From the front, from behind and at an angle; left stays the person's own left."""
+    """Gestures are recognised from the front, behind and at an angle."""
     events = watch(truth(scene(SHOWN[name], heading=heading)))
 
     assert names(events) == [name]
@@ -80,7 +80,7 @@ def test_each_gesture_is_seen_once_and_as_itself(name: str, heading: float) -> N
 @pytest.mark.parametrize("fps", [5, 10, 30])
 @pytest.mark.parametrize("name", SHOWN)
 def test_the_rate_of_the_camera_does_not_matter(name: str, fps: float) -> None:
-    """Times are in seconds, not in frames."""
+    """Durations are in seconds, independent of the frame rate."""
     events = watch(truth(scene(SHOWN[name]), fps))
 
     assert names(events) == [name]
@@ -89,7 +89,7 @@ def test_the_rate_of_the_camera_does_not_matter(name: str, fps: float) -> None:
 @pytest.mark.parametrize("height", [0.8, 2.4])
 @pytest.mark.parametrize("name", SHOWN)
 def test_a_low_or_high_camera_sees_the_same(name: str, height: float) -> None:
-    """On a table or under the ceiling."""
+    """The camera may be on a table or below the ceiling."""
     events = watch(truth(scene(SHOWN[name], height=height)))
 
     assert names(events) == [name]
@@ -114,7 +114,7 @@ def test_a_low_or_high_camera_sees_the_same(name: str, height: float) -> None:
 )
 @pytest.mark.parametrize("heading", [FRONT, BACK, 90.0, 225.0])
 def test_everyday_movements_are_no_gesture(act: body.Act, heading: float) -> None:
-    """Walking, sitting, crawling, telephoning say nothing."""
+    """Walking, sitting, crawling and telephoning are no gestures."""
     assert watch(truth(scene(act, heading=heading))) == []
 
 
@@ -145,7 +145,7 @@ def test_a_gesture_says_whose_hand_it_was() -> None:
 
 
 def test_a_gesture_must_be_held() -> None:
-    """Passing through a pose is none; the time counts from its first frame."""
+    """A gesture is reported after it was held for its duration."""
     short = watch(truth(scene(body.gesture("act", body.T_POSE, 0.8))))
     long = watch(truth(scene(body.gesture("act", body.T_POSE, 3))))
 
@@ -155,14 +155,14 @@ def test_a_gesture_must_be_held() -> None:
 
 
 def test_holding_on_says_nothing_more() -> None:
-    """A hand in the air for a minute is one gesture, long after the cool-down."""
+    """A hand raised for a minute is one event."""
     events = watch(truth(scene(body.gesture("act", body.LEFT_UP, 60)), 5))
 
     assert names(events) == ["hand_raised"]
 
 
 def test_the_second_time_counts_after_the_cool_down() -> None:
-    """Too soon is ignored, later is a gesture of its own."""
+    """A repetition within the cool-down is ignored; a later one is a new event."""
     up, rest = body.gesture("up", body.BOTH_UP, 2), body.stand(0.8)
     soon = truth(scene(up, rest, up))
     later = truth(scene(up, body.stand(4), up))
@@ -174,7 +174,7 @@ def test_the_second_time_counts_after_the_cool_down() -> None:
 
 @pytest.mark.parametrize("name", ["hand_raised", "wave", "pointing_left", "t_pose"])
 def test_an_unsure_wrist_makes_no_gesture(name: str) -> None:
-    """Below the minimum score a joint proves nothing."""
+    """A joint below the minimum score makes no gesture."""
     act = body.wave(4, arm="left") if name == "wave" else SHOWN[name]
 
     events = watch(hide(truth(scene(act)), "left_wrist"))
@@ -183,7 +183,7 @@ def test_an_unsure_wrist_makes_no_gesture(name: str) -> None:
 
 
 def test_a_wrist_lost_in_single_frames_does_not_start_the_time_anew() -> None:
-    """Models lose joints; one frame in four is not the end of a gesture."""
+    """A joint missing in one of four frames does not reset the duration."""
     whole = truth(scene(SHOWN["both_hands_up"]))
     holes = [hide([m], "right_wrist")[0] if n % 4 == 0 else m for n, m in enumerate(whole)]
 
@@ -191,14 +191,14 @@ def test_a_wrist_lost_in_single_frames_does_not_start_the_time_anew() -> None:
 
 
 def test_the_other_hand_hidden_does_not_stop_a_raised_one() -> None:
-    """What cannot be seen stands in no way."""
+    """A hidden joint does not violate an `unless` condition."""
     events = watch(hide(truth(scene(SHOWN["hand_raised"])), "right_wrist"))
 
     assert names(events) == ["hand_raised"]
 
 
 def test_people_make_gestures_independently() -> None:
-    """Two people at once: each their own event and their own cool-down."""
+    """Each person has separate events and cool-downs."""
     waving = body.Actor.doing(body.stand(2), body.wave(4), body.stand(2), at=(4, 1))
     raising = body.Actor.doing(body.stand(2), SHOWN["both_hands_up"], body.stand(3), at=(4, -1))
     both = body.Scene((waving, raising), body.Camera().aimed_at(4))
@@ -213,7 +213,7 @@ def test_people_make_gestures_independently() -> None:
 
 
 def test_a_small_person_far_away_waves_like_a_large_one() -> None:
-    """Lengths are parts of the torso: scale and place do not matter."""
+    """Lengths are relative to the torso: scale and position do not matter."""
     moments = truth(scene(SHOWN["wave"]))
 
     def smaller(track: Track) -> Track:
@@ -228,7 +228,7 @@ def test_a_small_person_far_away_waves_like_a_large_one() -> None:
 
 
 def test_a_hand_that_is_only_held_up_is_no_wave() -> None:
-    """A wave needs motion, and more than the tremor of keypoints."""
+    """Keypoint jitter is not a wave."""
     rng = np.random.default_rng(1)
     moments = truth(scene(SHOWN["hand_raised"]))
     for _, tracks in moments:
@@ -239,7 +239,7 @@ def test_a_hand_that_is_only_held_up_is_no_wave() -> None:
 
 
 def daemon(scene: body.Scene, seed: int) -> list[str]:
-    """Name the gestures that come out of what a model would say, followed and smoothed."""
+    """Return the gestures found in noisy poses after tracking and smoothing."""
     tracker, smoother = Tracker(), Smoother()
     moments = [
         (m.at_ns, smoother.smooth(tracker.update(list(m.people.values()), m.at_ns), m.at_ns))
@@ -250,7 +250,7 @@ def daemon(scene: body.Scene, seed: int) -> list[str]:
 
 @pytest.mark.slow
 def test_with_the_noise_of_real_models_most_gestures_are_seen() -> None:
-    """Misplaced, lost and swapped joints: nine in ten are seen, few others with them."""
+    """With noise at least 85 % of the gestures are found, and few others."""
     found = [
         (name, daemon(scene(act, heading=heading), seed))
         for name, act in SHOWN.items()
@@ -266,7 +266,7 @@ def test_with_the_noise_of_real_models_most_gestures_are_seen() -> None:
 
 @pytest.mark.slow
 def test_with_the_noise_of_real_models_daily_life_is_no_gesture() -> None:
-    """A quarter of an hour of standing, sitting, walking, exercising and telephoning."""
+    """15 minutes of noisy daily activities give at most one gesture."""
     acts = [body.stand(50), body.walk(4), body.sit(50), body.squats(15), body.plank(20)]
     acts.append(body.hold("on the phone", PHONE, 50))
 
@@ -281,7 +281,7 @@ def test_with_the_noise_of_real_models_daily_life_is_no_gesture() -> None:
 
 
 def test_a_gesture_of_ones_own_needs_only_sentences() -> None:
-    """A rule from the configuration is watched like those that are there."""
+    """A rule from the configuration is recognised like a built-in one."""
     crossed = Gesture.parse(
         "stop",
         ["wrist right_of other_shoulder by -2", "wrist level_with shoulder", "angle elbow > 150"],
@@ -296,7 +296,7 @@ def test_a_gesture_of_ones_own_needs_only_sentences() -> None:
 
 
 def test_the_score_is_that_of_the_least_sure_joint() -> None:
-    """No surer than what it rests on."""
+    """The score is the lowest score of the joints involved."""
     moments = truth(scene(SHOWN["both_hands_up"]))
     for _, tracks in moments:
         for track in tracks:
@@ -328,7 +328,7 @@ def test_the_score_is_that_of_the_least_sure_joint() -> None:
 def test_a_wrong_sentence_is_refused_with_what_was_expected(
     sentence: str, found: str, expected: str
 ) -> None:
-    """The message quotes the sentence, names the word and says what would do."""
+    """The error quotes the condition, the wrong word and the alternatives."""
     with pytest.raises(ConfigError) as error:
         parse_condition(sentence)
 
@@ -341,7 +341,7 @@ def test_a_wrong_sentence_is_refused_with_what_was_expected(
     "wrong", [{"when": []}, {"hold_s": -1}, {"cooldown_s": float("nan")}, {"unless": ["x"]}]
 )
 def test_a_wrong_rule_is_refused(wrong: dict[str, object]) -> None:
-    """Nothing that cannot be meant becomes a gesture."""
+    """An invalid rule raises ConfigError."""
     right = {"id": "mine", "when": ["left_wrist above nose"]}
 
     with pytest.raises(ConfigError):
@@ -349,7 +349,7 @@ def test_a_wrong_rule_is_refused(wrong: dict[str, object]) -> None:
 
 
 def test_the_example_of_the_documentation_is_a_gesture() -> None:
-    """What docs/events.md shows can be copied into the configuration."""
+    """The example in docs/events.md is a valid configuration."""
     text = (Path(__file__).parents[3] / "docs" / "events.md").read_text()
     (example,) = re.findall(r"```toml\n(\[\[gesture\]\].*?)```", text, re.DOTALL)
 
@@ -359,7 +359,7 @@ def test_the_example_of_the_documentation_is_a_gesture() -> None:
 
 
 def test_the_documentation_names_every_gesture() -> None:
-    """And how long each must be held."""
+    """docs/events.md lists every gesture with its duration."""
     text = (Path(__file__).parents[3] / "docs" / "events.md").read_text()
     rows = {
         name: row
@@ -380,7 +380,7 @@ def shifted(track: Track, joint: str, pixels: float) -> Track:
 @pytest.mark.parametrize("joint", ["nose", "left_elbow", "right_knee", "left_ankle"])
 @pytest.mark.parametrize(("rate_hz", "expected"), [(1.5, ["mine"]), (0.2, [])])
 def test_swings_of_other_joints_count_too(joint: str, rate_hz: float, expected: list[str]) -> None:
-    """To and fro against the joint that carries it; going aside slowly is nothing."""
+    """`swings` works for other joints; slow drift is no swing."""
     rule = Gesture.parse("mine", [f"swings {joint} > 3"])
     moments = [
         (at_ns, [shifted(track, joint, 20 * sin(tau * rate_hz * at_ns / NS_PER_S))])

@@ -1,4 +1,4 @@
-"""Lines: everybody who crosses counts once, whoever turns on the line does not."""
+"""Lines: each crossing counts once, turning on the line does not count."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -19,7 +19,7 @@ from tests.support.contracts.event import DetectorContract
 
 FRAME = Size(400, 200)
 DOOR = Line("door", ((0.5, 0.25), (0.5, 0.75)), ("street", "hall"))
-"""From above downwards, so the street is to the right of the picture."""
+"""Drawn downwards, so that the street is at the right of the picture."""
 
 BY_HAND = {
     ("west", "right"): 7,
@@ -49,7 +49,7 @@ def walk(detector: LineDetector, way: Iterable[Sequence[Track]], fps: float = 10
 
 
 def path(*places: Point, steps: int = 15, noise: float = 0, seed: int = 0) -> list[list[Track]]:
-    """Go straight from place to place."""
+    """Return a path of straight lines with noise."""
     rng = np.random.default_rng(seed)
     way = []
     for (x0, y0), (x1, y1) in pairwise(places):
@@ -65,7 +65,7 @@ def told(events: Iterable[Event]) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("noise", [0, 4])
 def test_a_person_who_crosses_counts_once_in_that_direction(noise: float) -> None:
-    """There and back are two, each with where from and where to."""
+    """Crossing there and back are two events with their directions."""
     detector = LineDetector([DOOR])
 
     events = walk(detector, path((100, 100), (300, 100), (100, 100), noise=noise))
@@ -79,7 +79,7 @@ def test_a_person_who_crosses_counts_once_in_that_direction(noise: float) -> Non
 @pytest.mark.parametrize("beyond", [0, 4, 20])
 @pytest.mark.parametrize("noise", [0, 4])
 def test_a_person_who_turns_on_the_line_does_not_count(beyond: float, noise: float) -> None:
-    """Just before it, on it or a step beyond it and back at once, or after a rest on the line."""
+    """Turning just before, on or after the line is no crossing."""
     turn = (200 + beyond, 100.0)
     rest = [turn] * (1 if beyond > 10 else 4)
 
@@ -91,19 +91,19 @@ def test_a_person_who_turns_on_the_line_does_not_count(beyond: float, noise: flo
 
 @pytest.mark.parametrize("y", [20, 180])
 def test_a_person_who_goes_around_the_end_does_not_count(y: float) -> None:
-    """The line is as long as it is drawn."""
+    """Passing beyond the end of the line is no crossing."""
     assert walk(LineDetector([DOOR]), path((100, y), (300, y))) == []
 
 
 def test_a_person_lost_on_the_line_and_found_beyond_it_counts() -> None:
-    """The same id goes on."""
+    """A track lost on the line and continued beyond it crosses it."""
     way = path((100, 100), (195, 100)) + [[]] * 12 + path((240, 100), (300, 100))
 
     assert told(walk(LineDetector([DOOR]), way)) == [("hall", "street")]
 
 
 def test_two_people_at_once_are_two() -> None:
-    """Each way counts for itself."""
+    """Two people who cross at once in opposite directions are two events."""
     there = path((100, 100), (300, 100))
     back = path((300, 120), (100, 120))
     both = [
@@ -117,7 +117,7 @@ def test_two_people_at_once_are_two() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_any_way_crosses_as_often_as_its_ends_tell(seed: int) -> None:
-    """Of an endless line the net count is the change of side, whatever the way and the corners."""
+    """For an infinite line the crossings sum up to the change of side, for any path."""
     rng = np.random.default_rng(seed)
     corners = [(float(x), float(y)) for x, y in rng.uniform(0, 9, (4, 2))]
     line = [(-99.0, 4.0), *sorted(corners), (99.0, 4.0)]
@@ -140,7 +140,7 @@ def test_any_way_crosses_as_often_as_its_ends_tell(seed: int) -> None:
     ],
 )
 def test_a_line_that_makes_no_sense_is_refused(line: str, what: str) -> None:
-    """The message says what was expected."""
+    """An invalid line raises ConfigError, which says what was expected."""
     text = f'[[camera]]\nid = "hall"\nsource = "demo://"\n[[camera.line]]\n{line}\n'
 
     with pytest.raises(ConfigError, match=what):
@@ -150,7 +150,7 @@ def test_a_line_that_makes_no_sense_is_refused(line: str, what: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_pedestrians_are_counted_as_by_hand() -> None:
-    """Nine of ten crossings of two lines in a film, and none that did not happen."""
+    """At least 90 % of the hand-counted crossings in a video are found, and no false ones."""
     text = """
 [[camera]]
 id = "square"

@@ -1,4 +1,4 @@
-"""Long lies: told of everybody who lies on the floor for too long, of nobody else."""
+"""Long lies: reported if a person lies on the floor for too long, not otherwise."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -21,7 +21,7 @@ FLOOR = Box(100, 100, 200, 60)
 
 
 def lying(posture: Posture = "lying", person: int = 7, box: Box = FLOOR) -> list[Track]:
-    """Return one person on the floor, as read."""
+    """Return one person on the floor with a given posture."""
     return [Track(person, Pose(np.zeros((17, 3), np.float32), 0.8, box), 0, posture)]
 
 
@@ -41,7 +41,7 @@ def seconds(tracks: list[Track], length_s: float, fps: int = 5) -> list[list[Tra
 
 
 def told(scene: Minutes) -> tuple[list[Event], LongLieDetector]:
-    """Run one generated scene through posture and the detector."""
+    """Run a generated scene through posture and the detector."""
     reader, detector = PostureReader(), LongLieDetector([REST])
     events: list[Event] = []
     for moment in scene.scene.observe(scene.fps, scene.seed):
@@ -53,7 +53,7 @@ def told(scene: Minutes) -> tuple[list[Event], LongLieDetector]:
 
 
 def test_it_is_told_once_and_held_until_the_person_is_up() -> None:
-    """The state is on from the event until the person stands."""
+    """The event comes once; the state is on until the person stands."""
     detector = LongLieDetector()
 
     events = feed(detector, seconds(lying(), 90))
@@ -69,7 +69,7 @@ def test_it_is_told_once_and_held_until_the_person_is_up() -> None:
 
 
 def test_lost_looks_and_new_ids_change_nothing() -> None:
-    """A model that loses the body for half of the time, and finds it under other ids."""
+    """Gaps in detection and new ids do not reset the time."""
     detector = LongLieDetector()
     looks = []
     for person in range(1, 11):
@@ -82,7 +82,7 @@ def test_lost_looks_and_new_ids_change_nothing() -> None:
 
 
 def test_who_is_gone_ends_it() -> None:
-    """After `gone_s` without a look the state is off."""
+    """The state is off `gone_s` after the last detection."""
     detector = LongLieDetector(gone_s=30)
     feed(detector, seconds(lying(), 70))
 
@@ -95,7 +95,7 @@ def test_who_is_gone_ends_it() -> None:
 
 
 def test_somebody_else_far_away_does_not_go_on_with_it() -> None:
-    """A person found elsewhere has not been lying for that long."""
+    """A person elsewhere does not continue the time of another one."""
     detector = LongLieDetector()
     feed(detector, seconds(lying(), 20))
 
@@ -106,7 +106,7 @@ def test_somebody_else_far_away_does_not_go_on_with_it() -> None:
 
 @pytest.mark.parametrize("other", ["sitting", "standing"])
 def test_a_person_misread_now_and_then_does_not_lie(other: Posture) -> None:
-    """A third of the looks at somebody who sits are wrong: no alarm in five minutes."""
+    """A posture that is wrong in a third of the frames does not raise an alarm."""
     detector = LongLieDetector()
     looks = [lying() if n % 9 < 3 else lying(other) for n in range(5 * 300)]
 
@@ -114,7 +114,7 @@ def test_a_person_misread_now_and_then_does_not_lie(other: Posture) -> None:
 
 
 def test_lying_in_a_rest_zone_is_none() -> None:
-    """Also of somebody who lay outside of it before."""
+    """Lying in a rest zone does not count, also after lying outside of it."""
     detector = LongLieDetector([REST])
     (person,) = lying()
 
@@ -126,7 +126,7 @@ def test_lying_in_a_rest_zone_is_none() -> None:
 
 
 def test_zero_seconds_turn_it_off() -> None:
-    """Then the state has no such key, and nothing is watched."""
+    """With `long_lie_s = 0` there is no detector and no state."""
     config = loads("[events]\nlong_lie_s = 0\n", "test")
 
     assert not any(
@@ -137,7 +137,7 @@ def test_zero_seconds_turn_it_off() -> None:
 
 @pytest.mark.slow
 def test_whoever_lies_too_long_is_told_of() -> None:
-    """Slow ways down, falls, and people who lay there from the start: six of seven."""
+    """At least six of seven generated long lies are reported."""
     scenes = many(6, list(LONG), 7_000)
     found = 0
     for scene in scenes:
@@ -151,7 +151,7 @@ def test_whoever_lies_too_long_is_told_of() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", CALM)
 def test_daily_life_tells_of_none(kind: str) -> None:
-    """Minutes on the sofa, on the knees, on all fours, in bed: at most one false in six."""
+    """Generated daily activities of minutes give at most one false alarm in six."""
     false = sum(len(told(scene)[0]) for scene in many(6, [kind], 7_000))
 
     assert false <= 1

@@ -1,4 +1,4 @@
-"""Swings: the sine wave that fits a joint's way best, and none where nothing swings."""
+"""Oscillation: the sine wave that fits a joint's path best, or none."""
 
 import math
 
@@ -20,7 +20,7 @@ def way(
     jitter: float = 0,
     seed: int = 0,
 ) -> Path:
-    """Move a joint to and fro while it drifts aside, seen with an error."""
+    """Return the path of an oscillating and drifting joint with jitter."""
     rng = np.random.default_rng(seed)
     times = np.arange(0, seconds + 0.5 / fps, 1 / fps)
     places = 0.3 - 0.4 * times + width / 2 * np.sin(math.tau * rate_hz * times + rng.uniform(0, 6))
@@ -31,12 +31,12 @@ def way(
 @pytest.mark.parametrize("fps", [5, 10, 30])
 @pytest.mark.parametrize("rate_hz", [1.0, 1.4, 1.8])
 def test_a_wave_has_two_turns_at_any_frame_rate(rate_hz: float, fps: float) -> None:
-    """Two a wave, slow or quick, also where the whole arm drifts."""
+    """Each period has two swings, at any frame rate and with drift."""
     assert abs(count_swings(way(rate_hz, 0.5, fps=fps)) - 4 * rate_hz) <= 1
 
 
 def test_a_wave_under_jitter_is_found_and_jitter_is_none() -> None:
-    """Of waves no wider than four times the error most, of errors alone hardly any."""
+    """Waves with jitter are mostly counted, jitter alone hardly ever."""
     waves = [count_swings(way(1.6, 0.5, jitter=0.12, seed=seed)) for seed in range(100)]
     still = [count_swings(way(1.6, 0.0, jitter=0.12, seed=seed)) for seed in range(100)]
 
@@ -57,14 +57,14 @@ def test_a_wave_under_jitter_is_found_and_jitter_is_none() -> None:
     ids=["slow", "tiny", "straight", "short", "seldom", "once"],
 )
 def test_what_is_no_steady_movement_has_no_turns(path: Path) -> None:
-    """Slower, smaller or shorter than a wave, or seen too seldom to tell."""
+    """Slow, small or short movements, or too few samples, give no swings."""
     assert count_swings(path) == 0
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("seed", range(50))
 def test_any_way_has_a_number_of_turns(seed: int) -> None:
-    """Moments told twice, few moments, gaps, no movement: no fault, and no more than could be."""
+    """Duplicate times, few samples, gaps or no movement cause no error."""
     rng = np.random.default_rng(seed)
     moments = rng.choice([1, 2, 3, 5, 60])
     times = np.sort(rng.choice(rng.integers(0, 2 * NS_PER_S, moments), rng.integers(1, 80)))

@@ -1,4 +1,4 @@
-"""Presence: who is there, who came, who went."""
+"""Presence: people who are there, appear and leave."""
 
 import itertools
 
@@ -19,7 +19,7 @@ def people(*ids: int) -> list[Track]:
 def feed(
     detector: PresenceDetector, seen: dict[float, list[Track]]
 ) -> list[tuple[float, str, int | None]]:
-    """Feed frames and return what happened, and when in seconds."""
+    """Process frames; return the events with their times in seconds."""
     return [
         (seconds, event.type, event.person)
         for seconds, tracks in seen.items()
@@ -28,18 +28,18 @@ def feed(
 
 
 def frames(start: float, end: float, *ids: int) -> dict[float, list[Track]]:
-    """Ten frames a second with these people, from `start` to before `end`."""
+    """Return frames at 10 fps with these people, from `start` to before `end`."""
     count = round((end - start) * 10)
     return {round(start + i / 10, 3): people(*ids) for i in range(count)}
 
 
 def test_nobody_is_said_before_anybody_was_seen() -> None:
-    """An empty room is a state of its own, from the first moment."""
+    """The initial state is unoccupied with count 0."""
     assert PresenceDetector().state == {"occupied": False, "count": 0}
 
 
 def test_a_person_who_stays_is_there_after_half_a_second() -> None:
-    """One event, and the state with it; nothing before."""
+    """`person_appeared` fires after 0.5 s in view; the state changes with it."""
     detector = PresenceDetector()
 
     early = feed(detector, frames(0, 0.5, 7))
@@ -53,7 +53,7 @@ def test_a_person_who_stays_is_there_after_half_a_second() -> None:
 
 
 def test_a_glimpse_is_nobody() -> None:
-    """What a model sees in single frames does not turn the light on."""
+    """Detections of 0.2 s do not change the state."""
     seen = {}
     for second in range(10):
         seen |= frames(second, second + 0.2, second) | frames(second + 0.2, second + 1)
@@ -66,7 +66,7 @@ def test_a_glimpse_is_nobody() -> None:
 
 
 def test_a_person_missed_in_every_third_frame_is_there_all_the_same() -> None:
-    """Models miss people; presence does not wait for a flawless half second."""
+    """Missing every third frame delays the event by at most 0.2 s."""
     seen = frames(0, 2, 7)
     for missed in list(seen)[1::3]:
         seen[missed] = []
@@ -79,7 +79,7 @@ def test_a_person_missed_in_every_third_frame_is_there_all_the_same() -> None:
 
 
 def test_leaving_takes_five_seconds_of_absence() -> None:
-    """The time runs from the first frame without the person, and is said as the stay's end."""
+    """`person_left` fires 5 s after the last frame with the person."""
     detector = PresenceDetector()
     feed(detector, frames(0, 10, 7))
 
@@ -90,7 +90,7 @@ def test_leaving_takes_five_seconds_of_absence() -> None:
 
 
 def test_a_person_left_says_how_long_they_stayed() -> None:
-    """From the first frame to the last, without the times it took to believe it."""
+    """`stayed_s` is the time from the first to the last frame with the person."""
     detector = PresenceDetector()
     feed(detector, frames(3, 10, 7))
 
@@ -103,7 +103,7 @@ def test_a_person_left_says_how_long_they_stayed() -> None:
 
 
 def test_a_short_absence_is_none() -> None:
-    """Coming back within the time changes nothing, and the time starts anew."""
+    """A return within 5 s gives no event and restarts the time."""
     detector = PresenceDetector()
     feed(detector, frames(0, 2, 7))
 
@@ -114,7 +114,7 @@ def test_a_short_absence_is_none() -> None:
 
 
 def test_a_dead_camera_empties_no_room() -> None:
-    """Ten minutes without a frame say nothing; the first frame without anybody starts the time."""
+    """A gap without frames does not count as absence."""
     detector = PresenceDetector()
     feed(detector, frames(0, 2, 7))
 
@@ -126,7 +126,7 @@ def test_a_dead_camera_empties_no_room() -> None:
 
 
 def test_a_track_that_breaks_is_not_counted_twice() -> None:
-    """The count follows the people in the picture, not their ids."""
+    """The count does not change if a track continues under a new id."""
     detector = PresenceDetector()
     counts = []
 
@@ -138,7 +138,7 @@ def test_a_track_that_breaks_is_not_counted_twice() -> None:
 
 
 def test_people_are_counted_one_by_one() -> None:
-    """Up with each who stays half a second, down with each who is gone for five."""
+    """The count rises 0.5 s after a person appears, and falls 5 s after one has gone."""
     detector = PresenceDetector()
     seen = frames(0, 2, 1) | frames(2, 4, 1, 2) | frames(4, 6, 1, 2, 3) | frames(6, 14, 3)
     counts = []
@@ -152,7 +152,7 @@ def test_people_are_counted_one_by_one() -> None:
 
 
 def test_the_times_are_settings() -> None:
-    """Zero means at once."""
+    """With times of zero the events fire at once."""
     detector = PresenceDetector(on_s=0, off_s=0)
 
     events = feed(detector, {0.0: people(7), 0.1: []})
@@ -161,7 +161,7 @@ def test_the_times_are_settings() -> None:
 
 
 def test_who_comes_back_after_leaving_appears_anew() -> None:
-    """Each stay has its own two events."""
+    """A return after leaving is a new `person_appeared`."""
     detector = PresenceDetector()
 
     events = feed(detector, frames(0, 2, 7) | frames(2, 10) | frames(10, 12, 7))

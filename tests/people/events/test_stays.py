@@ -1,4 +1,4 @@
-"""Stays: who is in a zone for long is told of while still inside."""
+"""Stays: a long stay in a zone is reported while it lasts."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def longest_s(detector: StayDetector, zone: str = "sofa") -> int:
 
 
 def test_a_long_stay_is_told_once_while_it_lasts() -> None:
-    """A second one after the person has left is told again."""
+    """The event fires once per stay; a stay after leaving is a new one."""
     detector = StayDetector([SOFA])
 
     first = feed(detector, [person(7, "sofa")], 0, 70)
@@ -53,7 +53,7 @@ def test_a_long_stay_is_told_once_while_it_lasts() -> None:
 
 
 def test_a_step_outside_or_a_lost_look_does_not_end_it() -> None:
-    """Half a second outside, and five seconds out of sight under another id."""
+    """Half a second outside, or 5 s out of view with a new id, does not end the stay."""
     detector = StayDetector([SOFA])
     feed(detector, [person(7, "sofa")], 0, 10)
     feed(detector, [person(7)], 10, 10.5)
@@ -77,7 +77,7 @@ def test_the_longest_of_several_counts() -> None:
 
 
 def test_who_passes_through_does_not_occupy_a_zone() -> None:
-    """With `min_dwell_s` a zone counts nobody before."""
+    """With `min_dwell_s` a person counts only after that time."""
     zones, stays = ZoneDetector([SHOP]), StayDetector([SHOP])
     events = feed(zones, [person(7, "shop")], 0, 10) + feed(zones, [person(7)], 10, 20)
     passing = zones.state["zones"]["shop"]["count"]
@@ -93,7 +93,7 @@ def test_who_passes_through_does_not_occupy_a_zone() -> None:
 
 
 def test_a_zones_state_has_the_keys_of_both_detectors() -> None:
-    """Occupied, count and the longest stay stand side by side."""
+    """The state has occupied, count and longest_s."""
     text = """
 [[camera]]
 id = "hall"

@@ -1,4 +1,4 @@
-"""Stillness: who has not moved for long, and that a lost track is no movement."""
+"""Stillness: people who have not moved for long; a lost track is no movement."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def feed(
 
 
 def test_it_is_told_once_and_again_when_the_person_moves() -> None:
-    """Both events say for how long; the state has the moment of the last movement."""
+    """Both events contain the duration; the state has the time of the last movement."""
     detector = StillnessDetector(still_s=30)
     feed(detector, [person(moving=True)], 0, 10)
 
@@ -42,7 +42,7 @@ def test_it_is_told_once_and_again_when_the_person_moves() -> None:
 
 
 def test_one_who_moves_is_movement_of_the_camera() -> None:
-    """Per person one is still, per camera nobody is until all are."""
+    """The event is per person; the camera's state is still only if all people are."""
     detector = StillnessDetector(still_s=30)
 
     events = feed(detector, [person(), person(8, moving=True, x=900)], 0, 60)
@@ -53,7 +53,7 @@ def test_one_who_moves_is_movement_of_the_camera() -> None:
 
 
 def test_a_lost_and_found_person_has_not_moved() -> None:
-    """A model that loses a person and finds another id at the same place is no movement."""
+    """A new id at the same place is no movement."""
     detector = StillnessDetector(still_s=60)
     events = []
     for number in range(1, 9):
@@ -65,7 +65,7 @@ def test_a_lost_and_found_person_has_not_moved() -> None:
 
 
 def test_the_cameras_movement_outlasts_a_pause() -> None:
-    """A state that changed with each step of a person would flood the broker."""
+    """The camera's `moving` stays on during short pauses, to limit the number of messages."""
     detector = StillnessDetector()
     feed(detector, [person(moving=True)], 0, 1)
 
@@ -78,7 +78,7 @@ def test_the_cameras_movement_outlasts_a_pause() -> None:
 
 
 def test_an_empty_room_is_not_still() -> None:
-    """No movement needs somebody who does not move."""
+    """Without people the state is not still."""
     detector = StillnessDetector(still_s=30, gone_s=20)
     feed(detector, [person()], 0, 40)
     before = detector.state["still"]

@@ -18,7 +18,7 @@ DOOR = Zone("door", ((0.45, 0.5), (0.75, 0.5), (0.75, 1.0), (0.45, 1.0)))
 
 
 def someone(x: float, person: int = 7, zones: tuple[Zone, ...] = (SOFA,)) -> list[Track]:
-    """Place a person whose feet are at `x` pixels; the sofa reaches from 100 to 200."""
+    """Return a person with the feet at `x` pixels; the sofa extends from 100 to 200."""
     keypoints = np.zeros((17, 3), dtype=np.float32)
     keypoints[15:] = x, 150, 0.9
     return locate([Track(person, Pose(keypoints, 0.8, Box(x, 50, 40, 120)), 0)], zones, FRAME)
@@ -33,7 +33,7 @@ def feed(detector: ZoneDetector, moments: list[tuple[float, list[Track]]]) -> li
 
 
 def test_an_event_needs_half_a_second_on_the_other_side() -> None:
-    """A foot on the border says nothing; settling does, once; so does vanishing."""
+    """Events fire after 0.5 s inside or outside, not on brief border crossings."""
     detector = ZoneDetector([SOFA])
     walk = {0.0: 150, 0.3: 90, 0.4: 150, 0.8: 150, 0.9: 150, 2.0: 150}
     moments = [(s, someone(x)) for s, x in walk.items()] + [(3.0, []), (5.0, [])]
@@ -48,7 +48,7 @@ def test_an_event_needs_half_a_second_on_the_other_side() -> None:
 
 
 def test_nobody_leaves_whose_id_still_waits() -> None:
-    """Out of sight a person keeps the id for a while, and stays in the zone for as long."""
+    """A lost person stays in the zone for as long as the tracker keeps the id."""
     detector = ZoneDetector([SOFA])
     feed(detector, [(s / 10, someone(150)) for s in range(10)])
 
@@ -58,7 +58,7 @@ def test_nobody_leaves_whose_id_still_waits() -> None:
 
 
 def test_leaving_says_which_zone_and_for_how_long() -> None:
-    """Dwell time runs from the first frame inside to the first one outside."""
+    """`dwell_s` is the time from the first frame inside to the first one outside."""
     detector = ZoneDetector([SOFA])
     inside = [(s / 10, someone(150)) for s in range(10, 100)]
     outside = [(s / 10, someone(300)) for s in range(100, 120)]
@@ -71,7 +71,7 @@ def test_leaving_says_which_zone_and_for_how_long() -> None:
 
 
 def test_a_restless_foot_on_the_border_rings_nothing() -> None:
-    """In and out ten times a second is neither."""
+    """Crossing the border ten times a second gives no event."""
     detector = ZoneDetector([SOFA])
 
     events = feed(detector, [(s / 10, someone(99 + s % 2 * 4)) for s in range(100)])
@@ -80,7 +80,7 @@ def test_a_restless_foot_on_the_border_rings_nothing() -> None:
 
 
 def test_a_person_missed_for_a_moment_stays_where_they_were() -> None:
-    """Neither entering starts anew nor leaving happens."""
+    """Missed frames neither restart entering nor cause leaving."""
     detector = ZoneDetector([SOFA])
     moments = [(s / 10, someone(150) if s % 3 else []) for s in range(1, 100)]
 
@@ -91,7 +91,7 @@ def test_a_person_missed_for_a_moment_stays_where_they_were() -> None:
 
 
 def test_a_person_missed_for_a_second_has_left_nothing() -> None:
-    """The dwell time of one visit is one number, up to when the person was seen last."""
+    """An absence of 1.5 s does not split the visit; `dwell_s` ends at the last detection."""
     detector = ZoneDetector([SOFA])
     seen = [*range(20), *range(35, 60)]
     moments = [(s / 10, someone(150) if s in seen else []) for s in range(90)]
@@ -103,7 +103,7 @@ def test_a_person_missed_for_a_second_has_left_nothing() -> None:
 
 
 def test_zones_that_overlap_are_entered_both() -> None:
-    """Where two zones share the floor, a person is in both."""
+    """A person where two zones overlap is in both."""
     detector = ZoneDetector([SOFA, DOOR])
     both = (SOFA, DOOR)
 
@@ -119,7 +119,7 @@ def test_zones_that_overlap_are_entered_both() -> None:
 
 
 def test_every_zone_has_a_state_before_anybody_came() -> None:
-    """An empty zone is said to be empty."""
+    """The initial state of every zone is unoccupied with count 0."""
     detector = ZoneDetector([SOFA, DOOR])
 
     empty = {"occupied": False, "count": 0}
@@ -127,7 +127,7 @@ def test_every_zone_has_a_state_before_anybody_came() -> None:
 
 
 def test_the_count_of_a_zone_outlasts_a_short_absence() -> None:
-    """Events are each person's own; the light stays on while ids change."""
+    """The zone's count does not change during a short absence, also with a new id."""
     detector = ZoneDetector([SOFA], off_s=5.0)
     counts = []
     moments = [(s / 10, someone(150, person=7)) for s in range(50)]
@@ -150,7 +150,7 @@ def test_the_count_of_a_zone_outlasts_a_short_absence() -> None:
 
 
 def test_people_in_a_zone_are_counted() -> None:
-    """Two people, one of them outside: one."""
+    """Two of three people are inside, so the count is 2."""
     detector = ZoneDetector([SOFA])
     two = [(s / 10, someone(150, 1) + someone(120, 2) + someone(300, 3)) for s in range(10)]
 
@@ -166,7 +166,7 @@ class TestZoneDetector(DetectorContract):
 
 
 def test_a_zone_forgets_people_as_soon_as_the_camera_does() -> None:
-    """It never holds more than are there."""
+    """A zone's count never exceeds the camera's."""
     zone, camera = ZoneDetector([SOFA], off_s=5.0), PresenceDetector(off_s=5.0)
     counts = []
     for tenth in range(120):

@@ -1,8 +1,8 @@
-"""Published networks, run for real, against published references.
+"""Published networks, executed and compared with published references.
 
-The files are Coral's and TensorFlow's, and no part of the project: without them
-these tests are skipped. Tolerances are one and a half times what was measured with
-the same files; nearest neighbour or bilinear, stretched or letterboxed, as there.
+The files are Coral's and TensorFlow's, and not part of the project: without them
+these tests are skipped. Tolerances are 1.5 times the deviation measured with
+the same files; resizing and letterboxing are those of the references.
 """
 
 import csv
@@ -49,7 +49,7 @@ def pose_scores(name: str) -> list[float]:
 def estimate(
     path: Path, picture: Image, interpolation: int = cv2.INTER_LINEAR, *, single: bool = False
 ) -> list[ModelPose]:
-    """Stretch a picture to the network's input and decode what it says."""
+    """Stretch a picture to the network's input and decode the outputs."""
     loaded = decoders.load(path.read_bytes(), path.stem)
     tensor = cv2.resize(picture, loaded.model.input_size, interpolation=interpolation)[None]
     if loaded.model.inputs[0].dtype == "float32":
@@ -65,11 +65,11 @@ def estimate(
 
 
 def test_it_agrees_with_project_posenet() -> None:
-    """Both people of the couple: every joint, every score."""
+    """Every joint and score of both people agrees."""
     name = "posenet_mobilenet_v1_075_353_481_quant_decoder"
     truth = read_reference(f"{name}_reference.csv")
 
-    # The half-pixel nearest neighbour is the one the reference was made with.
+    # The reference was made with half-pixel nearest neighbour.
     people = estimate(
         GIVEN / f"{name}.tflite", read_picture("test_couple.jpg"), cv2.INTER_NEAREST_EXACT
     )
@@ -84,7 +84,7 @@ def test_it_agrees_with_project_posenet() -> None:
 
 
 def test_it_agrees_with_corals_test_data() -> None:
-    """Another training of PoseNet, other scales: every sure joint and both people's scores."""
+    """Another PoseNet with other scales: every confident joint and both scores agree."""
     name = "posenet_mobilenet_v1_075_353_481_16_quant_decoder"
     truth = read_reference(f"{name}_reference.csv", 481, 353)
 
@@ -101,7 +101,7 @@ def test_it_agrees_with_corals_test_data() -> None:
 
 
 def test_it_finds_the_couple_also_where_the_heads_saturate() -> None:
-    """The same network with offsets cut at 10 pixels: both people, near where they are."""
+    """With offsets clipped at 10 pixels both people are found near their true positions."""
     truth = read_reference("posenet_mobilenet_v1_075_353_481_quant_decoder_reference.csv")
 
     people = estimate(
@@ -115,7 +115,7 @@ def test_it_finds_the_couple_also_where_the_heads_saturate() -> None:
 
 
 def test_it_agrees_with_corals_movenet() -> None:
-    """Every joint of the squatting man, in parts of the picture; scores differ by nature."""
+    """Every joint of the squatting man agrees, relative to the picture; scores may differ."""
     truth = read_reference("movenet_single_pose_lightning_ptq_reference.csv")
 
     (person,) = estimate(
@@ -126,7 +126,7 @@ def test_it_agrees_with_corals_movenet() -> None:
 
 
 def test_it_finds_tensorflows_dancer() -> None:
-    """Letterboxed and mapped back: every joint of the picture's truth."""
+    """Letterboxed and mapped back, every joint agrees with the published truth."""
     picture = read_picture("image1.png")
     with (GIVEN / "pose_landmark_truth_image1.csv").open() as file:
         row = list(csv.reader(file))[1]
@@ -150,7 +150,7 @@ FLOATS = {"lightning": "lightning_float16", "thunder": "thunder_heads_float16"}
 
 @pytest.mark.parametrize("network", FLOATS)
 def test_it_does_behind_the_heads_what_the_whole_network_does(network: str) -> None:
-    """MoveNet in 8 bits ends at its heads: it sees the same man as the float network."""
+    """8-bit MoveNet, decoded from its heads, gives the same joints as the float network."""
     picture = read_picture("squat.png")
 
     (heads,) = estimate(SHIPPED / f"movenet_{network}_int8.tflite", picture)
@@ -165,7 +165,7 @@ def test_it_does_behind_the_heads_what_the_whole_network_does(network: str) -> N
 @pytest.mark.parametrize("name", ["posenet_075_353x481_uint8", "posenet_075_257_stride32_float16"])
 @pytest.mark.parametrize("single", [False, True])
 def test_it_finds_the_man_with_the_shipped_posenets(name: str, single: bool) -> None:
-    """Another training, other sizes and strides: the sure joints are those MoveNet sees."""
+    """The confident joints of each shipped PoseNet agree with MoveNet's."""
     picture = read_picture("squat.png")
     (reference,) = estimate(SHIPPED / "movenet_thunder_heads_float16.tflite", picture)
 

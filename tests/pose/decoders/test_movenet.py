@@ -1,4 +1,4 @@
-"""MoveNet's three forms to people, against people encoded by the tests themselves."""
+"""MoveNet's three output forms, decoded and compared with encoded people."""
 
 from dataclasses import replace
 from itertools import permutations
@@ -23,14 +23,14 @@ TWO = np.array([stand(90, 120), stand(210, 130, scale=1.2)])
 
 
 def as_parts(people: Floats, scores: Floats, size: Size) -> Floats:
-    """Return (P, 17, 3): y, x in parts of the input, and score."""
+    """Return (P, 17, 3): y, x relative to the input, and score."""
     return np.stack(
         [people[..., 1] / size.height, people[..., 0] / size.width, scores], axis=2
     ).astype(np.float32)
 
 
 def say(size: Size, *heads: tuple[str, Floats], dtype: str = "float32") -> Outputs:
-    """Return outputs of a network that takes bytes."""
+    """Return outputs of a network with byte input."""
     stored = [(name, *quantise(values[None], dtype)) for name, values in heads]
     tensors = tuple(TensorInfo(name, v.shape, dtype, scale) for name, v, scale in stored)
     picture = TensorInfo("image", (1, size.height, size.width, 3), "uint8")
@@ -42,7 +42,7 @@ def single(people: Floats, scores: Floats) -> Outputs:
 
 
 def multi(people: Floats, scores: Floats, size: Size = WIDE) -> Outputs:
-    """Return six rows, as always; the box scores fall the other way than the joints'."""
+    """Return six rows; the box scores are in reverse order of the joint scores."""
     rows = np.zeros((6, 56), dtype=np.float32)
     rows[:, :51] = 0.01
     for row, person, score in zip(rows, people, scores, strict=False):
@@ -103,7 +103,7 @@ class TestMoveNetMulti(DecoderContract):
 
 
 class TestMoveNetHeads(DecoderContract):
-    # Offsets within a cell of 4 pixels, and 8 bits over the range of all offsets.
+    # Offsets within a cell of 4 pixels, with 8 bits over the range of all offsets.
     pixel_tolerance = 0.1
 
     def crowded(self) -> Outputs:
@@ -117,7 +117,7 @@ class TestMoveNetHeads(DecoderContract):
 
 
 def test_it_scores_one_person_by_all_joints() -> None:
-    """A few joints that are seen in a picture of nobody do not make a person."""
+    """The score is the mean of all joints, so that a few visible joints make no person."""
     scores = np.array([0.9] * 5 + [0.5] * 5 + [0.1] * 7, dtype=np.float32)
 
     (person,) = decoders.recognise(single(ONE, scores).model).decode(single(ONE, scores), Limits())
@@ -127,7 +127,7 @@ def test_it_scores_one_person_by_all_joints() -> None:
 
 
 def test_it_ranks_people_by_the_score_of_their_box() -> None:
-    """The network's own, not the mean of the joints; the box comes along."""
+    """The score is the network's own, not the mean of the joints; the box is returned, too."""
     outputs = multi(TWO, np.array([0.6, 0.9]))
 
     people = decoders.recognise(outputs.model).decode(outputs, Limits())
@@ -142,7 +142,7 @@ def test_it_ranks_people_by_the_score_of_their_box() -> None:
 
 @pytest.mark.parametrize("order", list(permutations(range(4))))
 def test_it_takes_its_heads_in_any_order(order: tuple[int, ...]) -> None:
-    """Files differ in the order of their outputs; 17 and 1 channels say which, then names."""
+    """Heads are recognised by their channels, then by names, in any order."""
     outputs = heads(ONE, order=order)
 
     people = decoders.recognise(outputs.model).decode(outputs, Limits())
@@ -152,7 +152,7 @@ def test_it_takes_its_heads_in_any_order(order: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "int8"])
 def test_it_takes_heads_of_every_type(dtype: str) -> None:
-    """Stored as real numbers or in 8 bits."""
+    """Heads may be float or 8 bits."""
     outputs = heads(ONE, dtype=dtype)
 
     people = decoders.recognise(outputs.model).decode(outputs, Limits())
@@ -161,7 +161,7 @@ def test_it_takes_heads_of_every_type(dtype: str) -> None:
 
 
 def test_offsets_of_eight_bits_are_averaged_around_the_joint() -> None:
-    """Noise of a coarse scale in the offsets of a warm neighbourhood evens out."""
+    """Averaging neighbouring 8-bit offsets reduces quantisation noise."""
     rng = np.random.default_rng(11)
     height = width = 48
     y, x = rng.integers(4, 44, (2, JOINTS))
@@ -180,7 +180,7 @@ def test_offsets_of_eight_bits_are_averaged_around_the_joint() -> None:
 
 
 def test_only_heads_of_eight_bits_are_averaged() -> None:
-    """A float offset is as exact as it gets: its neighbours would move it."""
+    """Float offsets are exact and are not averaged with their neighbours."""
     noisy = heads(ONE, dtype="float32")
     offset = noisy.arrays[3].reshape(48, 48, JOINTS, 2)
     offset[(offset == 0).all(axis=-1)] = 40.0
@@ -191,7 +191,7 @@ def test_only_heads_of_eight_bits_are_averaged() -> None:
 
 
 def test_it_takes_the_person_in_the_middle() -> None:
-    """Of two equally sure people the heads' reader follows the nearer to the centre."""
+    """Of two people with equal scores the one nearer to the centre is found."""
     people = np.array([stand(40, 60, scale=0.5), stand(104, 96, scale=0.5)])
 
     found = decoders.recognise(heads(people).model).decode(heads(people), Limits())
@@ -200,7 +200,7 @@ def test_it_takes_the_person_in_the_middle() -> None:
 
 
 def test_it_is_not_mistaken_for_posenet() -> None:
-    """Two heads of 34 channels and one of 1 are MoveNet's, whatever they are called."""
+    """Two heads of 34 channels and one of 1 are MoveNet's, whatever the model's name."""
     outputs = heads(ONE)
 
     decoder = decoders.recognise(replace(outputs.model, name="posenet"))
@@ -211,7 +211,7 @@ def test_it_is_not_mistaken_for_posenet() -> None:
 
 
 def test_it_refuses_heads_that_nothing_tells_apart() -> None:
-    """Never guessed from their range: a sentence says what is missing."""
+    """Ambiguous heads raise ModelError, which says what is missing."""
     model = heads(ONE).model
     nameless = [replace(tensor, name=f"Identity_{i}") for i, tensor in enumerate(model.outputs)]
 
@@ -231,7 +231,7 @@ def test_it_refuses_heads_that_nothing_tells_apart() -> None:
     ],
 )
 def test_it_feeds_pixels_as_they_are(dtype: str, quantisation: Quantisation | None) -> None:
-    """0 to 255 reach the first tensor, whatever its type and whatever scale stands beside."""
+    """Pixels are fed as 0 to 255, for every type and scale of the input tensor."""
     model = replace(
         single(ONE, np.full(JOINTS, 0.8)).model,
         inputs=(TensorInfo("image", (1, 192, 192, 3), dtype, quantisation),),

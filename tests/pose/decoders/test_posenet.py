@@ -1,4 +1,4 @@
-"""PoseNet's outputs to people, against people encoded by the tests themselves."""
+"""PoseNet's outputs, decoded and compared with encoded people."""
 
 from dataclasses import replace
 from itertools import permutations
@@ -67,7 +67,7 @@ class TestPoseNetQuantised(TestPoseNetFloat):
 @pytest.mark.parametrize("grid", [LANDSCAPE, PORTRAIT, Size(41, 31)])
 @pytest.mark.parametrize("seed", range(12))
 def test_it_gives_random_crowds_back(seed: int, grid: Size) -> None:
-    """One to ten people anywhere in wide and tall pictures, found once each, to a hair."""
+    """One to ten people in wide and tall pictures are found once each, within 0.01 pixels."""
     scene = crowd(seed, 1 + seed % 10, grid)
 
     found = find(as_outputs(scene))
@@ -77,7 +77,7 @@ def test_it_gives_random_crowds_back(seed: int, grid: Size) -> None:
 
 @pytest.mark.parametrize(("stride", "grid"), [(8, Size(61, 45)), (16, PORTRAIT), (32, Size(9, 9))])
 def test_it_keeps_to_the_stride_of_the_grid(stride: int, grid: Size) -> None:
-    """The same people on finer and coarser grids, the article's 9 x 9 included."""
+    """A person is found on finer and coarser grids, including the article's 9 x 9."""
     scene = crowd(5, 1, grid, stride=stride)
 
     found = find(as_outputs(scene))
@@ -89,14 +89,14 @@ def test_it_keeps_to_the_stride_of_the_grid(stride: int, grid: Size) -> None:
 
 @pytest.mark.parametrize("order", list(permutations(range(4))))
 def test_it_takes_its_heads_in_any_order(order: tuple[int, ...]) -> None:
-    """Files of one family differ in the order of their outputs."""
+    """Heads are recognised in any order."""
     assert match(places(find(as_outputs(OVERLAPPING, order=order))), OVERLAPPING.people) < 0.01
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "int8"])
 def test_it_takes_one_displacement_of_64_channels(order: tuple[int, ...], dtype: str) -> None:
-    """Coral's layout, in every type a file may store."""
+    """Coral's single displacement head is decoded in every type."""
     found = find(as_outputs(OVERLAPPING, order=order, dtype=dtype))
 
     assert match(places(found), OVERLAPPING.people) < 0.5
@@ -105,7 +105,7 @@ def test_it_takes_one_displacement_of_64_channels(order: tuple[int, ...], dtype:
 @pytest.mark.parametrize(
     "names",
     [
-        # The article's file, with `BiasAdd` behind; the tests' own; a signature's.
+        # Names of the article's file, with `BiasAdd`; the tests' own; those of a signature.
         (
             "MobilenetV1/heatmap_2/BiasAdd",
             "MobilenetV1/offset_2/BiasAdd",
@@ -119,14 +119,14 @@ def test_it_takes_one_displacement_of_64_channels(order: tuple[int, ...], dtype:
 def test_it_tells_forward_from_backward_by_name(
     names: tuple[str, ...], order: tuple[int, ...]
 ) -> None:
-    """Two heads of 32 channels: only their names tell which is which."""
+    """Two heads of 32 channels are told apart by their names."""
     found = find(as_outputs(OVERLAPPING, order=order, names=names))
 
     assert match(places(found), OVERLAPPING.people) < 0.01
 
 
 def test_it_tells_forward_from_backward_by_signature() -> None:
-    """Converted files call their tensors `PartitionedCall:1`; their signature knows better."""
+    """Generic tensor names are resolved by the signature's names."""
     outputs = as_outputs(OVERLAPPING, order=(3, 2, 1, 0))
     tensors = [
         replace(tensor, name=f"PartitionedCall:{index}", signature=tensor.name)
@@ -141,7 +141,7 @@ def test_it_tells_forward_from_backward_by_signature() -> None:
     "names", [("", "", "x", "y"), ("", "", "fwd_bwd", "z"), ("", "", "fwd", "fwd")]
 )
 def test_it_refuses_displacements_that_nothing_tells_apart(names: tuple[str, ...]) -> None:
-    """Never guessed from position or size: a sentence says what is missing."""
+    """Ambiguous displacements raise ModelError, which says what is missing."""
     outputs = as_outputs(OVERLAPPING, order=(0, 1, 2, 3), names=names)
 
     with pytest.raises(ModelError, match="expected 'fwd' in one name and 'bwd' in the other"):
@@ -149,7 +149,7 @@ def test_it_refuses_displacements_that_nothing_tells_apart(names: tuple[str, ...
 
 
 def test_it_refuses_whole_numbers_without_a_scale() -> None:
-    """Bytes of unknown meaning are not taken for logits."""
+    """Integer heads without a scale raise ModelError."""
     outputs = as_outputs(OVERLAPPING, dtype="uint8")
     bare = [replace(tensor, quantisation=None) for tensor in outputs.model.outputs]
 
@@ -158,7 +158,7 @@ def test_it_refuses_whole_numbers_without_a_scale() -> None:
 
 
 def test_it_finds_the_same_after_moving_the_person_by_a_cell() -> None:
-    """Nothing depends on where in the picture somebody stands."""
+    """Moving the person moves the result by the same distance."""
     here = Scene(np.array([stand(150, 170)]), LANDSCAPE)
     there = Scene(here.people + np.float32([160, 16]), LANDSCAPE)
 
@@ -168,7 +168,7 @@ def test_it_finds_the_same_after_moving_the_person_by_a_cell() -> None:
 
 
 def test_it_reaches_every_joint_from_every_joint() -> None:
-    """From each root 16 steps place the other 16 joints, in at most 8 levels."""
+    """From each root, 16 steps reach the other 16 joints, in at most 8 levels."""
     for root, steps in enumerate(PLAN):
         placed = {root}
         for _, source, target, channel in steps.tolist():
@@ -181,7 +181,7 @@ def test_it_reaches_every_joint_from_every_joint() -> None:
 
 
 def test_it_counts_a_doubled_person_once() -> None:
-    """A second peak beside a joint, within the radius, is the same person."""
+    """A second peak within the NMS radius is not another person."""
     scene = Scene(np.array([stand(200, 180)]), LANDSCAPE)
     heatmap, short, forward, backward = encode(scene)
     far = np.concatenate([forward, backward], axis=2)
@@ -194,7 +194,7 @@ def test_it_counts_a_doubled_person_once() -> None:
 
 
 def test_it_scores_a_joint_on_a_better_persons_joint_as_nothing() -> None:
-    """Of two that share seven joints only the worse one loses the scores of those."""
+    """A joint close to a better person's joint does not count for the score."""
     first, second = stand(10, 10, scale=0.1), stand(16, 10, scale=0.1)
     second[:7] = first[:7] + 0.3
     place = np.stack([second, first])[:, :, ::-1].transpose(2, 0, 1)
@@ -206,7 +206,7 @@ def test_it_scores_a_joint_on_a_better_persons_joint_as_nothing() -> None:
 
 
 def test_it_finds_no_more_people_than_its_options_allow() -> None:
-    """The limit of the file holds whatever the caller asks for."""
+    """`max_detections` bounds the number of people, whatever the caller's limit."""
     outputs = as_outputs(crowd(3, 6, Size(41, 31)))
     decoder = decoders.recognise(outputs.model).with_options(PoseNetOptions(max_detections=4))
 
@@ -217,7 +217,7 @@ def test_it_finds_no_more_people_than_its_options_allow() -> None:
 def test_it_walks_again_when_one_walk_did_not_reach_everybody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """However few starting points are walked at once, the people are the same."""
+    """The result does not depend on the number of roots per batch."""
     scene = crowd(8, 8, Size(41, 31))
     at_once = places(find(as_outputs(scene)))
     monkeypatch.setattr("edgepose.pose.decoders.posenet.ROOTS_AT_ONCE", 3)
@@ -228,7 +228,7 @@ def test_it_walks_again_when_one_walk_did_not_reach_everybody(
 
 
 def test_it_does_not_fall_over_a_network_gone_mad() -> None:
-    """Nothing but the highest logit, and vectors that are no numbers: no error, no person."""
+    """Constant maximum logits and NaN vectors give no person and no error."""
     width, height = LANDSCAPE
     plateau = np.full((height, width, JOINTS), 8, dtype=np.float32)
     nowhere = np.full((height, width, 34), np.nan, dtype=np.float32)
@@ -248,14 +248,14 @@ def test_it_does_not_fall_over_a_network_gone_mad() -> None:
         (Size(257, 257), Size(33, 33), 8),
         (Size(481, 353), Size(31, 23), 16),
         (Size(1281, 721), Size(81, 46), 16),
-        # Networks that pad inside: Coral's ResNets and BodyPix.
+        # Networks with internal padding: Coral's ResNets and BodyPix.
         (Size(416, 288), Size(27, 19), 16),
         (Size(768, 496), Size(25, 16), 32),
         (Size(512, 512), Size(33, 33), 16),
     ],
 )
 def test_it_reads_the_stride_from_picture_and_grid(picture: Size, grid: Size, stride: int) -> None:
-    """All grids that published files have."""
+    """The stride is correct for all grids of published files."""
     model = ModelInfo("m", (TensorInfo("i", (1, picture.height, picture.width, 3), "float32"),), ())
 
     assert find_stride(model, grid) == stride
@@ -263,7 +263,7 @@ def test_it_reads_the_stride_from_picture_and_grid(picture: Size, grid: Size, st
 
 @pytest.mark.parametrize("grid", [Size(31, 9), Size(200, 150), Size(3, 3)])
 def test_it_refuses_a_grid_of_no_stride(grid: Size) -> None:
-    """Sides that disagree, or a stride nobody trained, are not decoded."""
+    """A grid whose sides disagree, or with an unusual stride, raises ModelError."""
     model = ModelInfo("m", (TensorInfo("i", (1, 353, 481, 3), "float32"),), ())
 
     with pytest.raises(ModelError, match="expected one cell every"):
@@ -274,19 +274,19 @@ def test_it_refuses_a_grid_of_no_stride(grid: Size) -> None:
     ("dtype", "quantisation", "black", "white"),
     [
         ("float32", None, -1.0, 1.0),
-        # Coral's: bytes go in as they are.
+        # Coral's: bytes are fed unchanged.
         ("uint8", Quantisation(1 / 128, 128), -1.0, 127 / 128),
         ("int8", Quantisation(1 / 128, 0), -1.0, 127 / 128),
         # The float network that subtracts 1 itself.
         ("uint8", Quantisation(float(np.float32(1 / 127.5)), 0), 0.0, 2.0),
-        # A scale that bytes as they are would not fit.
+        # A scale that does not fit unchanged bytes.
         ("uint8", Quantisation(2 / 128, 128), -1.0, 1.0),
     ],
 )
 def test_it_feeds_what_the_network_was_trained_with(
     dtype: str, quantisation: Quantisation | None, black: float, white: float
 ) -> None:
-    """Black is -1 and white 1; or what bytes mean in the file."""
+    """Black is -1 and white 1, or the values that the file's quantisation gives to bytes."""
     pixels = choose_pixels(TensorInfo("image", (1, 9, 9, 3), dtype, quantisation))
 
     assert pixels.shift == pytest.approx((black,) * 3)
@@ -297,7 +297,7 @@ def test_it_feeds_what_the_network_was_trained_with(
 
 
 class TestTheArticlesMistakes:
-    """What the published one-person routines get wrong, one test each."""
+    """Errors of the published one-person routines, one test each."""
 
     def single(self, row: int, column: int, offset: tuple[float, float] = (0, 0)) -> ModelPose:
         heatmap = np.full((9, 9, JOINTS), -6, dtype=np.float32)
@@ -308,21 +308,21 @@ class TestTheArticlesMistakes:
 
     @pytest.mark.parametrize("cell", range(9))
     def test_it_places_a_cell_at_cell_times_stride(self, cell: int) -> None:
-        """Not at cell / 8 * 257, which is a pixel off at the edge and wrong on other grids."""
+        """The position is cell * stride, not cell / 8 * 257, which is a pixel off at the edge."""
         keypoints = self.single(cell, 8 - cell).keypoints
 
         assert (keypoints[:, 0] == (8 - cell) * 32).all()
         assert (keypoints[:, 1] == cell * 32).all()
 
     def test_it_keeps_parts_of_a_pixel(self) -> None:
-        """Not cut to whole numbers, which kills small movements."""
+        """Positions are not rounded to integers, which would suppress small movements."""
         keypoints = self.single(3, 4, (0.25, -0.75)).keypoints
 
         assert (keypoints[:, 1] == 96.25).all()
         assert (keypoints[:, 0] == 127.25).all()
 
     def test_it_takes_one_of_equal_cells(self) -> None:
-        """Not all rows that equal the highest: quantised heat maps tie."""
+        """Only one of several cells with the same maximum is used: quantised heat maps tie."""
         heatmap = np.zeros((9, 9, JOINTS), dtype=np.float32)
 
         pose = decode_single(heatmap, np.zeros((9, 9, 34), np.float32), output_stride=32)
@@ -336,27 +336,27 @@ class TestTheArticlesMistakes:
         assert (keypoints[:, :2] == (7 * 32 - 3, 32 + 5)).all()
 
     def test_it_scores_with_the_sigmoid_of_the_logit(self) -> None:
-        """A logit of 0.3 is a score of 0.57, not of 0.3."""
+        """A logit of 0.3 is a score of 0.57."""
         pose = self.single(2, 2)
 
         assert pose.score == pytest.approx(1 / (1 + np.exp(-3)))
         assert pose.keypoints[:, 2] == pytest.approx(pose.score)
 
     def test_it_keeps_what_is_outside_the_picture(self) -> None:
-        """Not wrapped round by unsigned numbers, nor pushed to the border."""
+        """Positions outside of the picture are neither wrapped nor clamped."""
         keypoints = self.single(0, 8, (-40.5, 33.0)).keypoints
 
         assert (keypoints[:, 1] == -40.5).all()
         assert (keypoints[:, 0] == 289).all()
 
     def test_it_can_say_nobody(self) -> None:
-        """The strongest of weak cells is no person."""
+        """Weak cells give no person."""
         empty = Scene(np.empty((0, JOINTS, 2), np.float32), Size(9, 9), 32)
 
         assert find(as_outputs(empty), Limits(single=True)) == []
 
     def test_it_does_not_merge_two_people(self) -> None:
-        """One skeleton from the strongest joints of both is what `single` is asked for by name."""
+        """Only `single` merges the strongest joints of two people into one pose."""
         merged = places(find(as_outputs(OVERLAPPING), Limits(single=True)))
 
         assert len(merged) == 1
@@ -364,7 +364,7 @@ class TestTheArticlesMistakes:
 
 
 def test_it_never_overflows_in_the_sigmoid() -> None:
-    """Logits of any size are scores, without a warning."""
+    """Logits of any magnitude give scores without a warning."""
     with np.errstate(all="raise", under="ignore"):
         scores = sigmoid(np.array([-1e4, -100, 0, 100, 1e4], dtype=np.float32))
 
@@ -372,10 +372,10 @@ def test_it_never_overflows_in_the_sigmoid() -> None:
 
 
 def test_it_reads_the_backward_edges_behind_the_forward_ones() -> None:
-    """Edge 16 starts the second half of the 64 channels; others read it off by one."""
+    """Backward edges start at channel 32 of 64 (y and x of 16 edges come first)."""
     scene = Scene(np.array([stand(200, 180)]), LANDSCAPE)
     heatmap, short, forward, backward = encode(scene)
-    heatmap[..., :16] = np.minimum(heatmap[..., :16], -2.0)  # start from the right ankle only
+    heatmap[..., :16] = np.minimum(heatmap[..., :16], -2.0)  # the right ankle is the only root
 
     people = decode_multi(
         heatmap,
@@ -389,7 +389,7 @@ def test_it_reads_the_backward_edges_behind_the_forward_ones() -> None:
 
 
 def test_it_is_the_posenet_family() -> None:
-    """What commands and messages call it."""
+    """The family's name is `posenet`."""
     decoder = decoders.recognise(as_outputs(OVERLAPPING).model)
 
     assert isinstance(decoder, PoseNetDecoder)
@@ -398,7 +398,7 @@ def test_it_is_the_posenet_family() -> None:
 
 
 def test_it_costs_ten_people_hardly_more_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All are walked together: the number of array operations grows with the tree's depth only."""
+    """All people are decoded together: array operations depend on the tree's depth only."""
     reads = []
     at = Grid.at
     monkeypatch.setattr(Grid, "at", lambda *args: reads.append(1) or at(*args))
@@ -413,7 +413,7 @@ def test_it_costs_ten_people_hardly_more_than_one(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("shape", [(4, 6), (1, 6), (4, 1), (1, 1)])
 def test_it_reads_between_the_cells_and_up_to_the_border(shape: tuple[int, int]) -> None:
-    """A plane is read exactly everywhere on the grid, also on one of a single row."""
+    """Bilinear interpolation is exact on a plane, also on a grid with a single row."""
     row, column = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     grid = Grid((3 * row + 5 * column)[..., None])
     place = grid.clamp(np.float32([[-1, 0.25, 1.5, 9], [9, 2.5, 0.125, -1]]))

@@ -1,4 +1,4 @@
-"""Coral's decoder operator, cut off in place."""
+"""Coral's decoder operator, removed from the file in place."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ SCENE = crowd(2, 3, Size(31, 23))
 def file(
     options: Any = OPTIONS, *, name: str = posenet_op.OP, order: tuple[int, ...] = (0, 1, 2)
 ) -> bytes:
-    """Return a network like Coral's: heads of bytes, then the operator."""
+    """Return a network like Coral's: 8-bit heads, followed by the operator."""
     said = as_outputs(SCENE, dtype="uint8", order=order)
     heads = [
         (tensor.name, array, tensor.quantisation)
@@ -34,7 +34,7 @@ def file(
 
 
 def run(loaded: decoders.Loaded) -> Outputs:
-    """Run a network on a black picture, whatever its content, in a stock runtime."""
+    """Run a network on a black picture in a stock runtime."""
     from tests.support.runtimes import Interpreter
 
     interpreter = Interpreter(model_content=loaded.content)
@@ -47,7 +47,7 @@ def run(loaded: decoders.Loaded) -> Outputs:
 
 
 def test_it_makes_the_file_run_and_decodes_it() -> None:
-    """A runtime that does not know the operator runs the rest; people come out right."""
+    """A runtime without the operator runs the rest, and the people are decoded correctly."""
     loaded = decoders.load(file(), "coral")
 
     people = loaded.decoder.decode(run(loaded), Limits())
@@ -56,7 +56,7 @@ def test_it_makes_the_file_run_and_decodes_it() -> None:
 
 
 def test_it_moves_nothing() -> None:
-    """Same length, at most five numbers of four bytes differ: aligned data stays aligned."""
+    """The length stays and at most five 4-byte numbers differ, so data stays aligned."""
     content = file()
 
     without, _, _ = posenet_op.cut(content, info.read(content, "coral"))
@@ -67,7 +67,7 @@ def test_it_moves_nothing() -> None:
 
 
 def test_it_keeps_the_operators_own_options() -> None:
-    """Stride, radius, threshold and number are those of the file."""
+    """Stride, radius, threshold and maximum number are those of the operator."""
     loaded = decoders.load(file(), "coral")
 
     assert isinstance(loaded.decoder, PoseNetDecoder)
@@ -76,7 +76,7 @@ def test_it_keeps_the_operators_own_options() -> None:
 
 
 def test_it_says_what_the_file_gives_afterwards() -> None:
-    """The heads are the outputs now, and no custom operator is left."""
+    """The heads are the outputs, and no custom operator is left."""
     loaded = decoders.load(file(), "coral")
 
     assert [tensor.shape[3] for tensor in loaded.model.outputs] == [17, 34, 64]
@@ -85,7 +85,7 @@ def test_it_says_what_the_file_gives_afterwards() -> None:
 
 
 def test_it_leaves_other_models_as_they_are() -> None:
-    """A file without the operator is loaded byte for byte."""
+    """A file without the operator is loaded unchanged."""
     said = as_outputs(SCENE)
     heads = [
         (tensor.name, array, None)
@@ -114,13 +114,13 @@ def test_it_leaves_other_models_as_they_are() -> None:
     ids=repr,
 )
 def test_it_refuses_options_that_make_no_sense(options: Any) -> None:
-    """A damaged or foreign operator is a sentence, whatever its bytes are."""
+    """Invalid operator options raise ModelError."""
     with pytest.raises(ModelError, match=posenet_op.OP):
         decoders.load(file(options), "coral")
 
 
 def test_it_refuses_heads_that_are_none() -> None:
-    """The operator over something else than PoseNet's heads is not decoded."""
+    """Inputs that are not PoseNet's heads raise ModelError."""
     zeros = np.zeros((1, 3, 3, 5), dtype=np.float32)
     content = networks.build(
         (1, 33, 33, 3), [(name, zeros, None) for name in "abc"], custom_op=(posenet_op.OP, OPTIONS)
@@ -131,7 +131,7 @@ def test_it_refuses_heads_that_are_none() -> None:
 
 
 def test_it_refuses_an_operator_with_too_few_inputs() -> None:
-    """What is cut off must leave three heads."""
+    """An operator with fewer than three inputs raises ModelError."""
     zeros = np.zeros((1, 3, 3, 17), dtype=np.float32)
     content = networks.build(
         (1, 33, 33, 3), [("a", zeros, None)], custom_op=(posenet_op.OP, OPTIONS)
@@ -142,7 +142,7 @@ def test_it_refuses_an_operator_with_too_few_inputs() -> None:
 
 
 def test_it_does_not_touch_other_custom_operators() -> None:
-    """Who needs another operator hears what the outputs are, and nothing is cut."""
+    """Another custom operator is not removed; the error lists the model's outputs."""
     with pytest.raises(ModelError, match="expected those of"):
         decoders.load(file(name="SomeOtherOp"), "odd")
 
@@ -153,7 +153,7 @@ CORAL = sorted((Path(__file__).parents[4] / "shared" / "testdata").glob("posenet
 @pytest.mark.skipif(not CORAL, reason="Coral's files are not here")
 @pytest.mark.parametrize("path", CORAL, ids=lambda path: path.stem)
 def test_it_cuts_corals_own_files(path: Path) -> None:
-    """Those for the CPU need nothing special afterwards, those for the Edge TPU just that."""
+    """Coral's CPU files need no custom operator afterwards, the Edge TPU files only its own."""
     loaded = decoders.load(path.read_bytes(), path.stem)
 
     assert [tensor.shape for tensor in loaded.model.outputs] == [

@@ -1,4 +1,4 @@
-"""SimCC heads and heat maps to one person: tiny networks with those signatures, run for real."""
+"""SimCC heads and heat maps to one person, with tiny networks that are executed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ ONE = stand(90, 120, scale=0.9)[None]
 
 
 def bins(person: Floats, score: float = 0.8, size: Size = SIZE) -> tuple[Floats, Floats]:
-    """Return SimCC heads, two bins a pixel, with a bump at each joint."""
+    """Return SimCC heads, two bins per pixel, with a peak at each joint."""
     heads = []
     for axis, length in enumerate(size):
         position = np.arange(2 * length, dtype=np.float32)[None] / 2
@@ -34,7 +34,7 @@ def bins(person: Floats, score: float = 0.8, size: Size = SIZE) -> tuple[Floats,
 
 
 def cells(person: Floats, score: float = 0.8, size: Size = SIZE, stride: int = 4) -> Floats:
-    """Return a heat map (1, h, w, 17) with a bump of two cells at each joint."""
+    """Return a heat map (1, h, w, 17) with a peak at each joint."""
     rows, columns = np.indices((size.height // stride, size.width // stride))
     x, y = person[:, 0] / stride, person[:, 1] / stride
     gap = (columns[..., None] - x) ** 2 + (rows[..., None] - y) ** 2
@@ -84,7 +84,7 @@ def found(outputs: Outputs) -> Floats:
 
 
 def test_the_order_of_simcc_heads_does_not_matter() -> None:
-    """Where the input is no square, their lengths tell x from y."""
+    """For a non-square input the heads' lengths distinguish x and y."""
     x, y = bins(ONE[0])
 
     assert match(found(said(("a", y), ("b", x))), ONE) < 0.36
@@ -92,7 +92,7 @@ def test_the_order_of_simcc_heads_does_not_matter() -> None:
 
 @pytest.mark.parametrize("names", [("simcc_x", "simcc_y"), ("pred_x", "pred_y"), ("X:0", "Y:0")])
 def test_of_a_square_input_names_tell_x_from_y(names: tuple[str, str]) -> None:
-    """In either order; without such names the model is refused in words."""
+    """For a square input names distinguish x and y; without them ModelError is raised."""
     size = Size(256, 256)
     x, y = bins(ONE[0], size=size)
 
@@ -105,7 +105,7 @@ def test_of_a_square_input_names_tell_x_from_y(names: tuple[str, str]) -> None:
 @pytest.mark.parametrize("stride", [2, 4, 8])
 @pytest.mark.parametrize("channels_first", [False, True])
 def test_heat_maps_of_any_stride_and_order(stride: int, channels_first: bool) -> None:
-    """As converters from PyTorch and from Paddle leave them."""
+    """Channels may come first or last, and the stride may be 2, 4 or 8."""
     heat = cells(ONE[0], stride=stride)
     heat = heat.transpose(0, 3, 1, 2) if channels_first else heat
 
@@ -126,7 +126,7 @@ def test_heat_maps_of_any_stride_and_order(stride: int, channels_first: bool) ->
     ],
 )
 def test_what_does_not_fit_the_input_is_none_of_these(shapes: list[tuple[int, ...]]) -> None:
-    """Other joints, other grids, other counts of outputs."""
+    """Other numbers of joints, cells or outputs are not recognised."""
     tensors = tuple(TensorInfo(f"o{i}", shape, "float32") for i, shape in enumerate(shapes))
     picture = TensorInfo("image", (1, 256, 192, 3), "float32")
 
@@ -134,7 +134,7 @@ def test_what_does_not_fit_the_input_is_none_of_these(shapes: list[tuple[int, ..
 
 
 def test_an_open_input_is_refused() -> None:
-    """Without its size nothing says what a bin is."""
+    """An input of unknown size is not recognised: the bins' size would be unknown."""
     model = simcc(ONE[0]).model
     picture = replace(model.inputs[0], shape=(1, -1, -1, 3))
 
@@ -144,7 +144,7 @@ def test_an_open_input_is_refused() -> None:
 @pytest.mark.parametrize("channels_first", [False, True])
 @pytest.mark.parametrize("kind", ["simcc", "heatmap", "heatmap in 8 bits"])
 def test_a_file_of_ones_own_looks_again(tmp_path: Path, kind: str, channels_first: bool) -> None:
-    """Named behind a +, shown crops in the shape of its input; its joints land in the picture."""
+    """A custom file after a + is used as refiner; its joints are mapped to the picture."""
     picture = (1, 3, 256, 192) if channels_first else (1, 256, 192, 3)
     heat = cells(ONE[0])
     stored = np.round(heat * 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""YOLO-pose exports to people: a tiny network with that signature, run for real."""
+"""YOLO-pose exports to people, with a tiny network that is executed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +43,7 @@ def rows(people: Floats, scores: tuple[float, ...], size: Size = SIZE) -> Floats
 
 
 def in_parts(said: Floats, size: Size = SIZE, *, boxes: bool = True, points: bool = True) -> Floats:
-    """Return rows as those exports write them that divide by the size of the input."""
+    """Return rows in units relative to the input's size, as some exports have them."""
     scaled = said.copy()
     if boxes:
         scaled[:, [0, 2]] /= size.width
@@ -55,7 +55,7 @@ def in_parts(said: Floats, size: Size = SIZE, *, boxes: bool = True, points: boo
 
 
 def sorted_out(said: Floats, count: int = 300) -> Floats:
-    """Return rows as networks give them that suppress duplicates: corners, class, zeros behind."""
+    """Return rows of a network with built-in NMS: corners, class, zeros at the end."""
     best = said[said[:, 4] > 0.3]
     best = best[np.argsort(-best[:, 4])][::3]  # each person comes from three anchors
     out = np.zeros((count, 57), dtype=np.float32)
@@ -67,7 +67,7 @@ def sorted_out(said: Floats, count: int = 300) -> Floats:
 
 
 def build(said: Floats, dtype: str = "float32", *, channels_first: bool = False) -> bytes:
-    """Build a network that says this."""
+    """Build a network with these outputs."""
     stored, quantisation = quantise(said[None], dtype)
     sides = (SIZE.height, SIZE.width)
     picture = (1, 3, *sides) if channels_first else (1, *sides, 3)
@@ -75,7 +75,7 @@ def build(said: Floats, dtype: str = "float32", *, channels_first: bool = False)
 
 
 def run(said: Floats, dtype: str = "float32", *, channels_first: bool = False) -> Outputs:
-    """Build a network that says this, and run it in the runtime."""
+    """Build a network with these outputs and run it."""
     content = build(said, dtype, channels_first=channels_first)
     loaded = decoders.load(content, "yolo")
     interpreter = Interpreter(model_content=loaded.content)
@@ -113,7 +113,7 @@ class TestYoloInPixels(TestYoloInParts):
 
 
 class TestYoloQuantised(TestYoloInParts):
-    # Places from 0 to 1 in 8 bits are steps of more than a pixel.
+    # Relative positions in 8 bits have steps of more than a pixel.
     pixel_tolerance = 2.0
 
     def crowded(self) -> Outputs:
@@ -129,7 +129,7 @@ class TestYoloRowsFirst(TestYoloInParts):
 
 
 class TestYoloKeypointsInPixels(TestYoloInParts):
-    """Boxes in parts of the picture and keypoints in pixels."""
+    """Boxes relative to the input, keypoints in pixels."""
 
     def crowded(self) -> Outputs:
         return run(in_parts(rows(TWO, (0.9, 0.8)), points=False).T)
@@ -139,7 +139,7 @@ class TestYoloKeypointsInPixels(TestYoloInParts):
 
 
 class TestYoloBoxesInPixels(TestYoloInParts):
-    """The other way round, rows first."""
+    """Boxes in pixels, keypoints relative to the input, rows first."""
 
     def crowded(self) -> Outputs:
         return run(in_parts(rows(TWO, (0.9, 0.8)), boxes=False))
@@ -157,7 +157,7 @@ class TestYoloPictureWithChannelsFirst(TestYoloInParts):
 
 
 class TestYoloSortedOut(TestYoloInParts):
-    """[1, 300, 57]: people already, in parts."""
+    """Output [1, 300, 57] of a network with built-in NMS, in relative units."""
 
     def crowded(self) -> Outputs:
         return run(sorted_out(in_parts(rows(TWO, (0.9, 0.8)))))
@@ -180,7 +180,7 @@ UNITS = [(boxes, points) for boxes in (True, False) for points in (True, False)]
 def test_units_are_told_by_a_single_person(
     boxes: bool, points: bool, places: tuple[int, int], already: bool
 ) -> None:
-    """Wherever in the picture, also near the corner where pixels are small numbers."""
+    """The unit is recognised from one person, also near the corner with small pixel values."""
     person = np.array([stand(*places)])
     said = in_parts(rows(person, (0.5,)), boxes=boxes, points=points)
 
@@ -193,7 +193,7 @@ def test_units_are_told_by_a_single_person(
 
 @pytest.mark.parametrize("outside", [-3.0, 2.5, 9.0])
 def test_a_keypoint_far_outside_does_not_tell_the_unit(outside: float) -> None:
-    """Networks guess where what the picture's edge cuts off may be."""
+    """Joints cut off by the picture's edge do not affect the recognised unit."""
     said = in_parts(rows(TWO, (0.9, 0.8)))
     said[:, 5 + 3 * 15] = said[:, 5 + 3 * 16] = outside
 
@@ -203,7 +203,7 @@ def test_a_keypoint_far_outside_does_not_tell_the_unit(outside: float) -> None:
 
 
 def test_people_who_are_sorted_out_are_not_suppressed_again() -> None:
-    """Two who stand close together are two where the network says so."""
+    """No NMS is applied to the output of a network with built-in NMS."""
     close = np.array([stand(120, 120), stand(124, 120)])
     said = np.vstack(
         [sorted_out(in_parts(rows(close[i : i + 1], (s,))))[:1] for i, s in ((0, 0.9), (1, 0.8))]
@@ -215,7 +215,7 @@ def test_people_who_are_sorted_out_are_not_suppressed_again() -> None:
 @pytest.mark.parametrize("already", [True, False])
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])
 def test_a_scale_that_loses_the_scores_is_refused(already: bool, dtype: str) -> None:
-    """With places in pixels one step is larger than a score can be; it says how to export."""
+    """8 bits with pixel units lose the scores: ModelError says how to export."""
     said = rows(TWO, (0.9, 0.8))
 
     with pytest.raises(ModelError, match=r"quantised in steps of \d.*float32.*fractions"):
@@ -223,7 +223,7 @@ def test_a_scale_that_loses_the_scores_is_refused(already: bool, dtype: str) -> 
 
 
 def test_a_model_with_channels_first_sees_the_picture(tmp_path: Path) -> None:
-    """The whole way: prepared, fed and decoded."""
+    """A model with channels first works from preparation to decoding."""
     path = tmp_path / "yolo.tflite"
     path.write_bytes(build(in_parts(rows(TWO, (0.9, 0.8))).T, channels_first=True))
 
@@ -235,7 +235,7 @@ def test_a_model_with_channels_first_sees_the_picture(tmp_path: Path) -> None:
 
 
 def test_it_says_the_box() -> None:
-    """Centre and size become a corner and a size, in model pixels."""
+    """Centre and size are converted to a corner and a size, in model pixels."""
     best = find(run(in_parts(rows(TWO, (0.9, 0.8))).T))[0]
 
     low, high = TWO[0].min(axis=0), TWO[0].max(axis=0)
@@ -244,7 +244,7 @@ def test_it_says_the_box() -> None:
 
 
 def test_it_keeps_two_people_whose_boxes_overlap() -> None:
-    """Only boxes that share most of themselves are one person."""
+    """NMS keeps people whose boxes overlap only partly."""
     close = np.array([stand(120, 120), stand(155, 120)])
 
     people = find(run(in_parts(rows(close, (0.9, 0.8))).T))
@@ -267,7 +267,7 @@ def test_it_keeps_two_people_whose_boxes_overlap() -> None:
     ],
 )
 def test_it_is_only_taken_for_what_it_is(shape: tuple[int, ...]) -> None:
-    """MoveNet's six rows, a detector's 84 channels and what fits both ways are not YOLO-pose."""
+    """MoveNet's six rows, 84 detector channels and ambiguous shapes are not recognised."""
     model = ModelInfo(
         "m",
         (TensorInfo("image", (1, 256, 320, 3), "float32"),),
@@ -278,7 +278,7 @@ def test_it_is_only_taken_for_what_it_is(shape: tuple[int, ...]) -> None:
 
 
 def test_it_takes_pictures_from_0_to_1() -> None:
-    """Black is 0 and white 1, also for networks of whole numbers."""
+    """Black is 0 and white 1, also for integer inputs."""
     model = run(in_parts(rows(TWO, (0.9, 0.8))).T).model
     quantised = replace(model.inputs[0], dtype="int8", quantisation=Quantisation(1 / 255, -128))
 
@@ -293,7 +293,7 @@ def test_it_takes_pictures_from_0_to_1() -> None:
     "shape", [(1, 57, 300), (57, 300), (300, 57), (1, 1, 300, 57), (1, 1, 57, 300)]
 )
 def test_sorted_out_exports_of_any_layout_are_decoded(shape: tuple[int, ...], parts: bool) -> None:
-    """With the rows first or last, and without the leading one or with two."""
+    """Rows may come first or last, with no, one or two leading dimensions."""
     said = rows(TWO, (0.9, 0.8))
     people = sorted_out(in_parts(said) if parts else said)
     stored = np.ascontiguousarray(people.T if shape[-1] == 300 else people).reshape(shape)
@@ -309,7 +309,7 @@ def test_sorted_out_exports_of_any_layout_are_decoded(shape: tuple[int, ...], pa
 
 @pytest.mark.parametrize("seen", [1, 2, 5])
 def test_keypoints_that_are_not_seen_do_not_tell_the_unit(seen: int) -> None:
-    """Some exporters write 0 for them, and most may be hidden behind furniture."""
+    """Keypoints at 0, as some exporters write hidden ones, do not affect the unit."""
     said = rows(TWO, (0.9, 0.8))
     hidden = np.zeros_like(said)
     hidden[:, :5] = said[:, :5]
@@ -323,7 +323,7 @@ def test_keypoints_that_are_not_seen_do_not_tell_the_unit(seen: int) -> None:
 
 
 def test_numbers_that_are_none_are_no_keypoints() -> None:
-    """Such as overflows of half precision."""
+    """NaN and infinity, such as overflows of half precision, are not returned."""
     said = rows(TWO, (0.9, 0.8))
     said[0, 5:8] = np.nan
     said[0, 8:11] = np.inf
@@ -346,7 +346,7 @@ def test_numbers_that_are_none_are_no_keypoints() -> None:
     ],
 )
 def test_a_near_miss_is_refused_with_its_reason(shapes: list[tuple[int, ...]], reason: str) -> None:
-    """And with how to export the model."""
+    """The error has the reason, and the export command."""
     outputs = [(f"o{i}", np.zeros(shape, np.float32), None) for i, shape in enumerate(shapes)]
     content = networks.build((1, SIZE.height, SIZE.width, 3), outputs, dtype="float32")
 

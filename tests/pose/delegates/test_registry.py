@@ -1,4 +1,4 @@
-"""What may run a model besides the CPU: by name, by what is plugged in, by a real library."""
+"""Delegates: by name, by connected device, by library path."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ BLACK = np.zeros((1, 64, 64, 3), dtype=np.uint8)
 
 
 def engine(library: Path | str, content: bytes | None = None) -> TfliteInterpreter:
-    """Load a network, by itself one for the Edge TPU, with a delegate."""
+    """Load a network, by default the Edge TPU one, with a delegate."""
     made_ready, info, _ = decoders.load(content or tpu.for_the_edgetpu(), "person")
     return TfliteInterpreter(made_ready, info, threads=1, plugin=Plugin(str(library)))
 
@@ -34,7 +34,7 @@ def engine(library: Path | str, content: bytes | None = None) -> TfliteInterpret
     ],
 )
 def test_the_device_always_has_a_number(text: str, device: str) -> None:
-    """Without one libedgetpu drops all other options in silence."""
+    """The option `device` is always set: without it libedgetpu ignores the other options."""
     plugin = delegates.named(text).plugin
 
     assert plugin is not None
@@ -43,7 +43,7 @@ def test_the_device_always_has_a_number(text: str, device: str) -> None:
 
 
 def test_each_text_is_one_delegates() -> None:
-    """The CPU needs nothing; a slash makes a library; a name says what it is again."""
+    """`cpu` has no plug-in, a slash means a library, and `name` returns the original text."""
     assert delegates.named("cpu").plugin is None
     assert delegates.named("/opt/other.so") == Library(Path("/opt/other.so"))
     for text in ("cpu", "edgetpu", "edgetpu:usb:1", "/opt/other.so"):
@@ -54,7 +54,7 @@ def test_each_text_is_one_delegates() -> None:
 
 @pytest.fixture
 def buses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put empty buses in the place of the machine's."""
+    """Replace the machine's buses by empty ones."""
     usb, nodes = tmp_path / "usb", tmp_path / "dev"
     usb.mkdir()
     nodes.mkdir()
@@ -64,7 +64,7 @@ def buses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def plug_in(buses: Path, port: str, vendor: str, product: str) -> None:
-    """Make a USB device as the system lists it."""
+    """Create a USB device's entry in sysfs."""
     device = buses / "usb" / port
     device.mkdir()
     (device / "idVendor").write_text(f"{vendor}\n")
@@ -73,7 +73,7 @@ def plug_in(buses: Path, port: str, vendor: str, product: str) -> None:
 
 @pytest.mark.parametrize("ids", edgetpu.USB_IDS)
 def test_an_accelerator_on_usb_is_seen_by_either_id(buses: Path, ids: tuple[str, str]) -> None:
-    """It has another one before its firmware is loaded."""
+    """Both USB ids are recognised: the id changes when the firmware is loaded."""
     plug_in(buses, "1-1", "1d6b", "0002")
     (buses / "usb" / "1-1:1.0").mkdir()
     before = EdgeTpu().absent(), EdgeTpu("usb").absent()
@@ -87,7 +87,7 @@ def test_an_accelerator_on_usb_is_seen_by_either_id(buses: Path, ids: tuple[str,
 
 
 def test_an_accelerator_on_pcie_is_seen_by_its_node(buses: Path) -> None:
-    """The driver makes /dev/apex_0 and so on."""
+    """The node /dev/apex_0 of the driver is recognised."""
     (buses / "dev" / "apex_0").touch()
 
     assert EdgeTpu("pci").absent() == ""
@@ -96,19 +96,19 @@ def test_an_accelerator_on_pcie_is_seen_by_its_node(buses: Path) -> None:
 
 
 def test_a_library_that_is_not_there_is_absent(tmp_path: Path) -> None:
-    """Found before any child is started for it."""
+    """A missing library is reported before a child process is started."""
     assert "no such file" in Library(tmp_path / "none.so").absent()
 
 
 def test_a_delegate_runs_what_only_it_can(tmp_path: Path) -> None:
-    """What was compiled for the Edge TPU is handed over, and the answer is the delegate's."""
+    """The Edge TPU operator is run by the delegate, which provides the outputs."""
     said = engine(tpu.compile_delegate(tmp_path)).infer(BLACK).arrays
 
     assert np.unique(said[0]) == pytest.approx(tpu.SAID)
 
 
 def test_the_twin_answers_on_the_cpu_with_a_delegate_loaded(tmp_path: Path) -> None:
-    """A delegate takes only what is its own."""
+    """The CPU model's operators are not taken over by the delegate."""
     said = engine(tpu.compile_delegate(tmp_path), tpu.for_the_cpu()).infer(BLACK).arrays
 
     np.testing.assert_array_equal(said[0], tpu.person())
@@ -124,20 +124,20 @@ def test_the_twin_answers_on_the_cpu_with_a_delegate_loaded(tmp_path: Path) -> N
 def test_a_delegate_that_is_of_no_use_says_why(
     tmp_path: Path, told: dict[str, str | int], words: str
 ) -> None:
-    """One that finds no device, and one that works and takes nothing over."""
+    """A delegate that finds no device or takes over no operator raises DelegateError."""
     with pytest.raises(DelegateError, match=words):
         engine(tpu.compile_delegate(tmp_path, **told))
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the runtime's own
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of the runtime
 def test_a_library_that_cannot_be_loaded_is_named() -> None:
-    """Libedgetpu is not installed, or is no library."""
+    """A missing or invalid library raises DelegateError with its name."""
     with pytest.raises(DelegateError, match=r"libnothing\.so\.1: the library cannot be loaded"):
         engine("libnothing.so.1")
 
 
 def test_a_device_that_goes_away_is_an_error_of_its_own(tmp_path: Path) -> None:
-    """Not a bug: whoever runs the network can go on without; the sentence does not grow."""
+    """A failure during inference raises DelegateError; repeated failures do not lengthen it."""
     running = engine(tpu.compile_delegate(tmp_path, AT_INVOKE="FAIL", AFTER=2))
     running.infer(BLACK)
     running.infer(BLACK)
@@ -152,7 +152,7 @@ def test_a_device_that_goes_away_is_an_error_of_its_own(tmp_path: Path) -> None:
 
 
 def test_without_a_delegate_a_model_for_the_edge_tpu_is_refused() -> None:
-    """In words that say what is missing."""
+    """The error says that the model is compiled for the Edge TPU."""
     content, info, _ = decoders.load(tpu.for_the_edgetpu(), "person")
 
     with pytest.raises(ModelError, match="compiled for the Edge TPU"):
@@ -161,7 +161,7 @@ def test_without_a_delegate_a_model_for_the_edge_tpu_is_refused() -> None:
 
 @pytest.mark.usefixtures("buses")
 def test_programs_of_ones_own_name_a_delegate_too(tmp_path: Path) -> None:
-    """By its path; `auto` is the CPU where no Edge TPU is plugged in, and so by itself."""
+    """PoseEstimator accepts a library's path; `auto` uses the CPU without an Edge TPU."""
     model, twin = tpu.pair(tmp_path)
     library = tpu.compile_delegate(tmp_path)
     picture = np.zeros((48, 64, 3), dtype=np.uint8)

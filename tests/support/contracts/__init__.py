@@ -1,1 +1,1 @@
-"""What every implementation of a protocol must keep; test files inherit from here."""
+"""Tests that every implementation of a protocol must pass; test classes inherit them."""

@@ -1,4 +1,4 @@
-"""What every decoder must do; a decoder's test class inherits this."""
+"""Tests that every decoder must pass; a decoder's test class inherits them."""
 
 from dataclasses import replace
 
@@ -18,24 +18,24 @@ FOREIGN = ModelInfo(
 
 
 class DecoderContract:
-    """Inherit, and provide `crowded`, `empty` and `truth`."""
+    """Inherit from it, and provide `crowded`, `empty` and `truth`."""
 
     pixel_tolerance = 0.05
 
     def crowded(self) -> Outputs:
-        """Return what the network says of a picture with people."""
+        """Return the network's outputs for a picture with people."""
         raise NotImplementedError
 
     def empty(self) -> Outputs:
-        """Return what the network says of a picture without anybody."""
+        """Return the network's outputs for a picture without people."""
         raise NotImplementedError
 
     def truth(self) -> Floats:
-        """Return (P, 17, 2): where the people of `crowded` are, in model pixels."""
+        """Return (P, 17, 2): the joints of the people in `crowded`, in model pixels."""
         raise NotImplementedError
 
     def test_it_is_found_by_its_tensors_whatever_its_name(self) -> None:
-        """The registry finds the family; the file's name says nothing."""
+        """The registry recognises the family by its tensors; the file's name is ignored."""
         model = replace(self.crowded().model, name="no-such-name")
 
         decoder = decoders.recognise(model)
@@ -43,13 +43,13 @@ class DecoderContract:
         assert decoder.decode(self.crowded(), Limits())
 
     def test_it_leaves_foreign_models_alone(self) -> None:
-        """Another family's outputs are refused, not tried."""
+        """The outputs of another model family are refused."""
         decoder = decoders.recognise(self.crowded().model)
 
         assert type(decoder).recognise(FOREIGN) is None
 
     def test_it_finds_everybody_where_they_are(self) -> None:
-        """Each person is found once, at the true place, in model pixels."""
+        """Each person is found once, at the true position, in model pixels."""
         people = decoders.recognise(self.crowded().model).decode(self.crowded(), Limits(20))
 
         assert match(np.array([p.keypoints[:, :2] for p in people]), self.truth()) < (
@@ -57,11 +57,11 @@ class DecoderContract:
         )
 
     def test_it_finds_nobody_in_an_empty_picture(self) -> None:
-        """An empty list is normal."""
+        """The result is an empty list."""
         assert decoders.recognise(self.empty().model).decode(self.empty(), Limits()) == []
 
     def test_it_says_people_best_first_with_scores_in_range(self) -> None:
-        """Scores lie in [0, 1] and fall; arrays are float32 (17, 3)."""
+        """Scores lie in [0, 1] in falling order; arrays are float32 (17, 3)."""
         people = decoders.recognise(self.crowded().model).decode(self.crowded(), Limits(20, 0.0))
 
         scores = [person.score for person in people]
@@ -74,7 +74,7 @@ class DecoderContract:
 
     @pytest.mark.parametrize("least", [0.0, 0.5, 1.01])
     def test_it_keeps_to_the_limits(self, least: float) -> None:
-        """No more people than asked for, and none below the score."""
+        """No more people than requested are returned, and none below the minimum score."""
         decoder = decoders.recognise(self.crowded().model)
 
         people = decoder.decode(self.crowded(), Limits(max_people=1, min_pose_score=least))
@@ -84,7 +84,7 @@ class DecoderContract:
         assert decoder.decode(self.crowded(), Limits(max_people=0)) == []
 
     def test_it_leaves_the_outputs_as_they_are(self) -> None:
-        """The arrays may be views into the runtime's memory."""
+        """The output arrays are not modified: they may be views into the runtime's memory."""
         outputs = self.crowded()
         before = [array.copy() for array in outputs.arrays]
         for array in outputs.arrays:
@@ -97,7 +97,7 @@ class DecoderContract:
 
 
 def match(found: Floats, truth: Floats) -> float:
-    """Return the largest distance between people and their truth, in whatever order."""
+    """Return the largest distance between people and their truth, in any order."""
     assert len(found) == len(truth)
     distance = np.hypot(*(found[:, None] - truth[None]).transpose(3, 0, 1, 2)).max(axis=2)
     assert sorted(distance.argmin(axis=1)) == list(range(len(truth)))

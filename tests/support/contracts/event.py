@@ -1,4 +1,4 @@
-"""What every event detector promises; its test inherits `DetectorContract`."""
+"""Tests that every event detector must pass; its test inherits `DetectorContract`."""
 
 import json
 from abc import ABC, abstractmethod
@@ -39,14 +39,14 @@ BUSY = Scene(
 
 
 class DetectorContract(ABC):
-    """Runs a detector over a busy scene; the subclass says which detector."""
+    """Runs a detector over a scene with many acts; the subclass provides the detector."""
 
     @abstractmethod
     def detector(self) -> Detector:
         """Return a fresh detector."""
 
     def play(self, detector: Detector) -> list[Event]:
-        """Return all events of the scene, with nobody before and after it."""
+        """Return all events of the scene, with empty frames before and after it."""
         events = detector.update([], 0)
         last_ns = 0
         for moment in BUSY.observe(fps=10, seed=4):
@@ -59,7 +59,7 @@ class DetectorContract(ABC):
         return events
 
     def test_it_says_only_what_the_contract_lists(self) -> None:
-        """Types are known, scores lie in 0 to 1, data can be sent."""
+        """Types are known, scores lie in [0, 1], data is JSON-serialisable."""
         events = self.play(self.detector())
 
         assert {event.type for event in events} <= set(TYPES)
@@ -67,11 +67,11 @@ class DetectorContract(ABC):
         assert json.dumps([dict(event.data) for event in events])
 
     def test_it_finds_the_same_again(self) -> None:
-        """A recording replays to the same events: no clock, no chance."""
+        """A recording replays to the same events: no clock, no randomness."""
         assert self.play(self.detector()) == self.play(self.detector())
 
     def test_its_state_can_be_sent_at_any_time(self) -> None:
-        """Also before the first frame; keys are the contract's and always the same."""
+        """The state is valid before the first frame, too; its keys are those of the contract."""
         detector = self.detector()
         before = set(detector.state)
 
@@ -82,7 +82,7 @@ class DetectorContract(ABC):
         assert json.dumps(dict(detector.state), sort_keys=True)
 
     def test_it_comes_to_rest_when_everybody_has_left(self) -> None:
-        """A minute and a half of nobody leaves the state of a fresh detector."""
+        """After 90 s without people the state is that of a fresh detector."""
         detector = self.detector()
         detector.update([], 0)
         fresh = json.dumps(dict(detector.state), sort_keys=True)

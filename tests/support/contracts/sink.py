@@ -1,4 +1,4 @@
-"""What every sink must do; inherit it in the sink's test file."""
+"""Tests that every sink must pass; inherit them in the sink's test file."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from edgepose.types import Message
 
 
 class SinkContract(ABC):
-    """Name the class `Test…`, say how to make a sink and how to see what came out."""
+    """Name the class `Test…`, provide a sink and a function that returns what was delivered."""
 
     @pytest.fixture
     @abstractmethod
@@ -21,12 +21,12 @@ class SinkContract(ABC):
     @pytest.fixture
     @abstractmethod
     def arrived(self) -> Callable[[Message], bytes]:
-        """Return a function that waits for a message's payload on the other side."""
+        """Return a function that waits for a message's payload at the receiver."""
 
     def test_it_delivers_the_bytes_it_was_given(
         self, sink: Sink, arrived: Callable[[Message], bytes]
     ) -> None:
-        """What is taken arrives, unchanged, whatever its kind."""
+        """Accepted messages are delivered unchanged, whatever their kind."""
         messages = [
             Message("edgepose/pi/hall/poses", b'{"poses":[]}', "poses", expiry_s=2),
             Message("edgepose/pi/hall/event", b'{"type":"wave"}', "event", qos=1),
@@ -45,7 +45,7 @@ class SinkContract(ABC):
         assert [arrived(message) for message in messages] == [m.payload for m in messages]
 
     def test_it_says_no_once_closed_and_closes_twice(self, sink: Sink) -> None:
-        """A message that cannot go out is never reported as taken."""
+        """`publish` returns False after `close`; `close` can be called twice."""
         message = Message("edgepose/pi/hall/poses", b"{}", "poses")
 
         sink.close()

@@ -1,4 +1,4 @@
-"""What every source of pictures keeps, whatever it reads from."""
+"""Tests that every picture source must pass."""
 
 import threading
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from edgepose.camera.sources import Source, Thumbnail
 from edgepose.errors import SourceError
 from edgepose.types import Frame, Image
 
-JOIN_S = 20.0  # far more than any source needs; only a hang reaches it
+JOIN_S = 20.0  # far more than any source needs; reached only by a hang
 
 
 class SourceContract:
-    """Inherit, name a fixture `opened` that opens the source at hand, and set `live`."""
+    """Inherit from it, provide a fixture `opened` that opens the source, and set `live`."""
 
     live: ClassVar[bool]
 
@@ -24,7 +24,7 @@ class SourceContract:
         return [frame for _, frame in zip(range(count), source.frames(), strict=False)]
 
     def test_it_says_what_it_is(self, opened: Callable[[], Source]) -> None:
-        """Live or finite, its rate and its length are there before the first frame."""
+        """`live`, the rate and the length are known before the first frame."""
         source = opened()
 
         assert isinstance(source, Source)
@@ -34,7 +34,7 @@ class SourceContract:
         source.close()
 
     def test_it_delivers_rgb_bytes_of_one_layout(self, opened: Callable[[], Source]) -> None:
-        """Every picture is (height, width, 3) of bytes, row after row in memory."""
+        """Every picture is (height, width, 3), uint8 and C-contiguous."""
         source = opened()
 
         frames = self.take(source, 3)
@@ -49,7 +49,7 @@ class SourceContract:
         source.close()
 
     def test_its_frames_are_in_order(self, opened: Callable[[], Source]) -> None:
-        """Each picture was taken after the one before."""
+        """Capture times increase strictly."""
         source = opened()
 
         moments = [frame.captured_ns for frame in self.take(source, 5)]
@@ -58,7 +58,7 @@ class SourceContract:
         source.close()
 
     def test_it_never_changes_a_picture_it_handed_out(self, opened: Callable[[], Source]) -> None:
-        """A frame kept aside stays what it was while others come."""
+        """A frame that is kept does not change while others are read."""
         source = opened()
 
         kept = [(frame, frame.image.tobytes()) for frame in self.take(source, 5)]
@@ -69,7 +69,7 @@ class SourceContract:
         source.close()
 
     def test_it_closes_twice(self, opened: Callable[[], Source]) -> None:
-        """Closing what is closed does nothing, begun or not."""
+        """`close` can be called twice, before and after the first frame."""
         fresh, begun = opened(), opened()
         next(iter(begun.frames()))
 
@@ -89,7 +89,7 @@ class SourceContract:
         assert list(frames) == []
 
     def test_another_thread_may_close_it(self, opened: Callable[[], Source]) -> None:
-        """Whoever waits for a frame is let go, without an error."""
+        """A reader that waits for a frame ends without an error."""
         source = opened()
         begun = threading.Event()
         failures: list[SourceError] = []
@@ -111,7 +111,7 @@ class SourceContract:
         assert failures == []
 
     def test_what_nobody_wants_is_left_out(self, opened: Callable[[], Source]) -> None:
-        """It asks about each picture in turn, and yields those that are wanted."""
+        """The filter is called for each picture in turn; only accepted pictures are yielded."""
         source = opened()
         asked: list[int] = []
 
@@ -128,7 +128,7 @@ class SourceContract:
     def test_a_live_one_offers_a_thumbnail_of_each_picture(
         self, opened: Callable[[], Source]
     ) -> None:
-        """It shows what the picture shows, all of it, and is large enough for the motion gate."""
+        """It shows the whole picture and is large enough for the motion gate."""
         source = opened()
         thumbnails: list[Image | None] = []
 

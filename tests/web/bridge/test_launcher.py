@@ -1,4 +1,4 @@
-"""Tests of the page as the daemon sees it, most with the real daemon and its real process."""
+"""The page as the daemon sees it, mostly with the real daemon and page process."""
 
 import asyncio
 import errno
@@ -47,7 +47,7 @@ def poses(number: int) -> IpcMessage:
 
 
 def heard(line: socket.socket) -> list[IpcMessage]:
-    """Take everything that waits."""
+    """Receive all waiting messages."""
     found = []
     line.setblocking(False)
     try:
@@ -59,7 +59,7 @@ def heard(line: socket.socket) -> list[IpcMessage]:
 
 
 class TestChannel:
-    """The way to the process."""
+    """The message channel to the page's process."""
 
     @pytest.fixture
     def ends(self) -> Iterator[tuple[socket.socket, socket.socket]]:
@@ -71,7 +71,7 @@ class TestChannel:
     def test_who_starts_late_is_told_what_matters(
         self, ends: tuple[socket.socket, socket.socket]
     ) -> None:
-        """The newest state and the last events in order, but no pose."""
+        """A new process gets the latest state and the last events in order, but no poses."""
         line, start = IpcChannel(), IpcMessage("start", (), b"{}")
         for number in range(EVENTS + 5):
             line.put(poses(number))
@@ -88,7 +88,7 @@ class TestChannel:
     def test_one_who_does_not_listen_holds_nobody_up(
         self, ends: tuple[socket.socket, socket.socket]
     ) -> None:
-        """Poses are left out; states and events are told again once there is room."""
+        """When the buffer is full poses are dropped; states and events are sent later."""
         line = IpcChannel()
         line.open(ends[0], IpcMessage("start", (), b"{}"))
         for number in range(5000):
@@ -107,7 +107,7 @@ class TestChannel:
         assert after[-1] == poses(5000)
 
     def test_one_who_has_gone_is_no_error(self, ends: tuple[socket.socket, socket.socket]) -> None:
-        """The page's thread notices by itself."""
+        """Sending to an ended process is no error."""
         line = IpcChannel()
         line.open(ends[0], IpcMessage("start", (), b"{}"))
         ends[1].close()
@@ -116,7 +116,7 @@ class TestChannel:
         line.put(IpcMessage("state", ("hall",), b"{}"))
 
     def test_what_is_no_more_is_forgotten(self, ends: tuple[socket.socket, socket.socket]) -> None:
-        """A camera that was taken out of the configuration."""
+        """Messages of removed cameras are dropped."""
         line = IpcChannel()
         for camera in ("hall", "yard"):
             line.put(IpcMessage("state", (camera,), b"{}"))
@@ -129,7 +129,7 @@ class TestChannel:
 
 
 class Host:
-    """A daemon as far as the page asks for it."""
+    """The parts of the daemon that the page uses."""
 
     engine_threads = 0
 
@@ -137,14 +137,14 @@ class Host:
         self.config, self.topics = config, topics
 
     def newest_frame(self, camera: str) -> None:
-        """Have no picture of any camera."""
+        """Return no picture."""
 
     def show_cameras(self, cameras: frozenset[str]) -> None:
-        """Let every motion gate be."""
+        """Do nothing."""
 
 
 class TestSeen:
-    """What of the daemon's messages the page is told."""
+    """Which of the daemon's messages the page gets."""
 
     @pytest.fixture
     def page(self) -> PageLauncher:
@@ -165,7 +165,7 @@ class TestSeen:
         return Message(topic, b"{}", kind)
 
     def test_nobody_looks_and_nothing_is_sent(self, page: PageLauncher) -> None:
-        """Poses only of cameras that somebody looks at."""
+        """Poses are sent only for watched cameras."""
         hall = self.message("edgepose/pi/hall/poses", "poses")
         yard = self.message("edgepose/pi/yard/poses", "poses")
 
@@ -187,7 +187,7 @@ class TestSeen:
         ],
     )
     def test_a_clip_with_the_room_in_it_needs_permission(self, tables: str, shown: bool) -> None:
-        """The page shows pictures of the camera only where its owner allows that."""
+        """A clip with the camera's picture is sent to the page only if permitted."""
         config = loads(f'[device]\nid = "pi"\n{tables}', "test")
         page = PageLauncher(cast(PageHost, Host(config, Topics("edgepose", "pi"))))
 
@@ -196,14 +196,14 @@ class TestSeen:
         assert [each[:2] for each in found] == ([("clip", ("hall",))] if shown else [])
 
     def test_a_clip_comes_after_the_event_that_it_belongs_to(self, page: PageLauncher) -> None:
-        """Also to a process that starts later: it links them as they come."""
+        """A new process gets the event before its clip, so that it can link them."""
         for name, kind in (("clip", "snapshot"), ("state", "state"), ("event", "event")):
             page.receive(self.message(f"edgepose/pi/hall/{name}", cast(Kind, kind)))
 
         assert [each.type for each in self.told(page)] == ["state", "event", "clip"]
 
     def test_what_is_not_for_people_is_left_out(self, page: PageLauncher) -> None:
-        """Discovery, pictures and MessagePack are for others."""
+        """Discovery messages, snapshots and MessagePack are not sent."""
         page.watch(["hall"], [])
 
         found = self.told(
@@ -251,17 +251,17 @@ class Served:
 
     @property
     def processed(self) -> int:
-        """How many frames have gone through."""
+        """Return the number of processed frames."""
         control = self.daemon.state.cameras.get("hall")
         return control.camera.health.processed if control else 0
 
     def goes_on(self) -> bool:
-        """Say whether frames go through."""
+        """Return whether frames are processed."""
         before = self.processed
         return wait_until(lambda: self.processed > before + 3, 60)
 
     def processes(self) -> list[int]:
-        """Return the page's processes."""
+        """Return the ids of the page's processes."""
         found = []
         for task in Path("/proc/self/task").iterdir():
             for pid in (task / "children").read_text().split():
@@ -278,7 +278,7 @@ class Served:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Start daemons that end with the test."""
+    """Start daemons, which end after the test."""
     started: list[Served] = []
 
     def start(*words: str, **settings: str) -> Served:
@@ -292,7 +292,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
 
 def refused(port: int) -> bool:
-    """Say whether nobody listens."""
+    """Return whether the port refuses connections."""
     with socket.socket() as line:
         return line.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
 
@@ -302,7 +302,7 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 async def look(port: int, wanted: Callable[[dict[str, Any]], bool], *said: str) -> list[Any]:
-    """Look at the page until something is seen; return all that was."""
+    """Receive the page's messages until one matches; return all of them."""
     found: list[Any] = []
     where = f"ws://127.0.0.1:{port}/api/live"
     async with ClientSession() as session, session.ws_connect(where) as line:
@@ -324,10 +324,10 @@ def is_(type_: str) -> Callable[[dict[str, Any]], bool]:
 
 @pytest.mark.slow
 class TestDaemon:
-    """The real thing, without a broker: the page is there all the same."""
+    """The real daemon without a broker: the page works nevertheless."""
 
     def test_a_process_comes_with_the_first_who_looks(self, serve: Callable[..., Served]) -> None:
-        """Not before; it shows who is there, and ends with the daemon."""
+        """The process starts with the first request and ends with the daemon."""
         served = serve()
         assert served.processes() == []
 
@@ -349,7 +349,7 @@ class TestDaemon:
     def test_a_process_that_is_killed_costs_a_line_in_the_log(
         self, serve: Callable[..., Served], caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Frames go on, and whoever looks next gets another one."""
+        """Frames go on, and the next request starts a new process; the log gets one line."""
         served = serve()
         run(look(served.port, is_("poses")))
         (first,) = served.processes()
@@ -368,7 +368,7 @@ class TestDaemon:
         assert len(said) == 1
 
     def test_a_process_that_hangs_slows_nothing(self, serve: Callable[..., Served]) -> None:
-        """Also while somebody looks; when it goes on, so does the page."""
+        """A stopped page process does not slow the daemon; afterwards it continues."""
         served = serve()
         run(look(served.port, is_("poses")))
         (process,) = served.processes()
@@ -392,7 +392,7 @@ class TestDaemon:
         run(stall())
 
     def test_what_is_saved_holds_at_once(self, serve: Callable[..., Served]) -> None:
-        """The daemon has reloaded when the answer comes, and the state knows the zone."""
+        """The daemon has reloaded when the answer arrives; the state contains the new zone."""
         served = serve()
         seen = ask(served.port, "GET", "/api/config").data["revision"]
         zone = {"id": "floor", "kind": "area", "polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
@@ -416,7 +416,7 @@ class TestDaemon:
         assert "# first" in served.file.read_text()
 
     def test_programs_read_without_a_broker(self, serve: Callable[..., Served]) -> None:
-        """Poses, states and skeletons of the real thing, as the document describes them."""
+        """Poses, states and skeletons of the real daemon conform to the OpenAPI document."""
         served = serve()
         schemas = openapi.document()["components"]
 
@@ -453,7 +453,7 @@ class TestDaemon:
         assert b"\xff\xd8" in picture
 
     def test_a_camera_is_set(self, serve: Callable[..., Served]) -> None:
-        """As over MQTT, with its refusals; what is in force stands in its state."""
+        """Settings and refusals are as over MQTT; the state contains the new value."""
         served = serve()
         path = "/api/cameras/hall/set"
 
@@ -469,7 +469,7 @@ class TestDaemon:
     def test_an_empty_room_moves_for_who_looks(
         self, serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The motion gate is open while somebody looks, and shut again afterwards."""
+        """The motion gate is open while the page is watched, and closed afterwards."""
         monkeypatch.setitem(ATTENTIVE_S, "somebody", 0.2)
         with streams.Camera() as camera:
             camera.picture = rooms.empty()
@@ -491,7 +491,7 @@ class TestDaemon:
         assert (moments[-1] - moments[0]).total_seconds() < idle_s
 
     def test_pictures_are_shown_where_the_owner_wants(self, serve: Callable[..., Served]) -> None:
-        """Small, of the frame they name, and black where they are masked."""
+        """`web.picture` sends small masked pictures with their frame's number."""
         mask = "masks = [[[0, 0], [0.5, 0], [0.5, 1], [0, 1]]]\n"
         served = serve(CAMERA + mask, web="picture = true\n")
         wish = '{"type":"watch","cameras":["hall"],"picture":true}'
@@ -511,7 +511,7 @@ class TestDaemon:
         assert image[:, : half - 8].mean() < 2 < image[:, half + 8 :].mean()
 
     def test_pictures_are_shown_nowhere_else(self, serve: Callable[..., Served]) -> None:
-        """Whatever a browser asks for."""
+        """Without `web.picture` no pictures are sent, even on request."""
         served = serve()
         wish = '{"type":"watch","cameras":["hall"],"picture":true}'
         count = iter(range(10))
@@ -524,7 +524,7 @@ class TestDaemon:
     def test_beyond_this_machine_it_waits_for_a_token(
         self, serve: Callable[..., Served], caplog: pytest.LogCaptureFixture
     ) -> None:
-        """It is not served, and the log says what to do; with a token it is, to who shows it."""
+        """On other addresses the page is served only with a token; the log says how to make one."""
         caplog.set_level(logging.INFO, "edgepose")
         served = serve()
         served.write(listen="0.0.0.0")
@@ -547,7 +547,7 @@ class TestDaemon:
     def test_it_moves_and_ends_with_a_reload(
         self, serve: Callable[..., Served], caplog: pytest.LogCaptureFixture
     ) -> None:
-        """The old place is free then, and empty is off."""
+        """A reload changes the address and frees the old one; an empty one turns the page off."""
         caplog.set_level(logging.INFO, "edgepose")
         served = serve()
         ask(served.port, "GET", "/api/session")
@@ -566,7 +566,7 @@ class TestDaemon:
 
 
 class TestServed:
-    """Why a page is not served; each is one sentence that says what to do."""
+    """Reasons for not serving the page, each logged in one sentence with a remedy."""
 
     @pytest.fixture(autouse=True)
     def _told(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -583,7 +583,7 @@ class TestServed:
         return [record.getMessage() for record in self.caplog.records]
 
     def test_the_libraries_are_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """They are an extra."""
+        """The optional libraries are missing."""
         monkeypatch.setattr("edgepose.web.requirements.find_spec", lambda name: None)
 
         (said,) = self.configure(f'listen = "127.0.0.1:{free_port()}"')
@@ -591,14 +591,14 @@ class TestServed:
         assert "aiohttp" in said
 
     def test_the_port_is_taken(self) -> None:
-        """By whomever."""
+        """The port is in use."""
         with socket.create_server(("127.0.0.1", 0)) as other:
             (said,) = self.configure(f'listen = "127.0.0.1:{other.getsockname()[1]}"')
 
         assert "web.listen" in said
 
     def test_the_certificate_is_none(self, tmp_path: Path) -> None:
-        """Or is not there."""
+        """The certificate is missing or invalid."""
         file = tmp_path / "page.pem"
         listen = f'listen = "127.0.0.1:{free_port()}"\ncert_file = "{file}"'
 
@@ -610,5 +610,5 @@ class TestServed:
         assert "web.cert_file" in wrong
 
     def test_it_is_off(self) -> None:
-        """That is no reason to say anything."""
+        """An empty address logs nothing."""
         assert self.configure('listen = ""') == []
