@@ -5,6 +5,7 @@ only queues them.
 """
 
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -123,19 +124,22 @@ class PahoClient:
                 options.availability_topic, OFFLINE, attempt.qos, attempt.retain, properties=will
             )
         self._client = client
-        self._answered = False
+        self._answered = threading.Event()
         self._refuse = partial(callbacks.answered, OLD_PROTOCOL, BrokerLimits())
         self._set_callbacks(callbacks)
 
     def _set_callbacks(self, to: ClientCallbacks) -> None:
-        reason_of, client = BrokerReason.from_code, self._client
+        # The callbacks do not refer to `self` or the client: such circles would keep the sockets
+        # of ended sessions open until the next garbage collection.
+        reason_of, client, answered = BrokerReason.from_code, self._client, self._answered
+        keepalive_s = self._options.keepalive_s
 
         def on_connect(
-            _c: Client, _u: Any, _f: Any, reason: ReasonCode, given: Properties | None
+            client_: Client, _u: Any, _f: Any, reason: ReasonCode, given: Properties | None
         ) -> None:
             most: int = getattr(given, "ReceiveMaximum", MAX_IN_FLIGHT)
-            client._max_inflight_messages = min(MAX_IN_FLIGHT, most)  # paho does not obey it
-            self._answered = True
+            client_._max_inflight_messages = min(MAX_IN_FLIGHT, most)  # paho does not obey it
+            answered.set()
             to.answered(reason_of(reason, given), _broker_limits(given))
 
         def on_disconnect(
@@ -150,7 +154,7 @@ class PahoClient:
             mid, [reason_of(reason) for reason in reasons]
         )
         client.on_message = lambda _c, _u, message: to.received(_received_message(message))
-        client.on_socket_open = lambda _c, _u, sock: _tune_socket(sock, self._options.keepalive_s)
+        client.on_socket_open = lambda _c, _u, sock: _tune_socket(sock, keepalive_s)
         # With this set, `publish` leaves writing to `loop`. Without paho's thread it would write
         # itself, so that two threads could write into one packet.
         client.on_socket_register_write = lambda *_: None
@@ -174,7 +178,7 @@ class PahoClient:
     def loop(self, timeout_s: float) -> bool:
         """Read and write pending data; return False once the connection has ended."""
         code: MQTTErrorCode = self._client.loop(timeout_s)
-        if code == MQTTErrorCode.MQTT_ERR_PROTOCOL and not (self._is_v5 or self._answered):
+        if code == MQTTErrorCode.MQTT_ERR_PROTOCOL and not (self._is_v5 or self._answered.is_set()):
             self._refuse()  # paho reports it in no other way
         return code == MQTTErrorCode.MQTT_ERR_SUCCESS
 

@@ -52,7 +52,10 @@ def test_nothing_that_a_daemon_says_holds_a_password(tmp_path: Path) -> None:
             finally:
                 running.process.terminate()
                 running.wait()
-            topics = [(message.topic, message.payload.decode()) for message in watcher.noted()]
+            topics = [
+                (message.topic, message.payload.decode(errors="replace"))
+                for message in watcher.noted()
+            ]
 
     assert not json.loads(report.payload)["data"]["ok"]
     assert all("127.0.0.1" in text for text in (running.said(), str(topics), served[1]))

@@ -371,8 +371,9 @@ class TestPlaces:
 
     def look(self, port: int | None, *, runs: bool = False) -> tuple[Finding, Finding]:
         listen = "" if port is None else f"127.0.0.1:{port}"
-        made = config(f'[web]\nlisten = "{listen}"\n[metrics]\nlisten = "{listen}"\n')
-        return checks.live_page(made, runs=runs), checks.numbers(made, runs=runs)
+        page = config(f'[web]\nlisten = "{listen}"\n')
+        numbers = config(f'[metrics]\nlisten = "{listen}"\n')
+        return checks.live_page(page, runs=runs), checks.numbers(numbers, runs=runs)
 
     def test_what_answers_is_well(self) -> None:
         """A port in use by the daemon is ok."""
