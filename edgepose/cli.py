@@ -49,7 +49,7 @@ COMMANDS: Final = {
     "doctor": CommandRow("edgepose.commands.doctor", "check camera, model, broker and machine"),
     "models": CommandRow("edgepose.commands.models", "list models, or describe a .tflite file"),
     "eval": CommandRow("edgepose.commands.eval", "measure accuracy on pictures in COCO's format"),
-    "bench": CommandRow("edgepose.commands.bench", "measure the daemon against bare inference"),
+    "bench": CommandRow("edgepose.commands.bench", "compare the daemon with bare inference"),
     "demo": CommandRow(
         "edgepose.commands.demo", "run the daemon on the bundled clip, with a broker"
     ),

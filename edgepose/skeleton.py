@@ -104,8 +104,9 @@ class MidJoints(NamedTuple):
 def figure(keypoints: Floats, min_score: float = 0.3) -> MidJoints:
     """Reduce ``(17, 3)`` keypoints to the midpoints of the body's joints.
 
-    The midpoint of a pair does not change if a model swaps left and right, as it does for backs
-    and profiles. If only one joint of a pair reaches `min_score`, its position is used.
+    The midpoint of a pair does not change if a model swaps left and right, which happens with
+    people seen from behind or from the side. If only one joint of a pair reaches `min_score`, its
+    position is used.
     """
     joints: list[list[float]] = keypoints.tolist()
     return MidJoints(

@@ -84,7 +84,8 @@ def command_page(command: Syntax) -> str:
     """Return a command's page."""
     parts = [f"# {' '.join(command.path)}\n", NOTE.format(f"{command.path[1]} "), _body(command)]
     for below in command.commands:
-        parts += [f"## {' '.join(below.path)}\n", f"{below.summary.capitalize()}.\n", _usage(below)]
+        summary = below.summary[:1].upper() + below.summary[1:]
+        parts += [f"## {' '.join(below.path)}\n", f"{summary}.\n", _usage(below)]
         parts += [_table(below.positionals + below.options)]
     return "\n".join(parts)
 

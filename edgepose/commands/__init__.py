@@ -63,8 +63,8 @@ def add_broker(parser: argparse.ArgumentParser) -> None:
         "--mqtt",
         metavar="URL",
         help="the broker, mqtt://[USER[:PASSWORD]@]HOST[:PORT]; default: that of the"
-        f" configuration, and {DEFAULT_URL} where there is none."
-        f" A password may also stand in the environment's {PASSWORD_VARIABLE}",
+        f" configuration, or {DEFAULT_URL} if it has none."
+        f" A password can also be given in the environment variable {PASSWORD_VARIABLE}",
     )
     parser.add_argument("--ca-file", metavar="FILE", help="certificate of the broker's CA")
 
@@ -93,7 +93,7 @@ def add_model(parser: argparse.ArgumentParser, default: str = "auto") -> None:
         help=f"name or .tflite; default {DEFAULT if default == 'auto' else default}",
     )
     parser.add_argument(
-        "--policy", choices=get_args(PolicyName), default="auto", help="where to look"
+        "--policy", choices=get_args(PolicyName), default="auto", help="area to process"
     )
 
 
@@ -104,7 +104,7 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
         type=ranged(int, 0, 64),
         default=0,
         metavar="N",
-        help="of one inference; default 0: all cores but one",
+        help="threads of one inference; default 0: all cores but one",
     )
 
 

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-m", "--model", metavar="NAME", default=catalog.DEFAULT, help="the model to measure"
     )
     parser.add_argument(
-        "--policy", choices=("auto", "whole", "follow"), default="auto", help="where to look"
+        "--policy", choices=("auto", "whole", "follow"), default="auto", help="area to process"
     )
     parser.add_argument("--source", metavar="URI", default="demo://", help="a video; default demo")
     parser.add_argument("--mqtt", metavar="URL", default="", help="a broker; default: mosquitto")
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=ranged(int, 1),
         default=300,
         metavar="N",
-        help="in each round; default 300",
+        help="frames in each round; default 300",
     )
     parser.add_argument(
         "--rounds",
@@ -50,21 +50,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scaling",
         action="store_true",
-        help="the machine's best bare rate, and the daemon's share of it with 1, 2 and 4 cameras",
+        help="measure the machine's best bare rate, and the daemon's share of it with 1, 2 and 4"
+        " cameras",
     )
     parser.add_argument(
         "--latency",
         action="store_true",
-        help="time from capture to another client of the broker, at the source's own rate",
+        help="measure the time from capture to another MQTT client, at the source's own rate",
     )
-    parser.add_argument("--memory", action="store_true", help="also memory and start-up")
+    parser.add_argument("--memory", action="store_true", help="measure memory and start-up, too")
     parser.add_argument(
         "--marks",
         type=ranged(int, 1),
         nargs="+",
         default=MARKS,
         metavar="N",
-        help=f"with --memory: frames after which to look; default {' '.join(map(str, MARKS))}",
+        help=f"with --memory: measure memory after N frames; default {' '.join(map(str, MARKS))}",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 

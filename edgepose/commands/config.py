@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.set_defaults(verb=_check_file)
     show = verbs.add_parser("show", help="print all values, defaults included")
     show.set_defaults(verb=_show_config)
-    init = verbs.add_parser("init", help="write a commented file as a start")
+    init = verbs.add_parser("init", help="write a commented file to start from")
     init.set_defaults(verb=_write_config)
     for verb in (check, show, init):
         verb.add_argument(
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URI",
         help="source of the camera; auto: the first camera found",
     )
-    init.add_argument("--broker", default="", metavar="URL", help="for the broker's address")
+    init.add_argument("--broker", default="", metavar="URL", help="address of the broker")
     init.add_argument("--force", action="store_true", help="overwrite an existing file")
 
     schema = verbs.add_parser("schema", help="print the JSON Schema of the file")

@@ -1,8 +1,8 @@
 """Run the daemon with the bundled clips and model and its own broker.
 
 Prints the messages that any MQTT client would receive. The page shows them too, with the picture
-and two zones; what is drawn there applies at once. Ctrl-C stops everything. If something was saved
-on the page, its file is kept and named.
+and two zones; zones drawn there apply at once. Ctrl-C stops everything. If changes were saved on
+the page, the configuration file is kept and its path is printed.
 """
 
 import argparse

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="the pictures")
     parser.add_argument(
-        "--annotations", type=Path, required=True, metavar="COCO.json", help="who is in them"
+        "--annotations", type=Path, required=True, metavar="COCO.json", help="the people in them"
     )
     add_model(parser)
     add_threads(parser)
@@ -51,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min-score",
         type=ranged(float, 0, 1),
         metavar="S",
-        help="leave out people below it, 0 to 1; default: none is left out, and precision and"
-        " recall are those at the model's own",
+        help="omit people below this score, 0 to 1; default: omit none, and measure precision and"
+        " recall at the model's own minimum score",
     )
     parser.add_argument(
         "--bootstrap",

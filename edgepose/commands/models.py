@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fetch = verbs.add_parser("fetch", help="download models and check them")
     fetch.add_argument("model", nargs="+", help="a name of the list")
     fetch.add_argument(
-        "--to", type=Path, metavar="DIR", help="put them there; default: the state directory"
+        "--to", type=Path, metavar="DIR", help="folder for models; default: in the state directory"
     )
     fetch.set_defaults(verb="fetch")
 

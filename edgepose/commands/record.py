@@ -36,7 +36,7 @@ HEARING_S: Final = 1.0  # long enough for retained messages and poses
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_broker(parser)
-    add_config(parser, "for the broker's address")
+    add_config(parser, "file with the broker's address")
     add_topics(parser)
     parser.add_argument(
         "-o",
@@ -44,14 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("-"),
         metavar="FILE",
-        help="a new file, .mcap for MCAP; - or none: JSON Lines to standard output",
+        help="new file, .mcap for MCAP; default or -: JSON Lines to standard output",
     )
     parser.add_argument(
         "--for",
         dest="seconds",
         type=ranged(float, 0),
         metavar="S",
-        help="stop after so many seconds of listening",
+        help="stop after this many seconds",
     )
 
 

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--events", action="store_true", help="derive events and states from the poses"
     )
-    add_config(parser, "for the broker's address, and with --events for zones and events")
+    add_config(parser, "file with the broker's address, and with --events zones and events")
     parser.add_argument(
         "--print", action="store_true", help="print the payloads, without a broker, at once"
     )

@@ -1,8 +1,8 @@
 """Score events: compare a recording with labels of the actual events.
 
 This version computes events from the recorded poses, with the zones and events of the
-configuration, and matches them one to one with the labels. This compares
-versions and settings on the same recording. For a folder of recordings, falls are scored:
+configuration, and matches them one to one with the labels. So versions and settings can be
+compared on the same recording. For a folder of recordings, falls are scored:
 totals of each group, false alarms an hour, and the stage that rejected missed falls.
 """
 
@@ -41,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_config(parser, "zones and events")
     parser.add_argument(
-        "--recorded", action="store_true", help="score the events in the recording instead"
+        "--recorded", action="store_true", help="score the recorded events, not new ones"
     )
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -36,7 +36,7 @@ CLEAR_ALL: Final = "\x1b[2J"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_broker(parser)
-    add_config(parser, "for the broker's address")
+    add_config(parser, "file with the broker's address")
     add_topics(parser)
 
 

@@ -170,7 +170,7 @@ def _first_picture(camera: Camera, got: list[Frame | Exception]) -> None:
             opened.close()
     except StopIteration:
         got.append(EdgeposeError(f"{camera.source}: contains no picture"))
-    except Exception as error:  # any error is the finding
+    except Exception as error:  # reported as the finding
         got.append(error)
 
 

@@ -155,8 +155,8 @@ class PahoClient:
         )
         client.on_message = lambda _c, _u, message: to.received(_received_message(message))
         client.on_socket_open = lambda _c, _u, sock: _tune_socket(sock, keepalive_s)
-        # With this set, `publish` leaves writing to `loop`. Without paho's thread it would write
-        # itself, so that two threads could write into one packet.
+        # With this callback only `loop` writes to the socket. Without it, as paho's thread does
+        # not run, `publish` would write as well, and two packets could be mixed.
         client.on_socket_register_write = lambda *_: None
 
     def connect(self) -> None:

@@ -26,8 +26,8 @@ SURE: Final = 0.35  # score that suffices for an id, whatever the model
 def tracker_options(pose: PoseSettings) -> tracking.TrackerOptions:
     """Return the tracker options for the configured minimum pose score.
 
-    Before a new track gets an id, its score must once be as much above the minimum as it may
-    later be below it: furniture stays near the minimum.
+    A new track gets an id once its score has reached the minimum divided by `WEAK`, or `SURE`
+    if that is lower: the scores of furniture stay near the minimum.
     """
     least = pose.least()
     sure = max(least, min(least / WEAK, SURE))

@@ -19,7 +19,7 @@ from edgepose.types import Size
 Matrix = NDArray[np.float64]
 
 ANKLE_M: Final = 0.068  # ankles above the floor: 0.039 of a height of 1.75 m, as in `zones`
-FOCAL_LENGTHS: Final = (0.3, 5.0)  # accepted, in longer sides of the frame: 118 to 11 degrees
+FOCAL_LENGTHS: Final = (0.3, 5.0)  # limits, in longer sides of the frame: 118 to 11 degrees
 SINGULAR: Final = 1e-9  # magnitudes below it count as zero
 
 

@@ -120,9 +120,9 @@ def _all_inputs(keypoints: Floats, looks: Looks, least: float, before: Array) ->
 
 
 def network_inputs(keypoints: Floats, least: float, looks: Looks | None = None) -> Floats:
-    """Return places and visibility (n, 3 * 17); joints with a score below `least` are hidden.
+    """Return positions and visibility (n, 3 * 17); joints with a score below `least` are hidden.
 
-    `looks` are the measures of the same keypoints, if they are known already.
+    If `looks`, the measures of the same keypoints, are given, they are not computed again.
     """
     return _network_inputs(keypoints, looks or measure(keypoints, least), least)
 

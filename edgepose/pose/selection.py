@@ -624,7 +624,7 @@ def _made_for_edgetpu(name: str) -> bool:
 
 def _needs_edgetpu(choice: catalog.Choice) -> bool:
     if choice.path.parent == Path(str(catalog.DATA)):
-        return False  # none of the bundled files does; saves reading them at each start
+        return False  # bundled files do not need one; not read at each start
     return info.read(catalog.read_file(choice.path), choice.name).needs_edgetpu
 
 

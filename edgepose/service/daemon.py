@@ -31,7 +31,7 @@ STATS_S: Final = 10.0
 SUPERVISE_S: Final = 2.0  # period of the delegate check and of the watchdog message to systemd
 START_POLL_S: Final = 0.1  # the same period until `ready` was sent to systemd
 RELOAD_S: Final = 90.0  # upper limit: a new model is tried on a delegate, timed and loaded
-CLOSE_S: Final = 1.0  # each for the threads and the broker; the daemon has five seconds to stop
+CLOSE_S: Final = 1.0  # limit for the threads, then for the broker; a stop may take 5 s in total
 
 
 class Daemon:

@@ -14,7 +14,7 @@ from edgepose.service import wiring
 from edgepose.service.cameras import CameraSet
 from edgepose.service.state import DaemonState
 
-CLOSE_S: Final = 1.0  # for the old connection to send what waits
+CLOSE_S: Final = 1.0  # limit for sending the remaining messages on the old connection
 
 
 @dataclass(frozen=True, slots=True, eq=False)

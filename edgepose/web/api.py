@@ -18,7 +18,7 @@ from edgepose.web.live import Hub, OutgoingFrame, Viewer
 POLLED_S: Final = 30.0  # the daemon sends poses for this time after a request for them
 STALE_S: Final = 15.0  # older poses are neither returned nor drawn
 FIRST_S: Final = 5.0  # wait for the first poses of a camera without other clients
-REPEAT_S: Final = 5.0  # interval of repeated pictures, which detect lost clients
+REPEAT_S: Final = 5.0  # without new frames, resend the picture to detect lost clients
 WRITE_S: Final = 15.0  # a client that does not read for this time is disconnected
 BOUNDARY: Final = "edgepose-frame"
 
@@ -265,7 +265,7 @@ class _State(msgspec.Struct):
 
 
 def _multipart_part(jpeg: bytes) -> bytes:
-    """Return a picture with headers and the next boundary, for which browsers wait."""
+    """Return a picture with headers and a boundary after it: browsers show it only then."""
     head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
     return head.encode() + jpeg + f"\r\n--{BOUNDARY}\r\n".encode()
 

@@ -195,7 +195,7 @@ class Hub:
         """Store a message of the daemon and pass it to the clients."""
         if message.type == "event":
             if message in self._events:
-                return  # a repetition, after the socket was full
+                return  # already stored: the daemon sends it again after the socket was full
             self._events.append(message)
         elif message.type == "clip":
             self._keep_clip(message)
@@ -216,7 +216,7 @@ class Hub:
         else:
             return
         if any(clip.content == message.payload for clip in self._clips):
-            return  # a repetition, after the socket was full
+            return  # already stored: the daemon sends it again after the socket was full
         clip = Clip(next(self._numbers), found.id, camera, message.payload)
         self._clips.append(clip)
         for viewer in self.viewers:

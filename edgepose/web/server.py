@@ -185,7 +185,7 @@ class PageServer:
             self._check_request(request)
             if request.method not in guard.SAFE:
                 await _receive_body(request)
-            # Until here a new connection may displace this one, like any incomplete request.
+            # Until here the request is incomplete: a new connection may replace this one.
             with self._connections.handling(request.protocol):
                 return await handler(request)
         except Refused as refused:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SPARE_BYTES: Final = {"matroska,webm": 100, "flv": 100}
 """Bytes of headers between two packets, rounded up, of containers without fixed packets."""
 
-SUSPICION_PACKETS: Final = 17  # H.264 reorders up to 16 pictures, so times show a gap later
+SUSPICION_PACKETS: Final = 17  # times show a gap up to 16 packets later, as H.264 reorders them
 EMPTY_BYTES: Final = 12  # MPEG-4 part 2: a VOP that is not coded, which repeats the picture before
 SHOW_FRAME: Final = 0x10  # of VP8's first byte (RFC 6386, 9.1); 0 occurs in damaged data only
 CHUNK_HEADER: Final = 8  # of AVI: its index points at the header, packets at the data

@@ -6,15 +6,14 @@ from edgepose.timing import NS_PER_S
 class Debounce:
     """A boolean that changes only after the new value was observed for long enough.
 
-    Time runs from the first frame with the new value, so a gap without frames changes
-    nothing.
+    The time counts from the first frame with the new value, also while no frames arrive.
 
     Parameters
     ----------
     on_s, off_s : float
         Seconds before the value turns true or false.
     gap_s : float
-        Length of an interruption that restarts the time before turning true.
+        If the observation is false for this long, the time before turning true restarts.
     """
 
     def __init__(self, on_s: float, off_s: float, gap_s: float = 0.0) -> None:

@@ -16,7 +16,7 @@ from edgepose.types import Event, Track
 
 RELEASE_S: Final = 0.3  # debounce of the release: a hand that trembles at the limit counts once
 GAP_S: Final = 0.25  # tolerated interruption: models lose a wrist in single frames
-WINDOW_S: Final = 2.0  # window for swings: four or more, as people wave once or twice a second
+WINDOW_S: Final = 2.0  # window for counting turns; a wave has four or more: 1 to 2 Hz
 TORSO_S: Final = 1.0  # time constant of the torso length: faster changes are model errors
 LOST_S: Final = 0.4  # a longer gap starts a new path of a joint
 TURNED: Final = 0.25  # torso lengths: minimum shoulder width, less is seen from the side
@@ -219,7 +219,7 @@ class _Limbs:
         else:
             side, _, part = joint.partition("_")
             point = self.at(f"{side}_{CARRIERS[part]}")
-            # A hanging arm swings in walking and sweeps aside when raised: no waves.
+            # A hanging arm swings while walking and moves sideways while rising: no wave.
             hangs = part == "wrist" and point is not None and here[1] > point[1]
             carrier = None if point is None or hangs else point[0]
         return None if carrier is None else (here[0] - carrier) / torso

@@ -20,7 +20,7 @@ from edgepose.types import Event, Track
 MEMORY_S: Final = 4.0  # time constant of the vote between lying and not lying
 STEP_S: Final = 1.0  # maximum time that one observation is weighted with
 BEGINS: Final = 0.6  # minimum vote for lying of a long lie
-ENDS: Final = 0.3  # a lie ends when the vote falls below this
+ENDS: Final = 0.3  # a long lie ends when the vote falls below this
 FEW: Final = 8  # minimum observations of lying
 READABLE: Final = 0.15  # minimum part of all observations since the beginning that are of lying
 MOSTLY: Final = 0.7  # minimum part of lying in the observations with a known posture

@@ -44,7 +44,7 @@ class StayDetector:
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """`zones`: for each zone `longest_s` of present stays, rounded down to `STEP_S`."""
+        """`zones`: `longest_s` of the present stays in each zone, in steps of `STEP_S`."""
         longest = dict.fromkeys(self._zones, 0)
         for (_, zone), stay in self._stays.items():
             lasted_s = (stay.inside_ns - stay.since_ns) / NS_PER_S
