@@ -290,7 +290,7 @@ def test_the_command_says_what_cannot_be_fetched(tmp_path: Path) -> None:
 
     assert unknown.returncode != 0
     assert "did you mean" in unknown.stderr
-    assert (bundled.returncode, "comes with edgepose" in bundled.stdout) == (0, True)
+    assert (bundled.returncode, "is included in edgepose" in bundled.stdout) == (0, True)
 
 
 def test_a_file_is_no_name_to_fetch(tmp_path: Path) -> None:

@@ -577,7 +577,7 @@ class TestRefusal:
                     assert sink.wait_connected(10)
 
         assert told == []
-        assert len([r for r in caplog.records if "refuses us" in r.message]) == 1
+        assert len([r for r in caplog.records if "refuses the login" in r.message]) == 1
 
     def test_a_refusal_names_the_client_id_and_the_setting(self, tmp_path: Path) -> None:
         """The error names client id and `mqtt.client_id`: some brokers accept certain ids only."""
@@ -934,9 +934,9 @@ class TestTls:
         [
             (
                 ("20200101000000Z", "20200201000000Z"),
-                "expired.*owner has to renew it, or the clock",
+                "expired.*renew it on the broker, or correct the clock",
             ),
-            (("20500101000000Z", "20510101000000Z"), "not yet valid.*the clock here is wrong"),
+            (("20500101000000Z", "20510101000000Z"), "not yet valid.*correct the clock here"),
         ],
     )
     def test_a_certificate_of_another_time_is_told(
@@ -1012,7 +1012,7 @@ class TestTls:
             bare = MqttClient(options(broker.url, ca_file=ours.certificate))
             with started(bare, connected=False):
                 assert bare.wait_tried(10)
-                assert "wants a client certificate" in bare.trouble
+                assert "requires a client certificate" in bare.trouble
             plain = options(broker.url.replace("mqtts://", "mqtt://"))
             stranger, its_key = Authority(tmp_path, "other").sign("stranger")
             wrong = options(
@@ -1020,7 +1020,7 @@ class TestTls:
             )
             with started(MqttClient(wrong), connected=False) as refused:
                 assert refused.wait_tried(10)
-                assert "does not trust our certificate" in refused.trouble
+                assert "does not trust the client certificate" in refused.trouble
             with started(MqttClient(plain), connected=False) as unready:
                 assert unready.wait_tried(10)
                 assert "mqtts://" in unready.trouble

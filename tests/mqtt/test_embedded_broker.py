@@ -167,7 +167,7 @@ class TestEmbeddedBroker:
         """A requested port in use is an error; the default port is replaced by a free one."""
         with socket.create_server((HOST, 0)) as other:
             taken = other.getsockname()[1]
-            with pytest.raises(ConfigError, match=f"port {taken} is taken"):
+            with pytest.raises(ConfigError, match=f"port {taken} is in use"):
                 EmbeddedBroker(taken).start()
 
         usual = None
@@ -180,7 +180,7 @@ class TestEmbeddedBroker:
         finally:
             if usual is not None:
                 usual.close()
-        assert "is taken" in caplog.text
+        assert "is in use" in caplog.text
 
     @pytest.mark.parametrize("fork", [False, True])
     def test_it_ends_when_its_parent_is_killed(self, program: str | None, fork: bool) -> None:

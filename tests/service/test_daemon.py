@@ -430,7 +430,7 @@ def test_a_refused_login_ends_with_code_five(
         running = daemon(broker.url)
 
         assert running.wait(20) == 5
-    assert "refuses us" in running.said()
+    assert "refuses the login" in running.said()
 
 
 def test_a_refused_login_does_not_end_a_service(
@@ -450,7 +450,7 @@ def test_a_refused_login_does_not_end_a_service(
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         running = daemon(broker.url, tables)
         told = b""
-        while b"refuses us" not in told:
+        while b"refuses the login" not in told:
             told = manager.recv(65536)
         password.write_text("right")
         running.send(signal.SIGHUP)
