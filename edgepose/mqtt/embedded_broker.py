@@ -108,7 +108,7 @@ class EmbeddedBroker:
             return int(word)
         self.close()
         if word == "taken":
-            msg = f"mqtt.url: port {self._wanted} is taken; name another, or none for any"
+            msg = f"mqtt.url: port {self._wanted} is in use; choose another, or none for any"
             raise ConfigError(msg)
         msg = "broker: the embedded broker did not start; --debug shows details"
         raise EdgeposeError(msg)
