@@ -58,7 +58,8 @@ def loads(text: str, where: str) -> Config:
     Raises
     ------
     ConfigError
-        Names the line, the key, the value found and the values expected.
+        Names the line, the key, the value found and the values expected, of each problem on a
+        line of its own.
     """
     try:
         data = tomllib.loads(text)
@@ -70,8 +71,12 @@ def loads(text: str, where: str) -> Config:
     config, problems = validate(data)
     if config is not None and not problems:
         return config
-    line = toml.line_of(text, problems[0].path)
-    raise ConfigError(f"{where}:{line or ''}".removesuffix(":") + f": {problems[0].message}")
+    raise ConfigError("\n".join(_locate_problem(problem, text, where) for problem in problems))
+
+
+def _locate_problem(problem: error_messages.Problem, text: str, where: str) -> str:
+    line = toml.line_of(text, problem.path)
+    return f"{where}:{line or ''}".removesuffix(":") + f": {problem.message}"
 
 
 def validate(data: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:

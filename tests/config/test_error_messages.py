@@ -137,3 +137,15 @@ def test_page_and_metrics_need_ports_of_their_own() -> None:
     """The same port for page and metrics is refused."""
     with pytest.raises(ConfigError, match=r"web\.listen = .*another port than metrics\.listen"):
         loads('[web]\nlisten = "127.0.0.1:9464"\n', "test")
+
+
+def test_all_unknown_keys_are_reported_at_once() -> None:
+    """The message has one line for each, with its line in the file."""
+    text = '[[camera]]\nid = "a"\nsource = "-"\nsorce = 1\n[[camera]]\nid = "b"\nrotat = 90\n'
+
+    with pytest.raises(ConfigError) as refused:
+        loads(text, "edgepose.toml")
+
+    first, second = str(refused.value).splitlines()
+    assert first.startswith('edgepose.toml:4: camera[0]: unknown name "sorce"')
+    assert second.startswith('edgepose.toml:7: camera[1]: unknown name "rotat"')
