@@ -14,15 +14,13 @@ import numpy as np
 from edgepose.timing import NS_PER_S
 from edgepose.types import Floats, Image, Size
 
-CELLS: Final = 80  # cells on the longer side; a person a tenth of it high covers 8 cells
+CELLS: Final = 80  # cells on the longer side; a person one tenth as tall covers 8 cells
 PIXELS: Final = 4  # samples per cell and side; their mean is less noisy than one sample
 SETTLE_S: Final = 2.0  # time constant of the mean; long enough to detect a slow walker
 LEARN_S: Final = 20.0  # time constant of the mean deviation
 LEAST: Final = 3.0  # minimum threshold in grey levels of 255; rounding and JPEG reach two
-TIMES: Final = 7.0  # threshold over mean deviation; more than five standard deviations of noise
-ENOUGH: Final = (
-    4  # minimum number of changed cells: about half of the 3 x 3 that the blur spreads one to
-)
+TIMES: Final = 7.0  # ratio of threshold to mean deviation; over five standard deviations of noise
+ENOUGH: Final = 4  # minimum number of changed cells; the blur spreads one changed cell to 3 x 3
 
 
 def shrink(image: Image) -> Image:

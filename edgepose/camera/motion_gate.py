@@ -70,14 +70,14 @@ class MotionGate:
         if at_ns - self._checked_ns >= _to_ns(THUMBNAIL_INTERVAL_S):
             self._check_motion(at_ns, thumbnail)
         if at_ns - self._looked_ns < self._period_ns(at_ns):
-            # One check between two frames that pass: checking all frames of a 30 Hz camera is slow.
+            # Check once between two passed frames: checking all frames of a 30 Hz camera is slow.
             checked = at_ns - self._checked_ns < JITTER * self._still_ns / 2
             if checked or not self._is_still(at_ns):
                 return False
             self._check_motion(at_ns, thumbnail)
             if self._is_still(at_ns):
                 return False
-        # A frame that passes early counts from when it was due: the mean rate is `still_fps`.
+        # For an early frame store the due time, so that the mean rate remains `still_fps`.
         is_reduced = self._period_ns(at_ns) > 0 and self._is_still(at_ns)
         due_ns = int(self._looked_ns + self._still_ns) if is_reduced else 0
         self._looked_ns = max(at_ns, due_ns)

@@ -21,7 +21,7 @@ from edgepose.types import Frame, Message
 log: Final = logging.getLogger(__name__)
 
 READY: Final = 2  # frames beyond those in an interpreter: one prepared, one inferred
-LATE_S: Final = 3.0  # longer than the first, slow inferences delay a file
+LATE_S: Final = 3.0  # longer than the delay of a file by the first, slow inferences
 RETRY_S: Final = (0.5, 1, 2, 5, 10, 30)  # retry quickly at first, then every 30 s
 SETTLED_S: Final = 5.0  # a stream that ends sooner counts as a failure for the retry delay
 
@@ -246,7 +246,7 @@ class CameraWorker:
     def _accept_frame(self, at_ns: int, thumbnail: Thumbnail | None = None, /) -> bool:
         """Count a frame and return whether to process it; called before it is decoded."""
         if self._stop.is_set():
-            return True  # so that the source yields, and `_put_all` ends
+            return True  # so that the source yields a frame and `_put_all` can end
         self.health.received += 1
         reason = self._rejection_reason(at_ns, thumbnail)
         if reason is not None:

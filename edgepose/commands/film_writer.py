@@ -128,7 +128,7 @@ class CvWriter:
 
     def __init__(self, path: Path, size: Size, fps: float) -> None:
         self._size = size
-        # FFmpeg takes a colon for a protocol, and OpenCV crashes on names that are not UTF-8.
+        # FFmpeg reads text before a colon as a protocol; OpenCV crashes on non-UTF-8 names.
         self._folder = tempfile.TemporaryDirectory()
         link = Path(self._folder.name) / f"film{path.suffix.lower()}"
         link.symlink_to(path.absolute())

@@ -96,7 +96,7 @@ def expected(path: toml.Path, found: Any, what: str) -> str:
 
 
 def _hint(path: toml.Path, found: Any) -> str:
-    """Return what was probably meant, led by a semicolon; empty if that is not known."""
+    """Return a hint on a likely mistake, with a leading semicolon; empty if there is none."""
     if isinstance(found, str) and re.fullmatch(r"-?\d+(\.\d+)?", found):
         return "; a number is written without quotes"
     corner = bool({"polygon", "points", "masks", "roi"} & set(path))

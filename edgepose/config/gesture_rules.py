@@ -283,7 +283,7 @@ BUILT_IN: Final = {
         Gesture.parse(
             "wave",
             ["wrist above elbow by 0.25", "swings wrist > 3"],
-            hold_s=0.4,  # the swings take additional time before
+            hold_s=0.4,  # starts when the swings have been counted
             cooldown_s=3.0,
         ),
         Gesture.parse(

@@ -286,7 +286,7 @@ class CameraFloor(Table, frozen=True, kw_only=True):
             examples=[[[0.3, 0.6], [0.7, 0.6], [0.9, 0.95], [0.1, 0.95]]],
         ),
     ] = ()
-    """Four points on the floor as fractions of the frame, in order around. Empty: no metres."""
+    """Four floor points as fractions of the frame, in order along the outline. Empty: no metres."""
 
     size: Annotated[
         tuple[Length, Length],

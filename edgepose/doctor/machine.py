@@ -51,9 +51,9 @@ def _said_by(*command: str) -> str:
 
 def clock() -> Finding:
     """Check whether the clock is synchronised."""
-    # struct timex of zeros reads the clock without setting it; 208 bytes on 64-bit machines
+    # A zeroed struct timex (208 bytes on 64 bits) reads the clock without setting it.
     kept = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
-    if kept < 0:  # the service may not call adjtimex; timedatectl may
+    if kept < 0:  # the service is not permitted to call adjtimex; timedatectl is
         properties = _said_by(
             "timedatectl", "show", "--property=NTPSynchronized", "--value"
         ).strip()

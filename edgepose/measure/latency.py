@@ -79,7 +79,7 @@ def measure(config: Config, frames: int) -> Latency:
     subscriber = spawn.Process(target=_subscribe, args=wanted, daemon=True)
     subscriber.start()
     try:
-        ours.recv()  # it is connected
+        ours.recv()  # wait until the subscriber is connected
         daemon = Daemon(paced, once=benchmark.is_finite(paced.cameras[0].source, frames))
         recorder = _Recorder(daemon, frames)
         daemon.state.broker.publisher.on_published(recorder.published)

@@ -137,7 +137,7 @@ class DiscoveryPublisher:
         before = _joined(known.devices, known.removing, _former(known, wanted))
         removing = _without(before, wanted)
         tried = known.tried and _keys(removing) <= _keys(known.removing)
-        if self._migrating:  # until Home Assistant has released the entities, the old note stays
+        if self._migrating:  # keep the old record until Home Assistant releases the entities
             self._known = DiscoveryState(
                 wanted, removing, tried, known.topic, known.components, known.device
             )
@@ -232,14 +232,14 @@ def _retained_message(where: str, content: bytes) -> Message:
 
 
 def _former(known: DiscoveryState, wanted: Devices) -> Devices:
-    """Return what version 0.1 published and is now configured nowhere."""
+    """Return the components published by version 0.1 that are no longer configured."""
     kept = {key for device in wanted.values() for key in device.components}
     gone = {key: it for key, it in known.components.items() if key not in kept}
     return {known.topic: DiscoveredDevice(known.device, gone)} if known.topic and gone else {}
 
 
 def _joined(*parts: Devices) -> Devices:
-    """Return all devices, each with its components of all parts; the first part's stand first."""
+    """Return all devices, each with its components from all parts, in the order of the parts."""
     found: Devices = {}
     for part in parts:
         for topic, device in part.items():

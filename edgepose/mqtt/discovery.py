@@ -425,7 +425,7 @@ def _people_sensor(where: CameraTopics, name: str, count: str) -> Component:
     }
 
 
-# Without availability: a plain state trigger would fire after each reconnection.
+# No `availability`: with it, a plain state trigger would fire after each reconnection.
 
 
 def _fall_event(where: CameraTopics) -> Component:
@@ -555,7 +555,7 @@ def _control_entities(where: CameraTopics, topics: Topics) -> Iterator[tuple[str
 
 
 def _live(where: CameraTopics) -> Component:
-    """Return the live picture; of a camera entity the recorder stores no pictures."""
+    """Return the live picture as a camera entity, whose pictures the recorder does not store."""
     return {
         "platform": "camera",
         "name": "Live skeleton",

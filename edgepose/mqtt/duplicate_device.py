@@ -19,7 +19,7 @@ log: Final = logging.getLogger(__name__)
 
 REMEMBERED: Final = 8  # own messages; with MQTT 3.1.1 the broker sends them back within seconds
 RECENT_S: Final = 60.0  # a second device sends statistics every ten seconds
-FORGET_S: Final = 3600.0  # a device that is heard after this silence is reported again
+FORGET_S: Final = 3600.0  # after this time without its messages, a device is reported again
 
 
 def log_warning(sentence: str) -> None:

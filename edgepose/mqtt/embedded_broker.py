@@ -28,7 +28,7 @@ USUAL_PORT: Final = urls.PORTS["mqtt"]
 START_S: Final = 15.0  # usually takes 0.3 s; longer while a Pi boots
 CHECK_S: Final = 1.0  # interval at which the child checks the id of its parent
 POLL_S: Final = 0.02
-PATH: Final = f"{os.environ.get('PATH', '')}:/usr/sbin"  # Debian's place; not in users' PATH
+PATH: Final = f"{os.environ.get('PATH', '')}:/usr/sbin"  # Debian's mosquitto; not in users' PATH
 AMQTT_PROTOCOL: Final = 4  # MQTT 3.1.1
 
 

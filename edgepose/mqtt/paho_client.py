@@ -129,7 +129,7 @@ class PahoClient:
         self._set_callbacks(callbacks)
 
     def _set_callbacks(self, to: ClientCallbacks) -> None:
-        # The callbacks do not refer to `self` or the client: such circles would keep the sockets
+        # The callbacks do not refer to `self` or the client: such cycles would keep the sockets
         # of ended sessions open until the next garbage collection.
         reason_of, client, answered = BrokerReason.from_code, self._client, self._answered
         keepalive_s = self._options.keepalive_s
@@ -138,7 +138,7 @@ class PahoClient:
             client_: Client, _u: Any, _f: Any, reason: ReasonCode, given: Properties | None
         ) -> None:
             most: int = getattr(given, "ReceiveMaximum", MAX_IN_FLIGHT)
-            client_._max_inflight_messages = min(MAX_IN_FLIGHT, most)  # paho does not obey it
+            client_._max_inflight_messages = min(MAX_IN_FLIGHT, most)  # paho ignores this limit
             answered.set()
             to.answered(reason_of(reason, given), _broker_limits(given))
 
@@ -179,7 +179,7 @@ class PahoClient:
         """Read and write pending data; return False once the connection has ended."""
         code: MQTTErrorCode = self._client.loop(timeout_s)
         if code == MQTTErrorCode.MQTT_ERR_PROTOCOL and not (self._is_v5 or self._answered.is_set()):
-            self._refuse()  # paho reports it in no other way
+            self._refuse()  # paho reports an invalid answer only by this code
         return code == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def wants_to_write(self) -> bool:

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-CAREFUL_STRIKES: Final = 2  # careful sessions in a row ended by one topic, before it is held
-MAX_STRIKES: Final = 3  # the same for other sessions, in which the message is a guess
+CAREFUL_STRIKES: Final = 2  # a topic is held after it has ended this many careful sessions in a row
+MAX_STRIKES: Final = 3  # the same for other sessions, in which several messages may be the cause
 SUSPECT_S: Final = 5.0  # a broker disconnects within this time after a bad message
 HOLD_S: Final = (300.0, 86_400.0)  # first and longest hold
 MAX_SUSPECTS: Final = 256

@@ -146,7 +146,7 @@ class Publisher:
         self._sink.on_disconnect(hook)
 
     def _repeat_overwritten(self, received: Received) -> None:
-        """Send all states again after another device with this id has stopped and changed them."""
+        """Send all states again once another device with this id, which overwrote them, stops."""
         if received.payload == OFFLINE and not self._closing.is_set():
             self.outbox.repeat()
 
@@ -155,8 +155,8 @@ class Publisher:
         self.outbox.set_online(True)
 
     def _on_offline(self) -> None:
-        # Wait for an event that was taken from the spool for the session that ended: in the
-        # next session it would overtake older events.
+        # Wait until the event in progress has been sent or refused: if it were sent in the
+        # next session, it would overtake older events.
         with self._sending:
             self.outbox.set_online(False)
 

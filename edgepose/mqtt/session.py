@@ -341,7 +341,7 @@ class Session:
         if reason.is_failure:
             why = with_remedy(reason.text, DISCONNECT_REMEDIES, reason.code, ACCESS_LIST)
             self._owner.note_refused(sent.topic, why)
-        elif sent.topic not in self._denied:  # it may be published to, but not subscribed to
+        elif sent.topic not in self._denied:  # publishing may work where subscribing is denied
             self._owner.note_granted(sent.topic)
         if sent.acknowledged is not None:
             call_guarded(sent.acknowledged, not reason.is_failure)

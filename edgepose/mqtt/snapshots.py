@@ -17,10 +17,10 @@ from edgepose.types import Box, Event, Frame, Image, Message, Pose, Size, Track
 EVENTS: Final = {"fall": ("fall_suspected", "fall_confirmed"), "gesture": ("gesture",)}
 """Event types by the names in `snapshot_on`."""
 
-LIVE_S: Final = 2.0  # between two live pictures: a retained picture is written by the broker
+LIVE_S: Final = 2.0  # minimum between two live pictures: the broker stores each of them
 LIVE_PX: Final = 640
 LIVE_QUALITY: Final = 75
-FIRST_SIZE: Final = Size(640, 360)  # until a frame has come
+FIRST_SIZE: Final = Size(640, 360)  # until the first frame arrives
 AREA: Final = (90, 90, 90)
 REST: Final = (60, 90, 140)
 LINE: Final = (200, 200, 60)
@@ -132,7 +132,7 @@ class LivePicture:
         if not (tracks or self._shows_people or self._camera.live == "camera"):
             return False
         since_s = (frame.captured_ns - self._sent_ns) / NS_PER_S
-        return since_s >= LIVE_S or since_s < 0  # a file that begins again
+        return since_s >= LIVE_S or since_s < 0  # negative if a file begins again
 
     def _message(self, canvas: Image, tracks: Sequence[Track], revision: int) -> Message:
         draw_places(canvas, self._camera)
@@ -143,7 +143,7 @@ class LivePicture:
             "state",
             retain=True,
             content_type="image/jpeg",
-            revision=revision,  # a picture that is drawn while a pause begins must not replace it
+            revision=revision,  # a picture drawn before a pause must not replace the paused one
         )
 
 

@@ -74,7 +74,7 @@ class SegmentFolder:
     Parameters
     ----------
     folder : Path or None
-        Locked for this process: numbers of two processes would collide.
+        It is locked, because two processes would use the same event numbers.
     """
 
     def __init__(self, folder: Path | None) -> None:

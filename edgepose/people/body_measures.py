@@ -25,7 +25,7 @@ HEAD, SHOULDERS, WRISTS, HIPS, KNEES, ANKLES = range(POINTS)
 TRUNK: Final = 0.288
 THIGH: Final = 0.245
 SHANK: Final = 0.246
-WIDTH: Final = 0.25  # of the shoulders, chosen rather too large
+WIDTH: Final = 0.25  # of the shoulders; deliberately a little too large
 
 
 LIMBS: Final = ((SHOULDERS, HIPS, KNEES), (HIPS, KNEES, ANKLES))

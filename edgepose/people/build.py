@@ -20,7 +20,7 @@ from edgepose.people.smoothing import Smoother
 from edgepose.people.tracking import Tracker
 from edgepose.people.zones import Zone
 
-SURE: Final = 0.35  # score that suffices for an id, whatever the model
+SURE: Final = 0.35  # upper limit of the score that an id requires, unless the minimum is higher
 
 
 def tracker_options(pose: PoseSettings) -> tracking.TrackerOptions:

@@ -81,7 +81,7 @@ class _Search:
 
     visible: bool = False
     others: set[int] = field(default_factory=set)
-    """Ids of tracks once seen elsewhere: people who come near, not the one who fell."""
+    """Ids of tracks seen elsewhere before: other people who came near."""
 
 
 class FallenWatch:
@@ -180,7 +180,7 @@ def _middle(points: Sequence[Point]) -> Point:
 
 
 def _is_at_edge(pose: Pose, size: Size) -> bool:
-    """Whether a person is so near to the frame's edge as to have left the frame."""
+    """Whether a person is so near to the frame's edge that they may have left the frame."""
     box = box_around(pose.keypoints)
     x, y = EDGE * size.width, EDGE * size.height
     inside = box.x > x and box.x + box.width < size.width - x

@@ -23,12 +23,12 @@ from edgepose.types import Place, Size, Track
 WINDOW_S: Final = 1.0  # length of the window for the velocity fit
 FEW: Final = 3  # minimum observations for a velocity
 SHORT_S: Final = 0.3  # minimum time span for a velocity
-STANDS: Final = 0.25  # metres per second; below, the heading would be that of jitter
+STANDS: Final = 0.25  # metres per second; below it, the heading would be jitter
 FORGET_S: Final = 2.0  # a track unseen for longer is dropped
 
 SHOULDERS: Final = 0.76  # width of the shoulders in torso lengths
 ASIDE: Final = 0.4  # part of that width; a narrower body is seen from the side
-HEAD_ASIDE: Final = 0.1  # torso lengths; minimum offset of the nose that gives the side
+HEAD_ASIDE: Final = 0.1  # torso lengths; minimum offset of the nose to tell left from right
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ def facing_deg(track: Track, min_score: float = 0.3) -> float | None:
     """Return the direction that the body faces, in degrees within (-180, 180].
 
     0 is towards the camera, 180 away from it, 90 to the right of the picture. None where the
-    body is seen from the side, which leaves left or right open, or shoulders or hips are hidden.
+    body is seen from the side, as left or right is unknown, or shoulders or hips are hidden.
     """
     points: list[list[float]] = track.pose.keypoints.tolist()
     left, right = points[LEFT_SHOULDER], points[RIGHT_SHOULDER]
@@ -91,7 +91,7 @@ def facing_deg(track: Track, min_score: float = 0.3) -> float | None:
     if abs(width) < ASIDE:
         return None
     nose = points[NOSE]
-    if nose[2] < min_score:  # from behind, the shoulders alone leave the side open
+    if nose[2] < min_score:  # from behind, shoulders do not tell left from right
         return 180.0 if width < 0 else None
     turned = math.degrees(math.acos(max(-1.0, min(1.0, width))))
     aside = (nose[0] - middle[0]) / torso

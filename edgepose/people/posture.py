@@ -38,7 +38,7 @@ POSTURES: Final[tuple[Posture, ...]] = ("standing", "sitting", "lying", "unknown
 STANDING, SITTING, LYING, OTHER = range(len(POSTURES))
 WEIGHTS: Final = "postures.npz"
 INPUTS: Final = 3 * JOINTS + 4
-SURE: Final = (5, 6, 11, 12)  # joints whose scores the others are compared with
+SURE: Final = (5, 6, 11, 12)  # joints; the other joints' scores are relative to theirs
 SCORE_MOST: Final = 1.5  # limit of the relative scores
 BEFORE_MOST: Final = 2.0  # limit of the inputs from `upright_looks`
 FARTHEST: Final = 2.0  # statures: limit of the inputs; a joint farther away is stray
@@ -76,7 +76,7 @@ def probabilities(keypoints: Floats, min_score: float = 0.3, before: Array | Non
     return _probabilities(points.tobytes(), known.tobytes(), min_score)
 
 
-@lru_cache(maxsize=16)  # of each frame, several readers ask for the same people
+@lru_cache(maxsize=16)  # several readers ask for the same people of a frame
 def _probabilities(content: bytes, known: bytes, min_score: float) -> Floats:
     keypoints = np.frombuffer(content, np.float32).reshape(-1, JOINTS, 3)
     before = np.frombuffer(known, np.float64).reshape(-1, 3)

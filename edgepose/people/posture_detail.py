@@ -75,7 +75,7 @@ class _DetailMemory:
         if self.read_ns is not None:
             keep = math.exp((self.read_ns - at_ns) / (SETTLE_S * NS_PER_S))
         kept = np.full(len(now), keep)
-        kept[-1] = keep**2  # the window of the steps is an average already
+        kept[-1] = keep**2  # less smoothing: the steps are averaged already
         self.shares = np.asarray(kept * self.shares + (1 - kept) * now, np.float32)
         self.read_ns = at_ns
         self.detail = self._likeliest()

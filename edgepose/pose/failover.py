@@ -176,7 +176,7 @@ class FailoverEstimator:
             self._use_plan(plan)
         if self.plan is plan:
             log.info("delegate %s: %s; model: %s", plan.delegate.name, plan.reason, plan.model)
-        else:  # the delegate failed in spite of its trial, and is backed off again
+        else:  # the delegate failed although its trial passed; back off again
             self._warn_once()
         self._changed()
 

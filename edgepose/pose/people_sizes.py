@@ -18,9 +18,9 @@ SMALL: Final = 96 / 640
 medium and large people, in a picture of COCO's usual width."""
 
 PERSON_PART: Final = 0.53  # share of a box that the person covers, as in `edgepose eval`
-EVERY_NS: Final = NS_PER_S  # one observation a second and camera
-ENOUGH_S: Final = 600.0  # seconds of people in view, below which their size is not considered
-MEMORY_S: Final = 14_400.0  # above it, older observations count half
+EVERY_NS: Final = NS_PER_S  # at most one observation per second and camera
+ENOUGH_S: Final = 600.0  # minimum observed time of people before their size is considered
+MEMORY_S: Final = 14_400.0  # above this total, all earlier observations are halved
 
 PeopleSize = Literal["near", "mixed", "small"]
 

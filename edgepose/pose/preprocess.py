@@ -72,7 +72,7 @@ class Preprocessor:
     def _model_numbers(self, canvas: Image) -> NDArray[Any]:
         if self._plain:
             return canvas
-        if self._affine is not None:  # takes half the time of a table
+        if self._affine is not None:  # takes half the time of a lookup table
             scale, shift = self._affine
             return cv2.addWeighted(canvas, scale, canvas, 0, shift, dtype=cv2.CV_32F)
         if self._dtype in (np.float32, np.uint8, np.int8, np.int32):

@@ -112,7 +112,7 @@ class Accuracy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Share of lying people that are found."""
 
     like: str = ""
-    """Model with the same figures, if another file of the network was measured."""
+    """Model whose figures apply, if they were measured with another file of the network."""
 
     def of(self, people: int, sizes: PeopleSize = "mixed") -> float:
         """Return the AP that applies to this maximum number of people, and to their size."""
@@ -319,7 +319,7 @@ class ModelSelector:
         self.rows = selection.rows
         if delegate.plugin is None or delegate.plugin.op or plan.delegate.plugin:
             return plan
-        # A library for any model: a model that keeps up on the CPU also keeps up with it.
+        # This delegate runs any model: if the CPU is fast enough for it, so is the delegate.
         model = msgspec.structs.replace(config.model, name=plan.model)
         named = self._plan_named(msgspec.structs.replace(config, model=model), delegate)
         return replace(named, model_reason=plan.model_reason)
@@ -401,7 +401,7 @@ class AutoSelection:
         return self._make_plan(name, used, why)
 
     def _compared(self, taken: CandidateRow, row: CandidateRow) -> CandidateRow:
-        """Return the row, rejected if it is not faster; reject the taken one if it is."""
+        """Reject the slower of two equally accurate rows; return `row` with its verdict."""
         if (row.ms or 0.0) >= (taken.ms or 0.0):
             return row._replace(verdict=AS_GOOD)
         self.rows[self.rows.index(taken)] = taken._replace(verdict=AS_GOOD)
@@ -624,7 +624,7 @@ def _made_for_edgetpu(name: str) -> bool:
 
 def _needs_edgetpu(choice: catalog.Choice) -> bool:
     if choice.path.parent == Path(str(catalog.DATA)):
-        return False  # bundled files do not need one; not read at each start
+        return False  # bundled files do not need one; skips reading them
     return info.read(catalog.read_file(choice.path), choice.name).needs_edgetpu
 
 

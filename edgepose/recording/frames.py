@@ -17,7 +17,7 @@ from edgepose.types import Box, Frame, Pose, Size
 
 log = logging.getLogger(__name__)
 
-JUMP_S: Final = 5.0  # a larger difference means that the clock was set: a Pi boots without time
+JUMP_S: Final = 5.0  # a larger difference means that the clock was set, as after the boot of a Pi
 
 
 @dataclass(frozen=True, slots=True, eq=False)

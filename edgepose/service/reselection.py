@@ -16,12 +16,12 @@ from edgepose.timing import NS_PER_S
 
 log: Final = logging.getLogger(__name__)
 
-QUIET_S: Final = 60.0  # time without people, in addition to that after which a fall ends
-SIZES_S: Final = 86_400.0  # minimum time between two selections because of the people's size
+QUIET_S: Final = 60.0  # time without people, added to the time after which a fall ends
+SIZES_S: Final = 86_400.0  # minimum time between two selections by the people's size
 STORE_S: Final = 3600.0  # the counted sizes are written to disk this often
 TIMINGS_S: Final = 3600.0  # minimum time between two measurements; doubles if nothing changes
 MOST_TIMINGS_S: Final = 24 * TIMINGS_S
-RATIO: Final = 1.6  # minimum ratio of a live time and a measured one that disagree
+RATIO: Final = 1.6  # live and measured times disagree from this ratio on
 STEADY_S: Final = 60.0  # people are in view for this long before live times are compared
 
 

@@ -511,7 +511,7 @@ class BadRequestFilter(logging.Filter):
         """Shorten the record; always returns True."""
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError | web.RequestPayloadError):
-            message = record.getMessage()  # contains the address
+            message = record.getMessage()  # contains the client's address
             record.msg, record.args = "page: a request is not valid HTTP: %s", (message,)
             record.levelno, record.levelname = logging.WARNING, "WARNING"
             record.exc_info = record.exc_text = None

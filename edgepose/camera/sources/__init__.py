@@ -51,7 +51,7 @@ WORDS_FOR_CAMERAS: Final = {
     "video": "v4l2",
     "webcam": "v4l2",
 }
-"""Schemes by other programs' words for cameras, for suggestions."""
+"""Scheme to suggest for the word that another program uses for a camera."""
 
 NETWORK: Final = frozenset({"rtsp", "rtsps", "http", "https"})
 """Schemes of addresses with a host."""
@@ -258,7 +258,7 @@ def check(uri: str) -> SourceAddress:
 def _has_host(uri: str) -> bool:
     """Return whether a network address has a host, and a port from 1 to 65535 if it has one."""
     if "@" in uri.partition("#")[2]:
-        return True  # a password with "#", which has an error of its own
+        return True  # a password with "#" is reported by another check
     authority = re.split(r"[/?#]", uri.partition("://")[2], maxsplit=1)[0]
     found = HOST_AND_PORT.fullmatch(authority.rpartition("@")[2])
     return found is not None and (found[1] is None or 0 < int(found[1]) <= 65535)

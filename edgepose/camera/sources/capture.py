@@ -15,7 +15,7 @@ from edgepose.types import Image
 # is read when the first video is opened; -8 is "quiet".
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 if "OPENCV_LOG_LEVEL" not in os.environ:
-    # the same for OpenCV's own messages; OpenCV 4.6 has the function elsewhere
+    # the same for OpenCV's own messages; in OpenCV 4.6 the function is in another module
     (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(1)  # fatal errors only
 
 

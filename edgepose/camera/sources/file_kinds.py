@@ -41,13 +41,13 @@ JP2_HEAD: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
 J2K_HEAD: Final = b"\xff\x4f\xff\x51"
 
 TIFF_SIZES: Final = {3: 2, 4: 4, 5: 8, 9: 4, 10: 8, 12: 8}
-"""Bytes of a TIFF value by its type, where it is not one."""
+"""Size in bytes of a TIFF value by its type; 1 for other types."""
 
 MAX_TAGS, MAX_TAG_BYTES = 512, 4096
 IMAGE_WIDTH: Final = 0x0100  # TIFF tag; every picture has it
 
 SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 0x00FE, 0x014A, 0xC612
-"""TIFF tags: 1 for a reduced picture; places of further pictures; only in DNG."""
+"""TIFF tags: value 1 for a reduced picture; offsets of further pictures; version of DNG."""
 
 RAW_HEADS: Final = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM")
 """First bytes of raw photographs of Olympus, Panasonic, Fujifilm, Sigma and Minolta."""
@@ -94,7 +94,7 @@ def kind_of(path: Path) -> FileKind:
 
 
 def holds_more(path: Path) -> bool:
-    """Return whether a file that is read as a picture holds others, which are not read.
+    """Return whether a picture file holds further pictures, which are not read.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def _pictures_of_mpf(mpf: bytes) -> int:
 
 
 def _is_raw(data: Bytes) -> bool:
-    """Return whether a TIFF holds a raw photograph, of which readers show a small preview."""
+    """Return whether a TIFF is a raw photograph; OpenCV would read only its small preview."""
     if data[:4] not in TIFF_HEADS:
         return False
     if data[8:10] == b"CR":

@@ -1,4 +1,4 @@
-"""Counts the pictures of a video file that damage has cost.
+"""Counts the pictures of a video file that were lost by damage.
 
 Decoders and demuxers skip much without an error: pictures that refer to a lost key frame, or
 packets whose header is damaged. They are found by comparison: packets without a picture, and gaps
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 SPARE_BYTES: Final = {"matroska,webm": 100, "flv": 100}
 """Bytes of headers between two packets, rounded up, of containers without fixed packets."""
 
-SUSPICION_PACKETS: Final = 17  # times show a gap up to 16 packets later, as H.264 reorders them
-EMPTY_BYTES: Final = 12  # MPEG-4 part 2: a VOP that is not coded, which repeats the picture before
-SHOW_FRAME: Final = 0x10  # of VP8's first byte (RFC 6386, 9.1); 0 occurs in damaged data only
+SUSPICION_PACKETS: Final = 17  # H.264 reorders up to 16 packets, so a gap in the times shows later
+EMPTY_BYTES: Final = 12  # MPEG-4 part 2: a VOP that is not coded repeats the previous picture
+SHOW_FRAME: Final = 0x10  # bit of VP8's first byte (RFC 6386, 9.1); 0 occurs in damaged data only
 CHUNK_HEADER: Final = 8  # of AVI: its index points at the header, packets at the data
 
 TS_PACKETS: Final = (188, 192, 204)
@@ -52,7 +52,7 @@ class LossCounter:
         self._last_dts: int | None = None
         self._suspicion = 0
         self._candidate = (-SUSPICION_PACKETS, 0)
-        """Number of the packet after a gap without evidence of damage, and its lost pictures."""
+        """Index of the packet after a gap without evidence of damage; pictures lost in the gap."""
 
         self._packets = 0
         self._waiting: list[int | None] | None = []
@@ -100,7 +100,7 @@ class LossCounter:
             self._suspect_damage()
         if self._waiting is None:
             return
-        # Pictures before the first key frame belong to a recording that was cut, not to damage.
+        # Pictures before the first key frame are missing because of a cut, not of damage.
         self._expected = sum(
             bool(self._errors) or pts is None or picture.pts is None or pts >= picture.pts
             for pts in self._waiting
@@ -108,7 +108,7 @@ class LossCounter:
         self._waiting = None
 
     def restore_times(self, packet: "Packet[Any]") -> None:
-        """Correct the times of a packet of AVI, which FFmpeg numbers without the lost ones."""
+        """Correct the times of an AVI packet: FFmpeg does not count lost packets."""
         if packet.stream is not self._stream or packet.pos is None or packet.dts is None:
             return
         at = self._index.get(packet.pos - CHUNK_HEADER)
@@ -169,7 +169,7 @@ def _avi_index(stream: "VideoStream") -> dict[int, int]:
 
 
 def ends_within_packet(path: Path) -> bool:
-    """Return whether an MPEG-TS file ends within a packet, as one that was cut off."""
+    """Return whether an MPEG-TS file ends within a packet because it was cut off."""
     longest = TS_PACKETS[-1] * (SYNCS + 1)
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - longest))

@@ -61,9 +61,9 @@ def orientation_of(picture: "VideoFrame") -> Orientation:
 def _accept_unknown_side_data() -> None:
     """Make PyAV accept side data of types that it does not know.
 
-    PyAV 18 raises ValueError for the whole list where one entry is not in its enum, such as
-    the EXIF that telephones write (FFmpeg 8). The rotation alone, which it has apart, does
-    not tell whether the picture is mirrored.
+    PyAV 18 raises ValueError for the whole list if one entry is not in its enum, such as the
+    EXIF that telephones write (FFmpeg 8). PyAV's separate rotation does not tell whether the
+    picture is mirrored.
     """
     from av.sidedata.sidedata import Type
 

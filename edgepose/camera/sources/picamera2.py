@@ -233,7 +233,7 @@ def _sensor_modes(camera: Any) -> list[dict[str, Any]]:
         modes: list[dict[str, Any]] = camera.sensor_modes
     except (
         Exception
-    ) as error:  # Picamera2 tries each mode, for which a small Pi may lack the memory
+    ) as error:  # Picamera2 tries each mode; a small Pi may not have enough memory for it
         log.warning("picamera2: modes cannot be read: %s; part of the view may be lost", error)
         return []
     return modes
@@ -249,7 +249,7 @@ def _in_shape_of(mode: Mapping[str, Any] | None) -> Size:
 
 def _release_camera(camera: Any) -> None:
     """Release the resources of a camera that failed to open, including its pipe."""
-    with suppress(Exception):  # fails at different stages
+    with suppress(Exception):  # fails if the camera is only partly initialised
         camera.close()
     with suppress(Exception):
         if not camera.notifymeread.closed:  # else both ends are closed

@@ -18,7 +18,7 @@ LONGEST_NS: Final = 30 * NS_PER_S
 """Maximum length of a burst; a larger step of the time stamps restarts the computation."""
 
 QUIET: Final = 3
-"""The delay shrinks after this multiple of it without a late picture."""
+"""The delay is reduced once no picture was late for this multiple of the delay."""
 
 DRAIN: Final = 0.2
 """Reduction of the delay per picture, as a fraction of the time step."""
@@ -93,11 +93,11 @@ class Playout:
         if pts_ns is None or before_ns is None:
             return 0, False
         step_ns = pts_ns - before_ns
-        # No picture is captured after its arrival.
+        # A picture cannot be captured after its arrival: such a step is a jump.
         is_ahead = self._captured_ns + step_ns > read_ns + BURST_NS and not self._stored
         if 0 < step_ns < LONGEST_NS and not (self._delay_ns and is_ahead):
             self._step_ns = step_ns
-            # The first picture of a burst is late by its length less one step.
+            # The first picture of a burst arrives late by the burst's length minus one step.
             self._burst_ns = min(BURST_NS, max(step_ns // 2, self._used_ns - step_ns))
             return step_ns, True
         return self._step_ns, self._step_ns > 0 and (self._delay_ns > 0 or self._stored)

@@ -15,8 +15,8 @@ from edgepose.types import Event, Floats, Track
 
 PATIENCE_S: Final = 60.0  # a lost person keeps speed and height for this long
 PERIOD_S: Final = 0.5  # time between two heights
-HEIGHTS: Final = 60  # latest heights that are kept: half a minute
-FEW: Final = 4  # minimum heights of a standing person
+HEIGHTS: Final = 60  # number of latest heights that are kept: half a minute
+FEW: Final = 4  # minimum number of heights of a standing person
 HEAD: Final = 0.928  # middle of the head above the floor, in statures (Drillis and Contini)
 SUSPECTED: Final = "fall_suspected"
 FALLS: Final = (SUSPECTED, "fall_confirmed", "fall_recovered")
@@ -51,7 +51,7 @@ class _Faller:
         ats, keypoints = zip(*self.looks, strict=True)
         seconds = (np.array(ats) - at_ns) / NS_PER_S
         inputs, known = windows(measure(np.stack(keypoints), least), seconds, np.zeros(1))
-        # Shoulders and hips together within half a second: the mean of both within a second.
+        # The drops of shoulders and hips in 0.5 s add up to their mean drop per second.
         heights_s = float(speeds(inputs)[0])
         if not known[0] or not np.isfinite(heights_s):
             return {}

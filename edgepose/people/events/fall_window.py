@@ -26,7 +26,7 @@ NEVER_S: Final = 1e9  # time of a missing observation
 FARTHEST: Final = 3.0  # statures: limit of positions; a joint farther away is stray
 INPUTS: Final = STEPS * (3 * POINTS + 1)
 
-UNSEEN: Final = 0.55  # statures: limit of a movement that was not seen; `speeds` of no evidence
+UNSEEN: Final = 0.55  # statures: limit of an unobserved movement; the neutral value of `speeds`
 QUANTILE: Final = 0.8  # of the single statures: the maximum would be that of a stray joint
 
 
@@ -96,8 +96,8 @@ def speeds(inputs: Floats) -> Floats:
     """Return the largest movement of the trunk within half a second, per window (n, ...).
 
     The largest displacement of the shoulders plus that of the hips, in statures; NaN where
-    either was never seen half a second apart. A longer displacement while the body was not seen
-    counts as `UNSEEN` at most: it may have been fast or slow.
+    one of them has no two observations half a second apart. A displacement while the body was
+    hidden for longer counts as `UNSEEN` at most: it may have been fast or slow.
     """
     count = len(inputs)
     places = inputs[:, : 2 * STEPS * POINTS].reshape(count, STEPS, POINTS, 2)

@@ -68,8 +68,8 @@ SEAT: Final = 0.4  # statures: minimum shoulders above ankles; 0.5 on a chair, 0
 STANDS: Final = 0.85  # minimum probability of standing that counts as up by itself
 
 NEAR: Final = 0.9  # statures: a new track this near to a lost one continues it
-SMALLEST: Final = 0.6  # minimum ratio of the statures; of fallen bodies on films 0.62 (tenth)
-ADOPT_S: Final = 3.0  # maximum time since the loss without a fall; with one it is `gone_s`
+SMALLEST: Final = 0.6  # minimum ratio of the statures; 0.62 is the tenth percentile on films
+ADOPT_S: Final = 3.0  # maximum time since the loss; after a fall it is `gone_s`
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ GAP_S: Final = 0.25  # tolerated interruption: models lose a wrist in single fra
 WINDOW_S: Final = 2.0  # window for counting turns; a wave has four or more: 1 to 2 Hz
 TORSO_S: Final = 1.0  # time constant of the torso length: faster changes are model errors
 LOST_S: Final = 0.4  # a longer gap starts a new path of a joint
-TURNED: Final = 0.25  # torso lengths: minimum shoulder width, less is seen from the side
+TURNED: Final = 0.25  # torso lengths: a person with narrower shoulders is seen from the side
 
 # Shoulders are 0.259 and the torso is 0.288 of the stature (see `zones`).
 TORSO_PER_SHOULDERS: Final = 0.288 / 0.259

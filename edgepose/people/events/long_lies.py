@@ -19,11 +19,11 @@ from edgepose.types import Event, Track
 # Chosen on generated scenes (tests/support/homes.py); docs/events.md has the table.
 MEMORY_S: Final = 4.0  # time constant of the vote between lying and not lying
 STEP_S: Final = 1.0  # maximum time that one observation is weighted with
-BEGINS: Final = 0.6  # minimum vote for lying of a long lie
+BEGINS: Final = 0.6  # a long lie begins when the vote reaches this
 ENDS: Final = 0.3  # a long lie ends when the vote falls below this
 FEW: Final = 8  # minimum observations of lying
-READABLE: Final = 0.15  # minimum part of all observations since the beginning that are of lying
-MOSTLY: Final = 0.7  # minimum part of lying in the observations with a known posture
+READABLE: Final = 0.15  # minimum share of lying in all observations since the beginning
+MOSTLY: Final = 0.7  # minimum share of lying in the observations with a known posture
 LATELY: Final = 0.5  # of `long_lie_s`: maximum time since the last observation of lying
 
 

@@ -11,8 +11,8 @@ from edgepose.types import Event, Posture, PostureDetail, Track
 
 GONE_S: Final = 10.0  # a track's posture is kept this long: models lose lying people for seconds
 ABSENT_S: Final = 1.0  # the state keeps the posture for this long after the last person
-LARGER: Final = 1.2  # hysteresis: a person this much larger replaces the nearest one
-HELD_S: Final = 1.0  # a detail of the posture that begins or ends sooner again is no event
+LARGER: Final = 1.2  # hysteresis: size ratio from which another person becomes the nearest
+HELD_S: Final = 1.0  # a change of the posture detail must last this long to be an event
 
 
 @dataclass(slots=True)

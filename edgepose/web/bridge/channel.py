@@ -75,7 +75,7 @@ class IpcChannel:
         others = [message for message in self._kept.values() if message.type != "clip"]
         return all(
             map(self._send_message, [*others, *self._events, *clips])
-        )  # clips link to events
+        )  # events first: clips link to them
 
     def _send_message(self, message: IpcMessage) -> bool:
         """Send a message; return False if the socket is full."""

@@ -254,7 +254,7 @@ class PageLauncher:
 
     def _encode_picture(self, camera: str, message: Message) -> None:
         encoder = self._encoders.get(camera)
-        # On this thread the newest frame is the one of the message.
+        # The caller has just processed the newest frame: it belongs to the message.
         frame = None if encoder is None else self._host.newest_frame(camera)
         if encoder is not None and frame is not None:
             encoder.put(frame, message.payload)
