@@ -249,7 +249,7 @@ def read_walk(path: Path) -> list[PosesMessage]:
     return [message for message in entries if isinstance(message, PosesMessage)]
 
 
-class PoseBatch:
+class Crowd:
     """The devices of one process, and their pace."""
 
     def __init__(self, plan: Plan) -> None:
@@ -321,7 +321,7 @@ def _run(orders: Connection, plan: Plan) -> None:
     os.environ["XDG_STATE_HOME"] = str(plan.state)
     os.environ.pop("STATE_DIRECTORY", None)
     os.environ["EDGEPOSE_MQTT_PASSWORD"] = plan.password
-    PoseBatch(plan).run(orders)
+    Crowd(plan).run(orders)
 
 
 class Fleet:

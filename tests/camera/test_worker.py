@@ -78,7 +78,7 @@ class Names:
         return []
 
 
-class DelegateBackoff:
+class Bench:
     """A camera with its environment and an engine that answers at once."""
 
     def __init__(
@@ -158,7 +158,7 @@ class DelegateBackoff:
 def test_every_frame_of_a_finite_source_comes_through_in_order() -> None:
     """No frame of a file is dropped, and the state is `ended` afterwards."""
     frames = [frame(number) for number in range(200)]
-    bench = DelegateBackoff(lambda: Listed(frames))
+    bench = Bench(lambda: Listed(frames))
 
     bench.camera.start()
     bench.wait_for("ended")
@@ -181,7 +181,7 @@ def test_a_file_that_is_missing_is_waited_for() -> None:
             raise SourceError("video x.mp4: no such file")
         return Listed([frame(number) for number in range(5)])
 
-    bench = DelegateBackoff(mounted_later)
+    bench = Bench(mounted_later)
     bench.camera.start()
     bench.wait_for("ended")
 
@@ -198,7 +198,7 @@ def test_a_file_that_is_missing_is_tried_once_where_it_is_read_once() -> None:
     def missing() -> Listed:
         raise SourceError("video x.mp4: no such file")
 
-    bench = DelegateBackoff(missing, once=True)
+    bench = Bench(missing, once=True)
     bench.camera.start()
     bench.wait_for("offline")
 
@@ -221,7 +221,7 @@ def test_a_live_source_is_opened_again_after_a_loss() -> None:
         attempts.append(Listed([frame(begin + number) for number in range(60)], error))
         return attempts[-1]
 
-    bench = DelegateBackoff(plugged_in_again, live=True)
+    bench = Bench(plugged_in_again, live=True)
     bench.camera.start()
     bench.wait_for("online", times=2)
 
@@ -247,7 +247,7 @@ def test_a_stream_that_keeps_ending_soon_is_lost_once(
         seconds = 12 if opened == 6 else 2
         return Listed([frame(1000 * opened + number) for number in range(10 * seconds)])
 
-    bench = DelegateBackoff(ends_soon, live=True)
+    bench = Bench(ends_soon, live=True)
     monkeypatch.setattr(bench.camera._stop, "wait", lambda s: waits.append(s) or opened == 7)  # type: ignore[func-returns-value]
     monkeypatch.setattr(bench.camera._stop, "is_set", lambda: opened == 7)
     bench.camera.start()
@@ -266,7 +266,7 @@ def test_a_live_source_is_looked_at_no_more_often_than_asked() -> None:
     """Of 30 frames a second at `max_fps=10` every third is accepted."""
     frames = [frame(number, hz=30) for number in range(90)]
     source = Listed(frames, SourceError("end"))
-    bench = DelegateBackoff(lambda: source, live=True, max_fps=10)
+    bench = Bench(lambda: source, live=True, max_fps=10)
     taken: list[int] = []
     put = bench.camera._frames.put
     bench.camera._frames.put = lambda entry: taken.append(int(entry.name)) or put(entry)  # type: ignore[method-assign,func-returns-value]
@@ -287,14 +287,16 @@ def test_a_file_that_runs_ahead_is_told_of_once(
         replace(one, read_ns=int(one.captured_ns * slowness))
         for one in (frame(number, hz=25) for number in range(250))
     ]
-    bench = DelegateBackoff(lambda: Listed(frames))
+    bench = Bench(lambda: Listed(frames))
 
     bench.camera.start()
     bench.wait_for("ended")
 
     said = [entry for entry in caplog.messages if "falls behind" in entry]
     assert len(said) == told
-    assert all("by 3 s so far: 25.0 frames a second come, 12.5 are looked" in one for one in said)
+    assert all(
+        "by 3 s so far: 25.0 frames a second arrive, 12.5 are processed" in one for one in said
+    )
     bench.close()
 
 
@@ -302,8 +304,8 @@ def test_what_need_not_keep_up_is_never_late(caplog: pytest.LogCaptureFixture) -
     """Files without pacing, and cameras, are never reported as late."""
     frames = [replace(frame(number), read_ns=number * NS_PER_S) for number in range(100)]
     benches = [
-        DelegateBackoff(lambda: Listed(frames), runs_on=False),
-        DelegateBackoff(lambda: Listed(frames, SourceError("end")), live=True),
+        Bench(lambda: Listed(frames), runs_on=False),
+        Bench(lambda: Listed(frames, SourceError("end")), live=True),
     ]
 
     for bench, end in zip(benches, ("ended", "offline"), strict=True):
@@ -317,7 +319,7 @@ def test_what_need_not_keep_up_is_never_late(caplog: pytest.LogCaptureFixture) -
 
 def test_a_fault_in_a_stage_is_handed_to_the_main_thread() -> None:
     """An exception in a stage is passed to the main thread; the camera can still be closed."""
-    bench = DelegateBackoff(
+    bench = Bench(
         lambda: Listed([frame(number) for number in range(50)]), pipeline=Names(fail_at="7")
     )
 
@@ -330,7 +332,7 @@ def test_a_fault_in_a_stage_is_handed_to_the_main_thread() -> None:
 
 def test_closing_ends_a_camera_in_the_middle() -> None:
     """`close` ends a running camera, and can be called twice."""
-    bench = DelegateBackoff(lambda: Listed([frame(number) for number in range(100_000)]))
+    bench = Bench(lambda: Listed([frame(number) for number in range(100_000)]))
     bench.camera.start()
     bench.wait_for("online")
 
@@ -350,7 +352,7 @@ def test_its_threads_keep_to_the_cores_that_the_network_leaves() -> None:
             seen.append(os.sched_getaffinity(threading.get_native_id()))
             return frame.image
 
-    bench = DelegateBackoff(lambda: Listed([frame(0)]), pipeline=Noting())
+    bench = Bench(lambda: Listed([frame(0)]), pipeline=Noting())
     bench.camera.start()
     bench.wait_for("ended")
 
@@ -376,7 +378,7 @@ def test_an_empty_room_is_left_out_and_counted() -> None:
     """Skipped frames count as `still`; a person opens the gate; all counters add up."""
     minute = [frame(number, hz=10) for number in range(1, 601)]
     pipeline = Shown(range(300, 320))
-    bench = DelegateBackoff(
+    bench = Bench(
         lambda: Listed(minute, SourceError("end")),
         live=True,
         pipeline=pipeline,
@@ -409,7 +411,7 @@ def test_every_frame_that_was_not_looked_at_has_a_reason() -> None:
             raise SourceError("end")
 
     frames = [frame(number, hz=30) for number in range(60)]
-    bench = DelegateBackoff(lambda: Pausing(frames), live=True, max_fps=10, step_by_step=True)
+    bench = Bench(lambda: Pausing(frames), live=True, max_fps=10, step_by_step=True)
 
     bench.camera.start()
     bench.wait_for("offline")
@@ -430,7 +432,7 @@ def test_what_cannot_be_decoded_does_not_count_as_delivered() -> None:
             raise SourceError("broken pictures")
             yield
 
-    bench = DelegateBackoff(lambda: Broken([frame(1)]), live=True)
+    bench = Bench(lambda: Broken([frame(1)]), live=True)
 
     bench.camera.start()
     bench.wait_for("offline")

@@ -24,7 +24,7 @@ TOPICS = Topics("edgepose", "pi")
 SET = "edgepose/pi/hall/set"
 
 
-class DelegateBackoff:
+class Bench:
     """A command handler with one camera, a few request types and a manual clock."""
 
     def __init__(self) -> None:
@@ -71,8 +71,8 @@ class DelegateBackoff:
 
 
 @pytest.fixture
-def bench() -> DelegateBackoff:
-    return DelegateBackoff()
+def bench() -> Bench:
+    return Bench()
 
 
 def ask(verb: str) -> str:
@@ -81,7 +81,7 @@ def ask(verb: str) -> str:
 
 class TestRequest:
     @pytest.mark.parametrize("id_", ["a", 7, 1.5, True, None, "é" * 500])
-    def test_it_echoes_the_id(self, bench: DelegateBackoff, id_: Any) -> None:
+    def test_it_echoes_the_id(self, bench: Bench, id_: Any) -> None:
         """The id may be any JSON scalar; it is echoed in refusals, too."""
         bench.send(ask("ping"), {"id": id_})
         good = bench.answer()
@@ -92,7 +92,7 @@ class TestRequest:
         assert (bad["id"], bad["ok"]) == (id_, False)
         assert "nonsense" in bad["error"]
 
-    def test_it_answers_on_the_verbs_topic(self, bench: DelegateBackoff) -> None:
+    def test_it_answers_on_the_verbs_topic(self, bench: Bench) -> None:
         """The answer has QoS 1 and is not retained; a request with an empty body has no id."""
         bench.send(ask("ping"), b"")
 
@@ -100,7 +100,7 @@ class TestRequest:
         assert (message.topic, message.qos, message.retain) == ("edgepose/pi/response/ping", 1, 0)
         assert bench.answer() == {"ok": True, "data": {"pong": True}}
 
-    def test_it_honours_response_topic_and_correlation(self, bench: DelegateBackoff) -> None:
+    def test_it_honours_response_topic_and_correlation(self, bench: Bench) -> None:
         """An MQTT 5 response topic replaces the usual one; the correlation data is returned."""
         bench.send(ask("ping"), {}, response_topic="robot/inbox", correlation=b"\x00\xff")
 
@@ -110,17 +110,13 @@ class TestRequest:
     @pytest.mark.parametrize(
         "where", ["edgepose/pi/request/ping", SET, "edgepose/pi/status", "a/#", "+/a", "$SYS/a", ""]
     )
-    def test_it_never_answers_where_it_listens_or_speaks(
-        self, bench: DelegateBackoff, where: str
-    ) -> None:
+    def test_it_never_answers_where_it_listens_or_speaks(self, bench: Bench, where: str) -> None:
         """A response topic on which it listens or publishes, or an invalid one, is ignored."""
         bench.send(ask("ping"), {}, response_topic=where)
 
         assert {message.topic for message in bench.answers} <= {"edgepose/pi/response/ping"}
 
-    def test_a_verb_that_does_not_exist_is_answered_with_those_that_do(
-        self, bench: DelegateBackoff
-    ) -> None:
+    def test_a_verb_that_does_not_exist_is_answered_with_those_that_do(self, bench: Bench) -> None:
         """The answer to an unknown request lists the known ones."""
         bench.send(ask("dance"), {"id": 1})
 
@@ -129,9 +125,7 @@ class TestRequest:
         assert "dance" in answer["error"]
         assert "ping" in answer["error"]
 
-    def test_what_takes_long_is_answered_later_and_done_once_at_a_time(
-        self, bench: DelegateBackoff
-    ) -> None:
+    def test_what_takes_long_is_answered_later_and_done_once_at_a_time(self, bench: Bench) -> None:
         """Other requests are answered meanwhile; a second one of the same type is refused."""
         bench.send(ask("doctor"), {"id": 1}, response_topic="me", correlation=b"1")
         bench.send(ask("ping"), {"id": 2})
@@ -153,7 +147,7 @@ class TestRequest:
         assert (message.topic, message.correlation) == ("me", b"1")
         assert bench.answer()["id"] == 4
 
-    def test_what_cannot_be_done_is_answered_with_the_reason(self, bench: DelegateBackoff) -> None:
+    def test_what_cannot_be_done_is_answered_with_the_reason(self, bench: Bench) -> None:
         """A refused request is answered with the reason."""
         bench.send(ask("info"), {"id": 1})
 
@@ -161,7 +155,7 @@ class TestRequest:
 
 
 class TestSet:
-    def test_it_applies_what_is_given_and_only_that(self, bench: DelegateBackoff) -> None:
+    def test_it_applies_what_is_given_and_only_that(self, bench: Bench) -> None:
         """Only the given settings change; null restores the file's value."""
         bench.send(SET, {"paused": True, "fps": None})
 
@@ -192,7 +186,7 @@ class TestSet:
         ],
     )
     def test_what_is_not_wholly_good_changes_nothing(
-        self, bench: DelegateBackoff, payload: bytes, caplog: pytest.LogCaptureFixture
+        self, bench: Bench, payload: bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
         """A partly invalid command changes nothing; log and MQTT 5 response give the reason."""
         bench.send(SET, payload, response_topic="me", correlation=b"1")
@@ -203,14 +197,14 @@ class TestSet:
         assert "jSON" not in answer["error"]
         assert "refused" in caplog.text
 
-    def test_a_camera_that_does_not_exist_is_refused(self, bench: DelegateBackoff) -> None:
+    def test_a_camera_that_does_not_exist_is_refused(self, bench: Bench) -> None:
         """A command for an unknown camera is refused with its name."""
         bench.send("edgepose/pi/attic/set", {"paused": True}, response_topic="me")
 
         assert bench.applied == []
         assert "attic" in bench.answer()["error"]
 
-    def test_retained_commands_are_refused(self, bench: DelegateBackoff) -> None:
+    def test_retained_commands_are_refused(self, bench: Bench) -> None:
         """Retained commands are refused: they would be carried out again at each start."""
         bench.send(SET, {"paused": True}, retained=True)
         bench.send(ask("ping"), {}, retained=True)
@@ -221,7 +215,7 @@ class TestSet:
 
 class TestLimits:
     def test_a_flood_is_cut_off_and_told_once(
-        self, bench: DelegateBackoff, caplog: pytest.LogCaptureFixture
+        self, bench: Bench, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Of 1,000 commands at once only a burst is carried out; one refusal is sent and logged."""
         for n in range(1000):
@@ -232,7 +226,7 @@ class TestLimits:
         assert len(refused) == 1
         assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 1
 
-    def test_it_obeys_again_after_a_moment(self, bench: DelegateBackoff) -> None:
+    def test_it_obeys_again_after_a_moment(self, bench: Bench) -> None:
         """Commands are accepted again after a second."""
         for _ in range(100):
             bench.send(ask("ping"), {})
@@ -244,7 +238,7 @@ class TestLimits:
         assert len(bench.asked) == before + 1
 
     def test_a_fault_that_repeats_is_logged_once(
-        self, bench: DelegateBackoff, caplog: pytest.LogCaptureFixture
+        self, bench: Bench, caplog: pytest.LogCaptureFixture
     ) -> None:
         """A repeated error is logged once, to limit the size of the log."""
         for n in range(50):
@@ -254,7 +248,7 @@ class TestLimits:
         assert caplog.text.count("refused") == 1
 
     def test_what_strangers_send_cannot_forge_the_log(
-        self, bench: DelegateBackoff, caplog: pytest.LogCaptureFixture
+        self, bench: Bench, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Line ends and terminal escape sequences are removed from log lines."""
         bench.send(ask("a\nedgepose: all is well\x1b[31m" + "x" * 5000), b"")
@@ -278,7 +272,7 @@ def mutated(chance: random.Random, payload: bytes) -> bytes:
     return bytes(spoiled)
 
 
-def test_thousands_of_random_commands_do_no_harm(bench: DelegateBackoff) -> None:
+def test_thousands_of_random_commands_do_no_harm(bench: Bench) -> None:
     """Each is carried out or refused, nothing is raised, and applied values are within limits."""
     chance = random.Random(11)
     seeds = [

@@ -13,7 +13,7 @@ from edgepose.mqtt.poison_messages import (
 SMALL, LARGE, OTHER = ("a/availability", 120), ("a/config", 7000), ("a/status", 1800)
 
 
-class DelegateBackoff:
+class Bench:
     """Simulates sessions with a broker that does not accept some messages."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class DelegateBackoff:
 
 def test_the_message_that_ends_each_session_is_held_and_named() -> None:
     """It is held after `CAREFUL_STRIKES` careful sessions in a row, and not before."""
-    bench = DelegateBackoff()
+    bench = Bench()
     first = [bench.session(SMALL, LARGE, OTHER, takes=1) for _ in range(9)]
 
     found = [bench.careful(SMALL, LARGE, OTHER, takes=1) for _ in range(CAREFUL_STRIKES)]
@@ -59,7 +59,7 @@ def test_the_message_that_ends_each_session_is_held_and_named() -> None:
 
 def test_a_small_message_is_found_beside_larger_ones() -> None:
     """A small message on a forbidden topic is found although a larger one was sent."""
-    bench = DelegateBackoff()
+    bench = Bench()
     sent = (SMALL, LARGE, ("a/forbidden", 130), OTHER)
     bench.session(*sent, takes=1)
 
@@ -70,7 +70,7 @@ def test_a_small_message_is_found_beside_larger_ones() -> None:
 
 def test_a_message_that_ends_long_sessions_is_found() -> None:
     """An hourly picture of QoS 0 that ends long sessions is found."""
-    bench = DelegateBackoff()
+    bench = Bench()
     bench.send(LARGE, takes=1)
 
     found = [
@@ -84,7 +84,7 @@ def test_a_message_that_ends_long_sessions_is_found() -> None:
 @pytest.mark.parametrize("short", [True, False])
 def test_a_line_that_breaks_often_holds_nothing_back(short: bool) -> None:
     """No message is held if larger ones were delivered before."""
-    bench = DelegateBackoff()
+    bench = Bench()
     for _ in range(20):
         bench.send(LARGE, OTHER, takes=2)
         poses = [("a/cam/poses", 900)] * 2
@@ -93,7 +93,7 @@ def test_a_line_that_breaks_often_holds_nothing_back(short: bool) -> None:
 
 def test_a_line_that_dies_in_silence_is_no_broker_that_hangs_up() -> None:
     """A session that survives its messages clears them; only hang-ups of the broker count."""
-    bench = DelegateBackoff()
+    bench = Bench()
     for _ in range(9):
         bench.send(SMALL, LARGE, takes=1)
         bench.poison.session_survived()
@@ -103,7 +103,7 @@ def test_a_line_that_dies_in_silence_is_no_broker_that_hangs_up() -> None:
 
 def test_a_session_that_lives_on_clears_a_message() -> None:
     """A message is no longer suspected `SUSPECT_S` after it was sent."""
-    bench = DelegateBackoff()
+    bench = Bench()
     for _ in range(9):
         bench.poison.sent("a/cam/snapshot", 60_000, is_acknowledged=False)
         bench.now_s += SUSPECT_S + 1
@@ -113,7 +113,7 @@ def test_a_session_that_lives_on_clears_a_message() -> None:
 
 def test_a_broker_that_says_too_large_is_believed_at_once() -> None:
     """With MQTT 5's reason "packet too large" the message is held at once."""
-    bench = DelegateBackoff()
+    bench = Bench()
     bench.send(SMALL, LARGE, OTHER, takes=1)
 
     found = bench.poison.session_ended(was_short=True, was_careful=False, too_large=True)
@@ -124,7 +124,7 @@ def test_a_broker_that_says_too_large_is_believed_at_once() -> None:
 
 def test_it_is_tried_again_each_time_later() -> None:
     """The hold ends after a time that doubles with each failure: the limit may be raised."""
-    bench = DelegateBackoff()
+    bench = Bench()
     for _ in range(CAREFUL_STRIKES):
         bench.careful(SMALL, LARGE, takes=1)
     lasts_s = HOLD_S[0]
@@ -143,7 +143,7 @@ def test_it_is_tried_again_each_time_later() -> None:
 
 def test_sessions_must_end_in_a_row() -> None:
     """A session that survives resets the count."""
-    bench = DelegateBackoff()
+    bench = Bench()
     for _ in range(9):
         for _ in range(CAREFUL_STRIKES - 1):
             assert bench.careful(SMALL, LARGE, takes=1) is None

@@ -22,7 +22,7 @@ def config(*cameras: str) -> Config:
     return loads('[device]\nid = "pi"\n' + "".join(tables), "test")
 
 
-class DelegateBackoff:
+class Bench:
     """One run of the daemon: its state file, its clock and its outgoing messages."""
 
     def __init__(self, path: Path, *cameras: str, topics: Topics = TOPICS) -> None:
@@ -50,8 +50,8 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_camera_removed_while_we_were_away_is_cleared(path: Path) -> None:
     """They are cleared at the next start, after connecting; other cameras' topics stay."""
-    DelegateBackoff(path, "hall", "yard")
-    bench = DelegateBackoff(path, "hall")
+    Bench(path, "hall", "yard")
+    bench = Bench(path, "hall")
 
     offline = bench.later()
     bench.retained.connected()
@@ -64,7 +64,7 @@ def test_a_camera_removed_while_we_were_away_is_cleared(path: Path) -> None:
 
 def test_a_camera_removed_by_a_reload_is_cleared_after_a_moment(path: Path) -> None:
     """The topics are cleared after a delay, so that `offline` is delivered first."""
-    bench = DelegateBackoff(path, "hall", "yard")
+    bench = Bench(path, "hall", "yard")
     bench.retained.connected()
     before = bench.later()
     bench.configure("hall")
@@ -77,15 +77,15 @@ def test_a_camera_removed_by_a_reload_is_cleared_after_a_moment(path: Path) -> N
 
 def test_it_is_told_until_the_broker_knows_and_then_no_more(path: Path) -> None:
     """Clearing is repeated, also in later runs, until the broker has acknowledged it."""
-    DelegateBackoff(path, "hall", "yard")
-    DelegateBackoff(path, "hall")
-    bench = DelegateBackoff(path, "hall")
+    Bench(path, "hall", "yard")
+    Bench(path, "hall")
+    bench = Bench(path, "hall")
     bench.retained.connected()
     first = bench.later()
     for topic in first:
         bench.retained.note_cleared(topic)
     again = bench.later()
-    last = DelegateBackoff(path, "hall")
+    last = Bench(path, "hall")
     last.retained.connected()
 
     assert first == YARD
@@ -94,8 +94,8 @@ def test_it_is_told_until_the_broker_knows_and_then_no_more(path: Path) -> None:
 
 def test_another_name_takes_everything_of_the_old_one(path: Path) -> None:
     """After a new device id or prefix all old topics are cleared."""
-    DelegateBackoff(path, "hall")
-    bench = DelegateBackoff(path, "hall", topics=Topics("house", "pi"))
+    Bench(path, "hall")
+    bench = Bench(path, "hall", topics=Topics("house", "pi"))
     bench.retained.connected()
 
     assert bench.later() == set(topics_of(config("hall"), TOPICS))
@@ -103,15 +103,15 @@ def test_another_name_takes_everything_of_the_old_one(path: Path) -> None:
 
 def test_what_comes_back_is_kept(path: Path) -> None:
     """Topics of a camera that was added again are not cleared."""
-    DelegateBackoff(path, "hall", "yard")
-    bench = DelegateBackoff(path, "hall")
+    Bench(path, "hall", "yard")
+    bench = Bench(path, "hall")
     bench.retained.connected()
     cleared = bench.later()
     bench.configure("hall", "yard")
     for topic in cleared:
         bench.retained.note_cleared(topic)
     nothing = bench.later()
-    after = DelegateBackoff(path, "hall")
+    after = Bench(path, "hall")
     after.retained.connected()
 
     assert nothing == set()

@@ -18,7 +18,7 @@ from edgepose.people.posture import (
     LIKELY,
     POSTURES,
     PostureReader,
-    _fall_network,
+    _posture_network,
     probabilities,
     read,
     upright_looks,
@@ -335,7 +335,7 @@ def test_the_network_runs_once_for_all_readers_of_a_frame(monkeypatch: pytest.Mo
     keypoints = np.arange(51, dtype=np.float32).reshape(17, 3)
     tracks = [Track(1, Pose(keypoints, 0.9, box_around(keypoints)), 0)]
     rows = []
-    real = _fall_network()
+    real = _posture_network()
 
     class Counting:
         def mean_logits(self, inputs: Floats, mirrored: Floats) -> Floats:

@@ -58,7 +58,7 @@ class Camera:
         self.jobs.done(job)
 
 
-class DelegateBackoff:
+class Bench:
     """An inference loop with only a camera and an estimator."""
 
     def __init__(self, interpreters: int, camera: Camera) -> None:
@@ -93,7 +93,7 @@ class DelegateBackoff:
 
 def test_other_interpreters_go_on_while_one_hangs() -> None:
     """The watchdog detects the hang although other frames pass."""
-    bench = DelegateBackoff(2, Camera(0))
+    bench = Bench(2, Camera(0))
     bench.give(0, 1, 2, 3)
 
     assert wait_until(lambda: bench.camera.answered == [1, 2, 3])
@@ -108,7 +108,7 @@ def test_other_interpreters_go_on_while_one_hangs() -> None:
 
 def test_the_frame_of_one_that_hangs_is_inferred_by_another() -> None:
     """The frame is inferred once more; the late result is ignored and the order is kept."""
-    bench = DelegateBackoff(2, Camera(0))
+    bench = Bench(2, Camera(0))
     bench.give(0, 1, 2)
     assert wait_until(lambda: bench.camera.answered == [1, 2])
 
@@ -129,7 +129,7 @@ def test_the_frame_of_one_that_hangs_is_inferred_by_another() -> None:
 
 def test_there_are_as_many_threads_as_interpreters() -> None:
     """The number of threads follows the estimator's number of interpreters."""
-    bench = DelegateBackoff(1, Camera())
+    bench = Bench(1, Camera())
 
     for count in (3, 1, 2):
         bench.estimator.interpreters = count

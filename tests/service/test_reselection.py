@@ -59,7 +59,7 @@ class Home:
             ),
             wake=SimpleNamespace(set=lambda: None),
         )
-        self.reselection = Reselection(state, self._load)
+        self.reselection = Reselection(state, self._load_model)
 
     def _plan(self, config: Config, fps: float) -> Plan:
         del config, fps

@@ -168,7 +168,7 @@ def save(page: Any) -> None:
 
 def polygon(house: House, zone: str) -> list[list[float]]:
     """Return a zone's corners from the file."""
-    zones = {each["id"]: each["polygon"] for each in house.from_config()["zone"]}
+    zones = {each["id"]: each["polygon"] for each in house.configured()["zone"]}
     found: list[list[float]] = zones[zone]
     return found
 
@@ -430,7 +430,7 @@ def test_a_zone_drawn_by_mouse_is_in_force(visit: Callable[..., Any], house: Hou
 
     text = house.file.read_text()
     assert near(polygon(house, "stove"), WAVER)
-    assert house.from_config()["zone"][0]["kind"] == "rest"
+    assert house.configured()["zone"][0]["kind"] == "rest"
     assert all(line in text for line in house.text.splitlines())
     kept = [path for path in house.file.parent.iterdir() if path.name.startswith(house.file.name)]
     assert house.text in [path.read_text() for path in kept if path != house.file]
@@ -523,7 +523,7 @@ def test_everything_can_be_done_by_keyboard(visit: Callable[..., Any], house: Ho
     expect(named(page, "button", "Save")).to_be_focused()
 
     assert near(polygon(house, "stove"), ((0.2, 0.68), (0.4, 0.7), (0.4, 0.95), (0.2, 0.95)))
-    assert house.from_config()["zone"][0]["kind"] == "rest"
+    assert house.configured()["zone"][0]["kind"] == "rest"
 
 
 def test_a_finger_draws_and_drags(visit: Callable[..., Any], house: House) -> None:
@@ -543,7 +543,7 @@ def test_a_finger_draws_and_drags(visit: Callable[..., Any], house: House) -> No
     finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     save(page)
 
-    assert near(house.from_config()["masks"][0], ((0.1, 0.1), (0.5, 0.1), (0.8, 0.7)))
+    assert near(house.configured()["masks"][0], ((0.1, 0.1), (0.5, 0.1), (0.8, 0.7)))
 
 
 def test_a_turned_picture_takes_what_is_drawn_along(
@@ -585,12 +585,12 @@ def test_a_region_is_pulled_and_given_up(visit: Callable[..., Any], house: House
     named(page, "button", "Select a region").click()
     drag(page, (0.1, 0.1), (0.25, 0.3))
     save(page)
-    chosen = house.from_config()["roi"]
+    chosen = house.configured()["roi"]
     named(page, "button", "Whole picture").click()
     save(page)
 
     assert near([chosen], ((0.25, 0.3, 0.65, 0.6),))
-    assert house.from_config()["roi"] == [0, 0, 1, 1]
+    assert house.configured()["roi"] == [0, 0, 1, 1]
 
 
 def test_a_threshold_is_in_force_while_it_moves(visit: Callable[..., Any], house: House) -> None:
@@ -633,7 +633,7 @@ def test_a_refused_value_shows_why_at_its_field(visit: Callable[..., Any], house
     drag(page, (0.2, 0.7), (0.6, 0.7))
     expect(problem).to_have_count(0)
     save(page)
-    assert house.from_config()["zone"][0]["id"] == "stove"
+    assert house.configured()["zone"][0]["id"] == "stove"
 
 
 def test_a_zone_has_a_name_in_any_letters(visit: Callable[..., Any], house: House) -> None:
@@ -644,11 +644,11 @@ def test_a_zone_has_a_name_in_any_letters(visit: Callable[..., Any], house: Hous
     draw(page, ((0.7, 0.7), (0.9, 0.7), (0.9, 0.9)), "Kuche am Fenster!")
     named(page, "textbox", "Camera name").fill("Flur «unten»")
     save(page)
-    first = house.from_config()
+    first = house.configured()
 
     named(page, "textbox", "Name").first.fill("Herd")
     save(page)
-    second = house.from_config()
+    second = house.configured()
 
     assert first["name"] == "Flur «unten»"
     assert [(zone["id"], zone["name"]) for zone in first["zone"]] == [
@@ -682,18 +682,18 @@ def test_a_line_is_drawn_with_its_sides(visit: Callable[..., Any], house: House)
     expect(problem).to_have_count(0)
     drag(page, (0.5, 0.85), (0.5, 0.9))
     save(page)
-    (line,) = house.from_config()["line"]
+    (line,) = house.configured()["line"]
 
     assert (line["id"], line["name"]) == ("ture", "Türe")
     assert line["sides"] == ["hof", "mein-flur"]
     assert near(line["points"], ((0.1, 0.8), (0.5, 0.9), (0.9, 0.8)))
     page.get_by_label("Mirror").check()
     save(page)
-    (mirrored,) = house.from_config()["line"]
+    (mirrored,) = house.configured()["line"]
     assert near(mirrored["points"], ((0.1, 0.8), (0.5, 0.9), (0.9, 0.8)))
     named(page, "button", "Delete line Türe").click()
     save(page)
-    assert "line" not in house.from_config()
+    assert "line" not in house.configured()
 
 
 def test_a_line_is_drawn_by_keyboard(visit: Callable[..., Any], house: House) -> None:
@@ -708,7 +708,7 @@ def test_a_line_is_drawn_by_keyboard(visit: Callable[..., Any], house: House) ->
     expect(named(page, "textbox", "Name")).to_be_focused()
     save(page)
 
-    (line,) = house.from_config()["line"]
+    (line,) = house.configured()["line"]
     assert line["id"] == "line-1"
     assert near(line["points"], ((0.5, 0.5), (0.7, 0.5)))
 
@@ -727,19 +727,19 @@ def test_the_floor_gets_its_metres(visit: Callable[..., Any], house: House) -> N
     named(page, "spinbutton", "Second to third point, metres").fill("3.5")
     assert len(grid.get_attribute("d")) > coarse
     save(page)
-    floor = house.from_config()["floor"]
+    floor = house.configured()["floor"]
     assert near(floor["points"], corners)
     assert (floor["size"], "metres" in floor) == ([2, 3.5], False)
 
     page.get_by_label("The points are not the corners of a rectangle").check()
     named(page, "spinbutton", "Point 3, x in metres").fill("2.4")
     save(page)
-    assert house.from_config()["floor"]["metres"] == [[0, 0], [2, 0], [2.4, 3.5], [0, 3.5]]
+    assert house.configured()["floor"]["metres"] == [[0, 0], [2, 0], [2.4, 3.5], [0, 3.5]]
 
     named(page, "button", "Delete the floor").click()
     expect(grid).to_have_count(0)
     save(page)
-    assert "floor" not in house.from_config()
+    assert "floor" not in house.configured()
 
 
 def test_every_type_of_event_has_words() -> None:
@@ -799,8 +799,8 @@ def test_two_browsers_do_not_overwrite_each_other_silently(
         assert near(polygon(house, "stove"), tuple((1 - x, y) for x, y in WAVER))
     else:
         expect(second.get_by_text("These are the values of the file.")).to_be_visible()
-        assert "zone" not in house.from_config()
-    assert house.from_config()["mirror"] is True
+        assert "zone" not in house.configured()
+    assert house.configured()["mirror"] is True
     expect(second.get_by_label("Mirror")).to_be_checked()
 
 
@@ -1080,7 +1080,7 @@ class TestBelowAPrefix:
             frame.get_by_role("button", name="Save", exact=True).click()
             expect(frame.get_by_text("Saved and applied.")).to_be_visible()
 
-            assert shared.from_config()["zone"][0]["id"] == "sofa"
+            assert shared.configured()["zone"][0]["id"] == "sofa"
             assert proxy.outside == []
         shared.restore()
 
