@@ -74,7 +74,7 @@ _MODULES = {
     "open_source": "camera.sources",
     "subscribe": "mqtt.subscriber",
 }
-"""Module below `edgepose` of each name; those of messages and errors follow from the name."""
+"""Module below `edgepose` by public name, except for messages and errors."""
 
 
 def __getattr__(name: str) -> object:

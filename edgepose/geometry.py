@@ -112,7 +112,7 @@ def extent(sides: Floats) -> Floats:
     """Return the sizes of people in pixels, (n,), independent of their orientation.
 
     The size is the square root of the area of a box with these widths and heights, (n, 2), and at
-    least half the longer side: the box of a person who lies along the view is thin.
+    least half the longer side: the box of a person who lies along the line of sight is thin.
     """
     width, height = sides[:, 0], sides[:, 1]
     size = np.maximum(np.sqrt(width * height), np.maximum(width, height) / 2)

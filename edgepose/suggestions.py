@@ -15,7 +15,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a question with the most similar known name, led by a space; empty without one."""
+    """Return a question with the most similar known name, after a space; empty without one."""
     match = nearest(name, known)
     return f' did you mean "{match}"?' if match else ""
 

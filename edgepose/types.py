@@ -308,6 +308,9 @@ class Message:
     correlation: bytes | None = None
     """MQTT 5 correlation data of a response, copied from the request."""
 
+    is_requested: bool = False
+    """Whether a clip was made on request and not for an event. Not sent."""
+
 
 Compose = Callable[[Frame, Sequence[Track], Sequence[Event]], list[Message]]
 """Turns a frame, its tracks and its events into messages."""

@@ -19,7 +19,7 @@ STIRRED_S: Final = 2.0
 """Seconds for which every frame passes after motion."""
 
 ATTENTIVE_S: Final[dict[Presence, float]] = {"nobody": 0.0, "maybe": 2.0, "somebody": 15.0}
-"""Seconds for which the gate stays open after an inference, by the presence it found.
+"""Seconds for which the gate stays open after an inference, by the presence that it found.
 
 Models miss people who sit still, and pending events need further frames.
 """
@@ -69,7 +69,7 @@ class MotionGate:
             self._stirred_until_ns = at_ns + _to_ns(ATTENTIVE_S["somebody"])
         if at_ns - self._checked_ns >= _to_ns(THUMBNAIL_INTERVAL_S):
             self._check_motion(at_ns, thumbnail)
-        if at_ns - self._looked_ns < self._period_ns(at_ns):
+        if max(0, at_ns - self._looked_ns) < self._period_ns(at_ns):
             # Check once between two passed frames: checking all frames of a 30 Hz camera is slow.
             checked = at_ns - self._checked_ns < JITTER * self._still_ns / 2
             if checked or not self._is_still(at_ns):

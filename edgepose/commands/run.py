@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 def restart_process() -> None:
     """Replace the process by a new one with the same command line; the process id remains.
 
-    A service manager, a container and a terminal all keep it, whatever they do when it ends.
+    So service managers, containers and terminals do not treat the restart as an exit.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)  # until the new process handles them

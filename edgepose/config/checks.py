@@ -9,11 +9,12 @@ from edgepose.config import toml
 from edgepose.config.error_messages import Problem, expected
 from edgepose.config.schema import Camera, CameraFloor, CameraLine, Config, GestureRule, Mqtt
 from edgepose.errors import ConfigError
-from edgepose.urls import address, broker
+from edgepose.urls import Address, address, broker
 
 RESERVED: Final = frozenset({"availability", "status", "stats", "request", "response"})
 """Topics of the device, which a camera's id must not equal."""
 
+EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104: only compared
 TOLERANCE: Final = 1e-6  # 0.1 + 0.9 may slightly exceed 1
 
 
@@ -60,7 +61,7 @@ def _check_mqtt(mqtt: Mqtt) -> Iterator[Problem]:
 
 
 def _check_listeners(config: Config) -> Iterator[Problem]:
-    ports = []
+    places = []
     for table, listen in (("metrics", config.metrics.listen), ("web", config.web.listen)):
         try:
             place = address(listen)
@@ -69,13 +70,18 @@ def _check_listeners(config: Config) -> Iterator[Problem]:
             what = 'HOST:PORT such as "127.0.0.1:8600", or "" for off'
             yield Problem(path, expected(path, listen, what))
         else:
-            ports += [place.port] if place and place.port else []
-    if len(set(ports)) < len(ports):
+            places += [place] if place and place.port else []
+    if len(places) == 2 and _share_port(*places):
         what = f"another port than metrics.listen, which is {config.metrics.listen}"
         yield Problem(("web", "listen"), expected(("web", "listen"), config.web.listen, what))
     if config.web.key_file and not config.web.cert_file:
         path = ("web", "key_file")
         yield Problem(path, expected(path, config.web.key_file, "a cert_file beside it"))
+
+
+def _share_port(a: Address, b: Address) -> bool:
+    """Return whether two listeners cannot both be opened."""
+    return a.port == b.port and (a.host == b.host or bool({a.host, b.host} & EVERY_ADDRESS))
 
 
 def _check_gestures(own: Sequence[GestureRule]) -> Iterator[Problem]:

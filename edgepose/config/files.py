@@ -9,7 +9,7 @@ from edgepose.config.error_messages import Problem, expected
 from edgepose.config.schema import Config
 from edgepose.errors import in_words
 
-ELF: Final = b"\x7fELF"  # begin of a shared library
+ELF: Final = b"\x7fELF"  # first bytes of a shared library
 
 
 def missing_files(config: Config) -> Iterator[Problem]:

@@ -257,8 +257,8 @@ LYING: Final = (
     "right_shoulder below right_hip by -0.4",
     "nose below left_shoulder by -0.15",
 )
-"""Conditions of which at least one holds unless the shoulders are clearly above the hips and below
-the face. Then arms above the head are not raised hands."""
+"""Conditions that exclude raised hands: at least one holds unless the body is upright, with the
+shoulders clearly above the hips and below the face."""
 
 BUILT_IN: Final = {
     gesture.id: gesture

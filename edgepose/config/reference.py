@@ -165,7 +165,7 @@ def schema() -> dict[str, Any]:
 
 
 def explain(table: dict[str, Any], struct: type[Struct]) -> None:
-    """Add the texts below a struct's fields to its JSON Schema."""
+    """Add the descriptions of a struct's fields to its JSON Schema."""
     texts = texts_of(struct)
     for field in msgspec.structs.fields(struct):
         if text := texts.get(field.name):

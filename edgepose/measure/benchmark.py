@@ -341,7 +341,7 @@ class WholeProcess:
     """Time from the start of the process to its first pose at a subscriber."""
 
     memory_mb: dict[int, float]
-    """Number of frames to resident memory."""
+    """Resident memory by number of frames."""
 
     service_mb: float
     """Resident memory at the end, while page and metrics are in use, with the page's process."""

@@ -23,7 +23,7 @@ BY_THREAD: Final = {
     "looks": "infer",
     "mqtt": "publish",
 }
-"""Thread name, without camera id and number, to part."""
+"""Part by thread name, without camera id and number."""
 
 
 def spent_ns() -> dict[str, int]:

@@ -23,7 +23,7 @@ RECORDINGS: Final = (".jsonl", ".jsonl.gz", ".mcap")
 LABELS: Final = ".labels.toml"
 EARLY_S: Final = 0.5  # an event may precede its label, since labels are made by eye
 LATE_S: Final = 8.0  # maximum time from the start of a fall to its suspicion
-BEFORE_S: Final = 1.5  # time before a fall in which the person must be detected
+BEFORE_S: Final = 1.5  # time before a fall within which the person must be detected
 
 Stage = Literal[
     "not found before the fall",

@@ -54,8 +54,8 @@ def shapes(content: bytes, size: Size) -> tuple[Size, ...]:
     Returns
     -------
     tuple of Size
-        The square, then 5/8 and 3/4 of it upright and lying. Only `size` if the file
-        cannot be reshaped.
+        The square, then upright sizes of 5/8 and 3/4 of its width, then the same lying. Only
+        `size` if the file cannot be reshaped.
     """
     if size.width != size.height or size.width % STEP or not _is_local(content):
         return (size,)

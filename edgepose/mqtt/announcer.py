@@ -92,7 +92,7 @@ class DiscoveryPublisher:
             self._publish_components(born=False)
 
     def connected(self) -> None:
-        """Note the begin of a session, and continue a removal that waits for it."""
+        """Note the start of a session, and continue a removal that waits for it."""
         with self._lock:
             self._connected = True
             if self._migrating:

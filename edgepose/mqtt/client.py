@@ -140,7 +140,7 @@ class MqttClient:
         return () if session is None else session.lacks()
 
     def on_connect(self, hook: Hook) -> None:
-        """Add a function to call at the begin of each session, for example to publish states."""
+        """Add a function to call at the start of each session, for example to publish states."""
         self._on_connect.append(hook)
 
     def on_disconnect(self, hook: Hook) -> None:

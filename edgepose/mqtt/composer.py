@@ -90,7 +90,7 @@ class Composer:
         return composed
 
     def forget(self) -> None:
-        """Reset the state to that of no frame. Thread-safe."""
+        """Reset the state to that before the first frame. Thread-safe."""
         self._seen = {}
 
     def tell(self) -> Message:

@@ -57,7 +57,7 @@ def discovery_root(config: Config) -> str:
 
 
 def describe_loss(topic: str) -> str:
-    """Return what Home Assistant lacks without a camera's message; empty for other topics."""
+    """Return what is missing in Home Assistant without a camera's message; else empty."""
     match = re.fullmatch(r"(.+/device/[^/]+)/([^/]+)/config", topic)
     if match is None:
         return ""

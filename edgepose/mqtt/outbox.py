@@ -133,7 +133,7 @@ class Outbox:
                 del self._states[outgoing.message.topic]
 
     def set_online(self, online: bool) -> None:
-        """Record the begin or end of a session; all states are sent again at its begin."""
+        """Record the start or end of a session; all states are sent again at its start."""
         with self._changed:
             self._online = online
             if online:

@@ -125,7 +125,7 @@ class PahoClient:
             )
         self._client = client
         self._answered = threading.Event()
-        self._refuse = partial(callbacks.answered, OLD_PROTOCOL, BrokerLimits())
+        self._refuse: Callable[[], None] = partial(callbacks.answered, OLD_PROTOCOL, BrokerLimits())
         self._set_callbacks(callbacks)
 
     def _set_callbacks(self, to: ClientCallbacks) -> None:
@@ -228,6 +228,7 @@ class PahoClient:
         sock = client.socket()
         if sock is not None:
             sock.close()
+        self._refuse = lambda: None
         client.on_connect = client.on_disconnect = client.on_publish = None
         client.on_subscribe = client.on_message = None
         client.on_socket_open = client.on_socket_register_write = None

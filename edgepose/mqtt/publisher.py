@@ -138,7 +138,7 @@ class Publisher:
         return self._sink.trouble or "not yet reached"
 
     def on_connect(self, hook: Callable[[], None]) -> None:
-        """Add a function to call at the begin of each session."""
+        """Add a function to call at the start of each session."""
         self._sink.on_connect(hook)
 
     def on_disconnect(self, hook: Callable[[], None]) -> None:

@@ -127,11 +127,12 @@ class LivePicture:
         return self._message(_black(self._size), (), next(REVISIONS))
 
     def _is_due(self, frame: Frame, tracks: Sequence[Track]) -> bool:
-        if self._sent_ns is None:
+        sent_ns = self._sent_ns  # `empty` may reset it in another thread
+        if sent_ns is None:
             return True
         if not (tracks or self._shows_people or self._camera.live == "camera"):
             return False
-        since_s = (frame.captured_ns - self._sent_ns) / NS_PER_S
+        since_s = (frame.captured_ns - sent_ns) / NS_PER_S
         return since_s >= LIVE_S or since_s < 0  # negative if a file begins again
 
     def _message(self, canvas: Image, tracks: Sequence[Track], revision: int) -> Message:

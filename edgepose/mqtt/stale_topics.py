@@ -60,7 +60,7 @@ class StaleTopicCleaner:
             self._write_topics()
 
     def connected(self) -> None:
-        """Record the begin of a session."""
+        """Record the start of a session."""
         with self._lock:
             self._since_ns = self._clock.now_ns()
 

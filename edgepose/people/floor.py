@@ -1,8 +1,8 @@
 """Positions on the floor in metres from frame pixels, calibrated by four known points.
 
-The four points give the homography between floor and frame. The camera's focal length and pose
-follow from it (square pixels, principal point at the frame's centre), and from these heights
-above the floor. Lens distortion is not corrected.
+The four points give the homography between floor and frame. The homography gives the camera's
+focal length and pose (square pixels, principal point at the frame's centre), which are used to
+compute heights above the floor. Lens distortion is not corrected.
 """
 
 from dataclasses import dataclass

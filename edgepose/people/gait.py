@@ -1,9 +1,9 @@
 """Walking: steps of the feet and movement of the body over the last second and a half.
 
 A small network rates measures of the feet relative to the stature: how far they swing against
-each other, how often they change sides, and how far the body travels meanwhile. The hips, which
-walking hardly moves against each other, show the pose model's own jitter. Trained on generated
-bodies (`tools/train_posture_details.py`).
+each other, how often they change sides, and how far the body travels meanwhile. Walking
+hardly moves the hips against each other, so their movement measures the pose model's jitter.
+Trained on generated bodies (`tools/train_posture_details.py`).
 """
 
 from functools import cache
@@ -32,8 +32,8 @@ JOINTS: Final = np.array(
 def gait_inputs(seconds: Array, keypoints: Floats, statures: Array, least: float) -> Floats | None:
     """Return the network's inputs (INPUTS,) for the observations of one person.
 
-    None where both feet are seen too rarely. Left and right, and directions along the picture,
-    count the same.
+    None where both feet are seen too rarely. The inputs are the
+    same for left and right, and for both directions along the picture.
 
     Parameters
     ----------

@@ -249,7 +249,7 @@ def robust_shift(moved: Floats, shared: Flags) -> tuple[Floats, Floats]:
     Parameters
     ----------
     moved, shared
-        As `between` returns them.
+        As `joint_offsets` returns them.
 
     Returns
     -------

@@ -33,7 +33,7 @@ from edgepose.types import LOST_S, Box, Floats, Pose, Track
 
 CANDIDATE_S: Final = 0.2  # an unconfirmed candidate is dropped when unseen for longer
 NEAR: Final = 0.75  # maximum distance from a lost track's place to continue it, in longer sides
-RESIZED: Final = 2.5  # maximum ratio of sizes to continue it: standing body to one seen end-on
+RESIZED: Final = 2.5  # maximum ratio of sizes to continue a track: standing to lying, seen end-on
 
 
 @dataclass(frozen=True, slots=True)

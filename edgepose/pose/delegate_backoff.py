@@ -24,7 +24,7 @@ class FailureRecord(msgspec.Struct):
     failed_unix_s: float = 0.0
     reason: str = ""
     in_use: str = ""
-    """Boot id and process id of the user; left behind if that process crashed."""
+    """Boot id and process id of the process that uses it; remains set if that process crashed."""
 
 
 class DelegateBackoff:

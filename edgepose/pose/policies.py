@@ -239,7 +239,7 @@ class Refine:
     def turned_crops(self, refined: Sequence[CropResult]) -> list[Crop]:
         """Return rotated crops of the detections that their refinement did not confirm.
 
-        The joints of a lying person who is badly detected do not tell how the person lies.
+        If a lying person is badly detected, the joints do not show the direction of the body.
         """
         if not self.upright:
             return []
@@ -384,7 +384,7 @@ def searches(network: int, people: Sequence[Pose], turn: int, every: int) -> lis
 
 
 def seen_at(place: FallenPose, people: Sequence[Pose]) -> FallenPose | None:
-    """Return the person at the place of a fall, if detected well enough to derive the lean.
+    """Return the person at the place of a fall, if detected well enough for `lean`.
 
     Either the tracked person, or the result of the last search.
     """
@@ -596,7 +596,7 @@ def likeness(a: Pose, b: Pose) -> float:
 def likenesses(poses: Sequence[Pose]) -> Floats:
     """Return the OKS (n, n) of each pose with each other one, relative to the other's size.
 
-    Uses the joints with at least `JOINT_SCORE`; for weak detections, the better half.
+    Uses the joints with at least `JOINT_SCORE`; for weak detections, the better-scored half.
     """
     keypoints = np.array([pose.keypoints for pose in poses])
     places, scores = keypoints[..., :2], keypoints[..., 2]

@@ -63,7 +63,7 @@ class StderrCapture:
                 return b""
             written = ctypes.string_at(stream.text, size)[self._read :]
             self._read = size
-            if self._users == 0:  # with other users, one may write before the rewind
+            if self._users == 0:  # else another caller may write before the rewind
                 libc.rewind(stream.file)
                 self._read = 0
             return written

@@ -8,7 +8,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -122,7 +122,8 @@ class ClipRecorder:
         """
         with self._lock:
             moments = list(self._moments)
-        return self._clip_messages(moments) if moments else []
+        messages = self._clip_messages(moments) if moments else []
+        return [replace(message, is_requested=True) for message in messages]
 
     def forget(self) -> None:
         """Discard all frames, as for a paused camera."""

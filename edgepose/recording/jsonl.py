@@ -1,8 +1,8 @@
 """Recordings as JSON Lines: one message a line, readable with any tool.
 
 The first line is a header; every other line has the arrival time, topic and payload of a
-message. Each line is passed to the system at once, so the end of the process loses at most the
-one that is being written. A power cut loses what the system has not written to the disk yet.
+message. Each line is passed to the system at once: if the process ends, at most the line that is
+being written is lost. A power cut loses what the system has not written to the disk yet.
 `docs/recordings.md` describes the format.
 """
 

@@ -78,7 +78,7 @@ class CameraControl:
         return self._composer.tell()
 
     def _clear_tracks(self, config: Config, camera: CameraTable) -> None:
-        """Clear all tracks, so that no one from before the pause is reported."""
+        """Clear all tracks, so that people from before the pause are not reported."""
         self._follower.forget(detectors(config, camera))
         self._composer.forget()
         self.snapshots.forget()

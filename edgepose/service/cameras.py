@@ -137,7 +137,7 @@ class CameraSet:
             raise SourceError(msg)
 
     def have_looked(self) -> bool:
-        """Whether a frame was processed, or no camera that is not paused is online."""
+        """Whether a frame was processed, or all online cameras, if any, are paused."""
         controls = self._state.running_cameras()
         looking = [
             control

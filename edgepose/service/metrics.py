@@ -1,7 +1,7 @@
 """The daemon's metrics for Prometheus.
 
-Libraries are loaded and metrics computed on request only. The counters are those of the parts
-themselves.
+Libraries are loaded and metrics computed on request only. The counters are kept by the daemon's
+parts and only read here.
 """
 
 import logging

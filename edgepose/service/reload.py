@@ -70,7 +70,7 @@ def replace_broker(
     start : callable
         Starts the connection of `state.broker`.
     """
-    cameras.stop_all()  # later events belong to the new broker
+    cameras.stop_all()  # events from now on go to the new broker
     state.broker.discovery.close()
     state.broker.publisher.close(CLOSE_S)
     try:

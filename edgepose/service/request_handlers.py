@@ -158,6 +158,8 @@ def _restart(state: DaemonState) -> Restarting:
         state.read_config()
     except EdgeposeError as error:
         raise CommandError(f"not restarted: {error}") from None
+    if state.stopping.is_set():
+        raise CommandError("not restarted: the daemon is stopping")
     state.request_restart()
     return Restarting(restarting=True)
 

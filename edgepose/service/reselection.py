@@ -48,13 +48,17 @@ class Reselection:
         self._nobody_since_ns = self._stored_ns = state.clock.now_ns()
         self._somebody_since_ns: int | None = None
         self._kind: PeopleSize = state.selector.people_sizes.report().kind
+        self._kind_before = self._kind
         self._pause_s = TIMINGS_S
         self._sizes_ns: int | None = None
         self._timings_ns: int | None = None
         self._disagree = False
 
     def due_changes(self) -> Callable[[], Changes] | None:
-        """Return how to load another model or arrangement, if it is due. Call it repeatedly."""
+        """Return a function that loads another model or arrangement; None if no change is due.
+
+        Call this repeatedly.
+        """
         plan, config = self._due_plan(), self._state.config
         if plan is None:
             return None
@@ -70,6 +74,9 @@ class Reselection:
         trial, self._trial = self._trial, None
         plan, used = trial.plan, self._state.estimator.plan
         if plan is None or trial.config is not self._state.config:
+            self._kind = self._kind_before  # the reason for this trial still exists
+            if plan is not None:
+                self._sizes_ns = self._timings_ns = None
             return None
         if (plan.model, plan.arrangement) == (used.model, used.arrangement):
             self._state.estimator.set_plan(plan)
@@ -106,7 +113,7 @@ class Reselection:
         state = self._state
         if state.estimator.plan.delegate.plugin is not None or not self._is_quiet():
             return
-        now_ns = state.clock.now_ns()
+        now_ns, self._kind_before = state.clock.now_ns(), self._kind
         sizes = state.selector.people_sizes.report()
         if self._disagree and _has_passed(self._timings_ns, self._pause_s, now_ns):
             log.info("model: inferences take another time than was measured; measuring again")
@@ -125,7 +132,7 @@ class Reselection:
         self._trial = PlanTrial(state.selector, state.config, state.wake.set)
 
     def _disagrees(self) -> bool:
-        """Whether live inferences take another time than the measured ones."""
+        """Whether live inference times differ from the measured ones."""
         estimator = self._state.estimator
         live = estimator.current.detector_times.percentiles_ms()
         expected_ms = estimator.plan.infer_ms

@@ -59,7 +59,7 @@ class DaemonState:
     broker: BrokerConnection
     selector: ModelSelector
     loaded_estimator: FailoverEstimator | None
-    """None until the model is loaded, which the broker connection does not wait for."""
+    """None until the model is loaded; the broker connection does not wait for it."""
 
     cameras: dict[str, CameraControl]
     ids: dict[str, Iterator[int]]

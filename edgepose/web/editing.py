@@ -303,7 +303,7 @@ def _camera_wanted(camera: Mapping[str, Any], change: CameraChange) -> dict[str,
 
 
 def _floor_wanted(floor: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the floor with the changes; the size only without places, unless the file has it."""
+    """Return the floor with the changes; never adds the unused one of `size` and `metres`."""
     unused = "size" if given.get("metres") else "metres"
     return {**floor} | {key: value for key, value in given.items() if key in floor or key != unused}
 
@@ -313,7 +313,7 @@ def _places_wanted(
 ) -> list[tuple[int | None, dict[str, Any]]]:
     """Return zones or lines in the file's order, new ones last, each with its index in the file.
 
-    One with another id keeps its index; it is identified by its corners.
+    A renamed zone or line keeps its index: it is identified by its corners.
     """
     corners = PLACES[name][1]
     left, ids = list(given), {str(place.get("id")) for place in given}

@@ -49,7 +49,7 @@ def text(type_: str, **fields: Any) -> bytes:
 
 
 class LinkedEvent(Struct, frozen=True):
-    """The fields of an event that a clip is linked by."""
+    """The fields of an event that are needed to link its clip."""
 
     id: str
     type: str
@@ -64,7 +64,7 @@ class Clip(Struct, frozen=True):
     content: bytes
 
     def frame(self) -> OutgoingFrame:
-        """Return the message that tells a page of the clip."""
+        """Return the message that announces the clip to a page."""
         said = text("clip", camera=self.camera, event=self.event, number=self.number)
         return OutgoingFrame(self.number, said)
 

@@ -237,6 +237,20 @@ def test_every_frame_counts_from_the_first_that_shows_motion(reading: Watch, spe
     )
 
 
+@pytest.mark.parametrize(("still_fps", "hz"), [(0.5, 10), (1.0, 10), (1.0, 30), (5.0, 30)])
+def test_no_frame_is_skipped_after_the_motion_was_found(still_fps: float, hz: int) -> None:
+    """A low rate for still people does not delay the frames with motion."""
+    gate = MotionGate(ImageTransform(), idle_fps=0.2, still_fps=still_fps)
+    watch = Watch(gate, lambda _: "somebody")
+    watch.seconds = (1000 + n / hz for n in count())
+    watch.see(still(rooms.occupied(300)), 40 * hz / HZ)
+    scene: Scene = lambda since_s: rooms.occupied(300 + round(since_s * 450))  # noqa: E731
+
+    looks = watch.see(scene, 4 * hz / HZ)
+
+    assert np.diff(looks).max() < 1.5 / HZ
+
+
 def test_someone_else_who_comes_in_is_looked_at_in_full(reading: Watch) -> None:
     """A second person opens the gate fully."""
     both = rooms.occupied(300).copy()

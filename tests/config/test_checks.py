@@ -8,6 +8,8 @@ from itertools import combinations
 import pytest
 
 from edgepose.config.checks import _check_polygon, _crossing_edges, _do_cross
+from edgepose.config.loading import loads
+from edgepose.errors import ConfigError
 
 
 def edges(corners: list[tuple[float, float]]) -> list[tuple[tuple[float, float], ...]]:
@@ -44,3 +46,24 @@ def test_polygons_of_many_corners_are_checked_quickly(*, turned: bool) -> None:
         assert not list(_check_polygon((), [(y, x) if turned else (x, y) for x, y in corners]))
 
     assert time.process_time() - before_s < 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_valid"),
+    [
+        ("127.0.0.1", "192.0.2.5", True),
+        ("127.0.0.1", "127.0.0.1", False),
+        ("127.0.0.1", "0.0.0.0", False),
+    ],
+)
+def test_page_and_metrics_share_a_port_on_different_addresses_only(
+    first: str, second: str, is_valid: bool
+) -> None:
+    """One port on two addresses is valid; an address for all of them needs another port."""
+    text = f'[metrics]\nlisten = "{first}:9000"\n[web]\nlisten = "{second}:9000"\n'
+
+    if is_valid:
+        assert loads(text, "test").web.listen == f"{second}:9000"
+    else:
+        with pytest.raises(ConfigError, match="another port"):
+            loads(text, "test")

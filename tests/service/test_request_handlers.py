@@ -1,5 +1,6 @@
 """The handlers of the daemon's requests."""
 
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -60,6 +61,7 @@ class House:
         self.broker = SimpleNamespace(overrides=overrides, publisher=link, log_level=levels)
         self.loaded_estimator = None
         self.reloads = self.restarts = 0
+        self.stopping = threading.Event()
         self.read_config: Callable[[], None] = lambda: None
 
     def request_reload(self) -> None:
@@ -232,6 +234,16 @@ def test_a_restart_that_would_fail_is_refused() -> None:
     house.read_config = refuse
 
     with pytest.raises(CommandError, match=r"not restarted: edgepose\.toml:3: no"):
+        house.ask("restart")
+    assert house.restarts == 0
+
+
+def test_a_restart_while_the_daemon_stops_is_refused() -> None:
+    """A stop is not turned into a restart."""
+    house = House()
+    house.stopping.set()
+
+    with pytest.raises(CommandError, match="is stopping"):
         house.ask("restart")
     assert house.restarts == 0
 

@@ -118,7 +118,7 @@ def kind_of_content(data: Bytes) -> FileKind | None:
         return _kind_of_jpeg(data)
     if _is_moving(data):
         return FileKind.FILM
-    if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X" and data[20] & 2:
+    if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X" and len(data) > 20 and data[20] & 2:
         # supported since OpenCV 4.12
         return FileKind.ANIMATION if hasattr(cv2, "imdecodeanimation") else FileKind.PICTURES
     return FileKind.PICTURES if _another_follows(data) else None

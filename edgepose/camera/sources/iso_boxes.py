@@ -86,7 +86,8 @@ def _inside(
         if kind != path[0]:
             continue
         if len(path) == 1:
-            yield at, stop
+            if at < stop:
+                yield at, stop
         else:
             yield from _inside(data, path[1:], (at + 4 if kind == b"meta" else at, stop))
 

@@ -15,7 +15,7 @@ FEWEST: Final = 7  # minimum samples: a trend and a wave fit any four exactly
 PER_WAVE: Final = 2.5  # minimum samples per period, against aliasing
 STEADY: Final = 0.5  # minimum part of the variance in the wave: jitter has a wide spectrum
 BRISK: Final = 0.35  # torsos per second: minimum width times rate; jitter seldom has both
-ALIKE: Final = 1e-6  # sine and cosine are too collinear at the sample times below this
+ALIKE: Final = 1e-6  # minimum determinant per squared sample count; below it, too collinear
 
 
 def count_swings(path: Sequence[tuple[int, float]]) -> int:

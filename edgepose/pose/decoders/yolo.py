@@ -46,7 +46,7 @@ EXPORT: Final = (
     "export a pose model of people with 17 keypoints, such as with: yolo export"
     " model=yolo11n-pose.pt format=tflite"
 )
-"""How to make a model that is decoded."""
+"""Remedy in error messages: how to export a model that can be decoded."""
 
 PIXELS: Final = Pixels(1 / 255, (0.0, 0.0, 0.0))
 
@@ -151,7 +151,10 @@ def anchors_of(size: Size) -> int:
 
 
 def check_step(model: ModelInfo) -> None:
-    """Raise `ModelError` if scores share one coarse scale with coordinates in pixels."""
+    """Raise `ModelError` if the output is quantised too coarsely for scores.
+
+    One scale covers scores and coordinates; it is coarse if coordinates are in pixels.
+    """
     output = model.outputs[0]
     if output.quantisation is None or output.quantisation.scale <= MAX_STEP:
         return

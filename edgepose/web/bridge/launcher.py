@@ -84,11 +84,13 @@ class PageLauncher:
         self._reload_requests: list[int] = []
         self._link_state = ""
 
-    # From the daemon's main thread
+    # Called from the daemon's main thread
 
     def configure(self, config: Config) -> None:
         """Serve the page as configured; restarts it only if its settings have changed."""
-        asked = (config.web, config.device, config.log.format, self._host.topics)
+        self._channel.keep_only_clips(lambda camera: _may_show_clip(config, camera))
+        clips = [(camera.id, camera.clip) for camera in config.cameras]
+        asked = (config.web, config.device, config.log.format, self._host.topics, clips)
         if self._server is not None and asked == self._served:
             return
         self.close()
@@ -162,7 +164,7 @@ class PageLauncher:
         if prefix == own and rest in {"status", "stats"}:
             return IpcMessage(rest, (), message.payload)
         parent, _, camera = prefix.rpartition("/")
-        if parent == own and rest == "clip" and not self._may_show_clip(camera):
+        if parent == own and rest == "clip" and not self._is_linked(message, camera):
             return None
         if parent == own and rest in {"poses", "state", "event", "clip"}:
             return IpcMessage(rest, (camera,), message.payload)
@@ -170,13 +172,11 @@ class PageLauncher:
             return IpcMessage(rest, (camera,), msgspec.json.encode(message.payload.decode()))
         return None
 
-    def _may_show_clip(self, camera: str) -> bool:
-        """Return whether a clip has no camera picture, or the page may show those."""
-        config = self._host.config
-        shows = any(each.id == camera and each.clip == "camera" for each in config.cameras)
-        return config.web.picture or not shows
+    def _is_linked(self, message: Message, camera: str) -> bool:
+        """Return whether the page may show a clip, and links it to an event."""
+        return not message.is_requested and _may_show_clip(self._host.config, camera)
 
-    # From the thread of the process
+    # Called from the thread of the page process
 
     def _begin_process(self, line: socket.socket) -> None:
         """Send the settings and all stored messages to a new process."""
@@ -258,3 +258,9 @@ class PageLauncher:
         frame = None if encoder is None else self._host.newest_frame(camera)
         if encoder is not None and frame is not None:
             encoder.put(frame, message.payload)
+
+
+def _may_show_clip(config: Config, camera: str) -> bool:
+    """Return whether a clip has no camera picture, or the page may show those."""
+    shows = any(each.id == camera and each.clip == "camera" for each in config.cameras)
+    return config.web.picture or not shows

@@ -95,7 +95,7 @@ class PageProcess:
                     self._on_start(ours)
                     while datagram := ours.recv(feed.LIMIT):
                         self._on_command(datagram)
-            except OSError as error:  # it was killed with unread data
+            except OSError as error:  # the process was killed with unread data
                 log.debug("the page's process: %s", error)
             finally:
                 self._lines.remove(ours)

@@ -77,3 +77,20 @@ def test_thumbnails_and_depth_are_no_photographs() -> None:
 
     assert count_photographs(items(*rows, references=refs)) == 1
     assert count_photographs(items(*rows)) == 3
+
+
+@pytest.mark.parametrize("name", [b"tkhd", b"hdlr"])
+def test_an_empty_box_has_no_orientation(name: bytes) -> None:
+    """A box without content at the end of the data is skipped."""
+    media = box(b"mdia", box(b"hdlr", bytes(4), b"vide", bytes(13), full=True))
+    data = box(b"moov", box(b"trak", media, struct.pack(">I4s", 8, name)))
+
+    assert film_orientation(data) is None
+
+
+@pytest.mark.parametrize("name", [b"iinf", b"iref"])
+def test_an_empty_list_of_items_counts_nothing(name: bytes) -> None:
+    """A box without content at the end of the data is skipped."""
+    data = box(b"meta", bytes(4), struct.pack(">I4s", 8, name))
+
+    assert count_photographs(data) == 0

@@ -10,6 +10,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -106,6 +107,39 @@ class TestChannel:
         assert IpcMessage("event", ("hall",), b"fall") in after
         assert after[-1] == poses(5000)
 
+    def test_clips_that_exceed_the_buffer_are_sent_in_parts(
+        self, ends: tuple[socket.socket, socket.socket]
+    ) -> None:
+        """Each stored clip is sent once, and poses follow as soon as all are sent."""
+        line = IpcChannel()
+        clips = [IpcMessage("clip", (f"c{number}",), bytes(60_000)) for number in range(8)]
+        for clip in clips:
+            line.put(clip)
+        line.open(ends[0], IpcMessage("start", (), b"{}"))
+
+        received = heard(ends[1])
+        for number in range(8):
+            line.put(poses(number))
+            received += heard(ends[1])
+
+        assert [message for message in received if message.type == "clip"] == clips
+        assert received[-1] == poses(7)
+
+    def test_clips_that_may_not_be_shown_any_more_are_dropped(
+        self, ends: tuple[socket.socket, socket.socket]
+    ) -> None:
+        """Neither stored nor due clips of such a camera are sent."""
+        line = IpcChannel()
+        line.put(IpcMessage("clip", ("hall",), b"1"))
+        line.put(IpcMessage("clip", ("yard",), b"2"))
+        line.put(IpcMessage("state", ("hall",), b"{}"))
+
+        line.keep_only_clips(lambda camera: camera == "yard")
+        line.open(ends[0], IpcMessage("start", (), b"{}"))
+
+        sent = [message[:2] for message in heard(ends[1])[1:]]
+        assert sent == [("state", ("hall",)), ("clip", ("yard",))]
+
     def test_one_who_has_gone_is_no_error(self, ends: tuple[socket.socket, socket.socket]) -> None:
         """Sending to an ended process is no error."""
         line = IpcChannel()
@@ -194,6 +228,12 @@ class TestSeen:
         found = self.told(page, self.message("edgepose/pi/hall/clip", "snapshot"))
 
         assert [each[:2] for each in found] == ([("clip", ("hall",))] if shown else [])
+
+    def test_a_requested_clip_is_not_linked_to_an_event(self, page: PageLauncher) -> None:
+        """A clip that was made on request does not reach the page, which would link it."""
+        clip = self.message("edgepose/pi/hall/clip", "snapshot")
+
+        assert self.told(page, replace(clip, is_requested=True)) == []
 
     def test_a_clip_comes_after_the_event_that_it_belongs_to(self, page: PageLauncher) -> None:
         """A new process gets the event before its clip, so that it can link them."""
