@@ -33,7 +33,7 @@ while read -r name password; do
     dashboard) user "$name" "$password" '{ deny: ">" }' 'edgepose, edgepose.>' ;;
     *)
         user "$name" "$password" \
-            "[edgepose.$name.>, homeassistant.device.$name.config]" \
+            "[edgepose.$name.>, homeassistant.device.$name.config, homeassistant.device.$name.*.config]" \
             "edgepose.$name.availability, edgepose.$name.stats, edgepose.$name.*.set, edgepose.$name.request.*, homeassistant.status"
         ;;
     esac
