@@ -3,6 +3,7 @@
 import multiprocessing
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -15,6 +16,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edgepose.mqtt.options import BrokerOptions
 
 AGAIN_S = 1.0
+GRANT_S = 15.0
+"""A server that recovers may not answer a subscription; the reader connects again then."""
 
 
 class Reader:
@@ -73,9 +76,12 @@ class Reader:
             turn += 1
             with suppress(OSError):
                 self._client.connect(server.host, server.port, keepalive=15)
+                until_s = time.monotonic() + GRANT_S
                 while self._client.loop(0.2) == MQTTErrorCode.MQTT_ERR_SUCCESS:
                     if self._closing.is_set():
                         return
+                    if not self.listening and time.monotonic() > until_s:
+                        break
             self.listening = False
             self._closing.wait(AGAIN_S)
 
