@@ -287,7 +287,7 @@ def test_the_daemon_takes_another_model_where_people_are_small(
             )
         after = status("small in")
 
-        seen.on("edgepose/pi/hall/poses")
+        seen.on("edgepose/pi/hall/poses", timeout_s=60)
         assert before["model"] == "movenet-multipose"
         assert after["model"] == "posenet-481x641"
         assert daemon.state.estimator.name == "posenet-481x641"
