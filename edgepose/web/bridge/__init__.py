@@ -1,1 +1,1 @@
-"""The daemon's side of the page."""
+"""Connects the daemon to the page process."""
