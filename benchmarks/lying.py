@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks import tradeoff
 from edgepose.camera.sources.files import read_picture
 from edgepose.measure.benchmark import machine
 from edgepose.models import catalog
@@ -35,14 +36,7 @@ MODELS: Final = (
     "movenet-thunder-int8",
     "coral-movenet-lightning",
     "posenet",
-    "posenet-uint8",
-    "posenet-481x641",
-    "movenet-multipose",
-    "posenet-uint8+movenet-thunder-int8",
-    "posenet-481x641+movenet-thunder-int8",
-    "refined-light",
-    "refined",
-    "best",
+    *tradeoff.MODELS,
 )
 RESULTS: Final = Path(__file__).parent / "results" / "lying.json"
 AFTER: Final = 0.6  # of the time from the impact to the end

@@ -83,12 +83,16 @@ def draw(
     return canvas
 
 
+def black(size: Size) -> Image:
+    """Return a black image."""
+    return np.zeros((size.height, size.width, 3), dtype=np.uint8)
+
+
 def skeleton_picture(
     size: Size, people: Sequence[Pose | Track], *, min_score: float = 0.3, labels: bool = True
 ) -> Image:
     """Return people's skeletons on a black image, which shows nothing of the room."""
-    black = np.zeros((size.height, size.width, 3), dtype=np.uint8)
-    return draw(black, people, min_score=min_score, labels=labels)
+    return draw(black(size), people, min_score=min_score, labels=labels)
 
 
 def draw_path(

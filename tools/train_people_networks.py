@@ -29,6 +29,7 @@ import edgepose
 from edgepose.people import smoothing
 from edgepose.people.body_measures import POINTS, measure
 from edgepose.people.events.fall_window import STEPS, windows
+from edgepose.people.perceptron import softmax
 from edgepose.people.posture import STANDING, posture_inputs, upright_looks
 from edgepose.skeleton import MIRRORED
 from edgepose.timing import NS_PER_S
@@ -265,8 +266,7 @@ def _shares(logits: Floats) -> Floats:
     """Return probabilities: sigmoid of one output, softmax of several."""
     if logits.shape[1] == 1:
         return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+    return softmax(logits)
 
 
 def save(name: str, values: list[Floats]) -> None:

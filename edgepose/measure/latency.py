@@ -1,6 +1,7 @@
 """Measures the time from the capture of a frame to another client of the broker."""
 
 import multiprocessing
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,9 +108,10 @@ def _subscribe(url: str, device: str, pipe: Connection) -> None:
 
     client = MqttClient(BrokerOptions.from_url(url, client_id="edgepose-latency"))
     client.subscribe(Topics(Config().mqtt.base_topic, device).camera("+").poses, note)
+    connected = threading.Event()
+    client.on_connect(connected.set)
     client.start()
-    while not client.connected:
-        time.sleep(0.01)
+    connected.wait()
     pipe.send(None)
     pipe.recv()
     decode = msgspec.json.Decoder(PosesMessage).decode

@@ -115,7 +115,7 @@ class LivePicture:
         if self._camera.live == "camera":
             canvas = np.array(drawing.shrink(frame.image, LIVE_PX))
         else:
-            canvas = _black(self._size)
+            canvas = drawing.black(self._size)
         scale = self._size.width / frame.size.width
         return [self._message(canvas, [scaled(track, scale) for track in tracks], revision)]
 
@@ -124,7 +124,7 @@ class LivePicture:
         self._sent_ns = None
         if self._camera.live == "off":
             return None
-        return self._message(_black(self._size), (), next(REVISIONS))
+        return self._message(drawing.black(self._size), (), next(REVISIONS))
 
     def _is_due(self, frame: Frame, tracks: Sequence[Track]) -> bool:
         sent_ns = self._sent_ns  # `empty` may reset it in another thread
@@ -164,7 +164,3 @@ def scaled(track: Track, scale: float) -> Track:
     keypoints[:, :2] = (keypoints[:, :2] + 0.5) * scale - 0.5
     box = Box(*(value * scale for value in pose.box))
     return replace(track, pose=Pose(keypoints, pose.score, box))
-
-
-def _black(size: Size) -> Image:
-    return np.zeros((size.height, size.width, 3), dtype=np.uint8)

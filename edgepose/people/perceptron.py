@@ -42,3 +42,9 @@ class Perceptron(NamedTuple):
         """Return the mean outputs (n, m) for two sets of inputs (n, k)."""
         logits = self.logits(np.concatenate([inputs, mirrored]))
         return np.asarray((logits[: len(inputs)] + logits[len(inputs) :]) / 2, np.float32)
+
+
+def softmax(logits: Floats) -> Floats:
+    """Return the probabilities (n, m) of exclusive classes for their logits (n, m)."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)

@@ -27,7 +27,7 @@ from edgepose.people.body_measures import (
     Looks,
     measure,
 )
-from edgepose.people.perceptron import Perceptron
+from edgepose.people.perceptron import Perceptron, softmax
 from edgepose.skeleton import JOINTS, MIRRORED
 from edgepose.timing import NS_PER_S
 from edgepose.types import Floats, Pose, Posture, Track
@@ -84,8 +84,7 @@ def _probabilities(content: bytes, known: bytes, min_score: float) -> Floats:
     looks = measure(keypoints, least)
     inputs = _all_inputs(keypoints, looks, least, before)
     logits = _posture_network().mean_logits(inputs, inputs[:, MIRROR_COLUMNS] * MIRROR_SIGNS)
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: Floats = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    shares = softmax(logits)
     half = ~_is_whole(looks)
     shares[half, OTHER] += shares[half, STANDING] + shares[half, SITTING]
     shares[half, STANDING] = shares[half, SITTING] = 0

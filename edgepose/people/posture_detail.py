@@ -16,7 +16,7 @@ import numpy as np
 
 from edgepose.people.body_measures import Looks, measure
 from edgepose.people.gait import WINDOW_S, gait_inputs, walking_logit
-from edgepose.people.perceptron import Perceptron
+from edgepose.people.perceptron import Perceptron, softmax
 from edgepose.people.posture import VISIBLE, network_inputs
 from edgepose.timing import NS_PER_S
 from edgepose.types import Floats, PostureDetail, Track
@@ -35,9 +35,7 @@ FORGET_S: Final = 2.0  # a track unseen for longer is dropped
 
 def detail_shares(inputs: Floats) -> Floats:
     """Return the probabilities (n, 5) of none and of `DETAILS` for `network_inputs`."""
-    logits = _network().logits(inputs)
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+    return softmax(_network().logits(inputs))
 
 
 @cache

@@ -192,7 +192,7 @@ def thinned(moments: Sequence[ClipMoment], fps: float) -> list[ClipMoment]:
 
 def _background_at(moment: ClipMoment, size: Size) -> Image:
     if moment.jpeg is None:
-        return np.zeros((size.height, size.width, 3), dtype=np.uint8)
+        return drawing.black(size)
     bgr = cv2.imdecode(np.frombuffer(moment.jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert bgr is not None
     return np.asarray(cv2.cvtColor(cv2.resize(bgr, size), cv2.COLOR_BGR2RGB), dtype=np.uint8)

@@ -11,7 +11,6 @@ from edgepose.geometry import box_around
 from edgepose.people.posture_detail import PostureDetailReader
 from edgepose.people.smoothing import Smoother
 from edgepose.people.tracking import Tracker
-from edgepose.skeleton import JOINTS
 from edgepose.timing import NS_PER_S
 from edgepose.types import Pose
 from tests.support.body import (
@@ -43,7 +42,7 @@ from tests.support.body import (
     walk,
     wave,
 )
-from tests.support.random_scenes import drill, flat
+from tests.support.random_scenes import drill, flat, stacked
 
 Rng = np.random.Generator
 Array = NDArray[np.float64]
@@ -318,11 +317,9 @@ def _observed(
     seconds = scene.times(fps)
     poses = [moment.people.get(0) for moment in scene.observe(fps, seed, errors)]
     found = np.array([pose is not None for pose in poses])
-    keypoints = np.zeros((len(poses), JOINTS, 3), np.float32)
-    for row, pose in enumerate(poses):
-        if pose is not None:
-            keypoints[row] = pose.keypoints
-    return Detailed(fps, seconds, keypoints, found, details, _walking(scene.actors[0], seconds))
+    return Detailed(
+        fps, seconds, stacked(poses, found), found, details, _walking(scene.actors[0], seconds)
+    )
 
 
 def _towards_view(acts: Sequence[Act], rng: Rng) -> list[Act]:

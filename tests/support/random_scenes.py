@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgepose.skeleton import JOINTS
+from edgepose.types import Pose
 from tests.support.body import (
     ALL_FOURS,
     BENT,
@@ -660,10 +661,7 @@ def record(seed: int) -> Recorded:
     poses = [moment.people.get(0) for moment in one.scene.observe(one.fps, seed, one.noise)]
     found = np.array([pose is not None and pose.score >= FAINT for pose in poses])
     found &= ~_lost(rng, one, seconds)
-    keypoints = np.zeros((len(poses), JOINTS, 3), np.float32)
-    keypoints[found] = np.array(
-        [p.keypoints for p, ok in zip(poses, found, strict=True) if p and ok]
-    ).reshape(-1, JOINTS, 3)
+    keypoints = stacked(poses, found)
     postures = true_postures(world, actor.build.stature)
     for label in actor.labels():
         if label.name == "drop":  # on a bed, with the legs over its edge: no clear posture
@@ -674,6 +672,15 @@ def record(seed: int) -> Recorded:
     if one.impact_s is None and rng.random() < 0.25:
         return _haunted(rng, made)
     return made
+
+
+def stacked(poses: Sequence[Pose | None], found: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the keypoints (T, 17, 3) of the poses that were found; 0 for the others."""
+    keypoints = np.zeros((len(poses), JOINTS, 3), np.float32)
+    for row, pose in enumerate(poses):
+        if pose is not None and found[row]:
+            keypoints[row] = pose.keypoints
+    return keypoints
 
 
 FAINT: Final = 0.15  # poses below this score are ignored
