@@ -1,8 +1,9 @@
-"""Which model `auto` selects for some frame rates and cameras: a table of docs/performance.md.
+"""Which model `auto` selects for some frame rates and cameras, for docs/performance.md.
 
 Run from the repository: ``python -m benchmarks.choices``. Compares one interpreter with one
 thread with the whole machine, for six people with fall detection, and for two people without.
-Results go to `benchmarks/results`.
+Results go to `benchmarks/results`;
+``python tools/write_docs.py`` makes the table.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from edgepose.timing import Clock
 RATES: Final = (5, 10, 15, 30)
 CAMERAS: Final = (1, 2, 4)
 MACHINES: Final = {
-    "one thread": Model(interpreters=1, threads=1),
+    "one interpreter": Model(interpreters=1, threads=1),
     "whole machine": Model(),
 }
 NEEDS: Final = {
@@ -35,7 +36,7 @@ RESULTS: Final = Path(__file__).parent / "results" / "choices.json"
 
 
 def main() -> None:
-    """Select for every rate and number of cameras, and write the table."""
+    """Select for every rate and number of cameras, and write the results."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     # The least of many runs, and no limit: other programs must not decide.
     selection.RUNS, selection.MEASURING_S, selection.BUSY = RUNS, math.inf, math.inf
@@ -47,7 +48,7 @@ def main() -> None:
         "rows": rows,
     }
     RESULTS.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    sys.stdout.write(table(rows))
+    sys.stdout.write(f"{RESULTS}: {len(rows)} selections\n")
 
 
 def selected(name: str, model: Model) -> list[dict[str, Any]]:
@@ -72,19 +73,6 @@ def selected(name: str, model: Model) -> list[dict[str, Any]]:
                         }
                     )
     return rows
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows in Markdown: a line for each rate and number of cameras."""
-    columns = [(need, name) for need in NEEDS for name in MACHINES]
-    heads = ["frames a second", "cameras", *(f"{need}: {name}" for need, name in columns)]
-    lines = [f"| {' | '.join(heads)} |\n", f"|{'---|' * len(heads)}\n"]
-    found = {(r["need"], r["machine"], r["fps"], r["cameras"]): r["model"] for r in rows}
-    for rate in RATES:
-        for cameras in CAMERAS:
-            cells = [f"`{found[need, name, rate, cameras]}`" for need, name in columns]
-            lines.append(f"| {rate} | {cameras} | {' | '.join(cells)} |\n")
-    return "".join(lines)
 
 
 if __name__ == "__main__":

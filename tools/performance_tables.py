@@ -71,6 +71,20 @@ def size() -> str:
     return _table(["picture", *sizes], rows)
 
 
+def choices() -> str:
+    """Return which model `auto` selects by frame rate and cameras, with one interpreter and all."""
+    rows = _read("choices")["rows"]
+    columns = list(dict.fromkeys((row["need"], row["machine"]) for row in rows))
+    loads = list(dict.fromkeys((row["fps"], row["cameras"]) for row in rows))
+    selected = {(row["need"], row["machine"], row["fps"], row["cameras"]): row for row in rows}
+    lines = [
+        [str(fps), str(cameras), *(selected[*column, fps, cameras]["model"] for column in columns)]
+        for fps, cameras in loads
+    ]
+    head = ["frames a second", "cameras", *(f"{need}: {machine}" for need, machine in columns)]
+    return _table(head, lines)
+
+
 def _costs(name: str, title: str) -> str:
     found = _read("costs")[name]
     return _table([title, *found], [["finish", *(f"{ms:.1f}" for ms in found.values())]])
@@ -93,6 +107,7 @@ TABLES: Final = MappingProxyType[str, Callable[[], str]](
         "people": people,
         "rate": rate,
         "size": size,
+        "choices": choices,
     }
 )
 """Table of each mark ``<!-- table: NAME -->``, which ends at ``<!-- end -->``."""
