@@ -88,11 +88,11 @@ def _record_messages(
         source.subscribe(topic, received.put)
     about = {"base_topic": args.base_topic, "device": args.device, "camera": args.camera}
     sink = reader.write(args.output, file, Clock(), about)
-    source.start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began_s, nothing = time.monotonic(), ""
     try:
         with contextlib.suppress(KeyboardInterrupt):
+            source.start()
             if args.seconds is None or source.wait_subscribed(PATIENCE_S):
                 began_s = time.monotonic()
                 _write_until(received, sink, counts, args.seconds)
