@@ -113,7 +113,8 @@ check: $(STAMP) ## format, lint, types, fast tests
 docs: $(STAMP) ## the generated pages, and the site in build/site: open index.html
 	$(BIN)/python tools/write_docs.py
 	$(BIN)/python -m pip install --quiet --group docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	# not --quiet: that hides warnings from strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 format: $(STAMP)
 	$(BIN)/ruff format .

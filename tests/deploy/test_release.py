@@ -65,3 +65,13 @@ def test_nothing_is_installed_by_a_name_that_no_index_has(folder: str) -> None:
                 r"pip3? install[^\n]*\bedgepose(\[[a-z,]*\])?['\"`\s]", file.read_text()
             )
             assert found is None, f"{file}: {found}"
+
+
+def test_every_page_of_the_documentation_is_in_the_menu() -> None:
+    """The site's menu has each page once; those of the commands are added by the hook."""
+    menu = (TREE / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    listed = re.findall(r"(?m)^ +- (?:[^:\n]+: )?(\S+\.md)$", menu)
+
+    pages = {file.name for file in (TREE / "docs").glob("*.md")}
+
+    assert sorted(listed) == sorted(pages | {"commands/index.md"})
