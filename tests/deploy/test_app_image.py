@@ -1,25 +1,30 @@
-"""The image of the Home Assistant app, built from its Dockerfile and run in a container.
+"""The images of the Home Assistant app, built from its Dockerfile and run in a container.
 
-It needs root, buildah, mmdebstrap, systemd-nspawn and some minutes: run `make test-box`.
+It needs root, buildah, mmdebstrap, systemd-nspawn and some minutes: run `make test-box`. The image
+for the other processor is emulated: it needs qemu-user-static and binfmt-support, too.
 """
 
 import ctypes
 import http.client
 import json
 import os
+import platform
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pytest
+from paho.mqtt.client import MQTTMessage
 
 from tests.support.box import CERTIFICATES
-from tests.support.brokers import needs_mosquitto, wait_until, with_passwords
+from tests.support.brokers import needs_mosquitto, wait_until, with_passwords, witness
 from tests.support.supervisor import TOKEN, supervising
 
 TREE: Final = Path(__file__).parent.parent.parent
@@ -29,6 +34,14 @@ SUPERVISOR: Final = "172.30.32.2"
 ANOTHER_APP: Final = "172.30.33.7"
 NAMESPACE: Final = "edgepose-app"
 CLONE_NEWNET: Final = 0x40000000
+STOP_S: Final = 20.0  # the Supervisor's limit: `timeout` in config.yaml
+# A Cortex-A72: LiteRT reads the processor's features from there, but QEMU shows the host's file.
+CPUINFO: Final = (
+    "processor\t: 0\nBogoMIPS\t: 108.00\nFeatures\t: fp asimd evtstrm crc32 cpuid\n"
+    "CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: 0xd08\n"
+    "CPU revision\t: 3\n\n"
+)
+OWN_CPUINFO: Final = 'mount --bind /cpuinfo /proc/cpuinfo && exec "$0" "$@"'
 
 missing = [name for name in TOOLS if shutil.which(name) is None]
 pytestmark = [
@@ -47,43 +60,89 @@ def do(*words: str) -> str:
     return done.stdout.strip()
 
 
-def buildah(*words: str) -> str:
-    """Run buildah with a separate storage."""
-    where = ["--root", f"{BOX}/containers", "--runroot", f"{BOX}/containers-run"]
-    return do("buildah", *where, "--storage-driver", "vfs", *words)
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A processor that the app is built for."""
+
+    name: str
+    """As Debian and Docker call it."""
+
+    machine: str
+    """As the kernel and QEMU call it."""
+
+    patience: float
+    """How many times as long as here things may take; 1 if it is not emulated."""
+
+    def lack(self) -> str:
+        """Return why its programs cannot run here; empty if they can."""
+        file = Path(f"/proc/sys/fs/binfmt_misc/qemu-{self.machine}")
+        if self.patience == 1:
+            return ""
+        # F: the interpreter is found within a container as well.
+        if file.exists() and re.search(r"(?s)^enabled.*^flags: \w*F", file.read_text(), re.M):
+            return ""
+        return f"no {self.machine} in binfmt_misc: apt install qemu-user-static binfmt-support"
+
+    def buildah(self, *words: str) -> str:
+        """Run buildah with a separate storage."""
+        where = ["--root", f"{BOX}/containers-{self.name}"]
+        where += ["--runroot", f"{BOX}/containers-run-{self.name}", "--storage-driver", "vfs"]
+        return do("buildah", *where, *words)
+
+    def make_base(self) -> None:
+        """Make the Dockerfile's base image, unless it exists."""
+        if "trixie-slim" in self.buildah("images", "--format", "{{.Tag}}"):
+            return
+        with tempfile.TemporaryDirectory(dir=BOX) as folder:
+            chosen = f"--architectures={self.name}"
+            do("mmdebstrap", "--quiet", "--variant=minbase", chosen, "trixie", f"{folder}/base.tar")
+            Path(folder, "pip.conf").write_text("[global]\ncert = /certificates.pem\n")
+            Path(folder, "Dockerfile").write_text(
+                "FROM scratch\nADD base.tar /\nCOPY pip.conf /etc/pip.conf\n"
+            )
+            words = ["bud", "--isolation=chroot", "--arch", self.name]
+            self.buildah(*words, "--tag", "debian:trixie-slim", folder)
 
 
-def make_base() -> None:
-    """Make the Dockerfile's base image, unless it exists."""
-    if "trixie-slim" in buildah("images", "--format", "{{.Tag}}"):
-        return
-    with tempfile.TemporaryDirectory(dir=BOX) as folder:
-        do("mmdebstrap", "--quiet", "--variant=minbase", "trixie", f"{folder}/trixie.tar")
-        Path(folder, "pip.conf").write_text("[global]\ncert = /certificates.pem\n")
-        Path(folder, "Dockerfile").write_text(
-            "FROM scratch\nADD trixie.tar /\nCOPY pip.conf /etc/pip.conf\n"
-        )
-        buildah("bud", "--isolation=chroot", "--tag", "debian:trixie-slim", folder)
+ARCHITECTURES: Final = [
+    Architecture(name, machine, 1 if machine == platform.machine() else 6)
+    for name, machine in (("amd64", "x86_64"), ("arm64", "aarch64"))
+]
 
 
-@pytest.fixture(scope="module")
-def root() -> Iterator[tuple[Path, list[str]]]:
-    """Build the image; yield its root folder and its command."""
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The app's image, mounted."""
+
+    architecture: Architecture
+    folder: Path
+    words: list[str]
+    """The environment and the command, for systemd-nspawn."""
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES, ids=lambda it: it.name)
+def image(request: pytest.FixtureRequest) -> Iterator[Image]:
+    """Build the image and mount it."""
+    chosen: Architecture = request.param
+    if lack := chosen.lack():
+        pytest.skip(lack)
     Path(BOX).mkdir(parents=True, exist_ok=True)
-    make_base()
+    chosen.make_base()
     do("make", "app")
     trusted = f"--volume={CERTIFICATES}:/certificates.pem:ro"
-    context = "dist/homeassistant-app/edgepose"
-    words = ["bud", "--isolation=chroot", "--pull=never", "--layers", trusted]
-    buildah(*words, "--tag", "edgepose-app", context)
-    name = buildah("from", "--pull=never", "edgepose-app")
-    config = json.loads(buildah("inspect", "--type", "image", "edgepose-app"))["OCIv1"]["config"]
+    words = ["bud", "--isolation=chroot", "--pull=never", "--layers", "--arch", chosen.name]
+    chosen.buildah(*words, trusted, "--tag", "edgepose-app", "dist/homeassistant-app/edgepose")
+    name = chosen.buildah("from", "--pull=never", "--arch", chosen.name, "edgepose-app")
+    described = json.loads(chosen.buildah("inspect", "--type", "image", "edgepose-app"))["OCIv1"]
+    config = described["config"]
+    assert described["architecture"] == chosen.name
     assert config["Labels"]["io.hass.type"] == "app"
     try:
         path = next(it for it in config["Env"] if it.startswith("PATH="))
-        yield Path(buildah("mount", name)), [f"--setenv={path}", *config["Cmd"]]
+        folder = Path(chosen.buildah("mount", name))
+        yield Image(chosen, folder, [f"--setenv={path}", *config["Cmd"]])
     finally:
-        buildah("rm", name)
+        chosen.buildah("rm", name)
 
 
 @contextmanager
@@ -142,14 +201,20 @@ def ask(
 class Container:
     """The app as the Supervisor starts it."""
 
-    def __init__(self, root: Path, words: list[str], folder: Path) -> None:
+    def __init__(self, image: Image, folder: Path) -> None:
         (folder / "hosts").write_text(
             f"127.0.0.1 localhost core-mosquitto\n{SUPERVISOR} supervisor\n"
         )
         settings = ["--quiet", "--register=no", "--keep-unit", "--as-pid2", "--console=pipe"]
-        settings += ["--machine=edgepose-app", f"--directory={root}", f"--bind={folder}/data:/data"]
-        settings += [f"--bind={folder}/config:/config", f"--bind-ro={folder}/hosts:/etc/hosts"]
-        settings += ["--resolv-conf=off", "--timezone=off", f"--setenv=SUPERVISOR_TOKEN={TOKEN}"]
+        settings += ["--machine=edgepose-app", f"--directory={image.folder}"]
+        settings += [f"--bind={folder}/data:/data", f"--bind={folder}/config:/config"]
+        settings += [f"--bind-ro={folder}/hosts:/etc/hosts", "--resolv-conf=off", "--timezone=off"]
+        settings += [f"--setenv=SUPERVISOR_TOKEN={TOKEN}"]
+        words, self._patience = image.words, image.architecture.patience
+        if image.architecture.patience > 1:
+            (folder / "cpuinfo").write_text(CPUINFO)
+            settings += [f"--bind-ro={folder}/cpuinfo:/cpuinfo"]
+            words = [words[0], "sh", "-c", OWN_CPUINFO, *words[1:]]
         # It is started in the container's network namespace.
         self._process = subprocess.Popen(
             ["systemd-nspawn", *settings, *words],
@@ -163,7 +228,7 @@ class Container:
         for pid in self._below(self._process.pid):
             if b"run.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(pid, signal.SIGTERM)
-        return self._process.wait(15)
+        return self._process.wait(STOP_S * self._patience)
 
     def kill(self) -> None:
         self._process.kill()
@@ -179,8 +244,8 @@ class Container:
 
 
 @contextmanager
-def running(root: tuple[Path, list[str]], folder: Path) -> Iterator[Container]:
-    container = Container(*root, folder)
+def running(image: Image, folder: Path) -> Iterator[Container]:
+    container = Container(image, folder)
     try:
         yield container
     finally:
@@ -188,47 +253,63 @@ def running(root: tuple[Path, list[str]], folder: Path) -> Iterator[Container]:
 
 
 def test_it_runs_ends_cleanly_and_keeps_its_state(
-    root: tuple[Path, list[str]], network: None, tmp_path: Path
+    image: Image, network: None, tmp_path: Path
 ) -> None:
-    """It uses the Supervisor's broker and ingress, and refuses other apps."""
+    """It uses the Supervisor's broker and ingress, publishes poses, and refuses other apps."""
     for name in ("data", "config"):
         (tmp_path / name).mkdir()
     options = {"cameras": [{"id": "demo", "source": "demo://"}], "log_level": "info"}
     (tmp_path / "data" / "options.json").write_text(json.dumps(options))
-    log = tmp_path / "log"
+    log, patience = tmp_path / "log", image.architecture.patience
+    login = {"username": "addons", "password": "sesame"}
     with (
         supervising((SUPERVISOR, 80)) as house,
         with_passwords(tmp_path, {"addons": "sesame"}) as broker,
+        witness(broker.port, "edgepose/home/demo/+", **login) as seen,
     ):
-        house.mqtt = {
-            "host": "core-mosquitto",
-            "port": broker.port,
-            "username": "addons",
-            "password": "sesame",
-            "ssl": False,
-            "addon": "core_mosquitto",
-        }
-        with running(root, tmp_path) as container:
-            assert wait_until(lambda: ask("/health", port=8098)[0] == 200, 60), log.read_text()
-            assert wait_until(lambda: b"frames" in ask("/health", port=8098)[1], 90)
-            assert ask("/")[0] == ask("/api/config")[0] == 200
+        more = {"ssl": False, "addon": "core_mosquitto"}
+        house.mqtt = {"host": "core-mosquitto", "port": broker.port, **login, **more}
+
+        def is_healthy() -> bool:
+            return ask("/health", port=8098)[0] == 200
+
+        with running(image, tmp_path) as container:
+            assert wait_until(is_healthy, 60 * patience), log.read_text()
+            assert wait_until(lambda: b"frames" in ask("/health", port=8098)[1], 90 * patience)
+            seen.until(shows_a_person, 30 * patience)
+            assert b"<title>" in ask("/")[1]
+            assert json.loads(ask("/api/config")[1])["cameras"][0]["id"] == "demo"
             assert ask("/api/config", address=ANOTHER_APP)[0] in {401, 403}
             assert ask("/api/config", address="127.0.0.1", Host="127.0.0.1:8099")[0] == 401
             paused = ask("/api/cameras/demo/set", "POST", body='{"paused": true}')
             assert paused[0] == 204, paused
-            assert wait_until(lambda: "paused" in kept(tmp_path))
-            before = kept(tmp_path)
+            seen.until(is_paused, 10 * patience)
+            assert wait_until(lambda: "paused" in kept(tmp_path), 10 * patience)
             assert container.end() == 0
-        with running(root, tmp_path) as container:
-            assert wait_until(lambda: ask("/health", port=8098)[0] == 200, 60), log.read_text()
-            assert "paused" in kept(tmp_path)
-            assert before
+        seen.on("edgepose/home/demo/availability", b"offline")
+        with running(image, tmp_path) as container:
+            assert wait_until(is_healthy, 60 * patience), log.read_text()
+            seen.on("edgepose/home/demo/availability", b"online", 60 * patience)
+            seen.until(is_paused, 30 * patience)
             assert container.end() == 0
     text = log.read_text()
     assert "sesame" not in text
     assert "Traceback" not in text
     found = (tmp_path / "config" / "edgepose.toml").read_text()
     assert 'source = "demo://"' in found
+
+
+def shows_a_person(message: MQTTMessage) -> bool:
+    """Return whether a message has a person with all keypoints."""
+    if not message.topic.endswith("/poses"):
+        return False
+    poses = json.loads(message.payload)["poses"]
+    return any(len(pose["keypoints"]) == 17 for pose in poses)
+
+
+def is_paused(message: MQTTMessage) -> bool:
+    """Return whether a message is the state of a paused camera."""
+    return message.topic.endswith("/state") and json.loads(message.payload)["paused"]
 
 
 def kept(folder: Path) -> str:

@@ -1,7 +1,8 @@
 """A real Home Assistant: the devices, and the migration of version 0.1's entities.
 
 It must be running: `EDGEPOSE_HOMEASSISTANT` is its address, `EDGEPOSE_HOMEASSISTANT_TOKEN` a
-long-lived access token, and `EDGEPOSE_HOMEASSISTANT_BROKER` its broker.
+long-lived access token, and `EDGEPOSE_HOMEASSISTANT_BROKER` its broker. The test of the history
+needs its integration `history`.
 """
 
 import http.server
@@ -16,14 +17,18 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
+import msgspec
 import pytest
 
 from edgepose.config.loading import loads
 from edgepose.mqtt.discovery import discovered_devices
+from edgepose.mqtt.messages import StateMessage
 from edgepose.mqtt.topics import Topics
 from edgepose.urls import broker as broker_of
 from tests.support.brokers import wait_until, witness
@@ -127,6 +132,18 @@ class HomeAssistant:
             service_data=data,
             target={"entity_id": entity},
         )
+
+    def automations(self) -> set[str]:
+        """Return the ids of the automations that are ready."""
+        states = json.loads(self.get("/api/states"))
+        return {it["attributes"].get("id") for it in states if it["state"] == "on"}
+
+    def history(self, entity: str) -> list[tuple[str, str]]:
+        """Return state and time of all recorded changes of an entity since the test began."""
+        start = quote(datetime.fromtimestamp(self._since_s, UTC).isoformat())
+        path = f"/api/history/period/{start}?filter_entity_id={entity}&no_attributes"
+        recorded = json.loads(self.get(path))
+        return [(it["state"], it["last_changed"]) for each in recorded for it in each]
 
     def complaints(self) -> list[str]:
         """Return its warnings and errors about MQTT and templates since the test began."""
@@ -257,6 +274,38 @@ def test_entities_of_version_0_1_keep_their_ids_and_names(
         assert home.complaints() == []
 
 
+def test_a_moved_entity_keeps_its_history(home: HomeAssistant, tmp_path: Path) -> None:
+    """The recorder returns the same states after the migration, and appends new ones to them."""
+    if "history" not in json.loads(home.get("/api/config"))["components"]:
+        pytest.skip("this Home Assistant records no history")
+    publish_former(tmp_path)
+    key = "hall.occupancy"
+    unique = f"edgepose.{DEVICE}.{key}"
+    assert wait_until(lambda: unique in home.entities(), SEEN_S)
+    entity = home.entities()[unique]["entity_id"]
+    with witness(broker_of(BROKER).port) as former:
+        for prefix in (f"edgepose/{DEVICE}", f"edgepose/{DEVICE}/hall"):
+            former.publish(f"{prefix}/availability", b"online", retain=True)
+        for occupied, state in ((True, "on"), (False, "off"), (True, "on"), (False, "off")):
+            message = StateMessage(device=DEVICE, camera="hall", occupied=occupied)
+            payload = msgspec.json.encode(message)
+            former.publish(f"edgepose/{DEVICE}/hall/state", payload, retain=True)
+            assert wait_until(lambda state=state: home.state(key) == state)
+    assert wait_until(lambda: [it for it, _ in home.history(entity)][-4:] == ["on", "off"] * 2, 20)
+    before, place = home.history(entity), home.entities()[unique]["device_id"]
+
+    with daemon(tmp_path, TWO):
+        assert wait_until(lambda: len(home.devices()) == 3, SEEN_S)
+        assert wait_until(lambda: home.state(key) == "on", SEEN_S)
+        assert wait_until(lambda: home.history(entity)[-1][0] == "on", 20)
+        moved, after = home.entities()[unique], home.history(entity)
+
+    assert moved["entity_id"] == entity
+    assert moved["device_id"] == home.devices()[f"edgepose.{DEVICE}.hall"]["id"] != place
+    assert after[: len(before)] == before
+    assert len(after) > len(before)
+
+
 @pytest.fixture
 def served() -> Iterator[str]:
     """Serve the blueprints over HTTP; yield the address of their folder."""
@@ -287,9 +336,12 @@ def test_a_blueprint_is_imported_by_its_address(
     assert found["blueprint"]["metadata"]["domain"] == "automation"
 
 
-def test_the_alert_of_the_blueprint_comes(home: HomeAssistant, served: str, tmp_path: Path) -> None:
-    """The blueprint's automation runs when the fall sensor turns on, with its picture."""
-    address = f"{served}/fall_alert.yaml"
+@contextmanager
+def automated(
+    home: HomeAssistant, served: str, blueprint: str, name: str, inputs: dict[str, Any]
+) -> Iterator[None]:
+    """Import a blueprint and run an automation made from it."""
+    address = f"{served}/{blueprint}.yaml"
     found = home.ask("blueprint/import", url=address)
     path = found["suggested_filename"]
     home.ask(
@@ -300,45 +352,108 @@ def test_the_alert_of_the_blueprint_comes(home: HomeAssistant, served: str, tmp_
         source_url=address,
         allow_override=True,
     )
+    used = {"path": f"{path}.yaml", "input": inputs}
+    post(f"/api/config/automation/config/{name}", {"alias": name, "use_blueprint": used})
+    try:
+        assert wait_until(lambda: name in home.automations(), SEEN_S)
+        yield
+    finally:
+        post(f"/api/config/automation/config/{name}", None)
+
+
+def test_the_alert_of_the_blueprint_comes(home: HomeAssistant, served: str, tmp_path: Path) -> None:
+    """It comes at a fall, again while the person is down, and at a long lie, with the picture."""
     with daemon(tmp_path, ONE), witness(broker_of(BROKER).port) as outside:
         key = f"edgepose.{DEVICE}.hall"
         assert wait_until(lambda: f"{key}.fall" in home.entities(), SEEN_S)
         entities = home.entities()
-        automation = {
-            "alias": "Live test alert",
-            "use_blueprint": {
-                "path": f"{path}.yaml",
-                "input": {
-                    "fall": [entities[f"{key}.fall"]["entity_id"]],
-                    "skeleton": entities[f"{key}.clip"]["entity_id"],
-                    "alert": [
-                        {
-                            "action": "mqtt.publish",
-                            "data": {
-                                "topic": f"edgepose/{DEVICE}/alert",
-                                "payload": "{{ message }} {{ picture }}",
-                            },
-                        }
-                    ],
-                },
+        sending = {
+            "action": "mqtt.publish",
+            "data": {
+                "topic": f"edgepose/{DEVICE}/alert",
+                "payload": "{{ message }} {{ picture }}",
             },
         }
-        post(f"/api/config/automation/config/{DEVICE}", automation)
-        try:
+        inputs = {
+            "fall": [entities[f"{key}.{it}"]["entity_id"] for it in ("fall", "long_lie")],
+            "still_down_after": {"seconds": 1},
+            "skeleton": entities[f"{key}.clip"]["entity_id"],
+            "alert": [sending],
+        }
+        topic = f"edgepose/{DEVICE}/hall/state"
+        with automated(home, served, "fall_alert", DEVICE, inputs):
+            # A paused camera publishes nothing more that could end the fall.
+            outside.publish(f"edgepose/{DEVICE}/hall/set", b'{"paused": true}')
             state = json.loads(
-                outside.on(f"edgepose/{DEVICE}/hall/state", timeout_s=SEEN_S).payload
+                outside.until(
+                    lambda m: m.topic == topic and json.loads(m.payload)["paused"], SEEN_S
+                ).payload
             )
             assert wait_until(lambda: home.state("hall.fall") == "off", SEEN_S)
-            fallen = json.dumps(state | {"fall": True}).encode()
-            outside.publish(f"edgepose/{DEVICE}/hall/state", fallen)
-            alert = outside.on(f"edgepose/{DEVICE}/alert", timeout_s=20).payload.decode()
-        finally:
-            post(f"/api/config/automation/config/{DEVICE}", None)
+            alerts = []
+            for change in ({"fall": True}, None, {"fall": False, "long_lie": True}):
+                if change:
+                    outside.publish(topic, json.dumps(state | change).encode())
+                alerts.append(outside.on(f"edgepose/{DEVICE}/alert", timeout_s=30).payload.decode())
 
-    assert (
-        alert
-        == f"Hall: a person has fallen /api/image_proxy/{entities[f'{key}.clip']['entity_id']}"
-    )
+    picture = f"/api/image_proxy/{entities[f'{key}.clip']['entity_id']}"
+    assert alerts == [
+        f"Hall: {what} {picture}"
+        for what in (
+            "a person has fallen",
+            "a person is still down",
+            "a person has been lying for a long time",
+        )
+    ]
+
+
+def test_the_light_of_the_blueprint_follows_the_zone(
+    home: HomeAssistant, served: str, tmp_path: Path
+) -> None:
+    """It turns on when a person enters, off when the zone is empty; by day only if so chosen."""
+    commands = f"lamps/{DEVICE}/set"
+    paused = f"edgepose/{DEVICE}/hall/set"
+    with daemon(tmp_path, ONE), witness(broker_of(BROKER).port) as outside:
+        lamp = {
+            "name": "Live test lamp",
+            "unique_id": f"edgepose.{DEVICE}.lamp",
+            "command_topic": commands,
+        }
+        outside.publish(
+            f"homeassistant/light/{DEVICE}/config", json.dumps(lamp).encode(), retain=True
+        )
+        wanted = {f"edgepose.{DEVICE}.{key}" for key in ("lamp", "hall.zone.rug.occupancy")}
+        assert wait_until(lambda: home.entities().keys() >= wanted, SEEN_S)
+        outside.publish(paused, b'{"paused": true}')
+        assert wait_until(lambda: home.state("hall.zone.rug.occupancy") == "off", SEEN_S)
+        entities = home.entities()
+        inputs = {
+            "zone": entities[f"edgepose.{DEVICE}.hall.zone.rug.occupancy"]["entity_id"],
+            "light": {"entity_id": entities[f"edgepose.{DEVICE}.lamp"]["entity_id"]},
+            "off_after": {"seconds": 1},
+        }
+        with automated(home, served, "light_by_zone", DEVICE, inputs):
+            outside.publish(paused, b'{"paused": false}')
+            outside.on(commands, b"ON", SEEN_S)
+            assert home.state("hall.zone.rug.occupancy") == "on"
+            assert wait_until(lambda: home.state("lamp") == "on")
+
+            outside.publish(paused, b'{"paused": true}')
+            outside.on(commands, b"OFF", SEEN_S)
+            assert home.state("hall.zone.rug.occupancy") == "off"
+
+        with automated(home, served, "light_by_zone", DEVICE, {**inputs, "only_in_the_dark": True}):
+            post("/api/states/sun.sun", {"state": "above_horizon"})
+            outside.publish(paused, b'{"paused": false}')
+            assert wait_until(lambda: home.state("hall.zone.rug.occupancy") == "on", SEEN_S)
+            outside.publish(paused, b'{"paused": true}')
+            # It turns off by day, too: so the automation has run, and has not turned on.
+            assert outside.until(lambda m: m.topic == commands, SEEN_S).payload == b"OFF"
+
+            post("/api/states/sun.sun", {"state": "below_horizon"})
+            outside.publish(paused, b'{"paused": false}')
+            outside.on(commands, b"ON", SEEN_S)
+        assert home.complaints() == []
 
 
 def post(path: str, content: Any) -> None:
