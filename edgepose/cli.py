@@ -56,6 +56,13 @@ COMMANDS: Final = {
     "completion": CommandRow("edgepose.commands.completion", "print tab completion for a shell"),
 }
 
+SYNONYMS: Final = {
+    **dict.fromkeys(("image", "images", "picture", "video", "film", "photo"), "detect"),
+    **dict.fromkeys(("start", "daemon", "serve", "service"), "run"),
+    **dict.fromkeys(("check", "status", "test"), "doctor"),
+}
+"""Words that are not commands, with the command that is probably meant."""
+
 
 class Command(Protocol):
     """Interface of a command's module; its docstring is the description in the help."""
@@ -87,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
+    elif words == ["version"]:
+        words = ["--version"]
     debug = "--debug" in words
     _escape_unencodable()
     try:
@@ -206,7 +215,8 @@ def _unknown_word_message(
     what: str, word: str, known: Iterable[str], where: str, *, listed: bool = False
 ) -> str:
     """Return the message for an unknown word, with a suggestion and the known words."""
-    hint = did_you_mean(word.partition("=")[0], known)
+    meant = SYNONYMS.get(word, word) if known is COMMANDS else word
+    hint = did_you_mean(meant.partition("=")[0], known)
     more = f"known: {', '.join(known)}" if listed else f'see "{where} --help"'
     return f'{where}: unknown {what} "{word}";{hint} {more}'
 

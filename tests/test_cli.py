@@ -83,10 +83,25 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert "--debug" in said
 
 
+@pytest.mark.parametrize("words", [["-V"], ["--version"], ["version"]])
+def test_the_version_is_the_packages(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """All three ways print one line."""
+    assert main(words) == 0
+
+    assert capsys.readouterr().out == f"edgepose {__version__}\n"
+
+
+def test_words_that_are_no_commands_lead_to_commands() -> None:
+    """A synonym is not a command, and the command it leads to exists."""
+    assert not cli.SYNONYMS.keys() & cli.COMMANDS
+    assert set(cli.SYNONYMS.values()) <= cli.COMMANDS.keys()
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
         (["cofnig"], ['unknown command "cofnig"', 'did you mean "config"?', "known: "]),
+        (["video"], ['unknown command "video"', 'did you mean "detect"?']),
         (["--verzion"], ['unknown argument "--verzion"', '"--version"', '"edgepose --help"']),
         (["config", "chek"], ['edgepose config: unknown argument "chek"', '"check"', "init"]),
         (["config", "init", "--forze"], ['"--forze"', 'did you mean "--force"?']),
@@ -251,13 +266,6 @@ def test_the_exit_code_is_the_commands(command: Callable[..., None]) -> None:
     command(lambda: 7)
 
     assert main(["probe", "--depth", "3"]) == 7
-
-
-def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
-    """`--version` prints one line."""
-    assert main(["--version"]) == 0
-
-    assert capsys.readouterr().out == f"edgepose {__version__}\n"
 
 
 def test_a_command_module_has_the_two_functions() -> None:
