@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 MCAP_MAGIC: Final = b"\x89MCAP0\r\n"
 GZIP_MAGIC: Final = b"\x1f\x8b"
 BASE_TOPIC: Final = "edgepose"
+OTHER_FORMATS: Final = {".csv", ".tsv", ".xlsx", ".parquet", ".bag", ".db3", ".mp4", ".avi", ".mkv"}
 DRAWN: Final = frozenset({"annotations", "positions", "scene"})
 """Last levels of topics that an MCAP file adds for display."""
 
@@ -123,9 +124,13 @@ def write(path: Path, file: IO[bytes], clock: Clock, about: Mapping[str, Any]) -
     Raises
     ------
     UsageError
-        If the suffix is ``.mcap`` and the MCAP library is not installed, or the suffix is ``.gz``:
-        each line is on the disk at once, so the file is not compressed.
+        If the suffix is ``.mcap`` and the MCAP library is not installed, if it names another
+        format, or if it is ``.gz``: each line is on the disk at once, so the file is not
+        compressed.
     """
+    if path.suffix.lower() in OTHER_FORMATS:
+        msg = f"{path}: a recording is not a {path.suffix} file; expected .jsonl or .mcap"
+        raise UsageError(msg)
     if path.suffix == ".gz":
         msg = f"{path} is not compressed while it is written; expected .jsonl, then: gzip FILE"
         raise UsageError(msg)

@@ -731,3 +731,14 @@ def test_a_recording_is_not_written_under_a_compressed_name(tmp_path: Path) -> N
 
     with pytest.raises(UsageError, match=r"expected \.jsonl"):
         reader.write(path, path.open("wb"), Clock(), {})
+
+
+@pytest.mark.parametrize("name", ["hall.csv", "hall.BAG", "hall.mp4"])
+def test_a_recording_is_not_written_under_the_name_of_another_format(
+    tmp_path: Path, name: str
+) -> None:
+    """The error names the two formats that can be written."""
+    path = tmp_path / name
+
+    with path.open("wb") as file, pytest.raises(UsageError, match=r"expected \.jsonl or \.mcap"):
+        reader.write(path, file, Clock(), {})
