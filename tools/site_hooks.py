@@ -1,4 +1,8 @@
-"""Hooks of mkdocs: every command gets its page in the menu; links out of docs become names."""
+"""Hooks of mkdocs.
+
+Every command gets its page in the menu, links out of docs become names, and a page that loads
+something from the network ends the build.
+"""
 
 import posixpath
 import re
@@ -8,6 +12,12 @@ FENCE: Final = re.compile(r"^(\s*```\w+) [\w -]+$", re.MULTILINE)
 """A code block whose language is followed by a word for the tests."""
 
 LINK: Final = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
+
+LOADED: Final = re.compile(
+    r"<(?:script|img|iframe|video|source)\b[^>]*\bsrc=[\"']?(?:https?:)?//[^>]*>"
+    r"|<link\b[^>]*\bstylesheet\b[^>]*\bhref=[\"']?(?:https?:)?//[^>]*>"
+)
+"""A part of a page that comes from the network."""
 
 
 def on_config(config: Any) -> Any:
@@ -35,3 +45,11 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         return f"{link[1]} (`{target}`)"
 
     return LINK.sub(replaced, FENCE.sub(r"\1", markdown))
+
+
+def on_post_page(output: str, *, page: Any, **_: Any) -> str:
+    """Refuse a page that needs the network; called by mkdocs."""
+    if found := LOADED.search(output):
+        msg = f"{page.file.src_uri} loads from the network: {found[0]}"
+        raise ValueError(msg)
+    return output
