@@ -83,8 +83,18 @@ VIDEO_FPS: Final = 25.0  # for containers without a frame rate
 
 
 def open_files(address: SourceAddress, settings: SourceSettings) -> Source:
-    """Open a picture, a video, a folder or a glob of pictures."""
-    address.check(())
+    """Open a picture, a video, a folder or a glob of pictures.
+
+    A video given as ``file:///path?loop=1`` starts again at its end.
+    """
+    address.check(("loop",))
+    source = _open(address, settings)
+    if isinstance(source, PictureSource) and address.flag("loop", default=False):
+        raise address.error("loop=1 is for videos; pictures are read once")
+    return source
+
+
+def _open(address: SourceAddress, settings: SourceSettings) -> Source:
     path = user_path(address.path)
     is_there = exists(address, path)
     if path.is_dir():
@@ -107,10 +117,11 @@ def _open_file(address: SourceAddress, settings: SourceSettings, path: Path) -> 
     if named_picture or kind in SINGLE:
         read_picture(path)
         return PictureSource(address, settings, [path])
+    loop = address.flag("loop", default=False) and not settings.once
     if kind is FileKind.ANIMATION:
-        return VideoSource(path, settings, partial(Animation, path))
+        return VideoSource(path, settings, partial(Animation, path), loop=loop)
     container = "mjpeg" if kind is FileKind.JPEGS else None
-    return VideoSource(path, settings, partial(open_film, path, container))
+    return VideoSource(path, settings, partial(open_film, path, container), loop=loop)
 
 
 def _kind_of(path: Path) -> FileKind:

@@ -6,6 +6,7 @@ import shutil
 import struct
 import threading
 from collections.abc import Callable
+from itertools import islice, pairwise
 from pathlib import Path
 
 import cv2
@@ -89,6 +90,30 @@ def test_a_video_is_rgb(tmp_path: Path) -> None:
     (frame,) = open_source(str(path), realtime=False).frames()
 
     assert np.abs(frame.image[30, [15, 45, 75]].astype(int) - [RED, GREEN, BLUE]).max() < 30
+
+
+def test_a_video_is_repeated_if_asked(tmp_path: Path) -> None:
+    """It begins again with continuing times; with `once`, and without the option, it ends."""
+    path = clip(tmp_path / "clip.avi", 8, fps=10.0)
+    source = open_source(f"file://{path}?loop=1", realtime=False)
+
+    times_ns = [frame.captured_ns for frame in islice(source.frames(), 20)]
+    source.close()
+
+    steps_ms = {round((b - a) / 1e6) for a, b in pairwise(times_ns)}
+    assert source.length is None
+    assert steps_ms == {100}
+    for uri, once in ((f"file://{path}?loop=1", True), (f"file://{path}", False)):
+        assert len(list(open_source(uri, realtime=False, once=once).frames())) == 8
+
+
+def test_pictures_are_not_repeated(tmp_path: Path) -> None:
+    """The option is refused for a picture and for a folder."""
+    path = picture(tmp_path / "bands.png", bands())
+
+    for what in (path, tmp_path):
+        with pytest.raises(SourceError, match="loop=1 is for videos"):
+            open_source(f"file://{what}?loop=1")
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "webp", "tiff", "ppm"])
