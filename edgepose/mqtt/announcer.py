@@ -58,6 +58,8 @@ class DiscoveryPublisher:
         Sends all states again.
     note : StateFile
         Stores the published messages; of type `DiscoveryState`.
+    lasting : bool
+        False for a run that ends by itself: it publishes and removes nothing.
     delay_s : tuple of two floats
         The shortest and longest pause after a birth message.
     """
@@ -68,10 +70,11 @@ class DiscoveryPublisher:
         repeat: Callable[[], None],
         note: StateFile,
         *,
+        lasting: bool = True,
         delay_s: tuple[float, float] = DELAY_S,
         forget_s: float = FORGET_S,
     ) -> None:
-        self._put, self._repeat, self._note = put, repeat, note
+        self._put, self._repeat, self._note, self._lasting = put, repeat, note, lasting
         self._delay_s, self._forget_s = delay_s, forget_s
         self._lock = threading.Lock()
         self._timers: set[threading.Timer] = set()
@@ -82,6 +85,8 @@ class DiscoveryPublisher:
 
     def configure(self, config: Config, topics: Topics) -> None:
         """Publish the configured devices, or remove them if discovery is off."""
+        if not self._lasting:
+            return
         with self._lock:
             asked = config.homeassistant.discovery
             wanted = discovered_devices(config, topics) if asked else {}

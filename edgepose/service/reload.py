@@ -74,9 +74,11 @@ def replace_broker(
     state.broker.discovery.close()
     state.broker.publisher.close(CLOSE_S)
     try:
-        state.broker = wiring.connect(new, state.clock, state.failure.report)
+        state.broker = wiring.connect(new, state.clock, state.failure.report, once=state.once)
     except EdgeposeError:
-        state.broker = wiring.connect(state.config, state.clock, state.failure.report)
+        state.broker = wiring.connect(
+            state.config, state.clock, state.failure.report, once=state.once
+        )
         start()
         cameras.replace_changed(state.config, every=False)
         raise

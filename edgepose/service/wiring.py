@@ -64,7 +64,7 @@ def new_state(config: Config, origin: Origin | None, *, once: bool, clock: Clock
         clock=clock,
         started_ns=clock.now_ns(),
         started_unix_ns=clock.unix_ns(),
-        broker=connect(config, clock, failure.report),
+        broker=connect(config, clock, failure.report, once=once),
         selector=ModelSelector(folder, clock, ending=stopping.is_set),
         loaded_estimator=None,
         cameras={},
@@ -81,7 +81,7 @@ def new_state(config: Config, origin: Origin | None, *, once: bool, clock: Clock
 
 
 def connect(
-    config: Config, clock: Clock, refused: Callable[[BrokerError], None]
+    config: Config, clock: Clock, refused: Callable[[BrokerError], None], *, once: bool = False
 ) -> BrokerConnection:
     """Build the parts for the configured broker; `publisher.start` connects them.
 
@@ -89,6 +89,8 @@ def connect(
     ----------
     refused : callable
         Called when the broker refuses the login and retrying does not help.
+    once : bool
+        Whether the run ends by itself; then Home Assistant gets no device that would stay.
 
     Raises
     ------
@@ -101,6 +103,7 @@ def connect(
         publisher.put,
         publisher.outbox.repeat,
         state_file(config, "announced.json", DiscoveryState | None),
+        lasting=not once,
     )
     publisher.subscribe(f"{config.homeassistant.prefix}/status", announcer.on_birth)
     publisher.on_connect(announcer.connected)

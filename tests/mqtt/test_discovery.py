@@ -286,13 +286,14 @@ class TestPayload:
 class House:
     """A DiscoveryPublisher with its messages, and the number of repeated state messages."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, lasting: bool = True) -> None:
         self.said: list[Message] = []
         self.repeated = 0
         self.announcer = DiscoveryPublisher(
             self.said.append,
             self._repeat,
             StateFile(path, DiscoveryState | None),
+            lasting=lasting,
             delay_s=(0, 0),
             forget_s=0,
         )
@@ -360,6 +361,18 @@ class TestAnnouncer:
         assert [(m.retain, m.qos, m.kind) for m in first] == [(True, 1, "state")] * 3
         assert house.said == first * 2
         house.announcer.close()
+
+    def test_a_run_that_ends_by_itself_leaves_no_device(self, path: Path) -> None:
+        """It announces nothing, and does not touch the devices of the service on this machine."""
+        House(path).start(config())
+        before = path.read_bytes()
+        passing = House(path, lasting=False)
+
+        passing.start(config(ONE))
+        passing.start(config("[homeassistant]\ndiscovery = false"))
+
+        assert passing.said == []
+        assert path.read_bytes() == before
 
     def test_a_removed_zone_disappears_also_when_we_were_away(self, path: Path) -> None:
         """The entity is sent in full once, then as a platform only, and dropped after a birth."""
