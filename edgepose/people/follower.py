@@ -71,7 +71,7 @@ class Follower:
         with self._lock:
             weakest = WEAK * self.tracker.options.birth_score
             sure = [pose for pose in poses if pose.score >= weakest]
-            tracks = self.tracker.update(sure, at_ns, at_once=still)
+            tracks = self.tracker.update(sure, at_ns, at_once=still, frame=size)
             self._seen = frozenset(track.id for track in tracks)
             used = {id(track.pose) for track in tracks}
             self._candidates = [

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edgepose.geometry import extent
 from edgepose.skeleton import JOINTS, OKS_SIGMAS
-from edgepose.types import Floats, Pose
+from edgepose.types import Floats, Pose, Size
 
 Flags = NDArray[np.bool_]
 Indices = NDArray[np.intp]
@@ -41,6 +41,7 @@ SAME_PERSON: Final = 0.7  # OKS above which two poses in one frame are duplicate
 SAME_MIDDLE: Final = 0.6  # sizes: duplicates have box centres closer than this on both axes
 OVERSHADOWED: Final = 0.4  # OKS above which a new pose is a duplicate of a matched one
 SAME_BOX: Final = 0.5  # the same for the IoU: networks disagree about joints of lying bodies
+EDGE: Final = 0.02  # part of the frame: a box this near to its edge may be cut by it
 SAME_SHAPE: Final = 0.2  # minimum OKS after alignment: below, size or shape differs
 SAME_PLACE: Final = 0.3  # minimum IoU of a match by boxes alone
 BOX_TRUST: Final = 0.3  # weight of the IoU: an exact box match counts as a mediocre pose match
@@ -343,6 +344,13 @@ def pairwise_oks(crowd: PoseBatch, row: Indices, column: Indices, joint_score: f
     first, second = crowd.keypoints.take(row, 0), crowd.keypoints.take(column, 0)
     moved, shared = joint_offsets(first, second, crowd.sizes.take(row), joint_score)
     return oks_of(moved, shared, shared.sum(axis=1, dtype=np.float32))
+
+
+def edges_touched(corners: Floats, frame: Size) -> Flags:
+    """Return which edges of the frame boxes (n, 4) touch: left, upper, right, lower; (n, 4)."""
+    x, y = EDGE * frame.width, EDGE * frame.height
+    low, high = corners[:, :2] <= (x, y), corners[:, 2:] >= (frame.width - x, frame.height - y)
+    return np.concatenate([low, high], axis=1)
 
 
 def duplicates_of_tracks(

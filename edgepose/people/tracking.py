@@ -23,16 +23,21 @@ from edgepose.people.matching import (
     compare,
     drop_duplicates,
     duplicates_of_tracks,
+    edges_touched,
     init_tracks,
     pick,
     predict_tracks,
     update_tracks,
 )
 from edgepose.timing import NS_PER_S
-from edgepose.types import LOST_S, Box, Floats, Pose, Track
+from edgepose.types import LOST_S, Box, Floats, Pose, Size, Track
+
+OUTWARDS: Final = np.array([[-1, 0, 1, 0], [0, -1, 0, 1]], np.float32)
+"""(2, 4): directions out of the frame across its left, upper, right and lower edge."""
 
 CANDIDATE_S: Final = 0.2  # an unconfirmed candidate is dropped when unseen for longer
 NEAR: Final = 0.75  # maximum distance from a lost track's place to continue it, in longer sides
+LEAVES: Final = 0.1  # minimum speed across the edge of a person who leaves, in sizes per second
 RESIZED: Final = 2.5  # maximum ratio of sizes to continue a track: standing to lying, seen end-on
 
 
@@ -106,14 +111,22 @@ class Tracker:
         self._ids = ids or itertools.count(1)
         self.forget()
 
-    def update(self, poses: Sequence[Pose], at_ns: int, *, at_once: bool = False) -> list[Track]:
+    def update(
+        self,
+        poses: Sequence[Pose],
+        at_ns: int,
+        *,
+        at_once: bool = False,
+        frame: Size | None = None,
+    ) -> list[Track]:
         """Match the poses of one frame; return the tracks seen in it, sorted by id.
 
         Poses from `TrackerOptions.birth_score` on are assigned first; lower ones only
         continue tracks that are still unmatched. An unseen track is not returned, but keeps
         its id for `TrackerOptions.lost_s`. A time not after the last frame's counts as the
         same time; a jump back by more than `TrackerOptions.lost_s` clears all tracks. With
-        `at_once` a new track has its id in the first frame, as single pictures need.
+        `at_once` a new track has its id in the first frame, as single pictures need. With the
+        size of the `frame`, a body inside it does not continue a person who walked out of it.
         """
         now_ns = self._advance_tracks(at_ns)
         ranked, crowd = drop_duplicates(poses, self.options.joint_score)
@@ -126,10 +139,10 @@ class Tracker:
         found = {person: pose for person, pose in found.items() if person in self._people}
         new = self._start_candidates(ranked[:sure], crowd, {column for _, column in pairs}, now_ns)
         if at_once:
-            return self._name_candidates(found | new, now_ns, watched_s=0.0, least=0.0)
+            return self._name_candidates(found | new, now_ns, frame, watched_s=0.0, least=0.0)
         options = self.options
         return self._name_candidates(
-            found, now_ns, watched_s=options.confirm_s, least=options.sure_score
+            found, now_ns, frame, watched_s=options.confirm_s, least=options.sure_score
         )
 
     def predict(self, at_ns: int) -> list[Track]:
@@ -251,7 +264,13 @@ class Tracker:
         return begun
 
     def _name_candidates(
-        self, found: dict[Person, Pose], now_ns: int, *, watched_s: float, least: float
+        self,
+        found: dict[Person, Pose],
+        now_ns: int,
+        frame: Size | None,
+        *,
+        watched_s: float,
+        least: float,
     ) -> list[Track]:
         """Give ids to candidates of age `watched_s` whose best score is at least `least`.
 
@@ -262,7 +281,7 @@ class Tracker:
         for person, pose in found.items():
             old = now_ns - person.since_ns >= watched_s * NS_PER_S
             if person.id is None and old and person.best >= least:
-                lost = self._lost_near(person)
+                lost = self._lost_near(person, frame)
                 person.id = next(self._ids) if lost is None else lost.id
                 person.since_ns = person.since_ns if lost is None else lost.since_ns
                 self._keep_rows([other is not lost for other in self._people])
@@ -270,8 +289,11 @@ class Tracker:
                 tracks.append(Track(person.id, pose, person.since_ns))
         return sorted(tracks, key=lambda track: track.id)
 
-    def _lost_near(self, person: Person) -> Person | None:
-        """Return the nearest track that was lost before this candidate began, near its place."""
+    def _lost_near(self, person: Person, frame: Size | None) -> Person | None:
+        """Return the nearest track that was lost before this candidate began, near its place.
+
+        Excludes people who left the frame across an edge that the candidate does not touch.
+        """
         corners = self._bodies.corners + np.tile(self._bodies.way, 2)
         middles = (corners[:, :2] + corners[:, 2:]) / 2
         row = self._people.index(person)
@@ -279,6 +301,10 @@ class Tracker:
         reach = NEAR * np.maximum((corners[:, 2:] - corners[:, :2]).max(axis=1), 1)
         resized = np.abs(np.log(self._bodies.sizes / self._bodies.sizes[row]))
         near = (apart <= reach) & (resized < math.log(RESIZED))
+        if frame is not None:
+            at_edge = edges_touched(self._bodies.corners, frame)
+            outwards = self._bodies.velocity / self._bodies.sizes[:, None] @ OUTWARDS > LEAVES
+            near &= ~(at_edge & outwards & ~at_edge[row]).any(axis=1)
         lost = [
             index
             for index in np.flatnonzero(near).tolist()

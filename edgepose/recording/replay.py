@@ -12,7 +12,7 @@ from edgepose.people.follower import Follower
 from edgepose.people.tracking import Tracker
 from edgepose.recording.frames import RecordedFrame, RecordedPose, frames
 from edgepose.recording.reader import BASE_TOPIC, Recording
-from edgepose.types import Event, Message, Pose, Track
+from edgepose.types import Event, Message, Pose, Size, Track
 
 # Events
 
@@ -24,7 +24,14 @@ class KnownPeople(Tracker):
         super().__init__(tracking.TrackerOptions(birth_score=0.0))
         self._since_ns: dict[int, int] = {}
 
-    def update(self, poses: Sequence[Pose], at_ns: int, *, at_once: bool = False) -> list[Track]:
+    def update(
+        self,
+        poses: Sequence[Pose],
+        at_ns: int,
+        *,
+        at_once: bool = False,
+        frame: Size | None = None,
+    ) -> list[Track]:
         """Return tracks of the recorded poses; skips poses without an id."""
         return [
             Track(pose.person, pose, self._since_ns.setdefault(pose.person, at_ns))

@@ -24,7 +24,7 @@ from edgepose.people.matching import (
 from edgepose.people.tracking import Tracker, TrackerOptions
 from edgepose.skeleton import MIRRORED
 from edgepose.timing import NS_PER_S
-from edgepose.types import Box, Floats, Pose, Track
+from edgepose.types import Box, Floats, Pose, Size, Track
 from tests.support.clips import pedestrians
 from tests.support.marks import Marks, mark
 from tests.support.walks import CLEAN, WALKS, Moment, Walk, Walker
@@ -201,6 +201,27 @@ def test_a_body_that_lies_elsewhere_is_another_person() -> None:
     ]
 
     assert ids(follow(other))[-1] == [2]
+
+
+@pytest.mark.parametrize(("frame", "id_"), [(Size(1280, 720), 2), (None, 1)])
+def test_a_body_inside_the_frame_is_not_the_person_who_walked_out(
+    frame: Size | None, id_: int
+) -> None:
+    """Of a person who left across the edge, another body inside does not take the id."""
+    out = Walk((Walker(((0, 300, 600), (6, -60, 600))),), 6, noise=CLEAN)
+    leaving = [moment for moment in out.film(10) if moment.poses]
+    place = np.array([-428, -90, 0], np.float32)  # beside the left edge, without touching it
+    inside = [
+        replace(m, poses=[changed(fallen(p), fallen(p).keypoints + place) for p in m.poses])
+        for m in STANDING.film(10)
+        if m.at_ns > leaving[-1].at_ns
+    ]
+    tracker = Tracker()
+
+    frames = [tracker.update(m.poses, m.at_ns, frame=frame) for m in [*leaving, *inside]]
+
+    assert ids(frames)[len(leaving) - 1] == [1]
+    assert ids(frames)[-1] == [id_]
 
 
 def test_a_second_pose_in_the_same_box_is_no_second_person() -> None:
