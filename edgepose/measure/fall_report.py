@@ -35,6 +35,8 @@ Stage = Literal[
 ]
 """Stage at which the detection of a missed fall failed."""
 
+FallEvent = Literal["fall_suspected", "fall_confirmed"]
+
 
 @dataclass(frozen=True, slots=True)
 class FallLabel:
@@ -69,14 +71,26 @@ class FallResult(msgspec.Struct, frozen=True, kw_only=True):
     """None if the fall was found."""
 
 
+class FalseAlarm(msgspec.Struct, frozen=True, kw_only=True):
+    """A fall event without a fall."""
+
+    type: FallEvent
+    at_s: float
+
+
 class RecordingResult(msgspec.Struct, frozen=True, kw_only=True):
     """The falls and false alarms of one recording."""
 
+    recording: str
     group: str
     watched_s: float
     falls: list[FallResult]
     false_suspected: int
     false_confirmed: int
+    repeated: int
+    """Further suspicions and confirmations of a fall that has one already."""
+
+    false_alarms: list[FalseAlarm]
 
 
 def find_recordings(folder: Path) -> list[tuple[Path, Path]]:
@@ -163,13 +177,15 @@ def score_recording(path: Path, labels: RecordingLabels, config: Config) -> Reco
     """Recompute the fall events of one recording and return their score against its labels."""
     recording = reader.open_recording(path)
     moments = list(_walk_frames(recording, config))
-    suspected = _times_of(moments, "fall_suspected")
-    confirmed = _times_of(moments, "fall_confirmed")
+    times: dict[FallEvent, list[float]] = {
+        "fall_suspected": _times_of(moments, "fall_suspected"),
+        "fall_confirmed": _times_of(moments, "fall_confirmed"),
+    }
     confirm_s = config.events.fall_confirm_s
     falls = []
     for label in labels.falls:
-        first_s = _take_match(suspected, label.start_s, LATE_S)
-        second_s = _take_match(confirmed, label.start_s, LATE_S + confirm_s)
+        first_s = _take_match(times["fall_suspected"], label.start_s, LATE_S)
+        second_s = _take_match(times["fall_confirmed"], label.start_s, LATE_S + confirm_s)
         confirmable = label.is_confirmable(confirm_s)
         stage = None
         if first_s is None:
@@ -186,12 +202,29 @@ def score_recording(path: Path, labels: RecordingLabels, config: Config) -> Reco
                 missed_at=stage,
             )
         )
+    rest = sorted((at_s, kind) for kind, left in times.items() for at_s in left)
+    false = [
+        FalseAlarm(type=kind, at_s=at_s)
+        for at_s, kind in rest
+        if not _is_repeated(at_s, falls, LATE_S + confirm_s)
+    ]
     return RecordingResult(
+        recording=path.name,
         group=labels.group,
         watched_s=event_scores.watched_s(frames.frames(recording)),
         falls=falls,
-        false_suspected=len(suspected),
-        false_confirmed=len(confirmed),
+        false_suspected=sum(alarm.type == "fall_suspected" for alarm in false),
+        false_confirmed=sum(alarm.type == "fall_confirmed" for alarm in false),
+        repeated=len(rest) - len(false),
+        false_alarms=false,
+    )
+
+
+def _is_repeated(at_s: float, falls: Sequence[FallResult], within_s: float) -> bool:
+    """Return whether an event follows a fall that was suspected before, within its time limit."""
+    return any(
+        fall.suspected_s is not None and fall.suspected_s < at_s <= fall.start_s + within_s
+        for fall in falls
     )
 
 
@@ -255,7 +288,8 @@ def report(results: Sequence[RecordingResult]) -> str:
     """Return text tables: totals of each group and of all, and stages of missed falls."""
     groups = sorted({result.group for result in results})
     head = ("group", "recordings", "hours", "falls", "suspected", "confirmed", "s to both")
-    rows: list[Sequence[str]] = [(*head, "false: suspected", "confirmed", "an hour")]
+    false = ("false: suspected", "an hour", "confirmed", "an hour")
+    rows: list[Sequence[str]] = [(*head, *false)]
     for group in groups:
         rows.append(_group_row(group, [result for result in results if result.group == group]))
     if len(groups) > 1:
@@ -265,7 +299,20 @@ def report(results: Sequence[RecordingResult]) -> str:
     tables = [_format_table(rows)]
     if missed:
         tables.append(_format_table([("missed falls broke off at", "n"), *missed]))
+    if errors := [row for result in results for row in _error_rows(result)]:
+        tables.append(_format_table([("recording", "error", "s"), *errors]))
+    if repeated := sum(result.repeated for result in results):
+        tables.append(f"{repeated} further events of falls that were found; they are not false")
     return "\n\n".join(tables)
+
+
+def _error_rows(result: RecordingResult) -> Iterator[tuple[str, str, str]]:
+    """Yield recording, error and time of each missed fall and false alarm."""
+    for fall in result.falls:
+        if fall.missed_at is not None:
+            yield result.recording, f"missed: {fall.missed_at}", f"{fall.start_s:.1f}"
+    for alarm in result.false_alarms:
+        yield result.recording, f"false: {alarm.type}", f"{alarm.at_s:.1f}"
 
 
 def _group_row(group: str, results: Sequence[RecordingResult]) -> tuple[str, ...]:
@@ -276,7 +323,10 @@ def _group_row(group: str, results: Sequence[RecordingResult]) -> tuple[str, ...
         [f.suspected_s - f.start_s for f in falls if f.suspected_s is not None],
         [f.confirmed_s - f.start_s for f in falls if f.confirmed_s is not None],
     )
-    false = sum(result.false_confirmed for result in results)
+    false = [
+        sum(result.false_suspected for result in results),
+        sum(result.false_confirmed for result in results),
+    ]
     return (
         group,
         str(len(results)),
@@ -285,9 +335,11 @@ def _group_row(group: str, results: Sequence[RecordingResult]) -> tuple[str, ...
         _format_share(sum(f.suspected_s is not None for f in falls), len(falls)),
         _format_share(sum(f.confirmed_s is not None for f in confirmable), len(confirmable)),
         ", ".join(f"{median(part):.1f}" if part else "-" for part in delays),
-        str(sum(result.false_suspected for result in results)),
-        str(false),
-        f"{false / hours:.1f}" if hours else "-",
+        *(
+            cell
+            for count in false
+            for cell in (str(count), f"{count / hours:.1f}" if hours else "-")
+        ),
     )
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from edgepose.cli import main
+from edgepose.config.loading import load_with_overrides
 from edgepose.errors import UsageError
 from edgepose.measure import fall_report
 from edgepose.mqtt import encoding, topics
 from edgepose.timing import NS_PER_S
-from edgepose.types import NOT_FOLLOWED, Frame, Track
+from edgepose.types import NOT_FOLLOWED, Event, Frame, Track
 from tests.support.body import Act, Actor, Camera, Scene, fall, sit, sit_down, stand
 
 BEGAN_NS = 1_795_377_600 * NS_PER_S
@@ -79,6 +80,38 @@ def test_a_folder_is_scored_by_groups(tmp_path: Path, capsys: pytest.CaptureFixt
     assert sum(one["false_suspected"] + one["false_confirmed"] for one in told) == 0
     assert "missed falls broke off at" in table
     assert "chair" in table
+
+
+def test_false_alarms_are_named_with_their_recording_and_time(tmp_path: Path) -> None:
+    """A fall without a label is a false suspicion and a false confirmation."""
+    save(tmp_path / "hall.jsonl", [stand(3), fall("left", stay=15)], "")
+    labels = fall_report.read_labels(tmp_path / "hall.labels.toml")
+
+    result = fall_report.score_recording(tmp_path / "hall.jsonl", labels, load_with_overrides(None))
+    table = fall_report.report([result]).splitlines()
+
+    assert (result.false_suspected, result.false_confirmed) == (1, 1)
+    suspected, confirmed = result.false_alarms
+    assert 3.0 < suspected.at_s < 6.0 < confirmed.at_s
+    assert any(line.split()[:3] == ["hall.jsonl", "false:", "fall_confirmed"] for line in table)
+
+
+def test_a_second_suspicion_of_a_fall_is_no_false_alarm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events soon after a fall that was found are counted apart; later ones are false."""
+    save(tmp_path / "hall.jsonl", [stand(1)], "[[fall]]\nstart = 3.0\n")
+    labels = fall_report.read_labels(tmp_path / "hall.labels.toml")
+    moments = [
+        fall_report._Moment(at_s, 1, [], [Event("fall_suspected", 0, person=1, score=1.0)])
+        for at_s in (4.0, 9.0, 60.0)
+    ]
+    monkeypatch.setattr(fall_report, "_walk_frames", lambda *_: iter(moments))
+
+    result = fall_report.score_recording(tmp_path / "hall.jsonl", labels, load_with_overrides(None))
+
+    assert result.repeated == 1
+    assert [alarm.at_s for alarm in result.false_alarms] == [60.0]
 
 
 def test_what_does_not_fit_a_folder_is_refused(tmp_path: Path) -> None:
