@@ -7,11 +7,14 @@ from edgepose.people.events.falls import FallDetector
 from edgepose.people.posture import PostureReader
 from edgepose.people.smoothing import Smoother
 from edgepose.people.tracking import Tracker
+from edgepose.people.zones import mark_cut
 from edgepose.timing import NS_PER_S
 from edgepose.types import Event
-from tests.support.body import Label
+from tests.support.body import FILMED, Label
+from tests.support.random_scenes import Drill
 from tests.support.scenes import REST, Case
 
+HELD_S = 12.0
 LATE_S = 1.0  # maximum delay of an event after the end of its label
 
 
@@ -50,6 +53,26 @@ def replayed(case: Case, *, followed: bool = False) -> tuple[Case, list[Event]]:
             tracks = [replace(track, zones=(REST.id,)) for track in tracks]
         events += detector.update(tracks, moment.at_ns)
     return case, events
+
+
+def replayed_and_held(one: Drill) -> list[Event]:
+    """Return the fall events of a random scene with the errors of films.
+
+    Its last picture is repeated for `HELD_S`, since films end soon after a fall.
+    """
+    moments = list(one.scene.observe(one.fps, one.seed, FILMED))
+    last, step_s = moments[-1], 1 / one.fps
+    for number in range(1, round(HELD_S * one.fps) + 1):
+        later_s = last.seconds + number * step_s
+        moments.append(replace(last, seconds=later_s, at_ns=round(later_s * NS_PER_S)))
+    tracker, smoother = Tracker(), Smoother()
+    reader, detector = PostureReader(), FallDetector()
+    events: list[Event] = []
+    for moment in moments:
+        tracks = tracker.update(list(moment.people.values()), moment.at_ns)
+        tracks = mark_cut(smoother.smooth(tracks, moment.at_ns), moment.size)
+        events += detector.update(reader.update(tracks, moment.at_ns), moment.at_ns)
+    return events
 
 
 def tally(runs: Iterable[tuple[Case, list[Event]]], *, anybody: bool = False) -> Tally:

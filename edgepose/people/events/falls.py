@@ -58,7 +58,8 @@ DISARM_S: Final = 4.0  # minimum time from the end of a fall to the next suspici
 
 REST_S: Final = 5.0  # window of observations that decides on the confirmation
 FEW: Final = 8  # with fewer observations the body counts as lost
-STILL_DOWN: Final = -1.0  # minimum mean `_Look.down` of a body that has not risen
+STILL_DOWN: Final = -1.0  # minimum mean `_Look.down` at evidence `CONFIRM`
+CLEAR_WEIGHT: Final = 0.5  # evidence beyond `CONFIRM` outweighs a posture that is not down
 RESTING: Final = 0.075  # statures: maximum spread of resting shoulders; push-ups exceed it
 RESTING_VERTICAL: Final = 0.05  # statures: the same for the vertical part
 
@@ -154,7 +155,8 @@ class _Fall:
         """Whether the body is down and at rest, or was lost where it fell."""
         if self.up_since_ns is not None or self.rating < CONFIRM:
             return False
-        return not self.seen or (self._mean_down() >= STILL_DOWN and self._is_at_rest())
+        least = STILL_DOWN - CLEAR_WEIGHT * (self.rating - CONFIRM)
+        return not self.seen or (self._mean_down() >= least and self._is_at_rest())
 
     def _mean_down(self) -> float:
         return sum(look.down for look in self.looks) / len(self.looks)

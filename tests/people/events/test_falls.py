@@ -43,8 +43,9 @@ from tests.support.body import (
     walk,
 )
 from tests.support.contracts.event import DetectorContract
+from tests.support.random_scenes import drill
 from tests.support.scenes import FALLS, QUIET, SHORT, case, cases
-from tests.support.scoring import Tally, replayed, tally
+from tests.support.scoring import Tally, replayed, replayed_and_held, tally
 
 BED = Zone("bed", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)), "rest")
 CAMERA = Camera(1.8).aimed_at(4.5)
@@ -342,6 +343,16 @@ def test_scenes_that_rang_once_stay_quiet(kind: str, seed: int) -> None:
     _, events = replayed(case(kind, seed), followed=True)
 
     assert "fall_confirmed" not in types(events)
+
+
+@pytest.mark.parametrize("seed", [46_395, 46_553])
+def test_a_clear_fall_is_confirmed_although_the_body_resembles_a_seated_one(seed: int) -> None:
+    """The clearer the fall, the more the posture after it must contradict."""
+    events = replayed_and_held(drill(seed))
+
+    assert [event.type for event in events] == ["fall_suspected", "fall_confirmed"]
+    lying = events[-1].data["evidence"]["lying"]
+    assert lying < 0.5  # the posture alone would not confirm it
 
 
 def test_hips_hidden_by_a_bent_trunk_are_not_guessed() -> None:
