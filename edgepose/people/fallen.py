@@ -20,6 +20,8 @@ UPRIGHT_DEG: Final = 45.0  # maximum lean of the torso of a person who stands or
 UP_S: Final = 1.0  # a search ends when the person has been upright for this long
 SEARCH_S: Final = 60.0  # a search ends when the person has not been seen for this long
 NEAR: Final = 1.5  # body sizes: a track within this distance of the place is the same person
+LANDS_S: Final = 1.0  # a person seen later than this after the start of a search has landed
+SURE_BODY: Final = 0.3  # minimum mean joint score of a person seen where they lie
 EDGE: Final = 0.02  # part of the frame: a box this near to its edge may have left the frame
 SURE_JOINT: Final = 0.2  # minimum score of a joint of the torso
 
@@ -44,6 +46,9 @@ class _History:
     lengths: deque[float] = field(default_factory=deque)
     """Longer sides of the body's bounding box in pixels."""
 
+    feet: deque[float] = field(default_factory=deque)
+    """y of the lower edge of the body's bounding box in pixels."""
+
     def add(self, pose: Pose, at_ns: int) -> None:
         """Add an observation."""
         self.pose = pose
@@ -52,9 +57,11 @@ class _History:
             self.at_ns.append(at_ns)
             self.shoulders.append(torso[0][1])
             self.torsos.append(math.dist(*torso))
-            self.lengths.append(max(box_around(pose.keypoints)[2:]))
+            box = box_around(pose.keypoints)
+            self.lengths.append(max(box[2:]))
+            self.feet.append(box.y + box.height)
         while self.at_ns and at_ns - self.at_ns[0] > DROP_S * NS_PER_S:
-            for values in (self.at_ns, self.shoulders, self.torsos, self.lengths):
+            for values in (self.at_ns, self.shoulders, self.torsos, self.lengths, self.feet):
                 values.popleft()
 
     def dropped(self) -> bool:
@@ -63,6 +70,10 @@ class _History:
             return False
         down = self.shoulders[-1] - min(self.shoulders)
         return down > DROP * max(*self.torsos, 1.0)
+
+    def feet_before(self) -> float:
+        """Return y of the feet when the shoulders were highest."""
+        return self.feet[int(np.argmin(self.shoulders))]
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +86,10 @@ class _Search:
     length: float
     """Length of the body in pixels, before the drop."""
 
+    feet: float | None
+    """y of the feet before the drop, while the person has not been seen where they lie."""
+
+    began_ns: int
     seen_ns: int
     up_ns: int | None = None
     """Start of the present upright period; None while the person is not upright."""
@@ -121,12 +136,19 @@ class FallenWatch:
 
     def _start_search(self, history: _History, at_ns: int) -> None:
         if not any(_is_near(entry, history.pose) for entry in self._searches):
-            self._searches.append(_Search(history.pose, max(history.lengths), at_ns))
+            length, feet = max(history.lengths), history.feet_before()
+            self._searches.append(_Search(history.pose, length, feet, at_ns, at_ns))
 
 
 def _search_place(search: _Search) -> FallenPose:
-    """Return the last pose with a square box of the body's length before the drop."""
+    """Return the last pose with a square box of the body's length before the drop.
+
+    A person who is lost while falling comes to lie at the height of the feet, lower than last
+    seen.
+    """
     x, y = box_around(search.pose.keypoints).centre
+    if search.feet is not None and not search.visible:
+        y = max(y, search.feet)
     side = max(search.length, *search.pose.box[2:])
     box = Box(x - side / 2, y - side / 2, side, side)
     return FallenPose(search.pose.keypoints, search.pose.score, box, search.visible)
@@ -141,6 +163,9 @@ def _advance_search(search: _Search, tracks: Sequence[Track], at_ns: int) -> Non
         search.up_ns = None
         return
     search.pose, search.seen_ns = max(near, key=lambda pose: pose.score), at_ns
+    landed = at_ns - search.began_ns >= LANDS_S * NS_PER_S
+    if landed and float(search.pose.keypoints[:, 2].mean()) >= SURE_BODY:
+        search.feet = None
     if _is_upright(search.pose.keypoints):
         search.up_ns = at_ns if search.up_ns is None else search.up_ns
     else:

@@ -1,5 +1,6 @@
 """Places where a person fell."""
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -52,6 +53,26 @@ def test_who_dropped_and_is_lost_is_looked_for_at_the_place(angle_deg: float) ->
     assert np.hypot(*np.subtract(place.box.centre, (600, 490))) < 120
     assert 180 < place.box.width == place.box.height < 260
     assert later.poses() == []
+
+
+def test_who_is_lost_while_falling_is_looked_for_at_the_feet() -> None:
+    """A body that falls comes to lie lower than it was last seen."""
+    upright = box_around(person(600, 400).keypoints)
+    watch, _ = watch_of(itertools.islice(fall(600, 400), 4), 2.0)
+
+    (place,) = watch.poses()
+    seen = box_around(place.keypoints)
+    assert seen.centre[1] < upright.y + upright.height - 20
+    assert place.box.centre == pytest.approx((seen.centre[0], upright.y + upright.height))
+
+
+def test_who_was_seen_where_they_lie_is_looked_for_there() -> None:
+    """A later, certain detection of the lying body replaces the place of the feet."""
+    lying = person(600, 450, 85)
+    watch, _ = watch_of(itertools.chain(fall(600, 400), [lying] * 15), 2.0)
+
+    (place,) = watch.poses()
+    assert place.box.centre == pytest.approx(box_around(lying.keypoints).centre)
 
 
 @pytest.mark.parametrize("walk", [0.0, 60.0])
