@@ -26,6 +26,7 @@ TRUE: Final = ("standing", "sitting", "lying")
 LATE_S: Final = 6.0  # a suspicion later after the impact is of something else
 CONFIRM_S: Final = 10.0
 HIGH_HIPS: Final = 0.45  # statures above the floor; 0.53 when standing, 0.3 on a chair
+LONGEST_S: Final = 1.4  # of the films' falls, from upright to the floor
 TRUNK_JOINTS: Final = [5, 6, 11, 12]
 UNCLEAR: Final = -1  # of `true_postures`: here bodies that nearly lie, as curled up on a side
 Array = NDArray[np.float64]
@@ -68,7 +69,7 @@ def print_cameras(count: int) -> None:
 
 
 def _kind_of(one: Drill) -> str:
-    """Return whether a fall begins upright and in view, and whether the body lies after it.
+    """Return whether a fall is quick, from upright and in view, and whether the body lies after it.
 
     Nearly all falls of the films begin so, and most end so: docs/events.md has the shares.
     """
@@ -78,8 +79,9 @@ def _kind_of(one: Drill) -> str:
     world = actor.joints(moments)
     pixels, depth = one.scene.camera.project(world)
     in_view = one.scene.visible(world, pixels, depth)[1, TRUNK_JOINTS].sum() >= 2
-    if not in_view or not _is_upright(world[0], actor.build.stature):
-        return "from a seat or a bed, or hidden"
+    quick = one.impact_s - one.start_s <= LONGEST_S
+    if not in_view or not quick or not _is_upright(world[0], actor.build.stature):
+        return "from a seat or a bed, slow, or hidden"
     lies = true_postures(world[1:], actor.build.stature)[0] in {LYING, UNCLEAR}
     return "from upright, lies after it" if lies else "from upright, on the knees or propped up"
 
