@@ -10,12 +10,21 @@ import numpy as np
 
 from edgepose.geometry import box_around, extent
 from edgepose.people.zones import Point
-from edgepose.skeleton import LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, RIGHT_SHOULDER
+from edgepose.skeleton import (
+    LEFT_ANKLE,
+    LEFT_HIP,
+    LEFT_SHOULDER,
+    RIGHT_ANKLE,
+    RIGHT_HIP,
+    RIGHT_SHOULDER,
+)
 from edgepose.timing import NS_PER_S
 from edgepose.types import Box, FallenPose, Floats, Pose, Size, Track
 
-DROP: Final = 0.5  # minimum drop of the shoulders within `DROP_S`, in torso lengths
+DROP: Final = 0.5  # minimum drop of the shoulders relative to the ankles, in torso lengths
 DROP_S: Final = 2.0  # length of the history in which a drop is found
+QUICK: Final = 0.6  # the same for the shoulders alone, within `QUICK_S`: too fast for a walker
+QUICK_S: Final = 0.6
 UPRIGHT_DEG: Final = 45.0  # maximum lean of the torso of a person who stands or sits
 UP_S: Final = 1.0  # a search ends when the person has been upright for this long
 SEARCH_S: Final = 60.0  # a search ends when the person has not been seen for this long
@@ -27,6 +36,7 @@ SURE_JOINT: Final = 0.2  # minimum score of a joint of the torso
 
 SHOULDERS: Final = slice(LEFT_SHOULDER, RIGHT_SHOULDER + 1)
 HIPS: Final = slice(LEFT_HIP, RIGHT_HIP + 1)
+ANKLES: Final = slice(LEFT_ANKLE, RIGHT_ANKLE + 1)
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +59,9 @@ class _History:
     feet: deque[float] = field(default_factory=deque)
     """y of the lower edge of the body's bounding box in pixels."""
 
+    ankles: deque[float | None] = field(default_factory=deque)
+    """y of the ankles in pixels; None where hidden."""
+
     def add(self, pose: Pose, at_ns: int) -> None:
         """Add an observation."""
         self.pose = pose
@@ -60,16 +73,30 @@ class _History:
             box = box_around(pose.keypoints)
             self.lengths.append(max(box[2:]))
             self.feet.append(box.y + box.height)
+            seen = [y for _, y, score in pose.keypoints[ANKLES].tolist() if score > SURE_JOINT]
+            self.ankles.append(sum(seen) / len(seen) if seen else None)
+        kept = (self.at_ns, self.shoulders, self.torsos, self.lengths, self.feet, self.ankles)
         while self.at_ns and at_ns - self.at_ns[0] > DROP_S * NS_PER_S:
-            for values in (self.at_ns, self.shoulders, self.torsos, self.lengths, self.feet):
+            for values in kept:
                 values.popleft()
 
     def dropped(self) -> bool:
-        """Whether the shoulders came down by more than `DROP` torso lengths."""
+        """Whether the shoulders came down quickly, or by more than the ankles.
+
+        Both come down in the picture when a person walks towards a camera above.
+        """
         if len(self.at_ns) < 2:
             return False
-        down = self.shoulders[-1] - min(self.shoulders)
-        return down > DROP * max(*self.torsos, 1.0)
+        highest = self.shoulders.index(min(self.shoulders))
+        down, torso = self.shoulders[-1] - self.shoulders[highest], max(*self.torsos, 1.0)
+        before, now = self.ankles[highest], self.ankles[-1]
+        if before is not None and now is not None:
+            down -= max(0.0, now - before)
+        if down > DROP * torso:
+            return True
+        since_ns = self.at_ns[-1] - QUICK_S * NS_PER_S
+        recent = [y for at, y in zip(self.at_ns, self.shoulders, strict=True) if at >= since_ns]
+        return self.shoulders[-1] - min(recent) > QUICK * torso
 
     def feet_before(self) -> float:
         """Return y of the feet when the shoulders were highest."""

@@ -83,6 +83,20 @@ def test_who_stands_or_walks_away_is_not_looked_for(walk: float) -> None:
     assert watch.poses() == []
 
 
+def test_who_walks_towards_a_camera_above_is_not_looked_for() -> None:
+    """The shoulders come down in the picture, but the feet do too."""
+    watch, _ = watch_of((person(600, 200 + 4 * step) for step in range(25)), 3.0)
+
+    assert watch.poses() == []
+
+
+def test_a_quick_drop_of_the_whole_body_counts() -> None:
+    """A person who falls towards the camera may be lost before the feet stop moving down."""
+    watch, _ = watch_of((person(600, 200 + 20 * step) for step in range(8)), 3.0)
+
+    assert len(watch.poses()) == 1
+
+
 def test_who_leaves_through_the_lower_edge_is_not_looked_for() -> None:
     """Leaving through the lower edge starts no search, although the shoulders drop."""
     watch, _ = watch_of((person(600, 400 + 40 * step) for step in range(9)), 3.0)
