@@ -1,5 +1,6 @@
 """Body points and sizes from keypoints: the inputs of posture and fall recognition."""
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -60,7 +61,16 @@ class Looks(NamedTuple):
 
 
 def measure(keypoints: Floats, min_score: float) -> Looks:
-    """Return the measures of keypoints (n, 17, 3); joints below `min_score` are hidden."""
+    """Return the measures of keypoints (n, 17, 3), read-only; joints below `min_score` are hidden.
+
+    Several readers measure the same people of a frame: the latest results are kept.
+    """
+    return _measure(np.ascontiguousarray(keypoints, np.float32).tobytes(), min_score)
+
+
+@lru_cache(maxsize=4)
+def _measure(content: bytes, min_score: float) -> Looks:
+    keypoints = np.frombuffer(content, np.float32).reshape(-1, JOINTS, 3)
     shown = keypoints[..., 2] >= min_score
     places = np.where(shown[..., None], keypoints[..., :2], 0.0).astype(np.float64)
     with np.errstate(invalid="ignore"):
@@ -70,4 +80,7 @@ def measure(keypoints: Floats, min_score: float) -> Looks:
     width = np.where(both, np.hypot(left[:, 0] - right[:, 0], left[:, 1] - right[:, 1]), np.nan)
     ends = points[:, LIMBS[1]] - points[:, LIMBS[0]]
     lengths = np.hypot(ends[..., 0], ends[..., 1]) / PARTS
-    return Looks(points, width, np.fmax(np.fmax.reduce(lengths, axis=1), width / WIDTH))
+    stature = np.fmax(np.fmax.reduce(lengths, axis=1), width / WIDTH)
+    for part in (points, width, stature):
+        part.flags.writeable = False
+    return Looks(points, width, stature)

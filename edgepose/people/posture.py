@@ -83,7 +83,8 @@ def _probabilities(content: bytes, known: bytes, min_score: float) -> Floats:
     least = VISIBLE * min_score
     looks = measure(keypoints, least)
     inputs = _all_inputs(keypoints, looks, least, before)
-    logits = _posture_network().mean_logits(inputs, inputs[:, MIRROR_COLUMNS] * MIRROR_SIGNS)
+    mirrored = inputs.take(MIRROR_COLUMNS, axis=1) * MIRROR_SIGNS
+    logits = _posture_network().mean_logits(inputs, mirrored)
     shares = softmax(logits)
     half = ~_is_whole(looks)
     shares[half, OTHER] += shares[half, STANDING] + shares[half, SITTING]
@@ -150,15 +151,13 @@ def _posture_network() -> Perceptron:
 
 def read(pose: Pose, min_score: float = 0.3) -> Posture:
     """Classify the posture of a pose from a single picture."""
-    return (
-        _likeliest_posture(probabilities(pose.keypoints[np.newaxis], min_score)[0], LIKELY)
-        or "unknown"
-    )
+    shares = probabilities(pose.keypoints[np.newaxis], min_score)[0].tolist()
+    return _likeliest_posture(shares, LIKELY) or "unknown"
 
 
-def _likeliest_posture(shares: Floats, least: float) -> Posture | None:
-    best = int(shares.argmax())
-    return POSTURES[best] if shares[best] > least else None
+def _likeliest_posture(shares: Sequence[float], least: float) -> Posture | None:
+    most = max(shares)
+    return POSTURES[shares.index(most)] if most > least else None
 
 
 @dataclass(slots=True)
@@ -166,10 +165,24 @@ class _Memory:
     """Averaged class probabilities and posture of one person."""
 
     settled: Posture = "unknown"
-    shares: Floats = field(default_factory=lambda: np.zeros(len(POSTURES), np.float32))
+    shares: list[float] = field(default_factory=lambda: [0.0] * len(POSTURES))
     at_ns: int = 0
     upright: Array = field(default_factory=lambda: np.full(3, np.nan))
     """Row of `upright_looks` of the last time the person stood."""
+
+    def settle(self, shares: Sequence[float], at_ns: int, settle_s: float) -> Posture:
+        """Average the probabilities with the time constant `settle_s`; return the likeliest.
+
+        Keeps the previous posture while no mean exceeds `LIKELY`.
+        """
+        keep = math.exp((self.at_ns - at_ns) / (settle_s * NS_PER_S))
+        self.shares = [
+            keep * mean + (1 - keep) * share
+            for mean, share in zip(self.shares, shares, strict=True)
+        ]
+        self.at_ns = at_ns
+        self.settled = _likeliest_posture(self.shares, LIKELY) or self.settled
+        return self.settled
 
 
 class PostureReader:
@@ -184,33 +197,20 @@ class PostureReader:
         """Return the tracks with `posture` set; `at_ns` is the frame's time."""
         if not tracks:
             return []
-        keypoints = np.stack([track.pose.keypoints for track in tracks])
+        keypoints = np.array([track.pose.keypoints for track in tracks])
         known = [self._people.setdefault(track.id, _Memory(at_ns=at_ns)) for track in tracks]
-        before = np.stack([memory.upright for memory in known])
-        read_now = probabilities(keypoints, self.min_score, before)
+        before = np.array([memory.upright for memory in known])
+        read_now = probabilities(keypoints, self.min_score, before).tolist()
         upright = upright_looks(keypoints, VISIBLE * self.min_score)
-        for memory, shares, look in zip(known, read_now, upright, strict=True):
+        settled = []
+        for track, memory, shares, look in zip(tracks, known, read_now, upright, strict=True):
             if shares[STANDING] > LIKELY:
                 memory.upright = look
-        settled = [
-            replace(track, posture=self._settle_posture(track.id, shares, at_ns))
-            for track, shares in zip(tracks, read_now, strict=True)
-        ]
+            posture = memory.settle(shares, at_ns, self.settle_s)
+            settled.append(replace(track, posture=posture))
         self._people = {
             id_: memory
             for id_, memory in self._people.items()
             if at_ns - memory.at_ns <= REMEMBERED_S * NS_PER_S
         }
         return settled
-
-    def _settle_posture(self, id_: int, shares: Floats, at_ns: int) -> Posture:
-        """Average the probabilities with the time constant `settle_s`; return the likeliest.
-
-        Keeps the previous posture while no mean exceeds `LIKELY`.
-        """
-        memory = self._people[id_]
-        keep = math.exp((memory.at_ns - at_ns) / (self.settle_s * NS_PER_S))
-        memory.shares = np.asarray(keep * memory.shares + (1 - keep) * shares, np.float32)
-        memory.at_ns = at_ns
-        memory.settled = _likeliest_posture(memory.shares, LIKELY) or memory.settled
-        return memory.settled

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from edgepose.types import Floats, PostureDetail, Track
 DETAILS: Final[tuple[PostureDetail, ...]] = ("crouching", "kneeling", "bending", "on_all_fours")
 """Classes in the order of the network's outputs; before them, output 0 is none of them."""
 
+NAMES: Final[tuple[PostureDetail, ...]] = (*DETAILS, "walking")
 WEIGHTS: Final = "posture_details.npz"
 PERIOD_S: Final = 0.39  # time between two evaluations of a person
 STEP_S: Final = 0.15  # time between two observations of the feet
@@ -43,59 +44,71 @@ def _network() -> Perceptron:
     return Perceptron.load(WEIGHTS)
 
 
+class _DetailLook(NamedTuple):
+    """One observation of a person."""
+
+    at_ns: int
+    keypoints: Floats
+    """(17, 3)."""
+
+    stature: float
+    """Pixels; NaN if unknown."""
+
+
 @dataclass(slots=True)
 class _DetailMemory:
     """The recent past of one track."""
 
-    looks: deque[tuple[int, Floats]] = field(default_factory=deque)
-    """Times and keypoints (17, 3) of the last `WINDOW_S`, `STEP_S` apart or more."""
+    looks: deque[_DetailLook] = field(default_factory=deque)
+    """Observations of the last `WINDOW_S`, `STEP_S` apart or more."""
 
-    shares: Floats = field(default_factory=lambda: np.zeros(len(DETAILS) + 2, np.float32))
+    shares: list[float] = field(default_factory=lambda: [0.0] * (len(DETAILS) + 2))
     """Mean probabilities of none, of `DETAILS`, and of walking."""
 
     detail: PostureDetail | None = None
     read_ns: int | None = None
     seen_ns: int = 0
 
-    def look(self, keypoints: Floats, at_ns: int) -> None:
+    def add(self, look: _DetailLook) -> None:
         """Add an observation."""
-        self.seen_ns = at_ns
-        if self.looks and at_ns - self.looks[-1][0] < STEP_S * NS_PER_S:
+        at_ns = self.seen_ns = look.at_ns
+        if self.looks and at_ns - self.looks[-1].at_ns < STEP_S * NS_PER_S:
             return
-        self.looks.append((at_ns, keypoints))
-        while at_ns - self.looks[0][0] > WINDOW_S * NS_PER_S:
+        self.looks.append(look)
+        while at_ns - self.looks[0].at_ns > WINDOW_S * NS_PER_S:
             self.looks.popleft()
 
-    def settle(self, keypoints: Floats, at_ns: int, least: float) -> None:
+    def is_due(self, at_ns: int) -> bool:
+        """Whether the detail is to be evaluated again."""
+        return self.read_ns is None or at_ns - self.read_ns >= PERIOD_S * NS_PER_S
+
+    def settle(self, shares: Sequence[float], at_ns: int, least: float) -> None:
         """Average the probabilities of a single pose and of the last steps; set `detail`."""
-        now = self._rated(keypoints, at_ns, least)
         keep = 0.0
         if self.read_ns is not None:
             keep = math.exp((self.read_ns - at_ns) / (SETTLE_S * NS_PER_S))
-        kept = np.full(len(now), keep)
-        kept[-1] = keep**2  # less smoothing: the steps are averaged already
-        self.shares = np.asarray(kept * self.shares + (1 - kept) * now, np.float32)
+        walks = self._walking_share(at_ns, least)
+        *means, walked = self.shares
+        self.shares = [
+            keep * mean + (1 - keep) * share for mean, share in zip(means, shares, strict=True)
+        ]
+        kept = keep**2  # less smoothing: the steps are averaged already
+        self.shares.append(kept * walked + (1 - kept) * walks)
         self.read_ns = at_ns
         self.detail = self._likeliest()
 
-    def _rated(self, keypoints: Floats, at_ns: int, least: float) -> Floats:
-        """Return the probabilities of none, of `DETAILS`, and of walking, now."""
-        ats, poses = zip(*self.looks, (at_ns, keypoints), strict=True)
-        bodies = np.stack(poses)
-        measures = measure(bodies, least)
-        latest = Looks(*(part[-1:] for part in measures))
-        shares = detail_shares(network_inputs(bodies[-1:], least, latest))[0]
+    def _walking_share(self, at_ns: int, least: float) -> float:
+        """Return the probability of walking; 0 where the feet are hidden."""
+        ats, bodies, statures = zip(*self.looks, strict=True)
         seconds = (np.array(ats) - at_ns) / NS_PER_S
-        steps = gait_inputs(seconds[:-1], bodies[:-1], measures.stature[:-1], least)
-        walks = 0.0 if steps is None else 1 / (1 + math.exp(-walking_logit(steps)))
-        return np.append(shares, np.float32(walks))
+        steps = gait_inputs(seconds, np.array(bodies), np.array(statures), least)
+        return 0.0 if steps is None else 1 / (1 + math.exp(-walking_logit(steps)))
 
     def _likeliest(self) -> PostureDetail | None:
-        names: tuple[PostureDetail, ...] = (*DETAILS, "walking")
         shares = self.shares[1:]
-        best = int(shares.argmax())
-        least = KEPT if names[best] == self.detail else LIKELY
-        return names[best] if shares[best] > least else None
+        most = max(shares)
+        best = NAMES[shares.index(most)]
+        return best if most > (KEPT if best == self.detail else LIKELY) else None
 
 
 class PostureDetailReader:
@@ -107,8 +120,8 @@ class PostureDetailReader:
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Track]:
         """Return the tracks with `posture_detail` set; `at_ns` is the frame's time."""
-        for track in tracks:
-            self._read(track, at_ns)
+        if tracks:
+            self._observe_tracks(tracks, at_ns)
         self._people = {
             id_: person
             for id_, person in self._people.items()
@@ -116,8 +129,16 @@ class PostureDetailReader:
         }
         return [replace(track, posture_detail=self._people[track.id].detail) for track in tracks]
 
-    def _read(self, track: Track, at_ns: int) -> None:
-        person = self._people.setdefault(track.id, _DetailMemory())
-        person.look(track.pose.keypoints, at_ns)
-        if person.read_ns is None or at_ns - person.read_ns >= PERIOD_S * NS_PER_S:
-            person.settle(track.pose.keypoints, at_ns, VISIBLE * self.min_score)
+    def _observe_tracks(self, tracks: Sequence[Track], at_ns: int) -> None:
+        least = VISIBLE * self.min_score
+        keypoints = np.array([track.pose.keypoints for track in tracks])
+        looks = measure(keypoints, least)
+        people = [self._people.setdefault(track.id, _DetailMemory()) for track in tracks]
+        for person, body, stature in zip(people, keypoints, looks.stature.tolist(), strict=True):
+            person.add(_DetailLook(at_ns, body, stature))
+        due = [row for row, person in enumerate(people) if person.is_due(at_ns)]
+        if not due:
+            return
+        inputs = network_inputs(keypoints[due], least, Looks(*(part[due] for part in looks)))
+        for row, shares in zip(due, detail_shares(inputs).tolist(), strict=True):
+            people[row].settle(shares, at_ns, least)

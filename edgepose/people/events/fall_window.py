@@ -25,6 +25,9 @@ HOLD_S: Final = 0.2  # an observation is extrapolated by at most this time
 NEVER_S: Final = 1e9  # time of a missing observation
 FARTHEST: Final = 3.0  # statures: limit of positions; a joint farther away is stray
 INPUTS: Final = STEPS * (3 * POINTS + 1)
+NUMBERS: Final = np.arange(STEPS)[:, None]
+TRUNK: Final = slice(SHOULDERS, HIPS + 1, HIPS - SHOULDERS)
+"""Shoulders and hips among the points; as a slice it needs no copy."""
 
 UNSEEN: Final = 0.55  # statures: limit of an unobserved movement; the neutral value of `speeds`
 QUANTILE: Final = 0.8  # of the single statures: the maximum would be that of a stray joint
@@ -51,13 +54,15 @@ def windows(looks: Looks, seconds: Array, ends: Array) -> tuple[Floats, Flags]:
     """
     last = np.searchsorted(seconds, ends + 1e-6)
     first = np.searchsorted(seconds, ends - WINDOW_S - GAP_S)
-    trunk = looks.points[:, (SHOULDERS, HIPS)]
-    scales = [
-        _scale(looks.stature[a:b].tolist(), trunk[a:b].reshape(-1, 2).tolist())
-        for a, b in zip(first.tolist(), last.tolist(), strict=True)
-    ]
-    size, x, y = np.array(scales, np.float64).reshape(-1, 3).T[:, :, None, None]
-    known = size[:, 0, 0] > 0
+    scales = np.array(
+        [
+            _scale(looks.stature[a:b], looks.points[a:b, TRUNK].reshape(-1, 2))
+            for a, b in zip(first.tolist(), last.tolist(), strict=True)
+        ],
+        np.float64,
+    )
+    size, x, y = scales.reshape(-1, 3).T[:, :, None, None]
+    known = (size[:, 0, 0] > 0) & ~np.isnan(x[:, 0, 0])
     wide = np.stack([looks.width, looks.width], axis=1)
     places, seen = _resample_windows(
         seconds, np.concatenate([looks.points, wide[:, None]], axis=1), ends
@@ -71,25 +76,23 @@ def windows(looks: Looks, seconds: Array, ends: Array) -> tuple[Floats, Flags]:
     return np.where(known[:, None], inputs, np.float32(0)), known
 
 
-def _scale(statures: list[float], places: list[list[float]]) -> tuple[float, float, float]:
-    """Return the size of a body and its centre (x, y); NaN if unknown.
+def _scale(statures: Array, trunk: Array) -> tuple[float, float, float]:
+    """Return the size of a body and its centre (x, y); NaN if unknown."""
+    x, y = trunk.T
+    size = _quantile(np.sort(statures), QUANTILE)
+    return size, _quantile(np.sort(x), 0.5), _quantile(np.sort(y), 0.5)
 
-    Python's sort takes a tenth of the time of `numpy.quantile` on lists this short.
+
+def _quantile(ordered: Array, part: float) -> float:
+    """Return a quantile of sorted values, NaN last, with linear interpolation; NaN if unknown.
+
+    `numpy.quantile` takes ten times as long.
     """
-    sizes = sorted(value for value in statures if not math.isnan(value))
-    trunk = [place for place in places if not math.isnan(place[0])]
-    if not sizes or not trunk:
-        return math.nan, math.nan, math.nan
-    x, y = (_quantile(sorted(values), 0.5) for values in zip(*trunk, strict=True))
-    return _quantile(sizes, QUANTILE), x, y
-
-
-def _quantile(ordered: list[float], part: float) -> float:
-    """Return a quantile of sorted values with linear interpolation."""
-    at = part * (len(ordered) - 1)
-    low = int(at)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (at - low) * (ordered[high] - ordered[low])
+    at = part * (int(np.count_nonzero(~np.isnan(ordered))) - 1)
+    if at < 0:
+        return math.nan
+    low, high = float(ordered[int(at)]), float(ordered[math.ceil(at)])
+    return low + (at - int(at)) * (high - low)
 
 
 def speeds(inputs: Floats) -> Floats:
@@ -99,30 +102,43 @@ def speeds(inputs: Floats) -> Floats:
     one of them has no two observations half a second apart. A displacement while the body was
     hidden for longer counts as `UNSEEN` at most: it may have been fast or slow.
     """
-    count = len(inputs)
-    places = inputs[:, : 2 * STEPS * POINTS].reshape(count, STEPS, POINTS, 2)
-    shown = inputs[:, 2 * STEPS * POINTS : 3 * STEPS * POINTS].reshape(count, STEPS, POINTS) > 0
-    trunk = (SHOULDERS, HIPS)
-    places, shown = places[:, :, trunk], shown[:, :, trunk]
-    moved = np.linalg.norm(places[:, 2:] - places[:, :-2], axis=-1)
-    seen = shown[:, 2:] & shown[:, :-2]
-    farthest = np.where(seen, moved, -1).max(axis=1)
+    places, shown = _trunk_path(inputs)
+    moved = _lengths(places[:, 2:] - places[:, :-2])
+    farthest = np.where(shown[:, 2:] & shown[:, :-2], moved, -1).max(axis=1)
     speed = np.where((farthest >= 0).all(axis=1), farthest.sum(axis=1), np.float32(np.nan))
-    unseen = np.minimum(_unseen_moves(places, shown).sum(axis=1), UNSEEN)
+    hidden = _unseen_moves(places, shown)
+    if hidden is None:
+        return np.asarray(speed, np.float32)
+    unseen = np.minimum(hidden.sum(axis=1), UNSEEN)
     return np.asarray(np.where(unseen > 0, np.fmax(speed, unseen), speed), np.float32)
 
 
-def _unseen_moves(places: Floats, shown: Flags) -> Floats:
-    """Return the largest displacement (n, 2) of each point while it was hidden, 0 if never."""
-    farthest = np.zeros((places.shape[0], places.shape[2]), np.float32)
-    last, since = places[:, 0].copy(), np.where(shown[:, 0], 0, STEPS)
-    for step in range(1, STEPS):
-        moved = np.linalg.norm(places[:, step] - last, axis=-1)
-        hidden = shown[:, step] & (since >= 2) & (since < STEPS)
-        farthest = np.where(hidden, np.maximum(farthest, moved), farthest)
-        last = np.where(shown[:, step, :, None], places[:, step], last)
-        since = np.where(shown[:, step], 0, np.where(since < STEPS, since + 1, STEPS))
-    return np.asarray(farthest, np.float32)
+def _trunk_path(inputs: Floats) -> tuple[Floats, Flags]:
+    """Return shoulders and hips at each step (n, STEPS, 2, 2), and whether they are visible."""
+    count = len(inputs)
+    places = inputs[:, : 2 * STEPS * POINTS].reshape(count, STEPS, POINTS, 2)
+    shown = inputs[:, 2 * STEPS * POINTS : 3 * STEPS * POINTS].reshape(count, STEPS, POINTS) > 0
+    return places[:, :, TRUNK], shown[:, :, TRUNK]
+
+
+def _unseen_moves(places: Floats, shown: Flags) -> Floats | None:
+    """Return the largest displacement (n, 2) of each point while it was hidden, 0 if never.
+
+    None if no point was hidden between two observations.
+    """
+    latest = np.maximum.accumulate(np.where(shown, NUMBERS, -1), axis=1)[:, :-1]
+    gaps = shown[:, 1:] & (latest >= 0) & (NUMBERS[1:] - latest > 2)
+    if not gaps.any():
+        return None
+    row, step, point = gaps.nonzero()
+    before = places[row, latest[row, step, point], point]
+    farthest = np.zeros((len(places), places.shape[2]), np.float32)
+    np.maximum.at(farthest, (row, point), _lengths(places[row, step + 1, point] - before))
+    return farthest
+
+
+def _lengths(vectors: Floats) -> Floats:
+    return np.asarray(np.hypot(vectors[..., 0], vectors[..., 1]), np.float32)
 
 
 def _resample_windows(seconds: Array, values: Array, ends: Array) -> tuple[Array, Flags]:

@@ -468,7 +468,9 @@ def _on_one_time_line(people: Sequence[_Person], at_ns: int) -> tuple[Looks, Arr
     seconds = np.array([look.at_ns - at_ns for look in looks]) / NS_PER_S
     seconds += ends.repeat([len(person.looks) for person in people])
     points = np.concatenate([look.points for look in looks]).reshape(-1, POINTS, 2)
-    widths, statures = np.array([(look.width, look.stature) for look in looks]).T
+    # Two arrays of numbers take a fifth of the time of one of pairs.
+    widths = np.array([look.width for look in looks])
+    statures = np.array([look.stature for look in looks])
     return Looks(points, widths, statures), seconds, ends
 
 
