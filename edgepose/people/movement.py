@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgepose.skeleton import JOINTS, LEFT_SHOULDER, MIRRORED
 from edgepose.timing import NS_PER_S
@@ -47,40 +48,55 @@ class _Looks:
     seen_ns: int = 0
     compared_ns: int | None = None
 
-    def look(self, track: Track, at_ns: int, min_score: float) -> None:
-        """Add an observation and compare, at most every `PERIOD_S`."""
-        points = track.pose.keypoints[BODY]
-        sure = points[:, 2:] >= min_score
-        self.places.append((at_ns, np.where(sure, points[:, :2], np.nan)))
+    size: float = 1.0
+    """Longer side of the box in the last frame, in pixels."""
+
+    def look(self, track: Track, places: Floats, at_ns: int) -> bool:
+        """Add an observation; return whether to compare, at most every `PERIOD_S`."""
+        self.places.append((at_ns, places))
         while at_ns - self.places[0][0] > WINDOW_S * NS_PER_S:
             self.places.popleft()
-        self.seen_ns = at_ns
-        if self.compared_ns is None or at_ns - self.compared_ns >= PERIOD_S * NS_PER_S:
-            self.compared_ns = at_ns
-            self._compare_looks(track, at_ns)
-
-    def _compare_looks(self, track: Track, at_ns: int) -> None:
-        places = np.stack([place for _, place in self.places])
-        now, size = middles(places), max(1.0, *track.pose.box[2:])
-        if self.anchor is None:
-            self.anchor = now if len(places) >= FEW else None
-        elif farthest(now, self.anchor) > MOVED * size or swing(places, now) > SWING * size:
-            self.anchor, self.moved_ns = now, at_ns
-        else:
-            self.anchor = np.where(np.isnan(self.anchor), now, self.anchor)
+        self.seen_ns, self.size = at_ns, max(1.0, *track.pose.box[2:])
+        if self.compared_ns is not None and at_ns - self.compared_ns < PERIOD_S * NS_PER_S:
+            return False
+        self.compared_ns = at_ns
+        return True
 
     def moving(self, at_ns: int) -> bool:
         """Whether the last movement was within `LASTS_S`."""
         return self.moved_ns is not None and at_ns - self.moved_ns <= LASTS_S * NS_PER_S
 
 
-def middles(places: Floats) -> Floats:
-    """Return the median (n, 2) over (looks, n, 2), NaN for joints seen too rarely."""
-    least = max(min(FEW, len(places)), RARE * len(places))
-    rare = (~np.isnan(places[:, :, 0])).sum(axis=0) < least
-    places = np.where(rare[:, None], 0, places)
-    found = nan_median(places)
-    return np.where(rare[:, None], np.nan, found).astype(np.float32)
+def compare(people: Sequence[_Looks], at_ns: int) -> None:
+    """Compare the median positions of people with those at their last movement.
+
+    All people at once: for one person, the time is that of the array operations.
+    """
+    counts = np.array([len(person.places) for person in people])
+    places = np.full((counts.max(), len(people), *people[0].places[0][1].shape), np.nan, np.float32)
+    for column, person in enumerate(people):
+        places[-counts[column] :, column] = [place for _, place in person.places]
+    now = middles(places, counts)
+    swings = np.where(counts >= FEW, swing(places, now), 0.0).tolist()
+    before = np.array([now[row] if p.anchor is None else p.anchor for row, p in enumerate(people)])
+    ways = farthest(now, before).tolist()
+    for person, count, middle, way, width in zip(people, counts, now, ways, swings, strict=True):
+        if person.anchor is None:
+            person.anchor = middle if count >= FEW else None
+        elif way > MOVED * person.size or width > SWING * person.size:
+            person.anchor, person.moved_ns = middle, at_ns
+        else:
+            person.anchor = np.where(np.isnan(person.anchor), middle, person.anchor)
+
+
+def middles(places: Floats, counts: NDArray[np.int_]) -> Floats:
+    """Return the medians (people, n, 2) over (looks, people, n, 2); NaN for joints seen too rarely.
+
+    `counts` (people,) is the number of each person's looks; the others are NaN.
+    """
+    least = np.maximum(np.minimum(FEW, counts), RARE * counts)
+    rare = (~np.isnan(places[..., 0])).sum(axis=0) < least[:, None]
+    return np.where(rare[..., None], np.float32(np.nan), nan_median(places))
 
 
 def nan_median(values: Floats) -> Floats:
@@ -95,29 +111,29 @@ def nan_median(values: Floats) -> Floats:
     return np.asarray(middle / 2, values.dtype).reshape(values.shape[1:])
 
 
-def swing(places: Floats, middle: Floats) -> float:
-    """Return the second largest spread of (looks, n, 2) joints in pixels.
+def swing(places: Floats, middle: Floats) -> Floats:
+    """Return the second largest spread (people,) of (looks, people, n, 2) joints in pixels.
 
     A standard deviation estimated from the median deviation, robust against outliers.
     """
-    shown = ~np.isnan(middle[:, 0])
-    if len(places) < FEW or shown.sum() < 2:
-        return 0.0
-    away = np.hypot(*np.moveaxis(places[:, shown] - middle[shown], 2, 0))
-    return float(np.sort(1.4826 * nan_median(away) / RAYLEIGH)[-2])
+    apart = places - middle
+    return _second_largest(1.4826 / RAYLEIGH * nan_median(np.hypot(apart[..., 0], apart[..., 1])))
 
 
-def farthest(now: Floats, before: Floats) -> float:
-    """Return the second largest displacement of (n, 2) joints in pixels.
+def farthest(now: Floats, before: Floats) -> Floats:
+    """Return the second largest displacement (people,) of (people, n, 2) joints in pixels.
 
     Models swap left and right: the displacement is also measured to the mirrored joint, and the
     smaller one counts. Joints hidden now or before are ignored.
     """
-    same = np.hypot(*(now - before).T)
-    swapped = np.hypot(*(now - before[PAIRED]).T)
-    either = np.where(np.isnan(same), np.nan, np.fmin(same, swapped))
-    shown = np.sort(either[~np.isnan(either)])
-    return float(shown[-2]) if len(shown) > 1 else 0.0
+    apart = now - np.stack([before, before[:, PAIRED]])
+    same, swapped = np.hypot(apart[..., 0], apart[..., 1])
+    return _second_largest(np.where(np.isnan(same), same, np.fmin(same, swapped)))
+
+
+def _second_largest(values: Floats) -> Floats:
+    """Return the second largest of each row (people, n), ignoring NaN; 0 with fewer than two."""
+    return np.asarray(np.sort(np.where(np.isnan(values), 0.0, values))[:, -2])
 
 
 class MovementReader:
@@ -129,11 +145,23 @@ class MovementReader:
 
     def update(self, tracks: Sequence[Track], at_ns: int) -> list[Track]:
         """Return the tracks with `moving` set; `at_ns` is the frame's time."""
-        for track in tracks:
-            self._people.setdefault(track.id, _Looks()).look(track, at_ns, self.min_score)
+        if tracks:
+            self._observe_tracks(tracks, at_ns)
         self._people = {
             id_: looks
             for id_, looks in self._people.items()
             if at_ns - looks.seen_ns <= FORGET_S * NS_PER_S
         }
         return [replace(track, moving=self._people[track.id].moving(at_ns)) for track in tracks]
+
+    def _observe_tracks(self, tracks: Sequence[Track], at_ns: int) -> None:
+        points = np.array([track.pose.keypoints[BODY] for track in tracks])
+        places = np.where(points[..., 2:] >= self.min_score, points[..., :2], np.float32(np.nan))
+        people = [self._people.setdefault(track.id, _Looks()) for track in tracks]
+        due = [
+            person
+            for person, track, place in zip(people, tracks, places, strict=True)
+            if person.look(track, place, at_ns)
+        ]
+        if due:
+            compare(due, at_ns)

@@ -82,16 +82,20 @@ class Smoother:
         self._drop_gone(at_ns)
         if not tracks:
             return []
-        seen = np.stack([points_of(track.pose) for track in tracks])
+        seen = points_of([track.pose for track in tracks])
         known = [self._known.get(t.id) or unknown(row) for t, row in zip(tracks, seen, strict=True)]
-        before = Points(*(np.stack(parts) for parts in zip(*known, strict=True)))
+        before = Points(*map(np.array, zip(*known, strict=True)))
         after = step(before, seen, at_ns, self.options)
 
         for track, *parts in zip(tracks, *after, strict=True):
             self._known[track.id] = Points(*parts)
         sure = seen[:, :, 2] >= self.options.joint_score
-        shown = choose(sure, after.smooth, seen[:, :, :2])
-        return [dress(track, row) for track, row in zip(tracks, shown, strict=True)]
+        np.copyto(seen[:, :, :2], after.smooth, where=sure[:, :, None])
+        boxes = seen[:, JOINTS:, :2].reshape(-1, 4).tolist()
+        return [
+            dress(track, points[:JOINTS], box)
+            for track, points, box in zip(tracks, seen, boxes, strict=True)
+        ]
 
     def _drop_gone(self, at_ns: int) -> None:
         gap_ns = self.options.gap_s * NS_PER_S
@@ -102,17 +106,19 @@ class Smoother:
         }
 
 
-def points_of(pose: Pose) -> Floats:
-    """Return joints and box corners with scores (19, 3); box corners have score 1."""
-    left, top, width, height = pose.box
-    corners = [(left, top, 1), (left + width, top + height, 1)]
-    return np.concatenate([pose.keypoints, np.array(corners, np.float32)])
+def points_of(poses: Sequence[Pose]) -> Floats:
+    """Return joints and box corners with scores (n, 19, 3); box corners have score 1."""
+    points = np.ones((len(poses), JOINTS + 2, 3), np.float32)
+    points[:, :JOINTS] = [pose.keypoints for pose in poses]
+    boxes = np.array([pose.box for pose in poses], np.float32)
+    points[:, JOINTS, :2] = boxes[:, :2]
+    points[:, JOINTS + 1, :2] = boxes[:, :2] + boxes[:, 2:]
+    return points
 
 
-def dress(track: Track, points: Floats) -> Track:
-    """Return a copy of the track with the given joints and box corners (19, 2)."""
-    keypoints = np.column_stack([points[:JOINTS], track.pose.keypoints[:, 2]])
-    left, top, right, bottom = points[JOINTS:].ravel().tolist()
+def dress(track: Track, keypoints: Floats, corners: Sequence[float]) -> Track:
+    """Return a copy of the track with the given joints (17, 3) and box corners."""
+    left, top, right, bottom = corners
     box = Box(left, top, right - left, bottom - top)
     return replace(track, pose=Pose(keypoints, track.pose.score, box))
 
