@@ -23,6 +23,7 @@ GRID_S: Final[Array] = np.arange(1 - STEPS, 1, dtype=np.float64) * STEP_S
 GAP_S: Final = 0.5  # maximum time between two observations for interpolation
 HOLD_S: Final = 0.2  # an observation is extrapolated by at most this time
 NEVER_S: Final = 1e9  # time of a missing observation
+TINY_S: Final = 1e-10  # below a nanosecond, above the error of floats
 FARTHEST: Final = 3.0  # statures: limit of positions; a joint farther away is stray
 INPUTS: Final = STEPS * (3 * POINTS + 1)
 NUMBERS: Final = np.arange(STEPS)[:, None]
@@ -53,7 +54,7 @@ def windows(looks: Looks, seconds: Array, ends: Array) -> tuple[Floats, Flags]:
         Whether the window contains a body of known size.
     """
     last = np.searchsorted(seconds, ends + 1e-6)
-    first = np.searchsorted(seconds, ends - WINDOW_S - GAP_S)
+    first = np.searchsorted(seconds, ends - WINDOW_S - GAP_S - TINY_S)
     scales = np.array(
         [
             _scale(looks.stature[a:b], looks.points[a:b, TRUNK].reshape(-1, 2))

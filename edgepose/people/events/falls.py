@@ -47,6 +47,7 @@ DOWN_WEIGHT: Final = 1.0  # weight of the posture logit relative to the rating
 SPEED: Final = UNSEEN  # neutral value of `speeds`: getting down on mats and chairs is slower
 SPEED_WEIGHT: Final = 12.0  # logit per unit of `speeds`
 SPEED_RANGE: Final = (-4.0, 3.0)  # limits of the speed's logit
+CLEARLY_UP: Final = -3.0  # mean posture logit: below, no rating suffices for a suspicion
 DOUBT: Final = 0.02  # added to probabilities: bounds the posture logit
 DOWN_MOST: Final = 1.0  # upper limit of the posture logit: lying, without a descent, is no fall
 SUSPECT: Final = 1.2  # minimum evidence (logit) to suspect a fall
@@ -181,6 +182,9 @@ class _Person:
     ratings: deque[tuple[int, float]] = field(default_factory=deque)
     """Times and logits of the last `MEAN_S`."""
 
+    unrated: deque[int] = field(default_factory=deque)
+    """Times within the last `MEAN_S` to rate once the person is no longer clearly up."""
+
     speed: float = 0.0
     """Logit of a fast rather than a controlled descent of the trunk."""
 
@@ -232,6 +236,17 @@ class _Person:
         """Median stature in pixels; NaN if unknown."""
         return float(np.nanmedian([look.stature for look in self.looks] or [np.nan]))
 
+    def is_clearly_up(self, at_ns: int) -> bool:
+        """Whether the person is visible and was up for the last `DOWN_S`, without a fall."""
+        if self.fall is not None or self.looks[-1].at_ns < at_ns:
+            return False
+        return self.mean_down(at_ns) < CLEARLY_UP
+
+    def drop_old_times(self, at_ns: int) -> None:
+        """Drop the times that are too old to be rated."""
+        while at_ns - self.unrated[0] >= MEAN_S * NS_PER_S:
+            self.unrated.popleft()
+
     def add_rating(self, at_ns: int, rating: float) -> None:
         """Add the network's rating of the last seconds, a logit."""
         self.ratings.append((at_ns, rating))
@@ -243,9 +258,10 @@ class _Person:
             self.began_ns = at_ns
 
     def mean_rating(self) -> float:
-        """Return the mean rating; minus infinity with too few ratings."""
+        """Return the mean rating; minus infinity with too few ratings, or some not computed yet."""
         if (
-            len(self.ratings) < 2
+            self.unrated
+            or len(self.ratings) < 2
             or self.ratings[-1][0] - self.ratings[0][0] < MEAN_S / 2 * NS_PER_S
         ):
             return float("-inf")
@@ -349,7 +365,7 @@ class FallDetector:
                 at_ns, points, float(width), float(stature), down, lying, standing, track.cut
             )
             person.looks.append(look)
-            _drop_old(person.looks, at_ns, WINDOW_S + GAP_S)
+            _drop_old(person.looks, at_ns, WINDOW_S + GAP_S + MEAN_S)
             if person.fall is not None:
                 _watch_fall(person.fall, look)
 
@@ -388,16 +404,30 @@ class FallDetector:
     # -------------------------------------------------------------- evidence
 
     def _rate_people(self, at_ns: int) -> None:
-        """Rate the last seconds of each person without a fall, or with a fresh one."""
-        rated = [person for person in self._people.values() if _is_ratable(person, at_ns)]
+        """Rate the last seconds of each person without a fall, or with a fresh one.
+
+        A person who is clearly up cannot be suspected, whatever the rating: it is computed
+        later, if at all.
+        """
+        rated = []
+        for person in self._people.values():
+            if _is_ratable(person, at_ns):
+                person.unrated.append(at_ns)
+            if person.unrated and person.is_clearly_up(at_ns):
+                person.drop_old_times(at_ns)
+            elif person.unrated:
+                rated.append(person)
         if not rated:
             return
         inputs, known = windows(*_on_one_time_line(rated, at_ns))
-        evidence = zip(rated, known.tolist(), rate(inputs), speeds(inputs).tolist(), strict=True)
-        for person, is_known, rating, speed in evidence:
+        times = [(person, rated_ns) for person in rated for rated_ns in person.unrated]
+        evidence = zip(times, known.tolist(), rate(inputs), speeds(inputs).tolist(), strict=True)
+        for (person, rated_ns), is_known, rating, speed in evidence:
             if is_known:
-                person.add_rating(at_ns, float(rating))
+                person.add_rating(rated_ns, float(rating))
                 person.speed = 0.0 if math.isnan(speed) else SPEED_WEIGHT * (speed - SPEED)
+        for person in rated:
+            person.unrated.clear()
 
     # ---------------------------------------------------------------- events
 
@@ -458,15 +488,17 @@ def _is_ratable(person: _Person, at_ns: int) -> bool:
 
 
 def _on_one_time_line(people: Sequence[_Person], at_ns: int) -> tuple[Looks, Array, Array]:
-    """Return the observations of several people, their times, and the end of each window.
+    """Return the observations of several people, their times, and the ends of their windows.
 
     The times of each person are `APART_S` after those of the one before, so that one call
     of `windows` handles all: its cost is that of the numpy calls.
     """
     looks = [look for person in people for look in person.looks]
-    ends: Array = np.arange(len(people), dtype=np.float64) * APART_S
+    shifts: Array = np.arange(len(people), dtype=np.float64) * APART_S
     seconds = np.array([look.at_ns - at_ns for look in looks]) / NS_PER_S
-    seconds += ends.repeat([len(person.looks) for person in people])
+    seconds += shifts.repeat([len(person.looks) for person in people])
+    ends = np.array([end_ns - at_ns for person in people for end_ns in person.unrated]) / NS_PER_S
+    ends += shifts.repeat([len(person.unrated) for person in people])
     points = np.concatenate([look.points for look in looks]).reshape(-1, POINTS, 2)
     # Two arrays of numbers take a fifth of the time of one of pairs.
     widths = np.array([look.width for look in looks])

@@ -1,5 +1,6 @@
 """Falls: a fall raises an alarm; bending, sitting, kneeling and lying down do not."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -9,12 +10,13 @@ import pytest
 from edgepose.config.loading import loads
 from edgepose.geometry import box_around
 from edgepose.people.body_measures import POINTS, Array, Looks
+from edgepose.people.events import falls
 from edgepose.people.events.fall_window import windows
 from edgepose.people.events.falls import APART_S, FallDetector, FallOptions
 from edgepose.people.zones import Zone
 from edgepose.skeleton import MIRRORED
 from edgepose.timing import NS_PER_S
-from edgepose.types import Event, Pose, Track
+from edgepose.types import Event, Floats, Pose, Track
 from tests.support.body import (
     ON_BACK,
     ON_FACE,
@@ -85,6 +87,28 @@ def test_a_fall_is_suspected_then_confirmed_then_over(direction: str, heading: f
     assert alarm.count(True) / 10 == pytest.approx(
         (recovered.at_ns - confirmed.at_ns) / NS_PER_S, abs=0.11
     )
+
+
+@pytest.mark.parametrize("direction", ["forwards", "left"])
+def test_ratings_that_waited_until_they_were_needed_are_the_same(
+    direction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a person is clearly up nothing is rated; the events are those of constant rating."""
+    acts = [stand(6), fall(direction, stay=12), get_up_from_lying(), stand(3)]
+    moments = list(Scene((Actor.doing(*acts, at=(4.5, 0), heading_deg=120),), CAMERA).truth())
+    rate, rated = falls.rate, list[int]()
+
+    def note(inputs: Floats) -> Floats:
+        rated.append(len(inputs))
+        return rate(inputs)
+
+    monkeypatch.setattr(falls, "rate", note)
+    lazy, calls = rung(moments), len(rated)
+    rated.clear()
+    monkeypatch.setattr(falls, "CLEARLY_UP", -math.inf)
+
+    assert rung(moments) == lazy
+    assert 0 < calls < len(rated) - 40
 
 
 @pytest.mark.parametrize("direction", ["left", "right"])
