@@ -1,5 +1,6 @@
 """Entry point of `edgepose` and ``python -m edgepose``."""
 
+import os
 import signal
 
 
@@ -8,6 +9,8 @@ def main() -> int:
     usual = signal.getsignal(signal.SIGINT)
     if usual is signal.default_int_handler:  # else the parent process set SIGINT to be ignored
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Read when numpy is imported. Its products are small: further threads would only wait.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edgepose import cli
 
     signal.signal(signal.SIGINT, usual)

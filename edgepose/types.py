@@ -7,7 +7,8 @@ in frame pixels, `ModelPose` in model pixels. Positions are floats until they ar
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,14 +93,44 @@ class Box(NamedTuple):
         return shared / (self.area + other.area - shared)
 
 
+class DecodedPicture(Protocol):
+    """A picture in its decoder's planes: luma, and two of colour at half the width and height."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width and 3, as of an RGB image; width and height are even."""
+
+    @property
+    def planes(self) -> tuple[Image, Image, Image]:
+        """Y, U and V, each (height, width)."""
+
+    def colours(self, pixels: Image) -> Image:
+        """Convert pixels ``Y, U, V`` (height, width, 3) of any size to RGB."""
+
+    def cut(self, left: int, top: int, right: int, bottom: int) -> Image:
+        """Return a part of the picture as RGB, within its bounds."""
+
+    def to_rgb(self) -> Image:
+        """Return the whole picture as RGB. Thread-safe."""
+
+
+Picture = Image | DecodedPicture
+
+
+@lru_cache(maxsize=16)
+def black_image(shape: tuple[int, ...]) -> Image:
+    """Return a black image that takes no memory."""
+    return np.broadcast_to(np.uint8(0), shape)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """An image from a source with its capture time.
 
     Attributes
     ----------
-    image : (height, width, 3)
-        RGB, uint8; never written to.
+    picture : (height, width, 3)
+        RGB, uint8; never written to. Or a decoded picture that is not converted yet.
     captured_ns : int
         Capture time in nanoseconds on the monotonic clock. All stages use it as the current time.
         Frames of a file follow each other at the file's rate.
@@ -112,20 +143,26 @@ class Frame:
         Path of a picture file; empty for cameras and videos.
     """
 
-    image: Image
+    picture: Picture
     captured_ns: int
     unix_ns: int
     read_ns: int
     name: str = ""
 
     @property
+    def image(self) -> Image:
+        """The picture as RGB, (height, width, 3), uint8; never written to."""
+        return self.picture if isinstance(self.picture, np.ndarray) else self.picture.to_rgb()
+
+    @property
     def size(self) -> Size:
         """Width and height in pixels."""
-        return Size(self.image.shape[1], self.image.shape[0])
+        return Size(self.picture.shape[1], self.picture.shape[0])
 
     def without_picture(self) -> "Frame":
         """Return the frame with a black image of the same size that takes no memory."""
-        return replace(self, image=np.broadcast_to(np.uint8(0), self.image.shape))
+        black = black_image(self.picture.shape)
+        return self if self.picture is black else replace(self, picture=black)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -593,3 +593,27 @@ def test_an_interrupt_that_was_to_be_ignored_is_ignored() -> None:
     )
 
     assert done.stdout.splitlines()[-1] == "alive"
+
+
+def test_numpy_computes_in_one_thread() -> None:
+    """A product large enough for several threads of the BLAS library starts none."""
+    program = (
+        "import sys, time\n"
+        "from edgepose import __main__, cli\n"
+        "def product():\n"
+        "    import numpy as np\n"
+        "    a = np.ones((1500, 1500), np.float32)\n"
+        "    a @ a\n"
+        "    threads = next(l for l in open('/proc/self/status') if l.startswith('Threads'))\n"
+        "    print(threads.split()[1])\n"
+        "    return 0\n"
+        "cli.main = product\n"
+        "__main__.main()\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+
+    assert done.stdout.split() == ["1"]

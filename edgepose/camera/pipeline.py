@@ -87,7 +87,7 @@ class Pipeline:
             frame.captured_ns, tracks=self._estimator.uses_tracks
         )
         in_roi = self._view.to_roi(people, frame.size)
-        return self._estimator.prepare(self._view.crop_to_roi(frame.image), in_roi, self._turn)
+        return self._estimator.prepare(self._view.crop_frame(frame), in_roi, self._turn)
 
     def _decode_poses(self, frame: Frame, inputs: Any, outputs: Any) -> Sequence[Pose]:
         poses = self._estimator.decode(inputs, outputs, limits=self.limits)

@@ -14,7 +14,7 @@ import numpy as np
 
 from edgepose.people.zones import Point
 from edgepose.skeleton import MIRRORED
-from edgepose.types import Floats, Frame, Image, Pose, Size
+from edgepose.types import Floats, Frame, Image, Picture, Pose, Size
 
 Turn = Literal[0, 90, 180, 270]
 Parts = tuple[float, float, float, float]
@@ -66,7 +66,7 @@ class ImageTransform:
         """Return the transformed frame; the same object if `is_identity`."""
         if self.is_identity:
             return frame
-        return replace(frame, image=self.apply_to_image(frame.image))
+        return replace(frame, picture=self.apply_to_image(frame.image))
 
     def apply_to_image(self, taken: Image) -> Image:
         """Return a transformed image, RGB or grey."""
@@ -80,6 +80,10 @@ class ImageTransform:
             for mask in self._masks:
                 _black_out(image, mask)
         return image
+
+    def crop_frame(self, frame: Frame) -> Picture:
+        """Return the picture of a transformed frame, cut to the region of interest."""
+        return frame.picture if self._roi is None else self.crop_to_roi(frame.image)
 
     def crop_to_roi(self, image: Image) -> Image:
         """Return the region of interest of a transformed image as a view of the same memory."""

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 from typing import Any, Final
 
 import msgspec
@@ -126,11 +127,11 @@ def _motion_fields(track: Track, nearest: Mapping[int, float]) -> dict[str, Any]
 
 def _round_number(value: float | None, decimals: int) -> float | None:
     """Round a number; None stays None."""
-    return None if value is None or not np.isfinite(value) else round(value, decimals) + 0.0
+    return None if value is None or not isfinite(value) else round(value, decimals) + 0.0
 
 
 def _round_pair(pair: tuple[float, float] | None, decimals: int) -> tuple[float, float] | None:
-    if pair is None or not np.isfinite(pair).all():
+    if pair is None or not (isfinite(pair[0]) and isfinite(pair[1])):
         return None
     return round(pair[0], decimals) + 0.0, round(pair[1], decimals) + 0.0
 

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from functools import reduce
 from typing import Any, Final, Literal
 
 from edgepose.people import tracking
@@ -142,14 +141,16 @@ class Follower:
     @property
     def state(self) -> dict[str, Any]:
         """The merged state of all detectors: keys of the topic `C/state`."""
-        return reduce(_merge_states, (detector.state for detector in self.detectors), {})
+        merged: dict[str, Any] = {}
+        for detector in self.detectors:
+            _merge_into(merged, detector.state)
+        return merged
 
 
-def _merge_states(some: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge two states recursively: several detectors set keys of the same zone."""
-    both = {
-        key: _merge_states(some[key], value)
-        for key, value in others.items()
-        if isinstance(value, Mapping) and isinstance(some.get(key), Mapping)
-    }
-    return {**some, **others, **both}
+def _merge_into(merged: dict[str, Any], state: Mapping[str, Any]) -> None:
+    """Add a state recursively: several detectors set keys of the same zone."""
+    for key, value in state.items():
+        if isinstance(value, dict):
+            _merge_into(merged.setdefault(key, {}), value)
+        else:
+            merged[key] = value

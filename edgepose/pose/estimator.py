@@ -28,7 +28,7 @@ from edgepose.pose.policies import Crop, CropResult, PolicyName, Refine, Whole
 from edgepose.pose.preprocess import Preprocessor
 from edgepose.pose.shaped import ShapedInterpreter, affordable, machine_memory
 from edgepose.timing import Durations, median_ms
-from edgepose.types import Image, ModelPose, Pose, Size
+from edgepose.types import Image, ModelPose, Picture, Pose, Size
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -115,7 +115,7 @@ class Network:
         """Width and height of the input."""
         return self.engine.info.input_size
 
-    def prepare(self, image: Image, crop: Crop) -> ModelInput:
+    def prepare(self, image: Picture, crop: Crop) -> ModelInput:
         """Return a crop of an image as a model input."""
         size = crop.size or self.size
         letterbox = Letterbox.fit(crop.region, size, angle_deg=crop.angle_deg)
@@ -129,7 +129,7 @@ class Estimator(Protocol):
     def uses_tracks(self) -> bool:
         """Whether `prepare` uses tracks; if not, only places of fallen people and candidates."""
 
-    def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> Any:
+    def prepare(self, image: Picture, people: Sequence[Pose] = (), turn: int = 0) -> Any:
         """Return the model inputs of an image. Thread-safe."""
 
     def infer(self, inputs: Any) -> Any:
@@ -273,13 +273,13 @@ class PoseEstimator:
             found = self.policy.merge(seen)
         return _within_limits(found, limits)
 
-    def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> ModelInputs:
+    def prepare(self, image: Picture, people: Sequence[Pose] = (), turn: int = 0) -> ModelInputs:
         """Return the model inputs of a frame. Thread-safe.
 
         Parameters
         ----------
         image : (height, width, 3)
-            RGB, uint8.
+            RGB, uint8; or a decoded picture.
         people : sequence of Pose
             Poses of tracked people, predicted for this frame.
         turn : int
@@ -347,7 +347,7 @@ class PoseEstimator:
         limits = limits or self.limits
         return replace(limits, min_pose_score=limits.within(self.min_pose_score))
 
-    def _make_inputs(self, image: Image, crops: Sequence[Crop]) -> ModelInputs:
+    def _make_inputs(self, image: Picture, crops: Sequence[Crop]) -> ModelInputs:
         return ModelInputs(
             tuple(self._network_at(crop.network).prepare(image, crop) for crop in crops)
         )
@@ -422,11 +422,13 @@ def _within_limits(poses: Sequence[Pose], limits: Limits) -> list[Pose]:
     return sure[: 1 if limits.single else limits.max_people]
 
 
-def _image_size(image: Image) -> Size:
+def _image_size(image: Picture) -> Size:
     return Size(image.shape[1], image.shape[0])
 
 
-def _check_image(image: Image) -> None:
+def _check_image(image: Picture) -> None:
+    if hasattr(image, "planes"):
+        return
     found = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}".strip()
     if getattr(image, "ndim", 0) != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         msg = f"picture is {found}; expected uint8 (height, width, 3), RGB"

@@ -15,7 +15,7 @@ from edgepose.pose.interpreter_pool import AnyInterpreter
 from edgepose.pose.policies import Policy
 from edgepose.pose.selection import Plan
 from edgepose.timing import NS_PER_S, Clock
-from edgepose.types import Image, Pose
+from edgepose.types import Picture, Pose
 
 log: Final = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class PreparedFrame:
 
     estimator: PoseEstimator
     inputs: ModelInputs
-    again: tuple[Image, Sequence[Pose], int] | None
+    again: tuple[Picture, Sequence[Pose], int] | None
     """Arguments to prepare the frame again for the CPU; None where there is no delegate."""
 
 
@@ -114,7 +114,7 @@ class FailoverEstimator:
         """Whether `prepare` uses tracks; if not, only places of fallen people and candidates."""
         return self.current.uses_tracks
 
-    def prepare(self, image: Image, people: Sequence[Pose] = (), turn: int = 0) -> PreparedFrame:
+    def prepare(self, image: Picture, people: Sequence[Pose] = (), turn: int = 0) -> PreparedFrame:
         """Return the model inputs of an image for the estimator in use. Thread-safe."""
         estimator = self.current
         again = None if estimator.engine.plugin is None else (image, people, turn)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edgepose.geometry import Letterbox
 from edgepose.models.info import TensorInfo
-from edgepose.types import Image, Size
+from edgepose.types import DecodedPicture, Image, Picture
 
 BYTES: Final = np.arange(256)
 
@@ -40,13 +40,13 @@ class Preprocessor:
         self._dtype = np.dtype(tensor.dtype)
         self._channels_first = tensor.channels_first
 
-    def prepare(self, image: Image, letterbox: Letterbox) -> NDArray[Any]:
+    def prepare(self, image: Picture, letterbox: Letterbox) -> NDArray[Any]:
         """Return the input tensor in the model's shape and type; padding is black.
 
         Parameters
         ----------
         image : (height, width, 3)
-            RGB, uint8; not modified.
+            RGB, uint8; not modified. Or a decoded picture, which is converted after shrinking.
         letterbox : Letterbox
             Region of the image and its place in the input; pixels outside the image are black.
         """
@@ -54,16 +54,11 @@ class Preprocessor:
         model = letterbox.model
         canvas = np.zeros((model.height, model.width, 3), dtype=np.uint8)
         inside = canvas[top : top + height, left : left + width]
-        region = (
-            _turn_upright(image, letterbox)
-            if letterbox.angle_deg
-            else _cut_region(image, letterbox.region)
-        )
-        region = _halve_region(region, Size(width, height))
-        # Bilinear sampling skips pixels when shrinking by more than 2; INTER_AREA does not.
-        shrinks = region.shape[0] > 2 * height or letterbox.angle_deg != 0
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        cv2.resize(region, (width, height), dst=inside, interpolation=how)
+        if not isinstance(image, np.ndarray) and _is_shrunk(image, letterbox):
+            planes = [_resize(_halve_region(part, inside), inside) for part in image.planes]
+            inside[:] = image.colours(np.asarray(cv2.merge(planes), np.uint8))
+        else:
+            _resize_region(image, letterbox, inside)
         numbers = self._model_numbers(canvas)
         if self._channels_first:
             numbers = np.ascontiguousarray(numbers.transpose(2, 0, 1))
@@ -106,12 +101,46 @@ def _nearly_bytes(stored: NDArray[np.float64]) -> bool:
     return bool(np.abs(stored - BYTES[:, None]).max() <= 1)
 
 
-def _halve_region(region: Image, size: Size) -> Image:
-    """Return a region, halved while its sides are even and at least twice the target size.
+def _is_shrunk(picture: DecodedPicture, letterbox: Letterbox) -> bool:
+    """Return whether the whole picture becomes smaller than half, the size of its colour planes.
+
+    Then the result differs from that of the RGB picture by rounding only.
+    """
+    height, width, _ = picture.shape
+    if letterbox.region != (0, 0, width, height) or letterbox.angle_deg:
+        return False
+    return width >= 2 * letterbox.inner[2] and height >= 2 * letterbox.inner[3]
+
+
+def _resize_region(image: Picture, letterbox: Letterbox, target: Image) -> None:
+    """Fill `target` with the letterbox's region of an image."""
+    if letterbox.angle_deg:
+        rgb = image if isinstance(image, np.ndarray) else image.to_rgb()
+        upright = _halve_region(_turn_upright(rgb, letterbox), target)
+        _resize(upright, target, into=target, shrinks=True)
+    else:
+        region = _halve_region(_cut_region(image, letterbox.region), target)
+        _resize(region, target, into=target)
+
+
+def _resize(
+    region: Image, target: Image, *, into: Image | None = None, shrinks: bool = False
+) -> Image:
+    """Return a region at the size of `target`."""
+    height, width = target.shape[:2]
+    # Bilinear sampling skips pixels when shrinking by more than 2; INTER_AREA does not.
+    shrinks |= region.shape[0] > 2 * height
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(region, (width, height), dst=into, interpolation=how), np.uint8)
+
+
+def _halve_region(region: Image, target: Image) -> Image:
+    """Return a region, halved while its sides are even and at least twice those of `target`.
 
     Repeated means of 2x2 pixels take a third of the time of a single `cv2.INTER_AREA`.
     """
-    while _can_halve(region.shape[1], size.width) and _can_halve(region.shape[0], size.height):
+    height, width = target.shape[:2]
+    while _can_halve(region.shape[1], width) and _can_halve(region.shape[0], height):
         half = region.shape[1] // 2, region.shape[0] // 2
         region = np.asarray(cv2.resize(region, half, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return region
@@ -134,16 +163,27 @@ def _turn_upright(image: Image, letterbox: Letterbox) -> Image:
     return np.asarray(turned, dtype=np.uint8)
 
 
-def _cut_region(image: Image, region: tuple[int, int, int, int]) -> Image:
+def _cut_region(image: Picture, region: tuple[int, int, int, int]) -> Image:
     """Return the region; a view, or a copy padded with black where it exceeds the image."""
     x, y, width, height = region
     rows, columns = image.shape[:2]
     left, top = max(0, -x), max(0, -y)
     right, bottom = max(0, x + width - columns), max(0, y + height - rows)
-    view = image[max(0, y) : y + height - bottom, max(0, x) : x + width - right]
+    ends = max(0, x), max(0, y), x + width - right, y + height - bottom
+    if ends[0] >= ends[2] or ends[1] >= ends[3]:
+        return np.zeros((height, width, 3), dtype=np.uint8)
+    view = _part(image, *ends)
     if not (left or top or right or bottom):
         return view
-    if view.size == 0:
-        return np.zeros((height, width, 3), dtype=np.uint8)
     border = cv2.copyMakeBorder(view, top, bottom, left, right, cv2.BORDER_CONSTANT)
     return np.asarray(border, dtype=np.uint8)
+
+
+def _part(image: Picture, left: int, top: int, right: int, bottom: int) -> Image:
+    """Return a part of an image; of a decoded picture, only small parts are converted alone."""
+    if not isinstance(image, np.ndarray):
+        rows, columns = image.shape[:2]
+        if (right - left) * (bottom - top) < rows * columns / 2:
+            return image.cut(left, top, right, bottom)
+        image = image.to_rgb()
+    return image[top:bottom, left:right]

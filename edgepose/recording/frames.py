@@ -13,7 +13,7 @@ from edgepose.mqtt.messages import PersonMessage, PosesMessage
 from edgepose.recording.reader import UNREADABLE, RecordedEntry, Recording, RecordingError
 from edgepose.skeleton import JOINT_NAMES
 from edgepose.timing import NS_PER_MS, NS_PER_S, unix_ns
-from edgepose.types import Box, Frame, Pose, Size
+from edgepose.types import Box, Frame, Pose, Size, black_image
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,7 @@ class RecordedFrame:
     @property
     def frame(self) -> Frame:
         """The frame with a black picture that takes no memory."""
-        shape = (self.size.height, self.size.width, 3)
-        image = np.broadcast_to(np.zeros((), dtype=np.uint8), shape)
+        image = black_image((self.size.height, self.size.width, 3))
         return Frame(image, self.at_ns, self.unix_ns, self.at_ns)
 
 

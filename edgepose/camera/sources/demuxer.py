@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgepose.camera.sources.orientation import Orientation, orientation_of
+from edgepose.camera.sources.planar import PlanarPicture, conversion, is_planar
 from edgepose.timing import NS_PER_S
-from edgepose.types import Image
+from edgepose.types import Image, Picture
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -106,29 +108,49 @@ def has_timestamps(container: "InputContainer") -> bool:
 
 
 class Converter:
-    """Converts the decoded pictures of one stream to upright arrays."""
+    """Converts the decoded pictures of one stream to upright arrays. Thread-safe."""
 
     def __init__(self) -> None:
         from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()
+        self._lock = threading.Lock()
         self._rotation: int | None = None
         self._orientation = Orientation()
+        self._matrices: dict[tuple[Any, ...], NDArray[np.float64]] = {}
+
+    def picture(self, picture: "VideoFrame") -> Picture:
+        """Return a picture to be converted to RGB on demand if possible, else in RGB."""
+        if not is_planar(picture) or self._orientation_of(picture) != Orientation():
+            return self.convert(picture, "rgb24")
+        kind = (picture.format.name, picture.colorspace, picture.color_range)
+        if kind not in self._matrices:
+            self._matrices[kind] = conversion(picture, self._to_rgb)
+        return PlanarPicture(picture, self._matrices[kind], self._to_rgb)
 
     def convert(self, picture: "VideoFrame", format: str) -> Image:  # noqa: A002  # FFmpeg's word
         """Return a new array: (height, width, 3) for ``rgb24``, (height, width) for ``gray``."""
+        orientation = self._orientation_of(picture)
+        return np.ascontiguousarray(orientation.apply(self._reformat(picture, format)))
+
+    def _orientation_of(self, picture: "VideoFrame") -> Orientation:
         # Side data is read only on changes: it keeps a frame in memory until garbage collection.
         if picture.rotation != self._rotation:
             self._rotation = picture.rotation
             self._orientation = orientation_of(picture)
-        # One thread: the network needs the other cores.
-        plane = self._reformatter.reformat(picture, format=format, threads=1).planes[0]
+        return self._orientation
+
+    def _to_rgb(self, picture: "VideoFrame") -> Image:
+        return np.ascontiguousarray(self._reformat(picture, "rgb24"))
+
+    def _reformat(self, picture: "VideoFrame", format: str) -> Image:  # noqa: A002
+        with self._lock:
+            # One thread: the network needs the other cores.
+            plane = self._reformatter.reformat(picture, format=format, threads=1).planes[0]
         # A view: a copy into newly mapped memory would cost as much as the conversion.
         rows = np.frombuffer(cast(Any, plane), dtype=np.uint8).reshape(
             plane.height, plane.line_size
         )
         if format == "gray":
-            pixels = rows[:, : plane.width]
-        else:
-            pixels = rows[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)
-        return np.ascontiguousarray(self._orientation.apply(pixels))
+            return rows[:, : plane.width]
+        return rows[:, : 3 * plane.width].reshape(plane.height, plane.width, 3)

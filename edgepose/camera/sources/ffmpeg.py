@@ -248,8 +248,8 @@ class StreamSource:
 
     def _make_frame(self, picture: "VideoFrame", captured_ns: int) -> Frame:
         read_ns = self._clock.now_ns() if self._stored else captured_ns
-        rgb = self._converter.convert(picture, "rgb24")
-        return Frame(rgb, captured_ns, self._clock.unix_ns(captured_ns), read_ns)
+        made = self._converter.picture(picture)
+        return Frame(made, captured_ns, self._clock.unix_ns(captured_ns), read_ns)
 
 
 class SnapshotSource:

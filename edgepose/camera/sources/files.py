@@ -25,7 +25,7 @@ from edgepose.camera.sources.file_kinds import FileKind, holds_more, kind_of, ki
 from edgepose.camera.sources.films import Animation, Film, open_film, read_heif
 from edgepose.errors import SourceError
 from edgepose.timing import NS_PER_S, Clock
-from edgepose.types import Frame, Image
+from edgepose.types import Frame, Image, Picture
 from edgepose.urls import user_path
 
 log = logging.getLogger(__name__)
@@ -215,9 +215,9 @@ class Pace:
                 break
         return None if self._closed.is_set() else due_ns
 
-    def frame(self, image: Image, due_ns: int, read_ns: int, name: str = "") -> Frame:
+    def frame(self, picture: Picture, due_ns: int, read_ns: int, name: str = "") -> Frame:
         """Return a frame with its times."""
-        return Frame(image, due_ns, self._clock.unix_ns(due_ns), read_ns, name)
+        return Frame(picture, due_ns, self._clock.unix_ns(due_ns), read_ns, name)
 
 
 class PictureSource:

@@ -26,7 +26,7 @@ from edgepose.camera.sources.losses import LossCounter, ends_within_packet
 from edgepose.camera.sources.orientation import Orientation
 from edgepose.errors import SourceError
 from edgepose.timing import NS_PER_MS, NS_PER_S
-from edgepose.types import Image
+from edgepose.types import Image, Picture
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -59,8 +59,8 @@ class FilmPicture:
     at_ns: int | None
     """Time on the film's own clock; None if the container has no times."""
 
-    image: Callable[[], Image | None]
-    """Returns the upright RGB image; None if it is damaged."""
+    image: Callable[[], Picture | None]
+    """Returns the upright picture; None if it is damaged."""
 
 
 class Film(Protocol):
@@ -127,7 +127,7 @@ def read_heif(path: Path) -> Image:
         image = next(film.pictures()).image()
     if image is None:
         raise no_picture(path)
-    return image
+    return image if isinstance(image, np.ndarray) else image.to_rgb()
 
 
 def has_pyav() -> bool:
@@ -174,7 +174,7 @@ class AvFilm:
         picture = self._first
         while picture is not None and not self._demuxer.closed.is_set():
             self._losses.note_shown(picture)
-            yield FilmPicture(pts_ns(picture), partial(self._converter.convert, picture, "rgb24"))
+            yield FilmPicture(pts_ns(picture), partial(self._converter.picture, picture))
             picture = next(self._pictures, None)
         self._pictures = iter(())  # breaks a reference cycle that keeps the decoder in memory
 
