@@ -391,7 +391,7 @@ class PoseEstimator:
         if look.crop.person is None and self.policy.name == "refine":
             factor = catalog.REFINED_SCORE / network.min_pose_score
             found = [replace(pose, score=min(1.0, factor * pose.score)) for pose in found]
-        return CropResult(look.crop, [to_frame(pose, look.letterbox) for pose in found])
+        return CropResult(look.crop, to_frame(found, look.letterbox))
 
 
 def _executor(interpreters: int) -> "ThreadPoolExecutor | None":
@@ -408,13 +408,20 @@ def _plugin_of(delegate: str) -> Plugin | None:
     return None if delegate == "auto" and named.absent() else named.plugin
 
 
-def to_frame(pose: ModelPose, letterbox: Letterbox) -> Pose:
-    """Return a person in frame pixels from one in model pixels."""
-    keypoints = np.empty_like(pose.keypoints)
-    keypoints[:, :2] = letterbox.to_frame(pose.keypoints[:, :2])
-    keypoints[:, 2] = pose.keypoints[:, 2]
-    box = box_around(keypoints) if pose.box is None else letterbox.box_to_frame(pose.box)
-    return Pose(keypoints, pose.score, box)
+def to_frame(poses: Sequence[ModelPose], letterbox: Letterbox) -> list[Pose]:
+    """Return people in frame pixels from those in model pixels."""
+    if not poses:
+        return []
+    keypoints = np.array([pose.keypoints for pose in poses])
+    keypoints[..., :2] = letterbox.to_frame(keypoints[..., :2])
+    return [
+        Pose(
+            points,
+            pose.score,
+            box_around(points) if pose.box is None else letterbox.box_to_frame(pose.box),
+        )
+        for pose, points in zip(poses, keypoints, strict=True)
+    ]
 
 
 def _within_limits(poses: Sequence[Pose], limits: Limits) -> list[Pose]:

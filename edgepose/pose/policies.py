@@ -16,6 +16,7 @@ from edgepose.errors import UsageError
 from edgepose.geometry import box_around, extent, rotation
 from edgepose.models.catalog import REFINED_SCORE
 from edgepose.skeleton import (
+    JOINTS,
     LEFT_HIP,
     LEFT_SHOULDER,
     OKS_SIGMAS,
@@ -601,7 +602,7 @@ def likenesses(poses: Sequence[Pose]) -> Floats:
     keypoints = np.array([pose.keypoints for pose in poses])
     places, scores = keypoints[..., :2], keypoints[..., 2]
     sides = np.array([body_box(pose)[2:] for pose in poses], dtype=np.float32)
-    middle = np.minimum(JOINT_SCORE, np.median(scores, axis=1))
+    middle = np.minimum(JOINT_SCORE, np.sort(scores, axis=1)[:, JOINTS // 2])
     least = np.minimum(middle[:, None], middle)
     shared = np.minimum(scores[:, None], scores) >= least[..., None]
     squared = ((places[:, None] - places) ** 2).sum(axis=-1)

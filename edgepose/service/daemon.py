@@ -121,7 +121,7 @@ class Daemon:
         state.loaded_estimator = self._load_model(state.config)
         self._metrics.listen(state.config.metrics.listen)
         self._cameras.update_frame_budget()
-        process.give_back_now()
+        process.settle_memory()
         self._inference.start()
         for settings in state.config.cameras:
             self._cameras.start(settings.id)
@@ -189,6 +189,7 @@ class Daemon:
         error = ""
         try:
             self._apply_changes(build())
+            process.settle_memory()
             log.info("reloaded")
         except EdgeposeError as refused:
             error = str(refused)

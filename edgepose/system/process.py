@@ -50,9 +50,15 @@ def configure_malloc() -> None:
     mallopt(M_TRIM_THRESHOLD, HEAP_BYTES)
 
 
-def give_back_now() -> None:
-    """Return free heap memory to the system, after the start."""
+def settle_memory() -> None:
+    """Return free heap memory to the system, and exempt all objects from garbage collection.
+
+    Called after the start and after a reload. Otherwise the collector would visit the modules
+    and the models' descriptions, 50,000 objects, every half a minute: 24 ms without a frame.
+    """
+    gc.unfreeze()
     gc.collect()
+    gc.freeze()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

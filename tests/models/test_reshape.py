@@ -47,7 +47,7 @@ def test_a_narrow_input_sees_what_a_square_sees(name: str) -> None:
         crop = Crop(0, (person[0] - width // 2, region[1], width, region[3]), size=size)
         look = network.prepare(picture, crop)
         (pose,) = network.decoder.decode(network.engine.infer(look.take()), Limits(1, 0.0))
-        joints.append(to_frame(pose, look.letterbox).keypoints)
+        joints.append(to_frame([pose], look.letterbox)[0].keypoints)
 
     sure = (joints[0][:, 2] > 0.3) & (joints[1][:, 2] > 0.3)
     assert sure.sum() > 10

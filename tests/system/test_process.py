@@ -1,11 +1,13 @@
 """Measurements of process and machine."""
 
+import gc
 import mmap
 import os
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,25 @@ def test_memory_grows_by_what_is_taken() -> None:
     assert after is not None
     assert 20 < after - before < 60
     assert process.memory_mb(2**22 + 1) is None
+
+
+def test_only_new_objects_are_collected() -> None:
+    """Objects of the start are not visited again, cycles made later are found."""
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    try:
+        process.settle_memory()
+        visited, old = len(gc.get_objects()), gc.get_freeze_count()
+        later = weakref.ref(Cycle())
+        gc.collect()
+    finally:
+        gc.unfreeze()
+
+    assert visited < old / 10
+    assert later() is None
 
 
 FAULTS_PER_PICTURE = """
