@@ -28,6 +28,16 @@ def cpu() -> str:
     return _table(["model", *PARTS], rows)
 
 
+def stages() -> str:
+    """Return the CPU time of a frame's stages, of an earlier version and of this one."""
+    rows = [
+        [model, version, *(f"{ms:.2f}" for ms in spent.values())]
+        for model, versions in _read("stages")["models"].items()
+        for version, spent in versions.items()
+    ]
+    return _table(["model", "version", "read", "prepare", "infer", "finish"], rows)
+
+
 def latency() -> str:
     """Return the latency beyond the inference, for each bundled model."""
     rows = [
@@ -102,6 +112,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 TABLES: Final = MappingProxyType[str, Callable[[], str]](
     {
         "cpu": cpu,
+        "stages": stages,
         "latency": latency,
         "scaling": scaling,
         "people": people,
