@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from statistics import median
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -234,7 +235,8 @@ class _Person:
     @property
     def stature(self) -> float:
         """Median stature in pixels; NaN if unknown."""
-        return float(np.nanmedian([look.stature for look in self.looks] or [np.nan]))
+        known = [look.stature for look in self.looks if not math.isnan(look.stature)]
+        return median(known) if known else math.nan
 
     def is_clearly_up(self, at_ns: int) -> bool:
         """Whether the person is visible and was up for the last `DOWN_S`, without a fall."""
