@@ -46,7 +46,7 @@ OWN_CPUINFO: Final = 'mount --bind /cpuinfo /proc/cpuinfo && exec "$0" "$@"'
 missing = [name for name in TOOLS if shutil.which(name) is None]
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(7200),  # pip and apt are emulated
     needs_mosquitto,
     pytest.mark.skipif(not BOX, reason="takes minutes: make test-box"),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
@@ -86,7 +86,7 @@ class Architecture:
     def buildah(self, *words: str) -> str:
         """Run buildah with a separate storage."""
         where = ["--root", f"{BOX}/containers-{self.name}"]
-        where += ["--runroot", f"{BOX}/containers-run-{self.name}", "--storage-driver", "vfs"]
+        where += ["--runroot", f"{BOX}/containers-run-{self.name}", "--storage-driver", "overlay"]
         return do("buildah", *where, *words)
 
     def make_base(self) -> None:
@@ -231,6 +231,9 @@ class Container:
         return self._process.wait(STOP_S * self._patience)
 
     def kill(self) -> None:
+        if self._process.poll() is None:
+            for pid in [*self._below(self._process.pid)]:
+                os.kill(pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
 
@@ -289,8 +292,8 @@ def test_it_runs_ends_cleanly_and_keeps_its_state(
         seen.on("edgepose/home/demo/availability", b"offline")
         with running(image, tmp_path) as container:
             assert wait_until(is_healthy, 60 * patience), log.read_text()
-            seen.on("edgepose/home/demo/availability", b"online", 60 * patience)
-            seen.until(is_paused, 30 * patience)
+            seen.until(is_paused, 60 * patience)
+            seen.on("edgepose/home/demo/availability", b"online", 30 * patience)
             assert container.end() == 0
     text = log.read_text()
     assert "sesame" not in text
