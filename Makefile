@@ -13,7 +13,7 @@ RUNTIME_TESTS := $(addprefix tests/,models/test_info.py models/test_shipped.py m
 ARCH ?= $(shell dpkg --print-architecture)
 DEB_PYTHON ?= $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
-.PHONY: demo soak test test-runtimes test-box test-cameras app app-image dist test-ros deb check docs format clean venv
+.PHONY: demo soak test test-runtimes test-box test-apparmor test-cameras app app-image dist test-ros deb check docs format clean venv
 
 demo: $(PROGRAM) ## the real daemon on the bundled clip, with a broker of its own
 	@$(BIN)/edgepose demo
@@ -46,6 +46,12 @@ test-runtimes: $(STAMP) ## the tests of models once more, with tflite-runtime an
 test-box: $(STAMP) ## installer, package and service in a booted Debian; as root, for many minutes
 	EDGEPOSE_BOX=$${EDGEPOSE_BOX:-$(CURDIR)/build/box} $(BIN)/pytest tests/deploy/test_install.py \
 		tests/deploy/test_service.py tests/deploy/test_app_image.py
+
+# EDGEPOSE_APP_IMAGE names the image; otherwise it is built with docker.
+test-apparmor: $(STAMP) ## the App in Docker, confined by its AppArmor profile; as root, on a kernel with AppArmor
+	[ -n "$$EDGEPOSE_APP_IMAGE" ] || $(MAKE) --no-print-directory app-image
+	EDGEPOSE_APP_IMAGE=$${EDGEPOSE_APP_IMAGE:-edgepose-app:$$(python3 tools/version.py)} \
+		$(BIN)/pytest tests/deploy/test_app_confined.py
 
 test-cameras: $(STAMP) ## cameras as the kernel and the service show them; as root: plugs in a USB camera made of Python
 	-modprobe -a vhci-hcd uvcvideo vivid
