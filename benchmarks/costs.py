@@ -113,7 +113,7 @@ def picture_ms(estimator: PoseEstimator, size: Size) -> dict[str, float]:
                 if frame is None:
                     break
                 read_ns = time.thread_time_ns()
-                estimator.prepare(frame.image)
+                estimator.prepare(frame.picture)
                 read.append((read_ns - started_ns) / NS_PER_MS)
                 prepare.append((time.thread_time_ns() - read_ns) / NS_PER_MS)
     return {"read": round(median(read), 2), "prepare": round(median(prepare), 2)}

@@ -11,12 +11,12 @@ RESULTS: Final = Path(__file__).parent.parent / "benchmarks" / "results"
 MODELS: Final = ("movenet-lightning", "movenet-multipose", "posenet")
 SCALED: Final = ("movenet-thunder-int8", "movenet-multipose", "posenet")
 PARTS: Final = ("read", "prepare", "infer", "finish", "publish", "total", "bare", "beside")
-MARKED: Final = re.compile(r"(<!-- table: (\w+) -->\n\n)[^<]*?(\n<!-- end -->)")
+MARKED: Final = re.compile(r"(<!-- table: (\w+) -->\n\n)[^<]*?(<!-- end -->)")
 
 
 def fill(page: str) -> str:
     """Return the page with each marked table made anew."""
-    return MARKED.sub(lambda mark: mark[1] + TABLES[mark[2]]() + mark[3], page)
+    return MARKED.sub(lambda mark: f"{mark[1]}{TABLES[mark[2]]()}\n{mark[3]}", page)
 
 
 def cpu() -> str:
@@ -57,7 +57,7 @@ def scaling() -> str:
     for model in SCALED:
         found = _read(f"scaling-{model}")
         bare = ", ".join(f"{entry['cpu_ms']:.1f}" for entry in found["bare"].values())
-        shares = [f"{entry['share_by_cpu']:.2f}" for entry in found["daemon"]]
+        shares = [f"{entry['share_of_best']:.2f}" for entry in found["daemon"]]
         rows.append([model, bare, found["best"], *shares])
     arrangements = ", ".join(_read(f"scaling-{SCALED[0]}")["bare"])
     head = ["model", f"bare, CPU ms: {arrangements}", "daemon", "1 camera", "2", "4"]
