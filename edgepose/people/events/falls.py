@@ -48,7 +48,7 @@ DOWN_WEIGHT: Final = 1.0  # weight of the posture logit relative to the rating
 SPEED: Final = UNSEEN  # neutral value of `speeds`: getting down on mats and chairs is slower
 SPEED_WEIGHT: Final = 12.0  # logit per unit of `speeds`
 SPEED_RANGE: Final = (-4.0, 3.0)  # limits of the speed's logit
-CLEARLY_UP: Final = -3.0  # mean posture logit: below, no rating suffices for a suspicion
+CLEARLY_UP: Final = -3.0  # mean posture logit: below, no fall is suspected, and none is rated
 DOUBT: Final = 0.02  # added to probabilities: bounds the posture logit
 DOWN_MOST: Final = 1.0  # upper limit of the posture logit: lying, without a descent, is no fall
 SUSPECT: Final = 1.2  # minimum evidence (logit) to suspect a fall
@@ -61,7 +61,7 @@ DISARM_S: Final = 4.0  # minimum time from the end of a fall to the next suspici
 REST_S: Final = 5.0  # window of observations that decides on the confirmation
 FEW: Final = 8  # with fewer observations the body counts as lost
 STILL_DOWN: Final = -1.0  # minimum mean `_Look.down` at evidence `CONFIRM`
-CLEAR_WEIGHT: Final = 0.5  # evidence beyond `CONFIRM` outweighs a posture that is not down
+CLEAR_WEIGHT: Final = 0.5  # by which evidence beyond `CONFIRM` lowers `STILL_DOWN`
 RESTING: Final = 0.075  # statures: maximum spread of resting shoulders; push-ups exceed it
 RESTING_VERTICAL: Final = 0.05  # statures: the same for the vertical part
 
