@@ -422,8 +422,10 @@ class TestStart:
                 children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
                 ready = tmp_path / "runtime" / "notify"
                 assert wait_until(lambda: ready.exists() and children.read_text(), 60)
+                daemon = Path("/proc", children.read_text().split()[0])
                 running.terminate()
                 assert running.wait(10) == 0
+                assert wait_until(lambda: not daemon.exists(), 10)  # no daemon without the app
 
     def test_while_it_waits_for_a_broker_it_ends_at_once(self, tmp_path: Path) -> None:
         """SIGTERM while waiting for a broker ends the app with 0."""

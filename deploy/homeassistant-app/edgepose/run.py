@@ -296,16 +296,21 @@ def run_daemon(places: Places, broker: Broker, runtime: Path) -> int:
         threading.Thread(target=heart.listen, args=(line,), daemon=True).start()
         serve_health(heart, HEALTH_PORT)
         words = ["run", "-c", str(places.file), *(["--mqtt", broker.url] if broker.url else [])]
-        daemon = subprocess.Popen(edgepose(*words), env=environment(places, broker, str(notify)))
+        started: list[subprocess.Popen[bytes]] = []
         sent: set[int] = set()
 
         def forward(number: int, _: object) -> None:
             sent.add(number)
-            daemon.send_signal(number)
+            for daemon in started:
+                daemon.send_signal(number)
 
         for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(each, forward)
-        code = daemon.wait()
+        own = environment(places, broker, str(notify))
+        started.append(subprocess.Popen(edgepose(*words), env=own))
+        for number in tuple(sent):  # signals that came before the daemon
+            forward(number, None)
+        code = started[0].wait()
     # A daemon that is still importing has no handler yet: then the signal itself ends it.
     return 0 if -code in sent else code
 
