@@ -561,6 +561,7 @@ def test_an_interrupt_before_anything_else_ends_without_a_word() -> None:
     """Ctrl-C while modules are imported prints nothing."""
     program = (
         "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a parent may ignore it
         "class Early:\n"
         "    def find_spec(self, name, *_):\n"
         "        if name == 'edgepose.cli':\n"
