@@ -4,7 +4,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -39,6 +39,26 @@ HIPS: Final = slice(LEFT_HIP, RIGHT_HIP + 1)
 ANKLES: Final = slice(LEFT_ANKLE, RIGHT_ANKLE + 1)
 
 
+class _TrunkLook(NamedTuple):
+    """One observation of a person whose torso is visible; y and lengths in pixels."""
+
+    at_ns: int
+    shoulders: float
+    """y of the shoulders."""
+
+    torso: float
+    """Length of the torso."""
+
+    length: float
+    """Longer side of the body's bounding box."""
+
+    feet: float
+    """y of the lower edge of that box."""
+
+    ankles: float | None
+    """y of the ankles; None where hidden."""
+
+
 @dataclass(slots=True, eq=False)
 class _History:
     """Torso measurements of one track over the last `DROP_S`."""
@@ -46,61 +66,53 @@ class _History:
     pose: Pose
     """The latest pose."""
 
-    at_ns: deque[int] = field(default_factory=deque)
-    shoulders: deque[float] = field(default_factory=deque)
-    """y of the shoulders in pixels."""
-
-    torsos: deque[float] = field(default_factory=deque)
-    """Lengths of the torso in pixels."""
-
-    lengths: deque[float] = field(default_factory=deque)
-    """Longer sides of the body's bounding box in pixels."""
-
-    feet: deque[float] = field(default_factory=deque)
-    """y of the lower edge of the body's bounding box in pixels."""
-
-    ankles: deque[float | None] = field(default_factory=deque)
-    """y of the ankles in pixels; None where hidden."""
+    looks: deque[_TrunkLook] = field(default_factory=deque)
+    """Observations of the last `DROP_S`."""
 
     def add(self, pose: Pose, at_ns: int) -> None:
         """Add an observation."""
         self.pose = pose
         torso = _torso_ends(pose.keypoints)
         if torso is not None:
-            self.at_ns.append(at_ns)
-            self.shoulders.append(torso[0][1])
-            self.torsos.append(math.dist(*torso))
             box = box_around(pose.keypoints)
-            self.lengths.append(max(box[2:]))
-            self.feet.append(box.y + box.height)
             seen = [y for _, y, score in pose.keypoints[ANKLES].tolist() if score > SURE_JOINT]
-            self.ankles.append(sum(seen) / len(seen) if seen else None)
-        kept = (self.at_ns, self.shoulders, self.torsos, self.lengths, self.feet, self.ankles)
-        while self.at_ns and at_ns - self.at_ns[0] > DROP_S * NS_PER_S:
-            for values in kept:
-                values.popleft()
+            self.looks.append(
+                _TrunkLook(
+                    at_ns,
+                    shoulders=torso[0][1],
+                    torso=math.dist(*torso),
+                    length=max(box[2:]),
+                    feet=box.y + box.height,
+                    ankles=sum(seen) / len(seen) if seen else None,
+                )
+            )
+        while self.looks and at_ns - self.looks[0].at_ns > DROP_S * NS_PER_S:
+            self.looks.popleft()
 
     def dropped(self) -> bool:
         """Whether the shoulders came down quickly, or by more than the ankles.
 
         Both come down in the picture when a person walks towards a camera above.
         """
-        if len(self.at_ns) < 2:
+        if len(self.looks) < 2:
             return False
-        highest = self.shoulders.index(min(self.shoulders))
-        down, torso = self.shoulders[-1] - self.shoulders[highest], max(*self.torsos, 1.0)
-        before, now = self.ankles[highest], self.ankles[-1]
-        if before is not None and now is not None:
-            down -= max(0.0, now - before)
+        before, now = self.highest(), self.looks[-1]
+        down, torso = now.shoulders - before.shoulders, max(*(k.torso for k in self.looks), 1.0)
+        if before.ankles is not None and now.ankles is not None:
+            down -= max(0.0, now.ankles - before.ankles)
         if down > DROP * torso:
             return True
-        since_ns = self.at_ns[-1] - QUICK_S * NS_PER_S
-        recent = [y for at, y in zip(self.at_ns, self.shoulders, strict=True) if at >= since_ns]
-        return self.shoulders[-1] - min(recent) > QUICK * torso
+        since_ns = now.at_ns - QUICK_S * NS_PER_S
+        recent = [look.shoulders for look in self.looks if look.at_ns >= since_ns]
+        return now.shoulders - min(recent) > QUICK * torso
 
-    def feet_before(self) -> float:
-        """Return y of the feet when the shoulders were highest."""
-        return self.feet[int(np.argmin(self.shoulders))]
+    def highest(self) -> _TrunkLook:
+        """Return the first observation with the shoulders at their highest."""
+        return min(self.looks, key=lambda look: look.shoulders)
+
+    def length(self) -> float:
+        """Return the greatest length of the body in pixels."""
+        return max(look.length for look in self.looks)
 
 
 @dataclass(slots=True, eq=False)
@@ -163,7 +175,7 @@ class FallenWatch:
 
     def _start_search(self, history: _History, at_ns: int) -> None:
         if not any(_is_near(entry, history.pose) for entry in self._searches):
-            length, feet = max(history.lengths), history.feet_before()
+            length, feet = history.length(), history.highest().feet
             self._searches.append(_Search(history.pose, length, feet, at_ns, at_ns))
 
 

@@ -213,7 +213,7 @@ class Container:
         words, self._patience = image.words, image.architecture.patience
         if image.architecture.patience > 1:
             (folder / "cpuinfo").write_text(CPUINFO)
-            # With QEMU's default, a processor of all features, networks find nobody.
+            # QEMU's default has all features; with it the network detects no person.
             settings += [f"--bind-ro={folder}/cpuinfo:/cpuinfo", "--setenv=QEMU_CPU=cortex-a72"]
             words = [words[0], "sh", "-c", OWN_CPUINFO, *words[1:]]
         # It is started in the container's network namespace.

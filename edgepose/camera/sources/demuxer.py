@@ -143,7 +143,7 @@ class Converter:
     def _to_rgb(self, picture: "VideoFrame") -> Image:
         return np.ascontiguousarray(self._reformat(picture, "rgb24"))
 
-    def _reformat(self, picture: "VideoFrame", format: str) -> Image:  # noqa: A002
+    def _reformat(self, picture: "VideoFrame", format: str) -> Image:  # noqa: A002  # as above
         with self._lock:
             # One thread: the network needs the other cores.
             plane = self._reformatter.reformat(picture, format=format, threads=1).planes[0]
