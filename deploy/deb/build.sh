@@ -26,6 +26,10 @@ if ! command -v uv >/dev/null; then
     "$TREE/build/uv/bin/pip" install --quiet 'uv>=0.8'
 fi
 
+# Of the commit, so that each build of it is the same.
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$TREE" log -1 --format=%ct 2>/dev/null || stat -c %Y "$TREE/CHANGELOG.md")}
+export SOURCE_DATE_EPOCH
+
 version=$(python3 "$TREE/tools/version.py")+deb$release
 rm -rf "$build"
 mkdir -p "$build/edgepose" "$TREE/dist"
@@ -39,7 +43,7 @@ edgepose ($version) $suite; urgency=medium
 
   * As told in CHANGELOG.md.
 
- -- $(sed -n 's/^Maintainer: //p' debian/control)  $(date -R -r "$TREE/CHANGELOG.md")
+ -- $(sed -n 's/^Maintainer: //p' debian/control)  $(date -R -u -d "@$SOURCE_DATE_EPOCH")
 END
 export PYTHON TREE
 # -d: what Debian calls a cross compiler is not needed, wheels are compiled already.
