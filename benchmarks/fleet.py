@@ -215,6 +215,20 @@ def load(kind: str, plan: Plan, seconds: float) -> Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Outage:
+    """What the running devices noticed of a node's death."""
+
+    deaf: int
+    """Devices that obeyed no command any more."""
+
+    obeyed_s: float
+    """From the death until all had obeyed one."""
+
+    away_s: list[float]
+    """From the end of a session to the beginning of the next."""
+
+
+@dataclass(frozen=True, slots=True)
 class Death:
     """What was seen when one node was killed, and afterwards."""
 
@@ -295,22 +309,25 @@ class Experiment:
         assert _seen(lambda: fleet.count().connected == count)
         return fleet
 
+    def lose(self, number: int, *others: Fleet) -> Outage:
+        """Kill a node, and these devices with it; return what the running devices noticed."""
+        before = len(self.fleet.count().away_s)
+        self._cluster.nodes[number].kill()
+        for fleet in others:
+            fleet.kill()
+        killed_s = time.monotonic()
+        time.sleep(SETTLE_S)  # the devices that were connected to it have noticed
+        self._all_there()
+        deaf = self._deaf()
+        return Outage(deaf, time.monotonic() - killed_s, self.fleet.count().away_s[before:])
+
     def kill(self, number: int) -> Death:
         """Kill a node, look around, and start it again."""
         nodes = self._cluster.nodes
         node, other = nodes[number], nodes[(number + 1) % 3]
         doomed, later = self._few(node, *DOOMED), self._few(other, *LATER)
         time.sleep(SETTLE_S)
-        before = len(self.fleet.count().away_s)
-
-        node.kill()
-        doomed.kill()
-        killed_s = time.monotonic()
-        time.sleep(SETTLE_S)  # whoever was connected to it has noticed
-        self._all_there()
-        deaf = self._deaf()
-        obeyed_s = time.monotonic() - killed_s
-        away_s = self.fleet.count().away_s[before:]
+        outage = self.lose(number, doomed)
         there = self._quiet()
         wrong = sum(self._lost(there, left) for left in nodes if left is not node)
         stale = self._retained(other)
@@ -322,10 +339,13 @@ class Experiment:
         found = Death(
             node=node.name,
             devices=self._plan.count,
-            lost_connection=len(away_s),
-            away_s=(round(float(np.median(away_s or 0)), 1), round(max(away_s, default=0), 1)),
-            deaf=deaf,
-            obeyed_s=round(obeyed_s, 1),
+            lost_connection=len(outage.away_s),
+            away_s=(
+                round(float(np.median(outage.away_s or 0)), 1),
+                round(max(outage.away_s, default=0), 1),
+            ),
+            deaf=outage.deaf,
+            obeyed_s=round(outage.obeyed_s, 1),
             retained=len(there),
             retained_wrong=wrong,
             will_after=will,

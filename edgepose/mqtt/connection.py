@@ -12,6 +12,7 @@ REFUSAL_PATIENCE_S: Final = 300.0  # a broker may refuse while its user database
 MAX_SHORT_SESSIONS: Final = 3  # in a row; then another client may use this client id
 V5_RETRIES: Final = 3  # failures before a broker that accepted MQTT 5 is tried with 3.1.1
 FULL_RETRIES: Final = 2  # failures before a 3.1.1 broker is tried with fewer features
+KNOWN_RETRIES: Final = 10  # the same, if the broker accepted the features before
 
 UNSUPPORTED_PROTOCOL: Final = 0x84
 CLIENT_ID_REFUSED: Final = 0x85
@@ -119,8 +120,8 @@ class Connection:
     short_sessions: int = 0
     """Sessions in a row that ended before they were stable."""
 
-    accepted_protocol: int | None = None
-    """Protocol of the last session; None before the first."""
+    accepted: Attempt | None = None
+    """Features of the last session; None before the first."""
 
     refused_since_s: float | None = None
     """Time of the first refusal since the last session; None if there was none."""
@@ -220,7 +221,7 @@ def _when_accepted(now: Connection) -> Connection:
     return replace(
         now,
         state=State.CONNECTED,
-        accepted_protocol=now.attempt.protocol,
+        accepted=now.attempt,
         refused_since_s=None,
         reason="",
         code=None,
@@ -279,7 +280,7 @@ def _when_refused(waiting: Connection, at_s: float, policy: RetryPolicy) -> Conn
     first refusal.
     """
     since_s = at_s if waiting.refused_since_s is None else waiting.refused_since_s
-    was_accepted = waiting.accepted_protocol is not None
+    was_accepted = waiting.accepted is not None
     if was_accepted and at_s - since_s < REFUSAL_PATIENCE_S:
         state = State.WAITING
     elif was_accepted or policy.retry_refused:
@@ -296,9 +297,19 @@ def _try_at_once(now: Connection, end: SessionEnd) -> Attempt | None:
         return reduced
     if now.attempt.protocol == 5:
         return replace(now.attempt, protocol=4) if _may_be_older(now, end) else None
-    if end.protocol_suspect and end.hung_up and now.failures >= FULL_RETRIES:
+    if end.protocol_suspect and end.hung_up and now.failures >= _full_retries(now):
         return LESS.get(now.attempt)
     return None
+
+
+def _full_retries(now: Connection) -> int:
+    """Return after how many failures to request fewer features.
+
+    A node of a cluster disconnects clients while the nodes elect a leader. After a session with
+    QoS 0 instead of 1 the events of the next outage would be lost.
+    """
+    had_all = now.accepted == Attempt(protocol=4)
+    return KNOWN_RETRIES if had_all else FULL_RETRIES
 
 
 def _may_be_older(now: Connection, end: SessionEnd) -> bool:
@@ -307,7 +318,7 @@ def _may_be_older(now: Connection, end: SessionEnd) -> bool:
     A broker that has accepted MQTT 5 before and does not answer now is more likely faulty than
     outdated.
     """
-    if not end.protocol_suspect:
-        return False
-    spoke_5 = now.accepted_protocol == 5 and end.code != UNSUPPORTED_PROTOCOL
+    if not end.protocol_suspect or end.code == UNSUPPORTED_PROTOCOL:
+        return end.protocol_suspect
+    spoke_5 = now.accepted is not None and now.accepted.protocol == 5
     return not spoke_5 or now.failures >= V5_RETRIES

@@ -6,6 +6,7 @@ import pytest
 
 from edgepose.mqtt.connection import (
     FULL_RETRIES,
+    KNOWN_RETRIES,
     MAX_SHORT_SESSIONS,
     QOS_UNSUPPORTED,
     REFUSAL_PATIENCE_S,
@@ -82,7 +83,7 @@ def test_an_accepted_attempt_is_a_session() -> None:
     found = after(Accepted(), start=before)
 
     assert found.state is State.CONNECTED
-    assert (found.reason, found.tried, found.accepted_protocol) == ("", True, 5)
+    assert (found.reason, found.tried, found.accepted) == ("", True, Attempt())
     assert found.failures == before.failures
     assert found.reported == before.reported
 
@@ -222,6 +223,21 @@ def test_a_broker_of_the_older_protocol_that_hangs_up_is_asked_for_less() -> Non
 
     assert asked == [Attempt(4, q, r) for r in (True, False) for q in (1, 0)]
     assert now.attempt == Attempt(4)
+
+
+def test_a_broker_that_accepted_qos_1_is_asked_for_it_for_longer() -> None:
+    """Fewer features are requested after ten failures, if the broker accepted all before."""
+    older = RetryPolicy(protocol=4)
+    now = after(Started(), Accepted(), LOST, Started(), policy=older)
+    full = 0
+    while now.attempt == Attempt(4):
+        now = after(MUTE, policy=older, start=now)
+        full += 1
+        if now.state is State.WAITING:
+            now = after(Started(), policy=older, start=now)
+
+    assert full == KNOWN_RETRIES
+    assert now.attempt == Attempt(4, qos=0)
 
 
 @pytest.mark.parametrize("state", list(State))
