@@ -208,8 +208,7 @@ fall = false
 fall_gone_s = 0.1
 [[camera]]
 id = "hall"
-source = "{film}"
-realtime = true
+source = "file://{film}?loop=1"
 """
 
 
