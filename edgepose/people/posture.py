@@ -56,7 +56,8 @@ MIRROR_COLUMNS: Final = np.concatenate(
 MIRROR_SIGNS: Final = np.array([-1, 1] * JOINTS + [1] * JOINTS + [-1, 1, 1, 1], np.float32)
 """Factors of these columns: x changes its sign."""
 
-LIKELY: Final = 0.6  # minimum probability of a posture, also of its mean over time
+LIKELY: Final = 0.6  # minimum probability of the posture of a single pose
+LEAD: Final = 0.2  # minimum lead of a mean probability over that of the settled posture
 REMEMBERED_S: Final = 10.0  # state is kept this long: models lose lying people for seconds
 
 
@@ -152,12 +153,8 @@ def _posture_network() -> Perceptron:
 def read(pose: Pose, min_score: float = 0.3) -> Posture:
     """Classify the posture of a pose from a single picture."""
     shares = probabilities(pose.keypoints[np.newaxis], min_score)[0].tolist()
-    return _likeliest_posture(shares, LIKELY) or "unknown"
-
-
-def _likeliest_posture(shares: Sequence[float], least: float) -> Posture | None:
     most = max(shares)
-    return POSTURES[shares.index(most)] if most > least else None
+    return POSTURES[shares.index(most)] if most > LIKELY else "unknown"
 
 
 @dataclass(slots=True)
@@ -171,9 +168,9 @@ class _Memory:
     """Row of `upright_looks` of the last time the person stood."""
 
     def settle(self, shares: Sequence[float], at_ns: int, settle_s: float) -> Posture:
-        """Average the probabilities with the time constant `settle_s`; return the likeliest.
+        """Average the probabilities with the time constant `settle_s`; return the settled posture.
 
-        Keeps the previous posture while no mean exceeds `LIKELY`.
+        It changes when another one's mean leads by `LEAD`.
         """
         keep = math.exp((self.at_ns - at_ns) / (settle_s * NS_PER_S))
         self.shares = [
@@ -181,7 +178,9 @@ class _Memory:
             for mean, share in zip(self.shares, shares, strict=True)
         ]
         self.at_ns = at_ns
-        self.settled = _likeliest_posture(self.shares, LIKELY) or self.settled
+        most = max(self.shares)
+        if most - self.shares[POSTURES.index(self.settled)] > LEAD:
+            self.settled = POSTURES[self.shares.index(most)]
         return self.settled
 
 
