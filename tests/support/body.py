@@ -780,7 +780,7 @@ class Noise:
     """Factor of the errors of a lying body, which is rare in training data."""
 
     lost_s: float = 0.25
-    """Mean length of a drop-out."""
+    """Mean length of a drop-out; longer while the body rests, if `measured`."""
 
     lost: float = 0.03
     """Share of time in which a fully visible person is not found."""
@@ -846,7 +846,7 @@ FILMED: Final = Noise(
     memory_s=0.3,
     hidden=2.0,
     lying=1.8,
-    lost_lying=0.08,
+    lost_lying=0.04,
     lost_s=0.6,
     measured=True,
     paired=0.5,
@@ -936,8 +936,8 @@ class Scene:
             lying = (world[:, 5:7, 2].mean(axis=1) - world[:, 15:17, 2].mean(axis=1)) < (
                 0.3 * actor.build.stature
             )
-            found = _found(visible, lying, times, noise, rng)
             pace = _paces(pixels, times, noise)
+            found = _found(visible, lying, pace, noise, rng)
             scores = _scores(visible, lying, pace, noise, rng)
             pixels = _disturbed(pixels, visible, lying, pace, noise, rng)
             pixels, scores = _swapped(pixels, scores, pace, noise, rng)
