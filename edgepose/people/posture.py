@@ -6,10 +6,11 @@ are joints relative to the trunk in parts of the stature, so the result does not
 distance or resolution. Bending, kneeling, crouching and crawling are classified as unknown.
 
 If a person was seen standing before, size and place at that time are further inputs: the
-shoulders of a person who sits or lies are lower than they were.
+shoulders of a person who sits or lies are lower than they were (`UprightMemory`).
 """
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
@@ -58,6 +59,7 @@ MIRROR_SIGNS: Final = np.array([-1, 1] * JOINTS + [1] * JOINTS + [-1, 1, 1, 1], 
 
 LIKELY: Final = 0.6  # minimum probability of the posture of a single pose
 LEAD: Final = 0.2  # minimum lead of a mean probability over that of the settled posture
+HELD_BACK_S: Final = 1.0  # minimum age of a remembered look; most people sit down in less
 REMEMBERED_S: Final = 10.0  # state is kept this long: models lose lying people for seconds
 
 
@@ -70,7 +72,7 @@ def probabilities(keypoints: Floats, min_score: float = 0.3, before: Array | Non
     Parameters
     ----------
     before : (n, 3), optional
-        Each person's last row of `upright_looks`; NaN where not known.
+        Each person's `UprightMemory.look`.
     """
     points = np.ascontiguousarray(keypoints, np.float32)
     known = np.full((len(points), 3), np.nan) if before is None else before
@@ -158,14 +160,38 @@ def read(pose: Pose, min_score: float = 0.3) -> Posture:
 
 
 @dataclass(slots=True)
+class UprightMemory:
+    """Remembers how a person looked while standing.
+
+    A person who begins to sit down or to fall still resembles one who stands. So looks of the
+    last `HELD_BACK_S` are held back, and dropped when the person no longer stands.
+    """
+
+    look: Array = field(default_factory=lambda: np.full(3, np.nan))
+    """(3,): a row of `upright_looks`; NaN before the first."""
+
+    _recent: deque[tuple[int, Array]] = field(default_factory=deque)
+
+    def add(self, look: Array, standing: float, at_ns: int) -> None:
+        """Add a row of `upright_looks` with the probability of standing at the time `at_ns`."""
+        if standing <= LIKELY:
+            self._recent.clear()
+            return
+        if math.isnan(self.look[1]):
+            self.look = look
+        self._recent.append((at_ns, look))
+        while at_ns - self._recent[0][0] >= HELD_BACK_S * NS_PER_S:
+            self.look = self._recent.popleft()[1]
+
+
+@dataclass(slots=True)
 class _Memory:
     """Averaged class probabilities and posture of one person."""
 
     settled: Posture = "unknown"
     shares: list[float] = field(default_factory=lambda: [0.0] * len(POSTURES))
     at_ns: int = 0
-    upright: Array = field(default_factory=lambda: np.full(3, np.nan))
-    """Row of `upright_looks` of the last time the person stood."""
+    upright: UprightMemory = field(default_factory=UprightMemory)
 
     def settle(self, shares: Sequence[float], at_ns: int, settle_s: float) -> Posture:
         """Average the probabilities with the time constant `settle_s`; return the settled posture.
@@ -198,13 +224,12 @@ class PostureReader:
             return []
         keypoints = np.array([track.pose.keypoints for track in tracks])
         known = [self._people.setdefault(track.id, _Memory(at_ns=at_ns)) for track in tracks]
-        before = np.array([memory.upright for memory in known])
+        before = np.array([memory.upright.look for memory in known])
         read_now = probabilities(keypoints, self.min_score, before).tolist()
         upright = upright_looks(keypoints, VISIBLE * self.min_score)
         settled = []
         for track, memory, shares, look in zip(tracks, known, read_now, upright, strict=True):
-            if shares[STANDING] > LIKELY:
-                memory.upright = look
+            memory.upright.add(look, shares[STANDING], at_ns)
             posture = memory.settle(shares, at_ns, self.settle_s)
             settled.append(replace(track, posture=posture))
         self._people = {

@@ -18,6 +18,7 @@ from edgepose.people.posture import (
     LIKELY,
     POSTURES,
     PostureReader,
+    UprightMemory,
     _posture_network,
     probabilities,
     read,
@@ -350,21 +351,57 @@ def test_the_network_runs_once_for_all_readers_of_a_frame(monkeypatch: pytest.Mo
     assert rows == [1]
 
 
-def test_a_seated_body_whose_legs_are_invented_is_known_by_its_earlier_height() -> None:
-    """Legs hidden by a table and placed as if standing: the shoulders are lower than before."""
+def with_invented_legs() -> tuple[Pose, Pose]:
+    """Return a standing pose, and the person seated: the legs are hidden and placed as before."""
     upright = seen(STANDING, 180.0)
     points = upright.keypoints.copy()
     stature = float(np.ptp(points[:, 1]))
     points[:, 1] += 0.3 * stature
     points[13:, 1] -= 0.1 * stature
     points[:, 2] = np.where(np.arange(17) < 13, 0.65, 0.4)
-    invented = changed(upright, points)
+    return upright, changed(upright, points)
 
-    def last(poses: list[Pose]) -> str:
-        reader = PostureReader()
-        for frame, pose in enumerate(poses):
-            (track,) = reader.update([Track(1, pose, 0)], frame * 100 * NS_PER_MS)
-        return track.posture
 
-    assert last([upright] * 30) == "standing"
-    assert last([upright] * 20 + [invented] * 30) == "sitting"
+def last_posture(poses: list[Pose]) -> str:
+    reader = PostureReader()
+    for frame, pose in enumerate(poses):
+        (track,) = reader.update([Track(1, pose, 0)], frame * 100 * NS_PER_MS)
+    return track.posture
+
+
+def test_a_seated_body_whose_legs_are_invented_is_known_by_its_earlier_height() -> None:
+    """Legs hidden by a table and placed as if standing: the shoulders are lower than before."""
+    upright, invented = with_invented_legs()
+
+    assert last_posture([upright] * 30) == "standing"
+    assert last_posture([upright] * 20 + [invented] * 30) == "sitting"
+
+
+def test_a_person_who_sits_down_slowly_is_known_by_the_earlier_height(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On the way down the person resembles one who stands; that does not replace the memory."""
+    upright, invented = with_invented_legs()
+    down = [
+        changed(upright, (1 - part) * upright.keypoints + part * invented.keypoints)
+        for part in np.linspace(0, 1, 9, dtype=np.float32)
+    ]
+    sits_down = [upright] * 20 + down + [invented] * 30
+
+    assert last_posture(sits_down) == "sitting"
+    monkeypatch.setattr("edgepose.people.posture.HELD_BACK_S", 0.05)
+    assert last_posture(sits_down) == "standing"
+
+
+def test_looks_at_a_standing_person_are_remembered_a_second_later() -> None:
+    """The first counts at once; those of the last second are dropped when the person sits."""
+    memory, looks = UprightMemory(), np.arange(30.0).reshape(10, 3)
+
+    def remembered(number: int, standing: float, at_s: float) -> float:
+        memory.add(looks[number], standing, round(at_s * NS_PER_S))
+        return float(memory.look[0])
+
+    assert np.isnan(remembered(0, 0.1, 0.0))
+    assert [remembered(n, 0.9, n / 2) for n in range(1, 5)] == [3, 3, 3, 6]
+    assert remembered(5, 0.2, 2.5) == 6
+    assert [remembered(n, 0.9, n / 2) for n in range(6, 9)] == [6, 6, 18]

@@ -32,7 +32,7 @@ from edgepose.people.body_measures import (
 from edgepose.people.events.fall_speed import FallSpeeds
 from edgepose.people.events.fall_window import GAP_S, STEPS, UNSEEN, WINDOW_S, speeds, windows
 from edgepose.people.perceptron import Perceptron
-from edgepose.people.posture import LIKELY, VISIBLE, probabilities, upright_looks
+from edgepose.people.posture import VISIBLE, UprightMemory, probabilities, upright_looks
 from edgepose.people.zones import Zone
 from edgepose.timing import NS_PER_S
 from edgepose.types import Event, Floats, Track
@@ -198,8 +198,7 @@ class _Person:
     resting: bool = False
     """Whether the person is in a zone of kind `rest`."""
 
-    upright: Array = field(default_factory=lambda: np.full(3, np.nan))
-    """Row of `upright_looks` of the last time the person stood."""
+    upright: UprightMemory = field(default_factory=UprightMemory)
 
     fall: _Fall | None = None
 
@@ -350,7 +349,7 @@ class FallDetector:
             self._person_of(track.id, points, float(stature), present, at_ns)
             for track, points, stature in zip(tracks, looks.points, looks.stature, strict=True)
         ]
-        before = np.stack([person.upright for person in people])
+        before = np.stack([person.upright.look for person in people])
         postures = probabilities(keypoints, self.options.min_keypoint_score, before)
         upright = upright_looks(keypoints, min_score)
         rows = zip(tracks, people, postures, upright, *looks, strict=True)
@@ -360,8 +359,7 @@ class FallDetector:
             if _is_hidden(points, SHOULDERS) and _is_hidden(points, HIPS):
                 continue
             standing, sitting, lying, other = posture.tolist()
-            if standing > LIKELY:
-                person.upright = stood
+            person.upright.add(stood, standing, at_ns)
             down = math.log((lying + other / 2 + DOUBT) / (standing + sitting + other / 2 + DOUBT))
             look = _Look(
                 at_ns, points, float(width), float(stature), down, lying, standing, track.cut
