@@ -9,9 +9,10 @@ measure the result (docs/events.md). The errors of the generated poses follow st
 pose model on films (`tests.support.body.FILMED`).
 
 The shipped postures.npz was written by the functions of this script with its default seeds and
-numbers, in several processes; one run of the whole script was not compared bit by bit. The
-shipped falls.npz is of an earlier version: the network that this script trains finds about as
-many falls on films, but confirms half of the generated children who plunge on hands and knees.
+numbers, in several processes; one run of the whole script was not compared bit by bit. At that
+time generated bodies at rest were lost for shorter times. The shipped falls.npz is of an earlier
+version: the network that this script trains finds about as many falls on films, but confirms
+half of the generated children who plunge on hands and knees.
 """
 
 import argparse
