@@ -11,7 +11,9 @@ import msgspec
 
 from edgepose.errors import BrokerError, UsageError
 from edgepose.mqtt import messages
+from edgepose.mqtt.client import MqttClient
 from edgepose.mqtt.messages import AnyMessage, PosesMessage
+from edgepose.mqtt.options import BrokerOptions
 from edgepose.types import Received
 
 log = logging.getLogger(__name__)
@@ -107,9 +109,6 @@ class Subscription:
         depth: int = DEPTH,
         **settings: Any,
     ) -> None:
-        from edgepose.mqtt.client import MqttClient
-        from edgepose.mqtt.options import BrokerOptions
-
         self._base = base_topic
         self._inbox = Inbox(depth)
         options = BrokerOptions.from_url(url, client_id="edgepose-reader", **settings)

@@ -1,5 +1,7 @@
 """The demo: its configuration, output, and saved changes."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,13 @@ def test_an_own_source_is_shown_as_skeletons() -> None:
     assert not config.web.picture
     assert [(camera.id, camera.source) for camera in config.cameras] == [("camera", "/dev/video0")]
     assert config.cameras[0].zones == ()
+
+
+def test_the_client_is_imported_before_the_daemon_starts() -> None:
+    """Ctrl-C during an import can end Python with a signal although it was handled."""
+    code = "import sys, edgepose.commands.demo; sys.exit('edgepose.mqtt.client' not in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_what_was_saved_is_kept_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
