@@ -1,8 +1,8 @@
 """A real Home Assistant: the devices, and the migration of version 0.1's entities.
 
 It must be running: `EDGEPOSE_HOMEASSISTANT` is its address, `EDGEPOSE_HOMEASSISTANT_TOKEN` a
-long-lived access token, and `EDGEPOSE_HOMEASSISTANT_BROKER` its broker. The test of the history
-needs its integration `history`.
+long-lived access token, and `EDGEPOSE_HOMEASSISTANT_BROKER` its broker. Restart it before each run:
+it remembers the entities of earlier runs. The test of the history needs its integration `history`.
 """
 
 import http.server
@@ -69,6 +69,7 @@ source = "demo://"
 """
 ONE: Final = TWO.partition('[[camera]]\nid = "yard"')[0]
 SEEN_S: Final = 60.0
+SETTLE_S: Final = 2.0  # until it has logged what it finds of devices that were removed
 
 
 class HomeAssistant:
@@ -164,6 +165,7 @@ def home() -> Iterator[HomeAssistant]:
         for topic in sorted({m.topic for m in clearing.noted() if f"/{DEVICE}/" in m.topic}):
             clearing.publish(topic, b"", retain=True)
         assert wait_until(lambda: not asked.devices(), 20)
+        time.sleep(SETTLE_S)
 
 
 @contextmanager
