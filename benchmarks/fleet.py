@@ -393,19 +393,23 @@ class Experiment:
         """Return how many messages a newcomer is not told; a second look tells late from lost."""
         return _wrong(there, self._retained(node)) and _wrong(there, self._retained(node))
 
+    def _missed(self, said: dict[str, list[str]]) -> int:
+        """Return how many events the keeper has not received."""
+        kept = self._keeper.events
+        return sum(len(set(ids) - set(kept.get(name, []))) for name, ids in said.items())
+
     def events(self) -> Events:
         """Compare what was said with what was read."""
         self._quiet()
         said = self.fleet.said().events
+        _seen(lambda: self._missed(said) == 0)  # the keeper may have to connect again first
         everybody = [reader.events for reader in (*self._readers, self._keeper)]
         read = {name: {id_ for seen in everybody for id_ in seen.get(name, [])} for name in said}
         kept = self._keeper.events
         return Events(
             said=sum(map(len, said.values())),
             read_by_nobody=sum(len(set(ids) - read[name]) for name, ids in said.items()),
-            missed_by_keeper=sum(
-                len(set(ids) - set(kept.get(name, []))) for name, ids in said.items()
-            ),
+            missed_by_keeper=self._missed(said),
             came_again=sum(len(kept.get(name, [])) - len(set(kept.get(name, []))) for name in said),
             out_of_order=sum(not _in_order(ids, kept.get(name, [])) for name, ids in said.items()),
             dropped=self.fleet.count().dropped["event"],
