@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import msgspec
-import numpy as np
 
 from edgepose.config import schema
 from edgepose.mqtt import discovery as homeassistant
@@ -31,7 +30,7 @@ from edgepose.mqtt.requests import Settings
 from edgepose.recording import reader
 from edgepose.service import wiring
 from edgepose.timing import Clock, rfc3339
-from edgepose.types import Event, Frame, Message
+from edgepose.types import Event, Frame, Message, black_image
 
 CAMERA: Final = "hall"
 LOOK_S: Final = 0.05
@@ -174,7 +173,7 @@ class Device:
         """Say that something has happened and how things are now; return the event's id."""
         now_ns, turn = self.clock.now_ns(), next(self._turn)
         happened = Event("zone_entered", now_ns, turn, 0.9, {"zone": "sofa"})
-        nothing = np.broadcast_to(np.zeros((), dtype=np.uint8), (720, 1280, 3))
+        nothing = black_image((720, 1280, 3))
         frame = Frame(nothing, now_ns, self.clock.unix_ns(now_ns), now_ns)
         message = encoding.event(self.camera, happened, frame)
         id_: str = msgspec.json.decode(message.payload)["id"]

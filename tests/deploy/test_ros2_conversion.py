@@ -18,7 +18,7 @@ from edgepose.mqtt import encoding, topics
 from edgepose.mqtt.topics import Topics
 from edgepose.skeleton import JOINT_NAMES
 from edgepose.timing import NS_PER_S
-from edgepose.types import Box, Event, Frame, Message, Place, Pose, Track
+from edgepose.types import Box, Event, Frame, Message, Place, Pose, Track, black_image
 
 PACKAGE: Final = Path(__file__).parents[2] / "deploy" / "ros2"
 CAMERA: Final = Topics("edgepose", "hall-pi").camera("hall")
@@ -148,7 +148,7 @@ def translator(conversion: ModuleType) -> Any:
 
 
 def frame(at_ns: int = AT_NS) -> Frame:
-    image = np.broadcast_to(np.zeros((), np.uint8), (HEIGHT, WIDTH, 3))
+    image = black_image((HEIGHT, WIDTH, 3))
     return Frame(image, at_ns, at_ns, at_ns)
 
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from edgepose.cli import main
@@ -13,7 +12,7 @@ from edgepose.errors import UsageError
 from edgepose.measure import fall_report
 from edgepose.mqtt import encoding, topics
 from edgepose.timing import NS_PER_S
-from edgepose.types import NOT_FOLLOWED, Event, Frame, Track
+from edgepose.types import NOT_FOLLOWED, Event, Frame, Track, black_image
 from tests.support.body import Act, Actor, Camera, Scene, fall, sit, sit_down, stand
 
 BEGAN_NS = 1_795_377_600 * NS_PER_S
@@ -27,7 +26,7 @@ def save(path: Path, acts: Sequence[Act | Sequence[Act]], labels: str) -> None:
     lines = []
     for number, moment in enumerate(scene.truth()):
         at_ns = BEGAN_NS + moment.at_ns
-        image = np.broadcast_to(np.zeros((), np.uint8), (moment.size.height, moment.size.width, 3))
+        image = black_image((moment.size.height, moment.size.width, 3))
         frame = Frame(image, at_ns, at_ns, at_ns)
         found = [Track(NOT_FOLLOWED, pose, moment.at_ns) for pose in moment.people.values()]
         message = encoding.poses(HALL, frame, found, seq=number + 1, latency_ms=0.0, model="m")
