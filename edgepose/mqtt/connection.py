@@ -318,7 +318,7 @@ def _may_be_older(now: Connection, end: SessionEnd) -> bool:
     A broker that has accepted MQTT 5 before and does not answer now is more likely faulty than
     outdated.
     """
-    if not end.protocol_suspect or end.code == UNSUPPORTED_PROTOCOL:
-        return end.protocol_suspect
+    if not end.protocol_suspect:
+        return False
     spoke_5 = now.accepted is not None and now.accepted.protocol == 5
-    return not spoke_5 or now.failures >= V5_RETRIES
+    return not spoke_5 or end.code == UNSUPPORTED_PROTOCOL or now.failures >= V5_RETRIES
