@@ -3,20 +3,20 @@
 It needs root, Docker and a kernel with AppArmor, as Debian's has: run `make test-apparmor`.
 """
 
-import http.client
 import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.support.brokers import Mosquitto, free_port, needs_mosquitto, wait_until, witness
-from tests.support.supervisor import TOKEN, supervising
+from tests.support.supervisor import TOKEN, answer_of, supervising
 
 FOLDER: Final = Path(__file__).parents[2] / "deploy" / "homeassistant-app" / "edgepose"
 IMAGE: Final = os.environ.get("EDGEPOSE_APP_IMAGE", "")
@@ -131,15 +131,7 @@ def container(*settings: str) -> Iterator[None]:
 
 def ask(path: str, port: int = 8099) -> tuple[int, bytes]:
     """Send a request from the Supervisor's address; return status and body, 0 if refused."""
-    line = http.client.HTTPConnection(ADDRESS, port, 60, (SUPERVISOR, 0))
-    try:
-        line.request("GET", path, headers={"Host": "homeassistant.local:8123"})
-        answer = line.getresponse()
-        return answer.status, answer.read()
-    except OSError:
-        return 0, b""
-    finally:
-        line.close()
+    return answer_of(HTTPConnection(ADDRESS, port, 60, (SUPERVISOR, 0)), path, {})
 
 
 def test_it_needs_nothing_that_is_refused(network: None, tmp_path: Path) -> None:

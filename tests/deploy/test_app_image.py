@@ -5,7 +5,6 @@ for the other processor is emulated: it needs qemu-user-static and binfmt-suppor
 """
 
 import ctypes
-import http.client
 import json
 import os
 import platform
@@ -17,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,7 @@ from paho.mqtt.client import MQTTMessage
 
 from tests.support.box import CERTIFICATES
 from tests.support.brokers import needs_mosquitto, wait_until, with_passwords, witness
-from tests.support.supervisor import TOKEN, supervising
+from tests.support.supervisor import TOKEN, answer_of, supervising
 
 TREE: Final = Path(__file__).parent.parent.parent
 BOX: Final = os.environ.get("EDGEPOSE_BOX", "")
@@ -184,18 +184,9 @@ def ask(
     path: str, method: str = "GET", *, address: str = SUPERVISOR, port: int = 8099, **headers: str
 ) -> tuple[int, bytes]:
     """Send a request from an address; return status and body, 0 if refused."""
-    line = http.client.HTTPConnection("127.0.0.1", port, 30, (address, 0))
-    named = {"Host": "homeassistant.local:8123", "Content-Type": "application/json", **headers}
+    line = HTTPConnection("127.0.0.1", port, 30, (address, 0))
     body = headers.pop("body", None)
-    named.pop("body", None)
-    try:
-        line.request(method, path, body, named)
-        answer = line.getresponse()
-        return answer.status, answer.read()
-    except OSError:
-        return 0, b""
-    finally:
-        line.close()
+    return answer_of(line, path, {"Content-Type": "application/json", **headers}, method, body)
 
 
 class Container:

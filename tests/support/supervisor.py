@@ -2,9 +2,10 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -56,3 +57,21 @@ def supervising(address: tuple[str, int] = ("127.0.0.1", 0)) -> Iterator[Supervi
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield made
         server.shutdown()
+
+
+def answer_of(
+    line: HTTPConnection,
+    path: str,
+    headers: Mapping[str, str],
+    method: str = "GET",
+    body: str | None = None,
+) -> tuple[int, bytes]:
+    """Send a request over a connection and close it; return status and body, 0 if refused."""
+    try:
+        line.request(method, path, body, {"Host": "homeassistant.local:8123", **headers})
+        answer = line.getresponse()
+        return answer.status, answer.read()
+    except OSError:
+        return 0, b""
+    finally:
+        line.close()
