@@ -400,15 +400,23 @@ def seen_at(place: FallenPose, people: Sequence[Pose]) -> FallenPose | None:
 
 
 def with_searched(people: Sequence[Pose], searched: Sequence[CropResult]) -> list[Pose]:
-    """Merge the people found by searches with the others, best first."""
+    """Merge the people found by searches with the others, best first.
+
+    Notes
+    -----
+    A search replaces uncertain detections of the person. A sure one is kept: on films, the
+    joints of a search made people who lie down on a mat resemble people who fell.
+    """
     others = list(people)
     found = []
     for entry in searched:
         for pose in entry.poses[:1]:
             score = mean_score(pose)
-            if score >= SEARCH_SCORE:
-                others = [other for other in others if not is_same(pose, other)]
-                found.append(replace(pose, score=score))
+            same = [other for other in others if is_same(pose, other)]
+            if score < SEARCH_SCORE or any(mean_score(one) >= SEARCH_SCORE for one in same):
+                continue
+            others = [other for other in others if not is_same(pose, other)]
+            found.append(replace(pose, score=score))
     return oks_nms([*found, *others])
 
 

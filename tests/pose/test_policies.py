@@ -394,11 +394,15 @@ def test_a_search_finds_a_person_from_a_score_on(
     assert all(pose.score == pytest.approx(score) for pose in merged)
 
 
-def test_what_the_detector_makes_of_somebody_found_by_a_search_is_left_out() -> None:
-    """A detection of the same person is dropped in favour of the search's pose."""
+@pytest.mark.parametrize(("detected", "kept"), [(SEARCH_SCORE - 0.05, False), (0.6, True)])
+def test_only_an_unsure_detection_is_replaced_by_the_result_of_a_search(
+    detected: float, kept: bool
+) -> None:
+    """Of a person that both found, the detection counts if its joints are sure enough."""
     place = fallen(person(600, 400))
     look = turned(person(600, 420), 90)
     coarse = Pose(look.keypoints[::-1].copy(), 0.9, look.box)
+    coarse.keypoints[:, 2] = detected
     other = person(1000, 300)
     (search,) = [crop for crop in Whole().crops(WIDE, [place], 0) if crop.person is place]
 
@@ -406,7 +410,10 @@ def test_what_the_detector_makes_of_somebody_found_by_a_search_is_left_out() -> 
         [CropResult(Crop(0, everything(WIDE)), [coarse, other]), CropResult(search, [look])]
     )
 
-    assert [pose.keypoints for pose in merged] == [look.keypoints, other.keypoints]
+    expected = [coarse if kept else look, other]
+    assert len(merged) == 2
+    for pose, right in zip(merged, expected, strict=True):
+        assert pose.keypoints is right.keypoints
 
 
 def test_what_a_search_found_is_looked_at_again_upright() -> None:
