@@ -10,9 +10,10 @@ pose model on films (`tests.support.body.FILMED`).
 
 The shipped postures.npz was written by the functions of this script with its default seeds and
 numbers, in several processes; one run of the whole script was not compared bit by bit. At that
-time generated bodies at rest were lost for shorter times. The shipped falls.npz is of an earlier
-version: the network that this script trains finds about as many falls on films, but confirms
-half of the generated children who plunge on hands and knees.
+time generated bodies at rest were lost for shorter times, and nobody sat on a mat before lying
+down or plunged on hands and knees. The shipped falls.npz is of 60,000 scenes and 10 epochs, with
+other random numbers for the choice of the windows. Two networks that differ only in these
+numbers confirm 115 and 114 of the films' falls in six rooms.
 """
 
 import argparse

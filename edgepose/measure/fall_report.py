@@ -13,7 +13,7 @@ import msgspec
 from edgepose.config.schema import Camera, Config
 from edgepose.errors import UsageError, in_words
 from edgepose.measure import event_scores
-from edgepose.people.events.falls import SUSPECT, Evidence, FallDetector
+from edgepose.people.events.falls import LEAST_EVIDENCE, Evidence, FallDetector
 from edgepose.people.zones import Zone
 from edgepose.recording import frames, reader, replay
 from edgepose.timing import NS_PER_S
@@ -30,6 +30,7 @@ Stage = Literal[
     "not found after the fall",
     "descent not recognised",
     "posture speaks against",
+    "went down slowly",
     "evidence too short",
     "not confirmed",
 ]
@@ -276,8 +277,10 @@ def _missed_at(moments: Sequence[_Moment], start_s: float) -> Stage:
     if descent < 0:
         lost = sum(one.people > 0 for one in after[len(after) // 4 :])
         return "descent not recognised" if lost else "not found after the fall"
-    if max(said.descent + said.down for said in seen) < SUSPECT:
+    if max(said.descent + said.down for said in seen) < LEAST_EVIDENCE:
         return "posture speaks against"
+    if max(said.descent + said.down + said.slowness for said in seen) < LEAST_EVIDENCE:
+        return "went down slowly"
     return "evidence too short"
 
 

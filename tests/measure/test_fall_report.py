@@ -11,6 +11,7 @@ from edgepose.config.loading import load_with_overrides
 from edgepose.errors import UsageError
 from edgepose.measure import fall_report
 from edgepose.mqtt import encoding, topics
+from edgepose.people.events.falls import Evidence
 from edgepose.timing import NS_PER_S
 from edgepose.types import NOT_FOLLOWED, Event, Frame, Track, black_image
 from tests.support.body import Act, Actor, Camera, Scene, fall, sit, sit_down, stand
@@ -111,6 +112,25 @@ def test_a_second_suspicion_of_a_fall_is_no_false_alarm(
 
     assert result.repeated == 1
     assert [alarm.at_s for alarm in result.false_alarms] == [60.0]
+
+
+@pytest.mark.parametrize(
+    ("descent", "down", "slowness", "stage"),
+    [
+        (-1.0, 1.0, 0.0, "descent not recognised"),
+        (0.5, -2.0, 0.0, "posture speaks against"),
+        (2.0, 1.0, -4.0, "went down slowly"),
+        (2.0, 1.0, 0.0, "evidence too short"),
+    ],
+)
+def test_a_missed_fall_is_explained_by_its_evidence(
+    descent: float, down: float, slowness: float, stage: str
+) -> None:
+    """The stage is the first one at which the evidence is not enough."""
+    evidence = Evidence(1, descent, down, slowness, visible=True, fallen=False)
+    moments = [fall_report._Moment(at_s / 10, 1, [evidence], []) for at_s in range(100)]
+
+    assert fall_report._missed_at(moments, start_s=3.0) == stage
 
 
 def test_what_does_not_fit_a_folder_is_refused(tmp_path: Path) -> None:

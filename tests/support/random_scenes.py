@@ -48,6 +48,7 @@ from tests.support.body import (
     hold,
     move,
     plank,
+    plunge,
     push_ups,
     sit_ups,
     squats,
@@ -334,6 +335,33 @@ def _lie_down(rng: Rng) -> list[Act]:
     return acts
 
 
+def _sits_then_lies(rng: Rng) -> list[Act]:
+    """Sit down on a mat, stay for a moment or not, and lie down quickly."""
+    seat = _shaken(rng, SITTING_ON_FLOOR, 8)
+    end = replace(flat(rng) if rng.random() < 0.5 else _shaken(rng, ON_BACK, 8), lift=0.0)
+    acts = [*_come(rng)]
+    if rng.random() < 0.5:
+        low = _pick(rng, (CROUCHING, KNEELING, SQUAT, ALL_FOURS))
+        assert isinstance(low, Stance)
+        acts += [move("low", _shaken(rng, low, 8), _u(rng, 0.6, 1.5))]
+        acts += _busy(rng, low, _u(rng, 0.1, 2.0), 8)
+    acts += [move("sit_on_floor", seat, _u(rng, 0.6, 1.5))]
+    acts += _busy(rng, seat, _u(rng, 0.1, 4.0), _u(rng, 2, 10))
+    acts += [move("lie_down", end, _u(rng, 0.6, 2.0)), hold("lie", end, 1.0, posture="lying")]
+    return [*acts, *_busy(rng, end, _u(rng, 2, 6), _u(rng, 0, 12))]
+
+
+def _plunges(rng: Rng) -> list[Act]:
+    """Drop onto hands and knees, or elbows, as playing children do, and stay there."""
+    low = _pick(rng, (ALL_FOURS, ALL_FOURS, ON_ELBOWS, KNEELING))
+    assert isinstance(low, Stance)
+    acts = [*_come(rng), plunge(_u(rng, 0.4, 1.6)), move("low", _shaken(rng, low, 6), 0.4)]
+    if rng.random() < 0.4:
+        acts += [crawl(_u(rng, 1, 4), _u(rng, 0.3, 0.9), _u(rng, -120, 120))]
+    acts += _busy(rng, low, _u(rng, 2, 8), _u(rng, 0, 10))
+    return [*acts, move("up", STANDING, _u(rng, 0.6, 2)), *_come(rng)]
+
+
 def _rise(rng: Rng) -> list[Act]:
     via = _pick(rng, (SITTING_ON_FLOOR, KNEELING, ALL_FOURS, CROUCHING))
     return [
@@ -492,6 +520,8 @@ def _leaves(rng: Rng) -> list[Act]:
 
 QUIET: Final[tuple[tuple[float, Callable[[Rng], list[Act]]], ...]] = (
     (0.26, _lie_down),
+    (0.12, _sits_then_lies),
+    (0.08, _plunges),
     (0.3, _sits),
     (0.2, _low_work),
     (0.12, _exercises),

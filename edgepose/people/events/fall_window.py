@@ -31,6 +31,7 @@ TRUNK: Final = slice(SHOULDERS, HIPS + 1, HIPS - SHOULDERS)
 """Shoulders and hips among the points; as a slice it needs no copy."""
 
 UNSEEN: Final = 0.55  # statures: limit of an unobserved movement; the neutral value of `speeds`
+STILL_HIPS: Final = 0.1  # statures: hips that move less within half a second stay in place
 QUANTILE: Final = 0.8  # of the single statures: the maximum would be that of a stray joint
 
 
@@ -100,13 +101,16 @@ def speeds(inputs: Floats) -> Floats:
     """Return the largest movement of the trunk within half a second, per window (n, ...).
 
     The largest displacement of the shoulders plus that of the hips, in statures; NaN where
-    one of them has no two observations half a second apart. A displacement while the body was
-    hidden for longer counts as `UNSEEN` at most: it may have been fast or slow.
+    one of them has no two observations half a second apart. 0 if the hips stay in place: then
+    only the trunk leans over. A displacement while the body was hidden for longer counts as
+    `UNSEEN` at most: it may have been fast or slow.
     """
     places, shown = _trunk_path(inputs)
     moved = _lengths(places[:, 2:] - places[:, :-2])
     farthest = np.where(shown[:, 2:] & shown[:, :-2], moved, -1).max(axis=1)
     speed = np.where((farthest >= 0).all(axis=1), farthest.sum(axis=1), np.float32(np.nan))
+    still = (farthest[:, 1] >= 0) & (farthest[:, 1] < STILL_HIPS)
+    speed = np.where(still, np.minimum(speed, 0), speed)
     hidden = _unseen_moves(places, shown)
     if hidden is None:
         return np.asarray(speed, np.float32)

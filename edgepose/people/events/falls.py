@@ -51,17 +51,21 @@ SPEED_RANGE: Final = (-4.0, 3.0)  # limits of the speed's logit
 CLEARLY_UP: Final = -3.0  # mean posture logit: below, no fall is suspected, and none is rated
 DOUBT: Final = 0.02  # added to probabilities: bounds the posture logit
 DOWN_MOST: Final = 1.0  # upper limit of the posture logit: lying, without a descent, is no fall
-SUSPECT: Final = 1.2  # minimum evidence (logit) to suspect a fall
-CONFIRM: Final = 2.0  # minimum peak evidence within `RATED_S` to confirm a fall
+LEAST_EVIDENCE: Final = 0.7  # minimum evidence (logit) to suspect a fall
+SLOW_S: Final = (2.0, 2.5)  # time since the person stood: from no to all evidence against a fall
+SLOW_WEIGHT: Final = 4.0  # this evidence, a logit
+LONG_S: Final = 5.0  # no such evidence from this time on: the person may have sat meanwhile
+STOOD: Final = 0.5  # minimum probability of standing of a person who stood
+UP: Final = -1.0  # maximum posture logit of a person who sat on a seat
 RATED_S: Final = 3.0  # seconds after the beginning of a fall in which the evidence may grow
 APART_S: Final = 64.0  # time between the windows of two people; far more than `WINDOW_S`
-BEGIN: Final = -1.0  # a fall begins when the rating rises above this
+BEGIN: Final = -1.8  # a fall begins when the rating rises above this
 DISARM_S: Final = 4.0  # minimum time from the end of a fall to the next suspicion
 
 REST_S: Final = 5.0  # window of observations that decides on the confirmation
 FEW: Final = 8  # with fewer observations the body counts as lost
-STILL_DOWN: Final = -1.0  # minimum mean `_Look.down` at evidence `CONFIRM`
-CLEAR_WEIGHT: Final = 0.5  # by which evidence beyond `CONFIRM` lowers `STILL_DOWN`
+STILL_DOWN: Final = -1.0  # minimum mean `_Look.down` at the evidence `LEAST_EVIDENCE`
+CLEAR_WEIGHT: Final = 0.5  # by which further evidence lowers `STILL_DOWN`
 RESTING: Final = 0.075  # statures: maximum spread of resting shoulders; push-ups exceed it
 RESTING_VERTICAL: Final = 0.05  # statures: the same for the vertical part
 
@@ -69,6 +73,7 @@ UPRIGHT_DEG: Final = 40.0  # maximum lean of an upright trunk
 WHOLE: Final = 0.75  # minimum visible part of the trunk's length; less is foreshortened
 SEAT: Final = 0.4  # statures: minimum shoulders above ankles; 0.5 on a chair, 0.29 on the floor
 STANDS: Final = 0.85  # minimum probability of standing that counts as up by itself
+LIES: Final = 0.5  # minimum probability of lying of a body that is not up, whatever its outline
 
 NEAR: Final = 0.9  # statures: a new track this near to a lost one continues it
 SMALLEST: Final = 0.6  # minimum ratio of the statures; 0.62 is the tenth percentile on films
@@ -155,9 +160,9 @@ class _Fall:
 
     def is_down(self) -> bool:
         """Whether the body is down and at rest, or was lost where it fell."""
-        if self.up_since_ns is not None or self.rating < CONFIRM:
+        if self.up_since_ns is not None:
             return False
-        least = STILL_DOWN - CLEAR_WEIGHT * (self.rating - CONFIRM)
+        least = STILL_DOWN - CLEAR_WEIGHT * (self.rating - LEAST_EVIDENCE)
         return not self.seen or (self._mean_down() >= least and self._is_at_rest())
 
     def _mean_down(self) -> float:
@@ -200,6 +205,9 @@ class _Person:
 
     upright: UprightMemory = field(default_factory=UprightMemory)
 
+    stood_ns: int | None = None
+    """When the person was last seen standing, or sitting on a seat."""
+
     fall: _Fall | None = None
 
     def mean_down(self, at_ns: int) -> float:
@@ -214,7 +222,20 @@ class _Person:
 
     def evidence(self, at_ns: int) -> float:
         """Return the total evidence for a fall, a logit."""
-        return self.descent(at_ns) + DOWN_WEIGHT * self.mean_down(at_ns)
+        return self.descent(at_ns) + DOWN_WEIGHT * self.mean_down(at_ns) + self.slowness()
+
+    def slowness(self) -> float:
+        """Return the evidence against a fall from the time since the person stood, 0 or less.
+
+        People lie down in stages: they crouch or sit on the floor for a moment.
+        """
+        if self.stood_ns is None:
+            return 0.0
+        since_s = (self.looks[-1].at_ns - self.stood_ns) / NS_PER_S
+        if since_s > LONG_S:
+            return 0.0
+        first, last = SLOW_S
+        return -SLOW_WEIGHT * min(1.0, max(0.0, (since_s - first) / (last - first)))
 
     def descent(self, at_ns: int) -> float:
         """Return the evidence of the last seconds, a logit; minus infinity without ratings.
@@ -279,6 +300,9 @@ class Evidence(NamedTuple):
     down: float
     """Logit from the posture; 0 if the body is not seen."""
 
+    slowness: float
+    """Logit from the time since the person stood; 0 or less."""
+
     visible: bool
     fallen: bool
     """Whether a fall is suspected or confirmed."""
@@ -329,6 +353,7 @@ class FallDetector:
                 person.id,
                 person.descent(at_ns) if person.looks else -math.inf,
                 DOWN_WEIGHT * person.mean_down(at_ns),
+                person.slowness() if person.looks else 0.0,
                 person.last_ns == at_ns,
                 person.fall is not None,
             )
@@ -366,6 +391,8 @@ class FallDetector:
             )
             person.looks.append(look)
             _drop_old(person.looks, at_ns, WINDOW_S + GAP_S + MEAN_S)
+            if standing >= STOOD or (down < UP and _is_up(points, person.stature)):
+                person.stood_ns = at_ns
             if person.fall is not None:
                 _watch_fall(person.fall, look)
 
@@ -447,11 +474,11 @@ class FallDetector:
         return [_make_event("fall_confirmed", person, fall, at_ns)]
 
     def _suspect_fall(self, person: _Person, at_ns: int) -> list[Event]:
-        """Start a suspected fall when the evidence reaches `SUSPECT`."""
+        """Start a suspected fall when there is enough evidence."""
         if person.resting or at_ns < person.armed_ns or not person.looks:
             return []
         rating = person.evidence(at_ns)
-        if rating < SUSPECT:
+        if rating < LEAST_EVIDENCE:
             return []
         began_ns = at_ns if person.began_ns is None else person.began_ns
         where = _middle_of(person.looks[-1].points)
@@ -462,7 +489,7 @@ class FallDetector:
         if at_ns - person.last_ns > self.options.gone_s * NS_PER_S:
             return True
         up_ns = fall.up_since_ns
-        return up_ns is not None and at_ns - up_ns >= self.options.recover_s * NS_PER_S
+        return up_ns is not None and person.last_ns - up_ns >= self.options.recover_s * NS_PER_S
 
     def _end_fall(self, person: _Person, fall: _Fall, at_ns: int) -> Event:
         gone = at_ns - person.last_ns > self.options.gone_s * NS_PER_S
@@ -513,7 +540,8 @@ def _is_hidden(points: Array, point: int) -> bool:
 def _watch_fall(fall: _Fall, look: _Look) -> None:
     """Add an observation to a fall and update whether the body is up."""
     fall.add(look)
-    if look.standing < STANDS and not _is_up(look.points, fall.stature):
+    is_up = look.lying < LIES and _is_up(look.points, fall.stature)
+    if look.standing < STANDS and not is_up:
         fall.up_since_ns = None
         fall.where = _middle_of(look.points)
     elif fall.up_since_ns is None:

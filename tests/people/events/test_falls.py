@@ -379,6 +379,56 @@ def test_a_clear_fall_is_confirmed_although_the_body_resembles_a_seated_one(seed
     assert lying < 0.5  # the posture alone would not confirm it
 
 
+@pytest.mark.parametrize("heading", [120, 240])
+def test_lying_down_in_stages_is_no_fall(heading: float) -> None:
+    """A fast drop onto the back is a fall, unless the person has sat on the floor before it."""
+
+    def seen(pause_s: float) -> list[str]:
+        pause = [hold("sit", SITTING_ON_FLOOR, pause_s)] if pause_s else []
+        drop = [move("drop", ON_BACK, 0.6), hold("down", ON_BACK, 15)]
+        acts = [stand(3), move("sit_on_floor", SITTING_ON_FLOOR, 0.8), *pause, *drop]
+        actor = Actor.doing(*acts, at=(4.5, 0), heading_deg=heading)
+        return types(rung(Scene((actor,), CAMERA).truth()))
+
+    assert seen(0.0) == ["fall_suspected", "fall_confirmed"]
+    assert seen(1.5) == []
+
+
+@pytest.mark.parametrize(
+    ("since_s", "slowness"), [(0.0, 0.0), (2.0, 0.0), (2.25, -2.0), (2.5, -4.0), (4.5, -4.0)]
+)
+def test_the_longer_ago_a_person_stood_the_less_it_is_a_fall(
+    since_s: float, slowness: float
+) -> None:
+    """From 2 to 2.5 s after the person stood, the evidence falls by 4; after 5 s it does not."""
+    acts = [stand(3), move("down", ON_FACE, 0.4), hold("down", ON_FACE, 9)]
+    moments = list(Scene((Actor.doing(*acts, at=(4.5, 0), heading_deg=120),), CAMERA).truth(20))
+    detector, found = FallDetector(), dict[float, float]()
+    for moment in moments:
+        detector.update(moment.tracks(), moment.at_ns)
+        (person,) = detector._people.values()
+        assert person.stood_ns is not None
+        (evidence,) = detector.evidence(moment.at_ns)
+        found[round((moment.at_ns - person.stood_ns) / NS_PER_S, 2)] = evidence.slowness
+
+    assert found[since_s] == pytest.approx(slowness, abs=1e-6)
+    assert found[max(found)] == 0.0
+
+
+def test_a_person_who_is_lost_before_they_are_up_for_long_enough_is_still_down() -> None:
+    """`recover_s` counts the time in which the person is seen; until then the state stays on."""
+    acts = [stand(3), fall("left", stay=14), get_up_from_lying(), stand(6)]
+    moments = list(Scene((Actor.doing(*acts, at=(4.5, 0), heading_deg=120),), CAMERA).truth())
+    detector = FallDetector()
+    whole = rung(moments)
+    up_s = whole[-1].at_ns / NS_PER_S - 0.5  # up for half a second
+    cut = [one if one.seconds < up_s else replace(one, people={}) for one in moments]
+
+    assert types(whole) == ["fall_suspected", "fall_confirmed", "fall_recovered"]
+    assert types(rung(cut, detector)) == ["fall_suspected", "fall_confirmed"]
+    assert detector.state == {"fall": True}
+
+
 def test_hips_hidden_by_a_bent_trunk_are_not_guessed() -> None:
     """Bending towards the camera with hidden hips is not suspected."""
     actor = Actor.doing(stand(3), *bend_down(0.6, 8), stand(2), at=(4.5, 0), heading_deg=180)
