@@ -27,6 +27,7 @@ LATE_S: Final = 6.0  # a suspicion later after the impact is of something else
 CONFIRM_S: Final = 10.0
 HIGH_HIPS: Final = 0.45  # statures above the floor; 0.53 when standing, 0.3 on a chair
 LONGEST_S: Final = 1.4  # of the films' falls, from upright to the floor
+SHORTEST: Final = 1.4  # metres: stature of an adult; the films show no children
 TRUNK_JOINTS: Final = [5, 6, 11, 12]
 UNCLEAR: Final = -1  # of `true_postures`: here bodies that nearly lie, as curled up on a side
 Array = NDArray[np.float64]
@@ -71,11 +72,14 @@ def print_cameras(count: int) -> None:
 def _kind_of(one: Drill) -> str:
     """Return whether a fall is quick, from upright and in view, and whether the body lies after it.
 
-    Nearly all falls of the films begin so, and most end so: docs/events.md has the shares.
+    Falls of children are a kind of their own. Nearly all falls of the films begin so, and most
+    end so: docs/events.md has the shares.
     """
     assert one.start_s is not None
     assert one.impact_s is not None
     actor, moments = one.scene.actors[0], np.array([one.start_s - 0.1, one.impact_s + 0.3])
+    if actor.build.stature < SHORTEST:
+        return "children"
     world = actor.joints(moments)
     pixels, depth = one.scene.camera.project(world)
     in_view = one.scene.visible(world, pixels, depth)[1, TRUNK_JOINTS].sum() >= 2
