@@ -9,7 +9,7 @@ import pytest
 
 from edgepose.config.loading import loads
 from edgepose.geometry import box_around
-from edgepose.people.body_measures import POINTS, Array, Looks
+from edgepose.people.body_measures import POINTS, Array, Looks, measure
 from edgepose.people.events import falls
 from edgepose.people.events.fall_window import windows
 from edgepose.people.events.falls import APART_S, FallDetector, FallOptions
@@ -427,6 +427,22 @@ def test_a_person_who_is_lost_before_they_are_up_for_long_enough_is_still_down()
     assert types(whole) == ["fall_suspected", "fall_confirmed", "fall_recovered"]
     assert types(rung(cut, detector)) == ["fall_suspected", "fall_confirmed"]
     assert detector.state == {"fall": True}
+
+
+@pytest.mark.parametrize(("lying", "is_up"), [(0.4, True), (0.6, False)])
+def test_a_body_classified_as_lying_is_not_up_although_its_outline_is(
+    lying: float, *, is_up: bool
+) -> None:
+    """In dark pictures the joints of a fallen body can be placed one above the other."""
+    (moment,) = [one for one in FALLING.truth() if one.seconds == 1.0]
+    keypoints = np.array([pose.keypoints for pose in moment.people.values()])
+    body = measure(keypoints, 0.2)
+    fallen = falls._Fall(0, 3.0, body.points[0, 0], float(body.stature[0]))
+    row = (body.points[0], float(body.width[0]), float(body.stature[0]))
+
+    falls._watch_fall(fallen, falls._Look(NS_PER_S, *row, 0.0, lying, 0.2, cut=False))
+
+    assert (fallen.up_since_ns is not None) == is_up
 
 
 def test_hips_hidden_by_a_bent_trunk_are_not_guessed() -> None:
