@@ -41,6 +41,7 @@ WEIGHTS: Final = "falls.npz"
 
 
 FEWEST: Final = 3  # minimum observations before a window is rated
+FOUND: Final = 2  # minimum observations within `DOWN_S` of a body that is found again
 LOST_S: Final = 2.0  # a lost person is still rated for this long
 MEAN_S: Final = 0.6  # window of the mean rating
 DOWN_S: Final = 0.8  # window of the mean posture logit
@@ -212,13 +213,16 @@ class _Person:
 
     def mean_down(self, at_ns: int) -> float:
         """Return the mean `_Look.down` of the last `DOWN_S`; 0 with too few observations."""
-        first_ns = at_ns - DOWN_S * NS_PER_S
         recent = [
             min(look.down, 0.0 if look.is_partial() else DOWN_MOST)
-            for look in self.looks
-            if look.at_ns > first_ns
+            for look in self._recent_looks(at_ns)
         ]
         return sum(recent) / len(recent) if len(recent) >= FEWEST else 0.0
+
+    def _recent_looks(self, at_ns: int) -> list[_Look]:
+        """Return the observations of the last `DOWN_S`."""
+        first_ns = at_ns - DOWN_S * NS_PER_S
+        return [look for look in self.looks if look.at_ns > first_ns]
 
     def evidence(self, at_ns: int) -> float:
         """Return the total evidence for a fall, a logit."""
@@ -240,10 +244,12 @@ class _Person:
     def descent(self, at_ns: int) -> float:
         """Return the evidence of the last seconds, a logit; minus infinity without ratings.
 
-        The speed of a lost or partly visible body can only lower the evidence.
+        The speed of a body that is lost, has just been found again, or is partly visible can only
+        lower the evidence: a person may have walked on behind something.
         """
         low, high = SPEED_RANGE
-        seen = at_ns - self.looks[-1].at_ns < MEAN_S / 2 * NS_PER_S
+        fresh = at_ns - self.looks[-1].at_ns < MEAN_S / 2 * NS_PER_S
+        seen = fresh and len(self._recent_looks(at_ns)) >= FOUND
         most = high if seen and not self.looks[-1].is_partial() else 0.0
         return self.mean_rating() + min(most, max(low, self.speed))
 

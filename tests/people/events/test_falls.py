@@ -429,6 +429,21 @@ def test_a_person_who_is_lost_before_they_are_up_for_long_enough_is_still_down()
     assert detector.state == {"fall": True}
 
 
+def test_the_speed_of_a_body_that_has_just_been_found_again_is_no_evidence() -> None:
+    """A person who walked on behind something for seconds has moved far within one frame."""
+    (moment,) = [one for one in FALLING.truth() if one.seconds == 1.0]
+    body = measure(np.array([pose.keypoints for pose in moment.people.values()]), 0.2)
+    row = (body.points[0], float(body.width[0]), float(body.stature[0]), 0.0, 0.1, 0.2)
+    person = falls._Person(1, 0, speed=3.0)
+    for seconds in (0.0, 0.1, 2.0, 2.1):
+        at_ns = round(seconds * NS_PER_S)
+        person.looks.append(falls._Look(at_ns, *row, cut=False))
+        person.ratings.extend([(at_ns - 400_000_000, -1.0), (at_ns, -1.0)])
+        expected = -1.0 if seconds in {0.0, 2.0} else 2.0
+        assert person.descent(at_ns) == pytest.approx(expected)
+        person.ratings.clear()
+
+
 @pytest.mark.parametrize(("lying", "is_up"), [(0.4, True), (0.6, False)])
 def test_a_body_classified_as_lying_is_not_up_although_its_outline_is(
     lying: float, *, is_up: bool
