@@ -12,8 +12,7 @@ The shipped postures.npz was written by the functions of this script with its de
 numbers, in several processes; one run of the whole script was not compared bit by bit. At that
 time generated bodies at rest were lost for shorter times, and nobody sat on a mat before lying
 down or plunged on hands and knees. The shipped falls.npz is of 60,000 scenes and 10 epochs, with
-other random numbers for the choice of the windows. Two networks that differ only in these
-numbers confirm 115 and 114 of the films' falls in six rooms.
+other random numbers for the choice of the windows.
 """
 
 import argparse
