@@ -10,9 +10,9 @@ pose model on films (`tests.support.body.FILMED`).
 
 The shipped postures.npz was written by the functions of this script with its default seeds and
 numbers, in several processes; one run of the whole script was not compared bit by bit. At that
-time generated bodies at rest were lost for shorter times, and nobody sat on a mat before lying
-down or plunged on hands and knees. The shipped falls.npz is of 60,000 scenes and 10 epochs, with
-other random numbers for the choice of the windows.
+time generated bodies at rest were lost for shorter times, and there were no scenes of sitting on
+a mat before lying down and of dropping onto hands and knees. The shipped falls.npz is of 60,000
+scenes and 10 epochs, with other random numbers for the choice of the windows.
 """
 
 import argparse

@@ -213,16 +213,13 @@ class _Person:
 
     def mean_down(self, at_ns: int) -> float:
         """Return the mean `_Look.down` of the last `DOWN_S`; 0 with too few observations."""
+        first_ns = at_ns - DOWN_S * NS_PER_S
         recent = [
             min(look.down, 0.0 if look.is_partial() else DOWN_MOST)
-            for look in self._recent_looks(at_ns)
+            for look in self.looks
+            if look.at_ns > first_ns
         ]
         return sum(recent) / len(recent) if len(recent) >= FEWEST else 0.0
-
-    def _recent_looks(self, at_ns: int) -> list[_Look]:
-        """Return the observations of the last `DOWN_S`."""
-        first_ns = at_ns - DOWN_S * NS_PER_S
-        return [look for look in self.looks if look.at_ns > first_ns]
 
     def evidence(self, at_ns: int) -> float:
         """Return the total evidence for a fall, a logit."""
@@ -249,9 +246,13 @@ class _Person:
         """
         low, high = SPEED_RANGE
         fresh = at_ns - self.looks[-1].at_ns < MEAN_S / 2 * NS_PER_S
-        seen = fresh and len(self._recent_looks(at_ns)) >= FOUND
+        seen = fresh and self._is_seen_again(at_ns)
         most = high if seen and not self.looks[-1].is_partial() else 0.0
         return self.mean_rating() + min(most, max(low, self.speed))
+
+    def _is_seen_again(self, at_ns: int) -> bool:
+        """Whether the latest `FOUND` observations are of the last `DOWN_S`."""
+        return len(self.looks) >= FOUND and at_ns - self.looks[-FOUND].at_ns < DOWN_S * NS_PER_S
 
     def may_be_outside(self, at_ns: int) -> bool:
         """Whether the body, or its lower half, was last seen at the edge of the frame."""

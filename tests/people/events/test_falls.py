@@ -63,6 +63,13 @@ def rung(moments: Iterable[Moment], detector: FallDetector | None = None) -> lis
     return [event for m in moments for event in detector.update(m.tracks(), m.at_ns)]
 
 
+def standing_body() -> tuple[Array, float, float]:
+    """Return points, width and stature of a body that stands."""
+    (moment,) = [one for one in FALLING.truth() if one.seconds == 1.0]
+    body = measure(np.array([pose.keypoints for pose in moment.people.values()]), 0.2)
+    return body.points[0], float(body.width[0]), float(body.stature[0])
+
+
 def types(events: Iterable[Event]) -> list[str]:
     return [event.type for event in events]
 
@@ -431,9 +438,7 @@ def test_a_person_who_is_lost_before_they_are_up_for_long_enough_is_still_down()
 
 def test_the_speed_of_a_body_that_has_just_been_found_again_is_no_evidence() -> None:
     """A person who walked on behind something for seconds has moved far within one frame."""
-    (moment,) = [one for one in FALLING.truth() if one.seconds == 1.0]
-    body = measure(np.array([pose.keypoints for pose in moment.people.values()]), 0.2)
-    row = (body.points[0], float(body.width[0]), float(body.stature[0]), 0.0, 0.1, 0.2)
+    row = (*standing_body(), 0.0, 0.1, 0.2)
     person = falls._Person(1, 0, speed=3.0)
     for seconds in (0.0, 0.1, 2.0, 2.1):
         at_ns = round(seconds * NS_PER_S)
@@ -449,13 +454,11 @@ def test_a_body_classified_as_lying_is_not_up_although_its_outline_is(
     lying: float, *, is_up: bool
 ) -> None:
     """In dark pictures the joints of a fallen body can be placed one above the other."""
-    (moment,) = [one for one in FALLING.truth() if one.seconds == 1.0]
-    keypoints = np.array([pose.keypoints for pose in moment.people.values()])
-    body = measure(keypoints, 0.2)
-    fallen = falls._Fall(0, 3.0, body.points[0, 0], float(body.stature[0]))
-    row = (body.points[0], float(body.width[0]), float(body.stature[0]))
+    points, width, stature = standing_body()
+    fallen = falls._Fall(0, 3.0, points[0], stature)
+    look = falls._Look(NS_PER_S, points, width, stature, 0.0, lying, 0.2, cut=False)
 
-    falls._watch_fall(fallen, falls._Look(NS_PER_S, *row, 0.0, lying, 0.2, cut=False))
+    falls._watch_fall(fallen, look)
 
     assert (fallen.up_since_ns is not None) == is_up
 
