@@ -83,6 +83,10 @@ class Box(NamedTuple):
         """Width times height."""
         return self.width * self.height
 
+    def contains(self, x: float, y: float) -> bool:
+        """Whether a point is inside the box or on its border."""
+        return self.x <= x <= self.x + self.width and self.y <= y <= self.y + self.height
+
     def iou(self, other: "Box") -> float:
         """Return the intersection over union of two boxes, from 0 (disjoint) to 1 (equal)."""
         width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)

@@ -31,6 +31,9 @@ def test_boxes_share_what_both_cover() -> None:
     assert room.iou(corner) == corner.iou(room) == pytest.approx(0.25)
     assert room.iou(Box(120, 50, 40, 20)) == pytest.approx(1 / 3)
     assert corner.centre == (130, 65)
+    assert room.contains(100, 70)
+    assert not room.contains(99, 70)
+    assert not room.contains(120, 71)
 
 
 def test_a_frame_without_its_picture_is_as_large() -> None:

@@ -31,6 +31,7 @@ Stage = Literal[
     "descent not recognised",
     "posture speaks against",
     "went down slowly",
+    "behind another person",
     "evidence too short",
     "not confirmed",
 ]
@@ -279,9 +280,11 @@ def _missed_at(moments: Sequence[_Moment], start_s: float) -> Stage:
         return "descent not recognised" if lost else "not found after the fall"
     if max(said.descent + said.down for said in seen) < LEAST_EVIDENCE:
         return "posture speaks against"
-    if max(said.descent + said.down + said.slowness for said in seen) < LEAST_EVIDENCE:
+    enough = [said for said in seen if said.descent + said.down + said.slowness >= LEAST_EVIDENCE]
+    if not enough:
         return "went down slowly"
-    return "evidence too short"
+    covered = all(said.covered for said in enough)
+    return "behind another person" if covered else "evidence too short"
 
 
 # ------------------------------------------------------------------------------- report

@@ -115,19 +115,20 @@ def test_a_second_suspicion_of_a_fall_is_no_false_alarm(
 
 
 @pytest.mark.parametrize(
-    ("descent", "down", "slowness", "stage"),
+    ("descent", "down", "slowness", "covered", "stage"),
     [
-        (-1.0, 1.0, 0.0, "descent not recognised"),
-        (0.5, -2.0, 0.0, "posture speaks against"),
-        (2.0, 1.0, -4.0, "went down slowly"),
-        (2.0, 1.0, 0.0, "evidence too short"),
+        (-1.0, 1.0, 0.0, False, "descent not recognised"),
+        (0.5, -2.0, 0.0, False, "posture speaks against"),
+        (2.0, 1.0, -4.0, False, "went down slowly"),
+        (2.0, 1.0, 0.0, True, "behind another person"),
+        (2.0, 1.0, 0.0, False, "evidence too short"),
     ],
 )
 def test_a_missed_fall_is_explained_by_its_evidence(
-    descent: float, down: float, slowness: float, stage: str
+    descent: float, down: float, slowness: float, *, covered: bool, stage: str
 ) -> None:
     """The stage is the first one at which the evidence is not enough."""
-    evidence = Evidence(1, descent, down, slowness, visible=True, fallen=False)
+    evidence = Evidence(1, descent, down, slowness, visible=False, covered=covered, fallen=False)
     moments = [fall_report._Moment(at_s / 10, 1, [evidence], []) for at_s in range(100)]
 
     assert fall_report._missed_at(moments, start_s=3.0) == stage

@@ -825,7 +825,7 @@ SCORE_LOGITS: Final = np.repeat([0.25, 0.2, 0.3, 0.8, 0.4, 0.1, 0.9, 0.45, 0.2],
 """Logits of the scores of visible joints of people who are up."""
 
 FALLEN_LOGITS: Final = np.repeat(
-    [-0.45, -0.3, -0.25, -0.6, -0.75, -0.65, -0.6, -0.4, -0.2], PER_JOINT
+    [-0.45, -0.3, -0.25, -0.6, -1.05, -0.9, -0.6, -0.6, -0.4], PER_JOINT
 )
 """Added for a body that lies."""
 
@@ -835,10 +835,10 @@ HIDDEN_LOGIT: Final = -0.75
 STRIDE: Final = 0.3
 """Movement in parts of the body's extent that renews the errors: a body at rest keeps them."""
 
-AT_REST: Final = 0.03
+AT_REST: Final = 0.005
 """Pace at which errors change while the body is at rest, as a part of the usual one."""
 
-JITTER: Final = 0.003
+JITTER: Final = 0.0005
 """Standard deviation of a joint of a body at rest, in parts of its extent."""
 
 FILMED: Final = Noise(
@@ -850,7 +850,7 @@ FILMED: Final = Noise(
     lost_s=0.6,
     measured=True,
     paired=0.5,
-    merged=0.4,
+    merged=0.65,
     invented=0.3,
 )
 """Errors as MoveNet MultiPose makes them on films."""

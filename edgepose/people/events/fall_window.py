@@ -30,7 +30,7 @@ NUMBERS: Final = np.arange(STEPS)[:, None]
 TRUNK: Final = slice(SHOULDERS, HIPS + 1, HIPS - SHOULDERS)
 """Shoulders and hips among the points; as a slice it needs no copy."""
 
-UNSEEN: Final = 0.55  # statures: limit of an unobserved movement; the neutral value of `speeds`
+UNSEEN: Final = 0.6  # statures: limit of an unobserved movement; the neutral value of `speeds`
 STILL_HIPS: Final = 0.1  # statures: hips that move less within half a second stay in place
 QUANTILE: Final = 0.8  # of the single statures: the maximum would be that of a stray joint
 

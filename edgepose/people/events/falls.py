@@ -40,8 +40,7 @@ from edgepose.types import Event, Floats, Track
 WEIGHTS: Final = "falls.npz"
 
 
-FEWEST: Final = 3  # minimum observations before a window is rated
-FOUND: Final = 2  # minimum observations within `DOWN_S` of a body that is found again
+FEWEST: Final = 3  # minimum observations before a window is rated, and of a body found again
 LOST_S: Final = 2.0  # a lost person is still rated for this long
 MEAN_S: Final = 0.6  # window of the mean rating
 DOWN_S: Final = 0.8  # window of the mean posture logit
@@ -52,12 +51,12 @@ SPEED_RANGE: Final = (-4.0, 3.0)  # limits of the speed's logit
 CLEARLY_UP: Final = -3.0  # mean posture logit: below, no fall is suspected, and none is rated
 DOUBT: Final = 0.02  # added to probabilities: bounds the posture logit
 DOWN_MOST: Final = 1.0  # upper limit of the posture logit: lying, without a descent, is no fall
-LEAST_EVIDENCE: Final = 0.7  # minimum evidence (logit) to suspect a fall
+LEAST_EVIDENCE: Final = 0.5  # minimum evidence (logit) to suspect a fall
 SLOW_S: Final = (2.0, 2.5)  # time since the person stood: from no to all evidence against a fall
 SLOW_WEIGHT: Final = 4.0  # this evidence, a logit
 LONG_S: Final = 5.0  # no such evidence from this time on: the person may have sat meanwhile
 STOOD: Final = 0.5  # minimum probability of standing of a person who stood
-UP: Final = -1.0  # maximum posture logit of a person who sat on a seat
+UP: Final = -1.0  # maximum posture logit of a person who sits on a seat
 RATED_S: Final = 3.0  # seconds after the beginning of a fall in which the evidence may grow
 APART_S: Final = 64.0  # time between the windows of two people; far more than `WINDOW_S`
 BEGIN: Final = -1.8  # a fall begins when the rating rises above this
@@ -74,7 +73,6 @@ UPRIGHT_DEG: Final = 40.0  # maximum lean of an upright trunk
 WHOLE: Final = 0.75  # minimum visible part of the trunk's length; less is foreshortened
 SEAT: Final = 0.4  # statures: minimum shoulders above ankles; 0.5 on a chair, 0.29 on the floor
 STANDS: Final = 0.85  # minimum probability of standing that counts as up by itself
-LIES: Final = 0.5  # minimum probability of lying of a body that is not up, whatever its outline
 
 NEAR: Final = 0.9  # statures: a new track this near to a lost one continues it
 SMALLEST: Final = 0.6  # minimum ratio of the statures; 0.62 is the tenth percentile on films
@@ -120,6 +118,14 @@ class _Look(NamedTuple):
     def is_partial(self) -> bool:
         """Whether the hips are hidden, or the feet are probably outside of the frame."""
         return _is_hidden(self.points, HIPS) or (self.cut and _is_hidden(self.points, ANKLES))
+
+    def is_up(self, stature: float) -> bool:
+        """Whether a body stands or sits on something, with the feet visible."""
+        across, up = self.points[SHOULDERS] - self.points[HIPS]
+        lean_deg = np.degrees(np.arctan2(abs(across), -up))
+        whole = lean_deg < UPRIGHT_DEG and np.hypot(across, up) >= WHOLE * TRUNK * stature
+        high = self.points[ANKLES, 1] - self.points[SHOULDERS, 1] >= SEAT * stature
+        return bool(self.down < UP and whole and high)
 
 
 @dataclass(slots=True)
@@ -204,12 +210,26 @@ class _Person:
     resting: bool = False
     """Whether the person is in a zone of kind `rest`."""
 
+    found_again: int = FEWEST
+    """Observations since the latest loss for more than `GAP_S`; at least `FEWEST` without one."""
+
+    covered: bool = False
+    """Whether the person is lost, and another one has been seen in front of that place since."""
+
     upright: UprightMemory = field(default_factory=UprightMemory)
 
     stood_ns: int | None = None
     """When the person was last seen standing, or sitting on a seat."""
 
     fall: _Fall | None = None
+
+    def add(self, look: _Look, frame_before_ns: int) -> None:
+        """Add an observation; `frame_before_ns` is the time of the previous frame."""
+        last_ns = self.looks[-1].at_ns if self.looks else look.at_ns
+        lost = last_ns < frame_before_ns and look.at_ns - last_ns > GAP_S * NS_PER_S
+        self.found_again = 1 if lost else self.found_again + 1
+        self.looks.append(look)
+        _drop_old(self.looks, look.at_ns, WINDOW_S + GAP_S + MEAN_S)
 
     def mean_down(self, at_ns: int) -> float:
         """Return the mean `_Look.down` of the last `DOWN_S`; 0 with too few observations."""
@@ -239,20 +259,18 @@ class _Person:
         return -SLOW_WEIGHT * min(1.0, max(0.0, (since_s - first) / (last - first)))
 
     def descent(self, at_ns: int) -> float:
-        """Return the evidence of the last seconds, a logit; minus infinity without ratings.
+        """Return the evidence of the last seconds, a logit.
 
-        The speed of a body that is lost, has just been found again, or is partly visible can only
-        lower the evidence: a person may have walked on behind something.
+        Minus infinity without ratings, and for a body that has just been found again: its posture
+        and place tell more than the loss. The speed of a body that is lost or partly visible can
+        only lower the evidence: a person may have walked on behind something.
         """
         low, high = SPEED_RANGE
-        fresh = at_ns - self.looks[-1].at_ns < MEAN_S / 2 * NS_PER_S
-        seen = fresh and self._is_seen_again(at_ns)
-        most = high if seen and not self.looks[-1].is_partial() else 0.0
+        visible = at_ns - self.looks[-1].at_ns < MEAN_S / 2 * NS_PER_S
+        if visible and self.found_again < FEWEST:
+            return -math.inf
+        most = high if visible and not self.looks[-1].is_partial() else 0.0
         return self.mean_rating() + min(most, max(low, self.speed))
-
-    def _is_seen_again(self, at_ns: int) -> bool:
-        """Whether the latest `FOUND` observations are of the last `DOWN_S`."""
-        return len(self.looks) >= FOUND and at_ns - self.looks[-FOUND].at_ns < DOWN_S * NS_PER_S
 
     def may_be_outside(self, at_ns: int) -> bool:
         """Whether the body, or its lower half, was last seen at the edge of the frame."""
@@ -302,7 +320,7 @@ class Evidence(NamedTuple):
 
     person: int
     descent: float
-    """Logit from the last seconds; minus infinity if they were not rated."""
+    """Logit from the last seconds; minus infinity if not rated, or just found again."""
 
     down: float
     """Logit from the posture; 0 if the body is not seen."""
@@ -311,6 +329,9 @@ class Evidence(NamedTuple):
     """Logit from the time since the person stood; 0 or less."""
 
     visible: bool
+    covered: bool
+    """Whether the body was lost where another person was seen: no fall is suspected."""
+
     fallen: bool
     """Whether a fall is suspected or confirmed."""
 
@@ -322,6 +343,7 @@ class FallDetector:
         self.options = options or FallOptions()
         self._rest = {zone.id for zone in zones if zone.kind == "rest"}
         self._people: dict[int, _Person] = {}
+        self._before_ns = 0
         self._speeds = FallSpeeds(VISIBLE * self.options.min_keypoint_score)
 
     @classmethod
@@ -351,6 +373,7 @@ class FallDetector:
         self._people = {
             id_: person for id_, person in self._people.items() if self._is_kept(person, at_ns)
         }
+        self._before_ns = at_ns
         return self._speeds.add(events, tracks, at_ns)
 
     def evidence(self, at_ns: int) -> list[Evidence]:
@@ -362,6 +385,7 @@ class FallDetector:
                 DOWN_WEIGHT * person.mean_down(at_ns),
                 person.slowness() if person.looks else 0.0,
                 person.last_ns == at_ns,
+                person.covered,
                 person.fall is not None,
             )
             for person in self._people.values()
@@ -386,7 +410,7 @@ class FallDetector:
         upright = upright_looks(keypoints, min_score)
         rows = zip(tracks, people, postures, upright, *looks, strict=True)
         for track, person, posture, stood, points, width, stature in rows:
-            person.last_ns = at_ns
+            person.last_ns, person.covered = at_ns, False
             person.resting = bool(self._rest.intersection(track.zones))
             if _is_hidden(points, SHOULDERS) and _is_hidden(points, HIPS):
                 continue
@@ -396,12 +420,20 @@ class FallDetector:
             look = _Look(
                 at_ns, points, float(width), float(stature), down, lying, standing, track.cut
             )
-            person.looks.append(look)
-            _drop_old(person.looks, at_ns, WINDOW_S + GAP_S + MEAN_S)
-            if standing >= STOOD or (down < UP and _is_up(points, person.stature)):
+            person.add(look, self._before_ns)
+            if standing >= STOOD or look.is_up(person.stature):
                 person.stood_ns = at_ns
             if person.fall is not None:
                 _watch_fall(person.fall, look)
+        self._note_covered(tracks)
+
+    def _note_covered(self, tracks: Sequence[Track]) -> None:
+        """Note which lost people may be behind another one."""
+        present = {track.id for track in tracks}
+        for person in self._people.values():
+            if person.id not in present and person.looks:
+                x, y = _middle_of(person.looks[-1].points)
+                person.covered |= any(track.pose.box.contains(x, y) for track in tracks)
 
     def _person_of(
         self, id_: int, points: Array, stature: float, present: set[int], at_ns: int
@@ -482,7 +514,7 @@ class FallDetector:
 
     def _suspect_fall(self, person: _Person, at_ns: int) -> list[Event]:
         """Start a suspected fall when there is enough evidence."""
-        if person.resting or at_ns < person.armed_ns or not person.looks:
+        if person.resting or person.covered or not person.looks or at_ns < person.armed_ns:
             return []
         rating = person.evidence(at_ns)
         if rating < LEAST_EVIDENCE:
@@ -547,8 +579,7 @@ def _is_hidden(points: Array, point: int) -> bool:
 def _watch_fall(fall: _Fall, look: _Look) -> None:
     """Add an observation to a fall and update whether the body is up."""
     fall.add(look)
-    is_up = look.lying < LIES and _is_up(look.points, fall.stature)
-    if look.standing < STANDS and not is_up:
+    if look.standing < STANDS and not look.is_up(fall.stature):
         fall.up_since_ns = None
         fall.where = _middle_of(look.points)
     elif fall.up_since_ns is None:
@@ -592,14 +623,6 @@ def _sigmoid(logit: float) -> float:
 def _middle_of(points: Array) -> Array:
     """Return the hips, or the shoulders where the hips are hidden."""
     return np.asarray(points[SHOULDERS] if np.isnan(points[HIPS, 0]) else points[HIPS])
-
-
-def _is_up(points: Array, stature: float) -> bool:
-    """Whether a body stands or sits on something, with the feet visible."""
-    across, up = points[SHOULDERS] - points[HIPS]
-    lean_deg = np.degrees(np.arctan2(abs(across), -up))
-    whole = lean_deg < UPRIGHT_DEG and np.hypot(across, up) >= WHOLE * TRUNK * stature
-    return bool(whole and points[ANKLES, 1] - points[SHOULDERS, 1] >= SEAT * stature)
 
 
 def _drop_old(looks: deque[_Look], at_ns: int, seconds: float) -> None:

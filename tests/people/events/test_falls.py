@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edgepose.config import schema
 from edgepose.config.loading import loads
 from edgepose.geometry import box_around
+from edgepose.people import build
 from edgepose.people.body_measures import POINTS, Array, Looks, measure
 from edgepose.people.events import falls
 from edgepose.people.events.fall_window import windows
@@ -16,7 +18,7 @@ from edgepose.people.events.falls import APART_S, FallDetector, FallOptions
 from edgepose.people.zones import Zone
 from edgepose.skeleton import MIRRORED
 from edgepose.timing import NS_PER_S
-from edgepose.types import Event, Floats, Pose, Track
+from edgepose.types import Event, Floats, Pose, Size, Track
 from tests.support.body import (
     ON_BACK,
     ON_FACE,
@@ -48,6 +50,7 @@ from tests.support.contracts.event import DetectorContract
 from tests.support.random_scenes import drill
 from tests.support.scenes import FALLS, QUIET, SHORT, case, cases
 from tests.support.scoring import Tally, replayed, replayed_and_held, tally
+from tests.support.walks import crowd
 
 BED = Zone("bed", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)), "rest")
 CAMERA = Camera(1.8).aimed_at(4.5)
@@ -436,27 +439,61 @@ def test_a_person_who_is_lost_before_they_are_up_for_long_enough_is_still_down()
     assert detector.state == {"fall": True}
 
 
-def test_the_speed_of_a_body_that_has_just_been_found_again_is_no_evidence() -> None:
-    """A person who walked on behind something for seconds has moved far within one frame."""
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_a_body_that_was_lost_is_rated_again_from_its_third_observation_on(
+    *, is_lost: bool
+) -> None:
+    """A person who walked on behind something has moved far; left-out frames are no loss."""
     row = (*standing_body(), 0.0, 0.1, 0.2)
     person = falls._Person(1, 0, speed=3.0)
-    for seconds in (0.0, 0.1, 2.0, 2.1):
+    before_ns = 0
+    for number, seconds in enumerate((0.0, 0.1, 1.0, 1.1, 1.2)):
         at_ns = round(seconds * NS_PER_S)
-        person.looks.append(falls._Look(at_ns, *row, cut=False))
+        frame_before_ns = 900_000_000 if is_lost and number == 2 else before_ns
+        person.add(falls._Look(at_ns, *row, cut=False), frame_before_ns)
         person.ratings.extend([(at_ns - 400_000_000, -1.0), (at_ns, -1.0)])
-        expected = -1.0 if seconds in {0.0, 2.0} else 2.0
-        assert person.descent(at_ns) == pytest.approx(expected)
+        waits = is_lost and number in {2, 3}
+        assert person.descent(at_ns) == pytest.approx(-math.inf if waits else 2.0)
         person.ratings.clear()
+        before_ns = at_ns
 
 
-@pytest.mark.parametrize(("lying", "is_up"), [(0.4, True), (0.6, False)])
-def test_a_body_classified_as_lying_is_not_up_although_its_outline_is(
-    lying: float, *, is_up: bool
+@pytest.mark.parametrize(("aside_px", "expected"), [(0, []), (400, ["fall_suspected"])])
+def test_a_person_who_is_lost_behind_another_one_may_have_walked_on(
+    aside_px: float, expected: list[str]
+) -> None:
+    """A body that is lost while it comes down is a fall unless somebody stands in front of it."""
+    moments = [one for one in FALLING.truth() if one.seconds < 8]
+    stands = moments[0].people[0].keypoints.copy()
+    hips_px = moments[36].people[0].keypoints[11, 0] - stands[11, 0]
+    stands[:, 0] += hips_px + aside_px
+    other = {1: Pose(stands, 1.0, box_around(stands))}
+    lost = [
+        replace(one, people=other if one.seconds > 3.6 else other | one.people) for one in moments
+    ]
+
+    assert types(rung(lost)) == expected
+
+
+@pytest.mark.parametrize("seed", [101, 102, 103])
+def test_people_who_walk_behind_each_other_do_not_fall(seed: int) -> None:
+    """Eight people walk about for a minute; a busy machine leaves out 30 % of the frames."""
+    people = build.follower(schema.Config(), schema.Camera(id="street", source="-"))
+    rng = np.random.default_rng(seed)
+    frames = [one for one in crowd(8, 60, seed).film(10, seed) if rng.random() >= 0.3]
+    events = [e for one in frames for e in people.follow(one.poses, one.at_ns, Size(1280, 720))[1]]
+
+    assert not [event for event in events if event.type.startswith("fall")]
+
+
+@pytest.mark.parametrize(("down", "is_up"), [(-1.5, True), (-0.5, False)])
+def test_a_body_that_hardly_resembles_a_seated_one_is_not_up_although_its_outline_is(
+    down: float, *, is_up: bool
 ) -> None:
     """In dark pictures the joints of a fallen body can be placed one above the other."""
     points, width, stature = standing_body()
     fallen = falls._Fall(0, 3.0, points[0], stature)
-    look = falls._Look(NS_PER_S, points, width, stature, 0.0, lying, 0.2, cut=False)
+    look = falls._Look(NS_PER_S, points, width, stature, down, 0.2, 0.2, cut=False)
 
     falls._watch_fall(fallen, look)
 
