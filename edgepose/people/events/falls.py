@@ -428,12 +428,16 @@ class FallDetector:
         self._note_covered(tracks)
 
     def _note_covered(self, tracks: Sequence[Track]) -> None:
-        """Note which lost people may be behind another one."""
+        """Note which lost people may be behind another one: nearer, so not much smaller."""
         present = {track.id for track in tracks}
+        boxes = [track.pose.box for track in tracks]
         for person in self._people.values():
             if person.id not in present and person.looks:
                 x, y = _middle_of(person.looks[-1].points)
-                person.covered |= any(track.pose.box.contains(x, y) for track in tracks)
+                least = SMALLEST * person.stature
+                person.covered |= any(
+                    box.contains(x, y) and max(box.width, box.height) >= least for box in boxes
+                )
 
     def _person_of(
         self, id_: int, points: Array, stature: float, present: set[int], at_ns: int

@@ -458,15 +458,20 @@ def test_a_body_that_was_lost_is_rated_again_from_its_third_observation_on(
         before_ns = at_ns
 
 
-@pytest.mark.parametrize(("aside_px", "expected"), [(0, []), (400, ["fall_suspected"])])
+@pytest.mark.parametrize(
+    ("aside_px", "scale", "expected"),
+    [(0, 1.0, []), (400, 1.0, ["fall_suspected"]), (0, 0.5, ["fall_suspected"])],
+)
 def test_a_person_who_is_lost_behind_another_one_may_have_walked_on(
-    aside_px: float, expected: list[str]
+    aside_px: float, scale: float, expected: list[str]
 ) -> None:
     """A body that is lost while it comes down is a fall unless somebody stands in front of it."""
     moments = [one for one in FALLING.truth() if one.seconds < 8]
     stands = moments[0].people[0].keypoints.copy()
     hips_px = moments[36].people[0].keypoints[11, 0] - stands[11, 0]
     stands[:, 0] += hips_px + aside_px
+    hips = stands[11, :2].copy()
+    stands[:, :2] = hips + scale * (stands[:, :2] - hips)
     other = {1: Pose(stands, 1.0, box_around(stands))}
     lost = [
         replace(one, people=other if one.seconds > 3.6 else other | one.people) for one in moments
