@@ -343,7 +343,7 @@ class FallDetector:
         self.options = options or FallOptions()
         self._rest = {zone.id for zone in zones if zone.kind == "rest"}
         self._people: dict[int, _Person] = {}
-        self._before_ns = 0
+        self._last_frame_ns = 0
         self._speeds = FallSpeeds(VISIBLE * self.options.min_keypoint_score)
 
     @classmethod
@@ -373,7 +373,7 @@ class FallDetector:
         self._people = {
             id_: person for id_, person in self._people.items() if self._is_kept(person, at_ns)
         }
-        self._before_ns = at_ns
+        self._last_frame_ns = at_ns
         return self._speeds.add(events, tracks, at_ns)
 
     def evidence(self, at_ns: int) -> list[Evidence]:
@@ -420,7 +420,7 @@ class FallDetector:
             look = _Look(
                 at_ns, points, float(width), float(stature), down, lying, standing, track.cut
             )
-            person.add(look, self._before_ns)
+            person.add(look, self._last_frame_ns)
             if standing >= STOOD or look.is_up(person.stature):
                 person.stood_ns = at_ns
             if person.fall is not None:
