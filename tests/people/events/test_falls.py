@@ -465,7 +465,7 @@ def test_a_body_that_was_lost_is_rated_again_from_its_third_observation_on(
 def test_a_person_who_is_lost_behind_another_one_may_have_walked_on(
     aside_px: float, scale: float, expected: list[str]
 ) -> None:
-    """A body that is lost while it comes down is a fall unless somebody stands in front of it."""
+    """A body that is lost while falling is suspected, unless another body covers its place."""
     moments = [one for one in FALLING.truth() if one.seconds < 8]
     stands = moments[0].people[0].keypoints.copy()
     hips_px = moments[36].people[0].keypoints[11, 0] - stands[11, 0]
