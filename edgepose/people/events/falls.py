@@ -46,12 +46,16 @@ MEAN_S: Final = 0.6  # window of the mean rating
 DOWN_S: Final = 0.8  # window of the mean posture logit
 DOWN_WEIGHT: Final = 1.0  # weight of the posture logit relative to the rating
 SPEED: Final = UNSEEN  # neutral value of `speeds`: getting down on mats and chairs is slower
+SEATED_SPEED: Final = 0.45  # the same for a person who sat before: the trunk has less far to fall
+SEATED_S: Final = 2.0  # time constant of the mean that decides whether the person sat
 SPEED_WEIGHT: Final = 12.0  # logit per unit of `speeds`
 SPEED_RANGE: Final = (-4.0, 3.0)  # limits of the speed's logit
 CLEARLY_UP: Final = -3.0  # mean posture logit: below, no fall is suspected, and none is rated
 DOUBT: Final = 0.02  # added to probabilities: bounds the posture logit
 DOWN_MOST: Final = 1.0  # upper limit of the posture logit: lying, without a descent, is no fall
-LEAST_EVIDENCE: Final = 0.5  # minimum evidence (logit) to suspect a fall
+LEAST_EVIDENCE: Final = 0.3  # minimum evidence (logit) to suspect a fall
+LOST_EVIDENCE: Final = 0.5  # the same for a body that is not seen
+SUSTAINED_S: Final = 0.075  # for a confirmation it lasts so long: a frame more, at 10 a second
 SLOW_S: Final = (2.0, 2.5)  # time since the person stood: from no to all evidence against a fall
 SLOW_WEIGHT: Final = 4.0  # this evidence, a logit
 LONG_S: Final = 5.0  # no such evidence from this time on: the person may have sat meanwhile
@@ -64,7 +68,7 @@ DISARM_S: Final = 4.0  # minimum time from the end of a fall to the next suspici
 
 REST_S: Final = 5.0  # window of observations that decides on the confirmation
 FEW: Final = 8  # with fewer observations the body counts as lost
-STILL_DOWN: Final = -1.0  # minimum mean `_Look.down` at the evidence `LEAST_EVIDENCE`
+STILL_DOWN: Final = -2.0  # minimum mean `_Look.down` at the evidence `LEAST_EVIDENCE`
 CLEAR_WEIGHT: Final = 0.5  # by which further evidence lowers `STILL_DOWN`
 RESTING: Final = 0.075  # statures: maximum spread of resting shoulders; push-ups exceed it
 RESTING_VERTICAL: Final = 0.05  # statures: the same for the vertical part
@@ -112,6 +116,9 @@ class _Look(NamedTuple):
     standing: float
     """Probability within [0, 1]."""
 
+    sitting: float
+    """Probability within [0, 1]."""
+
     cut: bool
     """Whether the frame's edge cuts the body."""
 
@@ -133,6 +140,7 @@ class _Fall:
     """A suspected or confirmed fall."""
 
     began_ns: int
+    suspected_ns: int
     rating: float
     """Peak evidence within `RATED_S`, a logit."""
 
@@ -143,8 +151,21 @@ class _Fall:
     looks: deque[_Look] = field(default_factory=deque)
     """Observations of the last `REST_S`."""
 
+    evident_ns: int = 0
+    """Last time, within `RATED_S`, with evidence of at least `LEAST_EVIDENCE`."""
+
     confirmed: bool = False
     up_since_ns: int | None = None
+
+    def rate(self, evidence: float, at_ns: int) -> None:
+        """Add the evidence of one frame, a logit."""
+        self.rating = max(self.rating, evidence)
+        if evidence >= LEAST_EVIDENCE:
+            self.evident_ns = at_ns
+
+    def is_sustained(self) -> bool:
+        """Whether the evidence lasted for `SUSTAINED_S`, not for a single frame."""
+        return self.evident_ns - self.suspected_ns >= SUSTAINED_S * NS_PER_S
 
     def add(self, look: _Look) -> None:
         """Add an observation of the body."""
@@ -221,6 +242,9 @@ class _Person:
     stood_ns: int | None = None
     """When the person was last seen standing, or sitting on a seat."""
 
+    seated: float = 0.0
+    """How much the person sat rather than stood until then: a mean over `SEATED_S`."""
+
     fall: _Fall | None = None
 
     def add(self, look: _Look, frame_before_ns: int) -> None:
@@ -230,6 +254,23 @@ class _Person:
         self.found_again = 1 if lost else self.found_again + 1
         self.looks.append(look)
         _drop_old(self.looks, look.at_ns, WINDOW_S + GAP_S + MEAN_S)
+
+    def note_up(self, look: _Look) -> None:
+        """Note an observation of the person standing, or sitting on a seat."""
+        sitting = look.sitting / (look.sitting + look.standing + DOUBT)
+        if self.stood_ns is None:
+            self.seated = sitting
+        else:
+            passed_s = min(GAP_S, (look.at_ns - self.stood_ns) / NS_PER_S)
+            self.seated += (1 - math.exp(-passed_s / SEATED_S)) * (sitting - self.seated)
+        self.stood_ns = look.at_ns
+
+    def set_speed(self, speed: float, at_ns: int) -> None:
+        """Set the evidence of the trunk's speed in statures per half second; NaN if unknown."""
+        neutral = SPEED
+        if self.stood_ns is not None and at_ns - self.stood_ns < LONG_S * NS_PER_S:
+            neutral += (SEATED_SPEED - SPEED) * max(0.0, 2 * self.seated - 1)
+        self.speed = 0.0 if math.isnan(speed) else SPEED_WEIGHT * (speed - neutral)
 
     def mean_down(self, at_ns: int) -> float:
         """Return the mean `_Look.down` of the last `DOWN_S`; 0 with too few observations."""
@@ -418,11 +459,19 @@ class FallDetector:
             person.upright.add(stood, standing, at_ns)
             down = math.log((lying + other / 2 + DOUBT) / (standing + sitting + other / 2 + DOUBT))
             look = _Look(
-                at_ns, points, float(width), float(stature), down, lying, standing, track.cut
+                at_ns,
+                points,
+                float(width),
+                float(stature),
+                down=down,
+                lying=lying,
+                standing=standing,
+                sitting=sitting,
+                cut=track.cut,
             )
             person.add(look, self._last_frame_ns)
             if standing >= STOOD or look.is_up(person.stature):
-                person.stood_ns = at_ns
+                person.note_up(look)
             if person.fall is not None:
                 _watch_fall(person.fall, look)
         self._note_covered(tracks)
@@ -495,7 +544,7 @@ class FallDetector:
         for (person, rated_ns), is_known, rating, speed in evidence:
             if is_known:
                 person.add_rating(rated_ns, float(rating))
-                person.speed = 0.0 if math.isnan(speed) else SPEED_WEIGHT * (speed - SPEED)
+                person.set_speed(speed, at_ns)
         for person in rated:
             person.unrated.clear()
 
@@ -507,11 +556,13 @@ class FallDetector:
         if fall is None:
             return self._suspect_fall(person, at_ns)
         if fall.is_fresh(at_ns) and person.looks:
-            fall.rating = max(fall.rating, person.evidence(at_ns))
+            fall.rate(person.evidence(at_ns), at_ns)
         if self._is_over(person, fall, at_ns):
             return [self._end_fall(person, fall, at_ns)]
         waited_s = (at_ns - fall.began_ns) / NS_PER_S
-        if fall.confirmed or waited_s < self.options.confirm_s or not fall.is_down():
+        if fall.confirmed or waited_s < self.options.confirm_s:
+            return []
+        if not fall.is_sustained() or not fall.is_down():
             return []
         fall.confirmed = True
         return [_make_event("fall_confirmed", person, fall, at_ns)]
@@ -521,11 +572,11 @@ class FallDetector:
         if person.resting or person.covered or not person.looks or at_ns < person.armed_ns:
             return []
         rating = person.evidence(at_ns)
-        if rating < LEAST_EVIDENCE:
+        if rating < (LEAST_EVIDENCE if person.last_ns == at_ns else LOST_EVIDENCE):
             return []
         began_ns = at_ns if person.began_ns is None else person.began_ns
         where = _middle_of(person.looks[-1].points)
-        person.fall = _Fall(began_ns, rating, where, person.stature)
+        person.fall = _Fall(began_ns, at_ns, rating, where, person.stature)
         return [_make_event("fall_suspected", person, person.fall, at_ns)]
 
     def _is_over(self, person: _Person, fall: _Fall, at_ns: int) -> bool:
