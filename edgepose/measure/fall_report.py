@@ -280,7 +280,7 @@ def _missed_at(moments: Sequence[_Moment], start_s: float) -> Stage:
         return "descent not recognised" if lost else "not found after the fall"
     if max(said.descent + said.down for said in seen) < LEAST_EVIDENCE:
         return "posture speaks against"
-    enough = [said for said in seen if said.descent + said.down + said.slowness >= LEAST_EVIDENCE]
+    enough = [said for said in seen if said.is_sufficient]
     if not enough:
         return "went down slowly"
     covered = all(said.covered for said in enough)

@@ -282,7 +282,7 @@ def fallen(rng: Rng) -> list[Act]:
                 move("rise", rise, 0.8),
                 *_fall(rng, rise, quick),
             ]
-        return [*pre, *_busy(rng, seat, _u(rng, 0.5, 6), 8), *_fall(rng, seat, quick)]
+        return [*pre, *_busy(rng, seat, _u(rng, 2, 6), 8), *_fall(rng, seat, quick)]
     if choice < 0.9:
         low = _pick(rng, (BENT, CROUCHING, SQUAT, KNEELING))
         assert isinstance(low, Stance)

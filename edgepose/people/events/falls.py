@@ -100,6 +100,37 @@ class FallOptions:
     """The configured minimum of `[pose]`; falls also use joints down to two thirds of it."""
 
 
+class Evidence(NamedTuple):
+    """The evidence for a fall of one person at one moment, as logits; 0 is undecided."""
+
+    person: int
+    descent: float
+    """Logit from the last seconds; minus infinity if not rated, or just found again."""
+
+    down: float
+    """Logit from the posture; 0 if the body is not seen."""
+
+    slowness: float
+    """Logit from the time since the person stood; 0 or less."""
+
+    visible: bool
+    covered: bool
+    """Whether the body was lost where another person was seen: no fall is suspected."""
+
+    fallen: bool
+    """Whether a fall is suspected or confirmed."""
+
+    @property
+    def total(self) -> float:
+        """The sum, a logit."""
+        return self.descent + self.down + self.slowness
+
+    @property
+    def is_sufficient(self) -> bool:
+        """Whether a fall may be suspected."""
+        return self.total >= (LEAST_EVIDENCE if self.visible else LOST_EVIDENCE)
+
+
 class _Look(NamedTuple):
     """One observation: a row of `Looks`, its time, and the posture."""
 
@@ -152,7 +183,7 @@ class _Fall:
     """Observations of the last `REST_S`."""
 
     evident_ns: int = 0
-    """Last time, within `RATED_S`, with evidence of at least `LEAST_EVIDENCE`."""
+    """Latest time, within `RATED_S`, with evidence of at least `LEAST_EVIDENCE`."""
 
     confirmed: bool = False
     up_since_ns: int | None = None
@@ -282,9 +313,17 @@ class _Person:
         ]
         return sum(recent) / len(recent) if len(recent) >= FEWEST else 0.0
 
-    def evidence(self, at_ns: int) -> float:
-        """Return the total evidence for a fall, a logit."""
-        return self.descent(at_ns) + DOWN_WEIGHT * self.mean_down(at_ns) + self.slowness()
+    def evidence(self, at_ns: int) -> Evidence:
+        """Return the evidence for a fall."""
+        return Evidence(
+            self.id,
+            self.descent(at_ns) if self.looks else -math.inf,
+            DOWN_WEIGHT * self.mean_down(at_ns),
+            self.slowness() if self.looks else 0.0,
+            self.last_ns == at_ns,
+            self.covered,
+            self.fall is not None,
+        )
 
     def slowness(self) -> float:
         """Return the evidence against a fall from the time since the person stood, 0 or less.
@@ -356,27 +395,6 @@ class _Person:
         return sum(rating for _, rating in self.ratings) / len(self.ratings)
 
 
-class Evidence(NamedTuple):
-    """The evidence for a fall of one person at one moment, as logits; 0 is undecided."""
-
-    person: int
-    descent: float
-    """Logit from the last seconds; minus infinity if not rated, or just found again."""
-
-    down: float
-    """Logit from the posture; 0 if the body is not seen."""
-
-    slowness: float
-    """Logit from the time since the person stood; 0 or less."""
-
-    visible: bool
-    covered: bool
-    """Whether the body was lost where another person was seen: no fall is suspected."""
-
-    fallen: bool
-    """Whether a fall is suspected or confirmed."""
-
-
 class FallDetector:
     """Emits `fall_suspected`, `fall_confirmed` and `fall_recovered` for one camera."""
 
@@ -419,18 +437,7 @@ class FallDetector:
 
     def evidence(self, at_ns: int) -> list[Evidence]:
         """Return the evidence for each known person, for reports on missed falls."""
-        return [
-            Evidence(
-                person.id,
-                person.descent(at_ns) if person.looks else -math.inf,
-                DOWN_WEIGHT * person.mean_down(at_ns),
-                person.slowness() if person.looks else 0.0,
-                person.last_ns == at_ns,
-                person.covered,
-                person.fall is not None,
-            )
-            for person in self._people.values()
-        ]
+        return [person.evidence(at_ns) for person in self._people.values()]
 
     # ---------------------------------------------------------- observations
 
@@ -556,7 +563,7 @@ class FallDetector:
         if fall is None:
             return self._suspect_fall(person, at_ns)
         if fall.is_fresh(at_ns) and person.looks:
-            fall.rate(person.evidence(at_ns), at_ns)
+            fall.rate(person.evidence(at_ns).total, at_ns)
         if self._is_over(person, fall, at_ns):
             return [self._end_fall(person, fall, at_ns)]
         waited_s = (at_ns - fall.began_ns) / NS_PER_S
@@ -571,12 +578,12 @@ class FallDetector:
         """Start a suspected fall when there is enough evidence."""
         if person.resting or person.covered or not person.looks or at_ns < person.armed_ns:
             return []
-        rating = person.evidence(at_ns)
-        if rating < (LEAST_EVIDENCE if person.last_ns == at_ns else LOST_EVIDENCE):
+        evidence = person.evidence(at_ns)
+        if not evidence.is_sufficient:
             return []
         began_ns = at_ns if person.began_ns is None else person.began_ns
         where = _middle_of(person.looks[-1].points)
-        person.fall = _Fall(began_ns, at_ns, rating, where, person.stature)
+        person.fall = _Fall(began_ns, at_ns, evidence.total, where, person.stature)
         return [_make_event("fall_suspected", person, person.fall, at_ns)]
 
     def _is_over(self, person: _Person, fall: _Fall, at_ns: int) -> bool:

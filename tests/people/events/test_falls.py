@@ -472,6 +472,14 @@ def test_a_body_that_was_lost_is_rated_again_from_its_third_observation_on(
         before_ns = at_ns
 
 
+@pytest.mark.parametrize("visible", [True, False])
+def test_a_body_that_is_not_seen_needs_more_evidence(*, visible: bool) -> None:
+    """A person may have walked on behind something, or out of the picture."""
+    evidence = falls.Evidence(1, 0.4, 0.0, 0.0, visible=visible, covered=False, fallen=False)
+
+    assert evidence.is_sufficient == visible
+
+
 @pytest.mark.parametrize(("frames", "expected"), [(1, []), (2, ["fall_confirmed"])])
 def test_evidence_in_a_single_frame_is_only_suspected(
     frames: int, expected: list[str], monkeypatch: pytest.MonkeyPatch
@@ -480,8 +488,7 @@ def test_evidence_in_a_single_frame_is_only_suspected(
     detector, highest = FallDetector(), []
     for moment in FALLING.truth():
         detector.update(moment.tracks(), moment.at_ns)
-        said = detector.evidence(moment.at_ns)
-        highest += [one.descent + one.down + one.slowness for one in said]
+        highest += [one.total for one in detector.evidence(moment.at_ns)]
     highest.sort()
     least = (highest[-frames] + highest[-frames - 1]) / 2
     monkeypatch.setattr(falls, "LEAST_EVIDENCE", least)
