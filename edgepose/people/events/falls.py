@@ -46,8 +46,6 @@ MEAN_S: Final = 0.6  # window of the mean rating
 DOWN_S: Final = 0.8  # window of the mean posture logit
 DOWN_WEIGHT: Final = 1.0  # weight of the posture logit relative to the rating
 SPEED: Final = UNSEEN  # neutral value of `speeds`: getting down on mats and chairs is slower
-SEATED_SPEED: Final = 0.45  # the same for a person who sat before: the trunk has less far to fall
-SEATED_S: Final = 2.0  # time constant of the mean that decides whether the person sat
 SPEED_WEIGHT: Final = 12.0  # logit per unit of `speeds`
 SPEED_RANGE: Final = (-4.0, 3.0)  # limits of the speed's logit
 CLEARLY_UP: Final = -3.0  # mean posture logit: below, no fall is suspected, and none is rated
@@ -55,7 +53,7 @@ DOUBT: Final = 0.02  # added to probabilities: bounds the posture logit
 DOWN_MOST: Final = 1.0  # upper limit of the posture logit: lying, without a descent, is no fall
 LEAST_EVIDENCE: Final = 0.3  # minimum evidence (logit) to suspect a fall
 LOST_EVIDENCE: Final = 0.5  # the same for a body that is not seen
-SUSTAINED_S: Final = 0.075  # for a confirmation it lasts so long: a frame more, at 10 a second
+SUSTAINED_S: Final = 0.075  # minimum duration of sufficient evidence for a confirmation
 SLOW_S: Final = (2.0, 2.5)  # time since the person stood: from no to all evidence against a fall
 SLOW_WEIGHT: Final = 4.0  # this evidence, a logit
 LONG_S: Final = 5.0  # no such evidence from this time on: the person may have sat meanwhile
@@ -145,9 +143,6 @@ class _Look(NamedTuple):
     """Probability within [0, 1]."""
 
     standing: float
-    """Probability within [0, 1]."""
-
-    sitting: float
     """Probability within [0, 1]."""
 
     cut: bool
@@ -273,9 +268,6 @@ class _Person:
     stood_ns: int | None = None
     """When the person was last seen standing, or sitting on a seat."""
 
-    seated: float = 0.0
-    """How much the person sat rather than stood until then: a mean over `SEATED_S`."""
-
     fall: _Fall | None = None
 
     def add(self, look: _Look, frame_before_ns: int) -> None:
@@ -285,23 +277,6 @@ class _Person:
         self.found_again = 1 if lost else self.found_again + 1
         self.looks.append(look)
         _drop_old(self.looks, look.at_ns, WINDOW_S + GAP_S + MEAN_S)
-
-    def note_up(self, look: _Look) -> None:
-        """Note an observation of the person standing, or sitting on a seat."""
-        sitting = look.sitting / (look.sitting + look.standing + DOUBT)
-        if self.stood_ns is None:
-            self.seated = sitting
-        else:
-            passed_s = min(GAP_S, (look.at_ns - self.stood_ns) / NS_PER_S)
-            self.seated += (1 - math.exp(-passed_s / SEATED_S)) * (sitting - self.seated)
-        self.stood_ns = look.at_ns
-
-    def set_speed(self, speed: float, at_ns: int) -> None:
-        """Set the evidence of the trunk's speed in statures per half second; NaN if unknown."""
-        neutral = SPEED
-        if self.stood_ns is not None and at_ns - self.stood_ns < LONG_S * NS_PER_S:
-            neutral += (SEATED_SPEED - SPEED) * max(0.0, 2 * self.seated - 1)
-        self.speed = 0.0 if math.isnan(speed) else SPEED_WEIGHT * (speed - neutral)
 
     def mean_down(self, at_ns: int) -> float:
         """Return the mean `_Look.down` of the last `DOWN_S`; 0 with too few observations."""
@@ -466,19 +441,11 @@ class FallDetector:
             person.upright.add(stood, standing, at_ns)
             down = math.log((lying + other / 2 + DOUBT) / (standing + sitting + other / 2 + DOUBT))
             look = _Look(
-                at_ns,
-                points,
-                float(width),
-                float(stature),
-                down=down,
-                lying=lying,
-                standing=standing,
-                sitting=sitting,
-                cut=track.cut,
+                at_ns, points, float(width), float(stature), down, lying, standing, track.cut
             )
             person.add(look, self._last_frame_ns)
             if standing >= STOOD or look.is_up(person.stature):
-                person.note_up(look)
+                person.stood_ns = at_ns
             if person.fall is not None:
                 _watch_fall(person.fall, look)
         self._note_covered(tracks)
@@ -551,7 +518,7 @@ class FallDetector:
         for (person, rated_ns), is_known, rating, speed in evidence:
             if is_known:
                 person.add_rating(rated_ns, float(rating))
-                person.set_speed(speed, at_ns)
+                person.speed = 0.0 if math.isnan(speed) else SPEED_WEIGHT * (speed - SPEED)
         for person in rated:
             person.unrated.clear()
 

@@ -255,20 +255,6 @@ def test_a_glimpse_of_somebody_upright_ends_nothing() -> None:
     assert types(rung(moments)) == ["fall_suspected", "fall_confirmed"]
 
 
-@pytest.mark.parametrize("heading", [120, 240])
-def test_a_fall_from_a_seat_may_be_slower(heading: float) -> None:
-    """The trunk of a seated person has less far to fall, so it moves more slowly."""
-    acts = [
-        hold("sit", SITTING, 3),
-        move("fall", ON_BACK, 1.4, ease="linear", fall=True),
-        hold("down", ON_BACK, 13, posture="lying", fall=True),
-    ]
-    actor = Actor.doing(*acts, at=(4, 0), heading_deg=heading)
-    moments = Scene((actor,), Camera(0.8).aimed_at(4, 0.6)).truth()
-
-    assert types(rung(moments)) == ["fall_suspected", "fall_confirmed"]
-
-
 def test_a_trunk_that_goes_over_while_the_hips_stay_is_no_fall() -> None:
     """A trunk that drops while the hips stay is no fall."""
     perched = replace(SITTING, lift=0.0)
@@ -464,7 +450,7 @@ def test_a_body_that_was_lost_is_rated_again_from_its_third_observation_on(
     for number, seconds in enumerate((0.0, 0.1, 1.0, 1.1, 1.2)):
         at_ns = round(seconds * NS_PER_S)
         frame_before_ns = 900_000_000 if is_lost and number == 2 else before_ns
-        person.add(falls._Look(at_ns, *row, sitting=0.2, cut=False), frame_before_ns)
+        person.add(falls._Look(at_ns, *row, cut=False), frame_before_ns)
         person.ratings.extend([(at_ns - 400_000_000, -1.0), (at_ns, -1.0)])
         waits = is_lost and number in {2, 3}
         assert person.descent(at_ns) == pytest.approx(-math.inf if waits else 2.0)
@@ -536,7 +522,7 @@ def test_a_body_that_hardly_resembles_a_seated_one_is_not_up_although_its_outlin
     """In dark pictures the joints of a fallen body can be placed one above the other."""
     points, width, stature = standing_body()
     fallen = falls._Fall(0, 0, 3.0, points[0], stature)
-    look = falls._Look(NS_PER_S, points, width, stature, down, 0.2, 0.2, 0.2, cut=False)
+    look = falls._Look(NS_PER_S, points, width, stature, down, 0.2, 0.2, cut=False)
 
     falls._watch_fall(fallen, look)
 
