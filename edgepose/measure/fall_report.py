@@ -13,7 +13,7 @@ import msgspec
 from edgepose.config.schema import Camera, Config
 from edgepose.errors import UsageError, in_words
 from edgepose.measure import event_scores
-from edgepose.people.events.falls import LEAST_EVIDENCE, Evidence, FallDetector
+from edgepose.people.events.falls import Evidence, FallDetector
 from edgepose.people.zones import Zone
 from edgepose.recording import frames, reader, replay
 from edgepose.timing import NS_PER_S
@@ -278,7 +278,7 @@ def _missed_at(moments: Sequence[_Moment], start_s: float) -> Stage:
     if descent < 0:
         lost = sum(one.people > 0 for one in after[len(after) // 4 :])
         return "descent not recognised" if lost else "not found after the fall"
-    if max(said.descent + said.down for said in seen) < LEAST_EVIDENCE:
+    if not any(said._replace(slowness=0.0).is_sufficient for said in seen):
         return "posture speaks against"
     enough = [said for said in seen if said.is_sufficient]
     if not enough:

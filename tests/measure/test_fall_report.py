@@ -119,6 +119,7 @@ def test_a_second_suspicion_of_a_fall_is_no_false_alarm(
     [
         (-1.0, 1.0, 0.0, False, "descent not recognised"),
         (0.5, -2.0, 0.0, False, "posture speaks against"),
+        (0.4, 0.0, 0.0, False, "posture speaks against"),
         (2.0, 1.0, -4.0, False, "went down slowly"),
         (2.0, 1.0, 0.0, True, "behind another person"),
         (2.0, 1.0, 0.0, False, "evidence too short"),

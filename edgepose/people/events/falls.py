@@ -177,8 +177,8 @@ class _Fall:
     looks: deque[_Look] = field(default_factory=deque)
     """Observations of the last `REST_S`."""
 
-    evident_ns: int = 0
-    """Latest time, within `RATED_S`, with evidence of at least `LEAST_EVIDENCE`."""
+    sustained: bool = False
+    """Whether the evidence lasted for `SUSTAINED_S`, not for a single frame."""
 
     confirmed: bool = False
     up_since_ns: int | None = None
@@ -186,12 +186,8 @@ class _Fall:
     def rate(self, evidence: float, at_ns: int) -> None:
         """Add the evidence of one frame, a logit."""
         self.rating = max(self.rating, evidence)
-        if evidence >= LEAST_EVIDENCE:
-            self.evident_ns = at_ns
-
-    def is_sustained(self) -> bool:
-        """Whether the evidence lasted for `SUSTAINED_S`, not for a single frame."""
-        return self.evident_ns - self.suspected_ns >= SUSTAINED_S * NS_PER_S
+        lasted_ns = at_ns - self.suspected_ns
+        self.sustained |= evidence >= LEAST_EVIDENCE and lasted_ns >= SUSTAINED_S * NS_PER_S
 
     def add(self, look: _Look) -> None:
         """Add an observation of the body."""
@@ -536,7 +532,7 @@ class FallDetector:
         waited_s = (at_ns - fall.began_ns) / NS_PER_S
         if fall.confirmed or waited_s < self.options.confirm_s:
             return []
-        if not fall.is_sustained() or not fall.is_down():
+        if not fall.sustained or not fall.is_down():
             return []
         fall.confirmed = True
         return [_make_event("fall_confirmed", person, fall, at_ns)]
