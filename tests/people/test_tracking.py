@@ -25,7 +25,6 @@ from edgepose.people.tracking import Tracker, TrackerOptions
 from edgepose.skeleton import MIRRORED
 from edgepose.timing import NS_PER_S
 from edgepose.types import Box, Floats, Pose, Size, Track
-from tests.support.clips import pedestrians
 from tests.support.marks import Marks, mark
 from tests.support.walks import CLEAN, WALKS, Moment, Walk, Walker
 
@@ -625,59 +624,3 @@ def test_ids_stay_with_their_people(name: str) -> None:
     assert marks.mota >= floor.mota
     assert marks.switches <= floor.switches
     assert marks.ids <= floor.ids
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_pedestrians_are_about_as_many_as_there_are() -> None:
-    """With a real model and clip the number of ids is about the number of people."""
-    tracker, lives = Tracker(), Counter[int]()
-
-    for at_ns, poses in pedestrians(seconds=40, every=2):
-        lives.update(track.id for track in tracker.update(poses, at_ns))
-
-    assert 10 <= len(lives) <= 22
-    assert np.median(list(lives.values())) > 20
-
-
-CROSSINGS = (
-    (284, (350, 196), (272, 217), 304, (220, 196), (333, 190)),
-    (303, (225, 197), (316, 247), 320, (317, 208), (269, 237)),
-    (473, (568, 277), (667, 347), 494, (631, 316), (585, 302)),
-    (487, (521, 301), (592, 309), 510, (673, 363), (551, 272)),
-    (582, (604, 214), (687, 275), 598, (676, 248), (593, 249)),
-    (613, (656, 357), (580, 341), 635, (553, 303), (652, 274)),
-    (619, (134, 173), (81, 213), 635, (125, 172), (158, 201)),
-    (685, (313, 200), (418, 281), 701, (387, 217), (284, 250)),
-    (718, (472, 241), (584, 246), 744, (621, 267), (554, 215)),
-    (750, (411, 254), (520, 214), 770, (523, 279), (407, 227)),
-)
-"""Pairs of people in `vtest.avi` who pass each other, found by eye: frame and middles of the two
-before, and after. Two more pairs pass behind a sign and a pole and exchange their ids."""
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_pedestrians_who_pass_each_other_keep_their_ids() -> None:
-    """All of the pairs that are in view, but for one at most."""
-    tracker = Tracker(TrackerOptions(birth_score=0.15, sure_score=0.25))
-    frames = [tracker.update(poses, at_ns) for at_ns, poses in pedestrians(80)]
-
-    def at(frame: int, place: tuple[int, int]) -> int | None:
-        """Return the id of the person at a place."""
-        apart = [
-            (math.dist(track.pose.box.centre, place), track.id)
-            for around in frames[frame - 2 : frame + 3]
-            for track in around
-        ]
-        distance, id_ = min(apart, default=(math.inf, None))
-        return id_ if distance < 30 else None
-
-    kept = [
-        None not in {at(before, a), at(before, b)}
-        and at(before, a) == at(after, later_a)
-        and at(before, b) == at(after, later_b)
-        for before, a, b, after, later_a, later_b in CROSSINGS
-    ]
-
-    assert sum(kept) >= len(CROSSINGS) - 1

@@ -17,8 +17,8 @@ WEAK = 0.15  # poses with scores this low are passed on, to continue existing tr
 
 
 @cache
-def pedestrians(seconds: int = 80, every: int = 1) -> list[tuple[int, list[Pose]]]:
-    """Return the poses of every n-th frame, with their times.
+def pedestrians() -> list[tuple[int, list[Pose]]]:
+    """Return the poses of all frames, with their times.
 
     Skips the test if the clip is missing.
     """
@@ -32,11 +32,7 @@ def pedestrians(seconds: int = 80, every: int = 1) -> list[tuple[int, list[Pose]
     estimator = PoseEstimator(MODEL, limits=Limits(max_people=6, min_pose_score=WEAK))
     clip = cv2.VideoCapture(str(PEDESTRIANS))
     frames: list[tuple[int, list[Pose]]] = []
-    for index in range(seconds * RATE_HZ):
-        _, picture = clip.read()
-        if picture is None:
-            break
-        if index % every == 0:
-            rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-            frames.append((index * NS_PER_S // RATE_HZ, estimator.estimate(rgb)))
+    while (read := clip.read())[0]:
+        rgb = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)
+        frames.append((len(frames) * NS_PER_S // RATE_HZ, estimator.estimate(rgb)))
     return frames

@@ -14,25 +14,11 @@ from edgepose.people.events.lines import Line, LineDetector, crossings
 from edgepose.people.zones import Point
 from edgepose.timing import NS_PER_S
 from edgepose.types import Box, Event, Pose, Size, Track
-from tests.support.clips import pedestrians
 from tests.support.contracts.event import DetectorContract
 
 FRAME = Size(400, 200)
 DOOR = Line("door", ((0.5, 0.25), (0.5, 0.75)), ("street", "hall"))
 """Drawn downwards, so that the street is at the right of the picture."""
-
-BY_HAND = {
-    ("west", "right"): 7,
-    ("west", "left"): 5,
-    ("east", "right"): 18,
-    ("east", "left"): 15,
-}
-"""People in the pedestrians' clip who cross two upright lines, by line and the side they leave.
-
-Counted in slit images: the column of pixels at the line of each frame, side by side, shows
-everybody who passes; three frames around each passage show the direction. Two people who step on
-the line and turn back, and those whose feet are beyond its ends, do not count.
-"""
 
 
 def at(x: float, y: float = 100, person: int = 7) -> Track:
@@ -145,35 +131,6 @@ def test_a_line_that_makes_no_sense_is_refused(line: str, what: str) -> None:
 
     with pytest.raises(ConfigError, match=what):
         loads(text, "test")
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_pedestrians_are_counted_as_by_hand() -> None:
-    """At least 90 % of the hand-counted crossings in a video are found, and no false ones."""
-    text = """
-[[camera]]
-id = "square"
-source = "demo://"
-[[camera.line]]
-id = "west"
-points = [[0.26, 0.25], [0.26, 0.72]]
-sides = ["right", "left"]
-[[camera.line]]
-id = "east"
-points = [[0.703, 0.2], [0.703, 0.72]]
-sides = ["right", "left"]
-"""
-    config = loads(text, "test")
-    follower = build.follower(config, config.cameras[0])
-    found = dict.fromkeys(BY_HAND, 0)
-    for at_ns, poses in pedestrians(80):
-        for event in follower.follow(poses, at_ns, Size(768, 576))[1]:
-            if event.type == "line_crossed":
-                found[event.data["line"], event.data["from"]] += 1
-
-    assert all(found[key] <= count for key, count in BY_HAND.items())
-    assert sum(found.values()) >= 0.9 * sum(BY_HAND.values())
 
 
 def test_cameras_without_lines_run_no_detector() -> None:
