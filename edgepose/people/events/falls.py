@@ -53,7 +53,7 @@ DOUBT: Final = 0.02  # added to probabilities: bounds the posture logit
 DOWN_MOST: Final = 1.0  # upper limit of the posture logit: lying, without a descent, is no fall
 LEAST_EVIDENCE: Final = 0.3  # minimum evidence (logit) to suspect a fall
 LOST_EVIDENCE: Final = 0.5  # the same for a body that is not seen
-SUSTAINED_S: Final = 0.075  # minimum duration of sufficient evidence for a confirmation
+SUSTAINED_S: Final = 0.15  # minimum duration of sufficient evidence for a confirmation
 SLOW_S: Final = (2.0, 2.5)  # time since the person stood: from no to all evidence against a fall
 SLOW_WEIGHT: Final = 4.0  # this evidence, a logit
 LONG_S: Final = 5.0  # no such evidence from this time on: the person may have sat meanwhile
@@ -166,7 +166,6 @@ class _Fall:
     """A suspected or confirmed fall."""
 
     began_ns: int
-    suspected_ns: int
     rating: float
     """Peak evidence within `RATED_S`, a logit."""
 
@@ -174,20 +173,19 @@ class _Fall:
     """(2,): position of the hips in pixels."""
 
     stature: float
+    sufficient_s: float
+    """Seconds with sufficient evidence within `RATED_S`."""
+
     looks: deque[_Look] = field(default_factory=deque)
     """Observations of the last `REST_S`."""
-
-    sustained: bool = False
-    """Whether the evidence lasted for `SUSTAINED_S`, not for a single frame."""
 
     confirmed: bool = False
     up_since_ns: int | None = None
 
-    def rate(self, evidence: float, at_ns: int) -> None:
-        """Add the evidence of one frame, a logit."""
+    def rate(self, evidence: float, sufficient_s: float) -> None:
+        """Add the evidence of one frame, a logit, and the seconds before it with enough evidence."""
         self.rating = max(self.rating, evidence)
-        lasted_ns = at_ns - self.suspected_ns
-        self.sustained |= evidence >= LEAST_EVIDENCE and lasted_ns >= SUSTAINED_S * NS_PER_S
+        self.sufficient_s += sufficient_s
 
     def add(self, look: _Look) -> None:
         """Add an observation of the body."""
@@ -247,6 +245,9 @@ class _Person:
     began_ns: int | None = None
     """Time at which the rating rose above `BEGIN`; None below it."""
 
+    total: tuple[int, float] = (0, -math.inf)
+    """Time and sum of the latest evidence."""
+
     armed_ns: int = 0
     """No fall is suspected before this time."""
 
@@ -295,6 +296,18 @@ class _Person:
             self.covered,
             self.fall is not None,
         )
+
+    def store_total(self, total: float, at_ns: int) -> float:
+        """Store the sum of the evidence; return the seconds since the last sum with enough of it.
+
+        Interpolates linearly, so the result does not depend on the frame rate.
+        """
+        (before_ns, before), self.total = self.total, (at_ns, total)
+        low, high = sorted((before, total))
+        if high < LEAST_EVIDENCE:
+            return 0.0
+        part = 1.0 if low >= LEAST_EVIDENCE else (high - LEAST_EVIDENCE) / (high - low)
+        return part * (at_ns - before_ns) / NS_PER_S
 
     def slowness(self) -> float:
         """Return the evidence against a fall from the time since the person stood, 0 or less.
@@ -526,13 +539,14 @@ class FallDetector:
         if fall is None:
             return self._suspect_fall(person, at_ns)
         if fall.is_fresh(at_ns) and person.looks:
-            fall.rate(person.evidence(at_ns).total, at_ns)
+            total = person.evidence(at_ns).total
+            fall.rate(total, person.store_total(total, at_ns))
         if self._is_over(person, fall, at_ns):
             return [self._end_fall(person, fall, at_ns)]
         waited_s = (at_ns - fall.began_ns) / NS_PER_S
         if fall.confirmed or waited_s < self.options.confirm_s:
             return []
-        if not fall.sustained or not fall.is_down():
+        if fall.sufficient_s < SUSTAINED_S or not fall.is_down():
             return []
         fall.confirmed = True
         return [_make_event("fall_confirmed", person, fall, at_ns)]
@@ -540,13 +554,15 @@ class FallDetector:
     def _suspect_fall(self, person: _Person, at_ns: int) -> list[Event]:
         """Start a suspected fall when there is enough evidence."""
         if person.resting or person.covered or not person.looks or at_ns < person.armed_ns:
+            person.total = at_ns, -math.inf
             return []
         evidence = person.evidence(at_ns)
+        sufficient_s = person.store_total(evidence.total, at_ns)
         if not evidence.is_sufficient:
             return []
         began_ns = at_ns if person.began_ns is None else person.began_ns
         where = _middle_of(person.looks[-1].points)
-        person.fall = _Fall(began_ns, at_ns, evidence.total, where, person.stature)
+        person.fall = _Fall(began_ns, evidence.total, where, person.stature, sufficient_s)
         return [_make_event("fall_suspected", person, person.fall, at_ns)]
 
     def _is_over(self, person: _Person, fall: _Fall, at_ns: int) -> bool:

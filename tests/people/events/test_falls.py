@@ -466,11 +466,11 @@ def test_a_body_that_is_not_seen_needs_more_evidence(*, visible: bool) -> None:
     assert evidence.is_sufficient == visible
 
 
-@pytest.mark.parametrize(("frames", "expected"), [(1, []), (2, ["fall_confirmed"])])
-def test_evidence_in_a_single_frame_is_only_suspected(
+@pytest.mark.parametrize(("frames", "expected"), [(1, []), (3, ["fall_confirmed"])])
+def test_short_evidence_is_only_suspected(
     frames: int, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fall is confirmed if the evidence was sufficient in a second frame as well."""
+    """A fall is confirmed if the evidence was sufficient for longer than one frame of 0.1 s."""
     detector, highest = FallDetector(), []
     for moment in FALLING.truth():
         detector.update(moment.tracks(), moment.at_ns)
@@ -480,6 +480,29 @@ def test_evidence_in_a_single_frame_is_only_suspected(
     monkeypatch.setattr(falls, "LEAST_EVIDENCE", least)
 
     assert types(rung(FALLING.truth())) == ["fall_suspected", *expected, "fall_recovered"]
+
+
+@pytest.mark.parametrize("fps", [5, 10, 30])
+def test_the_duration_of_the_evidence_does_not_depend_on_the_frame_rate(fps: int) -> None:
+    """Evidence that rises and falls linearly is above the limit for as long at each rate."""
+    person = falls._Person(1, 0)
+    sufficient_s = 0.0
+    for number in range(fps + 1):
+        seconds = number / fps
+        total = falls.LEAST_EVIDENCE + 1 - 5 * abs(seconds - 0.6)
+        sufficient_s += person.store_total(total, round(seconds * NS_PER_S))
+
+    assert sufficient_s == pytest.approx(0.4)
+
+
+def test_evidence_of_a_person_who_rests_does_not_count_for_a_later_fall() -> None:
+    """The time in a zone of kind `rest` is not part of the duration of the evidence."""
+    detector = FallDetector([BED])
+    person = falls._Person(1, 0, resting=True, total=(0, 5.0))
+
+    detector._step_person(person, NS_PER_S)
+
+    assert person.store_total(5.0, 2 * NS_PER_S) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -521,7 +544,7 @@ def test_a_body_that_hardly_resembles_a_seated_one_is_not_up_although_its_outlin
 ) -> None:
     """In dark pictures the joints of a fallen body can be placed one above the other."""
     points, width, stature = standing_body()
-    fallen = falls._Fall(0, 0, 3.0, points[0], stature)
+    fallen = falls._Fall(0, 3.0, points[0], stature, sufficient_s=1.0)
     look = falls._Look(NS_PER_S, points, width, stature, down, 0.2, 0.2, cut=False)
 
     falls._watch_fall(fallen, look)
