@@ -183,7 +183,7 @@ class _Fall:
     up_since_ns: int | None = None
 
     def rate(self, evidence: float, sufficient_s: float) -> None:
-        """Add the evidence of one frame, a logit, and the seconds before it with enough evidence."""
+        """Add the evidence of one frame, a logit, and the seconds with enough of it before."""
         self.rating = max(self.rating, evidence)
         self.sufficient_s += sufficient_s
 
