@@ -5,6 +5,7 @@ The tests share one run of the pose model.
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from edgepose.config.loading import loads
 from edgepose.people import build
 from edgepose.people.tracking import Tracker, TrackerOptions
-from edgepose.types import Size
+from edgepose.types import Event, Size
 from tests.support.clips import pedestrians
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -62,6 +63,14 @@ CROSSINGS = (
 before, and after. Two more pairs pass behind a sign and a pole and exchange their ids."""
 
 
+def events(every: int) -> Iterator[Event]:
+    """Yield the events of every n-th frame, with two lines."""
+    config = loads(LINES, "test")
+    follower = build.follower(config, config.cameras[0])
+    for at_ns, poses in pedestrians()[::every]:
+        yield from follower.follow(poses, at_ns, SIZE)[1]
+
+
 def test_ids_are_about_as_many_as_people() -> None:
     """With a real model and clip the number of ids is about the number of people."""
     tracker, lives = Tracker(), Counter[int]()
@@ -100,29 +109,20 @@ def test_people_who_pass_each_other_keep_their_ids() -> None:
 
 def test_people_on_lines_are_counted_as_by_hand() -> None:
     """At least 90 % of the hand-counted crossings in a video are found, and no false ones."""
-    config = loads(LINES, "test")
-    follower = build.follower(config, config.cameras[0])
     found = dict.fromkeys(BY_HAND, 0)
 
-    for at_ns, poses in pedestrians():
-        for event in follower.follow(poses, at_ns, SIZE)[1]:
-            if event.type == "line_crossed":
-                found[event.data["line"], event.data["from"]] += 1
+    for event in events(every=1):
+        if event.type == "line_crossed":
+            found[event.data["line"], event.data["from"]] += 1
 
     assert all(found[key] <= count for key, count in BY_HAND.items())
     assert sum(found.values()) >= 0.9 * sum(BY_HAND.values())
 
 
-def test_people_who_walk_behind_each_other_do_not_fall() -> None:
+@pytest.mark.parametrize("every", [1, 2])
+def test_people_who_walk_behind_each_other_do_not_fall(every: int) -> None:
     """With all frames or half of them, at most one fall is suspected and none confirmed."""
-    config = loads(LINES, "test")
-    for every in (1, 2):
-        follower = build.follower(config, config.cameras[0])
-        found = Counter(
-            event.type
-            for at_ns, poses in pedestrians()[::every]
-            for event in follower.follow(poses, at_ns, SIZE)[1]
-        )
+    found = Counter(event.type for event in events(every))
 
-        assert found["fall_suspected"] <= 1
-        assert found["fall_confirmed"] == 0
+    assert found["fall_suspected"] <= 1
+    assert found["fall_confirmed"] == 0

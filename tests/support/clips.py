@@ -32,7 +32,9 @@ def pedestrians() -> list[tuple[int, list[Pose]]]:
     estimator = PoseEstimator(MODEL, limits=Limits(max_people=6, min_pose_score=WEAK))
     clip = cv2.VideoCapture(str(PEDESTRIANS))
     frames: list[tuple[int, list[Pose]]] = []
-    while (read := clip.read())[0]:
-        rgb = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)
+    while True:
+        is_read, picture = clip.read()
+        if not is_read:
+            return frames
+        rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
         frames.append((len(frames) * NS_PER_S // RATE_HZ, estimator.estimate(rgb)))
-    return frames

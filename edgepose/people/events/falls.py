@@ -554,7 +554,7 @@ class FallDetector:
     def _suspect_fall(self, person: _Person, at_ns: int) -> list[Event]:
         """Start a suspected fall when there is enough evidence."""
         if person.resting or person.covered or not person.looks or at_ns < person.armed_ns:
-            person.total = at_ns, -math.inf
+            person.store_total(-math.inf, at_ns)
             return []
         evidence = person.evidence(at_ns)
         sufficient_s = person.store_total(evidence.total, at_ns)
