@@ -15,9 +15,11 @@ from edgepose.skeleton import JOINTS
 from edgepose.types import Pose
 from tests.support.body import (
     ALL_FOURS,
+    ANGLES,
     BENT,
     BOTH_UP,
     CROUCHING,
+    EASES,
     FILMED,
     KNEELING,
     LOW_PLANK,
@@ -46,6 +48,7 @@ from tests.support.body import (
     child,
     crawl,
     hold,
+    joints,
     move,
     plank,
     plunge,
@@ -301,6 +304,38 @@ def fallen(rng: Rng) -> list[Act]:
     ]
 
 
+CONTROLLED: Final = (0.2, 0.4)
+"""Statures: range of the largest movement of the shoulders within `HALF_S` while lying down.
+
+For an adult 0.7 to 1.4 m/s. Shoulders and hips together then move as far as those of the people
+who lie down on mats in the films (docs/events.md).
+"""
+HALF_S: Final = 0.5
+
+
+def _controlled(rng: Rng, start: Stance, acts: Sequence[Act]) -> list[Act]:
+    """Return the acts, with movements that are prolonged until they are slow enough."""
+    limit = _u(rng, *CONTROLLED)
+    slowed = []
+    for act in acts:
+        end = act.shape(act.seconds)
+        while act.blend_s == act.seconds and _fastest(start, end, act) > limit:
+            seconds = 1.15 * act.seconds
+            act = replace(act, seconds=seconds, blend_s=seconds)  # noqa: PLW2901
+        slowed.append(act)
+        start = end
+    return slowed
+
+
+def _fastest(start: Stance, end: Stance, act: Act) -> float:
+    """Return the largest movement of the shoulders within `HALF_S`, in statures."""
+    parts = [EASES[act.ease](part) for part in np.linspace(0, 1, 21).tolist()]
+    angles = [[getattr(between(start, end, part), name) for name in ANGLES] for part in parts]
+    shoulders = joints(Build(1.0), np.array(angles))[:, 5:7].mean(axis=1)
+    count = min(20, round(20 * HALF_S / act.seconds))
+    return float(np.linalg.norm(shoulders[count:] - shoulders[:-count], axis=1).max())
+
+
 def _lie_down(rng: Rng) -> list[Act]:
     """Lie down on a mat, a bed or a sofa, in stages and slowly."""
     lift = float(rng.choice([0.0, 0.0, 0.05, 0.35, 0.45, 0.55]))
@@ -328,18 +363,18 @@ def _lie_down(rng: Rng) -> list[Act]:
         acts.append(move("lie_down", stance, max(0.5, total * part)))
         if rng.random() < 0.4:
             acts.append(hold("pause", stance, _u(rng, 0.1, 1.5)))
-    acts += [
+    return [
+        *_controlled(rng, STANDING, acts),
         hold("lie", end, 1.0, posture="lying"),
         *_busy(rng, end, _u(rng, 2, 8), _u(rng, 0, 12)),
     ]
-    return acts
 
 
 def _sits_then_lies(rng: Rng) -> list[Act]:
-    """Sit down on a mat, stay for a moment or not, and lie down quickly."""
+    """Sit down on a mat, stay for a moment or not, and lie down."""
     seat = _shaken(rng, SITTING_ON_FLOOR, 8)
     end = replace(flat(rng) if rng.random() < 0.5 else _shaken(rng, ON_BACK, 8), lift=0.0)
-    acts = [*_come(rng)]
+    acts: list[Act] = []
     if rng.random() < 0.5:
         low = _pick(rng, (CROUCHING, KNEELING, SQUAT, ALL_FOURS))
         assert isinstance(low, Stance)
@@ -347,8 +382,13 @@ def _sits_then_lies(rng: Rng) -> list[Act]:
         acts += _busy(rng, low, _u(rng, 0.1, 2.0), 8)
     acts += [move("sit_on_floor", seat, _u(rng, 0.6, 1.5))]
     acts += _busy(rng, seat, _u(rng, 0.1, 4.0), _u(rng, 2, 10))
-    acts += [move("lie_down", end, _u(rng, 0.6, 2.0)), hold("lie", end, 1.0, posture="lying")]
-    return [*acts, *_busy(rng, end, _u(rng, 2, 6), _u(rng, 0, 12))]
+    acts += [move("lie_down", end, _u(rng, 0.6, 2.0))]
+    return [
+        *_come(rng),
+        *_controlled(rng, STANDING, acts),
+        hold("lie", end, 1.0, posture="lying"),
+        *_busy(rng, end, _u(rng, 2, 6), _u(rng, 0, 12)),
+    ]
 
 
 def _plunges(rng: Rng) -> list[Act]:

@@ -405,12 +405,13 @@ def test_lying_down_in_stages_is_no_fall(heading: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("since_s", "slowness"), [(0.0, 0.0), (2.0, 0.0), (2.25, -2.0), (2.5, -4.0), (4.5, -4.0)]
+    ("since_s", "slowness"),
+    [(0.0, 0.0), (2.0, 0.0), (2.25, -2.0), (2.5, -4.0), (4.5, -4.0), (5.5, -1.0)],
 )
 def test_the_longer_ago_a_person_stood_the_less_it_is_a_fall(
     since_s: float, slowness: float
 ) -> None:
-    """From 2 to 2.5 s after the person stood, the evidence falls by 4; after 5 s it does not."""
+    """From 2 to 2.5 s after the person stood the evidence falls by 4, after 5 s by 1 only."""
     acts = [stand(3), move("down", ON_FACE, 0.4), hold("down", ON_FACE, 9)]
     moments = list(Scene((Actor.doing(*acts, at=(4.5, 0), heading_deg=120),), CAMERA).truth(20))
     detector, found = FallDetector(), dict[float, float]()
@@ -422,7 +423,18 @@ def test_the_longer_ago_a_person_stood_the_less_it_is_a_fall(
         found[round((moment.at_ns - person.stood_ns) / NS_PER_S, 2)] = evidence.slowness
 
     assert found[since_s] == pytest.approx(slowness, abs=1e-6)
-    assert found[max(found)] == 0.0
+
+
+def test_of_people_who_lie_down_few_have_fallen() -> None:
+    """Random people lie down on the floor, on sofas and beds, under any camera."""
+    scenes = [drill(seed) for seed in range(88_000, 88_400)]
+    lying = [
+        one for one in scenes if any(act.name == "lie_down" for act in one.scene.actors[0].acts)
+    ]
+    confirmed = ["fall_confirmed" in types(replayed_and_held(one)) for one in lying]
+
+    assert len(lying) > 50
+    assert np.mean(confirmed) < 0.15
 
 
 def test_a_person_who_is_lost_before_they_are_up_for_long_enough_is_still_down() -> None:
