@@ -56,8 +56,7 @@ LOST_EVIDENCE: Final = 0.5  # the same for a body that is not seen
 SUSTAINED_S: Final = 0.15  # minimum duration of sufficient evidence for a confirmation
 SLOW_S: Final = (2.0, 2.5)  # time since the person stood: from no to all evidence against a fall
 SLOW_WEIGHT: Final = 4.0  # this evidence, a logit
-LONG_S: Final = 5.0  # from this time on the person may have sat meanwhile ..
-LONG_WEIGHT: Final = 1.0  # .. so the evidence against a fall is weaker
+LONG_S: Final = 5.0  # no such evidence from this time on: the person may have sat meanwhile
 STOOD: Final = 0.5  # minimum probability of standing of a person who stood
 UP: Final = -1.0  # maximum posture logit of a person who sits on a seat
 RATED_S: Final = 3.0  # seconds after the beginning of a fall in which the evidence may grow
@@ -313,13 +312,13 @@ class _Person:
     def slowness(self) -> float:
         """Return the evidence against a fall from the time since the person stood, 0 or less.
 
-        People lie down in stages: they crouch or sit on the floor for a moment, or for longer.
+        People lie down in stages: they crouch or sit on the floor for a moment.
         """
         if self.stood_ns is None:
             return 0.0
         since_s = (self.looks[-1].at_ns - self.stood_ns) / NS_PER_S
         if since_s > LONG_S:
-            return -LONG_WEIGHT
+            return 0.0
         first, last = SLOW_S
         return -SLOW_WEIGHT * min(1.0, max(0.0, (since_s - first) / (last - first)))
 

@@ -405,13 +405,12 @@ def test_lying_down_in_stages_is_no_fall(heading: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("since_s", "slowness"),
-    [(0.0, 0.0), (2.0, 0.0), (2.25, -2.0), (2.5, -4.0), (4.5, -4.0), (5.5, -1.0)],
+    ("since_s", "slowness"), [(0.0, 0.0), (2.0, 0.0), (2.25, -2.0), (2.5, -4.0), (4.5, -4.0)]
 )
 def test_the_longer_ago_a_person_stood_the_less_it_is_a_fall(
     since_s: float, slowness: float
 ) -> None:
-    """From 2 to 2.5 s after the person stood the evidence falls by 4, after 5 s by 1 only."""
+    """From 2 to 2.5 s after the person stood, the evidence falls by 4; after 5 s it does not."""
     acts = [stand(3), move("down", ON_FACE, 0.4), hold("down", ON_FACE, 9)]
     moments = list(Scene((Actor.doing(*acts, at=(4.5, 0), heading_deg=120),), CAMERA).truth(20))
     detector, found = FallDetector(), dict[float, float]()
@@ -423,6 +422,7 @@ def test_the_longer_ago_a_person_stood_the_less_it_is_a_fall(
         found[round((moment.at_ns - person.stood_ns) / NS_PER_S, 2)] = evidence.slowness
 
     assert found[since_s] == pytest.approx(slowness, abs=1e-6)
+    assert found[max(found)] == 0.0
 
 
 def test_of_people_who_lie_down_few_have_fallen() -> None:
