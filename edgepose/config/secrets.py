@@ -28,7 +28,8 @@ def login(mqtt: Mqtt) -> tuple[str, str | None]:
             Path(mqtt.password_file), "mqtt.password_file", PASSWORD_KEY
         )
     credential = Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / CREDENTIAL
-    if credential.is_absolute() and credential.exists():
+    # On Debian 12 systemd hides the credential from `ExecReload`: there it counts as missing.
+    if credential.is_absolute() and os.access(credential, os.F_OK, effective_ids=True):
         return username, _read_password(credential, f"credential {CREDENTIAL}")
     return username, os.environ.get(PASSWORD_VARIABLE) or None
 

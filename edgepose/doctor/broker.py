@@ -24,8 +24,9 @@ BROKER_S: Final = 12.0  # 5 s for the connection, 5 s for the answer, and a marg
 RETAINED_S: Final = 1.0  # a broker sends retained messages at once
 STATS_S: Final = 11.0  # a device sends statistics every ten seconds
 NO_PASSWORD: Final = (
-    "write it with sudo nano /etc/credstore/edgepose.mqtt-password, and the user name into"
-    f" mqtt.username; then: {RESTART}. If it exists, run sudo edgepose doctor, which can read it"
+    "write it with sudo install -Dm 600 /dev/stdin /etc/credstore/edgepose.mqtt-password (type it,"
+    f" press Enter and Ctrl-D), and the user name into mqtt.username; then: {RESTART}."
+    " If it exists, run sudo edgepose doctor, which can read it"
 )
 CHANGE: Final = f"change it below [mqtt] of the configuration, then: {RESTART}"
 

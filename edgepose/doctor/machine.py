@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Final
 
-from edgepose.doctor.remedies import JOURNAL, RESTART
+from edgepose.doctor.remedies import JOURNAL, RESET, RESTART
 from edgepose.mqtt.messages import Finding
 from edgepose.system import hardware
 from edgepose.system.hardware import Throttling
@@ -28,7 +28,7 @@ def service() -> Iterator[Finding]:
     elif state == "activating" and properties.get("SubState") != "auto-restart":
         yield Finding("service", "warn", "starting", f"wait a minute; {JOURNAL}")
     else:
-        remedy = f"{JOURNAL} shows why; correct that, then: {RESTART}"
+        remedy = f"{JOURNAL} shows why; correct that, then: {RESET}; {RESTART}"
         yield Finding("service", "fail", f"ended with exit code {code}", remedy)
 
 

@@ -12,6 +12,7 @@ from edgepose.people.build import with_min_pose_score
 from edgepose.service import wiring
 from edgepose.service.state import DaemonState
 from edgepose.service.status import publish_status
+from edgepose.system import systemd
 from edgepose.types import Message
 
 CLOSE_S: Final = 1.0  # for the threads of all cameras; the daemon has five seconds to stop
@@ -123,7 +124,8 @@ class CameraSet:
         Raises
         ------
         SourceError
-            When all sources have failed.
+            When all sources have failed. Not under a service manager: after a power cut a camera
+            can take minutes to start, and sources are opened again and again anyway.
         """
         cameras = [control.camera for control in self._state.running_cameras()]
         for camera in cameras:
@@ -131,6 +133,8 @@ class CameraSet:
                 camera.tried.wait(0.1) or self._state.stopping.is_set() or self._state.failure.error
             ):
                 pass
+        if systemd.is_managed():
+            return
         if cameras and all(camera.health.state == "offline" for camera in cameras):
             errors = "; ".join(camera.health.error for camera in cameras)
             msg = f"no usable source: {errors}"

@@ -1,5 +1,6 @@
 """The configuration: what it accepts, and its error messages."""
 
+import os
 import random
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from edgepose.config.schema import Camera, Config
 from edgepose.errors import ConfigError
 from edgepose.people.zones import Zone
 
+NOBODY = 65534  # the user without rights
 CAMERA = '[[camera]]\nid = "hall"\nsource = "demo://"\n'
 ZONE = CAMERA + '[[camera.zone]]\nid = "sofa"\npolygon = [[0, 0], [1, 0], [1, 1]]\n'
 
@@ -482,6 +484,26 @@ def test_the_password_comes_from_the_first_place_that_has_one(
 
     url = schema.Mqtt(url="mqtt://bob:url@h", password_file=str(tmp_path / "file"))
     assert secrets.login(url) == ("bob", "url")
+
+
+def test_a_credential_that_is_out_of_reach_counts_as_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On Debian 12 `systemctl reload` checks the configuration without access to it."""
+    monkeypatch.delenv("EDGEPOSE_MQTT_PASSWORD", raising=False)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "mqtt-password").write_text("credential\n")
+    tmp_path.chmod(0o000)
+
+    user = os.geteuid()
+    os.seteuid(NOBODY if user == 0 else user)
+    try:
+        found = secrets.login(Config().mqtt)
+    finally:
+        os.seteuid(user)
+        tmp_path.chmod(0o700)
+
+    assert found[1] is None
 
 
 def test_a_password_file_that_is_no_use_is_named(tmp_path: Path) -> None:

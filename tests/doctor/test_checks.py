@@ -113,6 +113,7 @@ SHOWN = "LoadState={}\nActiveState={}\nSubState={}\nExecMainStatus={}\n"
         (("loaded", "activating", "start", "0"), "warn", "wait"),
         (("loaded", "activating", "auto-restart", "3"), "fail", "journalctl -u edgepose"),
         (("loaded", "failed", "failed", "4"), "fail", "journalctl -u edgepose"),
+        (("loaded", "failed", "failed", "1"), "fail", "systemctl reset-failed edgepose; sudo "),
         (("not-found", "inactive", "dead", "0"), None, ""),
         (None, None, ""),
     ],

@@ -1,6 +1,7 @@
 """The daemon as a process with a real broker: start, kill, reload."""
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
+import edgepose
 from edgepose.config.loading import loads
 from edgepose.mqtt.spool_segments import SUFFIX
 from edgepose.pose.failover import FailoverEstimator
@@ -27,6 +29,7 @@ from tests.support.streams import PASSWORD, USER, Camera
 
 pytestmark = pytest.mark.slow
 
+DEMO_FILM = Path(edgepose.__file__).parent / "data" / "demo.mp4"
 PERSON = Path(__file__).parents[2] / "docs" / "images" / "person.jpg"
 DEVICE = "edgepose/test-pi"
 CAMERA = '[[camera]]\nid = "hall"\nsource = "demo://"\n'
@@ -458,6 +461,34 @@ def test_a_refused_login_does_not_end_a_service(
         assert running.says("mqtt: connected")
         assert running.process.poll() is None
     assert b"mqtt.username" in told
+
+
+def test_a_service_waits_for_its_only_camera(
+    broker: Mosquitto,
+    tmp_path: Path,
+    daemon: Callable[..., Running],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Under a service manager it stays, says what is wrong, and uses the camera when it comes."""
+    film = tmp_path / "later.mp4"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        running = daemon(
+            broker.url,
+            f'[model]\nname = "movenet-lightning"\n[[camera]]\nid = "hall"\nsource = "{film}"\n',
+        )
+        told = b""
+        while b"READY=1" not in told:
+            told = manager.recv(65536)
+        assert b"offline: hall" in told
+        assert running.says("no such file")
+
+        shutil.copy(DEMO_FILM, film)
+        with witness(broker.port) as watcher:
+            assert poses(watcher)["camera"] == "hall"
+    assert running.process.poll() is None
 
 
 def test_the_embedded_broker_serves_others_too(daemon: Callable[..., Running]) -> None:
