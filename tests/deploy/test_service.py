@@ -187,7 +187,7 @@ def test_a_camera_that_does_not_open_is_waited_for(service: Service, broker: Mos
 def test_a_crash_loop_comes_to_an_end(service: Service) -> None:
     """A daemon that ends with a fault is started up to twenty times; then the unit has failed."""
     fault = "[Service]\nExecStart=\nExecStart=/bin/false\nRestartSec=100ms\n"
-    folder = service.box.root / "run/systemd/system/edgepose.service.d"
+    folder = service.box.root / "etc/systemd/system/edgepose.service.d"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "fault.conf").write_text(fault)
     service.box.ok("systemctl daemon-reload")
