@@ -367,7 +367,9 @@ class MqttClient:
         match after.state:
             case State.CONNECTED:
                 version = "5" if after.attempt.protocol == 5 else "3.1.1"
-                level = logging.DEBUG if after.short_sessions > 1 else logging.INFO
+                # A client without availability is a visitor, such as doctor's within the service.
+                minor = after.short_sessions > 1 or not self.options.availability_topic
+                level = logging.DEBUG if minor else logging.INFO
                 log.log(level, "mqtt: connected to %s with MQTT %s", where, version)
             case State.STABLE if before.short_sessions > 1:
                 log.info(

@@ -438,6 +438,17 @@ class TestAway:
         assert [r.levelname for r in said] == ["WARNING", "INFO"]
         assert failures == []
 
+    @pytest.mark.parametrize("availability", [None, "edgepose/pi/availability"])
+    def test_only_a_device_says_that_it_is_connected(
+        self, broker: Mosquitto, caplog: pytest.LogCaptureFixture, availability: str | None
+    ) -> None:
+        """Doctor connects within the service: its journal tells of the device's own sessions."""
+        sink = MqttClient(options(broker.url, availability_topic=availability))
+        with caplog.at_level(logging.INFO), started(sink):
+            pass
+
+        assert ("mqtt: connected" in caplog.text) == (availability is not None)
+
     def test_it_returns_after_kill_and_restart_with_nothing_stale(
         self, broker: Mosquitto, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -299,7 +299,7 @@ def check_path(address: SourceAddress) -> None:
     if glob.has_magic(str(path)) and next(glob.iglob(str(path), recursive=True), None):  # noqa: PTH207
         return
     raise address.error(
-        f"no such file or folder;{_suggest_camera(path)} expected a picture, a video, a folder or a"
+        f"no such file or folder;{_suggest_source(path)} expected a picture, a video, a folder or a"
         f" glob; cameras are {', '.join(EXAMPLES.values())}"
     )
 
@@ -318,8 +318,11 @@ def exists(address: SourceAddress, path: Path) -> bool:
         raise address.error(f"cannot be read: {(error.strerror or str(error)).lower()}") from error
 
 
-def _suggest_camera(path: Path) -> str:
-    """Return a suggestion of a camera; empty if the path is more likely a file."""
+def _suggest_source(path: Path) -> str:
+    """Return a suggestion of a file with options or of a camera; empty if there is none."""
+    name, _, options = str(path).partition("?")
+    if options and Path(name).exists():
+        return f' did you mean "file://{Path(name).absolute()}?{options}"?'
     there = next((folder for folder in path.parents if folder.exists()), Path())
     missing = str(path.relative_to(there))
     word, _, rest = re.sub(r"[:/]+", " ", missing, count=1).partition(" ")

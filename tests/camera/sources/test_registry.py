@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgepose import registry
-from edgepose.camera.sources import SOURCES, SourceAddress, check, open_source, rate
+from edgepose.camera.sources import SOURCES, SourceAddress, check, check_path, open_source, rate
 from edgepose.errors import SourceError
 from tests.support.moving import clip
 
@@ -106,6 +106,16 @@ def test_a_camera_that_was_meant_is_named(
         hint = f'did you mean "{meant}"?'
         assert (hint in str(caught.value)) if meant else ("did you mean" not in str(caught.value))
         assert "s3cret" not in str(caught.value)
+
+
+def test_a_file_with_options_is_an_address(tmp_path: Path) -> None:
+    """Options behind a bare path are part of its name: the address that was meant is suggested."""
+    (tmp_path / "hall.mp4").touch()
+
+    with pytest.raises(SourceError, match="no such file or folder") as caught:
+        check_path(check(f"{tmp_path}/hall.mp4?loop=1"))
+
+    assert f'did you mean "file://{tmp_path}/hall.mp4?loop=1"?' in str(caught.value)
 
 
 def test_a_file_may_be_named_by_uri(tmp_path: Path) -> None:
