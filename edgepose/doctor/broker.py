@@ -23,9 +23,10 @@ from edgepose.types import Received
 BROKER_S: Final = 12.0  # 5 s for the connection, 5 s for the answer, and a margin
 RETAINED_S: Final = 1.0  # a broker sends retained messages at once
 STATS_S: Final = 11.0  # a device sends statistics every ten seconds
+PASSWORD_FILE: Final = "/etc/credstore/edgepose.mqtt-password"
 NO_PASSWORD: Final = (
-    "write it with sudo install -Dm 600 /dev/stdin /etc/credstore/edgepose.mqtt-password (type it,"
-    f" press Enter and Ctrl-D), and the user name into mqtt.username; then: {RESTART}."
+    f"write it with sudo install -Dm 600 /dev/stdin {PASSWORD_FILE} (type it, press Enter and"
+    f" Ctrl-D), and the user name into mqtt.username; then: {RESTART}."
     " If it exists, run sudo edgepose doctor, which can read it"
 )
 CHANGE: Final = f"change it below [mqtt] of the configuration, then: {RESTART}"
@@ -113,7 +114,7 @@ def duplicate(device: str) -> Finding:
 
 
 def _remedy_login(config: Config) -> str:
-    where = config.mqtt.password_file or "/etc/credstore/edgepose.mqtt-password"
+    where = config.mqtt.password_file or PASSWORD_FILE
     if urls.broker(config.mqtt.url).password:
         where = "mqtt.url"
     return f"correct mqtt.username, or the password in {where}; then: {RESTART}"

@@ -5,12 +5,13 @@ import subprocess
 from collections.abc import Iterator
 from typing import Final
 
-from edgepose.doctor.remedies import JOURNAL, RESET, RESTART
+from edgepose.doctor.remedies import JOURNAL, RESTART
 from edgepose.mqtt.messages import Finding
 from edgepose.system import hardware
 from edgepose.system.hardware import Throttling
 
 ASK_S: Final = 5.0  # the service manager answers at once
+RESET: Final = "sudo systemctl reset-failed edgepose"  # needed after too many failed starts
 HOT_C: Final = 80.0  # a Raspberry Pi slows down from here on
 TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronised
 

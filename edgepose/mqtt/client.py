@@ -367,7 +367,7 @@ class MqttClient:
         match after.state:
             case State.CONNECTED:
                 version = "5" if after.attempt.protocol == 5 else "3.1.1"
-                # A client without availability is a visitor, such as doctor's within the service.
+                # Without availability this is no connection of a device, but doctor's, for example.
                 minor = after.short_sessions > 1 or not self.options.availability_topic
                 level = logging.DEBUG if minor else logging.INFO
                 log.log(level, "mqtt: connected to %s with MQTT %s", where, version)

@@ -14,7 +14,7 @@ from edgepose.config.schema import Camera, Config
 from edgepose.errors import ConfigError
 from edgepose.people.zones import Zone
 
-NOBODY = 65534  # the user without rights
+UNPRIVILEGED = 65534  # id of a user without permissions: root has access to everything
 CAMERA = '[[camera]]\nid = "hall"\nsource = "demo://"\n'
 ZONE = CAMERA + '[[camera.zone]]\nid = "sofa"\npolygon = [[0, 0], [1, 0], [1, 1]]\n'
 
@@ -496,7 +496,7 @@ def test_a_credential_that_is_out_of_reach_counts_as_missing(
     tmp_path.chmod(0o000)
 
     user = os.geteuid()
-    os.seteuid(NOBODY if user == 0 else user)
+    os.seteuid(UNPRIVILEGED if user == 0 else user)
     try:
         found = secrets.login(Config().mqtt)
     finally:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
-import edgepose
+from edgepose.camera.sources.demo import CLIPS
 from edgepose.config.loading import loads
 from edgepose.mqtt.spool_segments import SUFFIX
 from edgepose.pose.failover import FailoverEstimator
@@ -29,7 +29,6 @@ from tests.support.streams import PASSWORD, USER, Camera
 
 pytestmark = pytest.mark.slow
 
-DEMO_FILM = Path(edgepose.__file__).parent / "data" / "demo.mp4"
 PERSON = Path(__file__).parents[2] / "docs" / "images" / "person.jpg"
 DEVICE = "edgepose/test-pi"
 CAMERA = '[[camera]]\nid = "hall"\nsource = "demo://"\n'
@@ -436,25 +435,36 @@ def test_a_refused_login_ends_with_code_five(
     assert "refuses the login" in running.said()
 
 
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """Receive the daemon's notifications as a service manager."""
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(address)
+        receiver.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        yield receiver
+
+
+def notification(manager: socket.socket, words: bytes) -> bytes:
+    """Wait for the notification with these words."""
+    told = b""
+    while words not in told:
+        told = manager.recv(65536)
+    return told
+
+
 def test_a_refused_login_does_not_end_a_service(
-    tmp_path: Path, daemon: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, daemon: Callable[..., Running], manager: socket.socket
 ) -> None:
     """Under a service manager the status names the reason; after a reload it connects."""
     password = tmp_path / "password"
     password.write_text("wrong")
     login = f'username = "edgepose"\npassword_file = "{password}"\n'
     tables = login + '[model]\nname = "movenet-lightning"\n' + CAMERA
-    with (
-        with_passwords(tmp_path, {"edgepose": "right"}) as broker,
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
-    ):
-        manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(30)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with with_passwords(tmp_path, {"edgepose": "right"}) as broker:
         running = daemon(broker.url, tables)
-        told = b""
-        while b"refuses the login" not in told:
-            told = manager.recv(65536)
+        told = notification(manager, b"refuses the login")
         password.write_text("right")
         running.send(signal.SIGHUP)
 
@@ -464,30 +474,18 @@ def test_a_refused_login_does_not_end_a_service(
 
 
 def test_a_service_waits_for_its_only_camera(
-    broker: Mosquitto,
-    tmp_path: Path,
-    daemon: Callable[..., Running],
-    monkeypatch: pytest.MonkeyPatch,
+    broker: Mosquitto, tmp_path: Path, daemon: Callable[..., Running], manager: socket.socket
 ) -> None:
     """Under a service manager it stays, says what is wrong, and uses the camera when it comes."""
     film = tmp_path / "later.mp4"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(30)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        running = daemon(
-            broker.url,
-            f'[model]\nname = "movenet-lightning"\n[[camera]]\nid = "hall"\nsource = "{film}"\n',
-        )
-        told = b""
-        while b"READY=1" not in told:
-            told = manager.recv(65536)
-        assert b"offline: hall" in told
-        assert running.says("no such file")
+    running = daemon(broker.url, CAMERA.replace("demo://", str(film)))
 
-        shutil.copy(DEMO_FILM, film)
-        with witness(broker.port) as watcher:
-            assert poses(watcher)["camera"] == "hall"
+    assert b"offline: hall" in notification(manager, b"READY=1")
+    assert running.says("no such file")
+
+    shutil.copy(CLIPS[""], film)
+    with witness(broker.port) as watcher:
+        assert poses(watcher)["camera"] == "hall"
     assert running.process.poll() is None
 
 

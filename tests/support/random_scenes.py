@@ -15,11 +15,9 @@ from edgepose.skeleton import JOINTS
 from edgepose.types import Pose
 from tests.support.body import (
     ALL_FOURS,
-    ANGLES,
     BENT,
     BOTH_UP,
     CROUCHING,
-    EASES,
     FILMED,
     KNEELING,
     LOW_PLANK,
@@ -48,7 +46,6 @@ from tests.support.body import (
     child,
     crawl,
     hold,
-    joints,
     move,
     plank,
     plunge,
@@ -318,20 +315,25 @@ def _controlled(rng: Rng, start: Stance, acts: Sequence[Act]) -> list[Act]:
     limit = _u(rng, *CONTROLLED)
     slowed = []
     for act in acts:
-        end = act.shape(act.seconds)
-        while act.blend_s == act.seconds and _fastest(start, end, act) > limit:
-            seconds = 1.15 * act.seconds
-            act = replace(act, seconds=seconds, blend_s=seconds)  # noqa: PLW2901
-        slowed.append(act)
-        start = end
+        slowed.append(_slowed(start, act, limit))
+        start = act.shape(act.seconds)
     return slowed
 
 
-def _fastest(start: Stance, end: Stance, act: Act) -> float:
+def _slowed(start: Stance, act: Act, limit: float) -> Act:
+    """Return the act, prolonged until `_fastest` is at most the limit; a hold as it is."""
+    while act.blend_s == act.seconds and _fastest(start, act) > limit:
+        seconds = 1.15 * act.seconds
+        act = replace(act, seconds=seconds, blend_s=seconds)
+    return act
+
+
+def _fastest(start: Stance, act: Act) -> float:
     """Return the largest movement of the shoulders within `HALF_S`, in statures."""
-    parts = [EASES[act.ease](part) for part in np.linspace(0, 1, 21).tolist()]
-    angles = [[getattr(between(start, end, part), name) for name in ANGLES] for part in parts]
-    shoulders = joints(Build(1.0), np.array(angles))[:, 5:7].mean(axis=1)
+    before = hold("start", start, HALF_S)
+    body = Actor.doing(before, act, build=Build(1.0))
+    world = body.joints(np.linspace(HALF_S, HALF_S + act.seconds, 21))
+    shoulders = world[:, 5:7].mean(axis=1)
     count = min(20, round(20 * HALF_S / act.seconds))
     return float(np.linalg.norm(shoulders[count:] - shoulders[:-count], axis=1).max())
 

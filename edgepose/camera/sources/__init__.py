@@ -322,7 +322,7 @@ def _suggest_source(path: Path) -> str:
     """Return a suggestion of a file with options or of a camera; empty if there is none."""
     name, _, options = str(path).partition("?")
     if options and Path(name).exists():
-        return f' did you mean "file://{Path(name).absolute()}?{options}"?'
+        return f' did you mean "{Path(name).absolute().as_uri()}?{options}"?'
     there = next((folder for folder in path.parents if folder.exists()), Path())
     missing = str(path.relative_to(there))
     word, _, rest = re.sub(r"[:/]+", " ", missing, count=1).partition(" ")
